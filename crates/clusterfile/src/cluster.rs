@@ -1,0 +1,215 @@
+//! What cluster is wanted?
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use crate::{
+    Application, Config, Env, Host, KubeadmDocument, MachineSpec, Machines, MachinesArg, Network,
+    Plugin, RegistrySettings, Role, Ssh,
+};
+
+/// Everything a Clusterfile says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clusterfile {
+    /// The one cluster.
+    pub cluster: Cluster,
+    /// Files for the rootfs, in the order of the file.
+    pub configs: Vec<Config>,
+    /// Plugins, in the order of the file.
+    pub plugins: Vec<Plugin>,
+    /// Applications, in the order of the file.
+    pub applications: Vec<Application>,
+    /// Documents for kubeadm, in the order of the file; at most one of each kind.
+    pub kubeadm: Vec<KubeadmDocument>,
+}
+
+impl From<Cluster> for Clusterfile {
+    fn from(cluster: Cluster) -> Self {
+        Self {
+            cluster,
+            configs: Vec::new(),
+            plugins: Vec::new(),
+            applications: Vec::new(),
+            kubeadm: Vec::new(),
+        }
+    }
+}
+
+/// The wanted cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name: a DNS name of at most 63 characters, safe as a file name.
+    pub name: String,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// The cluster image to run, as written.
+    pub image: String,
+    /// Who gives us the hosts.
+    pub provider: ProviderKind,
+    /// The hosts that are known; a provider fills them in from [`Cluster::machines`].
+    pub hosts: Vec<Host>,
+    /// The machines a provider shall make.
+    pub machines: Machines,
+    /// How to log in where a host does not say otherwise.
+    pub ssh: Ssh,
+    /// The network.
+    pub network: Network,
+    /// Further names and addresses for the API server's certificate.
+    pub cert_sans: Vec<String>,
+    /// The variables of the cluster.
+    pub env: Env,
+    /// Commands that replace the image's launch commands (`spec.cmd`).
+    pub commands: Vec<String>,
+    /// Values for the image's build arguments at run time (`spec.cmd_args`).
+    pub command_args: BTreeMap<String, String>,
+    /// The applications of the image to start; empty means as the image says.
+    pub app_names: Vec<String>,
+    /// Lines for `/etc/hosts` of every host.
+    pub host_aliases: Vec<HostAlias>,
+    /// Where sealer keeps its data on hosts, when not at its usual place. An absolute path without `..`.
+    pub data_root: Option<String>,
+    /// Where hosts pull images from.
+    pub registry: RegistrySettings,
+    /// The container runtime wanted (`docker`, `containerd`); the image decides when absent.
+    pub container_runtime: Option<String>,
+}
+
+impl Cluster {
+    /// A cluster of this name and image with no hosts yet and all defaults.
+    #[must_use]
+    pub fn new(name: impl Into<String>, image: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            annotations: BTreeMap::new(),
+            image: image.into(),
+            provider: ProviderKind::BareMetal,
+            hosts: Vec::new(),
+            machines: Machines::default(),
+            ssh: Ssh::default(),
+            network: Network::default(),
+            cert_sans: Vec::new(),
+            env: Env::default(),
+            commands: Vec::new(),
+            command_args: BTreeMap::new(),
+            app_names: Vec::new(),
+            host_aliases: Vec::new(),
+            data_root: None,
+            registry: RegistrySettings::default(),
+            container_runtime: None,
+        }
+    }
+
+    /// The hosts with [`Role::Master`], in order.
+    pub fn masters(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| host.is_master())
+    }
+
+    /// The hosts with [`Role::Node`], in order.
+    pub fn nodes(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| host.is_node())
+    }
+
+    /// The host at an address.
+    #[must_use]
+    pub fn host(&self, address: IpAddr) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.address == address)
+    }
+
+    /// Adds hosts of one role that log in and see variables as the cluster says. Addresses already there are left alone.
+    pub fn add_hosts(&mut self, role: &Role, addresses: impl IntoIterator<Item = IpAddr>) {
+        for address in addresses {
+            if self.host(address).is_none() {
+                let host = Host {
+                    ssh: self.ssh.clone(),
+                    env: self.env.overlaid(&Env::default()),
+                    ..Host::new(address, role.clone())
+                };
+                self.hosts.push(host);
+            }
+        }
+    }
+
+    /// Takes what `--masters` or `--nodes` said: addresses become hosts of that role, a count becomes machines to make.
+    ///
+    /// The provider is not touched; a [`Role::Other`] with a count changes nothing.
+    pub fn add(&mut self, role: &Role, machines: MachinesArg) {
+        match machines {
+            MachinesArg::Addresses(addresses) => self.add_hosts(role, addresses),
+            MachinesArg::Count(count) => {
+                let place = match role {
+                    Role::Master => &mut self.machines.masters,
+                    Role::Node => &mut self.machines.nodes,
+                    Role::Other(_) => return,
+                };
+                place.get_or_insert_with(MachineSpec::default).count = count;
+            }
+        }
+    }
+
+    /// Sets how to log in, for the cluster and for every host that followed the cluster's setting so far.
+    pub fn set_ssh(&mut self, ssh: Ssh) {
+        for host in self.hosts.iter_mut().filter(|host| host.ssh == self.ssh) {
+            host.ssh = ssh.clone();
+        }
+        self.ssh = ssh;
+    }
+
+    /// Sets a variable of the cluster; hosts that followed the cluster's value so far follow it again.
+    pub fn set_env(&mut self, key: &str, value: &str) {
+        let before = self.env.clone();
+        self.env.set(key, value);
+        for host in &mut self.hosts {
+            host.env = self.env.overlaid(&host.env.differing_from(&before));
+        }
+    }
+
+    /// The same cluster with no hosts and no machines: what is wanted when the cluster shall be deleted.
+    #[must_use]
+    pub fn without_hosts(&self) -> Self {
+        Self {
+            hosts: Vec::new(),
+            machines: Machines::default(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Who gives us hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderKind {
+    /// The user: the hosts are there, the Clusterfile names their addresses.
+    BareMetal,
+    /// Alibaba Cloud.
+    AliCloud,
+    /// The Docker Engine of this machine.
+    Container,
+}
+
+impl ProviderKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::BareMetal, Self::AliCloud, Self::Container];
+
+    /// The name as written in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BareMetal => "BAREMETAL",
+            Self::AliCloud => "ALI_CLOUD",
+            Self::Container => "CONTAINER",
+        }
+    }
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A line of `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostAlias {
+    /// The address.
+    pub address: IpAddr,
+    /// Its names; never empty in a parsed file.
+    pub hostnames: Vec<String>,
+}

@@ -1,0 +1,156 @@
+//! What else can stand in a Clusterfile beside the cluster itself?
+
+use serde_json::Value;
+
+use crate::Env;
+
+/// A file that is written into the rootfs before it is sent to the hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The document's name; may be empty.
+    pub name: String,
+    /// Where in the rootfs, relative to its root, without `..`.
+    pub path: String,
+    /// The content, as written.
+    pub data: String,
+    /// What happens to a file that is already there.
+    pub strategy: Strategy,
+    /// How the data is prepared: names joined by `|`, as written (`value|toJson|toBase64|toSecret`).
+    pub process: Option<String>,
+    /// The application whose file it is, if it belongs to one.
+    pub app_name: Option<String>,
+}
+
+/// What happens to a file that is already there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// It is replaced.
+    #[default]
+    Overwrite,
+    /// The values of the data are merged into it.
+    Merge,
+}
+
+/// Something to be done at certain moments of a cluster's life.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plugin {
+    /// The document's name; plugins run in the order of their names.
+    pub name: String,
+    /// What kind of plugin: `SHELL`, `LABEL`, `TAINT`, `HOSTNAME`, `CLUSTERCHECK`, `ETCD`, as written.
+    pub plugin_type: String,
+    /// What it works on: a script, or lines of its own format.
+    pub data: String,
+    /// When it acts: phases joined by `|`, as written.
+    pub action: String,
+    /// The hosts it acts on, as written (`master`, addresses, `label=value`); absent means all.
+    pub on: Option<String>,
+    /// The roles it acts on, joined by `|`, as written.
+    pub scope: Option<String>,
+}
+
+/// How the applications of the image are configured and started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Application {
+    /// The document's name; may be empty.
+    pub name: String,
+    /// Commands that replace the image's launch commands.
+    pub commands: Vec<String>,
+    /// The applications to start; empty means as the image says.
+    pub launch_apps: Vec<String>,
+    /// Settings of single applications.
+    pub configs: Vec<ApplicationConfig>,
+}
+
+/// The settings of one application.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplicationConfig {
+    /// The application's name in the image.
+    pub name: String,
+    /// Its variables.
+    pub env: Env,
+    /// Files to change in its directory.
+    pub files: Vec<ApplicationFile>,
+    /// Commands that start it instead of the image's own.
+    pub launch_commands: Vec<String>,
+}
+
+/// A file of an application to change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplicationFile {
+    /// Where, relative to the application's directory, without `..`.
+    pub path: String,
+    /// What happens to a file that is already there.
+    pub strategy: Strategy,
+    /// The content, as written.
+    pub data: String,
+}
+
+/// A document that goes to kubeadm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KubeadmDocument {
+    /// Which of kubeadm's documents.
+    pub kind: KubeadmKind,
+    /// The whole document with `apiVersion` and `kind`; plain scalars typed as Kubernetes' own YAML reader types them.
+    pub value: Value,
+}
+
+impl KubeadmDocument {
+    /// The document's `apiVersion`, such as `kubeadm.k8s.io/v1beta3`.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        self.value
+            .get("apiVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// The kinds of documents that kubeadm reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KubeadmKind {
+    /// How the first master starts.
+    InitConfiguration,
+    /// How a host joins.
+    JoinConfiguration,
+    /// The cluster as kubeadm sees it.
+    ClusterConfiguration,
+    /// The settings of every kubelet.
+    KubeletConfiguration,
+    /// The settings of every kube-proxy.
+    KubeProxyConfiguration,
+}
+
+impl KubeadmKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [
+        Self::InitConfiguration,
+        Self::JoinConfiguration,
+        Self::ClusterConfiguration,
+        Self::KubeletConfiguration,
+        Self::KubeProxyConfiguration,
+    ];
+
+    /// The `kind` as written in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InitConfiguration => "InitConfiguration",
+            Self::JoinConfiguration => "JoinConfiguration",
+            Self::ClusterConfiguration => "ClusterConfiguration",
+            Self::KubeletConfiguration => "KubeletConfiguration",
+            Self::KubeProxyConfiguration => "KubeProxyConfiguration",
+        }
+    }
+
+    /// The API group its `apiVersion` starts with.
+    #[must_use]
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::InitConfiguration | Self::JoinConfiguration | Self::ClusterConfiguration => {
+                "kubeadm.k8s.io"
+            }
+            Self::KubeletConfiguration => "kubelet.config.k8s.io",
+            Self::KubeProxyConfiguration => "kubeproxy.config.k8s.io",
+        }
+    }
+}

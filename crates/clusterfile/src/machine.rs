@@ -1,0 +1,53 @@
+//! What shall a machine that does not exist yet look like?
+
+/// The machines a provider shall make, by role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machines {
+    /// The control plane.
+    pub masters: Option<MachineSpec>,
+    /// The workers.
+    pub nodes: Option<MachineSpec>,
+}
+
+impl Machines {
+    /// Whether nothing is asked of the provider.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.masters.is_none() && self.nodes.is_none()
+    }
+}
+
+/// How many machines of which size.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// How many.
+    pub count: u32,
+    /// Virtual processors of each.
+    pub cpu: Option<u32>,
+    /// Memory of each in GiB.
+    pub memory_gib: Option<u32>,
+    /// The disk with the operating system.
+    pub system_disk: Option<Disk>,
+    /// Further disks, in order.
+    pub data_disks: Vec<Disk>,
+}
+
+impl MachineSpec {
+    /// So many machines of the provider's default size.
+    #[must_use]
+    pub fn of(count: u32) -> Self {
+        Self {
+            count,
+            ..Self::default()
+        }
+    }
+}
+
+/// A disk of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its size in GiB.
+    pub size_gib: u32,
+    /// The provider's name for the kind of disk, such as `cloud_essd`; the provider chooses when absent.
+    pub category: Option<String>,
+}
