@@ -1,0 +1,147 @@
+//! What can go wrong with content, and on which file or name.
+
+use crate::Digest;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of every function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed act on the content, with the object it failed on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("cannot {act} {}", path.display())]
+    File {
+        /// What was tried, for example `read`.
+        act: &'static str,
+        /// The file or directory it was tried on.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The file system (or its quota) is full. Nothing half-written was left behind under a digest or a name.
+    #[error("no space left while writing {}; free some space there or use another root directory", path.display())]
+    NoSpace {
+        /// The file that could not be written.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A blob was asked for that is not in the store.
+    #[error("blob {digest} is not in the store {}", root.display())]
+    Missing {
+        /// The blob.
+        digest: Digest,
+        /// The directory of the store.
+        root: PathBuf,
+    },
+    /// The bytes of a stored blob are not those of its digest.
+    #[error("blob {digest} is damaged: {} holds other bytes ({found}); fetch or build its image again", path.display())]
+    Damaged {
+        /// The digest the file is named after.
+        digest: Digest,
+        /// The file.
+        path: PathBuf,
+        /// The digest of the bytes that are there.
+        found: Digest,
+    },
+    /// The bytes that were written are not those that were promised; they were thrown away.
+    #[error("wrong content: {expected} was expected, {size} bytes with digest {found} came")]
+    Mismatch {
+        /// The digest that was promised.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+        /// The number of bytes that came.
+        size: u64,
+    },
+    /// Something is larger than it may be.
+    #[error("{object} is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What is too large.
+        object: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// `index.json` or `oci-layout` cannot be understood. It is never overwritten in this state.
+    #[error("{} is not a valid part of an OCI image layout: {reason}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Garbage cannot be collected because blobs are being written.
+    #[error("the store {} is being written to by this or another process; try again when it has finished", root.display())]
+    InUse {
+        /// The directory of the store.
+        root: PathBuf,
+    },
+    /// The text is not a digest that this store knows.
+    #[error("`{text}` is not a digest of the form sha256:<64 hexadecimal digits>: {reason}")]
+    InvalidDigest {
+        /// The text (shortened).
+        text: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// The text is not an image name.
+    #[error("`{text}` is not an image name: {reason}")]
+    InvalidReference {
+        /// The text (shortened).
+        text: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// An object key of a [`crate::Backend`] could leave its root or is empty.
+    #[error("`{key}` is not an object key: {reason}")]
+    InvalidKey {
+        /// The key (shortened).
+        key: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// An object was asked for that the backend does not hold.
+    #[error("object `{key}` is not in {backend}")]
+    NoObject {
+        /// The key.
+        key: String,
+        /// Where it was looked for.
+        backend: String,
+    },
+    /// The data to be stored could not be read.
+    #[error("cannot read the data to store as {object}")]
+    Source {
+        /// Where the data should have gone.
+        object: String,
+        /// The reader's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Turns a failed file operation into the variant that says most.
+    pub(crate) fn file(act: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path, source }
+            }
+            _ => Self::File { act, path, source },
+        }
+    }
+}
+
+/// At most the first 80 characters of a text from outside, for an error message.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(80).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,145 @@
+//! How a blob of known digest is written over several attempts.
+
+use crate::error::{Error, Result};
+use crate::lock::{self, Hold};
+use crate::store::PARTIAL_PREFIX;
+use crate::{Blob, Digest, Store, reader};
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The bytes of a blob that arrived so far. Dropping it keeps them for the next attempt.
+#[derive(Debug)]
+#[must_use = "the blob appears only with commit"]
+pub struct PartialBlob {
+    store: Store,
+    expected: Digest,
+    file: File,
+    path: PathBuf,
+    offset: u64,
+    limit: u64,
+    _hold: Arc<Hold>,
+}
+
+impl PartialBlob {
+    pub(crate) fn open(store: &Store, expected: Digest) -> Result<Self> {
+        let hold = store.shared_hold()?;
+        let path = store
+            .paths
+            .ingest
+            .join(format!("{PARTIAL_PREFIX}{}", expected.hex()));
+        let mut file = open_locked(&path)?;
+        let offset = file
+            .seek(SeekFrom::End(0))
+            .map_err(|source| Error::file("read", &path, source))?;
+        Ok(Self {
+            store: store.clone(),
+            expected,
+            file,
+            path,
+            offset,
+            limit: u64::MAX,
+            _hold: hold,
+        })
+    }
+
+    /// Refuses more than `bytes` bytes in all: the write that would exceed it fails with kind `FileTooLarge`.
+    pub fn with_limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// How many bytes are here; the next write continues after them.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Throws the bytes away that are here, to start again at offset 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the file cannot be shortened.
+    pub fn restart(&mut self) -> Result<()> {
+        let restarted = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        restarted.map_err(|source| Error::file("shorten", &self.path, source))?;
+        self.offset = 0;
+        Ok(())
+    }
+
+    /// Verifies all bytes, those of former attempts too, and makes the blob appear, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] when the bytes are others (they are thrown away), [`Error::NoSpace`] or [`Error::File`].
+    pub fn commit(mut self) -> Result<Blob> {
+        let fail = |act, source| Error::file(act, &self.path, source);
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(|source| fail("read", source))?;
+        let found = reader::hash(&mut self.file).map_err(|source| fail("read", source))?;
+        if found != self.expected {
+            fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
+            return Err(Error::Mismatch {
+                expected: self.expected,
+                found,
+                size: self.offset,
+            });
+        }
+        self.file
+            .sync_data()
+            .map_err(|source| fail("sync", source))?;
+        let path = self.store.blob_path(&found);
+        fs::rename(&self.path, &path).map_err(|source| Error::file("write", &path, source))?;
+        Ok(Blob {
+            digest: found,
+            size: self.offset,
+        })
+    }
+}
+
+impl Write for PartialBlob {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.offset.saturating_add(bytes.len() as u64) > self.limit {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("blob {} has more than {} bytes", self.expected, self.limit),
+            ));
+        }
+        let count = self.file.write(bytes)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Opens the file with the lock on it. Whoever had the lock before may have renamed or removed the file, so look again then.
+fn open_locked(path: &Path) -> Result<File> {
+    loop {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|source| Error::file("open", path, source))?;
+        lock::wait_for(&file, path)?;
+        let ours = file
+            .metadata()
+            .map_err(|source| Error::file("read", path, source))?;
+        match fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::file("read", path, source)),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Where blobs lie, and how they come in and go out.
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::lock::{Exclusive, Hold};
+use crate::reader::VerifiedReader;
+use crate::{BlobWriter, Digest, PartialBlob};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The media type under which JSON documents (manifests, indexes, configs) of carried images are listed as layers, so that no
+/// registry takes them for references of its own.
+pub const DOCUMENT_MEDIA_TYPE: &str = "application/vnd.sealer.document.v1+json";
+
+/// The largest JSON document that is read into memory, in bytes: what registries accept as a manifest, twice.
+pub const DOCUMENT_LIMIT: u64 = 8 << 20;
+
+pub(crate) const WRITE_PREFIX: &str = "write";
+pub(crate) const PARTIAL_PREFIX: &str = "partial-";
+
+/// Content in one directory. Clones share it; other processes may have the same directory open.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) paths: Arc<Paths>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Paths {
+    pub(crate) root: PathBuf,
+    pub(crate) blobs: PathBuf,
+    pub(crate) ingest: PathBuf,
+    pub(crate) index: PathBuf,
+    pub(crate) lock: PathBuf,
+    pub(crate) index_lock: PathBuf,
+    hold: Mutex<Weak<Hold>>,
+}
+
+/// A stored blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Store {
+    /// Opens the store in `root`, creating what is missing. What a killed process left half-written is removed when nobody writes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] or [`Error::NoSpace`] when the directory cannot be made or read; [`Error::Layout`] when it holds something else.
+    pub fn open(root: &Path) -> Result<Self> {
+        let root =
+            std::path::absolute(root).map_err(|source| Error::file("resolve", root, source))?;
+        let paths = Paths {
+            blobs: root.join("blobs/sha256"),
+            ingest: root.join("ingest"),
+            index: root.join("index.json"),
+            lock: root.join("lock"),
+            index_lock: root.join("index.lock"),
+            root,
+            hold: Mutex::new(Weak::new()),
+        };
+        for directory in [&paths.root, &paths.blobs, &paths.ingest] {
+            durable::create_directory(directory)?;
+        }
+        crate::index::create_layout(&paths)?;
+        let store = Self {
+            paths: Arc::new(paths),
+        };
+        store.remove_leftovers()?;
+        Ok(store)
+    }
+
+    /// The directory of the store, absolute.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.paths.root
+    }
+
+    /// Whether the blob is here. Its bytes are not looked at.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
+    /// The size of the blob in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when it is not here.
+    pub fn size(&self, digest: &Digest) -> Result<u64> {
+        let path = self.blob_path(digest);
+        let metadata =
+            fs::metadata(&path).map_err(|source| self.missing("read", digest, &path, source))?;
+        Ok(metadata.len())
+    }
+
+    /// The blob as a file, **not verified**: for readers that hash the bytes themselves. Prefer [`Store::verified_reader`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when it is not here.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        let path = self.blob_path(digest);
+        File::open(&path).map_err(|source| self.missing("open", digest, &path, source))
+    }
+
+    /// The bytes of a document, verified, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], [`Error::Damaged`], or [`Error::TooLarge`].
+    pub fn read_verified(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        let file = self.open_blob(digest)?;
+        let path = self.blob_path(digest);
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::file("read", &path, source))?;
+        if bytes.len() as u64 > limit {
+            return Err(Error::TooLarge {
+                object: format!("blob {digest}"),
+                limit,
+            });
+        }
+        match Digest::of(&bytes) {
+            found if found == *digest => Ok(bytes),
+            found => Err(Error::Damaged {
+                digest: *digest,
+                path,
+                found,
+            }),
+        }
+    }
+
+    /// A reader over the blob that fails at the end (instead of reporting it) when the bytes were not those of the digest. The
+    /// error is an [`std::io::Error`] of kind `InvalidData` around [`Error::Damaged`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when it is not here.
+    pub fn verified_reader(&self, digest: &Digest) -> Result<VerifiedReader> {
+        Ok(VerifiedReader::new(
+            self.open_blob(digest)?,
+            *digest,
+            self.blob_path(digest),
+        ))
+    }
+
+    /// Reads the whole blob and compares its bytes with its digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] or [`Error::Damaged`].
+    pub fn verify(&self, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        let found = crate::reader::hash(&mut self.open_blob(digest)?)
+            .map_err(|source| Error::file("read", &path, source))?;
+        if found == *digest {
+            Ok(())
+        } else {
+            Err(Error::Damaged {
+                digest: *digest,
+                path,
+                found,
+            })
+        }
+    }
+
+    /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] or [`Error::NoSpace`].
+    pub fn writer(&self) -> Result<BlobWriter> {
+        BlobWriter::new(self)
+    }
+
+    /// Starts, or continues after an interruption, a blob of known digest. Waits while another process writes the same blob, so ask
+    /// [`Store::contains`] again afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] or [`Error::NoSpace`].
+    pub fn partial(&self, expected: &Digest) -> Result<PartialBlob> {
+        PartialBlob::open(self, *expected)
+    }
+
+    /// Stores `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] or [`Error::NoSpace`].
+    pub fn put(&self, bytes: &[u8]) -> Result<Blob> {
+        let digest = Digest::of(bytes);
+        let size = bytes.len() as u64;
+        if self.read_verified(&digest, size).is_ok() {
+            return Ok(Blob { digest, size });
+        }
+        let mut writer = self.writer()?;
+        writer
+            .write_all(bytes)
+            .map_err(|source| Error::file("write", &self.paths.ingest, source))?;
+        writer.commit(Some(&digest))
+    }
+
+    /// Keeps everything that is written from now on until the hold (and its clones) are dropped. Waits for a running collection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the lock file cannot be opened.
+    pub fn hold(&self) -> Result<Hold> {
+        Hold::shared(&self.paths.lock)
+    }
+
+    /// Every stored blob, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the directory cannot be read.
+    pub fn blobs(&self) -> Result<Vec<Blob>> {
+        let directory = &self.paths.blobs;
+        let fail = |source| Error::file("list", directory, source);
+        let mut blobs = Vec::new();
+        for entry in fs::read_dir(directory).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let Some(digest) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| Digest::from_hex(name).ok())
+            else {
+                continue;
+            };
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_file() => blobs.push(Blob {
+                    digest,
+                    size: metadata.len(),
+                }),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(fail(source)),
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// The file that holds (or would hold) the blob.
+    #[must_use]
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.paths.blobs.join(digest.hex())
+    }
+
+    /// Whether the blob is here with this size and with the right bytes.
+    pub(crate) fn has_sound(&self, digest: &Digest, size: u64) -> bool {
+        self.size(digest).is_ok_and(|found| found == size) && self.verify(digest).is_ok()
+    }
+
+    /// A hold that writers of this handle share, so that many small blobs do not each open the lock file.
+    pub(crate) fn shared_hold(&self) -> Result<Arc<Hold>> {
+        let mut slot: MutexGuard<'_, Weak<Hold>> = self
+            .paths
+            .hold
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(hold) = slot.upgrade() {
+            return Ok(hold);
+        }
+        let hold = Arc::new(self.hold()?);
+        *slot = Arc::downgrade(&hold);
+        Ok(hold)
+    }
+
+    /// Removes unfinished writes of processes that are gone. Partial blobs stay: they can be continued.
+    fn remove_leftovers(&self) -> Result<()> {
+        let Some(_nobody_writes) = Exclusive::attempt(&self.paths.lock)? else {
+            return Ok(());
+        };
+        self.remove_ingest(|name| !name.starts_with(PARTIAL_PREFIX))
+    }
+
+    /// Removes the files of `ingest/` that `is_waste` names. The caller has the store to itself.
+    pub(crate) fn remove_ingest(&self, is_waste: impl Fn(&str) -> bool) -> Result<()> {
+        let directory = &self.paths.ingest;
+        for entry in
+            fs::read_dir(directory).map_err(|source| Error::file("list", directory, source))?
+        {
+            let entry = entry.map_err(|source| Error::file("list", directory, source))?;
+            if is_waste(&entry.file_name().to_string_lossy()) {
+                let path = entry.path();
+                match fs::remove_file(&path) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(Error::file("remove", &path, source));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn missing(
+        &self,
+        act: &'static str,
+        digest: &Digest,
+        path: &Path,
+        source: io::Error,
+    ) -> Error {
+        if source.kind() == io::ErrorKind::NotFound {
+            Error::Missing {
+                digest: *digest,
+                root: self.paths.root.clone(),
+            }
+        } else {
+            Error::file(act, path, source)
+        }
+    }
+}

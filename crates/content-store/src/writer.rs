@@ -1,0 +1,146 @@
+//! How a blob of unknown digest is written: hashed on the way, visible only when whole.
+
+use crate::durable::{self, Temporary};
+use crate::error::{Error, Result};
+use crate::lock::Hold;
+use crate::store::WRITE_PREFIX;
+use crate::{Blob, Digest, Store};
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// Small writes are gathered up to this many bytes.
+const BUFFER: usize = 1 << 20;
+
+/// Writes one blob. Garbage collection waits for it; dropping it without [`BlobWriter::commit`] leaves nothing behind.
+#[must_use = "the blob appears only with commit"]
+pub struct BlobWriter {
+    store: Store,
+    file: File,
+    temporary: Temporary,
+    buffer: Vec<u8>,
+    hasher: Sha256,
+    size: u64,
+    limit: u64,
+    _hold: Arc<Hold>,
+}
+
+impl BlobWriter {
+    pub(crate) fn new(store: &Store) -> Result<Self> {
+        let hold = store.shared_hold()?;
+        let (file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX)?;
+        Ok(Self::over(store, file, temporary, hold))
+    }
+
+    fn over(store: &Store, file: File, temporary: Temporary, hold: Arc<Hold>) -> Self {
+        Self {
+            store: store.clone(),
+            file,
+            temporary,
+            buffer: Vec::new(),
+            hasher: Sha256::new(),
+            size: 0,
+            limit: u64::MAX,
+            _hold: hold,
+        }
+    }
+
+    /// Refuses more than `bytes` bytes: the write that would exceed it fails with kind `FileTooLarge`.
+    pub fn with_limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// The number of bytes taken so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Makes the blob appear under the digest of what was written, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] when `expected` is another digest, [`Error::NoSpace`] or [`Error::File`]; nothing is left behind then.
+    pub fn commit(mut self, expected: Option<&Digest>) -> Result<Blob> {
+        self.flush_buffer()
+            .map_err(|source| Error::file("write", self.temporary.path(), source))?;
+        let Self {
+            store,
+            file,
+            temporary,
+            hasher,
+            size,
+            ..
+        } = self;
+        let digest = Digest::finish(hasher);
+        if let Some(expected) = expected
+            && *expected != digest
+        {
+            return Err(Error::Mismatch {
+                expected: *expected,
+                found: digest,
+                size,
+            });
+        }
+        if !store.has_sound(&digest, size) {
+            file.sync_data()
+                .map_err(|source| Error::file("sync", temporary.path(), source))?;
+            let path = store.blob_path(&digest);
+            fs::rename(temporary.path(), &path)
+                .map_err(|source| Error::file("write", &path, source))?;
+            temporary.keep();
+        }
+        Ok(Blob { digest, size })
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.file.write_all(bytes)
+    }
+
+    fn flush_buffer(&mut self) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let taken = self.take(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+        taken
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let size = self.size.saturating_add(bytes.len() as u64);
+        if size > self.limit {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("the blob has more than {} bytes", self.limit),
+            ));
+        }
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush_buffer()?;
+        }
+        if bytes.len() >= BUFFER {
+            self.take(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        self.size = size;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.flush_buffer()
+    }
+}
+
+impl std::fmt::Debug for BlobWriter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("BlobWriter")
+            .field("file", &self.temporary.path())
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
