@@ -1,0 +1,167 @@
+//! Which key pair opens the hosts of a cluster, and where is it kept?
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::{LineEnding, PrivateKey};
+
+use crate::{Error, Result};
+
+/// The largest key file that is read, in bytes; an ed25519 key has about 400.
+const SIZE_LIMIT: u64 = 16 * 1024;
+
+/// The public half of a cluster's key pair, and where the private half lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ClusterKey {
+    /// The file with the private key.
+    pub(super) private: PathBuf,
+    /// The line for `authorized_keys`, without a line end.
+    pub(super) authorized: String,
+}
+
+/// Reads the pair below `state_dir`, or makes one and keeps it there (`ssh/id_ed25519`, mode 0600, and `.pub`).
+pub(super) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey> {
+    let private = private_path(state_dir);
+    let key = match read(&private)? {
+        Some(text) => PrivateKey::from_openssh(&text)
+            .and_then(|key| if key.is_encrypted() { Err(ssh_key::Error::Encrypted) } else { Ok(key) })
+            .map_err(|source| Error::KeyUnreadable { path: private.clone(), source: source.into() })?,
+        None => {
+            let key = make(cluster)?;
+            let text = key.to_openssh(LineEnding::LF).map_err(|error| Error::KeyMaking { reason: error.to_string() })?;
+            write(&private, text.as_bytes(), 0o600)?;
+            key
+        }
+    };
+    let authorized = key.public_key().to_openssh().map_err(|error| Error::KeyMaking { reason: error.to_string() })?;
+    let public = private.with_extension("pub");
+    if read(&public)?.as_deref().map(str::trim) != Some(authorized.as_str()) {
+        write(&public, format!("{authorized}\n").as_bytes(), 0o644)?;
+    }
+    Ok(ClusterKey { private, authorized })
+}
+
+/// Removes the pair and, when nothing else is in it, its directory.
+pub(super) fn remove(state_dir: &Path) -> Result<()> {
+    let private = private_path(state_dir);
+    for path in [private.with_extension("pub"), private] {
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::KeyFile { act: "remove", path, source });
+            }
+            _ => {}
+        }
+    }
+    // Somebody else's files in it are a reason to leave it, not to fail.
+    let _ = fs::remove_dir(state_dir.join("ssh"));
+    Ok(())
+}
+
+fn private_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("ssh").join("id_ed25519")
+}
+
+fn make(cluster: &str) -> Result<PrivateKey> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Error::KeyMaking { reason: format!("no random numbers: {error}") })?;
+    let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
+    seed.fill(0);
+    PrivateKey::new(pair, format!("sealer cluster {cluster}")).map_err(|error| Error::KeyMaking { reason: error.to_string() })
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    let failed = |source| Error::KeyFile { act: "read", path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut text = String::new();
+    file.take(SIZE_LIMIT).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
+}
+
+/// Writes a file so that after a crash it is there whole or not at all.
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let failed = |source| Error::KeyFile { act: "write", path: path.to_owned(), source };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let attempt = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(directory)?.sync_all()
+    };
+    attempt().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_pair_is_made_once_and_private() {
+        let state = tempfile::tempdir().unwrap();
+        let first = load_or_make(state.path(), "shop").unwrap();
+        assert_eq!(mode(&first.private), 0o600);
+        assert_eq!(mode(&state.path().join("ssh")), 0o700);
+        assert!(first.authorized.starts_with("ssh-ed25519 ") && first.authorized.ends_with("sealer cluster shop"));
+        assert_eq!(fs::read_to_string(first.private.with_extension("pub")).unwrap().trim(), first.authorized);
+        assert_eq!(load_or_make(state.path(), "shop").unwrap(), first);
+
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(load_or_make(other.path(), "shop").unwrap().authorized, first.authorized);
+    }
+
+    #[test]
+    fn a_lost_public_half_comes_back() {
+        let state = tempfile::tempdir().unwrap();
+        let first = load_or_make(state.path(), "shop").unwrap();
+        fs::remove_file(first.private.with_extension("pub")).unwrap();
+        fs::write(state.path().join("ssh/id_ed25519.pub.new"), "left by a crash").unwrap();
+        assert_eq!(load_or_make(state.path(), "shop").unwrap(), first);
+        assert!(first.private.with_extension("pub").exists());
+    }
+
+    #[test]
+    fn something_else_in_its_place_is_named_and_kept() {
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir(state.path().join("ssh")).unwrap();
+        let path = state.path().join("ssh/id_ed25519");
+        fs::write(&path, "not a key").unwrap();
+        let message = load_or_make(state.path(), "shop").unwrap_err().to_string();
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not a key");
+    }
+
+    #[test]
+    fn removing_is_repeatable_and_spares_strangers() {
+        let state = tempfile::tempdir().unwrap();
+        load_or_make(state.path(), "shop").unwrap();
+        remove(state.path()).unwrap();
+        remove(state.path()).unwrap();
+        assert!(!state.path().join("ssh").exists());
+
+        load_or_make(state.path(), "shop").unwrap();
+        fs::write(state.path().join("ssh/config"), "").unwrap();
+        remove(state.path()).unwrap();
+        assert_eq!(fs::read_dir(state.path().join("ssh")).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,201 @@
+//! What can go wrong while hosts are got or given back, and what does the user do about it?
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a container engine, its transport or a parser reported.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed act of a [`Provider`](crate::Provider), with the object it failed on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// BAREMETAL gives only the hosts that the Clusterfile lists, and it lists none.
+    #[error("cluster `{cluster}` lists no hosts: name them with --masters and --nodes, or under spec.hosts")]
+    NoHosts {
+        /// Name of the cluster.
+        cluster: String,
+    },
+    /// A cluster needs a control plane.
+    #[error("cluster `{cluster}` asks for no master: it needs at least one")]
+    NoMasters {
+        /// Name of the cluster.
+        cluster: String,
+    },
+    /// The same address is listed twice.
+    #[error("cluster `{cluster}` lists host {address} twice")]
+    HostTwice {
+        /// Name of the cluster.
+        cluster: String,
+        /// The repeated address.
+        address: IpAddr,
+    },
+    /// Host names are made from the cluster's name, so it has to be usable in one.
+    #[error(
+        "cluster name `{cluster}` cannot be part of a host name: use lower-case letters, digits and `-`, at most {limit} characters"
+    )]
+    ClusterName {
+        /// The name as given.
+        cluster: String,
+        /// How long a name may be.
+        limit: usize,
+    },
+    /// Nothing listens on the engine's socket.
+    #[error(
+        "no container engine answers at {}: start it (`systemctl start docker`), or name the socket it listens on", socket.display()
+    )]
+    NoEngine {
+        /// The socket that was tried.
+        socket: PathBuf,
+        /// Why it could not be used.
+        #[source]
+        source: Cause,
+    },
+    /// The engine's socket exists but is closed to this user.
+    #[error("not allowed to open {}: run as root, or as a member of the group that owns the socket", socket.display())]
+    EngineDenied {
+        /// The socket that was tried.
+        socket: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An engine without root cannot give containers what kubelet needs.
+    #[error(
+        "the container engine at {} runs without root and cannot carry Kubernetes hosts: use the system's engine", socket.display()
+    )]
+    EngineRootless {
+        /// The socket of that engine.
+        socket: PathBuf,
+    },
+    /// The image that hosts are made from is not there.
+    #[error(
+        "node image `{image}` is not in the container engine: make it with `cargo xtask node-image`, or bring it with `docker load -i FILE`"
+    )]
+    NodeImageMissing {
+        /// Name of the image.
+        image: String,
+    },
+    /// Every candidate subnet collides with a network or a route of this machine.
+    #[error(
+        "no subnet is free for the network of cluster `{cluster}`: remove networks that are no longer used (`docker network prune`)"
+    )]
+    NoSubnet {
+        /// Name of the cluster.
+        cluster: String,
+    },
+    /// More hosts are wanted than the cluster's network has addresses.
+    #[error("network {subnet} of cluster `{cluster}` has no address left for another host")]
+    SubnetFull {
+        /// Name of the cluster.
+        cluster: String,
+        /// Its subnet.
+        subnet: String,
+    },
+    /// A container that is not ours has the name a host needs.
+    #[error(
+        "a container named `{host}` exists that does not belong to cluster `{cluster}`: remove or rename it (`docker rename {host} NAME`), or name the cluster differently"
+    )]
+    NameTaken {
+        /// Name of the cluster.
+        cluster: String,
+        /// The name that is taken.
+        host: String,
+    },
+    /// A container or network carries our label, but not in a form that we write.
+    #[error("`{object}` is labelled as part of a cluster, but {label} is `{value}`: remove it and run again")]
+    Label {
+        /// The container or network.
+        object: String,
+        /// The label.
+        label: &'static str,
+        /// What it says (empty when it is missing).
+        value: String,
+    },
+    /// The engine refused or broke off a request.
+    #[error("{act} `{object}` failed in the container engine")]
+    Engine {
+        /// What was asked, for example `starting host`.
+        act: &'static str,
+        /// On what.
+        object: String,
+        /// The engine's answer.
+        #[source]
+        source: Cause,
+    },
+    /// A host came up and went down again.
+    #[error("host `{host}` stopped while it was starting (exit code {code}){}", indented(log))]
+    HostStopped {
+        /// The host.
+        host: String,
+        /// Exit code of its init.
+        code: i64,
+        /// Its last lines of output.
+        log: Vec<String>,
+    },
+    /// A host did not get ready in time.
+    #[error("host `{host}` ({address}) is not ready after {} s: {missing}{}", waited.as_secs(), indented(log))]
+    NotReady {
+        /// The host.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+        /// How long was waited.
+        waited: Duration,
+        /// What it still lacks.
+        missing: String,
+        /// Its last lines of output.
+        log: Vec<String>,
+    },
+    /// The cluster's key pair could not be read or written.
+    #[error("cannot {act} the cluster's SSH key {}", path.display())]
+    KeyFile {
+        /// `read`, `write` or `remove`.
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file that should hold the cluster's key holds something else.
+    #[error("{} is not an unencrypted OpenSSH private key: remove it, and the next run makes a new one", path.display())]
+    KeyUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the parser found.
+        #[source]
+        source: Cause,
+    },
+    /// A new key pair could not be made.
+    #[error("cannot make an SSH key for the cluster: {reason}")]
+    KeyMaking {
+        /// What failed.
+        reason: String,
+    },
+    /// The path of the key has to be written into the Clusterfile, which is text.
+    #[error("state directory {} is not valid UTF-8: choose another one", path.display())]
+    StatePath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A blocking task was cancelled because the program is shutting down.
+    #[error("{act} was interrupted")]
+    Interrupted {
+        /// What was going on.
+        act: &'static str,
+    },
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn indented(log: &[String]) -> String {
+    let mut text = String::new();
+    for line in log {
+        text.push_str("\n    ");
+        text.push_str(line);
+    }
+    text
+}

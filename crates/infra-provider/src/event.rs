@@ -1,0 +1,67 @@
+//! What does a provider tell while it works, and which hosts may it take back?
+
+use std::net::IpAddr;
+
+/// Something a provider did or waits for; meant for a progress display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProviderEvent {
+    /// A network of the cluster was made.
+    NetworkCreated {
+        /// Its name.
+        network: String,
+        /// Its addresses, as `a.b.c.d/len`.
+        subnet: String,
+    },
+    /// A new host is being made.
+    Creating {
+        /// Name of the host.
+        host: String,
+        /// The address it will have.
+        address: IpAddr,
+    },
+    /// A host that had stopped is started again.
+    Restarting {
+        /// Name of the host.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// A host can be reached and has finished booting.
+    Ready {
+        /// Name of the host.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+        /// Units that systemd could not start; usually none.
+        failed_units: Vec<String>,
+    },
+    /// A host of this cluster exists that is not (or no longer) asked for; it is left alone until it is released.
+    Unclaimed {
+        /// Name of the host.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// A host was given back.
+    Released {
+        /// Name of the host.
+        host: String,
+        /// The address it had.
+        address: Option<IpAddr>,
+    },
+    /// A network of the cluster was removed.
+    NetworkRemoved {
+        /// Its name.
+        network: String,
+    },
+}
+
+/// Which hosts of a cluster are given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// All of them, and everything else that was made for the cluster.
+    All,
+    /// Those with these addresses; what is shared by the others stays.
+    Hosts(Vec<IpAddr>),
+}

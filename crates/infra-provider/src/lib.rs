@@ -1,0 +1,86 @@
+//! Turns "three masters of this size" into reachable hosts, and gives them back.
+//!
+//! # Steps
+//!
+//! 1. [`Provider::describe`] says what would be made, without asking anybody.
+//! 2. [`Provider::provision`] makes what is missing and returns the cluster with all its hosts filled in:
+//!    address, roles, and how to log in. The same call again changes nothing; after a crash it completes the set.
+//! 3. [`Provider::release`] takes hosts back; also repeatable, also after a crash.
+//!
+//! Two providers are here: [`BareMetal`] hands out the hosts that the Clusterfile lists; [`Container`] makes systemd
+//! machines in the container engine of this machine. A vendor adds another one by implementing [`Provider`] and
+//! running the suite in `testing` (feature `testing`) on it.
+//!
+//! ```
+//! use clusterfile::{Cluster, MachineSpec, ProviderKind};
+//! use infra_provider::{Container, ContainerOptions, Provider};
+//!
+//! let mut wanted = Cluster::new("shop", "shop:1.4");
+//! wanted.provider = ProviderKind::Container;
+//! wanted.machines.masters = Some(MachineSpec::of(1));
+//! let provider = Container::new(ContainerOptions::default());
+//! assert!(provider.describe(&wanted).iter().any(|line| line.contains("shop-master-0")));
+//! ```
+//!
+//! # Errors
+//!
+//! Every failure is an [`Error`] that names the act, its object, and what to do about it.
+
+mod bare_metal;
+mod container;
+mod error;
+mod event;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use clusterfile::{Cluster, ProviderKind};
+
+pub use bare_metal::BareMetal;
+pub use container::{Container, ContainerOptions};
+pub use error::{Cause, Error, Result};
+pub use event::{ProviderEvent, Release};
+
+/// Gives hosts for a Clusterfile, and takes them back.
+///
+/// Implementations keep no memory between calls: what exists is found out anew each time (by label, tag or name), so
+/// that a crash at any point loses nothing.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// The kind of Clusterfile this provider serves.
+    fn kind(&self) -> ProviderKind;
+
+    /// Makes what is missing and returns `wanted` with its hosts: the asked number of each role, every address distinct,
+    /// every host reachable by its `ssh`.
+    ///
+    /// `current` is the cluster as it was remembered last; of more hosts than wanted, those it knows are kept first.
+    /// Hosts that are no longer wanted are left out of the answer but stay until they are released.
+    /// Files that the hosts' log-in needs are kept below `state_dir`.
+    ///
+    /// # Errors
+    /// What is missing or was refused. What was made until then stays, and the next call goes on from there.
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        current: Option<&Cluster>,
+        state_dir: &Path,
+        events: &(dyn Fn(ProviderEvent) + Sync),
+    ) -> Result<Cluster>;
+
+    /// Takes hosts of `cluster` back. Hosts that are gone already are no error.
+    ///
+    /// # Errors
+    /// What could not be removed; the next call goes on from there.
+    async fn release(
+        &self,
+        cluster: &Cluster,
+        hosts: Release,
+        state_dir: &Path,
+        events: &(dyn Fn(ProviderEvent) + Sync),
+    ) -> Result<()>;
+
+    /// What `provision` would have to give for `wanted`, a line each; asks nobody and changes nothing.
+    fn describe(&self, wanted: &Cluster) -> Vec<String>;
+}

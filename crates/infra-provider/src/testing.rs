@@ -1,0 +1,210 @@
+//! Does a provider keep the promises of the trait, and what stands in for one in tests?
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use clusterfile::{Cluster, ProviderKind, Role};
+
+use crate::{Error, Provider, ProviderEvent, Release, Result};
+
+/// Checks a provider against the promises of [`Provider`], and leaves nothing behind when they are kept.
+///
+/// `grown` is `wanted` with exactly one more node; both are clusters of the same name of which nothing exists yet.
+///
+/// # Panics
+/// When a promise is broken; the message says which one.
+pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster, state_dir: &Path) {
+    let log = Mutex::new(Vec::new());
+    let events = |event| held(&log).push(event);
+    let calls = Calls { provider, state_dir, events: &events };
+
+    assert_eq!(provider.kind(), wanted.provider, "a provider serves its own kind");
+    assert!(!provider.describe(wanted).is_empty(), "a dry run says what there will be");
+    assert_eq!(provider.describe(wanted), provider.describe(wanted), "a dry run is repeatable");
+
+    let first = calls.provision(wanted, None).await;
+    check_hosts(wanted, &first);
+    let created = creations(&log);
+
+    let again = calls.provision(wanted, Some(&first)).await;
+    assert_eq!(again, first, "the same call again gives the same hosts");
+    let forgotten = calls.provision(wanted, None).await;
+    assert_eq!(forgotten, first, "hosts are found again without memory");
+    let fixed = calls.provision(&first, Some(&first)).await;
+    assert_eq!(fixed, first, "a cluster that is filled in already stays as it is");
+    assert_eq!(creations(&log), created, "nothing is made twice");
+
+    let more = calls.provision(grown, Some(&first)).await;
+    check_hosts(grown, &more);
+    let (old, new) = (addresses(&first), addresses(&more));
+    assert!(new.is_superset(&old), "growing keeps the hosts that are there");
+    assert_eq!(new.len(), old.len() + 1, "growing by one makes one");
+
+    let fewer = calls.provision(wanted, Some(&first)).await;
+    assert_eq!(addresses(&fewer), old, "shrinking keeps the hosts that were remembered");
+    let left: Vec<IpAddr> = new.difference(&old).copied().collect();
+    calls.release(&more, Release::Hosts(left.clone())).await;
+    calls.release(&more, Release::Hosts(left)).await;
+    let kept = calls.provision(wanted, Some(&first)).await;
+    assert_eq!(addresses(&kept), old, "releasing one host leaves the others");
+
+    calls.release(&first, Release::All).await;
+    calls.release(&first, Release::All).await;
+}
+
+struct Calls<'a> {
+    provider: &'a dyn Provider,
+    state_dir: &'a Path,
+    events: &'a (dyn Fn(ProviderEvent) + Sync),
+}
+
+impl Calls<'_> {
+    async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Cluster {
+        match self.provider.provision(wanted, current, self.state_dir, self.events).await {
+            Ok(cluster) => cluster,
+            Err(error) => panic!("hosts are given: {}", chain(&error)),
+        }
+    }
+
+    async fn release(&self, cluster: &Cluster, hosts: Release) {
+        if let Err(error) = self.provider.release(cluster, hosts.clone(), self.state_dir, self.events).await {
+            panic!("releasing {hosts:?} can be repeated: {}", chain(&error));
+        }
+    }
+}
+
+fn check_hosts(wanted: &Cluster, given: &Cluster) {
+    let count = |spec: &Option<clusterfile::MachineSpec>, listed: usize| spec.as_ref().map_or(listed, |spec| spec.count as usize);
+    assert_eq!(given.masters().count(), count(&wanted.machines.masters, wanted.masters().count()), "as many masters as wanted");
+    assert_eq!(given.nodes().count(), count(&wanted.machines.nodes, wanted.nodes().count()), "as many nodes as wanted");
+    assert_eq!(addresses(given).len(), given.hosts.len(), "every address is given once");
+    for host in &given.hosts {
+        assert!(!host.ssh.user.is_empty() && host.ssh.port != 0, "host {} says how to log in", host.address);
+    }
+    let without_hosts = |cluster: &Cluster| Cluster { hosts: Vec::new(), ssh: clusterfile::Ssh::default(), ..cluster.clone() };
+    assert_eq!(without_hosts(given), without_hosts(wanted), "only hosts and log-in are filled in");
+}
+
+fn addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
+    cluster.hosts.iter().map(|host| host.address).collect()
+}
+
+fn creations(log: &Mutex<Vec<ProviderEvent>>) -> usize {
+    held(log).iter().filter(|event| matches!(event, ProviderEvent::Creating { .. })).count()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// A provider that makes nothing but addresses (192.0.2.0/24, RFC 5737), and counts what it is asked.
+#[derive(Debug, Default)]
+pub struct Counting {
+    state: Mutex<CountingState>,
+}
+
+/// How often a [`Counting`] provider was called.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls of [`Provider::provision`].
+    pub provisions: usize,
+    /// Calls of [`Provider::release`].
+    pub releases: usize,
+    /// Hosts that are given out right now.
+    pub hosts: usize,
+}
+
+#[derive(Debug, Default)]
+struct CountingState {
+    counts: Counts,
+    /// Hosts given out: index of the address and role, in order.
+    hosts: Vec<(u8, Role)>,
+    fail_next: bool,
+}
+
+impl Counting {
+    /// What happened so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = held(&self.state);
+        Counts { hosts: state.hosts.len(), ..state.counts }
+    }
+
+    /// Makes the next call of `provision` or `release` fail before it does anything.
+    pub fn fail_next(&self) {
+        held(&self.state).fail_next = true;
+    }
+
+    fn call(&self, count: impl FnOnce(&mut Counts) -> &mut usize) -> Result<MutexGuard<'_, CountingState>> {
+        let mut state = held(&self.state);
+        *count(&mut state.counts) += 1;
+        if std::mem::take(&mut state.fail_next) { Err(Error::Interrupted { act: "a call that was told to fail" }) } else { Ok(state) }
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn address(index: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, index])
+}
+
+#[async_trait]
+impl Provider for Counting {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Container
+    }
+
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        _current: Option<&Cluster>,
+        _state_dir: &Path,
+        events: &(dyn Fn(ProviderEvent) + Sync),
+    ) -> Result<Cluster> {
+        let mut state = self.call(|counts| &mut counts.provisions)?;
+        let mut cluster = wanted.clone();
+        cluster.hosts.clear();
+        let machines = &wanted.machines;
+        for (role, spec, listed) in
+            [(Role::Master, &machines.masters, wanted.masters().count()), (Role::Node, &machines.nodes, wanted.nodes().count())]
+        {
+            let count = spec.as_ref().map_or(listed, |spec| spec.count as usize);
+            let lacking = count.saturating_sub(state.hosts.iter().filter(|(_, other)| *other == role).count());
+            for _ in 0..lacking {
+                let free = (1..=254).find(|index| state.hosts.iter().all(|(used, _)| used != index));
+                let subnet = || Error::SubnetFull { cluster: wanted.name.clone(), subnet: "192.0.2.0/24".to_owned() };
+                let index = free.ok_or_else(subnet)?;
+                state.hosts.push((index, role.clone()));
+                events(ProviderEvent::Creating { host: format!("{role}-{index}"), address: address(index) });
+            }
+            let mine = state.hosts.iter().filter(|(_, other)| *other == role).take(count);
+            cluster.add_hosts(&role, mine.map(|(index, _)| address(*index)));
+        }
+        Ok(cluster)
+    }
+
+    async fn release(
+        &self,
+        _cluster: &Cluster,
+        hosts: Release,
+        _state_dir: &Path,
+        _events: &(dyn Fn(ProviderEvent) + Sync),
+    ) -> Result<()> {
+        let mut state = self.call(|counts| &mut counts.releases)?;
+        match hosts {
+            Release::All => state.hosts.clear(),
+            Release::Hosts(addresses) => state.hosts.retain(|(index, _)| !addresses.contains(&address(*index))),
+        }
+        Ok(())
+    }
+
+    fn describe(&self, wanted: &Cluster) -> Vec<String> {
+        vec![format!("addresses for cluster {}", wanted.name)]
+    }
+}
