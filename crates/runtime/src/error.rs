@@ -24,4 +24,87 @@ pub enum Error {
         /// The lines of its output that matter.
         detail: String,
     },
+    /// A host was not asked for its facts, so nothing can be planned for it.
+    #[error("{host}: nothing is known about this host")]
+    NoFacts {
+        /// The host.
+        host: IpAddr,
+    },
+    /// What a host said about itself cannot be understood.
+    #[error("{host}: cannot read what the host says about itself: {reason}")]
+    Facts {
+        /// The host.
+        host: IpAddr,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The image lacks something that a cluster needs.
+    #[error("image {image} has no {missing}")]
+    Payload {
+        /// The image's name.
+        image: String,
+        /// What is missing, for example `bin/kubeadm (is it a cluster image?)`.
+        missing: String,
+    },
+    /// The cluster cannot be made as wanted.
+    #[error("cluster {cluster}: {reason}")]
+    Unsupported {
+        /// The cluster's name.
+        cluster: String,
+        /// What cannot be done, and what can.
+        reason: String,
+    },
+    /// A version of Kubernetes is none, or not one that we know how to install.
+    #[error("kubernetes version `{version}`: {reason}")]
+    Version {
+        /// The version as found.
+        version: String,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+    /// A configuration document for kubeadm cannot be read.
+    #[error("{document} is not a valid configuration for kubeadm: {reason}")]
+    Document {
+        /// Where it comes from, for example `etc/kubeadm.yml of shop:1.4`.
+        document: String,
+        /// What is wrong with it, with line and column when known.
+        reason: String,
+    },
+    /// A certificate or key could not be made or read.
+    #[error("cannot {act} {object}")]
+    Certificate {
+        /// `make`, `sign` or `read`.
+        act: &'static str,
+        /// Which one, for example `the certificate authority of etcd`.
+        object: String,
+        /// Why.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// The machine gave no random numbers.
+    #[error("cannot make a random token")]
+    Random {
+        /// Why.
+        #[source]
+        source: getrandom::Error,
+    },
+    /// A file with secrets could not be read or written.
+    #[error("cannot {act} {}", path.display())]
+    SecretFile {
+        /// `read`, `write` …
+        act: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file with secrets is there but not what it should be.
+    #[error("{} {reason}; remove the state directory of the cluster only when the cluster is gone", path.display())]
+    SecretDamaged {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }

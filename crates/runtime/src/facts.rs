@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Remote};
-
 /// What was observed on hosts and in the API when the workflow began.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// Facts of each host that was asked, by its address.
     pub hosts: BTreeMap<IpAddr, HostFacts>,
@@ -18,7 +16,7 @@ pub struct Facts {
 }
 
 /// What one host says about itself.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostFacts {
     /// `uname -m`, for example `x86_64`.
@@ -35,6 +33,8 @@ pub struct HostFacts {
     pub root: bool,
     /// Whether systemd is process 1.
     pub systemd: bool,
+    /// Whether the host is itself a container: kernel and swap belong to the machine below it.
+    pub container: bool,
     /// Host clock minus ours, in milliseconds.
     pub clock_skew_ms: i64,
     /// Addresses by interface name.
@@ -55,18 +55,62 @@ pub struct HostFacts {
     pub cgroups: Vec<String>,
     /// Kernel facilities of interest that are available (`overlay`, `br_netfilter`, `ip_vs` …).
     pub modules: Vec<String>,
+    /// Commands of interest that are installed (`bash`, `iptables`, `crictl` …).
+    pub tools: Vec<String>,
+    /// Container engines that are installed (`containerd`, `docker`, `crio`).
+    pub engines: Vec<String>,
     /// Name of the cluster whose marker file the host carries, when it carries one.
     pub cluster: Option<String>,
     /// Digest of the image whose rootfs is unpacked for that cluster.
     pub image_digest: Option<String>,
+    /// The whole marker file.
+    pub marker: Option<Marker>,
     /// Leftovers of a Kubernetes that is not ours: paths such as `/etc/kubernetes/admin.conf`.
     pub leftovers: Vec<String>,
     /// Whether a kubelet is running.
     pub kubelet_active: bool,
+    /// Whether the host has the file `/etc/kubernetes/admin.conf`.
+    pub admin_kubeconfig: bool,
+    /// Whether the host has images of its own in `/var/lib/sealer/content`, because `sealer` is used there.
+    pub own_content: bool,
+}
+
+/// What we wrote on a host about ourselves: `/var/lib/sealer/data/<cluster>/host.json`.
+///
+/// It is the first file written on a host and the last one removed; without it nothing on a host is ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Marker {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Digest of the image whose rootfs is unpacked.
+    pub image: String,
+    /// `master` or `node`.
+    pub role: String,
+    /// How far the host is.
+    pub state: MarkerState,
+    /// The container engine, for example `containerd`.
+    pub engine: String,
+    /// Whether the engine was installed by us and goes when the cluster goes.
+    pub engine_ours: bool,
+    /// Whether `/var/lib/sealer/content` was made for the cluster and goes with it.
+    pub content_ours: bool,
+}
+
+/// How far a host is on its way into the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MarkerState {
+    /// Work has begun.
+    #[default]
+    Joining,
+    /// Everything is done.
+    Ready,
 }
 
 /// What the API server says about the cluster.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ApiFacts {
     /// Version of the API server, for example `v1.20.2`.
     pub version: String,
@@ -75,7 +119,8 @@ pub struct ApiFacts {
 }
 
 /// One registered node.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeFacts {
     /// The node's name.
     pub name: String,
@@ -85,14 +130,4 @@ pub struct NodeFacts {
     pub control_plane: bool,
     /// Its kubelet's version.
     pub kubelet: String,
-}
-
-/// Asks every host at once, and the first master that has an API server, what there is.
-///
-/// # Errors
-///
-/// When a host cannot be reached or does not answer in time.
-pub async fn gather(remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>, cluster: &str) -> Result<Facts, Error> {
-    let _ = (remotes, cluster);
-    Ok(Facts::default())
 }

@@ -11,6 +11,8 @@
 pub mod error;
 pub mod execute;
 pub mod facts;
+mod facts_gather;
+mod facts_parse;
 pub mod journal;
 pub mod kubeadm;
 pub mod plan;
@@ -21,10 +23,11 @@ use clusterfile::Change;
 
 pub use error::Error;
 pub use execute::{Deliver, Event, ExecuteOptions, Report, execute};
-pub use facts::{Facts, HostFacts, gather};
+pub use facts::{Facts, HostFacts, Marker, MarkerState};
+pub use facts_gather::gather;
 pub use journal::Journal;
 pub use kubeadm::{Kubeadm, Secrets};
-pub use plan::{Action, Payload, Plan, Step};
+pub use plan::{Action, File, HostChange, Payload, Plan, PlannedHost, Step};
 pub use preflight::{Finding, preflight};
 pub use remote::{Command, Output, Remote};
 

@@ -13,8 +13,35 @@ use crate::kubeadm::Secrets;
 pub struct Plan {
     /// The cluster that the plan changes.
     pub cluster: String,
+    /// What the plan amounts to, for a person, for example `3 hosts join, image shop:1.4`.
+    pub summary: String,
+    /// The hosts that the plan works on, in the order in which they are shown.
+    pub hosts: Vec<PlannedHost>,
     /// The steps, in order.
     pub steps: Vec<Step>,
+}
+
+/// A host that a plan works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedHost {
+    /// The host's address.
+    pub address: IpAddr,
+    /// What becomes of it.
+    pub change: HostChange,
+    /// What it is in the cluster: `master` or `node`.
+    pub role: String,
+}
+
+/// What becomes of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostChange {
+    /// It becomes part of the cluster.
+    Join,
+    /// It stays and something about it changes.
+    Alter,
+    /// It leaves the cluster.
+    Leave,
 }
 
 /// One idempotent step on one or several hosts.
@@ -103,7 +130,13 @@ pub struct File {
 
 impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "File({} {:o}, {} bytes)", self.path, self.mode, self.content.len())
+        write!(
+            f,
+            "File({} {:o}, {} bytes)",
+            self.path,
+            self.mode,
+            self.content.len()
+        )
     }
 }
 
@@ -114,11 +147,13 @@ pub struct Payload<'a> {
     pub image: String,
     /// Digest of the cluster image's manifest for the hosts' platform.
     pub image_digest: String,
+    /// Platform of that manifest, for example `linux/amd64`.
+    pub platform: String,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
     /// Paths of all regular files of the rootfs, relative to it.
     pub files: Vec<String>,
-    /// Contents of the small rootfs files that planning reads (`etc/kubeadm.yml`, `Metadata` …).
+    /// Contents of the small rootfs files that planning reads: see [`crate::kubeadm::DOCUMENTS`].
     pub documents: BTreeMap<String, Vec<u8>>,
     /// Original names of the carried container images.
     pub carried_images: Vec<String>,
@@ -132,4 +167,94 @@ pub struct Payload<'a> {
     pub kubeadm_documents: Vec<clusterfile::KubeadmDocument>,
     /// Secrets made before planning.
     pub secrets: &'a Secrets,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The plan as a dry run prints it: a head line, one line per host, the cluster-wide steps, the number of steps.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        if self.is_empty() {
+            return format!("cluster {}: nothing to do\n", self.cluster);
+        }
+        let mut text = format!("cluster {}: {}\n", self.cluster, self.summary);
+        let width = self
+            .hosts
+            .iter()
+            .map(|host| host.address.to_string().len());
+        let width = width.max().unwrap_or(0).max("cluster".len());
+        for host in &self.hosts {
+            let sign = match host.change {
+                HostChange::Join => '+',
+                HostChange::Alter => '~',
+                HostChange::Leave => '-',
+            };
+            let of_host = |step: &&Step| step.scope().is_none() && step.hosts.contains(&host.address);
+            let titles: Vec<&str> = self.steps.iter().filter(of_host).map(|step| step.title.as_str()).collect();
+            let line = format!(
+                "  {:<width$}  {sign} {:<8} {}",
+                host.address.to_string(),
+                host.role,
+                titles.join(" · ")
+            );
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        for step in &self.steps {
+            if let Some(verb) = step.scope() {
+                text.push_str(&format!("  {:<width$}  {verb:<10} {}\n", "cluster", step.title));
+            }
+        }
+        let plural = if self.steps.len() == 1 { "" } else { "s" };
+        text.push_str(&format!("{} step{plural}; nothing was changed\n", self.steps.len()));
+        text
+    }
+}
+
+impl Step {
+    /// The verb of a step that concerns the cluster as a whole; `None` when it concerns its hosts.
+    fn scope(&self) -> Option<&'static str> {
+        match &self.action {
+            Action::Run { show_output: true, .. } => Some("run"),
+            Action::Wait { .. } => Some("wait"),
+            _ => None,
+        }
+    }
+}
+
+/// A size as people read it: powers of ten, as Docker prints them.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| bytes >= *unit) else {
+        return format!("{bytes} B");
+    };
+    let tenths = bytes.saturating_mul(10) / unit;
+    if tenths < 100 && tenths % 10 != 0 {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {name}", tenths / 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_ten() {
+        let sizes = [0, 999, 1_000, 4_560_000, 531_900_000, 1_250_000_000, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "999 B", "1 kB", "4.5 MB", "531 MB", "1.2 GB", "1844674407 GB"]);
+    }
+
+    #[test]
+    fn a_secret_file_shows_only_its_size() {
+        let file = File { path: "/a".into(), mode: 0o600, content: b"hunter2".to_vec(), secret: true };
+        let shown = format!("{file:?} {}", serde_json::to_string(&file).unwrap_or_default());
+        assert!(shown.contains("7 bytes") && !shown.contains("hunter2"), "{shown}");
+    }
 }

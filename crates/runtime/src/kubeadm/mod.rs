@@ -4,6 +4,9 @@ use clusterfile::Change;
 
 use crate::{Error, Facts, Payload, Plan, Runtime};
 
+/// The small files of a rootfs that planning reads, where the image has them: [`Payload::documents`].
+pub const DOCUMENTS: [&str; 3] = ["Metadata", "etc/kubeadm.yml", "etc/kubeadm.yml.tmpl"];
+
 /// Makes clusters with the kubeadm that the image carries.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Kubeadm;

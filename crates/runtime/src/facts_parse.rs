@@ -1,0 +1,242 @@
+//! What does the output of the gathering scripts say?
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use crate::facts::{ApiFacts, HostFacts, Marker, NodeFacts};
+
+/// What is read of a host's description at the most, in bytes.
+const LIMIT: usize = 1 << 20;
+/// What is read of the API's description at the most, in bytes.
+const API_LIMIT: usize = 4 << 20;
+
+/// Reads a host's description, and the host's clock in milliseconds when it could be read.
+///
+/// The host is not trusted: nothing it prints can do more than put wrong words into its own facts.
+pub(crate) fn host_facts(output: &[u8], cluster: &str) -> Result<(HostFacts, Option<i64>), String> {
+    let text = String::from_utf8_lossy(&output[..output.len().min(LIMIT)]);
+    let sections = sections(&text);
+    if !text.lines().any(|line| line == "@end") {
+        return Err("its description breaks off".to_owned());
+    }
+    let lines = |name: &str| {
+        let found = sections.iter().find(|(section, _)| *section == name);
+        found.map_or(&[][..], |(_, lines)| lines.as_slice())
+    };
+    let line = |name: &str| lines(name).first().map_or("", |line| line.trim());
+    let owned = |name: &str| lines(name).iter().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+    let sorted = |name: &str| {
+        let mut words = owned(name);
+        words.sort();
+        words.dedup();
+        words
+    };
+    let mut tools = sorted("tools");
+    let engines = engines(&mut tools);
+    let marker = marker(&sections, cluster);
+    let present = |path: &str| lines("present").iter().any(|line| line.trim() == path);
+    let facts = HostFacts {
+        arch: line("machine").to_owned(),
+        os: os(lines("os")),
+        kernel: line("kernel").to_owned(),
+        hostname: line("hostname").to_owned(),
+        machine_id: line("machine-id").to_owned(),
+        root: line("user") == "0",
+        systemd: line("init") == "systemd",
+        container: !matches!(line("container"), "" | "none"),
+        clock_skew_ms: 0,
+        addresses: addresses(lines("addresses")),
+        default_interface: default_interface(lines("routes"), lines("routes6")),
+        ports: ports(lines("ports")),
+        disk_free: disk_free(lines("disk")),
+        memory: memory(lines("memory")),
+        cpus: line("processors").parse().unwrap_or(0),
+        swap: lines("swaps").len() > 1,
+        cgroups: sorted("cgroups"),
+        modules: sorted("modules"),
+        tools,
+        engines,
+        cluster: marker.as_ref().map(|marker| marker.cluster.clone()),
+        image_digest: marker.as_ref().map(|marker| marker.image.clone()),
+        marker,
+        leftovers: owned("leftovers"),
+        kubelet_active: line("kubelet") == "active",
+        admin_kubeconfig: present("/etc/kubernetes/admin.conf"),
+        own_content: present("/var/lib/sealer/content"),
+    };
+    Ok((facts, clock(line("time"))))
+}
+
+/// Reads what `kubectl` printed; lines that cannot be understood are left out.
+pub(crate) fn api_facts(output: &[u8]) -> ApiFacts {
+    #[derive(Deserialize)]
+    struct Version {
+        #[serde(rename = "gitVersion")]
+        git_version: String,
+    }
+    let text = String::from_utf8_lossy(&output[..output.len().min(API_LIMIT)]);
+    let mut api = ApiFacts::default();
+    for line in text.lines() {
+        if let Some(version) = line.strip_prefix("version ") {
+            api.version = serde_json::from_str::<Version>(version).map_or_else(|_| String::new(), |v| v.git_version);
+        } else if let Some((address, node)) = line.strip_prefix("node ").and_then(node) {
+            api.nodes.insert(address, node);
+        }
+    }
+    api
+}
+
+/// The last line of some output that says anything, without what a terminal would act upon.
+pub(crate) fn last_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    line.trim().chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+fn sections(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('@') {
+            sections.push((name, Vec::new()));
+        } else if let (Some(line), Some((_, lines))) = (line.strip_prefix(' '), sections.last_mut()) {
+            lines.push(line);
+        }
+    }
+    sections
+}
+
+/// Nanoseconds where `date` knows them, else seconds.
+fn clock(text: &str) -> Option<i64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: i64 = text[..digits].parse().ok()?;
+    Some(if digits > 12 { number / 1_000_000 } else { number.checked_mul(1000)? })
+}
+
+fn os(lines: &[&str]) -> String {
+    let value = |key: &str| {
+        let line = lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
+    };
+    format!("{} {}", value("ID"), value("VERSION_ID")).trim().to_owned()
+}
+
+/// Lines of `ip -o address show`.
+fn addresses(lines: &[&str]) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut addresses: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().take(4).collect();
+        let [_, interface, "inet" | "inet6", address] = words[..] else {
+            continue;
+        };
+        let interface = interface.split('@').next().unwrap_or(interface);
+        let address = address.split('/').next().unwrap_or(address);
+        if let Ok(address) = address.parse() {
+            addresses.entry(interface.to_owned()).or_default().push(address);
+        }
+    }
+    addresses
+}
+
+/// The interface of the default route with the lowest metric, IPv4 before IPv6.
+fn default_interface(routes: &[&str], routes6: &[&str]) -> Option<String> {
+    let fields = |line: &&str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let four = routes.iter().map(fields).filter(|route| {
+        route.len() >= 8 && route[1] == "00000000" && route[7] == "00000000"
+    });
+    let four = four.min_by_key(|route| route[6].parse::<u64>().unwrap_or(u64::MAX));
+    if let Some(route) = four {
+        return Some(route[0].clone());
+    }
+    let zero = "0".repeat(32);
+    let six = routes6.iter().map(fields).filter(|route| {
+        route.len() >= 10 && route[0] == zero && route[1] == "00" && route[9] != "lo"
+    });
+    let six = six.min_by_key(|route| u64::from_str_radix(&route[5], 16).unwrap_or(u64::MAX));
+    six.map(|route| route[9].clone())
+}
+
+/// Lines of `ss -Hltnp`, or addresses as in `/proc/net/tcp`.
+fn ports(lines: &[&str]) -> BTreeMap<u16, String> {
+    let mut ports: BTreeMap<u16, String> = BTreeMap::new();
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (address, radix) = match words[..] {
+            [address] => (address, 16),
+            [_, _, _, address, ..] => (address, 10),
+            _ => continue,
+        };
+        let port = address.rsplit(':').next().unwrap_or_default();
+        let Ok(port) = u16::from_str_radix(port, radix) else {
+            continue;
+        };
+        let holder = ports.entry(port).or_default();
+        if holder.is_empty() {
+            *holder = process(line).unwrap_or_default();
+        }
+    }
+    ports
+}
+
+/// `kubelet/812` out of `users:(("kubelet",pid=812,fd=20))`.
+fn process(line: &str) -> Option<String> {
+    let (_, users) = line.split_once("users:((\"")?;
+    let (name, rest) = users.split_once('"')?;
+    let (_, pid) = rest.split_once("pid=")?;
+    let pid: String = pid.chars().take_while(char::is_ascii_digit).collect();
+    Some(format!("{name}/{pid}"))
+}
+
+fn disk_free(lines: &[&str]) -> u64 {
+    let fields = lines.last().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let available = fields.and_then(|fields| fields.get(3)?.parse::<u64>().ok());
+    available.unwrap_or(0).saturating_mul(1024)
+}
+
+fn memory(lines: &[&str]) -> u64 {
+    let total = lines.iter().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|total| total.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
+/// The engines among the tools, taken out of them.
+fn engines(tools: &mut Vec<String>) -> Vec<String> {
+    let (engines, others) = std::mem::take(tools)
+        .into_iter()
+        .partition::<Vec<_>, _>(|tool| ["containerd", "crio", "dockerd"].contains(&tool.as_str()));
+    *tools = others;
+    let name = |engine: String| if engine == "dockerd" { "docker".to_owned() } else { engine };
+    engines.into_iter().map(name).collect()
+}
+
+/// The marker of this cluster, else of any other.
+fn marker(sections: &[(&str, Vec<&str>)], cluster: &str) -> Option<Marker> {
+    let markers = sections.iter().filter(|(name, _)| *name == "marker");
+    let mut markers: Vec<Marker> = markers
+        .filter_map(|(_, lines)| serde_json::from_str(&lines.join("\n")).ok())
+        .collect();
+    let ours = markers.iter().position(|marker| marker.cluster == cluster);
+    (!markers.is_empty()).then(|| markers.swap_remove(ours.unwrap_or(0)))
+}
+
+fn node(line: &str) -> Option<(IpAddr, NodeFacts)> {
+    let mut words = line.split_whitespace();
+    let mut node = NodeFacts {
+        name: words.next()?.to_owned(),
+        kubelet: words.next()?.to_owned(),
+        ..NodeFacts::default()
+    };
+    let mut address = None;
+    for word in words {
+        match word.split_once('=')? {
+            ("address", value) => address = address.or_else(|| value.parse().ok()),
+            ("ready", value) => node.ready = value == "True",
+            ("label", "node-role.kubernetes.io/control-plane" | "node-role.kubernetes.io/master") => {
+                node.control_plane = true;
+            }
+            _ => {}
+        }
+    }
+    Some((address?, node))
+}
