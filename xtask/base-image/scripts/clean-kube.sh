@@ -1,0 +1,50 @@
+#!/bin/bash
+# Takes Kubernetes off this host: containers, state, rules, binaries. Safe on a host that never got far.
+set -uo pipefail
+
+rootfs=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+systemctl disable --quiet --now kubelet.service 2>/dev/null
+
+# Pods first: they hold the mounts and the network interfaces below. kubeadm reset would need crictl for this.
+if command -v ctr >/dev/null && ctr version >/dev/null 2>&1; then
+    ctr --namespace k8s.io tasks list --quiet | while read -r task; do
+        ctr --namespace k8s.io tasks kill --signal SIGKILL "$task" >/dev/null 2>&1
+    done
+    ctr --namespace k8s.io containers list --quiet | while read -r container; do
+        ctr --namespace k8s.io tasks delete --force "$container" >/dev/null 2>&1
+        ctr --namespace k8s.io containers delete "$container" >/dev/null 2>&1
+    done
+fi
+awk '$5 ~ "^/var/lib/kubelet/" { print $5 }' /proc/self/mountinfo | sort --reverse | while read -r point; do
+    umount --lazy "$point" 2>/dev/null
+done
+
+# What the network add-on made: chain, routes (marked with its own protocol number), configuration.
+if command -v iptables-save >/dev/null; then
+    for table in filter nat mangle; do
+        saved=$(iptables-save -t "$table" 2>/dev/null) || continue
+        if grep -qE 'KUBE-|SEALER-|CNI-' <<< "$saved"; then
+            grep -vE 'KUBE-|SEALER-|CNI-' <<< "$saved" | iptables-restore -T "$table" 2>/dev/null
+        fi
+    done
+fi
+ip route flush proto 117 2>/dev/null
+for link in $(ip -o link show type veth 2>/dev/null | awk -F '[ :@]+' '$2 ~ /^veth[0-9a-f]{8}$/ { print $2 }'); do
+    ip link delete "$link" 2>/dev/null
+done
+
+rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /etc/cni/net.d /var/log/pods /var/log/containers /run/flannel
+rm -f /run/kubelet.sealer.env /etc/systemd/system/kubelet.service
+rm -rf /etc/systemd/system/kubelet.service.d
+systemctl daemon-reload
+systemctl reset-failed kubelet.service 2>/dev/null
+
+for program in "$rootfs"/bin/* "$rootfs"/scripts/kubelet-pre-start.sh; do
+    rm -f "/usr/bin/$(basename "$program")"
+done
+for program in "$rootfs"/cni/*; do
+    rm -f "/opt/cni/bin/$(basename "$program")"
+done
+rmdir --ignore-fail-on-non-empty /opt/cni/bin /opt/cni 2>/dev/null
+exit 0

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Prepares this host for Kubernetes: kernel, firewall, binaries, kubelet unit. May run again at any time.
+set -euo pipefail
+
+rootfs=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Copies a program into place without ever leaving half of it where something may run it.
+install_program() {
+    if ! cmp -s "$1" "$2"; then
+        cp "$1" "$2.sealer-new"
+        chmod 0755 "$2.sealer-new"
+        mv -f "$2.sealer-new" "$2"
+    fi
+}
+
+# Rules of a host firewall and of Kubernetes would undo each other.
+for unit in firewalld ufw; do
+    if systemctl is-active --quiet "$unit"; then
+        systemctl disable --quiet --now "$unit"
+    fi
+done
+if command -v getenforce >/dev/null && [ "$(getenforce)" = Enforcing ]; then
+    setenforce 0
+    sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config
+fi
+
+install_program "$rootfs/scripts/kubelet-pre-start.sh" /usr/bin/kubelet-pre-start.sh
+bash /usr/bin/kubelet-pre-start.sh
+
+for program in "$rootfs"/bin/*; do
+    install_program "$program" "/usr/bin/$(basename "$program")"
+done
+mkdir -p /opt/cni/bin /etc/cni/net.d
+for program in "$rootfs"/cni/*; do
+    install_program "$program" "/opt/cni/bin/$(basename "$program")"
+done
+
+mkdir -p /etc/systemd/system/kubelet.service.d /var/lib/kubelet
+cp "$rootfs/etc/kubelet.service" /etc/systemd/system/kubelet.service
+cp "$rootfs/etc/10-kubeadm.conf" /etc/systemd/system/kubelet.service.d/10-kubeadm.conf
+systemctl daemon-reload
+# Only enabled: kubeadm starts it as soon as it has a configuration.
+systemctl enable --quiet kubelet.service

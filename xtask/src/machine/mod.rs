@@ -1,0 +1,20 @@
+//! What must this machine have before tests and demo can run, and how does it get it?
+
+mod apt;
+mod docker;
+
+pub(crate) use apt::{PackageSource, ensure_packages, ensure_programs, mirror};
+pub(crate) use docker::Docker;
+
+use crate::error::{Error, Result};
+
+/// Fails unless we are root, which installing packages and running containers needs.
+pub(crate) fn require_root() -> Result<()> {
+    if crate::program::read(crate::program::program("id").arg("-u"))? == "0" {
+        return Ok(());
+    }
+    Err(Error::Machine {
+        missing: "this command needs root".into(),
+        remedy: "run it as root".into(),
+    })
+}
