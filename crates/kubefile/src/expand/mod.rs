@@ -1,0 +1,5 @@
+//! From instructions to instructions without variables.
+
+mod instructions;
+mod scope;
+mod script;

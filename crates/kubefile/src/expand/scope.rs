@@ -1,0 +1,286 @@
+//! Which value has a variable at this point of the file?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::keyword::closest;
+use crate::span::SourceText;
+use crate::{ArgDefault, Error, ErrorKind, ModifierKind, Part, Span, Variable, Warning, Word};
+
+pub(crate) type Variables = BTreeMap<String, String>;
+
+/// All ARG and ENV values together; a process could not be started with much more.
+const MAX_ENVIRONMENT: usize = 128 * 1024;
+/// Everything that is put together in one expansion.
+const MAX_EXPANSION: usize = 16 * 1024 * 1024;
+const MAX_WARNINGS: usize = 100;
+
+/// The variables in force, and what was noticed about them.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    source: &'a SourceText,
+    build_args: &'a Variables,
+    predefined: &'a Variables,
+    /// ARG before FROM: the FROM sees them, later instructions only once ARG names them again.
+    global: BTreeMap<String, Option<String>>,
+    args: BTreeMap<String, Option<String>>,
+    env: Variables,
+    after_from: bool,
+    shared: Option<Arc<Variables>>,
+    spent: usize,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn new(
+        source: &'a SourceText,
+        build_args: &'a Variables,
+        predefined: &'a Variables,
+    ) -> Self {
+        Self {
+            source,
+            build_args,
+            predefined,
+            global: BTreeMap::new(),
+            args: BTreeMap::new(),
+            env: BTreeMap::new(),
+            after_from: false,
+            shared: None,
+            spent: 0,
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn error(&self, span: Span, kind: ErrorKind) -> Box<Error> {
+        Box::new(Error::new(self.source, span, kind))
+    }
+
+    /// The word with its variables replaced.
+    pub(crate) fn expand(&mut self, word: &Word) -> Result<String, Box<Error>> {
+        let mut text = String::new();
+        self.expand_parts(&word.parts, word.span, &mut text)?;
+        Ok(text)
+    }
+
+    /// The word with its variables replaced, which must leave something.
+    pub(crate) fn expand_filled(
+        &mut self,
+        word: &Word,
+        what: &'static str,
+    ) -> Result<String, Box<Error>> {
+        let text = self.expand(word)?;
+        if text.is_empty() {
+            return Err(self.error(word.span, ErrorKind::EmptyValue { what }));
+        }
+        Ok(text)
+    }
+
+    pub(crate) fn enter_image(&mut self) {
+        self.after_from = true;
+        self.global = std::mem::take(&mut self.args);
+        self.shared = None;
+    }
+
+    /// Declares the names and gives their values.
+    pub(crate) fn declare(
+        &mut self,
+        args: &[ArgDefault],
+        span: Span,
+    ) -> Result<Vec<(String, Option<String>)>, Box<Error>> {
+        let mut declared = Vec::new();
+        for ArgDefault { name, default } in args {
+            let default = default.as_ref().map(|word| self.expand(word)).transpose()?;
+            let inherited = || self.global.get(&name.text).cloned().flatten();
+            let predefined = || self.predefined.get(&name.text).cloned();
+            let value = self
+                .build_args
+                .get(&name.text)
+                .cloned()
+                .or(default)
+                .or_else(inherited)
+                .or_else(predefined);
+            declared.push((name.text.clone(), value));
+        }
+        self.args.extend(declared.iter().cloned());
+        self.check_size(span)?;
+        Ok(declared)
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        values: &[(String, String)],
+        span: Span,
+    ) -> Result<(), Box<Error>> {
+        self.env.extend(values.iter().cloned());
+        self.check_size(span)
+    }
+
+    /// What a command that runs here finds in its environment.
+    pub(crate) fn environment(&mut self) -> Arc<Variables> {
+        if let Some(shared) = &self.shared {
+            return Arc::clone(shared);
+        }
+        let mut variables = self.predefined.clone();
+        let overridden = self
+            .predefined
+            .keys()
+            .filter_map(|name| self.build_args.get_key_value(name));
+        variables.extend(overridden.map(|(name, value)| (name.clone(), value.clone())));
+        variables.extend(self.arguments());
+        variables.extend(self.env.clone());
+        let shared = Arc::new(variables);
+        self.shared = Some(Arc::clone(&shared));
+        shared
+    }
+
+    /// All ARG that have a value.
+    pub(crate) fn arguments(&self) -> Variables {
+        self.args
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+            .collect()
+    }
+
+    pub(crate) fn env(&self) -> &Variables {
+        &self.env
+    }
+
+    /// Warns of build arguments that are neither in `declared` nor predefined.
+    pub(crate) fn warn_unused(&mut self, declared: &[&str]) {
+        let unused = self.build_args.keys().filter(|name| {
+            !declared.contains(&name.as_str()) && !self.predefined.contains_key(name.as_str())
+        });
+        let warnings: Vec<Warning> = unused
+            .map(|name| {
+                let suggestion = closest(name, declared.iter().copied()).map(str::to_owned);
+                Warning::UnusedBuildArg {
+                    name: name.clone(),
+                    suggestion,
+                }
+            })
+            .collect();
+        self.warnings.extend(warnings);
+    }
+
+    fn expand_parts(
+        &mut self,
+        parts: &[Part],
+        span: Span,
+        text: &mut String,
+    ) -> Result<(), Box<Error>> {
+        for part in parts {
+            match part {
+                Part::Literal(literal) => self.append(text, literal, span)?,
+                Part::Variable(variable) => self.expand_variable(variable, text)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn expand_variable(
+        &mut self,
+        variable: &Variable,
+        text: &mut String,
+    ) -> Result<(), Box<Error>> {
+        let value = self.value(&variable.name).map(str::to_owned);
+        let Some(modifier) = &variable.modifier else {
+            if value.is_none() {
+                self.warn_undefined(variable);
+            }
+            return self.append(text, &value.unwrap_or_default(), variable.span);
+        };
+        let value = value.filter(|value| !(modifier.empty_is_unset && value.is_empty()));
+        match (modifier.kind, value) {
+            (ModifierKind::Default | ModifierKind::Required, Some(value)) => {
+                self.append(text, &value, variable.span)
+            }
+            (ModifierKind::Default, None) | (ModifierKind::Alternative, Some(_)) => {
+                self.expand_parts(&modifier.word, variable.span, text)
+            }
+            (ModifierKind::Alternative, None) => Ok(()),
+            (ModifierKind::Required, None) => {
+                let mut message = String::new();
+                self.expand_parts(&modifier.word, variable.span, &mut message)?;
+                let message = if message.is_empty() {
+                    "it has no value".to_owned()
+                } else {
+                    message
+                };
+                Err(self.error(
+                    variable.span,
+                    ErrorKind::RequiredVariable {
+                        name: variable.name.clone(),
+                        message,
+                    },
+                ))
+            }
+        }
+    }
+
+    fn append(&mut self, text: &mut String, more: &str, span: Span) -> Result<(), Box<Error>> {
+        self.spent = self.spent.saturating_add(more.len());
+        if self.spent > MAX_EXPANSION {
+            return Err(self.error(
+                span,
+                ErrorKind::ExpansionTooLong {
+                    limit: MAX_EXPANSION,
+                },
+            ));
+        }
+        text.push_str(more);
+        Ok(())
+    }
+
+    /// ENV wins over ARG, both over what is predefined.
+    fn value(&self, name: &str) -> Option<&str> {
+        if let Some(value) = self.env.get(name) {
+            return Some(value);
+        }
+        if let Some(value) = self.args.get(name) {
+            return value.as_deref();
+        }
+        let predefined = self.predefined.get(name)?;
+        Some(self.build_args.get(name).unwrap_or(predefined))
+    }
+
+    fn warn_undefined(&mut self, variable: &Variable) {
+        if self.args.contains_key(&variable.name) || self.warnings.len() >= MAX_WARNINGS {
+            return;
+        }
+        let known = self
+            .env
+            .keys()
+            .chain(self.args.keys())
+            .chain(self.predefined.keys());
+        let suggestion = closest(&variable.name, known.map(String::as_str)).map(str::to_owned);
+        self.warnings.push(Warning::UndefinedVariable {
+            name: variable.name.clone(),
+            span: variable.span,
+            suggestion,
+        });
+    }
+
+    fn check_size(&mut self, span: Span) -> Result<(), Box<Error>> {
+        self.shared = None;
+        let args = self
+            .args
+            .iter()
+            .map(|(name, value)| name.len() + value.as_deref().unwrap_or_default().len());
+        let env = self
+            .env
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        if args.sum::<usize>() + env.sum::<usize>() <= MAX_ENVIRONMENT {
+            return Ok(());
+        }
+        // Later instructions work with what still fits, so that one mistake is one error.
+        self.args.clear();
+        self.env.clear();
+        Err(self.error(
+            span,
+            ErrorKind::EnvironmentTooLarge {
+                limit: MAX_ENVIRONMENT,
+            },
+        ))
+    }
+}

@@ -1,0 +1,61 @@
+//! Which words, here-documents or JSON strings are the arguments?
+
+use nom::{Err, Input as _};
+
+use crate::parse::arguments::{Arguments, Sink};
+use crate::parse::joined::{Input, Joined};
+use crate::parse::json;
+use crate::parse::word::{Parsed, blank_ended_word, blanks, decoded_word, end_of};
+use crate::{Span, Word};
+
+/// One argument.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Word(Word),
+    /// Index and marker of a here-document.
+    Heredoc(usize, Span),
+}
+
+/// The arguments as words or as a JSON array; `None` when an error was found.
+pub(crate) fn list(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Item>> {
+    if json::looks_like_array(arguments.input) {
+        let (_, texts) = sink.take(json::array(arguments.input))?;
+        let source = arguments.input.extra.source();
+        let words = texts.into_iter().map(|(text, span)| {
+            let joined = Joined::decoded(source, span, text);
+            sink.take(decoded_word(&joined, span).map_err(Err::Failure))
+                .map(Item::Word)
+        });
+        return words.collect();
+    }
+    let mut items = Vec::new();
+    let mut rest = arguments.input;
+    while !rest.fragment().is_empty() {
+        let item;
+        (rest, item) = sink.take(next(arguments, rest))?;
+        items.push(item);
+        (rest, _) = sink.take(blanks(rest))?;
+    }
+    Some(items)
+}
+
+fn next<'a>(arguments: &Arguments<'a>, input: Input<'a>) -> Parsed<'a, Item> {
+    let here = input
+        .extra
+        .span(input.location_offset()..end_of(input).location_offset())
+        .start;
+    let heredoc = arguments
+        .heredocs
+        .iter()
+        .enumerate()
+        .find(|(_, heredoc)| heredoc.marker.start == here);
+    if let Some((index, heredoc)) = heredoc {
+        let marker = heredoc.marker;
+        let length = input
+            .fragment()
+            .find(char::is_whitespace)
+            .unwrap_or(input.fragment().len());
+        return Ok((input.take_from(length), Item::Heredoc(index, marker)));
+    }
+    blank_ended_word(input).map(|(rest, word)| (rest, Item::Word(word)))
+}

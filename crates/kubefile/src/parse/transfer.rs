@@ -1,0 +1,196 @@
+//! What do COPY and ADD move, and is each part of it possible?
+
+use crate::parse::arguments::{Arguments, Flag, Known, Sink};
+use crate::parse::list::{Item, list};
+use crate::{ErrorKind, InstructionKind, Keyword, Owner, Source, Transfer, Word};
+
+const FLAGS: Known = Known {
+    supported: &[("chown", "USER:GROUP"), ("chmod", "644")],
+    unsupported: &[
+        (
+            "from",
+            "a Kubefile has one stage; take files of other images in with FROM",
+        ),
+        (
+            "link",
+            "layers are independent of each other anyway; leave it out",
+        ),
+        ("parents", "name the destination directory instead"),
+        ("exclude", "list what to leave out in .sealerignore"),
+        ("checksum", "check the file in a RUN instead"),
+        ("keep-git-dir", "sources in git are not supported"),
+    ],
+    expected: "expected --chown or --chmod",
+};
+
+pub(crate) fn read(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
+    let mut flags = arguments.flags(&FLAGS, sink);
+    let items = list(&arguments, sink)?;
+    let chown = Flag::take(&mut flags, "chown")
+        .filter(|word| checked(word, owner_problem, &arguments, sink));
+    let chmod = Flag::take(&mut flags, "chmod")
+        .filter(|word| checked(word, mode_problem, &arguments, sink));
+    let (sources, destination) = split(items, &arguments, sink)?;
+    let transfer = Transfer {
+        sources,
+        destination,
+        chown,
+        chmod,
+    };
+    Some(if arguments.keyword == Keyword::Add {
+        InstructionKind::Add(transfer)
+    } else {
+        InstructionKind::Copy(transfer)
+    })
+}
+
+fn split(
+    mut items: Vec<Item>,
+    arguments: &Arguments<'_>,
+    sink: &mut Sink,
+) -> Option<(Vec<Source>, Word)> {
+    const NEEDS: &str = "a source and a destination";
+    let last = items.pop();
+    if items.is_empty() {
+        let expected = if last.is_some() {
+            "expected a destination here"
+        } else {
+            "expected a source and a destination here"
+        };
+        sink.push(arguments.missing(NEEDS, expected));
+        return None;
+    }
+    for item in &items {
+        if let Item::Word(word) = item {
+            checked(word, source_problem, arguments, sink);
+        }
+    }
+    let sources = items.into_iter().map(|item| match item {
+        Item::Word(word) => Source::Text(word),
+        Item::Heredoc(index, _) => Source::Heredoc(index),
+    });
+    match last? {
+        Item::Word(destination) => Some((sources.collect(), destination)),
+        Item::Heredoc(_, span) => {
+            let what = "the destination";
+            sink.push(arguments.error(
+                span,
+                ErrorKind::MisplacedHeredoc {
+                    what,
+                    expected: "expected a path here",
+                },
+            ));
+            None
+        }
+    }
+}
+
+/// Checks a word that has no variables; one that has is checked when they are replaced.
+fn checked(
+    word: &Word,
+    problem: fn(&str) -> Option<ErrorKind>,
+    arguments: &Arguments<'_>,
+    sink: &mut Sink,
+) -> bool {
+    let problem = word.literal().and_then(problem);
+    let fine = problem.is_none();
+    if let Some(kind) = problem {
+        sink.push(arguments.error(word.span, kind));
+    }
+    fine
+}
+
+/// Why this cannot be a source of COPY, if so.
+pub(crate) fn source_problem(text: &str) -> Option<ErrorKind> {
+    let bad = |expected, suggestion| {
+        Some(ErrorKind::BadSource {
+            text: shorten(text),
+            expected,
+            suggestion,
+        })
+    };
+    if let Some(path) = text.strip_prefix("local://") {
+        return bad(
+            "expected a path without `local://`, which is for APP",
+            Some(path.to_owned()),
+        );
+    }
+    let remote = text.starts_with("http://") || text.starts_with("https://");
+    let git = text.starts_with("git://")
+        || text.starts_with("git@")
+        || (remote && text.ends_with(".git"));
+    if git {
+        return bad(
+            "sources in git are not supported; clone it in a RUN, or into the build context",
+            None,
+        );
+    }
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|scheme| {
+        !remote && scheme.chars().all(|letter| letter.is_ascii_alphanumeric())
+    }) {
+        return bad(
+            "expected a path in the build context, or an http(s) URL",
+            None,
+        );
+    }
+    if text.is_empty() {
+        return bad(
+            "expected a path or a URL; `.` is the whole build context",
+            None,
+        );
+    }
+    None
+}
+
+/// The mode in `--chmod`.
+pub(crate) fn permissions(text: &str) -> Result<u32, ErrorKind> {
+    let octal =
+        (3..=5).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    let mode = octal
+        .then(|| u32::from_str_radix(text, 8).ok())
+        .flatten()
+        .filter(|&mode| mode <= 0o7777);
+    mode.ok_or_else(|| ErrorKind::BadMode {
+        value: shorten(text),
+    })
+}
+
+/// The owner in `--chown`.
+pub(crate) fn owner(text: &str) -> Result<Owner, ErrorKind> {
+    let (user, group) = text
+        .split_once(':')
+        .map_or((text, None), |(user, group)| (user, Some(group)));
+    let fine = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with('-')
+            && !name.contains([':', '/'])
+            && !name.contains(char::is_whitespace)
+    };
+    if !fine(user) || group.is_some_and(|group| !fine(group)) {
+        return Err(ErrorKind::BadOwner {
+            value: shorten(text),
+        });
+    }
+    Ok(Owner {
+        user: user.to_owned(),
+        group: group.map(str::to_owned),
+    })
+}
+
+fn mode_problem(text: &str) -> Option<ErrorKind> {
+    permissions(text).err()
+}
+
+fn owner_problem(text: &str) -> Option<ErrorKind> {
+    owner(text).err()
+}
+
+/// At most what fits into a message.
+pub(crate) fn shorten(text: &str) -> String {
+    const LIMIT: usize = 80;
+    if text.len() <= LIMIT {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(LIMIT)])
+}
