@@ -129,7 +129,7 @@ impl std::error::Error for Errors {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The file is bigger than 1 MiB.
+    /// The file is bigger than [`crate::MAX_BYTES`].
     #[error("the Clusterfile is larger than {limit} bytes")]
     TooLarge {
         /// The most bytes allowed.

@@ -48,8 +48,6 @@ impl Drop for Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn debug_output_hides_the_text() {
         let ssh = crate::Ssh {

@@ -1,0 +1,181 @@
+//! What does the Cluster document say?
+
+use std::collections::BTreeMap;
+
+use super::{
+    check,
+    fields::{Fields, Problems},
+    hosts, login, machines, rules, settings,
+};
+use crate::{Cluster, Env, ErrorKind, Host, ProviderKind, Span};
+
+/// Which of the two generations of the format a document is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// `sealer.aliyun.com/v1alpha1`: addresses and sizes below `masters` and `nodes`.
+    First,
+    /// `sealer.cloud/v2` and `sealer.io/v2`: addresses below `hosts`.
+    Second,
+}
+
+/// A host and the place of its address.
+pub(crate) type PlacedHost = (Span, Host);
+
+const SECOND_ONLY: [&str; 8] = [
+    "cmd",
+    "cmd_args",
+    "appNames",
+    "containerRuntime",
+    "hostAliases",
+    "dataRoot",
+    "registry",
+    "cmdArgs",
+];
+
+/// Reads the document; `complete` demands an image and a master.
+pub(crate) fn read(
+    mut fields: Fields<'_>,
+    generation: Generation,
+    complete: bool,
+    problems: &mut Problems,
+) -> Option<Cluster> {
+    let mut cluster = Cluster::new("", "");
+    if let Some(node) = fields.require("metadata", problems)
+        && let Some(metadata) = Fields::open(node, "metadata", problems)
+    {
+        read_metadata(metadata, &mut cluster, problems);
+    }
+    fields.take("status"); // Written by the original; there is never anything in it.
+    if let Some(node) = fields.require("spec", problems)
+        && let Some(spec) = Fields::open(node, "spec", problems)
+    {
+        read_spec(spec, generation, complete, &mut cluster, problems);
+    }
+    fields.finish(problems);
+    Some(cluster)
+}
+
+fn read_metadata(mut metadata: Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
+    if metadata.require("name", problems).is_some() {
+        match metadata.valid("name", rules::CLUSTER_NAME, problems) {
+            Some(name) => cluster.name = name,
+            None if metadata.take("name").is_some_and(|node| matches!(&node.value, crate::yaml::Value::Scalar { text, .. } if text.is_empty())) => {
+                metadata.missing("name", problems);
+            }
+            None => {}
+        }
+    }
+    cluster.annotations = metadata
+        .pairs("annotations", problems)
+        .into_iter()
+        .map(|(key, _, text)| (key.text.clone(), text))
+        .collect();
+    metadata.take("creationTimestamp"); // Likewise written by the original.
+    metadata.finish(problems);
+}
+
+fn read_spec(
+    mut spec: Fields<'_>,
+    generation: Generation,
+    complete: bool,
+    cluster: &mut Cluster,
+    problems: &mut Problems,
+) {
+    match spec.valid("image", rules::IMAGE, problems) {
+        Some(image) => cluster.image = image,
+        None if complete && spec.take("image").is_none() => spec.missing("image", problems),
+        None => {}
+    }
+    cluster.env = read_env(&mut spec, "env", problems);
+    cluster.ssh = login::read(&mut spec, None, problems);
+    cluster.network = settings::read_network(&mut spec, problems);
+    cluster.cert_sans = spec.valid_texts("certSANS", rules::CERTIFICATE_NAME, problems);
+    let provider = read_provider(&mut spec, problems);
+
+    let before = problems.0.len();
+    let mut hosts = Vec::new();
+    machines::read(&mut spec, generation, cluster, &mut hosts, problems);
+    match generation {
+        Generation::First => {
+            spec.misplaced(&["hosts"], "v1alpha1 lists addresses as masters.ipList and nodes.ipList, hosts came with sealer.io/v2", problems);
+            spec.misplaced(&SECOND_ONLY, "it came with sealer.io/v2", problems);
+        }
+        Generation::Second => {
+            hosts::read(&mut spec, cluster, &mut hosts, problems);
+        }
+    }
+    // Where reading them failed, there may well be a master.
+    let sound = problems.0.len() == before;
+    if generation == Generation::Second {
+        settings::read_second(&mut spec, cluster, problems);
+    }
+    let by_default = if cluster.machines.is_empty() {
+        ProviderKind::BareMetal
+    } else {
+        ProviderKind::AliCloud
+    };
+    cluster.provider = provider.unwrap_or(by_default);
+    check::cluster(&spec, cluster, &hosts, problems);
+    if sound {
+        check::master(&spec, cluster, &hosts, complete, problems);
+    }
+    cluster.hosts = hosts.into_iter().map(|(_, host)| host).collect();
+    spec.finish(problems);
+}
+
+fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<ProviderKind> {
+    let name = spec.text("provider", problems)?;
+    let known = ProviderKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == name);
+    if known.is_none() {
+        let span = spec.take("provider").map_or(spec.span(), |node| node.span);
+        let kind = ErrorKind::Invalid {
+            what: "provider",
+            value: name.clone(),
+            rule: "BAREMETAL, ALI_CLOUD or CONTAINER",
+        };
+        problems.add_word(
+            span,
+            kind,
+            &name,
+            ProviderKind::ALL.map(ProviderKind::as_str),
+        );
+    }
+    known
+}
+
+/// The `K=V` entries of a list.
+pub(crate) fn read_env(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    problems: &mut Problems,
+) -> Env {
+    let texts = fields.texts(name, problems);
+    texts
+        .into_iter()
+        .filter_map(|(span, text)| problems.keep(span, crate::env_pair(&text)))
+        .collect()
+}
+
+/// The `K=V` entries of a list in which no key stands twice.
+pub(crate) fn read_arguments(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    problems: &mut Problems,
+) -> BTreeMap<String, String> {
+    let mut arguments = BTreeMap::new();
+    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    for (span, text) in fields.texts(name, problems) {
+        let Some((key, value)) = problems.keep(span, crate::env_pair(&text)) else {
+            continue;
+        };
+        match lines.insert(key.clone(), span.line) {
+            Some(first_line) => problems.add(span, ErrorKind::DuplicateKey { key, first_line }),
+            None => {
+                arguments.insert(key, value);
+            }
+        }
+    }
+    arguments
+}

@@ -1,0 +1,360 @@
+//! How are the fields of a mapping read one by one so that every mistake is noticed?
+
+use crate::{
+    Error, ErrorKind, Secret, Span,
+    suggest::closest,
+    yaml::{Key, Node, Value},
+};
+
+/// What was found wrong so far.
+#[derive(Default)]
+pub(crate) struct Problems(pub(crate) Vec<Error>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, span: Span, kind: ErrorKind) {
+        self.0.push(Error {
+            span,
+            kind,
+            suggestion: None,
+        });
+    }
+
+    /// Adds a problem with a word that is not one of the candidates, and the candidate that was probably meant.
+    pub(crate) fn add_word<'c>(
+        &mut self,
+        span: Span,
+        kind: ErrorKind,
+        given: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) {
+        let suggestion = closest(given, candidates).map(str::to_owned);
+        self.0.push(Error {
+            span,
+            kind,
+            suggestion,
+        });
+    }
+
+    /// The value, or nothing and a problem.
+    pub(crate) fn keep<T>(&mut self, span: Span, result: Result<T, ErrorKind>) -> Option<T> {
+        result.map_err(|kind| self.add(span, kind)).ok()
+    }
+}
+
+/// A mapping whose fields are taken by name; what is left over in the end is unknown.
+pub(crate) struct Fields<'n> {
+    place: &'static str,
+    span: Span,
+    entries: &'n [(Key, Node)],
+    known: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    /// Opens a mapping; `place` is what messages call it.
+    pub(crate) fn open(
+        node: &'n Node,
+        place: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        match &node.value {
+            Value::Map(entries) => Some(Self {
+                place,
+                span: node.span,
+                entries,
+                known: Vec::new(),
+            }),
+            _ if node.is_null() => Some(Self {
+                place,
+                span: node.span,
+                entries: &[],
+                known: Vec::new(),
+            }),
+            _ => {
+                problems.add(
+                    node.span,
+                    ErrorKind::Expected {
+                        expected: "a mapping",
+                        found: node.shape(),
+                    },
+                );
+                None
+            }
+        }
+    }
+
+    /// The value of a field, if there is one and it is not null.
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.known.push(name);
+        self.entries
+            .iter()
+            .find(|(key, _)| key.text == name)
+            .map(|(_, node)| node)
+            .filter(|node| !node.is_null())
+    }
+
+    /// The value of a field that must be there.
+    pub(crate) fn require(
+        &mut self,
+        name: &'static str,
+        problems: &mut Problems,
+    ) -> Option<&'n Node> {
+        let node = self.take(name);
+        if node.is_none() {
+            self.missing(name, problems);
+        }
+        node
+    }
+
+    /// Says that a field must be there.
+    pub(crate) fn missing(&self, field: &'static str, problems: &mut Problems) {
+        let key = self
+            .entries
+            .iter()
+            .find(|(key, _)| key.text == field)
+            .map(|(key, _)| key.span);
+        problems.add(
+            key.unwrap_or(self.span),
+            ErrorKind::MissingField {
+                field,
+                place: self.place,
+            },
+        );
+    }
+
+    /// Says of fields that belong elsewhere what to do instead.
+    pub(crate) fn misplaced(
+        &mut self,
+        names: &[&'static str],
+        instead: &'static str,
+        problems: &mut Problems,
+    ) {
+        for (key, _) in self.entries {
+            if let Some(name) = names.iter().find(|name| **name == key.text) {
+                self.known.push(name);
+                let kind = ErrorKind::MisplacedField {
+                    field: key.text.clone(),
+                    place: self.place,
+                    instead,
+                };
+                problems.add(key.span, kind);
+            }
+        }
+    }
+
+    /// Where the mapping stands.
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Whether there is such a field, even an empty one.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.text == name)
+    }
+
+    /// Where a field stands, or the mapping when there is no such field.
+    pub(crate) fn span_of(&self, name: &str) -> Span {
+        self.entries
+            .iter()
+            .find(|(key, _)| key.text == name)
+            .map_or(self.span, |(key, _)| key.span)
+    }
+
+    /// A text, empty meaning absent.
+    pub(crate) fn text(&mut self, name: &'static str, problems: &mut Problems) -> Option<String> {
+        text(self.take(name)?, problems).filter(|text| !text.is_empty())
+    }
+
+    /// A text of which nothing may be shown, empty meaning absent.
+    pub(crate) fn secret(&mut self, name: &'static str, problems: &mut Problems) -> Option<Secret> {
+        self.text(name, problems).map(Secret::from)
+    }
+
+    /// A text that follows a rule, empty meaning absent.
+    pub(crate) fn valid(
+        &mut self,
+        name: &'static str,
+        rule: super::rules::Rule,
+        problems: &mut Problems,
+    ) -> Option<String> {
+        let node = self.take(name)?;
+        let text = text(node, problems).filter(|text| !text.is_empty())?;
+        problems.keep(node.span, rule.check(&text)).map(|()| text)
+    }
+
+    /// A whole number in a range, written as a number or as a text, empty meaning absent.
+    pub(crate) fn number(
+        &mut self,
+        name: &'static str,
+        range: (u32, u32),
+        rule: &'static str,
+        problems: &mut Problems,
+    ) -> Option<u32> {
+        let node = self.take(name)?;
+        let text = text(node, problems).filter(|text| !text.is_empty())?;
+        problems.keep(node.span, whole_number(name, &text, range, rule))
+    }
+
+    /// A TCP port.
+    pub(crate) fn port(&mut self, name: &'static str, problems: &mut Problems) -> Option<u16> {
+        let number = self.number(
+            name,
+            (1, u16::MAX.into()),
+            "a number from 1 to 65535",
+            problems,
+        )?;
+        u16::try_from(number).ok()
+    }
+
+    /// Yes or no.
+    pub(crate) fn boolean(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
+        let node = self.take(name)?;
+        match text(node, problems)?.to_lowercase().as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" => Some(false),
+            "" => None,
+            _ => {
+                problems.add(
+                    node.span,
+                    ErrorKind::Expected {
+                        expected: "true or false",
+                        found: "another text",
+                    },
+                );
+                None
+            }
+        }
+    }
+
+    /// The items of a list; none when it is absent.
+    pub(crate) fn list(&mut self, name: &'static str, problems: &mut Problems) -> &'n [Node] {
+        self.take(name).map_or(&[], |node| items(node, problems))
+    }
+
+    /// The texts of a list; none when it is absent.
+    pub(crate) fn texts(
+        &mut self,
+        name: &'static str,
+        problems: &mut Problems,
+    ) -> Vec<(Span, String)> {
+        let items = self.list(name, problems);
+        items
+            .iter()
+            .filter_map(|item| Some((item.span, text(item, problems)?)))
+            .collect()
+    }
+
+    /// The texts of a list, each following a rule.
+    pub(crate) fn valid_texts(
+        &mut self,
+        name: &'static str,
+        rule: super::rules::Rule,
+        problems: &mut Problems,
+    ) -> Vec<String> {
+        let texts = self.texts(name, problems);
+        texts
+            .into_iter()
+            .filter_map(|(span, text)| problems.keep(span, rule.check(&text)).map(|()| text))
+            .collect()
+    }
+
+    /// The keys and texts of a mapping; none when it is absent.
+    pub(crate) fn pairs(
+        &mut self,
+        name: &'static str,
+        problems: &mut Problems,
+    ) -> Vec<(&'n Key, Span, String)> {
+        let Some(node) = self.take(name) else {
+            return Vec::new();
+        };
+        let Value::Map(entries) = &node.value else {
+            problems.add(
+                node.span,
+                ErrorKind::Expected {
+                    expected: "a mapping",
+                    found: node.shape(),
+                },
+            );
+            return Vec::new();
+        };
+        let pairs = entries.iter().map(|(key, value)| {
+            (
+                key,
+                value.span,
+                if value.is_null() {
+                    Some(String::new())
+                } else {
+                    text(value, problems)
+                },
+            )
+        });
+        pairs
+            .filter_map(|(key, span, text)| Some((key, span, text?)))
+            .collect()
+    }
+
+    /// Reports the fields that nobody took.
+    pub(crate) fn finish(self, problems: &mut Problems) {
+        for (key, _) in self.entries {
+            if !self.known.contains(&key.text.as_str()) {
+                let kind = ErrorKind::UnknownField {
+                    field: key.text.clone(),
+                    place: self.place,
+                };
+                problems.add_word(key.span, kind, &key.text, self.known.iter().copied());
+            }
+        }
+    }
+}
+
+/// The text of a scalar; numbers and truth values count as the text they are written with.
+pub(crate) fn text(node: &Node, problems: &mut Problems) -> Option<String> {
+    match &node.value {
+        Value::Scalar { text, .. } if !node.is_null() => Some(text.clone()),
+        _ => {
+            problems.add(
+                node.span,
+                ErrorKind::Expected {
+                    expected: "a text",
+                    found: node.shape(),
+                },
+            );
+            None
+        }
+    }
+}
+
+/// The items of a list.
+pub(crate) fn items<'n>(node: &'n Node, problems: &mut Problems) -> &'n [Node] {
+    match &node.value {
+        Value::List(items) => items,
+        _ => {
+            problems.add(
+                node.span,
+                ErrorKind::Expected {
+                    expected: "a list",
+                    found: node.shape(),
+                },
+            );
+            &[]
+        }
+    }
+}
+
+/// A whole number in a range.
+pub(crate) fn whole_number(
+    what: &'static str,
+    text: &str,
+    range: (u32, u32),
+    rule: &'static str,
+) -> Result<u32, ErrorKind> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| digits && (range.0..=range.1).contains(number));
+    number.ok_or_else(|| ErrorKind::Invalid {
+        what,
+        value: text.to_owned(),
+        rule,
+    })
+}

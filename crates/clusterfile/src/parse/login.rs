@@ -1,0 +1,58 @@
+//! How does one log in, for the cluster and for a host that differs?
+
+use super::{
+    fields::{Fields, Problems, text},
+    rules,
+};
+use crate::{ErrorKind, Secret, Ssh, yaml::Node};
+
+/// Reads `ssh` of a mapping, overlaid on what holds for the cluster.
+///
+/// A host that writes a field as the empty text `""` says that it does not have what the cluster has.
+pub(crate) fn read(parent: &mut Fields<'_>, base: Option<&Ssh>, problems: &mut Problems) -> Ssh {
+    let mut ssh = base.cloned().unwrap_or_default();
+    let Some(mut fields) = parent
+        .take("ssh")
+        .and_then(|node| Fields::open(node, "ssh", problems))
+    else {
+        return ssh;
+    };
+    if let Some(user) = fields.valid("user", rules::USER, problems) {
+        ssh.user = user;
+    }
+    if let Some(port) = fields.port("port", problems) {
+        ssh.port = port;
+    }
+    if let Some(password) = fields.take("passwd") {
+        ssh.password = secret(password, problems);
+    }
+    if let Some(key) = fields.take("pk") {
+        ssh.private_key = key_path(key, problems);
+    }
+    if let Some(password) = fields.take("pkPasswd") {
+        ssh.private_key_password = secret(password, problems);
+    }
+    if fields.boolean("encrypted", problems) == Some(true) {
+        problems.add(fields.span_of("encrypted"), ErrorKind::Encrypted);
+    }
+    fields.finish(problems);
+    ssh
+}
+
+fn secret(node: &Node, problems: &mut Problems) -> Option<Secret> {
+    text(node, problems)
+        .filter(|text| !text.is_empty())
+        .map(Secret::from)
+}
+
+/// Whoever pastes a key where its path belongs must not find it in a message.
+fn key_path(node: &Node, problems: &mut Problems) -> Option<String> {
+    let path = text(node, problems).filter(|text| !text.is_empty())?;
+    let checked = rules::KEY_PATH
+        .check(&path)
+        .map_err(|_| ErrorKind::Expected {
+            expected: "the path of a private key",
+            found: "another text",
+        });
+    problems.keep(node.span, checked).map(|()| path)
+}

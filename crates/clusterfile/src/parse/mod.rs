@@ -1,0 +1,14 @@
+//! How does the text of a Clusterfile become data, or the list of everything that is wrong with it?
+
+mod check;
+mod cluster;
+mod dispatch;
+mod documents;
+mod fields;
+mod hosts;
+mod login;
+mod machines;
+mod rules;
+mod settings;
+
+pub use dispatch::{MAX_BYTES, parse, parse_default};

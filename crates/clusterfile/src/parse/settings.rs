@@ -1,0 +1,194 @@
+//! What do `network`, `registry` and the other settings of the cluster say?
+
+use std::net::IpAddr;
+
+use super::{
+    cluster::read_arguments,
+    fields::{Fields, Problems, text},
+    rules,
+};
+use crate::{
+    CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings, Span,
+};
+
+/// Reads `network`.
+pub(crate) fn read_network(spec: &mut Fields<'_>, problems: &mut Problems) -> Network {
+    let mut network = Network::default();
+    let Some(mut fields) = spec
+        .take("network")
+        .and_then(|node| Fields::open(node, "network", problems))
+    else {
+        return network;
+    };
+    network.interface = fields.valid("interface", rules::INTERFACE, problems);
+    network.cni_name = fields.valid("cniName", rules::WORD, problems);
+    network.without_cni = fields.boolean("withoutCNI", problems).unwrap_or(false);
+    let mut pods = None;
+    let mut services = None;
+    if let Some((span, blocks)) = read_blocks(&mut fields, "podCIDR", problems) {
+        network.pod_cidr = blocks;
+        pods = Some(span);
+    }
+    if let Some((span, blocks)) = read_blocks(&mut fields, "svcCIDR", problems) {
+        network.service_cidr = blocks;
+        services = Some(span);
+    }
+    let overlaps = network.pod_cidr.iter().flat_map(|pod| {
+        network
+            .service_cidr
+            .iter()
+            .map(move |service| (*pod, *service))
+    });
+    if let Some((pod, service)) = overlaps
+        .into_iter()
+        .find(|(pod, service)| pod.overlaps(service))
+    {
+        problems.add(
+            services.or(pods).unwrap_or(fields.span()),
+            ErrorKind::CidrOverlap { pod, service },
+        );
+    }
+    fields.finish(problems);
+    network
+}
+
+fn read_blocks(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    problems: &mut Problems,
+) -> Option<(Span, CidrList)> {
+    let node = fields.take(name)?;
+    let blocks = text(node, problems).filter(|text| !text.is_empty())?;
+    Some((node.span, problems.keep(node.span, blocks.parse())?))
+}
+
+/// Reads what only the second generation has.
+pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
+    cluster.commands = spec
+        .texts("cmd", problems)
+        .into_iter()
+        .map(|(_, command)| command)
+        .collect();
+    cluster.command_args = read_arguments(spec, "cmd_args", problems);
+    cluster.app_names = spec.valid_texts("appNames", rules::WORD, problems);
+    cluster.data_root = spec.valid("dataRoot", rules::DATA_ROOT, problems);
+    cluster.registry = read_registry(spec, problems);
+    if let Some(mut fields) = spec
+        .take("containerRuntime")
+        .and_then(|node| Fields::open(node, "containerRuntime", problems))
+    {
+        cluster.container_runtime = read_runtime(&mut fields, problems);
+        fields.finish(problems);
+    }
+    for node in spec.list("hostAliases", problems) {
+        let Some(mut fields) = Fields::open(node, "the host alias", problems) else {
+            continue;
+        };
+        let address = fields
+            .require("ip", problems)
+            .and_then(|node| read_address(node, problems));
+        let hostnames = fields.valid_texts("hostnames", rules::DNS_NAME, problems);
+        if fields.take("hostnames").is_none() {
+            fields.missing("hostnames", problems);
+        }
+        fields.finish(problems);
+        if let Some(address) = address {
+            cluster.host_aliases.push(HostAlias { address, hostnames });
+        }
+    }
+}
+
+fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<String> {
+    const KNOWN: [&str; 3] = ["containerd", "docker", "cri-o"];
+    let name = fields.text("type", problems)?;
+    if !KNOWN.contains(&name.as_str()) {
+        let kind = ErrorKind::Invalid {
+            what: "container runtime",
+            value: name.clone(),
+            rule: "containerd, docker or cri-o",
+        };
+        let span = fields.take("type").map_or(fields.span(), |node| node.span);
+        problems.add_word(span, kind, &name, KNOWN);
+    }
+    Some(name)
+}
+
+fn read_address(node: &crate::yaml::Node, problems: &mut Problems) -> Option<IpAddr> {
+    let text = text(node, problems)?;
+    problems.keep(
+        node.span,
+        text.parse().map_err(|_| ErrorKind::Address(text)),
+    )
+}
+
+fn read_registry(spec: &mut Fields<'_>, problems: &mut Problems) -> RegistrySettings {
+    let mut registry = RegistrySettings::default();
+    let Some(mut fields) = spec
+        .take("registry")
+        .and_then(|node| Fields::open(node, "registry", problems))
+    else {
+        return registry;
+    };
+    if let Some(local) = fields
+        .take("localRegistry")
+        .and_then(|node| Fields::open(node, "localRegistry", problems))
+    {
+        read_local(local, &mut registry, problems);
+    }
+    if let Some(external) = fields
+        .take("externalRegistry")
+        .and_then(|node| Fields::open(node, "externalRegistry", problems))
+    {
+        registry.external = read_external(external, problems);
+    }
+    fields.finish(problems);
+    registry
+}
+
+fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems: &mut Problems) {
+    if let Some(domain) = fields.valid("domain", rules::DNS_NAME, problems) {
+        registry.domain = domain;
+    }
+    if let Some(port) = fields.port("port", problems) {
+        registry.port = port;
+    }
+    registry.username = fields.valid("username", rules::USER, problems);
+    registry.password = fields.secret("password", problems);
+    registry.high_availability = fields.boolean("ha", problems).unwrap_or(true);
+    registry.insecure = fields.boolean("insecure", problems).unwrap_or(false);
+    if let Some(mut certificate) = fields
+        .take("cert")
+        .and_then(|node| Fields::open(node, "cert", problems))
+    {
+        if let Some(mut names) = certificate
+            .take("subjectAltName")
+            .and_then(|node| Fields::open(node, "subjectAltName", problems))
+        {
+            registry.certificate_names =
+                names.valid_texts("dnsNames", rules::CERTIFICATE_NAME, problems);
+            let addresses = names.list("ips", problems);
+            registry.certificate_addresses = addresses
+                .iter()
+                .filter_map(|node| read_address(node, problems))
+                .collect();
+            names.finish(problems);
+        }
+        certificate.finish(problems);
+    }
+    fields.finish(problems);
+}
+
+fn read_external(mut fields: Fields<'_>, problems: &mut Problems) -> Option<ExternalRegistry> {
+    fields.require("domain", problems);
+    let domain = fields.valid("domain", rules::DNS_NAME, problems);
+    let port = fields.port("port", problems);
+    let username = fields.valid("username", rules::USER, problems);
+    let password = fields.secret("password", problems);
+    fields.finish(problems);
+    Some(ExternalRegistry {
+        domain: domain?,
+        port,
+        username,
+        password,
+    })
+}

@@ -1,0 +1,69 @@
+//! Which known word did the user mean?
+
+/// The candidate closest to `given`, if it is close enough to be a slip of the fingers.
+pub(crate) fn closest<'c>(
+    given: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    if given.len() > 64 {
+        return None;
+    }
+    let limit = match given.chars().count() {
+        0 | 1 => return None,
+        2..=3 => 1,
+        4..=7 => 2,
+        _ => 3,
+    };
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len() <= 64 && *candidate != given)
+        .map(|candidate| (distance(&fold(given), &fold(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letter case and separators are the commonest slips, so they do not count.
+fn fold(word: &str) -> Vec<char> {
+    word.chars()
+        .filter(|letter| !"-_ ".contains(*letter))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// How many letters have to be added, dropped, replaced or swapped with their neighbour.
+fn distance(left: &[char], right: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for (row, letter) in left.iter().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, other) in right.iter().enumerate() {
+            let replaced = above[column] + usize::from(letter != other);
+            let mut least = replaced.min(above[column + 1] + 1).min(current[column] + 1);
+            if row > 0 && column > 0 && *letter == right[column - 1] && left[row - 1] == *other {
+                least = least.min(before[column - 1] + 1);
+            }
+            current.push(least);
+        }
+        before = std::mem::replace(&mut above, current);
+    }
+    above[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_other_words_are_not() {
+        let fields = ["ipList", "image", "podCIDR", "svcCIDR", "certSANS", "cmd"];
+        assert_eq!(closest("iplist", fields), Some("ipList"));
+        assert_eq!(closest("ip_list", fields), Some("ipList"));
+        assert_eq!(closest("imgae", fields), Some("image"));
+        assert_eq!(closest("certSANs", fields), Some("certSANS"));
+        assert_eq!(closest("cm", fields), Some("cmd"));
+        assert_eq!(closest("replicas", fields), None);
+        assert_eq!(closest("", fields), None);
+        assert_eq!(closest(&"x".repeat(100_000), fields), None);
+    }
+}
