@@ -34,7 +34,10 @@ impl Provider for BareMetal {
         }
         let mut seen = HashSet::new();
         match wanted.hosts.iter().find(|host| !seen.insert(host.address)) {
-            Some(host) => Err(Error::HostTwice { cluster: cluster(), address: host.address }),
+            Some(host) => Err(Error::HostTwice {
+                cluster: cluster(),
+                address: host.address,
+            }),
             None => Ok(wanted.clone()),
         }
     }
@@ -52,7 +55,13 @@ impl Provider for BareMetal {
     fn describe(&self, wanted: &Cluster) -> Vec<String> {
         let line = |host: &clusterfile::Host| {
             let roles: Vec<_> = host.roles.iter().map(clusterfile::Role::as_str).collect();
-            format!("host {} ({}): as given, reached as {} on port {}", host.address, roles.join(","), host.ssh.user, host.ssh.port)
+            format!(
+                "host {} ({}): as given, reached as {} on port {}",
+                host.address,
+                roles.join(","),
+                host.ssh.user,
+                host.ssh.port
+            )
         };
         wanted.hosts.iter().map(line).collect()
     }
@@ -66,15 +75,23 @@ mod tests {
     use clusterfile::Role;
 
     async fn provision(wanted: &Cluster) -> Result<Cluster> {
-        BareMetal.provision(wanted, None, Path::new("/nowhere"), &|_| ()).await
+        BareMetal
+            .provision(wanted, None, Path::new("/nowhere"), &|_| ())
+            .await
     }
 
     #[tokio::test]
     async fn what_is_listed_is_checked() {
         let mut wanted = Cluster::new("shop", "shop:1.4");
-        assert!(matches!(provision(&wanted).await, Err(Error::NoHosts { .. })));
+        assert!(matches!(
+            provision(&wanted).await,
+            Err(Error::NoHosts { .. })
+        ));
         wanted.add_hosts(&Role::Node, ["192.0.2.3".parse().unwrap()]);
-        assert!(matches!(provision(&wanted).await, Err(Error::NoMasters { .. })));
+        assert!(matches!(
+            provision(&wanted).await,
+            Err(Error::NoMasters { .. })
+        ));
         wanted.add_hosts(&Role::Master, ["192.0.2.2".parse().unwrap()]);
         assert_eq!(provision(&wanted).await.unwrap(), wanted);
         wanted.hosts.push(wanted.hosts[0].clone());

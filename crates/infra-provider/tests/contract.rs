@@ -30,7 +30,14 @@ async fn counting() {
     let state = tempfile::tempdir().unwrap();
     let provider = Counting::default();
     contract(&provider, &wanted, &grown, state.path()).await;
-    assert_eq!(provider.counts(), Counts { provisions: 7, releases: 4, hosts: 0 });
+    assert_eq!(
+        provider.counts(),
+        Counts {
+            provisions: 7,
+            releases: 4,
+            hosts: 0
+        }
+    );
 }
 
 #[tokio::test]
@@ -39,7 +46,27 @@ async fn counting_fails_when_told() {
     wanted.machines.masters = Some(MachineSpec::of(1));
     let (provider, state) = (Counting::default(), tempfile::tempdir().unwrap());
     provider.fail_next();
-    assert!(provider.provision(&wanted, None, state.path(), &|_| ()).await.is_err());
-    assert_eq!(provider.counts(), Counts { provisions: 1, releases: 0, hosts: 0 });
-    assert_eq!(provider.provision(&wanted, None, state.path(), &|_| ()).await.unwrap().hosts.len(), 1);
+    assert!(
+        provider
+            .provision(&wanted, None, state.path(), &|_| ())
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        provider.counts(),
+        Counts {
+            provisions: 1,
+            releases: 0,
+            hosts: 0
+        }
+    );
+    assert_eq!(
+        provider
+            .provision(&wanted, None, state.path(), &|_| ())
+            .await
+            .unwrap()
+            .hosts
+            .len(),
+        1
+    );
 }
