@@ -1,0 +1,183 @@
+//! What can go wrong with a registry, and what to do about it.
+
+use http::StatusCode;
+
+/// The result of every function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The cause as another library gave it.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed request, with the host and the object it was about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The registry does not have it.
+    #[error("{object} is not on {host}; check the name and whether it was pushed there")]
+    NotFound {
+        /// What was asked for, for example `manifest library/nginx:1.19`.
+        object: String,
+        /// The host that was asked.
+        host: String,
+    },
+    /// The registry wants another login, or any.
+    #[error("{host} refuses {object}: {reason}")]
+    Unauthorised {
+        /// What was asked for.
+        object: String,
+        /// The host that refused.
+        host: String,
+        /// What it said, and what can be done.
+        reason: String,
+    },
+    /// No trust could be established.
+    #[error("cannot trust {host}; give its CA certificate, or name it as an insecure registry")]
+    Tls {
+        /// The host.
+        host: String,
+        /// What is wrong with its certificate or protocol.
+        #[source]
+        source: Cause,
+    },
+    /// The host cannot be reached.
+    #[error("cannot reach {host}; check its name, the network, or use a mirror")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// Name resolution, connection or time-out.
+        #[source]
+        source: Cause,
+    },
+    /// The host answered, then the transfer broke off, and trying again did not help.
+    #[error(
+        "the transfer of {object} from {host} broke off; run the same command again to continue"
+    )]
+    Interrupted {
+        /// What was being transferred.
+        object: String,
+        /// The host.
+        host: String,
+        /// How it broke off.
+        #[source]
+        source: Cause,
+    },
+    /// The host limits how often it may be asked.
+    #[error(
+        "{host} refuses {object} because it was asked too often; log in, use a mirror, or try later"
+    )]
+    TooManyRequests {
+        /// What was asked for.
+        object: String,
+        /// The host.
+        host: String,
+    },
+    /// The host answered something that a registry does not answer.
+    #[error("{host} answered {status} for {object}{}", explain(message))]
+    Answer {
+        /// What was asked for.
+        object: String,
+        /// The host.
+        host: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What it said about it (shortened).
+        message: String,
+    },
+    /// The bytes are not those of the digest.
+    #[error("{host} sent wrong content for {object}: {found} instead of {expected}")]
+    WrongContent {
+        /// What was asked for.
+        object: String,
+        /// The host.
+        host: String,
+        /// The digest asked for or promised.
+        expected: String,
+        /// The digest of what came.
+        found: String,
+    },
+    /// A document is larger than it may be.
+    #[error("{object} on {host} is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        object: String,
+        /// The host.
+        host: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// Mirrors and the registry itself all failed.
+    #[error("cannot get {object} from {host}, nor from its mirrors ({mirrors})")]
+    Everywhere {
+        /// What was asked for.
+        object: String,
+        /// The registry itself, whose error is the source.
+        host: String,
+        /// Each mirror and its failure.
+        mirrors: String,
+        /// The failure of the registry itself.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The name would not make a valid request.
+    #[error("`{name}` cannot be asked for: {reason}")]
+    InvalidName {
+        /// The name (shortened).
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// An option cannot be used.
+    #[error("cannot use the registry option {option}: {reason}")]
+    InvalidOption {
+        /// Which option.
+        option: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the registry said that it does not have the object (anywhere it was looked for).
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            Self::Everywhere { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TooManyRequests { .. } => {
+                true
+            }
+            Self::Answer { status, .. } => {
+                status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
+            }
+            _ => false,
+        }
+    }
+}
+
+fn explain(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+/// At most `limit` characters of a text from outside, on one line.
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
+    let mut short: String = text
+        .chars()
+        .take(limit)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

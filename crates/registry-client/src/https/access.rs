@@ -1,0 +1,183 @@
+//! With which token or password a repository may be read.
+
+use super::Options;
+use super::endpoint::{Endpoint, Scheme};
+use super::login::{Login, Logins};
+use super::trust::{self, Clients};
+use crate::error::{Error, Result, shorten};
+use crate::wire::Object;
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Reference, RegistryOperation};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+/// The longest time for the exchange of a login for a token.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Key = (String, String);
+
+/// Gets tokens and remembers them for as long as they open the door.
+#[derive(Debug)]
+pub(super) struct Doorman {
+    logins: Arc<Logins>,
+    known: Mutex<HashMap<Key, Arc<OnceCell<Access>>>>,
+    advice: Mutex<HashMap<String, String>>,
+}
+
+/// What goes into the request.
+#[derive(Clone)]
+pub(super) enum Access {
+    Anonymous,
+    Token(Zeroizing<String>),
+    Password(String, Zeroizing<String>),
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Anonymous => "Anonymous",
+            Self::Token(_) => "Token(***)",
+            Self::Password(..) => "Password(***)",
+        })
+    }
+}
+
+impl Access {
+    pub(super) fn apply(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self {
+            Self::Anonymous => request,
+            Self::Token(token) => request.bearer_auth(token.as_str()),
+            Self::Password(user, password) => request.basic_auth(user, Some(password.as_str())),
+        }
+    }
+}
+
+impl Doorman {
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        let logins = Logins::new(
+            options.docker_config.as_deref(),
+            options.run_credential_helpers,
+        )?;
+        Ok(Self {
+            logins: Arc::new(logins),
+            known: Mutex::default(),
+            advice: Mutex::default(),
+        })
+    }
+
+    /// What opens the repository, asked for once however many transfers want it.
+    pub(super) async fn access(
+        &self,
+        endpoint: &Endpoint,
+        scheme: Scheme,
+        object: &Object<'_>,
+        clients: &Clients,
+    ) -> Result<Access> {
+        let cell = lock(&self.known)
+            .entry(key(endpoint, object))
+            .or_default()
+            .clone();
+        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, clients))
+            .await
+            .cloned()
+    }
+
+    /// The registry refuses what it gave before: tokens get old.
+    pub(super) fn forget(&self, endpoint: &Endpoint, object: &Object<'_>) {
+        lock(&self.known).remove(&key(endpoint, object));
+    }
+
+    /// Adds to a refusal what can be done about it.
+    pub(super) fn explain(&self, endpoint: &Endpoint, error: Error) -> Error {
+        match (error, lock(&self.advice).get(&endpoint.host)) {
+            (
+                Error::Unauthorised {
+                    object,
+                    host,
+                    reason,
+                },
+                Some(advice),
+            ) => Error::Unauthorised {
+                object,
+                host,
+                reason: format!("{reason} ({advice})"),
+            },
+            (error, _) => error,
+        }
+    }
+
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        scheme: Scheme,
+        object: &Object<'_>,
+        clients: &Clients,
+    ) -> Result<Access> {
+        let host = &endpoint.host;
+        let login = self.login(host).await?;
+        lock(&self.advice).insert(host.clone(), login.advice());
+        let auth = match &login {
+            Login::Password { user, password } => {
+                RegistryAuth::Basic(user.clone(), password.to_string())
+            }
+            _ => RegistryAuth::Anonymous,
+        };
+        let reference = Reference::with_tag(
+            host.clone(),
+            object.image().repository.clone(),
+            "latest".to_owned(),
+        );
+        let client = clients.tokens(scheme, host)?;
+        let exchange = tokio::time::timeout(
+            PATIENCE,
+            client.auth(&reference, &auth, RegistryOperation::Pull),
+        );
+        let token = match exchange.await {
+            Ok(Ok(token)) => token,
+            Ok(Err(OciDistributionError::RequestError(error))) => {
+                return Err(trust::transport(&object.title(), host, error));
+            }
+            Ok(Err(error)) => {
+                let refused = Error::Unauthorised {
+                    object: object.title(),
+                    host: host.clone(),
+                    reason: shorten(&error.to_string(), 300),
+                };
+                return Err(self.explain(endpoint, refused));
+            }
+            Err(late) => {
+                return Err(Error::Interrupted {
+                    object: object.title(),
+                    host: host.clone(),
+                    source: late.into(),
+                });
+            }
+        };
+        Ok(match (token, login) {
+            (Some(token), _) => Access::Token(Zeroizing::new(token)),
+            (None, Login::Password { user, password }) => Access::Password(user, password),
+            (None, _) => Access::Anonymous,
+        })
+    }
+
+    async fn login(&self, host: &str) -> Result<Login> {
+        let (logins, name) = (self.logins.clone(), host.to_owned());
+        let found = tokio::task::spawn_blocking(move || logins.of(&name)).await;
+        found.map_err(|error| Error::InvalidOption {
+            option: "docker_config",
+            reason: error.to_string(),
+        })?
+    }
+}
+
+fn key(endpoint: &Endpoint, object: &Object<'_>) -> Key {
+    (endpoint.host.clone(), object.image().repository.clone())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

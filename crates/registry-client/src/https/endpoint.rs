@@ -1,0 +1,253 @@
+//! Which hosts are asked for a registry, and in which scheme.
+
+use super::Options;
+use super::trust::Clients;
+use crate::error::{Error, Result, shorten};
+use crate::name::is_host;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+/// How a host is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Scheme {
+    /// HTTPS, the certificate checked.
+    Https,
+    /// HTTPS, the certificate not checked.
+    Unverified,
+    /// Plain HTTP.
+    Http,
+}
+
+impl Scheme {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Https | Self::Unverified => "https",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// A host to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// Host and optional port.
+    pub(super) host: String,
+    /// Whether it stands in for another registry.
+    pub(super) is_mirror: bool,
+    scheme: Option<Scheme>,
+}
+
+/// The hosts of every registry.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    mirrors: BTreeMap<String, Vec<Endpoint>>,
+    insecure: BTreeSet<String>,
+    plain_http: BTreeSet<String>,
+    /// What insecure hosts turned out to speak.
+    found: Mutex<BTreeMap<String, Scheme>>,
+}
+
+impl Endpoints {
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        let mut mirrors = BTreeMap::new();
+        for (registry, hosts) in &options.mirrors {
+            let parsed: Result<Vec<Endpoint>> = hosts.iter().map(|text| mirror(text)).collect();
+            mirrors.insert(registry.clone(), parsed?);
+        }
+        for (option, hosts) in [
+            ("insecure", &options.insecure),
+            ("plain_http", &options.plain_http),
+        ] {
+            if let Some(wrong) = hosts.iter().find(|host| !is_host(host)) {
+                return Err(invalid(option, wrong));
+            }
+        }
+        let (insecure, plain_http) = (options.insecure.clone(), options.plain_http.clone());
+        Ok(Self {
+            mirrors,
+            insecure,
+            plain_http,
+            found: Mutex::default(),
+        })
+    }
+
+    /// The mirrors of the registry, and its own host.
+    pub(super) fn of(&self, registry: &str) -> (Vec<Endpoint>, Endpoint) {
+        let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
+        let own = if registry == "docker.io" {
+            "registry-1.docker.io"
+        } else {
+            registry
+        };
+        let own = Endpoint {
+            host: own.to_owned(),
+            is_mirror: false,
+            scheme: None,
+        };
+        (mirrors.cloned().unwrap_or_default(), own)
+    }
+
+    /// How to speak to the host. An insecure one is tried with HTTPS first, once.
+    pub(super) async fn scheme(&self, endpoint: &Endpoint, clients: &Clients) -> Result<Scheme> {
+        let host = &endpoint.host;
+        if self.plain_http.contains(host) {
+            return Ok(Scheme::Http);
+        }
+        if let Some(scheme @ Scheme::Http) = endpoint.scheme {
+            return Ok(scheme);
+        }
+        if !self.insecure.contains(host) && !is_loopback(host) {
+            return Ok(Scheme::Https);
+        }
+        if endpoint.scheme == Some(Scheme::Https) {
+            return Ok(Scheme::Unverified);
+        }
+        if let Some(scheme) = self
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(host)
+        {
+            return Ok(*scheme);
+        }
+        let answer = clients
+            .transfer(Scheme::Unverified, host)?
+            .get(format!("https://{host}/v2/"))
+            .send()
+            .await;
+        let scheme = if answer.is_ok() {
+            Scheme::Unverified
+        } else {
+            Scheme::Http
+        };
+        if let Err(error) = answer
+            && clients
+                .transfer(Scheme::Http, host)?
+                .get(format!("http://{host}/v2/"))
+                .send()
+                .await
+                .is_err()
+        {
+            return Err(super::trust::transport("the registry API", host, error));
+        }
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host.clone(), scheme);
+        Ok(scheme)
+    }
+}
+
+fn mirror(text: &str) -> Result<Endpoint> {
+    let (scheme, host) = match text.split_once("://") {
+        Some(("https", host)) => (Some(Scheme::Https), host),
+        Some(("http", host)) => (Some(Scheme::Http), host),
+        Some(_) => return Err(invalid("mirrors", text)),
+        None => (None, text),
+    };
+    let host = host.trim_end_matches('/');
+    if !is_host(host) {
+        return Err(invalid("mirrors", text));
+    }
+    Ok(Endpoint {
+        host: host.to_owned(),
+        is_mirror: true,
+        scheme,
+    })
+}
+
+fn invalid(option: &'static str, text: &str) -> Error {
+    Error::InvalidOption {
+        option,
+        reason: format!(
+            "`{}` is not a host with an optional port",
+            shorten(text, 120)
+        ),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost"
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn endpoints(mirrors: &[(&str, &[&str])]) -> Result<Endpoints> {
+        let mirrors = mirrors.iter().map(|(registry, hosts)| {
+            (
+                (*registry).to_owned(),
+                hosts.iter().map(|host| (*host).to_owned()).collect(),
+            )
+        });
+        Endpoints::new(&Options {
+            mirrors: mirrors.collect(),
+            ..Options::default()
+        })
+    }
+
+    #[test]
+    fn mirrors_come_first_and_the_registry_last() {
+        let endpoints =
+            endpoints(&[("docker.io", &["https://a:1/", "b"]), ("*", &["http://c"])]).unwrap();
+        let hosts = |registry| {
+            let (mirrors, own) = endpoints.of(registry);
+            mirrors
+                .into_iter()
+                .chain([own])
+                .map(|endpoint| endpoint.host)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(hosts("docker.io"), ["a:1", "b", "registry-1.docker.io"]);
+        assert_eq!(hosts("other:5000"), ["c", "other:5000"]);
+    }
+
+    #[test]
+    fn a_mirror_with_a_path_or_other_scheme_is_refused() {
+        for text in ["https://a/b", "ftp://a", "user@a", "", "a b"] {
+            let error = endpoints(&[("*", &[text])]).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    Error::InvalidOption {
+                        option: "mirrors",
+                        ..
+                    }
+                ),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_loopback() {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1",
+            "127.1.2.3:5000",
+            "[::1]:5000",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "localhost.example",
+            "10.0.0.1",
+            "[fe80::1]",
+            "example",
+            "127.0.0.1.example:5000",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}
