@@ -1,28 +1,350 @@
 //! Which steps were finished, on which machine: the file that makes a plan resumable.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Error;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::remote::hex;
+use crate::{Action, Error, Step};
+
+/// A journal is never larger than this.
+const LIMIT: u64 = 64 << 20;
 
 /// Finished steps, one JSON line each, appended and synced.
-#[derive(Debug)]
+///
+/// A step counts as finished on a host only as long as its action is the same, and the machine too. The journal is
+/// that of one change: clear it when the change is complete or given up, or a later change would skip its steps.
+#[derive(Debug, Clone)]
 pub struct Journal {
+    inner: Arc<Inner>,
+    machines: Arc<BTreeMap<IpAddr, String>>,
+}
+
+#[derive(Debug)]
+struct Inner {
     path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    entries: BTreeSet<Entry>,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Entry {
+    step: String,
+    host: IpAddr,
+    /// SHA-256 over all that the action does.
+    action: String,
+    /// `/etc/machine-id` of the host, when it was told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    machine: String,
 }
 
 impl Journal {
-    /// Opens or makes the journal at `path`.
+    /// Opens or makes the journal at `path`; its directory must exist.
     ///
     /// # Errors
     ///
     /// When it cannot be read or made; a torn last line is dropped.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned() })
+        let failed = |source| Error::Journal {
+            act: "read",
+            path: path.to_owned(),
+            source,
+        };
+        let state = load(path).map_err(failed)?;
+        let inner = Inner {
+            path: path.to_owned(),
+            state: Mutex::new(state),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            machines: Arc::default(),
+        })
+    }
+
+    /// The same journal, knowing each host's machine id: steps finished on another machine under the same
+    /// address do not count.
+    #[must_use]
+    pub fn with_machines(mut self, machines: BTreeMap<IpAddr, String>) -> Self {
+        self.machines = Arc::new(machines);
+        self
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.inner.path
+    }
+
+    /// How many finished steps it holds; a step on two hosts counts twice.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().entries.len()
+    }
+
+    /// Whether no step is finished.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether `step` is finished on `host`.
+    #[must_use]
+    pub fn contains(&self, step: &Step, host: IpAddr) -> bool {
+        self.state().entries.contains(&self.entry(step, host))
+    }
+
+    /// Notes that `step` is finished on `host`; on disk when this returns. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn record(&self, step: &Step, host: IpAddr) -> Result<(), Error> {
+        let entry = self.entry(step, host);
+        let failed = |source| Error::Journal {
+            act: "append to",
+            path: self.inner.path.clone(),
+            source,
+        };
+        let mut line = serde_json::to_vec(&entry).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        let mut state = self.state();
+        state
+            .file
+            .write_all(&line)
+            .and_then(|()| state.file.sync_data())
+            .map_err(failed)?;
+        state.entries.insert(entry);
+        Ok(())
+    }
+
+    /// Forgets everything.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be emptied.
+    pub fn clear(&self) -> Result<(), Error> {
+        let failed = |source| Error::Journal {
+            act: "clear",
+            path: self.inner.path.clone(),
+            source,
+        };
+        let mut state = self.state();
+        state
+            .file
+            .set_len(0)
+            .and_then(|()| state.file.sync_all())
+            .map_err(failed)?;
+        state.entries.clear();
+        Ok(())
+    }
+
+    fn entry(&self, step: &Step, host: IpAddr) -> Entry {
+        let machine = self.machines.get(&host).cloned().unwrap_or_default();
+        Entry {
+            step: step.id.clone(),
+            host,
+            action: digest(&step.action),
+            machine,
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads what is there, and cuts off what a crash left half written.
+fn load(path: &Path) -> io::Result<State> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "larger than 64 MiB",
+        ));
+    }
+    let mut entries = BTreeSet::new();
+    let mut sound = 0;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let Some(entry) = line
+            .strip_suffix(b"\n")
+            .and_then(|line| serde_json::from_slice(line).ok())
+        else {
+            break;
+        };
+        entries.insert(entry);
+        sound += line.len();
+    }
+    if sound < bytes.len() {
+        file.set_len(sound as u64)?;
+        file.sync_all()?;
+    }
+    if bytes.is_empty() {
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(State { file, entries })
+}
+
+/// A digest over what an action does; how it is shown, and by which way content comes, do not count.
+fn digest(action: &Action) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    match action {
+        Action::Run { script, env, .. } => {
+            part(b"run");
+            part(script.as_bytes());
+            for (name, value) in env {
+                part(name.as_bytes());
+                part(value.as_bytes());
+            }
+        }
+        Action::Write { files } => {
+            part(b"write");
+            for file in files {
+                part(file.path.as_bytes());
+                part(&file.mode.to_le_bytes());
+                part(&file.content);
+            }
+        }
+        Action::Content {
+            image,
+            carried_images,
+            rootfs,
+            ..
+        } => {
+            part(b"content");
+            part(image.as_bytes());
+            part(&[u8::from(*carried_images)]);
+            part(rootfs.as_bytes());
+        }
+        Action::Wait { script, .. } => {
+            part(b"wait");
+            part(script.as_bytes());
+        }
+    }
+    hex(&hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
+    fn step(id: &str, script: &str) -> Step {
+        let action = Action::Wait {
+            script: script.into(),
+            until: String::new(),
+            timeout_seconds: 1,
+            diagnose: None,
+        };
+        Step {
+            id: id.into(),
+            title: id.into(),
+            hosts: vec![HOST],
+            after: Vec::new(),
+            action,
+        }
+    }
+
+    fn machines(id: &str) -> BTreeMap<IpAddr, String> {
+        BTreeMap::from([(HOST, id.to_owned())])
+    }
+
+    #[test]
+    fn finished_steps_are_there_when_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap().with_machines(machines("m1"));
+        journal.record(&step("a", "true"), HOST).unwrap();
+        assert!(journal.contains(&step("a", "true"), HOST));
+        let again = Journal::open(&path).unwrap();
+        assert_eq!(again.len(), 1);
+        let same = again.clone().with_machines(machines("m1"));
+        assert!(same.contains(&step("a", "true"), HOST));
+        assert!(!same.contains(&step("a", "false"), HOST), "another action");
+        assert!(!same.contains(&step("b", "true"), HOST), "another step");
+        assert!(
+            !again
+                .with_machines(machines("m2"))
+                .contains(&step("a", "true"), HOST),
+            "another machine"
+        );
+        same.clear().unwrap();
+        same.record(&step("b", "true"), HOST).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_torn_line_is_dropped_and_the_next_one_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        journal.record(&step("a", "true"), HOST).unwrap();
+        journal.record(&step("b", "true"), HOST).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 1..whole.len() {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let journal = Journal::open(&path).unwrap();
+            assert!(journal.len() < 2);
+            journal.record(&step("c", "true"), HOST).unwrap();
+            let count = journal.len();
+            assert_eq!(Journal::open(&path).unwrap().len(), count);
+        }
+    }
+
+    #[test]
+    fn secrets_written_do_not_appear() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.jsonl");
+        let file = crate::File {
+            path: "/x".into(),
+            mode: 0o600,
+            content: b"hunter2".to_vec(),
+            secret: true,
+        };
+        let mut step = step("a", "");
+        step.action = Action::Write { files: vec![file] };
+        Journal::open(&path).unwrap().record(&step, HOST).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
+        let mut other = step.clone();
+        let Action::Write { files } = &mut other.action else {
+            panic!()
+        };
+        files[0].content = b"hunter3".to_vec();
+        assert!(!Journal::open(&path).unwrap().contains(&other, HOST));
     }
 }

@@ -1,1 +1,348 @@
-//! To be written.
+//! Is the key that a host shows the one we know: reading, matching and extending `known_hosts` files (sshd(8)).
+
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::{Certificate, HashAlg, PublicKey};
+use sha1::Sha1;
+
+use crate::Error;
+
+/// A `known_hosts` file is never larger than this.
+const FILE_LIMIT: u64 = 16 << 20;
+
+/// Which files say what keys hosts have, and where a first contact is recorded.
+#[derive(Debug, Clone, Default)]
+pub struct KnownHostsPolicy {
+    /// The operator's files; only read.
+    pub files: Vec<PathBuf>,
+    /// The cluster's file: read too, and keys of hosts met for the first time are added to it.
+    /// When the path is empty nothing is recorded.
+    pub record: PathBuf,
+}
+
+/// What the files say about one host.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownHost {
+    entries: Vec<Entry>,
+}
+
+/// One line that concerns the host.
+#[derive(Debug, Clone)]
+struct Entry {
+    file: PathBuf,
+    line: usize,
+    marker: Marker,
+    key: PublicKey,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marker {
+    Plain,
+    Authority,
+    Revoked,
+}
+
+/// What to think of a key that a host shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the one we know.
+    Known,
+    /// The host was never met.
+    New,
+    /// We know another one.
+    Changed {
+        known: String,
+        file: PathBuf,
+        line: usize,
+    },
+    /// It must never be accepted.
+    Revoked { file: PathBuf, line: usize },
+}
+
+impl KnownHost {
+    /// Collects what all files say about a host.
+    pub(crate) fn load(
+        policy: &KnownHostsPolicy,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<Self, Error> {
+        let mut entries = Vec::new();
+        let record = Some(&policy.record).filter(|path| !path.as_os_str().is_empty());
+        for path in policy.files.iter().chain(record) {
+            let text = read(path).map_err(|source| Error::KnownHosts {
+                act: "read",
+                path: path.clone(),
+                source,
+            })?;
+            entries.extend(parse(&text, path, address, port));
+        }
+        Ok(Self { entries })
+    }
+
+    /// Whether the host could prove itself by a certificate.
+    pub(crate) fn has_authority(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.marker == Marker::Authority)
+    }
+
+    /// Whether a plain key of the same kind is known, so that the host should be asked for that kind first.
+    pub(crate) fn knows_kind(&self, same: impl Fn(&PublicKey) -> bool) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.marker == Marker::Plain && same(&entry.key))
+    }
+
+    /// What to think of a plain key.
+    pub(crate) fn judge(&self, shown: &PublicKey) -> Verdict {
+        if let Some(entry) = self.revoked(shown) {
+            return Verdict::Revoked {
+                file: entry.file.clone(),
+                line: entry.line,
+            };
+        }
+        let mut plain = self
+            .entries
+            .iter()
+            .filter(|entry| entry.marker == Marker::Plain)
+            .peekable();
+        let Some(first) = plain.peek().copied() else {
+            return Verdict::New;
+        };
+        let mut other = first;
+        for entry in plain {
+            if entry.key.key_data() == shown.key_data() {
+                return Verdict::Known;
+            }
+            if entry.key.algorithm() == shown.algorithm()
+                && other.key.algorithm() != shown.algorithm()
+            {
+                other = entry;
+            }
+        }
+        Verdict::Changed {
+            known: describe(&other.key),
+            file: other.file.clone(),
+            line: other.line,
+        }
+    }
+
+    /// What to think of a host certificate; one that nobody vouches for counts as the key in it.
+    pub(crate) fn judge_certificate(&self, shown: &Certificate, address: IpAddr) -> Verdict {
+        let authority = PublicKey::from(shown.signature_key().clone());
+        if let Some(entry) = self.revoked(&authority) {
+            return Verdict::Revoked {
+                file: entry.file.clone(),
+                line: entry.line,
+            };
+        }
+        let key = PublicKey::from(shown.public_key().clone());
+        let trusted = self
+            .entries
+            .iter()
+            .filter(|entry| entry.marker == Marker::Authority);
+        let trusted: Vec<_> = trusted
+            .map(|entry| entry.key.fingerprint(HashAlg::Sha256))
+            .collect();
+        let name = address.to_string();
+        let names = shown.valid_principals();
+        let named = names.is_empty()
+            || names
+                .iter()
+                .any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()));
+        let vouched = shown.cert_type() == CertType::Host
+            && named
+            && shown.critical_options().iter().next().is_none()
+            && shown.validate(&trusted).is_ok();
+        match self.judge(&key) {
+            Verdict::New | Verdict::Changed { .. } if vouched => Verdict::Known,
+            verdict => verdict,
+        }
+    }
+
+    fn revoked(&self, key: &PublicKey) -> Option<&Entry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.marker == Marker::Revoked && entry.key.key_data() == key.key_data())
+    }
+}
+
+/// Kind and fingerprint of a key, as ssh shows them.
+pub(crate) fn describe(key: &PublicKey) -> String {
+    format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))
+}
+
+/// The host's name in `known_hosts` files.
+pub(crate) fn name(address: IpAddr, port: u16) -> String {
+    if port == 22 {
+        address.to_string()
+    } else {
+        format!("[{address}]:{port}")
+    }
+}
+
+/// Adds the key of a host met for the first time; on disk when this returns.
+pub(crate) fn learn(
+    policy: &KnownHostsPolicy,
+    address: IpAddr,
+    port: u16,
+    key: &PublicKey,
+) -> Result<(), Error> {
+    let path = &policy.record;
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let failed = |source| Error::KnownHosts {
+        act: "extend",
+        path: path.clone(),
+        source,
+    };
+    let key = PublicKey::from(key.key_data().clone())
+        .to_openssh()
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    append(path, &format!("{} {key}\n", name(address, port))).map_err(failed)
+}
+
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(-1)).is_ok() {
+        file.read_exact(&mut last)?;
+    }
+    // One write: several hosts may be met at once.
+    let line = if last == [b'\n'] {
+        line.to_owned()
+    } else {
+        format!("\n{line}")
+    };
+    file.write_all(line.as_bytes())?;
+    file.sync_all()
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(std::io::Error::new(
+            ErrorKind::FileTooLarge,
+            "larger than 16 MiB",
+        ));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The lines that concern the host; lines that cannot be understood are passed over, as ssh does.
+fn parse(text: &str, file: &Path, address: IpAddr, port: u16) -> Vec<Entry> {
+    let name = name(address, port);
+    let mut entries = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let mut fields = line.split_ascii_whitespace();
+        let Some(mut hosts) = fields.next().filter(|field| !field.starts_with('#')) else {
+            continue;
+        };
+        let marker = match hosts {
+            "@cert-authority" => Marker::Authority,
+            "@revoked" => Marker::Revoked,
+            other if other.starts_with('@') => continue,
+            _ => Marker::Plain,
+        };
+        if marker != Marker::Plain {
+            let Some(next) = fields.next() else { continue };
+            hosts = next;
+        }
+        let (Some(kind), Some(key)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        if !matches(hosts, &name) {
+            continue;
+        }
+        if let Ok(key) = PublicKey::from_openssh(&format!("{kind} {key}")) {
+            entries.push(Entry {
+                file: file.to_owned(),
+                line: index + 1,
+                marker,
+                key,
+            });
+        }
+    }
+    entries
+}
+
+/// Whether a list of patterns names the host: hashed names, wildcards, and `!` that excludes.
+fn matches(patterns: &str, name: &str) -> bool {
+    let mut matched = false;
+    for pattern in patterns.split(',') {
+        let (negated, pattern) = pattern
+            .strip_prefix('!')
+            .map_or((false, pattern), |rest| (true, rest));
+        let hit = match pattern.strip_prefix("|1|") {
+            Some(hashed) => hashed_match(hashed, name),
+            None => wildcard(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()),
+        };
+        if hit && negated {
+            return false;
+        }
+        matched |= hit;
+    }
+    matched
+}
+
+fn hashed_match(hashed: &str, name: &str) -> bool {
+    let Some((salt, hash)) = hashed.split_once('|') else {
+        return false;
+    };
+    let (Ok(salt), Ok(hash)) = (STANDARD.decode(salt), STANDARD.decode(hash)) else {
+        return false;
+    };
+    let Ok(hmac) = Hmac::<Sha1>::new_from_slice(&salt) else {
+        return false;
+    };
+    hmac.chain_update(name.as_bytes())
+        .verify_slice(&hash)
+        .is_ok()
+}
+
+/// `*` stands for any characters, `?` for one.
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}

@@ -1,8 +1,16 @@
 //! How is one host reached: run, upload, read on it.
 
-pub mod ssh;
-pub mod local;
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+mod files;
 pub mod known_hosts;
+mod launch;
+pub mod local;
+mod privilege;
+mod process;
+pub mod ssh;
+#[cfg(any(test, feature = "testing"))]
+pub mod transcript;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,6 +19,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use privilege::SudoProblem;
+
+pub(crate) use files::hex;
+pub(crate) use launch::quote;
 
 use crate::Error;
 
@@ -47,7 +60,13 @@ pub trait Remote: Send + Sync + std::fmt::Debug {
     /// # Errors
     ///
     /// When reading, sending or verifying fails.
-    async fn upload(&self, local: &Path, remote: &str, mode: u32, progress: &(dyn Fn(u64) + Sync)) -> Result<u64, Error>;
+    async fn upload(
+        &self,
+        local: &Path,
+        remote: &str,
+        mode: u32,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<u64, Error>;
 
     /// Reads a file of at most `limit` bytes; `None` when there is none.
     ///
@@ -72,7 +91,10 @@ pub struct Command {
 
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Command").field("script", &self.script).field("env", &self.env).finish_non_exhaustive()
+        f.debug_struct("Command")
+            .field("script", &self.script)
+            .field("env", &self.env)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,7 +111,61 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
+impl Output {
+    /// How the command ended, for a person: `exit code 1` or `signal KILL`.
+    #[must_use]
+    pub fn status(&self) -> String {
+        match (self.code, &self.signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "an unknown end".to_owned(),
+        }
+    }
+}
+
+/// The last lines of a command's output that say something, without control characters.
+pub(crate) fn last_lines(bytes: &[u8], count: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines: Vec<String> = text
+        .lines()
+        .rev()
+        .map(printable)
+        .filter(|line| !line.is_empty())
+        .take(count)
+        .collect();
+    lines.reverse();
+    lines.join("\n")
+}
+
+/// A line as it may be shown on a terminal: no escape sequences, not endless.
+pub(crate) fn printable(line: &str) -> String {
+    let mut shown = String::new();
+    let mut characters = line.trim_end().chars();
+    while let Some(character) = characters.next() {
+        match character {
+            // ESC [ parameters letter
+            '\u{1b}' => drop(
+                characters
+                    .by_ref()
+                    .skip_while(|c| *c == '[')
+                    .find(|c| c.is_ascii_alphabetic()),
+            ),
+            '\t' => shown.push_str("    "),
+            character if character.is_control() => {}
+            character => shown.push(character),
+        }
+        if shown.len() > 2_000 {
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
 /// A running command whose standard input and output are a byte stream.
+///
+/// Shutting down or dropping `io` ends the command's input. Output must be read as it comes: over SSH,
+/// unread output in time also holds up other commands on the same host.
 pub struct Session {
     /// Its standard input and output.
     pub io: Box<dyn Duplex>,

@@ -1,0 +1,316 @@
+//! How is one action done on one host?
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+
+use super::{Deliver, Event};
+use crate::remote::{hex, last_lines, printable, quote};
+use crate::{Action, Command, Error, Output, Remote, Step};
+
+/// Lines of output that a failure carries.
+const LINES: usize = 20;
+/// A line that is shown is cut at this many bytes.
+const LINE_LIMIT: usize = 4096;
+/// Bytes kept of output that was shown, for a failure.
+const SHOWN_LIMIT: usize = 64 << 10;
+/// How long a script that tells the reason of a failure may take.
+const DIAGNOSE: Duration = Duration::from_secs(60);
+/// How long after its end, as the host sees it, a script's end must have come to us.
+const GRACE: Duration = Duration::from_secs(90);
+
+/// One step on one host.
+pub(super) struct Act<'a> {
+    pub(super) step: &'a Step,
+    pub(super) host: IpAddr,
+    pub(super) remote: &'a Arc<dyn Remote>,
+    pub(super) deliver: &'a dyn Deliver,
+    pub(super) events: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+impl Act<'_> {
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Step`] when what it runs fails; otherwise what kept it from being run.
+    pub(super) async fn perform(&self) -> Result<(), Error> {
+        match &self.step.action {
+            Action::Run {
+                script,
+                timeout_seconds,
+                show_output,
+                diagnose,
+                ..
+            } => {
+                self.run(script, *timeout_seconds, *show_output, diagnose.as_deref())
+                    .await
+            }
+            Action::Write { files } => {
+                for file in files {
+                    self.remote
+                        .write(&file.path, file.mode, &file.content)
+                        .await?;
+                }
+                Ok(())
+            }
+            Action::Content { .. } => {
+                let progress = |progress| {
+                    (self.events)(Event::Moving {
+                        host: self.host,
+                        step: self.step.id.clone(),
+                        progress,
+                    })
+                };
+                self.deliver
+                    .deliver(self.remote.clone(), &self.step.action, &progress)
+                    .await
+            }
+            Action::Wait {
+                script,
+                timeout_seconds,
+                diagnose,
+                ..
+            } => {
+                self.wait(script, *timeout_seconds, diagnose.as_deref())
+                    .await
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        script: &str,
+        seconds: u64,
+        show: bool,
+        diagnose: Option<&str>,
+    ) -> Result<(), Error> {
+        let script = self.with_environment(script);
+        let lock_seconds = seconds.max(60) + 30;
+        let command = Command {
+            script: guarded(&script, seconds, lock_seconds, show),
+            ..Command::default()
+        };
+        let started = Instant::now();
+        let running = async {
+            match show {
+                true => self.run_shown(&command, script.as_bytes()).await,
+                false => {
+                    self.remote
+                        .run(&Command {
+                            stdin: Some(script.clone().into_bytes()),
+                            ..command.clone()
+                        })
+                        .await
+                }
+            }
+        };
+        let limit = Duration::from_secs(seconds + lock_seconds) + GRACE;
+        let output = timeout(limit, running).await;
+        let output = output.map_err(|_| Error::TimedOut {
+            host: self.host,
+            seconds,
+            detail: self.step.title.clone(),
+        })??;
+        if output.code == Some(0) {
+            return Ok(());
+        }
+        let out_of_time = matches!(output.code, Some(124 | 137))
+            && started.elapsed() >= Duration::from_secs(seconds);
+        let status = if out_of_time {
+            format!("no end after {seconds} s")
+        } else {
+            output.status()
+        };
+        Err(self.failure(status, &output, diagnose).await)
+    }
+
+    /// Runs with each line of output told as it comes.
+    async fn run_shown(&self, command: &Command, script: &[u8]) -> Result<Output, Error> {
+        let mut session = self.remote.stream(command).await?;
+        // If the other end is gone already, its exit code says more than our failing write.
+        let _ = session.io.write_all(script).await;
+        let _ = session.io.shutdown().await;
+        let mut buffer = vec![0; 16 << 10];
+        let mut line = Vec::new();
+        let mut shown = Vec::new();
+        loop {
+            let read = session.io.read(&mut buffer).await.unwrap_or(0);
+            for &byte in &buffer[..read] {
+                match byte {
+                    b'\n' => self.show(&mut line),
+                    _ if line.len() < LINE_LIMIT => line.push(byte),
+                    _ => {}
+                }
+            }
+            shown.extend_from_slice(&buffer[..read]);
+            shown.drain(..shown.len().saturating_sub(SHOWN_LIMIT));
+            if read == 0 {
+                break;
+            }
+        }
+        if !line.is_empty() {
+            self.show(&mut line);
+        }
+        let ended = (&mut session.end).await.map_err(|error| Error::Task {
+            detail: error.to_string(),
+        })?;
+        Ok(Output {
+            stdout: shown,
+            ..ended?
+        })
+    }
+
+    fn show(&self, line: &mut Vec<u8>) {
+        let text = printable(&String::from_utf8_lossy(line));
+        (self.events)(Event::Output {
+            host: self.host,
+            step: self.step.id.clone(),
+            line: text,
+        });
+        line.clear();
+    }
+
+    async fn wait(&self, script: &str, seconds: u64, diagnose: Option<&str>) -> Result<(), Error> {
+        let command = Command {
+            script: repeated(script, seconds),
+            ..Command::default()
+        };
+        let output = timeout(
+            Duration::from_secs(seconds) + GRACE,
+            self.remote.run(&command),
+        )
+        .await;
+        let output = output.map_err(|_| Error::TimedOut {
+            host: self.host,
+            seconds,
+            detail: self.step.title.clone(),
+        })??;
+        if output.code == Some(0) {
+            return Ok(());
+        }
+        let status = if output.code == Some(1) {
+            format!("no success within {seconds} s")
+        } else {
+            output.status()
+        };
+        let output = Output {
+            stdout: Vec::new(),
+            ..output
+        };
+        Err(self.failure(status, &output, diagnose).await)
+    }
+
+    async fn failure(&self, status: String, output: &Output, diagnose: Option<&str>) -> Error {
+        let said = if output.stderr.is_empty() {
+            &output.stdout
+        } else {
+            &output.stderr
+        };
+        let mut detail = last_lines(said, LINES);
+        if let Some(script) = diagnose {
+            let command = Command {
+                script: script.to_owned(),
+                timeout: Some(DIAGNOSE),
+                ..Command::default()
+            };
+            // A diagnosis that fails must not hide the failure.
+            if let Ok(output) = self.remote.run(&command).await {
+                let said = [&output.stdout[..], &output.stderr[..]].concat();
+                let said = last_lines(&said, LINES);
+                if !said.is_empty() {
+                    detail = if detail.is_empty() {
+                        said
+                    } else {
+                        format!("{detail}\n{said}")
+                    };
+                }
+            }
+        }
+        if detail.is_empty() {
+            detail = "it said nothing".to_owned();
+        }
+        Error::Step {
+            host: self.host,
+            step: self.step.title.clone(),
+            status,
+            detail,
+        }
+    }
+
+    fn with_environment(&self, script: &str) -> String {
+        let Action::Run { env, .. } = &self.step.action else {
+            return script.to_owned();
+        };
+        let mut text: String = env
+            .iter()
+            .map(|(name, value)| format!("export {name}={}\n", quote(value)))
+            .collect();
+        text.push_str(script);
+        text
+    }
+}
+
+/// A shell script that takes another from standard input and runs it alone on the host.
+///
+/// The lock makes it wait for a script that an earlier, killed session left running. That one goes on undisturbed,
+/// because its output goes to files, or to a reader that outlives the connection, never to a closed pipe. Processes
+/// that a script leaves behind do not hold the lock.
+fn guarded(script: &str, seconds: u64, lock_seconds: u64, show: bool) -> String {
+    let sum = hex(&Sha256::digest(script.as_bytes()));
+    let run = match show {
+        false => format!(
+            r#"timeout -k 10 {seconds} /bin/sh "$f" </dev/null >"$f.out" 2>"$f.err" 9>&-
+code=$?
+tail -c 1000000 "$f.out"
+tail -c 1000000 "$f.err" >&2"#
+        ),
+        true => format!(
+            r#"rm -f "$f.pipe"
+mkfifo -m 600 "$f.pipe" || exit 74
+( trap '' PIPE; exec tee -i /dev/null <"$f.pipe" 2>/dev/null 9>&- ) &
+relay=$!
+timeout -k 10 {seconds} /bin/sh "$f" </dev/null >"$f.pipe" 2>&1 9>&-
+code=$?
+n=0
+while kill -0 $relay 2>/dev/null && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done"#
+        ),
+    };
+    format!(
+        r#"mkdir -p /run/lock
+exec 9>>/run/lock/sealer.lock || exit 74
+flock -w {lock_seconds} 9 || {{ echo "another step of sealer is still running on this host (it holds /run/lock/sealer.lock)" >&2; exit 75; }}
+trap : HUP INT TERM
+f=/run/sealer-step
+trap 'rm -f "$f" "$f.out" "$f.err" "$f.pipe"' EXIT
+( umask 077; cat >"$f" )
+[ "$(sha256sum <"$f" | cut -c1-64)" = {sum} ] || {{ echo "the script arrived incomplete" >&2; exit 74; }}
+{run}
+exit $code
+"#
+    )
+}
+
+/// A shell script that tries another until it succeeds. Its dots make it notice a connection that is gone.
+fn repeated(script: &str, seconds: u64) -> String {
+    format!(
+        r#"text={text}
+now() {{ read -r up rest </proc/uptime; echo "${{up%%.*}}"; }}
+end=$(( $(now) + {seconds} ))
+while :; do
+  left=$(( end - $(now) ))
+  [ $left -ge 1 ] || left=1
+  [ $left -le 60 ] || left=60
+  out=$(timeout -k 2 $left /bin/sh -c "$text" </dev/null 2>&1) && exit 0
+  [ $(now) -lt $end ] || {{ printf '%s\n' "$out" | tail -n {LINES} >&2; exit 1; }}
+  echo . || exit 1
+  sleep 0.5 2>/dev/null || sleep 1
+done
+"#,
+        text = quote(script)
+    )
+}

@@ -1,0 +1,258 @@
+//! How are files written, sent and read on a host with nothing but a POSIX shell and coreutils?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::launch::{Launch, Privilege, quote};
+use super::process::{self, Transport};
+use super::{Command, Output, last_lines};
+use crate::Error;
+
+/// How long the host may take for a small file.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes sent at once.
+const CHUNK: usize = 256 << 10;
+/// The exit code by which a script says that there is no such file.
+const ABSENT: i32 = 66;
+
+/// Writes a small file atomically.
+pub(super) async fn write(
+    transport: &dyn Transport,
+    privilege: &Privilege,
+    path: &str,
+    mode: u32,
+    content: &[u8],
+) -> Result<(), Error> {
+    let script = receive(path, mode, &hex(&Sha256::digest(content)))?;
+    let command = Command {
+        script,
+        stdin: Some(content.to_vec()),
+        timeout: Some(TIMEOUT),
+        ..Command::default()
+    };
+    let output = process::run(transport, privilege, &command, None).await?;
+    accepted(transport, "write", path, &output)
+}
+
+/// Sends a local file unless the host has it; returns the bytes sent.
+pub(super) async fn upload(
+    transport: &dyn Transport,
+    privilege: &Privilege,
+    local: &Path,
+    path: &str,
+    mode: u32,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<u64, Error> {
+    let host = transport.address();
+    let sum = hash(local).await?;
+    let found = Command {
+        script: format!(
+            "p={}\nif [ -f \"$p\" ] && [ ! -L \"$p\" ]; then sha256sum < \"$p\" | cut -c1-64; stat -c %a \"$p\"; fi",
+            quote(absolute(path)?)
+        ),
+        timeout: Some(TIMEOUT),
+        ..Command::default()
+    };
+    let output = process::run(transport, privilege, &found, None).await?;
+    accepted(transport, "look at", path, &output)?;
+    if String::from_utf8_lossy(&output.stdout).trim() == format!("{sum}\n{mode:o}") {
+        return Ok(0);
+    }
+
+    let failed = |source| Error::LocalFile {
+        path: local.to_owned(),
+        source,
+    };
+    let mut file = tokio::fs::File::open(local).await.map_err(failed)?;
+    let command = Command {
+        script: receive(path, mode, &sum)?,
+        ..Command::default()
+    };
+    let launch = Launch::of(host, &command, privilege, true)?;
+    let mut running = transport.start(&launch.line).await?;
+    let mut stdin = running.stdin();
+    let mut sent = 0u64;
+    let mut broken = None;
+    let feed = async {
+        let fed = async {
+            if !launch.preamble.is_empty() && stdin.write_all(&launch.preamble).await.is_err() {
+                return Ok(());
+            }
+            let mut buffer = vec![0; CHUNK];
+            loop {
+                let read = file.read(&mut buffer).await?;
+                // A host that stops reading tells why by its exit code and standard error.
+                if read == 0 || stdin.write_all(&buffer[..read]).await.is_err() {
+                    return Ok(());
+                }
+                sent += read as u64;
+                progress(sent);
+            }
+        };
+        broken = fed.await.err();
+        let _ = stdin.shutdown().await;
+    };
+    let output = process::finish(host, running.as_mut(), &command, 4096, feed).await?;
+    if let Some(source) = broken {
+        return Err(failed(source));
+    }
+    accepted(transport, "upload", path, &output)?;
+    Ok(sent)
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(super) async fn read(
+    transport: &dyn Transport,
+    privilege: &Privilege,
+    path: &str,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, Error> {
+    let most = limit.saturating_add(1);
+    let command = Command {
+        script: format!(
+            "p={}\n[ -e \"$p\" ] || exit {ABSENT}\nexec head -c {most} < \"$p\"",
+            quote(absolute(path)?)
+        ),
+        timeout: Some(TIMEOUT),
+        ..Command::default()
+    };
+    let keep = usize::try_from(most).unwrap_or(usize::MAX);
+    let output = process::run(transport, privilege, &command, Some(keep)).await?;
+    if output.code == Some(ABSENT) {
+        return Ok(None);
+    }
+    accepted(transport, "read", path, &output)?;
+    if output.stdout.len() as u64 > limit {
+        return Err(Error::FileTooLarge {
+            host: transport.address(),
+            path: path.to_owned(),
+            limit,
+        });
+    }
+    Ok(Some(output.stdout))
+}
+
+/// A script that takes a file from standard input: beside its place, checked, synced, renamed.
+/// Input that ends too early never gets to the place.
+fn receive(path: &str, mode: u32, sum: &str) -> Result<String, Error> {
+    let path = absolute(path)?;
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let directory = if directory.is_empty() { "/" } else { directory };
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|source| Error::Random { source })?;
+    Ok(format!(
+        r#"set -euC
+umask 022
+d={directory}
+p={path}
+t=$d/.{name}.{random}
+[ ! -d "$p" ] || {{ echo "it is a directory" >&2; exit 73; }}
+mkdir -p "$d"
+trap 'rm -f "$t"' EXIT
+trap 'exit 1' HUP INT TERM
+umask 077
+cat > "$t"
+sum=$(sha256sum < "$t" | cut -c1-64)
+[ "$sum" = {sum} ] || {{ echo "the content arrived damaged or incomplete" >&2; exit 74; }}
+chmod {mode:o} "$t"
+sync "$t"
+mv -f "$t" "$p"
+sync "$d"
+"#,
+        directory = quote(directory),
+        path = quote(path),
+        name = quote(
+            name.get(..name.floor_char_boundary(100))
+                .unwrap_or_default()
+        ),
+        random = hex(&random),
+        mode = mode & 0o7777,
+    ))
+}
+
+fn absolute(path: &str) -> Result<&str, Error> {
+    let good = path.starts_with('/') && !path.ends_with('/') && !path.contains(['\n', '\0']);
+    if good {
+        Ok(path)
+    } else {
+        Err(Error::RemotePath {
+            path: path.to_owned(),
+        })
+    }
+}
+
+fn accepted(
+    transport: &dyn Transport,
+    act: &'static str,
+    path: &str,
+    output: &Output,
+) -> Result<(), Error> {
+    if output.code == Some(0) {
+        return Ok(());
+    }
+    let mut detail = last_lines(&output.stderr, 3);
+    if detail.is_empty() {
+        detail = output.status();
+    }
+    Err(Error::File {
+        host: transport.address(),
+        act,
+        path: path.to_owned(),
+        detail,
+    })
+}
+
+async fn hash(local: &Path) -> Result<String, Error> {
+    let path: PathBuf = local.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let mut hasher = Sha256::new();
+        let mut file = std::fs::File::open(&path)?;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let read = std::io::Read::read(&mut file, &mut buffer)?;
+            if read == 0 {
+                return Ok(hex(&hasher.finalize()));
+            }
+            hasher.update(&buffer[..read]);
+        }
+    });
+    let hashed = hashed
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|hashed| hashed);
+    hashed.map_err(|source| Error::LocalFile {
+        path: local.to_owned(),
+        source,
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_absolute_file_paths_are_taken() {
+        for bad in ["", "etc/x", "/etc/", "/a\nb", "/"] {
+            assert!(
+                matches!(absolute(bad), Err(Error::RemotePath { .. })),
+                "{bad:?}"
+            );
+        }
+        assert_eq!(absolute("/x").unwrap(), "/x");
+    }
+
+    #[test]
+    fn names_with_quotes_and_long_names_make_a_sound_script() {
+        let script = receive(&format!("/it's/{}", "é".repeat(100)), 0o640, "00").unwrap();
+        assert!(script.contains(r"d='/it'\''s'") && script.contains("chmod 640"));
+    }
+}
