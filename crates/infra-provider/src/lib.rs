@@ -30,7 +30,7 @@ mod bare_metal;
 mod container;
 mod error;
 mod event;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 use std::path::Path;

@@ -45,46 +45,8 @@ pub async fn contract(
         "a dry run is repeatable"
     );
 
-    let first = calls.provision(wanted, None).await;
-    check_hosts(wanted, &first);
-    let created = creations(&log);
-
-    let again = calls.provision(wanted, Some(&first)).await;
-    assert_eq!(again, first, "the same call again gives the same hosts");
-    let forgotten = calls.provision(wanted, None).await;
-    assert_eq!(forgotten, first, "hosts are found again without memory");
-    let fixed = calls.provision(&first, Some(&first)).await;
-    assert_eq!(
-        fixed, first,
-        "a cluster that is filled in already stays as it is"
-    );
-    assert_eq!(creations(&log), created, "nothing is made twice");
-
-    let more = calls.provision(grown, Some(&first)).await;
-    check_hosts(grown, &more);
-    let (old, new) = (addresses(&first), addresses(&more));
-    assert!(
-        new.is_superset(&old),
-        "growing keeps the hosts that are there"
-    );
-    assert_eq!(new.len(), old.len() + 1, "growing by one makes one");
-
-    let fewer = calls.provision(wanted, Some(&first)).await;
-    assert_eq!(
-        addresses(&fewer),
-        old,
-        "shrinking keeps the hosts that were remembered"
-    );
-    let left: Vec<IpAddr> = new.difference(&old).copied().collect();
-    calls.release(&more, Release::Hosts(left.clone())).await;
-    calls.release(&more, Release::Hosts(left)).await;
-    let kept = calls.provision(wanted, Some(&first)).await;
-    assert_eq!(
-        addresses(&kept),
-        old,
-        "releasing one host leaves the others"
-    );
-
+    let first = calls.check_repeated(wanted, &log).await;
+    calls.check_resized(wanted, grown, &first).await;
     calls.release(&first, Release::All).await;
     calls.release(&first, Release::All).await;
 }
@@ -96,6 +58,50 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    async fn check_repeated(&self, wanted: &Cluster, log: &Mutex<Vec<ProviderEvent>>) -> Cluster {
+        let first = self.provision(wanted, None).await;
+        check_hosts(wanted, &first);
+        let created = creations(log);
+        let again = self.provision(wanted, Some(&first)).await;
+        assert_eq!(again, first, "the same call again gives the same hosts");
+        let forgotten = self.provision(wanted, None).await;
+        assert_eq!(forgotten, first, "hosts are found again without memory");
+        let filled = self.provision(&first, Some(&first)).await;
+        assert_eq!(
+            filled, first,
+            "a cluster that is filled in already stays as it is"
+        );
+        assert_eq!(creations(log), created, "nothing is made twice");
+        first
+    }
+
+    async fn check_resized(&self, wanted: &Cluster, grown: &Cluster, first: &Cluster) {
+        let more = self.provision(grown, Some(first)).await;
+        check_hosts(grown, &more);
+        let (old, new) = (addresses(first), addresses(&more));
+        assert!(
+            new.is_superset(&old),
+            "growing keeps the hosts that are there"
+        );
+        assert_eq!(new.len(), old.len() + 1, "growing by one makes one");
+
+        let fewer = self.provision(wanted, Some(first)).await;
+        assert_eq!(
+            addresses(&fewer),
+            old,
+            "shrinking keeps the hosts that were remembered"
+        );
+        let left: Vec<IpAddr> = new.difference(&old).copied().collect();
+        self.release(&more, Release::Hosts(left.clone())).await;
+        self.release(&more, Release::Hosts(left)).await;
+        let kept = self.provision(wanted, Some(first)).await;
+        assert_eq!(
+            addresses(&kept),
+            old,
+            "releasing one host leaves the others"
+        );
+    }
+
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Cluster {
         match self
             .provider
@@ -309,5 +315,78 @@ impl Provider for Counting {
 
     fn describe(&self, wanted: &Cluster) -> Vec<String> {
         vec![format!("addresses for cluster {}", wanted.name)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::BareMetal;
+    use clusterfile::MachineSpec;
+
+    #[tokio::test]
+    async fn bare_metal() {
+        let mut wanted = Cluster::new("contract", "shop:1.4");
+        wanted.add_hosts(&Role::Master, [IpAddr::from([192, 0, 2, 1])]);
+        wanted.add_hosts(&Role::Node, [IpAddr::from([192, 0, 2, 2])]);
+        let mut grown = wanted.clone();
+        grown.add_hosts(&Role::Node, [IpAddr::from([192, 0, 2, 3])]);
+        let state = tempfile::tempdir().unwrap();
+        contract(&BareMetal, &wanted, &grown, state.path()).await;
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn counting() {
+        let mut wanted = Cluster::new("contract", "shop:1.4");
+        wanted.provider = ProviderKind::Container;
+        wanted.machines.masters = Some(MachineSpec::of(1));
+        wanted.machines.nodes = Some(MachineSpec::of(1));
+        let mut grown = wanted.clone();
+        grown.machines.nodes = Some(MachineSpec::of(2));
+        let state = tempfile::tempdir().unwrap();
+        let provider = Counting::default();
+        contract(&provider, &wanted, &grown, state.path()).await;
+        assert_eq!(
+            provider.counts(),
+            Counts {
+                provisions: 7,
+                releases: 4,
+                hosts: 0
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn counting_fails_when_told() {
+        let mut wanted = Cluster::new("contract", "shop:1.4");
+        wanted.machines.masters = Some(MachineSpec::of(1));
+        let (provider, state) = (Counting::default(), tempfile::tempdir().unwrap());
+        provider.fail_next();
+        assert!(
+            provider
+                .provision(&wanted, None, state.path(), &|_| ())
+                .await
+                .is_err()
+        );
+        assert_eq!(
+            provider.counts(),
+            Counts {
+                provisions: 1,
+                releases: 0,
+                hosts: 0
+            }
+        );
+        assert_eq!(
+            provider
+                .provision(&wanted, None, state.path(), &|_| ())
+                .await
+                .unwrap()
+                .hosts
+                .len(),
+            1
+        );
     }
 }

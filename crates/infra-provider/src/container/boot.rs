@@ -25,6 +25,8 @@ pub(super) struct Boot<'a> {
     pub(super) isolation: &'a Isolation,
     /// Whether this machine has `/lib/modules`.
     pub(super) modules: bool,
+    /// Whether this machine has `/dev/kmsg`.
+    pub(super) kmsg: bool,
 }
 
 impl Boot<'_> {
@@ -59,11 +61,7 @@ impl Boot<'_> {
                 ("/tmp".to_owned(), tmpfs("1777")),
             ])),
             mounts: Some(self.mounts()),
-            devices: Some(vec![DeviceMapping {
-                path_on_host: Some("/dev/kmsg".to_owned()),
-                path_in_container: Some("/dev/kmsg".to_owned()),
-                cgroup_permissions: Some("rwm".to_owned()),
-            }]),
+            devices: Some(self.devices()),
             nano_cpus: self
                 .spec
                 .and_then(|spec| spec.cpu)
@@ -76,6 +74,15 @@ impl Boot<'_> {
         };
         self.isolation.apply(&mut config);
         config
+    }
+
+    fn devices(&self) -> Vec<DeviceMapping> {
+        let kmsg = DeviceMapping {
+            path_on_host: Some("/dev/kmsg".to_owned()),
+            path_in_container: Some("/dev/kmsg".to_owned()),
+            cgroup_permissions: Some("rwm".to_owned()),
+        };
+        if self.kmsg { vec![kmsg] } else { Vec::new() }
     }
 
     fn mounts(&self) -> Vec<Mount> {
@@ -141,6 +148,7 @@ mod tests {
             spec,
             isolation,
             modules,
+            kmsg: modules,
         }
     }
 
@@ -211,6 +219,7 @@ mod tests {
             (Some(8 << 30), Some(4_000_000_000))
         );
         assert_eq!(config.mounts.unwrap().len(), 1);
+        assert_eq!(config.devices.unwrap().len(), 0);
         assert_eq!(config.privileged, None);
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Engine {
     pub(super) routes: Vec<Subnet>,
     /// Whether `/lib/modules` exists, so that hosts can look into it.
     pub(super) modules: bool,
+    /// Whether `/dev/kmsg` exists, which kubelet reads.
+    pub(super) kmsg: bool,
 }
 
 /// A container found by its cluster label.
@@ -41,8 +43,6 @@ pub(super) struct FoundContainer {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) state: State,
-    /// Which host it is; an error when its other labels are not ours.
-    pub(super) machine: Result<Machine>,
 }
 
 /// A network of the cluster.
@@ -99,19 +99,15 @@ impl Engine {
             });
         }
         let observed = spawn_blocking(move || Observed::now(daemon));
-        let Observed {
-            capabilities,
-            routes,
-            modules,
-        } = observed.await.map_err(|_| Error::Interrupted {
+        let observed = observed.await.map_err(|_| Error::Interrupted {
             act: "looking at this machine",
         })?;
-        let isolation = Mutex::new(Isolation::for_bounding_set(capabilities));
         Ok(Self {
             docker,
-            isolation,
-            routes,
-            modules,
+            isolation: Mutex::new(Isolation::for_bounding_set(observed.capabilities)),
+            routes: observed.routes,
+            modules: observed.modules,
+            kmsg: observed.kmsg,
         })
     }
 
@@ -131,8 +127,12 @@ impl Engine {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Isolation::restricted();
     }
 
-    /// All containers that carry the label of `cluster`, running or not.
-    pub(super) async fn containers(&self, cluster: &str) -> Result<Vec<FoundContainer>> {
+    /// All containers that carry the label of `cluster`, running or not, and which host each is: an error where the
+    /// other labels are not ours.
+    pub(super) async fn containers(
+        &self,
+        cluster: &str,
+    ) -> Result<Vec<(Result<Machine>, FoundContainer)>> {
         let options = ListContainersOptions {
             all: true,
             filters: Some(of_cluster(cluster)),
@@ -152,12 +152,8 @@ impl Engine {
                 .next()
                 .map_or(id.clone(), |name| name.trim_start_matches('/').to_owned());
             let machine = Machine::from_labels(&name, &container.labels.unwrap_or_default());
-            FoundContainer {
-                id,
-                name,
-                state: container.state.unwrap_or(State::EMPTY),
-                machine,
-            }
+            let state = container.state.unwrap_or(State::EMPTY);
+            (machine, FoundContainer { id, name, state })
         });
         Ok(found.collect())
     }
@@ -272,6 +268,7 @@ struct Observed {
     capabilities: Option<u64>,
     routes: Vec<Subnet>,
     modules: bool,
+    kmsg: bool,
 }
 
 impl Observed {
@@ -287,6 +284,7 @@ impl Observed {
                 .map(|table| subnet::routed(&table))
                 .unwrap_or_default(),
             modules: Path::new("/lib/modules").is_dir(),
+            kmsg: Path::new("/dev/kmsg").exists(),
         }
     }
 }

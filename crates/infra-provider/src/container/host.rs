@@ -144,6 +144,7 @@ async fn create(
         spec,
         isolation,
         modules: ground.engine.modules,
+        kmsg: ground.engine.kmsg,
     };
     let options = CreateContainerOptions {
         name: Some(name.to_owned()),

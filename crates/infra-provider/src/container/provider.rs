@@ -7,15 +7,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::query_parameters::ListVolumesOptions;
 use clusterfile::{Cluster, ProviderKind, Ssh};
-use futures_util::future::{join, join_all};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::spawn_blocking;
 
-use super::engine::{Engine, failed, is_absent, of_cluster};
+use super::engine::{Engine, FoundContainer, failed, is_absent, of_cluster};
 use super::host::{self, Ground};
 use super::machine::{Duty, Machine, check_cluster_name, network_name};
-use super::select::{Counts, Selection, assign, select};
+use super::select::{Counts, assign, select};
 use super::{network, ssh_key};
 use crate::{Error, Provider, ProviderEvent, Release, Result};
+
+/// How many hosts are brought up at the same time; more would only make each of them late.
+const AT_ONCE: usize = 8;
 
 /// What the CONTAINER provider may be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,29 +79,21 @@ impl Provider for Container {
             });
         }
         let engine = Engine::connect(&self.options.docker_socket).await?;
-        let mut found = Vec::new();
-        for mut container in engine.containers(&wanted.name).await? {
-            let machine =
-                std::mem::replace(&mut container.machine, Err(Error::Interrupted { act: "" }))?;
-            found.push((machine, container));
-        }
+        let found: Vec<(Machine, FoundContainer)> =
+            machines(engine.containers(&wanted.name).await?)?;
         let used: Vec<_> = found.iter().map(|(machine, _)| machine.address).collect();
         let known: Vec<&Cluster> = std::iter::once(wanted).chain(current).collect();
-        let Selection {
-            kept,
-            missing,
-            unclaimed,
-        } = select(counts, found, &known);
-        if !missing.is_empty() {
+        let selection = select(counts, found, &known);
+        if !selection.missing.is_empty() {
             self.check_image(&engine).await?;
         }
         let key = make_key(state_dir, &wanted.name).await?;
         let subnet = network::ensure(&engine, wanted, &used, events).await?;
-        let new = assign(&missing, &subnet, &used).ok_or_else(|| Error::SubnetFull {
+        let new = assign(&selection.missing, &subnet, &used).ok_or_else(|| Error::SubnetFull {
             cluster: wanted.name.clone(),
             subnet: subnet.to_string(),
         })?;
-        for (machine, container) in unclaimed {
+        for (machine, container) in selection.unclaimed {
             events(ProviderEvent::Unclaimed {
                 host: container.name,
                 address: IpAddr::V4(machine.address),
@@ -112,16 +107,9 @@ impl Provider for Container {
             ready_within: self.options.ready_within,
             events,
         };
-        // All at once; one that fails does not break off the others, so that the next run finds as much as possible.
-        let revived = join_all(
-            kept.iter()
-                .map(|(machine, container)| host::revive(&ground, *machine, container)),
-        );
-        let made = join_all(new.iter().map(|machine| host::make(&ground, *machine)));
-        let (revived, made) = join(revived, made).await;
-        revived.into_iter().chain(made).collect::<Result<()>>()?;
-
-        let machines = kept
+        bring_up(&ground, &selection.kept, &new).await?;
+        let machines = selection
+            .kept
             .into_iter()
             .map(|(machine, _)| machine)
             .chain(new)
@@ -137,12 +125,8 @@ impl Provider for Container {
         events: &(dyn Fn(ProviderEvent) + Sync),
     ) -> Result<()> {
         let engine = Engine::connect(&self.options.docker_socket).await?;
-        for container in engine.containers(&cluster.name).await? {
-            let address = container
-                .machine
-                .as_ref()
-                .ok()
-                .map(|machine| IpAddr::V4(machine.address));
+        for (machine, container) in engine.containers(&cluster.name).await? {
+            let address = machine.ok().map(|machine| IpAddr::V4(machine.address));
             let meant = match &hosts {
                 Release::All => true,
                 Release::Hosts(addresses) => {
@@ -203,6 +187,36 @@ impl Provider for Container {
         }
         lines
     }
+}
+
+/// Makes `new` and revives `kept`. One that fails does not break off the others, so that the next run finds as much as
+/// possible; the first failure is returned.
+async fn bring_up(
+    ground: &Ground<'_>,
+    kept: &[(Machine, FoundContainer)],
+    new: &[Machine],
+) -> Result<()> {
+    let revived = kept
+        .iter()
+        .map(|(machine, container)| host::revive(ground, *machine, container).boxed());
+    let made = new
+        .iter()
+        .map(|machine| host::make(ground, *machine).boxed());
+    let results: Vec<Result<()>> = stream::iter(revived.chain(made).collect::<Vec<_>>())
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    results.into_iter().collect()
+}
+
+/// The containers with the hosts they are; an error where one is none.
+fn machines(
+    found: Vec<(Result<Machine>, FoundContainer)>,
+) -> Result<Vec<(Machine, FoundContainer)>> {
+    found
+        .into_iter()
+        .map(|(machine, container)| Ok((machine?, container)))
+        .collect()
 }
 
 impl Container {

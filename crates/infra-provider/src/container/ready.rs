@@ -105,39 +105,21 @@ async fn look(ground: &Ground<'_>, machine: Machine, host: &str, id: &str) -> Re
             "its SSH server does not answer on port 22".to_owned(),
         ));
     }
-    Ok(
-        match ask(ground, id, &["systemctl", "is-system-running"])
-            .await
-            .trim()
-        {
-            "running" => Look::Ready {
-                failed_units: Vec::new(),
-            },
-            "degraded" => {
-                let list = ask(
-                    ground,
-                    id,
-                    &[
-                        "systemctl",
-                        "list-units",
-                        "--failed",
-                        "--plain",
-                        "--no-legend",
-                        "--no-pager",
-                    ],
-                )
-                .await;
-                Look::Ready {
-                    failed_units: unit_names(&list),
-                }
-            }
-            "" => Look::Missing("systemd does not answer".to_owned()),
-            state => Look::Missing(format!(
-                "systemd is `{}`",
-                state.lines().next_back().unwrap_or_default()
-            )),
+    let state = ask(ground, id, &["systemctl", "is-system-running"]).await;
+    Ok(match state.lines().next_back().unwrap_or_default().trim() {
+        "running" => Look::Ready {
+            failed_units: Vec::new(),
         },
-    )
+        "degraded" => {
+            let list = "systemctl list-units --failed --plain --no-legend --no-pager";
+            let list: Vec<&str> = list.split(' ').collect();
+            Look::Ready {
+                failed_units: unit_names(&ask(ground, id, &list).await),
+            }
+        }
+        "" => Look::Missing("systemd does not answer".to_owned()),
+        state => Look::Missing(format!("systemd is `{state}`")),
+    })
 }
 
 /// Whether an SSH server's version line comes (RFC 4253, 4.2: lines of other text may precede it).

@@ -74,7 +74,13 @@ impl TestEngine {
     }
 
     /// What a run leaves that was killed between creating a host and starting it.
-    pub(crate) async fn create_unstarted(&self, cluster: &str, role: &str, index: u32, address: IpAddr) {
+    pub(crate) async fn create_unstarted(
+        &self,
+        cluster: &str,
+        role: &str,
+        index: u32,
+        address: IpAddr,
+    ) {
         let labels = [
             ("io.sealer.cluster", cluster.to_owned()),
             ("io.sealer.role", role.to_owned()),
