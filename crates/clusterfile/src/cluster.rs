@@ -145,6 +145,16 @@ impl Cluster {
         }
     }
 
+    /// Who gives the hosts when nobody says: the user if there are only addresses, Alibaba Cloud if there are counts.
+    #[must_use]
+    pub fn provider_by_default(&self) -> ProviderKind {
+        if self.machines.is_empty() {
+            ProviderKind::BareMetal
+        } else {
+            ProviderKind::AliCloud
+        }
+    }
+
     /// Sets how to log in, for the cluster and for every host that followed the cluster's setting so far.
     pub fn set_ssh(&mut self, ssh: Ssh) {
         for host in self.hosts.iter_mut().filter(|host| host.ssh == self.ssh) {

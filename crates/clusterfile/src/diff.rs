@@ -70,7 +70,7 @@ pub enum Setting {
 
 /// Compares the cluster that is, if there is one, with the cluster that is wanted.
 ///
-/// How to log in is not a change of the cluster, nor are annotations and the sizes of machines; they are simply taken over.
+/// Compare after the provider has filled in the hosts of `wanted`. How to log in is not a change of the cluster, nor are annotations and the sizes of machines; they are simply taken over.
 #[must_use]
 pub fn diff(current: Option<&Cluster>, wanted: &Cluster) -> Change {
     let change = |joins, leaves, image, settings, kind| Change {
@@ -90,10 +90,25 @@ pub fn diff(current: Option<&Cluster>, wanted: &Cluster) -> Change {
         };
         return change(joins, Vec::new(), None, Vec::new(), kind);
     };
+    if wanted.hosts.is_empty() && !wanted.machines.is_empty() {
+        // No provider has made the hosts yet, so nothing can be said about single ones.
+        let known = Cluster {
+            hosts: current.hosts.clone(),
+            ..wanted.clone()
+        };
+        let mut change = diff(Some(current), &known);
+        if current.machines != wanted.machines {
+            change.kind = ChangeKind::Alter;
+        }
+        return Change {
+            wanted: wanted.clone(),
+            ..change
+        };
+    }
     let leaves = current.hosts.iter().filter(|host| !stays(host, wanted));
     let mut leaves = masters_first(leaves);
     leaves.reverse();
-    if wanted.hosts.is_empty() && wanted.machines.is_empty() {
+    if wanted.hosts.is_empty() {
         return change(Vec::new(), leaves, None, Vec::new(), ChangeKind::Delete);
     }
 

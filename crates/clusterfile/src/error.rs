@@ -35,7 +35,7 @@ impl Error {
         self.kind.to_string()
     }
 
-    /// What to write at the caret under the line.
+    /// What to write at the caret under the line; may be empty.
     #[must_use]
     pub fn label(&self) -> String {
         if let Some(suggestion) = &self.suggestion {
@@ -45,15 +45,32 @@ impl Error {
             ErrorKind::Expected { expected, .. } => format!("expected {expected}"),
             ErrorKind::Invalid { rule, .. } => format!("expected {rule}"),
             ErrorKind::UnknownField { .. } => "unknown field".to_owned(),
+            ErrorKind::MisplacedField { instead, .. } => (*instead).to_owned(),
             ErrorKind::MissingField { field, .. } => format!("`{field}` belongs here"),
+            ErrorKind::EmptyField { .. } => {
+                "expected a value, indented below if it is a mapping".to_owned()
+            }
+            ErrorKind::UnknownKind(_) => {
+                "expected Cluster, Config, Plugin, Application or a kind of kubeadm's".to_owned()
+            }
             ErrorKind::DuplicateKey { first_line, .. }
             | ErrorKind::SecondCluster { first_line }
             | ErrorKind::SecondDocument { first_line, .. } => {
                 format!("the first one is in line {first_line}")
             }
             ErrorKind::Address(_) => "expected an IPv4 or IPv6 address".to_owned(),
+            ErrorKind::RangeBackwards(_) | ErrorKind::RangeFamilies(_) => {
+                "expected a range like 10.0.0.3-10.0.0.5".to_owned()
+            }
             ErrorKind::Cidr(_) => "expected an address block like 10.96.0.0/22".to_owned(),
-            _ => "here".to_owned(),
+            ErrorKind::CidrHostBits { meant, .. } => format!("expected {meant}"),
+            ErrorKind::NoMaster => {
+                "expected a host with the role master, or masters with a count".to_owned()
+            }
+            ErrorKind::EnvWithoutEquals(_) | ErrorKind::EnvKey(_) => {
+                "expected KEY=value".to_owned()
+            }
+            _ => String::new(),
         }
     }
 }
@@ -179,6 +196,14 @@ pub enum ErrorKind {
         /// The field.
         field: &'static str,
         /// The mapping it belongs in.
+        place: &'static str,
+    },
+    /// A field that must be there is there and says nothing.
+    #[error("`{field}` in {place} is empty")]
+    EmptyField {
+        /// The field.
+        field: &'static str,
+        /// The mapping it stands in.
         place: &'static str,
     },
     /// A value of the wrong shape.

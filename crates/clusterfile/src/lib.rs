@@ -6,6 +6,7 @@
 //! Nothing here does I/O, knows async, or looks at the surroundings.
 
 mod addresses;
+mod check;
 mod cluster;
 mod diff;
 mod documents;
@@ -16,6 +17,7 @@ mod host;
 mod machine;
 mod network;
 mod parse;
+mod redact;
 mod registry;
 mod secret;
 mod ssh;
@@ -35,6 +37,7 @@ pub use host::{Host, Role};
 pub use machine::{Disk, MachineSpec, Machines};
 pub use network::{Cidr, CidrList, Network};
 pub use parse::{MAX_BYTES, parse, parse_default};
+pub use redact::redacted;
 pub use registry::{ExternalRegistry, RegistrySettings};
 pub use secret::Secret;
 pub use ssh::Ssh;

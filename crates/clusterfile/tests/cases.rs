@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use clusterfile::{Change, Errors, Host, diff, parse, parse_default};
+use clusterfile::{Change, Errors, Host, diff, parse, parse_default, redacted};
 
 /// A case is a text file of sections `=== name`. The sections before `=== expect` are input:
 /// `input` or `default` alone (read and written back), or `current` (may be empty) and `wanted` (compared).
@@ -11,14 +11,8 @@ use clusterfile::{Change, Errors, Host, diff, parse, parse_default};
 #[test]
 fn cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/suite/clusterfile");
-    let mut paths: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "case")
-    });
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
     paths.sort();
     assert!(paths.len() >= 35, "only {} cases found", paths.len());
 
@@ -34,33 +28,20 @@ fn cases() {
         if update {
             fs::write(path, format!("{input}=== expect\n{found}")).unwrap();
         } else {
-            writeln!(
-                failures,
-                "{}\n--- expected\n{expected}--- found\n{found}",
-                path.display()
-            )
-            .unwrap();
+            writeln!(failures, "{}\n--- expected\n{expected}--- found\n{found}", path.display()).unwrap();
         }
     }
     assert!(failures.is_empty(), "{failures}");
 }
 
 fn run(input: &str) -> String {
-    let sections: Vec<(&str, &str)> = input
-        .split("=== ")
-        .skip(1)
-        .map(|part| part.split_once('\n').unwrap())
-        .collect();
+    let sections: Vec<(&str, &str)> = input.split("=== ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
     match sections[..] {
         [("input", text)] => written(text, parse(text)),
         [("default", text)] => written(text, parse_default(text)),
         [("current", current), ("wanted", wanted)] => {
-            let current =
-                (!current.trim().is_empty()).then(|| parse_default(current).unwrap().cluster);
-            shown(&diff(
-                current.as_ref(),
-                &parse_default(wanted).unwrap().cluster,
-            ))
+            let current = (!current.trim().is_empty()).then(|| parse_default(current).unwrap().cluster);
+            shown(&diff(current.as_ref(), &parse_default(wanted).unwrap().cluster))
         }
         _ => panic!("a case has the sections input, or default, or current and wanted"),
     }
@@ -71,23 +52,17 @@ fn written(text: &str, result: Result<clusterfile::Clusterfile, Errors>) -> Stri
     match result {
         Ok(file) => {
             let yaml = file.to_yaml();
-            assert_eq!(
-                parse_default(&yaml).map_err(|errors| errors.to_string()),
-                Ok(file),
-                "{yaml}"
-            );
+            assert_eq!(parse_default(&yaml).map_err(|errors| errors.to_string()), Ok(file), "{yaml}");
             yaml
         }
-        Err(errors) => errors.iter().map(|error| located(text, error)).collect(),
+        Err(errors) => errors.iter().map(|error| located(&redacted(text), error)).collect(),
     }
 }
 
 /// An error with its line and a caret under its place.
 fn located(text: &str, error: &clusterfile::Error) -> String {
     let line = text.lines().nth(error.span.line - 1).unwrap_or_default();
-    let marked = text
-        .get(error.span.start..error.span.end)
-        .unwrap_or_default();
+    let marked = text.get(error.span.start..error.span.end).unwrap_or_default();
     let marked = marked.lines().next().unwrap_or_default().trim_end();
     let indent = " ".repeat(error.span.column - 1);
     let carets = "^".repeat(marked.chars().count().clamp(1, 60));
@@ -103,15 +78,7 @@ fn located(text: &str, error: &clusterfile::Error) -> String {
 fn shown(change: &Change) -> String {
     let mut text = format!("{:?}\n", change.kind);
     let host = |host: &Host| {
-        format!(
-            "{} {}",
-            host.address,
-            host.roles
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(",")
-        )
+        format!("{} {}", host.address, host.roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
     };
     for joining in &change.joins {
         writeln!(text, "joins   {}", host(joining)).unwrap();

@@ -1,72 +1,60 @@
-//! Do the parts of a Cluster fit together?
+//! Where in the file stands what does not fit together?
 
 use super::{
     cluster::PlacedHost,
     fields::{Fields, Problems},
 };
-use crate::{Cluster, ErrorKind, ProviderKind};
+use crate::{Cluster, ErrorKind, Span, check::misfits, yaml::Value};
 
-/// Checks what no single field can know.
+/// Checks what no single field can know; a missing master matters only when `master_wanted`.
 pub(crate) fn cluster(
     spec: &Fields<'_>,
     cluster: &Cluster,
     hosts: &[PlacedHost],
+    master_wanted: bool,
     problems: &mut Problems,
 ) {
-    addresses(cluster, hosts, problems);
-    if cluster.provider == ProviderKind::BareMetal {
-        for (name, machines) in [
-            ("masters", &cluster.machines.masters),
-            ("nodes", &cluster.machines.nodes),
-        ] {
-            if machines.is_some() {
-                problems.add(spec.span_of(name), ErrorKind::MachinesWithoutProvider);
+    for kind in misfits(cluster) {
+        let span = match &kind {
+            ErrorKind::NoMaster if !master_wanted => continue,
+            ErrorKind::NoMaster => first_of(spec, &["hosts", "nodes"]),
+            ErrorKind::MachinesWithoutProvider => first_of(spec, &["masters", "nodes"]),
+            ErrorKind::CidrOverlap { .. } => network_span(spec),
+            ErrorKind::HostInCidr { address, .. } => {
+                host_span(spec, hosts, |host| host == *address)
             }
-        }
-    } else if let Some((span, _)) = hosts.first()
-        && cluster.machines.is_empty()
-    {
-        problems.add(
-            *span,
-            ErrorKind::AddressesWithoutMachines(cluster.provider.as_str()),
-        );
+            _ => host_span(spec, hosts, |_| true),
+        };
+        problems.add(span, kind);
     }
 }
 
-/// Checks that there is a master, if the file is complete or names any host at all.
-pub(crate) fn master(
-    spec: &Fields<'_>,
-    cluster: &Cluster,
-    hosts: &[PlacedHost],
-    complete: bool,
-    problems: &mut Problems,
-) {
-    let asked = complete || !hosts.is_empty() || !cluster.machines.is_empty();
-    let master =
-        cluster.machines.masters.is_some() || hosts.iter().any(|(_, host)| host.is_master());
-    if asked && !master {
-        let place = if spec.has("hosts") { "hosts" } else { "nodes" };
-        problems.add(spec.span_of(place), ErrorKind::NoMaster);
-    }
-}
-
-fn addresses(cluster: &Cluster, hosts: &[PlacedHost], problems: &mut Problems) {
-    let pods = cluster.network.pod_cidr.iter().map(|block| ("pod", *block));
-    let services = cluster
-        .network
-        .service_cidr
+fn first_of(spec: &Fields<'_>, names: &[&str]) -> Span {
+    names
         .iter()
-        .map(|block| ("service", *block));
-    for (network, block) in pods.chain(services) {
-        if let Some((span, host)) = hosts.iter().find(|(_, host)| block.contains(host.address)) {
-            problems.add(
-                *span,
-                ErrorKind::HostInCidr {
-                    address: host.address,
-                    network,
-                    block,
-                },
-            );
-        }
-    }
+        .find(|name| spec.has(name))
+        .map_or(spec.span(), |name| spec.span_of(name))
+}
+
+fn host_span(
+    spec: &Fields<'_>,
+    hosts: &[PlacedHost],
+    is_meant: impl Fn(std::net::IpAddr) -> bool,
+) -> Span {
+    hosts
+        .iter()
+        .find(|(_, host)| is_meant(host.address))
+        .map_or(spec.span(), |(span, _)| *span)
+}
+
+/// The block that the user wrote; the other may be the default.
+fn network_span(spec: &Fields<'_>) -> Span {
+    let network = spec.value("network").map(|node| &node.value);
+    let Some(Value::Map(entries)) = network else {
+        return spec.span_of("network");
+    };
+    let written = ["svcCIDR", "podCIDR"]
+        .into_iter()
+        .find_map(|name| entries.iter().find(|(key, _)| key.text == name));
+    written.map_or(spec.span_of("network"), |(_, node)| node.span)
 }

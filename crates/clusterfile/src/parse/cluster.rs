@@ -32,6 +32,36 @@ const SECOND_ONLY: [&str; 8] = [
     "cmdArgs",
 ];
 
+/// Fields that stand at the left margin when a text has lost its indentation.
+const LOST_INDENTATION: [(&[&str], &str); 5] = [
+    (&["name", "annotations"], "indent it below `metadata:`"),
+    (
+        &[
+            "image", "provider", "env", "ssh", "network", "certSANS", "masters", "nodes", "hosts",
+        ],
+        "indent it below `spec:`",
+    ),
+    (
+        &["user", "passwd", "pk", "pkPasswd"],
+        "indent it below `ssh:`, and that below `spec:`",
+    ),
+    (
+        &["interface", "cniName", "podCIDR", "svcCIDR", "withoutCNI"],
+        "indent it below `network:`, and that below `spec:`",
+    ),
+    (
+        &[
+            "ipList",
+            "count",
+            "cpu",
+            "memory",
+            "systemDisk",
+            "dataDisks",
+        ],
+        "indent it below `masters:` or `nodes:`, and that below `spec:`",
+    ),
+];
+
 /// Reads the document; `complete` demands an image and a master.
 pub(crate) fn read(
     mut fields: Fields<'_>,
@@ -40,13 +70,16 @@ pub(crate) fn read(
     problems: &mut Problems,
 ) -> Option<Cluster> {
     let mut cluster = Cluster::new("", "");
-    if let Some(node) = fields.require("metadata", problems)
+    if let Some(node) = fields.require("metadata")
         && let Some(metadata) = Fields::open(node, "metadata", problems)
     {
         read_metadata(metadata, &mut cluster, problems);
     }
+    for (names, instead) in LOST_INDENTATION {
+        fields.misplaced(names, instead, problems);
+    }
     fields.take("status"); // Written by the original; there is never anything in it.
-    if let Some(node) = fields.require("spec", problems)
+    if let Some(node) = fields.require("spec")
         && let Some(spec) = Fields::open(node, "spec", problems)
     {
         read_spec(spec, generation, complete, &mut cluster, problems);
@@ -56,15 +89,9 @@ pub(crate) fn read(
 }
 
 fn read_metadata(mut metadata: Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
-    if metadata.require("name", problems).is_some() {
-        match metadata.valid("name", rules::CLUSTER_NAME, problems) {
-            Some(name) => cluster.name = name,
-            None if metadata.take("name").is_some_and(|node| matches!(&node.value, crate::yaml::Value::Scalar { text, .. } if text.is_empty())) => {
-                metadata.missing("name", problems);
-            }
-            None => {}
-        }
-    }
+    cluster.name = metadata
+        .require_valid("name", rules::CLUSTER_NAME, problems)
+        .unwrap_or_default();
     cluster.annotations = metadata
         .pairs("annotations", problems)
         .into_iter()
@@ -81,11 +108,12 @@ fn read_spec(
     cluster: &mut Cluster,
     problems: &mut Problems,
 ) {
-    match spec.valid("image", rules::IMAGE, problems) {
-        Some(image) => cluster.image = image,
-        None if complete && spec.take("image").is_none() => spec.missing("image", problems),
-        None => {}
-    }
+    let image = if complete {
+        spec.require_valid("image", rules::IMAGE, problems)
+    } else {
+        spec.valid("image", rules::IMAGE, problems)
+    };
+    cluster.image = image.unwrap_or_default();
     cluster.env = read_env(&mut spec, "env", problems);
     cluster.ssh = login::read(&mut spec, None, problems);
     cluster.network = settings::read_network(&mut spec, problems);
@@ -109,18 +137,15 @@ fn read_spec(
     if generation == Generation::Second {
         settings::read_second(&mut spec, cluster, problems);
     }
-    let by_default = if cluster.machines.is_empty() {
-        ProviderKind::BareMetal
-    } else {
-        ProviderKind::AliCloud
-    };
-    cluster.provider = provider.unwrap_or(by_default);
-    check::cluster(&spec, cluster, &hosts, problems);
-    if sound {
-        check::master(&spec, cluster, &hosts, complete, problems);
-    }
-    cluster.hosts = hosts.into_iter().map(|(_, host)| host).collect();
-    spec.finish(problems);
+    cluster.provider = provider.unwrap_or(cluster.provider_by_default());
+    cluster.hosts = hosts.iter().map(|(_, host)| host.clone()).collect();
+    let misspelled = spec.clone().finish(problems);
+    let master_wanted = complete
+        && sound
+        && !misspelled
+            .iter()
+            .any(|field| ["hosts", "masters", "nodes"].contains(field));
+    check::cluster(&spec, cluster, &hosts, master_wanted, problems);
 }
 
 fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<ProviderKind> {

@@ -13,18 +13,9 @@ use crate::{
 /// The most bytes a Clusterfile may have: 1 MiB.
 pub const MAX_BYTES: usize = 1 << 20;
 
-const CLUSTER_VERSIONS: [&str; 3] = [
-    "sealer.io/v2",
-    "sealer.cloud/v2",
-    "sealer.aliyun.com/v1alpha1",
-];
-const OTHER_VERSIONS: [&str; 5] = [
-    "sealer.io/v1",
-    "sealer.io/v2",
-    "sealer.cloud/v1",
-    "sealer.cloud/v2",
-    "sealer.aliyun.com/v1alpha1",
-];
+const CLUSTER_VERSIONS: [&str; 3] = ["sealer.io/v2", "sealer.cloud/v2", "sealer.aliyun.com/v1alpha1"];
+const OTHER_VERSIONS: [&str; 5] =
+    ["sealer.io/v1", "sealer.io/v2", "sealer.cloud/v1", "sealer.cloud/v2", "sealer.aliyun.com/v1alpha1"];
 
 /// Reads a Clusterfile: any number of YAML documents, exactly one of them a Cluster with at least one master.
 ///
@@ -44,11 +35,7 @@ pub fn parse_default(text: &str) -> Result<Clusterfile, Errors> {
 
 fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {
     if text.len() > MAX_BYTES {
-        let span = Span {
-            line: 1,
-            column: 1,
-            ..Span::default()
-        };
+        let span = Span { line: 1, column: 1, ..Span::default() };
         return Err(Errors::new(vec![Error {
             span,
             kind: ErrorKind::TooLarge { limit: MAX_BYTES },
@@ -58,23 +45,13 @@ fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {
     let mut problems = Problems::default();
     let nodes = yaml::documents(text, &mut problems.0);
     let malformed = !problems.0.is_empty();
-    let mut found = Found {
-        complete,
-        ..Found::default()
-    };
+    let mut found = Found { complete, ..Found::default() };
     for node in &nodes {
         found.document(node, &mut problems);
     }
     let missing = found.cluster_line.is_none() && !malformed;
     if missing {
-        problems.add(
-            Span {
-                line: 1,
-                column: 1,
-                ..Span::default()
-            },
-            ErrorKind::NoCluster,
-        );
+        problems.add(Span { line: 1, column: 1, ..Span::default() }, ErrorKind::NoCluster);
     }
     match found.file {
         Some(file) if problems.0.is_empty() => Ok(Clusterfile {
@@ -103,31 +80,23 @@ impl Found {
         let Some(mut fields) = Fields::open(node, "the document", problems) else {
             return;
         };
-        let kind = fields
-            .require("kind", problems)
-            .and_then(|kind| Some((kind.span, text(kind, problems)?)));
-        let version = fields
-            .require("apiVersion", problems)
-            .and_then(|version| Some((version.span, text(version, problems)?)));
-        let Some((span, kind)) = kind else { return };
-        if let Some(kind) = KubeadmKind::ALL
-            .into_iter()
-            .find(|known| known.as_str() == kind)
-        {
-            check_version(
-                version.as_ref(),
-                kind.as_str(),
-                kubeadm_versions(kind),
-                problems,
-            );
+        let kind = fields.require("kind").and_then(|kind| Some((kind.span, text(kind, problems)?)));
+        let version = fields.require("apiVersion").and_then(|version| Some((version.span, text(version, problems)?)));
+        let Some((span, kind)) = kind else {
+            fields.report_missing(problems);
+            return;
+        };
+        if let Some(kind) = KubeadmKind::ALL.into_iter().find(|known| known.as_str() == kind) {
+            check_version(version.as_ref(), kind.as_str(), kubeadm_versions(kind), problems);
+            fields.report_missing(problems);
             self.kubeadm(node, kind, problems);
             return;
         }
         match kind.as_str() {
             "Cluster" => {
-                let version =
-                    check_version(version.as_ref(), "Cluster", &CLUSTER_VERSIONS, problems);
-                self.cluster(fields, node, version.as_deref(), problems);
+                check_version(version.as_ref(), "Cluster", &CLUSTER_VERSIONS, problems);
+                let version = version.as_ref().map(|(_, version)| version.as_str());
+                self.cluster(fields, node, version, problems);
             }
             "Config" | "Plugin" | "Application" => {
                 check_version(version.as_ref(), &kind, &OTHER_VERSIONS, problems);
@@ -138,53 +107,33 @@ impl Found {
                     .into_iter()
                     .chain(KubeadmKind::ALL.map(KubeadmKind::as_str));
                 // The original's documentation speaks of a KubeadmConfig, which it never read.
-                let meant = if kind == "KubeadmConfig" {
-                    "ClusterConfigurations"
-                } else {
-                    &kind
-                };
+                let meant = if kind == "KubeadmConfig" { "ClusterConfigurations" } else { &kind };
                 problems.add_word(span, ErrorKind::UnknownKind(kind.clone()), meant, known);
             }
         }
     }
 
-    fn cluster(
-        &mut self,
-        fields: Fields<'_>,
-        node: &Node,
-        version: Option<&str>,
-        problems: &mut Problems,
-    ) {
+    fn cluster(&mut self, fields: Fields<'_>, node: &Node, version: Option<&str>, problems: &mut Problems) {
         if let Some(first_line) = self.cluster_line {
             problems.add(node.span, ErrorKind::SecondCluster { first_line });
             return;
         }
         self.cluster_line = Some(node.span.line);
-        let generation = if version.is_some_and(|version| version.ends_with("v1alpha1")) {
+        let generation = if version.is_some_and(|version| version.starts_with("sealer.aliyun.com/")) {
             Generation::First
         } else {
             Generation::Second
         };
-        self.file =
-            cluster::read(fields, generation, self.complete, problems).map(Clusterfile::from);
+        self.file = cluster::read(fields, generation, self.complete, problems).map(Clusterfile::from);
     }
 
     fn kubeadm(&mut self, node: &Node, kind: KubeadmKind, problems: &mut Problems) {
         if let Some((_, first_line)) = self.kubeadm_lines.iter().find(|(known, _)| *known == kind) {
-            problems.add(
-                node.span,
-                ErrorKind::SecondDocument {
-                    kind: kind.as_str(),
-                    first_line: *first_line,
-                },
-            );
+            problems.add(node.span, ErrorKind::SecondDocument { kind: kind.as_str(), first_line: *first_line });
             return;
         }
         self.kubeadm_lines.push((kind, node.span.line));
-        self.rest.kubeadm.push(KubeadmDocument {
-            kind,
-            value: to_json(node),
-        });
+        self.rest.kubeadm.push(KubeadmDocument { kind, value: to_json(node) });
     }
 }
 
@@ -192,31 +141,19 @@ fn kubeadm_versions(kind: KubeadmKind) -> &'static [&'static str] {
     match kind {
         KubeadmKind::KubeletConfiguration => &["kubelet.config.k8s.io/v1beta1"],
         KubeadmKind::KubeProxyConfiguration => &["kubeproxy.config.k8s.io/v1alpha1"],
-        _ => &[
-            "kubeadm.k8s.io/v1beta4",
-            "kubeadm.k8s.io/v1beta3",
-            "kubeadm.k8s.io/v1beta2",
-            "kubeadm.k8s.io/v1beta1",
-        ],
+        _ => &["kubeadm.k8s.io/v1beta4", "kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta1"],
     }
 }
 
-/// The version, if it is one of those known for the kind.
-fn check_version(
-    version: Option<&(Span, String)>,
-    kind: &str,
-    known: &[&str],
-    problems: &mut Problems,
-) -> Option<String> {
-    let (span, api_version) = version?;
-    if known.contains(&api_version.as_str()) {
-        return Some(api_version.clone());
-    }
-    let kind = ErrorKind::UnknownApiVersion {
-        api_version: api_version.clone(),
-        kind: kind.to_owned(),
-        known: known.join(", "),
+/// Reports a version that is not one of those known for the kind.
+fn check_version(version: Option<&(Span, String)>, kind: &str, known: &[&str], problems: &mut Problems) {
+    let Some((span, api_version)) = version else {
+        return;
     };
-    problems.add_word(*span, kind, api_version, known.iter().copied());
-    None
+    if !known.contains(&api_version.as_str()) {
+        let api_version = api_version.clone();
+        let given = api_version.clone();
+        let kind = ErrorKind::UnknownApiVersion { api_version, kind: kind.to_owned(), known: known.join(", ") };
+        problems.add_word(*span, kind, &given, known.iter().copied());
+    }
 }

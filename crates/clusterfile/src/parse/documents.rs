@@ -56,7 +56,7 @@ impl Documents {
     /// Reads a document of one of the three kinds.
     pub(crate) fn add(&mut self, kind: &str, mut fields: Fields<'_>, problems: &mut Problems) {
         let name = read_name(&mut fields, problems);
-        if let Some(node) = fields.require("spec", problems)
+        if let Some(node) = fields.require("spec")
             && let Some(mut spec) = Fields::open(node, "spec", problems)
         {
             match kind {
@@ -89,11 +89,10 @@ fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
 }
 
 fn read_config(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> Config {
-    spec.require("path", problems);
     Config {
         name,
         path: spec
-            .valid("path", rules::INNER_PATH, problems)
+            .require_valid("path", rules::INNER_PATH, problems)
             .unwrap_or_default(),
         data: read_data(spec, problems),
         strategy: read_strategy(spec, problems),
@@ -103,7 +102,7 @@ fn read_config(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
 }
 
 fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> Plugin {
-    let plugin_type = spec.require("type", problems).and_then(|node| {
+    let plugin_type = spec.require("type").and_then(|node| {
         let name = text(node, problems)?;
         if !PLUGIN_TYPES.contains(&name.as_str()) {
             let rule = "SHELL, LABEL, TAINT, HOSTNAME, CLUSTERCHECK or ETCD";
@@ -120,7 +119,7 @@ fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
         }
         Some(name)
     });
-    let action = spec.require("action", problems).and_then(|node| {
+    let action = spec.require("action").and_then(|node| {
         let action = text(node, problems)?;
         for phase in action
             .split('|')
@@ -171,9 +170,8 @@ fn read_application(name: String, spec: &mut Fields<'_>, problems: &mut Problems
 }
 
 fn read_application_config(fields: &mut Fields<'_>, problems: &mut Problems) -> ApplicationConfig {
-    fields.require("name", problems);
     let name = fields
-        .valid("name", rules::WORD, problems)
+        .require_valid("name", rules::WORD, problems)
         .unwrap_or_default();
     let env = read_env(fields, "env", problems);
     let mut files = Vec::new();
@@ -181,9 +179,8 @@ fn read_application_config(fields: &mut Fields<'_>, problems: &mut Problems) -> 
         let Some(mut file) = Fields::open(node, "the file", problems) else {
             continue;
         };
-        file.require("path", problems);
         let path = file
-            .valid("path", rules::INNER_PATH, problems)
+            .require_valid("path", rules::INNER_PATH, problems)
             .unwrap_or_default();
         files.push(ApplicationFile {
             path,

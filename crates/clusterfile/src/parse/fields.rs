@@ -1,5 +1,6 @@
 //! How are the fields of a mapping read one by one so that every mistake is noticed?
 
+use super::rules::Rule;
 use crate::{
     Error, ErrorKind, Secret, Span,
     suggest::closest,
@@ -42,11 +43,13 @@ impl Problems {
 }
 
 /// A mapping whose fields are taken by name; what is left over in the end is unknown.
+#[derive(Clone)]
 pub(crate) struct Fields<'n> {
     place: &'static str,
     span: Span,
     entries: &'n [(Key, Node)],
     known: Vec<&'static str>,
+    missing: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
@@ -62,12 +65,14 @@ impl<'n> Fields<'n> {
                 span: node.span,
                 entries,
                 known: Vec::new(),
+                missing: Vec::new(),
             }),
             _ if node.is_null() => Some(Self {
                 place,
                 span: node.span,
                 entries: &[],
                 known: Vec::new(),
+                missing: Vec::new(),
             }),
             _ => {
                 problems.add(
@@ -93,32 +98,34 @@ impl<'n> Fields<'n> {
     }
 
     /// The value of a field that must be there.
-    pub(crate) fn require(
-        &mut self,
-        name: &'static str,
-        problems: &mut Problems,
-    ) -> Option<&'n Node> {
+    pub(crate) fn require(&mut self, name: &'static str) -> Option<&'n Node> {
         let node = self.take(name);
         if node.is_none() {
-            self.missing(name, problems);
+            self.missing(name);
         }
         node
     }
 
-    /// Says that a field must be there.
-    pub(crate) fn missing(&self, field: &'static str, problems: &mut Problems) {
-        let key = self
-            .entries
-            .iter()
-            .find(|(key, _)| key.text == field)
-            .map(|(key, _)| key.span);
-        problems.add(
-            key.unwrap_or(self.span),
-            ErrorKind::MissingField {
-                field,
-                place: self.place,
-            },
-        );
+    /// A text that must be there, must not be empty, and follows a rule.
+    pub(crate) fn require_valid(
+        &mut self,
+        name: &'static str,
+        rule: Rule,
+        problems: &mut Problems,
+    ) -> Option<String> {
+        match self.require(name) {
+            Some(node) if node.is_empty_text() => {
+                self.missing(name);
+                None
+            }
+            Some(_) => self.valid(name, rule, problems),
+            None => None,
+        }
+    }
+
+    /// Says that a field must be there. It is reported in the end, unless it turns out to be there misspelled.
+    pub(crate) fn missing(&mut self, field: &'static str) {
+        self.missing.push(field);
     }
 
     /// Says of fields that belong elsewhere what to do instead.
@@ -139,6 +146,14 @@ impl<'n> Fields<'n> {
                 problems.add(key.span, kind);
             }
         }
+    }
+
+    /// The value of a field, without taking it.
+    pub(crate) fn value(&self, name: &str) -> Option<&'n Node> {
+        self.entries
+            .iter()
+            .find(|(key, _)| key.text == name)
+            .map(|(_, node)| node)
     }
 
     /// Where the mapping stands.
@@ -173,7 +188,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn valid(
         &mut self,
         name: &'static str,
-        rule: super::rules::Rule,
+        rule: Rule,
         problems: &mut Problems,
     ) -> Option<String> {
         let node = self.take(name)?;
@@ -247,7 +262,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn valid_texts(
         &mut self,
         name: &'static str,
-        rule: super::rules::Rule,
+        rule: Rule,
         problems: &mut Problems,
     ) -> Vec<String> {
         let texts = self.texts(name, problems);
@@ -292,16 +307,37 @@ impl<'n> Fields<'n> {
             .collect()
     }
 
-    /// Reports the fields that nobody took.
-    pub(crate) fn finish(self, problems: &mut Problems) {
+    /// Reports the fields that nobody took and those that are missing; tells which fields were probably meant.
+    pub(crate) fn finish(mut self, problems: &mut Problems) -> Vec<&'static str> {
+        let mut meant = Vec::new();
         for (key, _) in self.entries {
-            if !self.known.contains(&key.text.as_str()) {
+            if !self.known.contains(&key.text.as_str()) && !key.text.is_empty() {
                 let kind = ErrorKind::UnknownField {
                     field: key.text.clone(),
                     place: self.place,
                 };
                 problems.add_word(key.span, kind, &key.text, self.known.iter().copied());
+                meant.extend(
+                    closest(&key.text, self.known.iter().copied())
+                        .and_then(|word| self.known.iter().find(|known| **known == word)),
+                );
             }
+        }
+        self.missing.retain(|field| !meant.contains(field));
+        self.report_missing(problems);
+        meant
+    }
+
+    /// Reports the fields that are missing.
+    pub(crate) fn report_missing(&self, problems: &mut Problems) {
+        for field in self.missing.iter().copied() {
+            let place = self.place;
+            let kind = if self.has(field) {
+                ErrorKind::EmptyField { field, place }
+            } else {
+                ErrorKind::MissingField { field, place }
+            };
+            problems.add(self.span_of(field), kind);
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn read(
         let Some(mut fields) = Fields::open(node, "the host", problems) else {
             continue;
         };
-        fields.require("ips", problems);
+        fields.require("ips");
         let addresses = fields.list("ips", problems);
         let model = Host {
             address: [0, 0, 0, 0].into(),
@@ -76,7 +76,7 @@ pub(crate) fn add_addresses(
 fn read_roles(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Role> {
     let given = fields.texts("roles", problems);
     if given.is_empty() {
-        fields.missing("roles", problems);
+        fields.missing("roles");
     }
     let mut roles = Vec::new();
     for (span, name) in given {

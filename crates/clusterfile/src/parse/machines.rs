@@ -68,7 +68,7 @@ fn read_spec(
     let memory_gib = fields.number("memory", (1, 65536), GIB, problems);
     let system_disk = fields
         .take("systemDisk")
-        .filter(|node| !is_empty_text(node))
+        .filter(|node| !node.is_empty_text())
         .and_then(|node| read_disk(node, problems));
     let data_disks: Vec<Disk> = fields
         .list("dataDisks", problems)
@@ -78,7 +78,7 @@ fn read_spec(
     let sized =
         cpu.is_some() || memory_gib.is_some() || system_disk.is_some() || !data_disks.is_empty();
     if count.is_none() && sized && problems.0.len() == before {
-        fields.missing("count", problems);
+        fields.missing("count");
     }
     Some(MachineSpec {
         count: count?,
@@ -93,7 +93,7 @@ fn read_spec(
 fn read_disk(node: &Node, problems: &mut Problems) -> Option<Disk> {
     if let Value::Map(_) = node.value {
         let mut fields = Fields::open(node, "the disk", problems)?;
-        fields.require("size", problems);
+        fields.require("size");
         let size_gib = fields.number("size", (1, 65536), GIB, problems);
         let category = fields.valid("category", rules::WORD, problems);
         fields.finish(problems);
@@ -121,8 +121,4 @@ fn read_disk(node: &Node, problems: &mut Problems) -> Option<Disk> {
         size_gib,
         category: None,
     })
-}
-
-fn is_empty_text(node: &Node) -> bool {
-    matches!(&node.value, Value::Scalar { text, .. } if text.is_empty())
 }

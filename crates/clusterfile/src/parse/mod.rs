@@ -8,7 +8,7 @@ mod fields;
 mod hosts;
 mod login;
 mod machines;
-mod rules;
+pub(crate) mod rules;
 mod settings;
 
 pub use dispatch::{MAX_BYTES, parse, parse_default};

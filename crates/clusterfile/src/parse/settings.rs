@@ -7,9 +7,7 @@ use super::{
     fields::{Fields, Problems, text},
     rules,
 };
-use crate::{
-    CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings, Span,
-};
+use crate::{CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings};
 
 /// Reads `network`.
 pub(crate) fn read_network(spec: &mut Fields<'_>, problems: &mut Problems) -> Network {
@@ -23,30 +21,11 @@ pub(crate) fn read_network(spec: &mut Fields<'_>, problems: &mut Problems) -> Ne
     network.interface = fields.valid("interface", rules::INTERFACE, problems);
     network.cni_name = fields.valid("cniName", rules::WORD, problems);
     network.without_cni = fields.boolean("withoutCNI", problems).unwrap_or(false);
-    let mut pods = None;
-    let mut services = None;
-    if let Some((span, blocks)) = read_blocks(&mut fields, "podCIDR", problems) {
+    if let Some(blocks) = read_blocks(&mut fields, "podCIDR", problems) {
         network.pod_cidr = blocks;
-        pods = Some(span);
     }
-    if let Some((span, blocks)) = read_blocks(&mut fields, "svcCIDR", problems) {
+    if let Some(blocks) = read_blocks(&mut fields, "svcCIDR", problems) {
         network.service_cidr = blocks;
-        services = Some(span);
-    }
-    let overlaps = network.pod_cidr.iter().flat_map(|pod| {
-        network
-            .service_cidr
-            .iter()
-            .map(move |service| (*pod, *service))
-    });
-    if let Some((pod, service)) = overlaps
-        .into_iter()
-        .find(|(pod, service)| pod.overlaps(service))
-    {
-        problems.add(
-            services.or(pods).unwrap_or(fields.span()),
-            ErrorKind::CidrOverlap { pod, service },
-        );
     }
     fields.finish(problems);
     network
@@ -56,10 +35,10 @@ fn read_blocks(
     fields: &mut Fields<'_>,
     name: &'static str,
     problems: &mut Problems,
-) -> Option<(Span, CidrList)> {
+) -> Option<CidrList> {
     let node = fields.take(name)?;
     let blocks = text(node, problems).filter(|text| !text.is_empty())?;
-    Some((node.span, problems.keep(node.span, blocks.parse())?))
+    problems.keep(node.span, blocks.parse())
 }
 
 /// Reads what only the second generation has.
@@ -85,11 +64,11 @@ pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems
             continue;
         };
         let address = fields
-            .require("ip", problems)
+            .require("ip")
             .and_then(|node| read_address(node, problems));
         let hostnames = fields.valid_texts("hostnames", rules::DNS_NAME, problems);
         if fields.take("hostnames").is_none() {
-            fields.missing("hostnames", problems);
+            fields.missing("hostnames");
         }
         fields.finish(problems);
         if let Some(address) = address {
@@ -179,8 +158,7 @@ fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems:
 }
 
 fn read_external(mut fields: Fields<'_>, problems: &mut Problems) -> Option<ExternalRegistry> {
-    fields.require("domain", problems);
-    let domain = fields.valid("domain", rules::DNS_NAME, problems);
+    let domain = fields.require_valid("domain", rules::DNS_NAME, problems);
     let port = fields.port("port", problems);
     let username = fields.valid("username", rules::USER, problems);
     let password = fields.secret("password", problems);

@@ -30,12 +30,19 @@ pub(crate) enum Value {
 pub(crate) struct Key {
     pub(crate) span: Span,
     pub(crate) text: String,
+    /// Whether it is the `<<` of a merge.
+    pub(crate) merges: bool,
 }
 
 impl Node {
     /// Whether nothing was written, or `~` or `null`.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if is_null_text(text))
+    }
+
+    /// Whether it is the text `""`, which for most fields means the same as nothing.
+    pub(crate) fn is_empty_text(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, .. } if text.is_empty())
     }
 
     /// What the node is, in words, without its content.

@@ -160,13 +160,16 @@ impl Reader<'_> {
             (Value::List(items), _) => items.push(node),
             (Value::Map(entries), Some(key)) => entries.push((key, node)),
             (Value::Map(_), None) => {
-                let text = match node.value {
-                    Value::Scalar { text, plain } if !(plain && is_null_text(&text)) => text,
-                    _ => String::new(),
+                let (text, plain) = match node.value {
+                    Value::Scalar { text, plain } if !(plain && is_null_text(&text)) => {
+                        (text, plain)
+                    }
+                    _ => (String::new(), false),
                 };
                 let unnamed = text.is_empty();
                 frame.key = Some(Key {
                     span: node.span,
+                    merges: plain && text == "<<",
                     text,
                 });
                 if unnamed {
@@ -209,7 +212,7 @@ impl Reader<'_> {
                 }
                 None => {
                     lines.insert(key.text.clone(), key.span.line);
-                    if key.text == "<<" {
+                    if key.merges {
                         sources.push(node)
                     } else {
                         own.push((key, node))

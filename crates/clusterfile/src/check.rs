@@ -1,0 +1,90 @@
+//! Do the parts of a Cluster fit together?
+
+use crate::{Cluster, ErrorKind, ProviderKind, parse::rules};
+
+impl Cluster {
+    /// Everything that would keep this cluster from being built, for clusters that were not parsed but put together.
+    ///
+    /// A parsed cluster has none of it, except that [`crate::parse_default`] allows a missing master and image.
+    #[must_use]
+    pub fn check(&self) -> Vec<ErrorKind> {
+        let names = [
+            rules::CLUSTER_NAME.check(&self.name),
+            rules::IMAGE.check(&self.image),
+            rules::USER.check(&self.ssh.user),
+        ];
+        names
+            .into_iter()
+            .filter_map(Result::err)
+            .chain(misfits(self))
+            .collect()
+    }
+}
+
+/// What no single field can know.
+pub(crate) fn misfits(cluster: &Cluster) -> Vec<ErrorKind> {
+    let mut found = Vec::new();
+    let network = &cluster.network;
+    let overlaps = network.pod_cidr.iter().flat_map(|pod| {
+        network
+            .service_cidr
+            .iter()
+            .map(move |service| (*pod, *service))
+    });
+    if let Some((pod, service)) = overlaps
+        .into_iter()
+        .find(|(pod, service)| pod.overlaps(service))
+    {
+        found.push(ErrorKind::CidrOverlap { pod, service });
+    }
+    let pods = network.pod_cidr.iter().map(|block| ("pod", *block));
+    let services = network.service_cidr.iter().map(|block| ("service", *block));
+    for (network, block) in pods.chain(services) {
+        if let Some(host) = cluster
+            .hosts
+            .iter()
+            .find(|host| block.contains(host.address))
+        {
+            found.push(ErrorKind::HostInCidr {
+                address: host.address,
+                network,
+                block,
+            });
+        }
+    }
+    match cluster.provider {
+        ProviderKind::BareMetal if !cluster.machines.is_empty() => {
+            found.push(ErrorKind::MachinesWithoutProvider)
+        }
+        ProviderKind::AliCloud | ProviderKind::Container
+            if cluster.machines.is_empty() && !cluster.hosts.is_empty() =>
+        {
+            found.push(ErrorKind::AddressesWithoutMachines(
+                cluster.provider.as_str(),
+            ));
+        }
+        _ => {}
+    }
+    if cluster.machines.masters.is_none() && cluster.masters().next().is_none() {
+        found.push(ErrorKind::NoMaster);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Role, machines_or_addresses};
+
+    #[test]
+    fn a_cluster_put_together_from_arguments_is_checked_like_a_file() {
+        let mut cluster = Cluster::new("my-cluster", "kubernetes:v1.20.2");
+        assert_eq!(cluster.check(), [ErrorKind::NoMaster]);
+        cluster.add(&Role::Master, machines_or_addresses("192.168.0.2").unwrap());
+        assert_eq!(cluster.check(), []);
+        cluster.network.pod_cidr = "192.168.0.0/16".parse().unwrap();
+        cluster.name = "../x".to_owned();
+        assert_eq!(cluster.check().len(), 2);
+    }
+}
