@@ -1,8 +1,26 @@
 //! The kubeadm runtime: which steps make hosts a Kubernetes cluster.
 
-use clusterfile::Change;
+mod certificates;
+mod config;
+mod create;
+mod delete;
+mod environment;
+mod files;
+mod paths;
+mod render;
+mod secret_files;
+mod secrets;
+mod steps;
+mod supports;
+mod version;
+mod yaml;
+
+use clusterfile::{Change, ChangeKind, Cluster};
 
 use crate::{Error, Facts, Payload, Plan, Runtime};
+
+pub use secrets::Secrets;
+pub use version::{ConfigApi, Version};
 
 /// The small files of a rootfs that planning reads, where the image has them: [`Payload::documents`].
 pub const DOCUMENTS: [&str; 3] = ["Metadata", "etc/kubeadm.yml", "etc/kubeadm.yml.tmpl"];
@@ -11,17 +29,28 @@ pub const DOCUMENTS: [&str; 3] = ["Metadata", "etc/kubeadm.yml", "etc/kubeadm.ym
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Kubeadm;
 
+impl Kubeadm {
+    /// Whether this runtime can make such a cluster at all: to be asked before any host is made or touched.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotBuilt`] for what is still to come, [`Error::Unsupported`] for what makes no sense.
+    pub fn supports(&self, cluster: &Cluster) -> Result<(), Error> {
+        supports::supports(cluster)
+    }
+}
+
 impl Runtime for Kubeadm {
     fn name(&self) -> &str {
         "kubernetes"
     }
 
     fn plan(&self, change: &Change, facts: &Facts, payload: &Payload<'_>) -> Result<Plan, Error> {
-        let _ = (change, facts, payload);
-        Err(Error::NotBuilt { what: "planning by kubeadm" })
+        if change.kind == ChangeKind::Delete {
+            return Ok(delete::plan(change, facts));
+        }
+        supports::supports(&change.wanted)?;
+        supports::supports_change(change, facts)?;
+        create::plan(&change.wanted, facts, payload)
     }
 }
-
-/// Certificates, tokens and keys of a cluster, made before planning and kept in its state directory.
-#[derive(Debug)]
-pub struct Secrets {}

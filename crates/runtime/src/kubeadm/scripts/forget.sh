@@ -1,0 +1,20 @@
+# Removes the registry, the cluster's names, our content and, last of all, the marker.
+[ -f "$SEALER_DATA/host.json" ] || exit 0
+take_turn
+cd /
+systemctl disable --now sealer-registry.service 2>/dev/null || true
+rm -f /etc/systemd/system/sealer-registry.service
+systemctl daemon-reload 2>/dev/null || true
+begin="# begin sealer $SEALER_CLUSTER"
+end="# end sealer $SEALER_CLUSTER"
+if grep -qxF "$begin" /etc/hosts; then
+    new=$SEALER_DATA/hosts.new
+    awk -v begin="$begin" -v end="$end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
+    cat "$new" >/etc/hosts
+fi
+if [ "$SEALER_CONTENT_OURS" = yes ]; then
+    rm -rf /var/lib/sealer/content /var/lib/sealer/bin
+fi
+find "$SEALER_DATA" -mindepth 1 -maxdepth 1 ! -name host.json -exec rm -rf {} +
+rm -f "$SEALER_DATA/host.json"
+rmdir "$SEALER_DATA" /var/lib/sealer/data /var/lib/sealer 2>/dev/null || true

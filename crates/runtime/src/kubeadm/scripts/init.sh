@@ -1,0 +1,22 @@
+# Makes this host the control plane, once: a control plane made from the same configuration is left alone.
+take_turn
+config=$SEALER_DATA/kubeadm/init.yaml
+done_with=$SEALER_DATA/kubeadm/init.done
+digest=$(digest_of "$config")
+KUBECONFIG=/etc/kubernetes/admin.conf
+export KUBECONFIG
+if [ -f "$KUBECONFIG" ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ] &&
+    kubectl --request-timeout=10s get --raw /healthz >/dev/null 2>&1; then
+    # The token by which nodes join lives for a day.
+    run_kubeadm init phase bootstrap-token --config "$config"
+else
+    rm -f "$done_with"
+    remove_half_made
+    mkdir -p /etc/kubernetes
+    cp -R "$SEALER_DATA/kubeadm/pki" /etc/kubernetes/pki
+    # shellcheck disable=SC2086
+    run_kubeadm init --config "$config" $SEALER_KUBEADM_FLAGS
+    echo "$digest" >"$done_with"
+fi
+mkdir -p /root/.kube
+cp "$KUBECONFIG" /root/.kube/config

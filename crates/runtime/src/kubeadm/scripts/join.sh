@@ -1,0 +1,13 @@
+# Makes this host a node, once: a node that joined by the same configuration is left alone.
+take_turn
+config=$SEALER_DATA/kubeadm/join.yaml
+done_with=$SEALER_DATA/kubeadm/join.done
+digest=$(digest_of "$config")
+if [ -f /etc/kubernetes/kubelet.conf ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet kubelet; then
+    exit 0
+fi
+rm -f "$done_with"
+remove_half_made
+# shellcheck disable=SC2086
+run_kubeadm join --config "$config" $SEALER_KUBEADM_FLAGS
+echo "$digest" >"$done_with"

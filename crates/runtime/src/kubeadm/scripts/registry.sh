@@ -1,0 +1,11 @@
+# Starts the registry that serves this host's content, with the files that were written before.
+take_turn
+systemctl daemon-reload
+systemctl enable sealer-registry.service 2>/dev/null
+systemctl restart sealer-registry.service
+tries=0
+until listening "$SEALER_REGISTRY_PORT"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 150 ] || say_why "the registry does not listen on port $SEALER_REGISTRY_PORT"
+    sleep 0.2
+done
