@@ -34,10 +34,7 @@ impl Provider for BareMetal {
         }
         let mut seen = HashSet::new();
         match wanted.hosts.iter().find(|host| !seen.insert(host.address)) {
-            Some(host) => Err(Error::HostTwice {
-                cluster: cluster(),
-                address: host.address,
-            }),
+            Some(host) => Err(Error::HostTwice { cluster: cluster(), address: host.address }),
             None => Ok(wanted.clone()),
         }
     }
@@ -75,23 +72,15 @@ mod tests {
     use clusterfile::Role;
 
     async fn provision(wanted: &Cluster) -> Result<Cluster> {
-        BareMetal
-            .provision(wanted, None, Path::new("/nowhere"), &|_| ())
-            .await
+        BareMetal.provision(wanted, None, Path::new("/nowhere"), &|_| ()).await
     }
 
     #[tokio::test]
     async fn what_is_listed_is_checked() {
         let mut wanted = Cluster::new("shop", "shop:1.4");
-        assert!(matches!(
-            provision(&wanted).await,
-            Err(Error::NoHosts { .. })
-        ));
+        assert!(matches!(provision(&wanted).await, Err(Error::NoHosts { .. })));
         wanted.add_hosts(&Role::Node, ["192.0.2.3".parse().unwrap()]);
-        assert!(matches!(
-            provision(&wanted).await,
-            Err(Error::NoMasters { .. })
-        ));
+        assert!(matches!(provision(&wanted).await, Err(Error::NoMasters { .. })));
         wanted.add_hosts(&Role::Master, ["192.0.2.2".parse().unwrap()]);
         assert_eq!(provision(&wanted).await.unwrap(), wanted);
         wanted.hosts.push(wanted.hosts[0].clone());

@@ -12,9 +12,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// BAREMETAL gives only the hosts that the Clusterfile lists, and it lists none.
-    #[error(
-        "cluster `{cluster}` lists no hosts: name them with --masters and --nodes, or under spec.hosts"
-    )]
+    #[error("cluster `{cluster}` lists no hosts: name them with --masters and --nodes, or under spec.hosts")]
     NoHosts {
         /// Name of the cluster.
         cluster: String,
@@ -106,9 +104,7 @@ pub enum Error {
         host: String,
     },
     /// A container or network carries our label, but not in a form that we write.
-    #[error(
-        "`{object}` is labelled as part of a cluster, but {label} is `{value}`: remove it and run again"
-    )]
+    #[error("`{object}` is labelled as part of a cluster, but {label} is `{value}`: remove it and run again")]
     Label {
         /// The container or network.
         object: String,
@@ -129,10 +125,7 @@ pub enum Error {
         source: Cause,
     },
     /// A host came up and went down again.
-    #[error(
-        "host `{host}` stopped while it was starting (exit code {code}){}",
-        indented(log)
-    )]
+    #[error("host `{host}` stopped while it was starting (exit code {code}){}", indented(log))]
     HostStopped {
         /// The host.
         host: String,

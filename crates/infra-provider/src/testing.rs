@@ -16,34 +16,14 @@ use crate::{Error, Provider, ProviderEvent, Release, Result};
 ///
 /// # Panics
 /// When a promise is broken; the message says which one.
-pub async fn contract(
-    provider: &dyn Provider,
-    wanted: &Cluster,
-    grown: &Cluster,
-    state_dir: &Path,
-) {
+pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster, state_dir: &Path) {
     let log = Mutex::new(Vec::new());
     let events = |event| held(&log).push(event);
-    let calls = Calls {
-        provider,
-        state_dir,
-        events: &events,
-    };
+    let calls = Calls { provider, state_dir, events: &events };
 
-    assert_eq!(
-        provider.kind(),
-        wanted.provider,
-        "a provider serves its own kind"
-    );
-    assert!(
-        !provider.describe(wanted).is_empty(),
-        "a dry run says what there will be"
-    );
-    assert_eq!(
-        provider.describe(wanted),
-        provider.describe(wanted),
-        "a dry run is repeatable"
-    );
+    assert_eq!(provider.kind(), wanted.provider, "a provider serves its own kind");
+    assert!(!provider.describe(wanted).is_empty(), "a dry run says what there will be");
+    assert_eq!(provider.describe(wanted), provider.describe(wanted), "a dry run is repeatable");
 
     let first = calls.check_repeated(wanted, &log).await;
     calls.check_resized(wanted, grown, &first).await;
@@ -67,10 +47,7 @@ impl Calls<'_> {
         let forgotten = self.provision(wanted, None).await;
         assert_eq!(forgotten, first, "hosts are found again without memory");
         let filled = self.provision(&first, Some(&first)).await;
-        assert_eq!(
-            filled, first,
-            "a cluster that is filled in already stays as it is"
-        );
+        assert_eq!(filled, first, "a cluster that is filled in already stays as it is");
         assert_eq!(creations(log), created, "nothing is made twice");
         first
     }
@@ -79,46 +56,27 @@ impl Calls<'_> {
         let more = self.provision(grown, Some(first)).await;
         check_hosts(grown, &more);
         let (old, new) = (addresses(first), addresses(&more));
-        assert!(
-            new.is_superset(&old),
-            "growing keeps the hosts that are there"
-        );
+        assert!(new.is_superset(&old), "growing keeps the hosts that are there");
         assert_eq!(new.len(), old.len() + 1, "growing by one makes one");
 
         let fewer = self.provision(wanted, Some(first)).await;
-        assert_eq!(
-            addresses(&fewer),
-            old,
-            "shrinking keeps the hosts that were remembered"
-        );
+        assert_eq!(addresses(&fewer), old, "shrinking keeps the hosts that were remembered");
         let left: Vec<IpAddr> = new.difference(&old).copied().collect();
         self.release(&more, Release::Hosts(left.clone())).await;
         self.release(&more, Release::Hosts(left)).await;
         let kept = self.provision(wanted, Some(first)).await;
-        assert_eq!(
-            addresses(&kept),
-            old,
-            "releasing one host leaves the others"
-        );
+        assert_eq!(addresses(&kept), old, "releasing one host leaves the others");
     }
 
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Cluster {
-        match self
-            .provider
-            .provision(wanted, current, self.state_dir, self.events)
-            .await
-        {
+        match self.provider.provision(wanted, current, self.state_dir, self.events).await {
             Ok(cluster) => cluster,
             Err(error) => panic!("hosts are given: {}", chain(&error)),
         }
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release) {
-        if let Err(error) = self
-            .provider
-            .release(cluster, hosts.clone(), self.state_dir, self.events)
-            .await
-        {
+        if let Err(error) = self.provider.release(cluster, hosts.clone(), self.state_dir, self.events).await {
             panic!("releasing {hosts:?} can be repeated: {}", chain(&error));
         }
     }
@@ -133,33 +91,14 @@ fn check_hosts(wanted: &Cluster, given: &Cluster) {
         count(&wanted.machines.masters, wanted.masters().count()),
         "as many masters as wanted"
     );
-    assert_eq!(
-        given.nodes().count(),
-        count(&wanted.machines.nodes, wanted.nodes().count()),
-        "as many nodes as wanted"
-    );
-    assert_eq!(
-        addresses(given).len(),
-        given.hosts.len(),
-        "every address is given once"
-    );
+    assert_eq!(given.nodes().count(), count(&wanted.machines.nodes, wanted.nodes().count()), "as many nodes as wanted");
+    assert_eq!(addresses(given).len(), given.hosts.len(), "every address is given once");
     for host in &given.hosts {
-        assert!(
-            !host.ssh.user.is_empty() && host.ssh.port != 0,
-            "host {} says how to log in",
-            host.address
-        );
+        assert!(!host.ssh.user.is_empty() && host.ssh.port != 0, "host {} says how to log in", host.address);
     }
-    let without_hosts = |cluster: &Cluster| Cluster {
-        hosts: Vec::new(),
-        ssh: clusterfile::Ssh::default(),
-        ..cluster.clone()
-    };
-    assert_eq!(
-        without_hosts(given),
-        without_hosts(wanted),
-        "only hosts and log-in are filled in"
-    );
+    let without_hosts =
+        |cluster: &Cluster| Cluster { hosts: Vec::new(), ssh: clusterfile::Ssh::default(), ..cluster.clone() };
+    assert_eq!(without_hosts(given), without_hosts(wanted), "only hosts and log-in are filled in");
 }
 
 fn addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
@@ -167,10 +106,7 @@ fn addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
 }
 
 fn creations(log: &Mutex<Vec<ProviderEvent>>) -> usize {
-    held(log)
-        .iter()
-        .filter(|event| matches!(event, ProviderEvent::Creating { .. }))
-        .count()
+    held(log).iter().filter(|event| matches!(event, ProviderEvent::Creating { .. })).count()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -208,10 +144,7 @@ impl Counting {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let state = held(&self.state);
-        Counts {
-            hosts: state.hosts.len(),
-            ..state.counts
-        }
+        Counts { hosts: state.hosts.len(), ..state.counts }
     }
 
     /// Makes the next call of `provision` or `release` fail before it does anything.
@@ -219,16 +152,11 @@ impl Counting {
         held(&self.state).fail_next = true;
     }
 
-    fn call(
-        &self,
-        count: impl FnOnce(&mut Counts) -> &mut usize,
-    ) -> Result<MutexGuard<'_, CountingState>> {
+    fn call(&self, count: impl FnOnce(&mut Counts) -> &mut usize) -> Result<MutexGuard<'_, CountingState>> {
         let mut state = held(&self.state);
         *count(&mut state.counts) += 1;
         if std::mem::take(&mut state.fail_next) {
-            Err(Error::Interrupted {
-                act: "a call that was told to fail",
-            })
+            Err(Error::Interrupted { act: "a call that was told to fail" })
         } else {
             Ok(state)
         }
@@ -265,32 +193,15 @@ impl Provider for Counting {
             (Role::Node, &machines.nodes, wanted.nodes().count()),
         ] {
             let count = spec.as_ref().map_or(listed, |spec| spec.count as usize);
-            let lacking = count.saturating_sub(
-                state
-                    .hosts
-                    .iter()
-                    .filter(|(_, other)| *other == role)
-                    .count(),
-            );
+            let lacking = count.saturating_sub(state.hosts.iter().filter(|(_, other)| *other == role).count());
             for _ in 0..lacking {
-                let free =
-                    (1..=254).find(|index| state.hosts.iter().all(|(used, _)| used != index));
-                let subnet = || Error::SubnetFull {
-                    cluster: wanted.name.clone(),
-                    subnet: "192.0.2.0/24".to_owned(),
-                };
+                let free = (1..=254).find(|index| state.hosts.iter().all(|(used, _)| used != index));
+                let subnet = || Error::SubnetFull { cluster: wanted.name.clone(), subnet: "192.0.2.0/24".to_owned() };
                 let index = free.ok_or_else(subnet)?;
                 state.hosts.push((index, role.clone()));
-                events(ProviderEvent::Creating {
-                    host: format!("{role}-{index}"),
-                    address: address(index),
-                });
+                events(ProviderEvent::Creating { host: format!("{role}-{index}"), address: address(index) });
             }
-            let mine = state
-                .hosts
-                .iter()
-                .filter(|(_, other)| *other == role)
-                .take(count);
+            let mine = state.hosts.iter().filter(|(_, other)| *other == role).take(count);
             cluster.add_hosts(&role, mine.map(|(index, _)| address(*index)));
         }
         Ok(cluster)
@@ -306,9 +217,7 @@ impl Provider for Counting {
         let mut state = self.call(|counts| &mut counts.releases)?;
         match hosts {
             Release::All => state.hosts.clear(),
-            Release::Hosts(addresses) => state
-                .hosts
-                .retain(|(index, _)| !addresses.contains(&address(*index))),
+            Release::Hosts(addresses) => state.hosts.retain(|(index, _)| !addresses.contains(&address(*index))),
         }
         Ok(())
     }
@@ -349,14 +258,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let provider = Counting::default();
         contract(&provider, &wanted, &grown, state.path()).await;
-        assert_eq!(
-            provider.counts(),
-            Counts {
-                provisions: 7,
-                releases: 4,
-                hosts: 0
-            }
-        );
+        assert_eq!(provider.counts(), Counts { provisions: 7, releases: 4, hosts: 0 });
     }
 
     #[tokio::test]
@@ -365,28 +267,8 @@ mod tests {
         wanted.machines.masters = Some(MachineSpec::of(1));
         let (provider, state) = (Counting::default(), tempfile::tempdir().unwrap());
         provider.fail_next();
-        assert!(
-            provider
-                .provision(&wanted, None, state.path(), &|_| ())
-                .await
-                .is_err()
-        );
-        assert_eq!(
-            provider.counts(),
-            Counts {
-                provisions: 1,
-                releases: 0,
-                hosts: 0
-            }
-        );
-        assert_eq!(
-            provider
-                .provision(&wanted, None, state.path(), &|_| ())
-                .await
-                .unwrap()
-                .hosts
-                .len(),
-            1
-        );
+        assert!(provider.provision(&wanted, None, state.path(), &|_| ()).await.is_err());
+        assert_eq!(provider.counts(), Counts { provisions: 1, releases: 0, hosts: 0 });
+        assert_eq!(provider.provision(&wanted, None, state.path(), &|_| ()).await.unwrap().hosts.len(), 1);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
-    HostConfigCgroupnsModeEnum, Mount, MountType, MountVolumeOptions, NetworkingConfig,
+    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum,
+    Mount, MountType, MountVolumeOptions, NetworkingConfig,
 };
 use clusterfile::MachineSpec;
 
@@ -56,20 +56,11 @@ impl Boot<'_> {
         let mut config = HostConfig {
             network_mode: Some(network),
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
-            tmpfs: Some(HashMap::from([
-                ("/run".to_owned(), tmpfs("755")),
-                ("/tmp".to_owned(), tmpfs("1777")),
-            ])),
+            tmpfs: Some(HashMap::from([("/run".to_owned(), tmpfs("755")), ("/tmp".to_owned(), tmpfs("1777"))])),
             mounts: Some(self.mounts()),
             devices: Some(self.devices()),
-            nano_cpus: self
-                .spec
-                .and_then(|spec| spec.cpu)
-                .map(|cpus| i64::from(cpus) * 1_000_000_000),
-            memory: self
-                .spec
-                .and_then(|spec| spec.memory_gib)
-                .map(|gib| i64::from(gib) << 30),
+            nano_cpus: self.spec.and_then(|spec| spec.cpu).map(|cpus| i64::from(cpus) * 1_000_000_000),
+            memory: self.spec.and_then(|spec| spec.memory_gib).map(|gib| i64::from(gib) << 30),
             ..HostConfig::default()
         };
         self.isolation.apply(&mut config);
@@ -103,11 +94,7 @@ impl Boot<'_> {
             read_only: Some(true),
             ..Mount::default()
         };
-        if self.modules {
-            vec![var, modules]
-        } else {
-            vec![var]
-        }
+        if self.modules { vec![var, modules] } else { vec![var] }
     }
 }
 
@@ -115,10 +102,7 @@ impl Boot<'_> {
 pub(super) fn endpoint(machine: Machine) -> EndpointSettings {
     let address = Some(machine.address.to_string());
     EndpointSettings {
-        ipam_config: Some(EndpointIpamConfig {
-            ipv4_address: address,
-            ..EndpointIpamConfig::default()
-        }),
+        ipam_config: Some(EndpointIpamConfig { ipv4_address: address, ..EndpointIpamConfig::default() }),
         ..EndpointSettings::default()
     }
 }
@@ -131,25 +115,9 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn boot<'a>(
-        spec: Option<&'a MachineSpec>,
-        isolation: &'a Isolation,
-        modules: bool,
-    ) -> Boot<'a> {
-        let machine = Machine {
-            duty: Duty::Master,
-            index: 1,
-            address: Ipv4Addr::new(10, 213, 0, 3),
-        };
-        Boot {
-            cluster: "shop",
-            machine,
-            image: "sealer-node:bookworm",
-            spec,
-            isolation,
-            modules,
-            kmsg: modules,
-        }
+    fn boot<'a>(spec: Option<&'a MachineSpec>, isolation: &'a Isolation, modules: bool) -> Boot<'a> {
+        let machine = Machine { duty: Duty::Master, index: 1, address: Ipv4Addr::new(10, 213, 0, 3) };
+        Boot { cluster: "shop", machine, image: "sealer-node:bookworm", spec, isolation, modules, kmsg: modules }
     }
 
     #[test]
@@ -162,62 +130,29 @@ mod tests {
         assert_eq!(labels["io.sealer.role"], "master");
         assert_eq!(labels["io.sealer.index"], "1");
         let endpoints = request.networking_config.unwrap().endpoints_config.unwrap();
-        let address = endpoints["sealer-shop"]
-            .ipam_config
-            .as_ref()
-            .unwrap()
-            .ipv4_address
-            .as_deref();
+        let address = endpoints["sealer-shop"].ipam_config.as_ref().unwrap().ipv4_address.as_deref();
         assert_eq!(address, Some("10.213.0.3"));
     }
 
     #[test]
     fn the_machine_boots_systemd_with_a_labelled_volume() {
-        let config = boot(None, &Isolation::Privileged, true)
-            .request()
-            .host_config
-            .unwrap();
+        let config = boot(None, &Isolation::Privileged, true).request().host_config.unwrap();
         assert_eq!(config.network_mode.as_deref(), Some("sealer-shop"));
-        assert_eq!(
-            config.cgroupns_mode,
-            Some(HostConfigCgroupnsModeEnum::PRIVATE)
-        );
+        assert_eq!(config.cgroupns_mode, Some(HostConfigCgroupnsModeEnum::PRIVATE));
         assert_eq!(config.tmpfs.unwrap().len(), 2);
         assert_eq!((config.memory, config.nano_cpus), (None, None));
         let mounts = config.mounts.unwrap();
         assert_eq!(mounts[0].target.as_deref(), Some("/var"));
         assert_eq!(mounts[0].source, None);
-        assert_eq!(
-            mounts[0]
-                .volume_options
-                .as_ref()
-                .unwrap()
-                .labels
-                .as_ref()
-                .unwrap()["io.sealer.cluster"],
-            "shop"
-        );
-        assert_eq!(
-            (mounts[1].target.as_deref(), mounts[1].read_only),
-            (Some("/lib/modules"), Some(true))
-        );
+        assert_eq!(mounts[0].volume_options.as_ref().unwrap().labels.as_ref().unwrap()["io.sealer.cluster"], "shop");
+        assert_eq!((mounts[1].target.as_deref(), mounts[1].read_only), (Some("/lib/modules"), Some(true)));
     }
 
     #[test]
     fn sizes_become_limits_and_absent_modules_are_not_mounted() {
-        let spec = MachineSpec {
-            cpu: Some(4),
-            memory_gib: Some(8),
-            ..MachineSpec::of(1)
-        };
-        let config = boot(Some(&spec), &Isolation::restricted(), false)
-            .request()
-            .host_config
-            .unwrap();
-        assert_eq!(
-            (config.memory, config.nano_cpus),
-            (Some(8 << 30), Some(4_000_000_000))
-        );
+        let spec = MachineSpec { cpu: Some(4), memory_gib: Some(8), ..MachineSpec::of(1) };
+        let config = boot(Some(&spec), &Isolation::restricted(), false).request().host_config.unwrap();
+        assert_eq!((config.memory, config.nano_cpus), (Some(8 << 30), Some(4_000_000_000)));
         assert_eq!(config.mounts.unwrap().len(), 1);
         assert_eq!(config.devices.unwrap().len(), 0);
         assert_eq!(config.privileged, None);
@@ -225,13 +160,7 @@ mod tests {
 
     #[test]
     fn the_request_says_unconfined_paths_in_the_engines_words() {
-        let text = format!(
-            "{:?}",
-            boot(None, &Isolation::restricted(), false).request()
-        );
-        assert!(
-            text.contains("masked_paths: Some([])") && text.contains("readonly_paths: Some([])"),
-            "{text}"
-        );
+        let text = format!("{:?}", boot(None, &Isolation::restricted(), false).request());
+        assert!(text.contains("masked_paths: Some([])") && text.contains("readonly_paths: Some([])"), "{text}");
     }
 }

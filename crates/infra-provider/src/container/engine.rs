@@ -56,52 +56,27 @@ pub(super) struct FoundNetwork {
 impl Engine {
     /// Connects to the engine at `socket`.
     pub(super) async fn connect(socket: &Path) -> Result<Self> {
-        let no_engine = |source: crate::Cause| Error::NoEngine {
-            socket: socket.to_owned(),
-            source,
-        };
+        let no_engine = |source: crate::Cause| Error::NoEngine { socket: socket.to_owned(), source };
         // bollard would only say "client error (Connect)"; the kernel's own answer is what helps.
-        let stream = UnixStream::connect(socket)
-            .await
-            .map_err(|source| match source.kind() {
-                ErrorKind::PermissionDenied => Error::EngineDenied {
-                    socket: socket.to_owned(),
-                    source,
-                },
-                _ => no_engine(source.into()),
-            })?;
-        let daemon = stream
-            .peer_cred()
-            .ok()
-            .and_then(|credentials| credentials.pid());
+        let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
+            ErrorKind::PermissionDenied => Error::EngineDenied { socket: socket.to_owned(), source },
+            _ => no_engine(source.into()),
+        })?;
+        let daemon = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
         drop(stream);
 
-        let path = socket
-            .to_str()
-            .ok_or_else(|| no_engine("its path is not valid UTF-8".into()))?;
+        let path = socket.to_str().ok_or_else(|| no_engine("its path is not valid UTF-8".into()))?;
         let docker = Docker::connect_with_unix(path, REQUEST_SECONDS, API_DEFAULT_VERSION)
             .map_err(|source| no_engine(source.into()))?
             .negotiate_version()
             .await
             .map_err(|source| no_engine(source.into()))?;
-        let info = docker
-            .info()
-            .await
-            .map_err(|source| no_engine(source.into()))?;
-        if info
-            .security_options
-            .iter()
-            .flatten()
-            .any(|option| option.contains("name=rootless"))
-        {
-            return Err(Error::EngineRootless {
-                socket: socket.to_owned(),
-            });
+        let info = docker.info().await.map_err(|source| no_engine(source.into()))?;
+        if info.security_options.iter().flatten().any(|option| option.contains("name=rootless")) {
+            return Err(Error::EngineRootless { socket: socket.to_owned() });
         }
         let observed = spawn_blocking(move || Observed::now(daemon));
-        let observed = observed.await.map_err(|_| Error::Interrupted {
-            act: "looking at this machine",
-        })?;
+        let observed = observed.await.map_err(|_| Error::Interrupted { act: "looking at this machine" })?;
         Ok(Self {
             docker,
             isolation: Mutex::new(Isolation::for_bounding_set(observed.capabilities)),
@@ -113,31 +88,18 @@ impl Engine {
 
     /// The way hosts get their rights, as far as is known by now.
     pub(super) fn isolation(&self) -> Isolation {
-        self.isolation
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.isolation.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Remembers that a privileged start was refused.
     pub(super) fn restrict(&self) {
-        *self
-            .isolation
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Isolation::restricted();
+        *self.isolation.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Isolation::restricted();
     }
 
     /// All containers that carry the label of `cluster`, running or not, and which host each is: an error where the
     /// other labels are not ours.
-    pub(super) async fn containers(
-        &self,
-        cluster: &str,
-    ) -> Result<Vec<(Result<Machine>, FoundContainer)>> {
-        let options = ListContainersOptions {
-            all: true,
-            filters: Some(of_cluster(cluster)),
-            ..Default::default()
-        };
+    pub(super) async fn containers(&self, cluster: &str) -> Result<Vec<(Result<Machine>, FoundContainer)>> {
+        let options = ListContainersOptions { all: true, filters: Some(of_cluster(cluster)), ..Default::default() };
         let containers = self
             .docker
             .list_containers(Some(options))
@@ -168,45 +130,24 @@ impl Engine {
         self.list_networks(None, cluster).await
     }
 
-    async fn list_networks(
-        &self,
-        filters: Option<Filters>,
-        cluster: &str,
-    ) -> Result<Vec<FoundNetwork>> {
+    async fn list_networks(&self, filters: Option<Filters>, cluster: &str) -> Result<Vec<FoundNetwork>> {
         let networks = self
             .docker
             .list_networks(Some(ListNetworksOptions { filters }))
             .await
             .map_err(failed("listing the networks for cluster", cluster))?;
         let found = networks.into_iter().map(|network| {
-            let config = network
-                .ipam
-                .and_then(|ipam| ipam.config)
-                .unwrap_or_default();
-            let subnet = config
-                .iter()
-                .find_map(|config| config.subnet.as_deref()?.parse().ok());
-            FoundNetwork {
-                id: network.id.unwrap_or_default(),
-                name: network.name.unwrap_or_default(),
-                subnet,
-            }
+            let config = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+            let subnet = config.iter().find_map(|config| config.subnet.as_deref()?.parse().ok());
+            FoundNetwork { id: network.id.unwrap_or_default(), name: network.name.unwrap_or_default(), subnet }
         });
         Ok(found.collect())
     }
 
     /// The ids of the containers that are attached to a network right now.
     pub(super) async fn attached(&self, network: &FoundNetwork) -> Result<Vec<String>> {
-        match self
-            .docker
-            .inspect_network(&network.id, None::<InspectNetworkOptions>)
-            .await
-        {
-            Ok(inspected) => Ok(inspected
-                .containers
-                .unwrap_or_default()
-                .into_keys()
-                .collect()),
+        match self.docker.inspect_network(&network.id, None::<InspectNetworkOptions>).await {
+            Ok(inspected) => Ok(inspected.containers.unwrap_or_default().into_keys().collect()),
             Err(error) if is_absent(&error) => Ok(Vec::new()),
             Err(error) => Err(failed("inspecting network", &network.name)(error)),
         }
@@ -214,11 +155,7 @@ impl Engine {
 
     /// Removes a container by force, with its anonymous volumes. One that is gone already is no error.
     pub(super) async fn remove_container(&self, id: &str, name: &str) -> Result<()> {
-        let options = RemoveContainerOptions {
-            v: true,
-            force: true,
-            link: false,
-        };
+        let options = RemoveContainerOptions { v: true, force: true, link: false };
         match self.docker.remove_container(id, Some(options)).await {
             Err(error) if !is_absent(&error) => Err(failed("removing host", name)(error)),
             _ => Ok(()),
@@ -227,16 +164,9 @@ impl Engine {
 }
 
 /// Turns the engine's answer into an error that names the act and its object.
-pub(super) fn failed(
-    act: &'static str,
-    object: &str,
-) -> impl FnOnce(BollardError) -> Error + use<> {
+pub(super) fn failed(act: &'static str, object: &str) -> impl FnOnce(BollardError) -> Error + use<> {
     let object = object.to_owned();
-    move |source| Error::Engine {
-        act,
-        object,
-        source: source.into(),
-    }
+    move |source| Error::Engine { act, object, source: source.into() }
 }
 
 /// Whether the engine says that the object does not exist.
@@ -256,10 +186,7 @@ pub(super) type Filters = HashMap<String, Vec<String>>;
 
 /// The filter that finds what belongs to `cluster`.
 pub(super) fn of_cluster(cluster: &str) -> Filters {
-    HashMap::from([(
-        "label".to_owned(),
-        vec![format!("{CLUSTER_LABEL}={cluster}")],
-    )])
+    HashMap::from([("label".to_owned(), vec![format!("{CLUSTER_LABEL}={cluster}")])])
 }
 
 /// What is learnt from the machine's own files.
@@ -275,14 +202,10 @@ impl Observed {
     fn now(daemon: Option<i32>) -> Self {
         // The process behind the socket is the engine, or the init that opened the socket for it; in another process
         // namespace it has no number here. Then the first start shows what is possible.
-        let status = daemon
-            .filter(|pid| *pid > 0)
-            .and_then(|pid| head(&PathBuf::from(format!("/proc/{pid}/status"))));
+        let status = daemon.filter(|pid| *pid > 0).and_then(|pid| head(&PathBuf::from(format!("/proc/{pid}/status"))));
         Self {
             capabilities: status.as_deref().and_then(bounding_set),
-            routes: head(Path::new("/proc/net/route"))
-                .map(|table| subnet::routed(&table))
-                .unwrap_or_default(),
+            routes: head(Path::new("/proc/net/route")).map(|table| subnet::routed(&table)).unwrap_or_default(),
             modules: Path::new("/lib/modules").is_dir(),
             kmsg: Path::new("/dev/kmsg").exists(),
         }
@@ -292,10 +215,6 @@ impl Observed {
 /// The first mebibyte of a text file, if it can be read.
 fn head(path: &Path) -> Option<String> {
     let mut text = String::new();
-    File::open(path)
-        .ok()?
-        .take(1 << 20)
-        .read_to_string(&mut text)
-        .ok()?;
+    File::open(path).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
     Some(text)
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use bollard::body_full;
 use bollard::models::ContainerSummaryStateEnum as State;
 use bollard::query_parameters::{
-    CreateContainerOptions, DownloadFromContainerOptions, StartContainerOptions,
-    UploadToContainerOptions,
+    CreateContainerOptions, DownloadFromContainerOptions, StartContainerOptions, UploadToContainerOptions,
 };
 use clusterfile::Cluster;
 use futures_util::StreamExt;
@@ -37,35 +36,22 @@ pub(super) struct Ground<'a> {
 /// Makes a host and waits until it is ready.
 pub(super) async fn make(ground: &Ground<'_>, machine: Machine) -> Result<()> {
     let host = machine.name(&ground.cluster.name);
-    (ground.events)(ProviderEvent::Creating {
-        host,
-        address: IpAddr::V4(machine.address),
-    });
+    (ground.events)(ProviderEvent::Creating { host, address: IpAddr::V4(machine.address) });
     let id = boot(ground, machine).await?;
     ready::wait(ground, machine, &id).await
 }
 
 /// Brings an existing host to life, if need be, and waits until it is ready.
-pub(super) async fn revive(
-    ground: &Ground<'_>,
-    machine: Machine,
-    found: &FoundContainer,
-) -> Result<()> {
+pub(super) async fn revive(ground: &Ground<'_>, machine: Machine, found: &FoundContainer) -> Result<()> {
     let docker = &ground.engine.docker;
     match found.state {
         // It never ran, or is half removed: there is nothing in it to keep.
         State::CREATED | State::DEAD | State::REMOVING => {
-            ground
-                .engine
-                .remove_container(&found.id, &found.name)
-                .await?;
+            ground.engine.remove_container(&found.id, &found.name).await?;
             return make(ground, machine).await;
         }
         State::PAUSED => {
-            docker
-                .unpause_container(&found.id)
-                .await
-                .map_err(failed("resuming host", &found.name))?;
+            docker.unpause_container(&found.id).await.map_err(failed("resuming host", &found.name))?;
         }
         State::EXITED | State::STOPPING => {
             let (host, address) = (found.name.clone(), IpAddr::V4(machine.address));
@@ -83,16 +69,11 @@ pub(super) async fn revive(
 /// Starts a container that ran before, in the cluster's network of today if that was made anew since.
 async fn restart(ground: &Ground<'_>, machine: Machine, found: &FoundContainer) -> Result<()> {
     let docker = &ground.engine.docker;
-    match docker
-        .start_container(&found.id, None::<StartContainerOptions>)
-        .await
-    {
+    match docker.start_container(&found.id, None::<StartContainerOptions>).await {
         // The container remembers the identity of its network, which is "not found".
         Err(error) if is_absent(&error) => {
             network::reattach(ground.engine, &ground.cluster.name, machine, found).await?;
-            let started = docker
-                .start_container(&found.id, None::<StartContainerOptions>)
-                .await;
+            let started = docker.start_container(&found.id, None::<StartContainerOptions>).await;
             started.map_err(failed("starting host", &found.name))
         }
         started => started.map_err(failed("starting host", &found.name)),
@@ -106,17 +87,9 @@ async fn boot(ground: &Ground<'_>, machine: Machine) -> Result<String> {
         let isolation = ground.engine.isolation();
         let id = create(ground, machine, &name, &isolation).await?;
         authorize(ground, &id, &name).await?;
-        match ground
-            .engine
-            .docker
-            .start_container(&id, None::<StartContainerOptions>)
-            .await
-        {
+        match ground.engine.docker.start_container(&id, None::<StartContainerOptions>).await {
             Ok(()) => return Ok(id),
-            Err(error)
-                if isolation == Isolation::Privileged
-                    && refused_for_capabilities(&error.to_string()) =>
-            {
+            Err(error) if isolation == Isolation::Privileged && refused_for_capabilities(&error.to_string()) => {
                 ground.engine.restrict();
                 ground.engine.remove_container(&id, &name).await?;
             }
@@ -125,12 +98,7 @@ async fn boot(ground: &Ground<'_>, machine: Machine) -> Result<String> {
     }
 }
 
-async fn create(
-    ground: &Ground<'_>,
-    machine: Machine,
-    name: &str,
-    isolation: &Isolation,
-) -> Result<String> {
+async fn create(ground: &Ground<'_>, machine: Machine, name: &str, isolation: &Isolation) -> Result<String> {
     let machines = &ground.cluster.machines;
     let spec = match machine.duty {
         Duty::Master => machines.masters.as_ref(),
@@ -146,37 +114,22 @@ async fn create(
         modules: ground.engine.modules,
         kmsg: ground.engine.kmsg,
     };
-    let options = CreateContainerOptions {
-        name: Some(name.to_owned()),
-        ..Default::default()
-    };
-    match ground
-        .engine
-        .docker
-        .create_container(Some(options), boot.request())
-        .await
-    {
+    let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+    match ground.engine.docker.create_container(Some(options), boot.request()).await {
         Ok(created) => Ok(created.id),
-        Err(error) if is_absent(&error) => Err(Error::NodeImageMissing {
-            image: ground.image.to_owned(),
-        }),
-        Err(error) if status(&error) == Some(409) => Err(Error::NameTaken {
-            cluster: cluster.clone(),
-            host: name.to_owned(),
-        }),
+        Err(error) if is_absent(&error) => Err(Error::NodeImageMissing { image: ground.image.to_owned() }),
+        Err(error) if status(&error) == Some(409) => {
+            Err(Error::NameTaken { cluster: cluster.clone(), host: name.to_owned() })
+        }
         Err(error) => Err(failed("creating host", name)(error)),
     }
 }
 
 /// Puts the cluster's key into root's `authorized_keys`; works on a container that runs and on one that does not.
 async fn authorize(ground: &Ground<'_>, id: &str, name: &str) -> Result<()> {
-    let archive = keys_archive(&ground.key.authorized).map_err(|error| Error::KeyMaking {
-        reason: format!("cannot pack it for `{name}`: {error}"),
-    })?;
-    let options = UploadToContainerOptions {
-        path: "/".to_owned(),
-        ..Default::default()
-    };
+    let archive = keys_archive(&ground.key.authorized)
+        .map_err(|error| Error::KeyMaking { reason: format!("cannot pack it for `{name}`: {error}") })?;
+    let options = UploadToContainerOptions { path: "/".to_owned(), ..Default::default() };
     let body = body_full(archive.into());
     ground
         .engine
@@ -188,15 +141,8 @@ async fn authorize(ground: &Ground<'_>, id: &str, name: &str) -> Result<()> {
 
 /// Whether root's `authorized_keys` holds the cluster's key.
 async fn opens_to(ground: &Ground<'_>, id: &str, name: &str) -> Result<bool> {
-    let options = DownloadFromContainerOptions {
-        path: "/root/.ssh/authorized_keys".to_owned(),
-    };
-    let mut stream = Box::pin(
-        ground
-            .engine
-            .docker
-            .download_from_container(id, Some(options)),
-    );
+    let options = DownloadFromContainerOptions { path: "/root/.ssh/authorized_keys".to_owned() };
+    let mut stream = Box::pin(ground.engine.docker.download_from_container(id, Some(options)));
     let mut archive = Vec::new();
     while let Some(chunk) = stream.next().await {
         match chunk {
@@ -222,11 +168,7 @@ fn keys_archive(authorized: &str) -> io::Result<Vec<u8>> {
         header.set_size(size as u64);
         header
     };
-    archive.append_data(
-        &mut entry(tar::EntryType::Directory, 0o700, 0),
-        "root/.ssh",
-        io::empty(),
-    )?;
+    archive.append_data(&mut entry(tar::EntryType::Directory, 0o700, 0), "root/.ssh", io::empty())?;
     let line = format!("{authorized}\n");
     let mut header = entry(tar::EntryType::Regular, 0o600, line.len());
     archive.append_data(&mut header, "root/.ssh/authorized_keys", line.as_bytes())?;
@@ -241,11 +183,7 @@ fn archive_holds(archive: &[u8], line: &str) -> bool {
     };
     entries.filter_map(Result::ok).any(|entry| {
         let mut text = String::new();
-        entry
-            .take(KEYS_LIMIT as u64)
-            .read_to_string(&mut text)
-            .is_ok()
-            && text.lines().any(|found| found == line)
+        entry.take(KEYS_LIMIT as u64).read_to_string(&mut text).is_ok() && text.lines().any(|found| found == line)
     })
 }
 
@@ -265,20 +203,10 @@ mod tests {
             .map(|entry| {
                 let entry = entry.unwrap();
                 let header = entry.header();
-                (
-                    entry.path().unwrap().display().to_string(),
-                    header.mode().unwrap(),
-                    header.uid().unwrap(),
-                )
+                (entry.path().unwrap().display().to_string(), header.mode().unwrap(), header.uid().unwrap())
             })
             .collect();
-        assert_eq!(
-            entries,
-            [
-                ("root/.ssh".to_owned(), 0o700, 0),
-                ("root/.ssh/authorized_keys".to_owned(), 0o600, 0)
-            ]
-        );
+        assert_eq!(entries, [("root/.ssh".to_owned(), 0o700, 0), ("root/.ssh/authorized_keys".to_owned(), 0o600, 0)]);
         assert!(archive_holds(&packed, "ssh-ed25519 AAAA cluster"));
         assert!(!archive_holds(&packed, "ssh-ed25519 AAAA"));
     }

@@ -30,18 +30,12 @@ impl Isolation {
             .filter(|(bit, _)| set & (1 << bit) == 0)
             .map(|(_, name)| *name)
             .collect();
-        if without.is_empty() {
-            Isolation::Privileged
-        } else {
-            Isolation::Capabilities { without }
-        }
+        if without.is_empty() { Isolation::Privileged } else { Isolation::Capabilities { without } }
     }
 
     /// The next thing to try after a privileged start was refused for its capabilities.
     pub(super) fn restricted() -> Self {
-        Isolation::Capabilities {
-            without: vec!["SYS_RESOURCE"],
-        }
+        Isolation::Capabilities { without: vec!["SYS_RESOURCE"] }
     }
 
     /// Writes the options into `config`.
@@ -52,10 +46,7 @@ impl Isolation {
                 config.cap_add = Some(vec!["ALL".to_owned()]);
                 config.cap_drop = Some(without.iter().map(|name| (*name).to_owned()).collect());
                 config.device_cgroup_rules = Some(vec!["a *:* rwm".to_owned()]);
-                config.security_opt = Some(vec![
-                    "seccomp=unconfined".to_owned(),
-                    "apparmor=unconfined".to_owned(),
-                ]);
+                config.security_opt = Some(vec!["seccomp=unconfined".to_owned(), "apparmor=unconfined".to_owned()]);
                 config.masked_paths = Some(Vec::new());
                 config.readonly_paths = Some(Vec::new());
             }
@@ -71,9 +62,7 @@ pub(super) fn refused_for_capabilities(message: &str) -> bool {
 
 /// The capability bounding set in the text of `/proc/<pid>/status`.
 pub(super) fn bounding_set(status: &str) -> Option<u64> {
-    let digits = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapBnd:"))?;
+    let digits = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
     u64::from_str_radix(digits.trim(), 16).ok()
 }
 
@@ -130,41 +119,24 @@ mod tests {
 
     #[test]
     fn the_bounding_set_is_read_from_status() {
-        assert_eq!(
-            bounding_set("Name:\tdockerd\nCapBnd:\t000001fffeffffff\nCapAmb:\t0\n"),
-            Some(0x01ff_feff_ffff)
-        );
+        assert_eq!(bounding_set("Name:\tdockerd\nCapBnd:\t000001fffeffffff\nCapAmb:\t0\n"), Some(0x01ff_feff_ffff));
         assert_eq!(bounding_set("Name:\tdockerd\n"), None);
         assert_eq!(bounding_set("CapBnd:\tnonsense\n"), None);
     }
 
     #[test]
     fn a_missing_capability_is_left_out_by_name() {
-        assert_eq!(
-            Isolation::for_bounding_set(Some(0x01ff_feff_ffff)),
-            Isolation::restricted()
-        );
+        assert_eq!(Isolation::for_bounding_set(Some(0x01ff_feff_ffff)), Isolation::restricted());
         assert_eq!(
             Isolation::for_bounding_set(Some(0x01ff_feff_ffff & !(1 << 16))),
-            Isolation::Capabilities {
-                without: vec!["SYS_MODULE", "SYS_RESOURCE"]
-            }
+            Isolation::Capabilities { without: vec!["SYS_MODULE", "SYS_RESOURCE"] }
         );
     }
 
     #[test]
     fn full_unknown_and_older_kernels_mean_privileged() {
-        for set in [
-            None,
-            Some(0x01ff_ffff_ffff),
-            Some(0x3f_ffff_ffff),
-            Some(u64::MAX),
-        ] {
-            assert_eq!(
-                Isolation::for_bounding_set(set),
-                Isolation::Privileged,
-                "{set:x?}"
-            );
+        for set in [None, Some(0x01ff_ffff_ffff), Some(0x3f_ffff_ffff), Some(u64::MAX)] {
+            assert_eq!(Isolation::for_bounding_set(set), Isolation::Privileged, "{set:x?}");
         }
     }
 
@@ -172,13 +144,7 @@ mod tests {
     fn the_two_ways_render_to_different_options() {
         let mut config = HostConfig::default();
         Isolation::Privileged.apply(&mut config);
-        assert_eq!(
-            config,
-            HostConfig {
-                privileged: Some(true),
-                ..HostConfig::default()
-            }
-        );
+        assert_eq!(config, HostConfig { privileged: Some(true), ..HostConfig::default() });
 
         let mut config = HostConfig::default();
         Isolation::restricted().apply(&mut config);
@@ -186,13 +152,7 @@ mod tests {
         assert_eq!(config.cap_add.unwrap(), ["ALL"]);
         assert_eq!(config.cap_drop.unwrap(), ["SYS_RESOURCE"]);
         assert_eq!(config.device_cgroup_rules.unwrap(), ["a *:* rwm"]);
-        assert_eq!(
-            (
-                config.masked_paths.unwrap().len(),
-                config.readonly_paths.unwrap().len()
-            ),
-            (0, 0)
-        );
+        assert_eq!((config.masked_paths.unwrap().len(), config.readonly_paths.unwrap().len()), (0, 0));
     }
 
     #[test]
@@ -200,8 +160,6 @@ mod tests {
         assert!(refused_for_capabilities(
             "OCI runtime create failed: unable to apply caps: operation not permitted: unknown"
         ));
-        assert!(!refused_for_capabilities(
-            "driver failed programming external connectivity"
-        ));
+        assert!(!refused_for_capabilities("driver failed programming external connectivity"));
     }
 }

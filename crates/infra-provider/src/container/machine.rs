@@ -70,25 +70,16 @@ impl Machine {
     /// Reads back what [`Machine::labels`] wrote on `container`.
     pub(super) fn from_labels(container: &str, labels: &HashMap<String, String>) -> Result<Self> {
         let read = |label: &'static str| labels.get(label).map_or("", String::as_str);
-        let wrong = |label: &'static str| Error::Label {
-            object: container.to_owned(),
-            label,
-            value: read(label).to_owned(),
-        };
+        let wrong =
+            |label: &'static str| Error::Label { object: container.to_owned(), label, value: read(label).to_owned() };
         let duty = match read(ROLE_LABEL) {
             "master" => Duty::Master,
             "node" => Duty::Node,
             _ => return Err(wrong(ROLE_LABEL)),
         };
         let index = read(INDEX_LABEL).parse().map_err(|_| wrong(INDEX_LABEL))?;
-        let address = read(ADDRESS_LABEL)
-            .parse()
-            .map_err(|_| wrong(ADDRESS_LABEL))?;
-        Ok(Self {
-            duty,
-            index,
-            address,
-        })
+        let address = read(ADDRESS_LABEL).parse().map_err(|_| wrong(ADDRESS_LABEL))?;
+        Ok(Self { duty, index, address })
     }
 }
 
@@ -100,19 +91,10 @@ pub(super) fn network_name(cluster: &str) -> String {
 /// Refuses a cluster name that cannot be part of a host name.
 pub(super) fn check_cluster_name(cluster: &str) -> Result<()> {
     let fits = cluster.len() <= CLUSTER_NAME_LIMIT
-        && cluster
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && cluster.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && cluster.bytes().next().is_some_and(|b| b != b'-')
         && cluster.bytes().next_back().is_some_and(|b| b != b'-');
-    if fits {
-        Ok(())
-    } else {
-        Err(Error::ClusterName {
-            cluster: cluster.to_owned(),
-            limit: CLUSTER_NAME_LIMIT,
-        })
-    }
+    if fits { Ok(()) } else { Err(Error::ClusterName { cluster: cluster.to_owned(), limit: CLUSTER_NAME_LIMIT }) }
 }
 
 #[cfg(test)]
@@ -123,39 +105,20 @@ mod tests {
 
     #[test]
     fn labels_are_read_back() {
-        let machine = Machine {
-            duty: Duty::Node,
-            index: 7,
-            address: Ipv4Addr::new(10, 0, 0, 9),
-        };
+        let machine = Machine { duty: Duty::Node, index: 7, address: Ipv4Addr::new(10, 0, 0, 9) };
         assert_eq!(machine.name("shop"), "shop-node-7");
-        assert_eq!(
-            Machine::from_labels("x", &machine.labels("shop")).unwrap(),
-            machine
-        );
+        assert_eq!(Machine::from_labels("x", &machine.labels("shop")).unwrap(), machine);
     }
 
     #[test]
     fn a_wrong_label_is_named() {
-        let machine = Machine {
-            duty: Duty::Master,
-            index: 0,
-            address: Ipv4Addr::new(10, 0, 0, 2),
-        };
-        for (label, value) in [
-            (ROLE_LABEL, "king"),
-            (INDEX_LABEL, "-1"),
-            (ADDRESS_LABEL, "fe80::1"),
-        ] {
+        let machine = Machine { duty: Duty::Master, index: 0, address: Ipv4Addr::new(10, 0, 0, 2) };
+        for (label, value) in [(ROLE_LABEL, "king"), (INDEX_LABEL, "-1"), (ADDRESS_LABEL, "fe80::1")] {
             let mut labels = machine.labels("shop");
             labels.insert(label.to_owned(), value.to_owned());
-            let message = Machine::from_labels("shop-master-0", &labels)
-                .unwrap_err()
-                .to_string();
+            let message = Machine::from_labels("shop-master-0", &labels).unwrap_err().to_string();
             assert!(
-                message.contains("shop-master-0")
-                    && message.contains(label)
-                    && message.contains(value),
+                message.contains("shop-master-0") && message.contains(label) && message.contains(value),
                 "{message}"
             );
         }
@@ -166,17 +129,7 @@ mod tests {
         for good in ["a", "my-cluster", "c1", &"x".repeat(51)] {
             check_cluster_name(good).unwrap();
         }
-        for bad in [
-            "",
-            "-a",
-            "a-",
-            "My",
-            "a_b",
-            "a.b",
-            "a/b",
-            "ä",
-            &"x".repeat(52),
-        ] {
+        for bad in ["", "-a", "a-", "My", "a_b", "a.b", "a/b", "ä", &"x".repeat(52)] {
             assert!(check_cluster_name(bad).is_err(), "{bad}");
         }
     }

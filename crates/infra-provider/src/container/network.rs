@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use bollard::models::{
-    Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
-};
+use bollard::models::{Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
 use clusterfile::Cluster;
 
 use super::boot::endpoint;
@@ -24,46 +22,22 @@ pub(super) async fn ensure(
     events: &(dyn Fn(ProviderEvent) + Sync),
 ) -> Result<Subnet> {
     let name = network_name(&cluster.name);
-    if let Some(network) = engine
-        .networks(&cluster.name)
-        .await?
-        .into_iter()
-        .find(|network| network.name == name)
-    {
-        let wrong = || Error::Label {
-            object: name.clone(),
-            label: CLUSTER_LABEL,
-            value: cluster.name.clone(),
-        };
+    if let Some(network) = engine.networks(&cluster.name).await?.into_iter().find(|network| network.name == name) {
+        let wrong = || Error::Label { object: name.clone(), label: CLUSTER_LABEL, value: cluster.name.clone() };
         return network.subnet.ok_or_else(wrong);
     }
     let mut taken: Vec<Subnet> = engine.routes.clone();
-    taken.extend(
-        engine
-            .all_networks(&cluster.name)
-            .await?
-            .into_iter()
-            .filter_map(|network| network.subnet),
-    );
+    taken.extend(engine.all_networks(&cluster.name).await?.into_iter().filter_map(|network| network.subnet));
     taken.extend(inside(cluster));
     for _ in 0..ATTEMPTS {
         // Hosts that outlived their network keep their addresses, whatever is there by now: only the engine can refuse.
         let subnet = match used.first() {
             Some(address) => Subnet::around(*address, 24),
-            None => subnet::choose(&taken).ok_or_else(|| Error::NoSubnet {
-                cluster: cluster.name.clone(),
-            })?,
+            None => subnet::choose(&taken).ok_or_else(|| Error::NoSubnet { cluster: cluster.name.clone() })?,
         };
-        match engine
-            .docker
-            .create_network(request(&cluster.name, &subnet))
-            .await
-        {
+        match engine.docker.create_network(request(&cluster.name, &subnet)).await {
             Ok(_) => {
-                events(ProviderEvent::NetworkCreated {
-                    network: name,
-                    subnet: subnet.to_string(),
-                });
+                events(ProviderEvent::NetworkCreated { network: name, subnet: subnet.to_string() });
                 return Ok(subnet);
             }
             // "Pool overlaps with other one on this address space"
@@ -71,23 +45,14 @@ pub(super) async fn ensure(
             Err(error) => return Err(failed("making network", &name)(error)),
         }
     }
-    Err(Error::NoSubnet {
-        cluster: cluster.name.clone(),
-    })
+    Err(Error::NoSubnet { cluster: cluster.name.clone() })
 }
 
 /// Removes every network of the cluster; containers of others that are attached are detached, not touched otherwise.
-pub(super) async fn remove(
-    engine: &Engine,
-    cluster: &str,
-    events: &(dyn Fn(ProviderEvent) + Sync),
-) -> Result<()> {
+pub(super) async fn remove(engine: &Engine, cluster: &str, events: &(dyn Fn(ProviderEvent) + Sync)) -> Result<()> {
     for network in engine.networks(cluster).await? {
         for container in engine.attached(&network).await? {
-            let request = NetworkDisconnectRequest {
-                container: container.clone(),
-                force: Some(true),
-            };
+            let request = NetworkDisconnectRequest { container: container.clone(), force: Some(true) };
             match engine.docker.disconnect_network(&network.id, request).await {
                 Err(error) if !is_absent(&error) => {
                     return Err(failed("detaching container", &container)(error));
@@ -99,40 +64,19 @@ pub(super) async fn remove(
             Err(error) if !is_absent(&error) => {
                 return Err(failed("removing network", &network.name)(error));
             }
-            _ => events(ProviderEvent::NetworkRemoved {
-                network: network.name,
-            }),
+            _ => events(ProviderEvent::NetworkRemoved { network: network.name }),
         }
     }
     Ok(())
 }
 
 /// Takes a stopped host out of a network that is gone and into the one of the same name, with its own address.
-pub(super) async fn reattach(
-    engine: &Engine,
-    cluster: &str,
-    machine: Machine,
-    host: &FoundContainer,
-) -> Result<()> {
+pub(super) async fn reattach(engine: &Engine, cluster: &str, machine: Machine, host: &FoundContainer) -> Result<()> {
     let name = network_name(cluster);
-    let old = NetworkDisconnectRequest {
-        container: host.id.clone(),
-        force: Some(true),
-    };
-    engine
-        .docker
-        .disconnect_network(&name, old)
-        .await
-        .map_err(failed("detaching host", &host.name))?;
-    let new = NetworkConnectRequest {
-        container: host.id.clone(),
-        endpoint_config: Some(endpoint(machine)),
-    };
-    engine
-        .docker
-        .connect_network(&name, new)
-        .await
-        .map_err(failed("attaching host", &host.name))
+    let old = NetworkDisconnectRequest { container: host.id.clone(), force: Some(true) };
+    engine.docker.disconnect_network(&name, old).await.map_err(failed("detaching host", &host.name))?;
+    let new = NetworkConnectRequest { container: host.id.clone(), endpoint_config: Some(endpoint(machine)) };
+    engine.docker.connect_network(&name, new).await.map_err(failed("attaching host", &host.name))
 }
 
 fn request(cluster: &str, subnet: &Subnet) -> NetworkCreateRequest {
@@ -144,10 +88,7 @@ fn request(cluster: &str, subnet: &Subnet) -> NetworkCreateRequest {
     NetworkCreateRequest {
         name: network_name(cluster),
         driver: Some("bridge".to_owned()),
-        ipam: Some(Ipam {
-            config: Some(vec![config]),
-            ..Ipam::default()
-        }),
+        ipam: Some(Ipam { config: Some(vec![config]), ..Ipam::default() }),
         labels: Some([(CLUSTER_LABEL.to_owned(), cluster.to_owned())].into()),
         ..NetworkCreateRequest::default()
     }
@@ -155,11 +96,7 @@ fn request(cluster: &str, subnet: &Subnet) -> NetworkCreateRequest {
 
 /// The networks that will exist inside the cluster.
 fn inside(cluster: &Cluster) -> impl Iterator<Item = Subnet> {
-    let blocks = cluster
-        .network
-        .pod_cidr
-        .iter()
-        .chain(cluster.network.service_cidr.iter());
+    let blocks = cluster.network.pod_cidr.iter().chain(cluster.network.service_cidr.iter());
     blocks.filter_map(|block| match block.address() {
         IpAddr::V4(address) => Some(Subnet::around(address, block.prefix())),
         IpAddr::V6(_) => None,
@@ -187,9 +124,6 @@ mod tests {
         assert_eq!(request.name, "sealer-shop");
         assert_eq!(request.labels.unwrap()["io.sealer.cluster"], "shop");
         let config = request.ipam.unwrap().config.unwrap().remove(0);
-        assert_eq!(
-            (config.subnet.as_deref(), config.gateway.as_deref()),
-            (Some("10.213.4.0/24"), Some("10.213.4.1"))
-        );
+        assert_eq!((config.subnet.as_deref(), config.gateway.as_deref()), (Some("10.213.4.0/24"), Some("10.213.4.1")));
     }
 }

@@ -74,13 +74,10 @@ impl Provider for Container {
         check_cluster_name(&wanted.name)?;
         let counts = Counts::wanted(wanted);
         if counts.masters == 0 {
-            return Err(Error::NoMasters {
-                cluster: wanted.name.clone(),
-            });
+            return Err(Error::NoMasters { cluster: wanted.name.clone() });
         }
         let engine = Engine::connect(&self.options.docker_socket).await?;
-        let found: Vec<(Machine, FoundContainer)> =
-            machines(engine.containers(&wanted.name).await?)?;
+        let found: Vec<(Machine, FoundContainer)> = machines(engine.containers(&wanted.name).await?)?;
         let used: Vec<_> = found.iter().map(|(machine, _)| machine.address).collect();
         let known: Vec<&Cluster> = std::iter::once(wanted).chain(current).collect();
         let selection = select(counts, found, &known);
@@ -89,15 +86,10 @@ impl Provider for Container {
         }
         let key = make_key(state_dir, &wanted.name).await?;
         let subnet = network::ensure(&engine, wanted, &used, events).await?;
-        let new = assign(&selection.missing, &subnet, &used).ok_or_else(|| Error::SubnetFull {
-            cluster: wanted.name.clone(),
-            subnet: subnet.to_string(),
-        })?;
+        let new = assign(&selection.missing, &subnet, &used)
+            .ok_or_else(|| Error::SubnetFull { cluster: wanted.name.clone(), subnet: subnet.to_string() })?;
         for (machine, container) in selection.unclaimed {
-            events(ProviderEvent::Unclaimed {
-                host: container.name,
-                address: IpAddr::V4(machine.address),
-            });
+            events(ProviderEvent::Unclaimed { host: container.name, address: IpAddr::V4(machine.address) });
         }
         let ground = Ground {
             engine: &engine,
@@ -108,12 +100,7 @@ impl Provider for Container {
             events,
         };
         bring_up(&ground, &selection.kept, &new).await?;
-        let machines = selection
-            .kept
-            .into_iter()
-            .map(|(machine, _)| machine)
-            .chain(new)
-            .collect();
+        let machines = selection.kept.into_iter().map(|(machine, _)| machine).chain(new).collect();
         filled(wanted, machines, &key.private)
     }
 
@@ -129,18 +116,11 @@ impl Provider for Container {
             let address = machine.ok().map(|machine| IpAddr::V4(machine.address));
             let meant = match &hosts {
                 Release::All => true,
-                Release::Hosts(addresses) => {
-                    address.is_some_and(|address| addresses.contains(&address))
-                }
+                Release::Hosts(addresses) => address.is_some_and(|address| addresses.contains(&address)),
             };
             if meant {
-                engine
-                    .remove_container(&container.id, &container.name)
-                    .await?;
-                events(ProviderEvent::Released {
-                    host: container.name,
-                    address,
-                });
+                engine.remove_container(&container.id, &container.name).await?;
+                events(ProviderEvent::Released { host: container.name, address });
             }
         }
         if hosts == Release::All {
@@ -148,41 +128,26 @@ impl Provider for Container {
             remove_volumes(&engine, &cluster.name).await?;
             let state_dir = state_dir.to_owned();
             let removed = spawn_blocking(move || ssh_key::remove(&state_dir)).await;
-            removed.map_err(|_| Error::Interrupted {
-                act: "removing the cluster's key",
-            })??;
+            removed.map_err(|_| Error::Interrupted { act: "removing the cluster's key" })??;
         }
         Ok(())
     }
 
     fn describe(&self, wanted: &Cluster) -> Vec<String> {
         let counts = Counts::wanted(wanted);
-        let mut lines = vec![format!(
-            "network {} (bridge, its own subnet)",
-            network_name(&wanted.name)
-        )];
+        let mut lines = vec![format!("network {} (bridge, its own subnet)", network_name(&wanted.name))];
         for (duty, count, spec) in [
             (Duty::Master, counts.masters, &wanted.machines.masters),
             (Duty::Node, counts.nodes, &wanted.machines.nodes),
         ] {
-            let size = |value: Option<u32>, unit: &str| {
-                value
-                    .map(|value| format!(", {value} {unit}"))
-                    .unwrap_or_default()
-            };
+            let size =
+                |value: Option<u32>, unit: &str| value.map(|value| format!(", {value} {unit}")).unwrap_or_default();
             let cpu = size(spec.as_ref().and_then(|spec| spec.cpu), "CPU");
             let memory = size(spec.as_ref().and_then(|spec| spec.memory_gib), "GiB");
             lines.extend((0..count).map(|index| {
-                let machine = Machine {
-                    duty,
-                    index,
-                    address: std::net::Ipv4Addr::UNSPECIFIED,
-                };
+                let machine = Machine { duty, index, address: std::net::Ipv4Addr::UNSPECIFIED };
                 let (host, image) = (machine.name(&wanted.name), &self.options.node_image);
-                format!(
-                    "host {host} ({}): container of {image}{cpu}{memory}",
-                    duty.name()
-                )
+                format!("host {host} ({}): container of {image}{cpu}{memory}", duty.name())
             }));
         }
         lines
@@ -191,32 +156,17 @@ impl Provider for Container {
 
 /// Makes `new` and revives `kept`. One that fails does not break off the others, so that the next run finds as much as
 /// possible; the first failure is returned.
-async fn bring_up(
-    ground: &Ground<'_>,
-    kept: &[(Machine, FoundContainer)],
-    new: &[Machine],
-) -> Result<()> {
-    let revived = kept
-        .iter()
-        .map(|(machine, container)| host::revive(ground, *machine, container).boxed());
-    let made = new
-        .iter()
-        .map(|machine| host::make(ground, *machine).boxed());
-    let results: Vec<Result<()>> = stream::iter(revived.chain(made).collect::<Vec<_>>())
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+async fn bring_up(ground: &Ground<'_>, kept: &[(Machine, FoundContainer)], new: &[Machine]) -> Result<()> {
+    let revived = kept.iter().map(|(machine, container)| host::revive(ground, *machine, container).boxed());
+    let made = new.iter().map(|machine| host::make(ground, *machine).boxed());
+    let results: Vec<Result<()>> =
+        stream::iter(revived.chain(made).collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
     results.into_iter().collect()
 }
 
 /// The containers with the hosts they are; an error where one is none.
-fn machines(
-    found: Vec<(Result<Machine>, FoundContainer)>,
-) -> Result<Vec<(Machine, FoundContainer)>> {
-    found
-        .into_iter()
-        .map(|(machine, container)| Ok((machine?, container)))
-        .collect()
+fn machines(found: Vec<(Result<Machine>, FoundContainer)>) -> Result<Vec<(Machine, FoundContainer)>> {
+    found.into_iter().map(|(machine, container)| Ok((machine?, container))).collect()
 }
 
 impl Container {
@@ -224,35 +174,24 @@ impl Container {
         let image = &self.options.node_image;
         match engine.docker.inspect_image(image).await {
             Ok(_) => Ok(()),
-            Err(error) if is_absent(&error) => Err(Error::NodeImageMissing {
-                image: image.clone(),
-            }),
+            Err(error) if is_absent(&error) => Err(Error::NodeImageMissing { image: image.clone() }),
             Err(error) => Err(failed("inspecting node image", image)(error)),
         }
     }
 }
 
 async fn make_key(state_dir: &Path, cluster: &str) -> Result<ssh_key::ClusterKey> {
-    let state_dir = std::path::absolute(state_dir).map_err(|_| Error::StatePath {
-        path: state_dir.to_owned(),
-    })?;
+    let state_dir = std::path::absolute(state_dir).map_err(|_| Error::StatePath { path: state_dir.to_owned() })?;
     let cluster = cluster.to_owned();
     let made = spawn_blocking(move || ssh_key::load_or_make(&state_dir, &cluster)).await;
-    made.map_err(|_| Error::Interrupted {
-        act: "making the cluster's key",
-    })?
+    made.map_err(|_| Error::Interrupted { act: "making the cluster's key" })?
 }
 
 /// Removes what volumes are left when somebody removed a container by hand.
 async fn remove_volumes(engine: &Engine, cluster: &str) -> Result<()> {
-    let options = ListVolumesOptions {
-        filters: Some(of_cluster(cluster)),
-    };
-    let list = engine
-        .docker
-        .list_volumes(Some(options))
-        .await
-        .map_err(failed("listing the volumes of cluster", cluster))?;
+    let options = ListVolumesOptions { filters: Some(of_cluster(cluster)) };
+    let list =
+        engine.docker.list_volumes(Some(options)).await.map_err(failed("listing the volumes of cluster", cluster))?;
     for volume in list.volumes.unwrap_or_default() {
         let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
         match engine.docker.remove_volume(&volume.name, options).await {
@@ -267,16 +206,8 @@ async fn remove_volumes(engine: &Engine, cluster: &str) -> Result<()> {
 
 /// `wanted` with exactly these machines as its hosts, opened by the key; what it says about one of them is kept.
 fn filled(wanted: &Cluster, mut machines: Vec<Machine>, key: &Path) -> Result<Cluster> {
-    let path = key
-        .to_str()
-        .ok_or_else(|| Error::StatePath {
-            path: key.to_owned(),
-        })?
-        .to_owned();
-    let ssh = Ssh {
-        private_key: Some(path),
-        ..Ssh::default()
-    };
+    let path = key.to_str().ok_or_else(|| Error::StatePath { path: key.to_owned() })?.to_owned();
+    let ssh = Ssh { private_key: Some(path), ..Ssh::default() };
     machines.sort_by_key(|machine| (machine.duty, machine.index));
     let mut cluster = wanted.clone();
     cluster.hosts.clear();
@@ -306,10 +237,7 @@ mod tests {
         let mut cluster = Cluster::new("shop", "shop:1.4");
         cluster.provider = ProviderKind::Container;
         cluster.machines.masters = Some(MachineSpec::of(masters));
-        cluster.machines.nodes = Some(MachineSpec {
-            memory_gib: Some(4),
-            ..MachineSpec::of(nodes)
-        });
+        cluster.machines.nodes = Some(MachineSpec { memory_gib: Some(4), ..MachineSpec::of(nodes) });
         cluster
     }
 
@@ -329,48 +257,19 @@ mod tests {
 
     #[test]
     fn hosts_are_filled_in_with_the_key_and_keep_what_was_said() {
-        let machine = |duty, index, last| Machine {
-            duty,
-            index,
-            address: Ipv4Addr::new(10, 213, 0, last),
-        };
+        let machine = |duty, index, last| Machine { duty, index, address: Ipv4Addr::new(10, 213, 0, last) };
         let mut wanted = wanted(1, 1);
         wanted.env.set("K", "v");
-        wanted.add_hosts(
-            &Role::Node,
-            ["10.213.0.3".parse().unwrap(), "10.213.0.9".parse().unwrap()],
-        );
-        wanted.hosts[0]
-            .labels
-            .insert("disk".to_owned(), "fast".to_owned());
+        wanted.add_hosts(&Role::Node, ["10.213.0.3".parse().unwrap(), "10.213.0.9".parse().unwrap()]);
+        wanted.hosts[0].labels.insert("disk".to_owned(), "fast".to_owned());
         let machines = vec![machine(Duty::Node, 0, 3), machine(Duty::Master, 0, 2)];
         let cluster = filled(&wanted, machines, Path::new("/state/ssh/id_ed25519")).unwrap();
-        assert_eq!(
-            cluster
-                .masters()
-                .map(|host| host.address.to_string())
-                .collect::<Vec<_>>(),
-            ["10.213.0.2"]
-        );
-        assert_eq!(
-            cluster
-                .nodes()
-                .map(|host| host.address.to_string())
-                .collect::<Vec<_>>(),
-            ["10.213.0.3"]
-        );
+        assert_eq!(cluster.masters().map(|host| host.address.to_string()).collect::<Vec<_>>(), ["10.213.0.2"]);
+        assert_eq!(cluster.nodes().map(|host| host.address.to_string()).collect::<Vec<_>>(), ["10.213.0.3"]);
         assert_eq!(cluster.hosts[0].env.get("K"), Some("v"));
         assert_eq!(cluster.hosts[1].labels["disk"], "fast");
-        for ssh in cluster
-            .hosts
-            .iter()
-            .map(|host| &host.ssh)
-            .chain([&cluster.ssh])
-        {
-            assert_eq!(
-                (ssh.user.as_str(), ssh.port, &ssh.password),
-                ("root", 22, &None)
-            );
+        for ssh in cluster.hosts.iter().map(|host| &host.ssh).chain([&cluster.ssh]) {
+            assert_eq!((ssh.user.as_str(), ssh.port, &ssh.password), ("root", 22, &None));
             assert_eq!(ssh.private_key.as_deref(), Some("/state/ssh/id_ed25519"));
         }
     }
@@ -379,39 +278,22 @@ mod tests {
     async fn without_an_engine_the_socket_is_named() {
         let state = tempfile::tempdir().unwrap();
         let socket = state.path().join("docker.sock");
-        let provider = Container::new(ContainerOptions {
-            docker_socket: socket.clone(),
-            ..ContainerOptions::default()
-        });
-        let error = provider
-            .provision(&wanted(1, 0), None, state.path(), &|_| ())
-            .await
-            .unwrap_err();
+        let provider =
+            Container::new(ContainerOptions { docker_socket: socket.clone(), ..ContainerOptions::default() });
+        let error = provider.provision(&wanted(1, 0), None, state.path(), &|_| ()).await.unwrap_err();
         assert!(matches!(error, Error::NoEngine { .. }));
-        assert!(
-            error.to_string().contains(socket.to_str().unwrap()),
-            "{error}"
-        );
-        assert!(
-            !state.path().join("ssh").exists(),
-            "nothing may be left of a failed start"
-        );
+        assert!(error.to_string().contains(socket.to_str().unwrap()), "{error}");
+        assert!(!state.path().join("ssh").exists(), "nothing may be left of a failed start");
     }
 
     #[tokio::test]
     async fn impossible_wishes_are_refused_before_anybody_is_asked() {
         let (provider, nowhere) = (Container::default(), Path::new("/nowhere"));
-        let error = provider
-            .provision(&wanted(0, 1), None, nowhere, &|_| ())
-            .await
-            .unwrap_err();
+        let error = provider.provision(&wanted(0, 1), None, nowhere, &|_| ()).await.unwrap_err();
         assert!(matches!(error, Error::NoMasters { .. }));
         let mut named = wanted(1, 1);
         named.name = "My.Cluster".to_owned();
-        let error = provider
-            .provision(&named, None, nowhere, &|_| ())
-            .await
-            .unwrap_err();
+        let error = provider.provision(&named, None, nowhere, &|_| ()).await.unwrap_err();
         assert!(matches!(error, Error::ClusterName { .. }));
     }
 }

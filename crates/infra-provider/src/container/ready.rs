@@ -35,11 +35,7 @@ pub(super) async fn wait(ground: &Ground<'_>, machine: Machine, id: &str) -> Res
     loop {
         let missing = match look(ground, machine, &host, id).await? {
             Look::Ready { failed_units } => {
-                (ground.events)(ProviderEvent::Ready {
-                    host,
-                    address,
-                    failed_units,
-                });
+                (ground.events)(ProviderEvent::Ready { host, address, failed_units });
                 return Ok(());
             }
             Look::Missing(missing) => missing,
@@ -47,27 +43,10 @@ pub(super) async fn wait(ground: &Ground<'_>, machine: Machine, id: &str) -> Res
         if Instant::now() >= deadline {
             let mut log = last_lines(ground, id).await;
             log.extend(lines(
-                &ask(
-                    ground,
-                    id,
-                    &[
-                        "journalctl",
-                        "--boot",
-                        "--lines=15",
-                        "--output=cat",
-                        "--no-pager",
-                    ],
-                )
-                .await,
+                &ask(ground, id, &["journalctl", "--boot", "--lines=15", "--output=cat", "--no-pager"]).await,
             ));
             let waited = ground.ready_within;
-            return Err(Error::NotReady {
-                host,
-                address,
-                waited,
-                missing,
-                log,
-            });
+            return Err(Error::NotReady { host, address, waited, missing, log });
         }
         sleep(PAUSE).await;
     }
@@ -79,43 +58,26 @@ enum Look {
 }
 
 async fn look(ground: &Ground<'_>, machine: Machine, host: &str, id: &str) -> Result<Look> {
-    let inspected = ground
-        .engine
-        .docker
-        .inspect_container(id, None::<InspectContainerOptions>);
-    let state = inspected
-        .await
-        .map_err(failed("inspecting host", host))?
-        .state
-        .unwrap_or_default();
+    let inspected = ground.engine.docker.inspect_container(id, None::<InspectContainerOptions>);
+    let state = inspected.await.map_err(failed("inspecting host", host))?.state.unwrap_or_default();
     if state.running != Some(true) {
         let (host, code) = (host.to_owned(), state.exit_code.unwrap_or_default());
-        return Err(Error::HostStopped {
-            host,
-            code,
-            log: last_lines(ground, id).await,
-        });
+        return Err(Error::HostStopped { host, code, log: last_lines(ground, id).await });
     }
     let greeted = timeout(PATIENCE, async {
         let mut stream = TcpStream::connect((machine.address, 22)).await?;
         greets(&mut stream).await
     });
     if !matches!(greeted.await, Ok(Ok(true))) {
-        return Ok(Look::Missing(
-            "its SSH server does not answer on port 22".to_owned(),
-        ));
+        return Ok(Look::Missing("its SSH server does not answer on port 22".to_owned()));
     }
     let state = ask(ground, id, &["systemctl", "is-system-running"]).await;
     Ok(match state.lines().next_back().unwrap_or_default().trim() {
-        "running" => Look::Ready {
-            failed_units: Vec::new(),
-        },
+        "running" => Look::Ready { failed_units: Vec::new() },
         "degraded" => {
             let list = "systemctl list-units --failed --plain --no-legend --no-pager";
             let list: Vec<&str> = list.split(' ').collect();
-            Look::Ready {
-                failed_units: unit_names(&ask(ground, id, &list).await),
-            }
+            Look::Ready { failed_units: unit_names(&ask(ground, id, &list).await) }
         }
         "" => Look::Missing("systemd does not answer".to_owned()),
         state => Look::Missing(format!("systemd is `{state}`")),
@@ -152,32 +114,17 @@ async fn ask(ground: &Ground<'_>, id: &str, command: &[&str]) -> String {
             ..CreateExecOptions::default()
         };
         let exec = ground.engine.docker.create_exec(id, options).await.ok()?;
-        match ground
-            .engine
-            .docker
-            .start_exec(&exec.id, None::<StartExecOptions>)
-            .await
-            .ok()?
-        {
+        match ground.engine.docker.start_exec(&exec.id, None::<StartExecOptions>).await.ok()? {
             StartExecResults::Attached { output, .. } => Some(text(output, false).await),
             StartExecResults::Detached => None,
         }
     };
-    timeout(PATIENCE, answer)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+    timeout(PATIENCE, answer).await.ok().flatten().unwrap_or_default()
 }
 
 /// The last lines the host's init printed, as far as the engine has them.
 async fn last_lines(ground: &Ground<'_>, id: &str) -> Vec<String> {
-    let options = LogsOptions {
-        stdout: true,
-        stderr: true,
-        tail: LOG_LINES.to_string(),
-        ..Default::default()
-    };
+    let options = LogsOptions { stdout: true, stderr: true, tail: LOG_LINES.to_string(), ..Default::default() };
     let log = text(ground.engine.docker.logs(id, Some(options)), true);
     let log = timeout(PATIENCE, log).await.unwrap_or_default();
     lines(&log)
@@ -187,29 +134,17 @@ async fn last_lines(ground: &Ground<'_>, id: &str) -> Vec<String> {
 fn lines(text: &str) -> Vec<String> {
     let all: Vec<&str> = text.lines().collect();
     let last = &all[all.len().saturating_sub(LOG_LINES)..];
-    last.iter()
-        .map(|line| {
-            line.chars()
-                .filter(|c| !c.is_control())
-                .take(LINE_LIMIT)
-                .collect()
-        })
-        .collect()
+    last.iter().map(|line| line.chars().filter(|c| !c.is_control()).take(LINE_LIMIT).collect()).collect()
 }
 
-async fn text(
-    stream: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>,
-    with_stderr: bool,
-) -> String {
+async fn text(stream: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>, with_stderr: bool) -> String {
     let mut stream = Box::pin(stream);
     let mut bytes = Vec::new();
     while let Some(Ok(output)) = stream.next().await {
         match output {
             LogOutput::StdErr { message } if with_stderr => bytes.extend_from_slice(&message),
             LogOutput::StdErr { .. } | LogOutput::StdIn { .. } => {}
-            LogOutput::StdOut { message } | LogOutput::Console { message } => {
-                bytes.extend_from_slice(&message)
-            }
+            LogOutput::StdOut { message } | LogOutput::Console { message } => bytes.extend_from_slice(&message),
         }
         if bytes.len() > ANSWER_LIMIT {
             break;
@@ -220,10 +155,7 @@ async fn text(
 
 /// The first word of each line of `systemctl list-units --plain --no-legend`.
 fn unit_names(list: &str) -> Vec<String> {
-    list.lines()
-        .filter_map(|line| line.split_whitespace().find(|word| word.contains('.')))
-        .map(str::to_owned)
-        .collect()
+    list.lines().filter_map(|line| line.split_whitespace().find(|word| word.contains('.'))).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -240,12 +172,7 @@ mod tests {
     async fn only_a_whole_version_line_counts() {
         assert!(greeting(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n").await);
         assert!(greeting(b"hello\r\nSSH-2.0-x\r\n").await);
-        for other in [
-            &b"SSH-2.0-half"[..],
-            b"",
-            b"HTTP/1.1 400 Bad Request\r\n",
-            b"x SSH-2.0-y\n",
-        ] {
+        for other in [&b"SSH-2.0-half"[..], b"", b"HTTP/1.1 400 Bad Request\r\n", b"x SSH-2.0-y\n"] {
             assert!(!greeting(other).await, "{}", String::from_utf8_lossy(other));
         }
         assert!(!greeting(&b"noise\n".repeat(10_000)).await);
@@ -261,9 +188,6 @@ mod tests {
     #[test]
     fn failed_units_are_named() {
         let list = "systemd-modules-load.service loaded failed failed Load Kernel Modules\n● a.mount loaded failed failed A\n\n";
-        assert_eq!(
-            unit_names(list),
-            ["systemd-modules-load.service", "a.mount"]
-        );
+        assert_eq!(unit_names(list), ["systemd-modules-load.service", "a.mount"]);
     }
 }

@@ -27,42 +27,22 @@ pub(super) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey
     let private = private_path(state_dir);
     let key = match read(&private)? {
         Some(text) => PrivateKey::from_openssh(&text)
-            .and_then(|key| {
-                if key.is_encrypted() {
-                    Err(ssh_key::Error::Encrypted)
-                } else {
-                    Ok(key)
-                }
-            })
-            .map_err(|source| Error::KeyUnreadable {
-                path: private.clone(),
-                source: source.into(),
-            })?,
+            .and_then(|key| if key.is_encrypted() { Err(ssh_key::Error::Encrypted) } else { Ok(key) })
+            .map_err(|source| Error::KeyUnreadable { path: private.clone(), source: source.into() })?,
         None => {
             let key = make(cluster)?;
-            let text = key
-                .to_openssh(LineEnding::LF)
-                .map_err(|error| Error::KeyMaking {
-                    reason: error.to_string(),
-                })?;
+            let text =
+                key.to_openssh(LineEnding::LF).map_err(|error| Error::KeyMaking { reason: error.to_string() })?;
             write(&private, text.as_bytes(), 0o600)?;
             key
         }
     };
-    let authorized = key
-        .public_key()
-        .to_openssh()
-        .map_err(|error| Error::KeyMaking {
-            reason: error.to_string(),
-        })?;
+    let authorized = key.public_key().to_openssh().map_err(|error| Error::KeyMaking { reason: error.to_string() })?;
     let public = private.with_extension("pub");
     if read(&public)?.as_deref().map(str::trim) != Some(authorized.as_str()) {
         write(&public, format!("{authorized}\n").as_bytes(), 0o644)?;
     }
-    Ok(ClusterKey {
-        private,
-        authorized,
-    })
+    Ok(ClusterKey { private, authorized })
 }
 
 /// Removes the pair and, when nothing else is in it, its directory.
@@ -71,11 +51,7 @@ pub(super) fn remove(state_dir: &Path) -> Result<()> {
     for path in [private.with_extension("pub"), private] {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::KeyFile {
-                    act: "remove",
-                    path,
-                    source,
-                });
+                return Err(Error::KeyFile { act: "remove", path, source });
             }
             _ => {}
         }
@@ -91,58 +67,38 @@ fn private_path(state_dir: &Path) -> PathBuf {
 
 fn make(cluster: &str) -> Result<PrivateKey> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| Error::KeyMaking {
-        reason: format!("no random numbers: {error}"),
-    })?;
+    getrandom::fill(&mut seed).map_err(|error| Error::KeyMaking { reason: format!("no random numbers: {error}") })?;
     let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
     seed.fill(0);
-    PrivateKey::new(pair, format!("sealer cluster {cluster}")).map_err(|error| Error::KeyMaking {
-        reason: error.to_string(),
-    })
+    PrivateKey::new(pair, format!("sealer cluster {cluster}"))
+        .map_err(|error| Error::KeyMaking { reason: error.to_string() })
 }
 
 fn read(path: &Path) -> Result<Option<String>> {
-    let failed = |source| Error::KeyFile {
-        act: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::KeyFile { act: "read", path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let mut text = String::new();
-    file.take(SIZE_LIMIT)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+    file.take(SIZE_LIMIT).read_to_string(&mut text).map_err(failed)?;
     Ok(Some(text))
 }
 
 /// Writes a file so that after a crash it is there whole or not at all.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    let failed = |source| Error::KeyFile {
-        act: "write",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::KeyFile { act: "write", path: path.to_owned(), source };
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let attempt = || -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -168,23 +124,12 @@ mod tests {
         let first = load_or_make(state.path(), "shop").unwrap();
         assert_eq!(mode(&first.private), 0o600);
         assert_eq!(mode(&state.path().join("ssh")), 0o700);
-        assert!(
-            first.authorized.starts_with("ssh-ed25519 ")
-                && first.authorized.ends_with("sealer cluster shop")
-        );
-        assert_eq!(
-            fs::read_to_string(first.private.with_extension("pub"))
-                .unwrap()
-                .trim(),
-            first.authorized
-        );
+        assert!(first.authorized.starts_with("ssh-ed25519 ") && first.authorized.ends_with("sealer cluster shop"));
+        assert_eq!(fs::read_to_string(first.private.with_extension("pub")).unwrap().trim(), first.authorized);
         assert_eq!(load_or_make(state.path(), "shop").unwrap(), first);
 
         let other = tempfile::tempdir().unwrap();
-        assert_ne!(
-            load_or_make(other.path(), "shop").unwrap().authorized,
-            first.authorized
-        );
+        assert_ne!(load_or_make(other.path(), "shop").unwrap().authorized, first.authorized);
     }
 
     #[test]
@@ -192,11 +137,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let first = load_or_make(state.path(), "shop").unwrap();
         fs::remove_file(first.private.with_extension("pub")).unwrap();
-        fs::write(
-            state.path().join("ssh/id_ed25519.pub.new"),
-            "left by a crash",
-        )
-        .unwrap();
+        fs::write(state.path().join("ssh/id_ed25519.pub.new"), "left by a crash").unwrap();
         assert_eq!(load_or_make(state.path(), "shop").unwrap(), first);
         assert!(first.private.with_extension("pub").exists());
     }

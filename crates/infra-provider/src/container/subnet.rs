@@ -15,10 +15,7 @@ impl Subnet {
     /// The network of `length` bits around `address`.
     pub(super) fn around(address: Ipv4Addr, length: u8) -> Self {
         let length = length.min(32);
-        Self {
-            base: u32::from(address) & mask(length),
-            length,
-        }
+        Self { base: u32::from(address) & mask(length), length }
     }
 
     pub(super) fn overlaps(&self, other: &Self) -> bool {
@@ -58,11 +55,7 @@ impl FromStr for Subnet {
         let (address, length) = text.trim().split_once('/').ok_or(())?;
         let address: Ipv4Addr = address.parse().map_err(|_| ())?;
         let length: u8 = length.parse().map_err(|_| ())?;
-        if length > 32 {
-            Err(())
-        } else {
-            Ok(Self::around(address, length))
-        }
+        if length > 32 { Err(()) } else { Ok(Self::around(address, length)) }
     }
 }
 
@@ -71,9 +64,7 @@ impl FromStr for Subnet {
 /// Candidates lie where neither the engine's own pools, nor the usual pod and service networks, nor most
 /// offices have theirs.
 pub(super) fn choose(taken: &[Subnet]) -> Option<Subnet> {
-    let pool = |a: u8, b: u8, from: u8| {
-        (from..=255).map(move |c| Subnet::around(Ipv4Addr::new(a, b, c, 0), 24))
-    };
+    let pool = |a: u8, b: u8, from: u8| (from..=255).map(move |c| Subnet::around(Ipv4Addr::new(a, b, c, 0), 24));
     pool(10, 213, 0)
         .chain(pool(172, 29, 0))
         .chain(pool(192, 168, 128))
@@ -82,22 +73,14 @@ pub(super) fn choose(taken: &[Subnet]) -> Option<Subnet> {
 
 /// The destinations of the kernel's IPv4 routing table (text of `/proc/net/route`), the default route left out.
 pub(super) fn routed(table: &str) -> Vec<Subnet> {
-    table
-        .lines()
-        .skip(1)
-        .filter_map(route)
-        .filter(|subnet| subnet.length > 0)
-        .collect()
+    table.lines().skip(1).filter_map(route).filter(|subnet| subnet.length > 0).collect()
 }
 
 fn route(line: &str) -> Option<Subnet> {
     let mut fields = line.split_ascii_whitespace();
     let destination = u32::from_str_radix(fields.nth(1)?, 16).ok()?.swap_bytes();
     let mask = u32::from_str_radix(fields.nth(5)?, 16).ok()?.swap_bytes();
-    Some(Subnet::around(
-        Ipv4Addr::from(destination),
-        u8::try_from(mask.leading_ones()).ok()?,
-    ))
+    Some(Subnet::around(Ipv4Addr::from(destination), u8::try_from(mask.leading_ones()).ok()?))
 }
 
 fn mask(length: u8) -> u32 {
@@ -119,14 +102,7 @@ mod tests {
         assert_eq!(subnet("10.1.2.3/24").to_string(), "10.1.2.0/24");
         assert_eq!(subnet("0.0.0.0/0").to_string(), "0.0.0.0/0");
         assert_eq!(subnet("1.2.3.4/32").to_string(), "1.2.3.4/32");
-        for bad in [
-            "",
-            "10.0.0.0",
-            "10.0.0.0/33",
-            "fd00::/64",
-            "10.0.0/8",
-            "a/b",
-        ] {
+        for bad in ["", "10.0.0.0", "10.0.0.0/33", "fd00::/64", "10.0.0/8", "a/b"] {
             assert!(bad.parse::<Subnet>().is_err(), "{bad}");
         }
     }
@@ -157,18 +133,9 @@ mod tests {
     #[test]
     fn the_choice_steps_over_what_is_taken() {
         assert_eq!(choose(&[]).unwrap(), subnet("10.213.0.0/24"));
-        assert_eq!(
-            choose(&[subnet("10.213.0.0/23")]).unwrap(),
-            subnet("10.213.2.0/24")
-        );
-        assert_eq!(
-            choose(&[subnet("10.0.0.0/8")]).unwrap(),
-            subnet("172.29.0.0/24")
-        );
-        assert_eq!(
-            choose(&[subnet("10.0.0.0/8"), subnet("172.16.0.0/12")]).unwrap(),
-            subnet("192.168.128.0/24")
-        );
+        assert_eq!(choose(&[subnet("10.213.0.0/23")]).unwrap(), subnet("10.213.2.0/24"));
+        assert_eq!(choose(&[subnet("10.0.0.0/8")]).unwrap(), subnet("172.29.0.0/24"));
+        assert_eq!(choose(&[subnet("10.0.0.0/8"), subnet("172.16.0.0/12")]).unwrap(), subnet("192.168.128.0/24"));
         assert_eq!(choose(&[subnet("0.0.0.0/0")]), None);
     }
 
@@ -179,10 +146,7 @@ mod tests {
                      docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
                      broken line\n\
                      br0\t0000D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-        assert_eq!(
-            routed(table),
-            [subnet("172.17.0.0/16"), subnet("10.213.0.0/24")]
-        );
+        assert_eq!(routed(table), [subnet("172.17.0.0/16"), subnet("10.213.0.0/24")]);
         assert!(routed("").is_empty());
     }
 }

@@ -10,9 +10,7 @@ use bollard::query_parameters::{
 };
 use clusterfile::{Cluster, MachineSpec, ProviderKind};
 use infra_provider::testing::contract;
-use infra_provider::{
-    Container, ContainerOptions, Error, Provider, ProviderEvent, Release, Result,
-};
+use infra_provider::{Container, ContainerOptions, Error, Provider, ProviderEvent, Release, Result};
 
 use engine::{TestEngine, login};
 
@@ -48,39 +46,22 @@ impl Scene {
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Result<Cluster> {
         self.events.lock().unwrap().clear();
         let events = |event| self.events.lock().unwrap().push(event);
-        self.provider
-            .provision(wanted, current, self.state.path(), &events)
-            .await
+        self.provider.provision(wanted, current, self.state.path(), &events).await
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release) {
-        self.provider
-            .release(cluster, hosts, self.state.path(), &|_| ())
-            .await
-            .unwrap();
+        self.provider.release(cluster, hosts, self.state.path(), &|_| ()).await.unwrap();
     }
 
     /// Releases everything and checks that nothing of the cluster is left.
     async fn finish(self, cluster: &Cluster) {
         self.release(cluster, Release::All).await;
-        assert_eq!(
-            self.engine.leftovers(&cluster.name).await,
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            std::fs::read_dir(self.state.path()).unwrap().count(),
-            0,
-            "the key is gone"
-        );
+        assert_eq!(self.engine.leftovers(&cluster.name).await, Vec::<String>::new());
+        assert_eq!(std::fs::read_dir(self.state.path()).unwrap().count(), 0, "the key is gone");
     }
 
     fn happened(&self, what: fn(&ProviderEvent) -> bool) -> usize {
-        self.events
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|event| what(event))
-            .count()
+        self.events.lock().unwrap().iter().filter(|event| what(event)).count()
     }
 }
 
@@ -96,13 +77,7 @@ fn restarted(event: &ProviderEvent) -> bool {
 async fn the_contract_is_kept() {
     let name = "infra-contract";
     let scene = Scene::new(name).await;
-    contract(
-        &scene.provider,
-        &wanted(name, 1, 1),
-        &wanted(name, 1, 2),
-        scene.state.path(),
-    )
-    .await;
+    contract(&scene.provider, &wanted(name, 1, 1), &wanted(name, 1, 2), scene.state.path()).await;
     assert_eq!(scene.engine.leftovers(name).await, Vec::<String>::new());
 }
 
@@ -117,23 +92,14 @@ async fn hosts_are_machines_of_their_own() {
                        stat -c '%a %u %g' /root/.ssh /root/.ssh/authorized_keys";
         let answer = login(host, command).await;
         let lines: Vec<String> = answer.lines().map(str::to_owned).collect();
-        assert!(
-            ["running", "degraded"].contains(&lines[3].as_str()),
-            "{answer}"
-        );
+        assert!(["running", "degraded"].contains(&lines[3].as_str()), "{answer}");
         assert_eq!(lines[4..], ["systemd", "700 0 0", "600 0 0"], "{answer}");
         identities.push(lines);
     }
-    assert_eq!(
-        [&identities[0][0], &identities[1][0]],
-        ["infra-machines-master-0", "infra-machines-node-0"]
-    );
+    assert_eq!([&identities[0][0], &identities[1][0]], ["infra-machines-master-0", "infra-machines-node-0"]);
     assert_ne!(identities[0][1], identities[1][1], "machine ids differ");
     assert_ne!(identities[0][2], identities[1][2], "SSH host keys differ");
-    assert_eq!(
-        scene.happened(|event| matches!(event, ProviderEvent::Ready { .. })),
-        2
-    );
+    assert_eq!(scene.happened(|event| matches!(event, ProviderEvent::Ready { .. })), 2);
     let other = cluster.hosts[1].address;
     login(&cluster.hosts[0], &format!("ping -c 1 -W 2 {other}")).await;
     scene.finish(&cluster).await;
@@ -146,60 +112,29 @@ async fn what_is_broken_is_repaired() {
     let docker = &scene.engine.docker;
     let cluster = scene.provision(&wanted, None).await.unwrap();
     let (master, node) = ("infra-repair-master-0", "infra-repair-node-0");
-    login(
-        &cluster.hosts[1],
-        "echo kept > /var/lib/mark; echo kept > /etc/mark",
-    )
-    .await;
+    login(&cluster.hosts[1], "echo kept > /var/lib/mark; echo kept > /etc/mark").await;
 
-    docker
-        .kill_container(node, None::<KillContainerOptions>)
-        .await
-        .unwrap();
-    assert_eq!(
-        scene.provision(&wanted, Some(&cluster)).await.unwrap(),
-        cluster
-    );
+    docker.kill_container(node, None::<KillContainerOptions>).await.unwrap();
+    assert_eq!(scene.provision(&wanted, Some(&cluster)).await.unwrap(), cluster);
     assert_eq!((scene.happened(created), scene.happened(restarted)), (0, 1));
-    assert_eq!(
-        login(&cluster.hosts[1], "cat /var/lib/mark /etc/mark").await,
-        "kept\nkept\n"
-    );
+    assert_eq!(login(&cluster.hosts[1], "cat /var/lib/mark /etc/mark").await, "kept\nkept\n");
 
     docker.pause_container(node).await.unwrap();
-    assert_eq!(
-        scene.provision(&wanted, Some(&cluster)).await.unwrap(),
-        cluster
-    );
+    assert_eq!(scene.provision(&wanted, Some(&cluster)).await.unwrap(), cluster);
 
     // Gone, but not its volume; and in its place one that was created and never started.
-    let options = RemoveContainerOptions {
-        force: true,
-        ..Default::default()
-    };
+    let options = RemoveContainerOptions { force: true, ..Default::default() };
     docker.remove_container(node, Some(options)).await.unwrap();
-    scene
-        .engine
-        .create_unstarted(&wanted.name, "node", 0, cluster.hosts[1].address)
-        .await;
-    assert_eq!(
-        scene.provision(&wanted, Some(&cluster)).await.unwrap(),
-        cluster
-    );
+    scene.engine.create_unstarted(&wanted.name, "node", 0, cluster.hosts[1].address).await;
+    assert_eq!(scene.provision(&wanted, Some(&cluster)).await.unwrap(), cluster);
     assert_eq!((scene.happened(created), scene.happened(restarted)), (1, 0));
 
     // The machine was restarted and somebody pruned networks before.
     for host in [master, node] {
-        docker
-            .kill_container(host, None::<KillContainerOptions>)
-            .await
-            .unwrap();
+        docker.kill_container(host, None::<KillContainerOptions>).await.unwrap();
     }
     docker.remove_network("sealer-infra-repair").await.unwrap();
-    assert_eq!(
-        scene.provision(&wanted, Some(&cluster)).await.unwrap(),
-        cluster
-    );
+    assert_eq!(scene.provision(&wanted, Some(&cluster)).await.unwrap(), cluster);
     assert_eq!((scene.happened(created), scene.happened(restarted)), (0, 2));
 
     // The key was lost with the state directory.
@@ -216,59 +151,21 @@ async fn strangers_are_named_and_left_alone() {
     let wanted = wanted("infra-strangers", 1, 1);
     let scene = Scene::new(&wanted.name).await;
     let stranger = "infra-strangers-node-0";
-    let options = RemoveContainerOptions {
-        force: true,
-        v: true,
-        ..Default::default()
-    };
-    let _ = scene
-        .engine
-        .docker
-        .remove_container(stranger, Some(options.clone()))
-        .await;
+    let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+    let _ = scene.engine.docker.remove_container(stranger, Some(options.clone())).await;
     let body = scene.engine.idle_container();
-    let name = CreateContainerOptions {
-        name: Some(stranger.to_owned()),
-        ..Default::default()
-    };
-    scene
-        .engine
-        .docker
-        .create_container(Some(name), body)
-        .await
-        .unwrap();
+    let name = CreateContainerOptions { name: Some(stranger.to_owned()), ..Default::default() };
+    scene.engine.docker.create_container(Some(name), body).await.unwrap();
 
     let error = scene.provision(&wanted, None).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::NameTaken { host, .. } if host == stranger),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::NameTaken { host, .. } if host == stranger), "{error}");
 
-    scene
-        .engine
-        .docker
-        .start_container(stranger, None)
-        .await
-        .unwrap();
-    scene
-        .engine
-        .attach("sealer-infra-strangers", stranger)
-        .await;
+    scene.engine.docker.start_container(stranger, None).await.unwrap();
+    scene.engine.attach("sealer-infra-strangers", stranger).await;
     scene.release(&wanted, Release::All).await;
-    assert_eq!(
-        scene.engine.leftovers(&wanted.name).await,
-        Vec::<String>::new()
-    );
-    assert!(
-        scene.engine.runs(stranger).await,
-        "a container of somebody else is detached, not removed"
-    );
-    scene
-        .engine
-        .docker
-        .remove_container(stranger, Some(options))
-        .await
-        .unwrap();
+    assert_eq!(scene.engine.leftovers(&wanted.name).await, Vec::<String>::new());
+    assert!(scene.engine.runs(stranger).await, "a container of somebody else is detached, not removed");
+    scene.engine.docker.remove_container(stranger, Some(options)).await.unwrap();
 }
 
 #[tokio::test]
@@ -276,15 +173,9 @@ async fn a_missing_image_is_named_before_anything_is_made() {
     let wanted = wanted("infra-no-image", 1, 0);
     let mut scene = Scene::new(&wanted.name).await;
     let node_image = "sealer-node:no-such-tag".to_owned();
-    scene.provider = Container::new(ContainerOptions {
-        node_image,
-        ..ContainerOptions::default()
-    });
+    scene.provider = Container::new(ContainerOptions { node_image, ..ContainerOptions::default() });
     let error = scene.provision(&wanted, None).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::NodeImageMissing { image } if image == "sealer-node:no-such-tag"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::NodeImageMissing { image } if image == "sealer-node:no-such-tag"), "{error}");
     scene.finish(&wanted).await;
 }
 
@@ -293,22 +184,12 @@ async fn a_host_that_does_not_get_ready_is_described() {
     let wanted = wanted("infra-late", 1, 0);
     let mut scene = Scene::new(&wanted.name).await;
     let ready_within = std::time::Duration::ZERO;
-    scene.provider = Container::new(ContainerOptions {
-        ready_within,
-        ..ContainerOptions::default()
-    });
+    scene.provider = Container::new(ContainerOptions { ready_within, ..ContainerOptions::default() });
     let error = scene.provision(&wanted, None).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::NotReady { host, .. } if host == "infra-late-master-0"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::NotReady { host, .. } if host == "infra-late-master-0"), "{error}");
     scene.provider = Container::new(ContainerOptions::default());
     let cluster = scene.provision(&wanted, None).await.unwrap();
-    assert_eq!(
-        scene.happened(created),
-        0,
-        "the slow host is used, not made anew"
-    );
+    assert_eq!(scene.happened(created), 0, "the slow host is used, not made anew");
     scene.finish(&cluster).await;
 }
 
@@ -317,27 +198,11 @@ async fn a_host_that_stops_at_once_shows_its_last_words() {
     let wanted = wanted("infra-stops", 1, 0);
     let mut scene = Scene::new(&wanted.name).await;
     let node_image = "sealer-node:infra-stops".to_owned();
-    scene
-        .engine
-        .image_with_init(&node_image, "#!/bin/sh\necho no power\nexit 3\n")
-        .await;
-    scene.provider = Container::new(ContainerOptions {
-        node_image: node_image.clone(),
-        ..ContainerOptions::default()
-    });
+    scene.engine.image_with_init(&node_image, "#!/bin/sh\necho no power\nexit 3\n").await;
+    scene.provider = Container::new(ContainerOptions { node_image: node_image.clone(), ..ContainerOptions::default() });
     let error = scene.provision(&wanted, None).await.unwrap_err();
     scene.finish(&wanted).await;
-    TestEngine::connect()
-        .docker
-        .remove_image(&node_image, None::<RemoveImageOptions>, None)
-        .await
-        .unwrap();
-    assert!(
-        matches!(&error, Error::HostStopped { code: 3, .. }),
-        "{error}"
-    );
-    assert!(
-        error.to_string().ends_with("(exit code 3)\n    no power"),
-        "{error}"
-    );
+    TestEngine::connect().docker.remove_image(&node_image, None::<RemoveImageOptions>, None).await.unwrap();
+    assert!(matches!(&error, Error::HostStopped { code: 3, .. }), "{error}");
+    assert!(error.to_string().ends_with("(exit code 3)\n    no power"), "{error}");
 }
