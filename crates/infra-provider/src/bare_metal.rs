@@ -18,6 +18,10 @@ impl Provider for BareMetal {
         ProviderKind::BareMetal
     }
 
+    fn owns_hosts(&self) -> bool {
+        false
+    }
+
     async fn provision(
         &self,
         wanted: &Cluster,

@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 /// Something a provider did or waits for; meant for a progress display.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ProviderEvent {
     /// A network of the cluster was made.

@@ -52,6 +52,9 @@ pub trait Provider: Send + Sync {
     /// The kind of Clusterfile this provider serves.
     fn kind(&self) -> ProviderKind;
 
+    /// Whether the hosts are made by this provider and end with [`Provider::release`]; such hosts need not be cleaned.
+    fn owns_hosts(&self) -> bool;
+
     /// Makes what is missing and returns `wanted` with its hosts: the asked number of each role, every address distinct,
     /// every host reachable by its `ssh`.
     ///

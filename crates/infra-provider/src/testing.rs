@@ -177,6 +177,10 @@ impl Provider for Counting {
         ProviderKind::Container
     }
 
+    fn owns_hosts(&self) -> bool {
+        true
+    }
+
     async fn provision(
         &self,
         wanted: &Cluster,

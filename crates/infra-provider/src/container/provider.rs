@@ -64,6 +64,10 @@ impl Provider for Container {
         ProviderKind::Container
     }
 
+    fn owns_hosts(&self) -> bool {
+        true
+    }
+
     async fn provision(
         &self,
         wanted: &Cluster,
