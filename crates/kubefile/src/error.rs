@@ -27,10 +27,7 @@ pub struct Error {
 /// The kinds of errors; their `Display` is the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "the message above each variant says it, its fields are the message's"
-)]
+#[expect(missing_docs, reason = "the message above each variant says it, its fields are the message's")]
 pub enum ErrorKind {
     #[error("the Kubefile has {bytes} bytes, more than the {limit} allowed")]
     TooLarge { bytes: usize, limit: usize },
@@ -38,13 +35,12 @@ pub enum ErrorKind {
     TooManyInstructions { limit: usize },
     #[error("the Kubefile has more than {limit} errors, the rest is not shown")]
     TooManyErrors { limit: usize },
+    #[error("the Kubefile is not a text file: it contains a NUL character")]
+    NotText,
     #[error("the Kubefile contains no instruction")]
     Empty,
     #[error("unknown instruction `{name}`")]
-    UnknownInstruction {
-        name: String,
-        suggestion: Option<Keyword>,
-    },
+    UnknownInstruction { name: String, suggestion: Option<Keyword> },
     #[error("`{name}` has no meaning in a Kubefile")]
     DockerfileInstruction { name: String, instead: &'static str },
     #[error("the Kubefile has no FROM")]
@@ -54,17 +50,10 @@ pub enum ErrorKind {
     #[error("a second FROM: a Kubefile builds one image from one base")]
     SecondFrom,
     #[error("{instruction} needs {needs}")]
-    MissingArgument {
-        instruction: Keyword,
-        needs: &'static str,
-        expected: &'static str,
-    },
+    MissingArgument { instruction: Keyword, needs: &'static str, expected: &'static str },
     #[error("{instruction} does not take this argument")]
-    UnexpectedArgument {
-        instruction: Keyword,
-        expected: &'static str,
-    },
-    #[error("unterminated {quote} quote")]
+    UnexpectedArgument { instruction: Keyword, expected: &'static str },
+    #[error("unterminated {} quote", if *quote == '"' { "double" } else { "single" })]
     UnterminatedQuote { quote: char },
     #[error("unterminated `${{`")]
     UnterminatedVariable,
@@ -75,32 +64,19 @@ pub enum ErrorKind {
     #[error("unterminated here-document `{name}`")]
     UnterminatedHeredoc { name: String },
     #[error("a here-document cannot be {what}")]
-    MisplacedHeredoc {
-        what: &'static str,
-        expected: &'static str,
-    },
+    MisplacedHeredoc { what: &'static str, expected: &'static str },
     #[error("bad JSON array")]
     BadJson { expected: &'static str },
     #[error("{instruction} needs a JSON array of strings")]
-    NeedsJson {
-        instruction: Keyword,
-        example: &'static str,
-    },
+    NeedsJson { instruction: Keyword, example: &'static str },
     #[error("unknown flag `--{flag}` of {instruction}")]
-    UnknownFlag {
-        instruction: Keyword,
-        flag: String,
-        suggestion: Option<&'static str>,
-        expected: &'static str,
-    },
+    UnknownFlag { instruction: Keyword, flag: String, suggestion: Option<&'static str>, expected: &'static str },
     #[error("`--{flag}` is not supported by {instruction} in a Kubefile")]
-    UnsupportedFlag {
-        instruction: Keyword,
-        flag: String,
-        reason: &'static str,
-    },
+    UnsupportedFlag { instruction: Keyword, flag: String, reason: &'static str },
     #[error("flag `--{flag}` given twice")]
     RepeatedFlag { flag: String },
+    #[error("flag `{text}` behind the arguments of {instruction}")]
+    MisplacedFlag { instruction: Keyword, text: String },
     #[error("flag `--{flag}` needs a value")]
     FlagWithoutValue { flag: String, example: &'static str },
     #[error("bad mode `{value}`")]
@@ -108,28 +84,13 @@ pub enum ErrorKind {
     #[error("bad owner `{value}`")]
     BadOwner { value: String },
     #[error("bad {instruction} pair `{text}`")]
-    BadPair {
-        instruction: Keyword,
-        text: String,
-        expected: &'static str,
-    },
+    BadPair { instruction: Keyword, text: String, expected: &'static str },
     #[error("bad {what} `{name}`")]
-    BadName {
-        what: &'static str,
-        name: String,
-        expected: &'static str,
-    },
+    BadName { what: &'static str, name: String, expected: &'static str },
     #[error("bad source `{text}`")]
-    BadSource {
-        text: String,
-        expected: &'static str,
-        suggestion: Option<String>,
-    },
+    BadSource { text: String, expected: &'static str, suggestion: Option<String> },
     #[error("no app is called `{name}`")]
-    UnknownApp {
-        name: String,
-        suggestion: Option<String>,
-    },
+    UnknownApp { name: String, suggestion: Option<String> },
     #[error("app `{name}` is declared twice")]
     RepeatedApp { name: String },
     #[error("{instruction} for app `{name}` is given twice")]
@@ -137,10 +98,7 @@ pub enum ErrorKind {
     #[error("{instruction} is given twice")]
     Repeated { instruction: Keyword },
     #[error("{instruction} conflicts with {earlier}")]
-    Conflict {
-        instruction: Keyword,
-        earlier: Keyword,
-    },
+    Conflict { instruction: Keyword, earlier: Keyword },
     #[error("{what} is empty once its variables are replaced")]
     EmptyValue { what: &'static str },
     #[error("variable `{name}` is required: {message}")]
@@ -153,21 +111,12 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(source: &SourceText, span: Span, kind: ErrorKind) -> Self {
-        let line = source.line(span.line);
-        let line = line[..line.floor_char_boundary(MAX_LINE)].to_owned();
-        Self {
-            span,
-            kind,
-            line,
-            related: None,
-        }
+        let line = source.line(span.line, MAX_LINE).to_owned();
+        Self { span, kind, line, related: None }
     }
 
     pub(crate) fn related_to(self, related: Span) -> Self {
-        Self {
-            related: Some(related),
-            ..self
-        }
+        Self { related: Some(related), ..self }
     }
 
     /// What is wrong, in one sentence without place.
@@ -189,13 +138,9 @@ impl Error {
     #[must_use]
     pub fn suggestion(&self) -> Option<String> {
         match &self.kind {
-            ErrorKind::UnknownInstruction { suggestion, .. } => {
-                suggestion.map(|keyword| keyword.to_string())
-            }
+            ErrorKind::UnknownInstruction { suggestion, .. } => suggestion.map(|keyword| keyword.to_string()),
             ErrorKind::UnknownFlag { suggestion, .. } => suggestion.map(|flag| format!("--{flag}")),
-            ErrorKind::BadSource { suggestion, .. } | ErrorKind::UnknownApp { suggestion, .. } => {
-                suggestion.clone()
-            }
+            ErrorKind::BadSource { suggestion, .. } | ErrorKind::UnknownApp { suggestion, .. } => suggestion.clone(),
             _ => None,
         }
     }
@@ -207,17 +152,12 @@ impl ErrorKind {
     fn expectation(&self) -> String {
         match self {
             Self::TooLarge { .. } => "move large texts into files and COPY them".to_owned(),
-            Self::TooManyInstructions { .. } => {
-                "join instructions, or build in two images".to_owned()
-            }
+            Self::TooManyInstructions { .. } => "join instructions, or build in two images".to_owned(),
             Self::TooManyErrors { .. } => "mend the errors above first".to_owned(),
-            Self::Empty | Self::MissingFrom => {
-                "expected `FROM IMAGE` or `FROM scratch` first".to_owned()
-            }
+            Self::NotText => "expected text".to_owned(),
+            Self::Empty | Self::MissingFrom => "expected `FROM IMAGE` or `FROM scratch` first".to_owned(),
             Self::BeforeFrom { .. } => "only ARG may stand before FROM".to_owned(),
-            Self::UnknownInstruction { .. } => {
-                "expected an instruction such as FROM, COPY, RUN or CMD".to_owned()
-            }
+            Self::UnknownInstruction { .. } => "expected an instruction such as FROM, COPY, RUN or CMD".to_owned(),
             Self::DockerfileInstruction { instead, .. } => (*instead).to_owned(),
             Self::SecondFrom => "`sealer merge` joins several images".to_owned(),
             Self::MissingArgument { expected, .. }
@@ -229,7 +169,7 @@ impl ErrorKind {
             | Self::BadName { expected, .. }
             | Self::BadSource { expected, .. }
             | Self::UnknownFlag { expected, .. } => (*expected).to_owned(),
-            Self::UnterminatedQuote { quote } => format!("expected a closing {quote} on this line"),
+            Self::UnterminatedQuote { quote } => format!("expected a closing `{quote}`"),
             Self::UnterminatedVariable => "expected a closing `}`".to_owned(),
             Self::NestedTooDeep { .. } => "split it with ARG".to_owned(),
             Self::UnterminatedHeredoc { name } => {
@@ -237,6 +177,9 @@ impl ErrorKind {
             }
             Self::NeedsJson { example, .. } => format!("expected an array such as {example}"),
             Self::UnsupportedFlag { reason, .. } => (*reason).to_owned(),
+            Self::MisplacedFlag { .. } => {
+                "flags stand before the sources; a file of this name is written `./--…`".to_owned()
+            }
             Self::RepeatedFlag { .. } => "remove one of them".to_owned(),
             Self::FlagWithoutValue { flag, example } => format!("expected `--{flag}={example}`"),
             Self::BadMode { .. } => "expected an octal mode such as 755 or 0644".to_owned(),
@@ -245,13 +188,8 @@ impl ErrorKind {
             Self::RepeatedApp { .. } => "give the second one another name".to_owned(),
             Self::RepeatedForApp { instruction, .. } => format!("join both into one {instruction}"),
             Self::Repeated { instruction } => format!("expected only one {instruction}"),
-            Self::Conflict {
-                instruction,
-                earlier,
-            } => format!("keep either {earlier} or {instruction}"),
-            Self::EmptyValue { .. } => {
-                "set the variable, or give a default as in `${NAME:-default}`".to_owned()
-            }
+            Self::Conflict { instruction, earlier } => format!("keep either {earlier} or {instruction}"),
+            Self::EmptyValue { .. } => "set the variable, or give a default as in `${NAME:-default}`".to_owned(),
             Self::RequiredVariable { name, .. } => {
                 format!("set it with `--build-arg {name}=VALUE`")
             }
@@ -264,13 +202,7 @@ impl ErrorKind {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { span, kind, .. } = self;
-        write!(
-            formatter,
-            "{}:{}: {kind}: {}",
-            span.line,
-            span.column,
-            self.label()
-        )
+        write!(formatter, "{}:{}: {kind}: {}", span.line, span.column, self.label())
     }
 }
 
@@ -286,11 +218,7 @@ impl Errors {
         errors.sort_by_key(|error| (error.span.start, error.span.end));
         if let Some(cut) = errors.get(MAX_ERRORS) {
             let kind = ErrorKind::TooManyErrors { limit: MAX_ERRORS };
-            let last = Error {
-                kind,
-                related: None,
-                ..cut.clone()
-            };
+            let last = Error { kind, related: None, ..cut.clone() };
             errors.truncate(MAX_ERRORS);
             errors.push(last);
         }
@@ -310,7 +238,8 @@ impl Errors {
     }
 }
 
-const MAX_ERRORS: usize = 100;
+/// Nobody reads more at once.
+pub(crate) const MAX_ERRORS: usize = 100;
 
 /// One error a line.
 impl fmt::Display for Errors {

@@ -24,9 +24,7 @@ impl Instruction {
     #[must_use]
     pub fn title(&self) -> String {
         let words: Vec<&str> = self.arguments.split_whitespace().collect();
-        format!("{} {}", self.kind.keyword(), words.join(" "))
-            .trim_end()
-            .to_owned()
+        format!("{} {}", self.kind.keyword(), words.join(" ")).trim_end().to_owned()
     }
 }
 

@@ -75,9 +75,7 @@ impl Keyword {
     /// The keyword of this name in any letter case.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|keyword| keyword.as_str().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|keyword| keyword.as_str().eq_ignore_ascii_case(name))
     }
 
     /// Whether here-document markers on its line mean here-documents.
@@ -101,52 +99,21 @@ impl fmt::Display for Keyword {
 pub(crate) fn dockerfile_only(name: &str) -> Option<&'static str> {
     const HINTS: [(&str, &str); 9] = [
         ("ENTRYPOINT", "use CMD for what runs once the cluster is up"),
-        (
-            "EXPOSE",
-            "expose ports with a Kubernetes Service in a manifest",
-        ),
-        (
-            "HEALTHCHECK",
-            "describe probes in the manifests of the application",
-        ),
-        (
-            "ONBUILD",
-            "write the instructions into the image that is built FROM this one",
-        ),
-        (
-            "SHELL",
-            "start another shell inside RUN, as in `RUN bash -c '…'`",
-        ),
-        (
-            "STOPSIGNAL",
-            "describe termination in the manifests of the application",
-        ),
+        ("EXPOSE", "expose ports with a Kubernetes Service in a manifest"),
+        ("HEALTHCHECK", "describe probes in the manifests of the application"),
+        ("ONBUILD", "write the instructions into the image that is built FROM this one"),
+        ("SHELL", "start another shell inside RUN, as in `RUN bash -c '…'`"),
+        ("STOPSIGNAL", "describe termination in the manifests of the application"),
         ("USER", "use `--chown` with COPY to set the owner of files"),
-        (
-            "VOLUME",
-            "describe volumes in the manifests of the application",
-        ),
-        (
-            "WORKDIR",
-            "every RUN starts in the root of the image; use `cd` inside RUN",
-        ),
+        ("VOLUME", "describe volumes in the manifests of the application"),
+        ("WORKDIR", "every RUN starts in the root of the image; use `cd` inside RUN"),
     ];
-    HINTS
-        .into_iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        .map(|(_, hint)| hint)
+    HINTS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, hint)| hint)
 }
 
 /// The candidate closest to `name`, when it is close enough to be a slip of the pen. Letter case does not count.
-pub(crate) fn closest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name: Vec<char> = name
-        .chars()
-        .take(MAX_COMPARED + 1)
-        .map(|letter| letter.to_ascii_uppercase())
-        .collect();
+pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name: Vec<char> = name.chars().take(MAX_COMPARED + 1).map(|letter| letter.to_ascii_uppercase()).collect();
     if name.len() > MAX_COMPARED {
         return None;
     }
@@ -154,18 +121,12 @@ pub(crate) fn closest<'a>(
     candidates
         .into_iter()
         .filter_map(|candidate| {
-            let letters: Vec<char> = candidate
-                .chars()
-                .take(MAX_COMPARED + 1)
-                .map(|letter| letter.to_ascii_uppercase())
-                .collect();
-            let near =
-                letters.len().abs_diff(name.len()) <= allowed && letters.len() <= MAX_COMPARED;
+            let letters: Vec<char> =
+                candidate.chars().take(MAX_COMPARED + 1).map(|letter| letter.to_ascii_uppercase()).collect();
+            let near = letters.len().abs_diff(name.len()) <= allowed && letters.len() <= MAX_COMPARED;
             near.then(|| (edit_distance(&name, &letters), candidate))
         })
-        .filter(|&(distance, candidate)| {
-            distance <= allowed && distance < candidate.chars().count()
-        })
+        .filter(|&(distance, candidate)| distance <= allowed && distance < candidate.chars().count())
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
@@ -180,9 +141,7 @@ fn edit_distance(left: &[char], right: &[char]) -> usize {
     for (i, l) in left.iter().enumerate() {
         let mut current = vec![i + 1];
         for (j, r) in right.iter().enumerate() {
-            let mut cost = (previous[j] + usize::from(l != r))
-                .min(previous[j + 1] + 1)
-                .min(current[j] + 1);
+            let mut cost = (previous[j] + usize::from(l != r)).min(previous[j + 1] + 1).min(current[j] + 1);
             if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
                 cost = cost.min(before[j - 1] + 1);
             }

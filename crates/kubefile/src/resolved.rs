@@ -168,21 +168,11 @@ impl std::fmt::Display for Warning {
                 write!(formatter, "no ARG declares the build argument `{name}`")?;
                 suggestion
             }
-            Self::UndefinedVariable {
-                name,
-                span,
-                suggestion,
-            } => {
-                write!(
-                    formatter,
-                    "{}:{}: nothing sets the variable `{name}`",
-                    span.line, span.column
-                )?;
+            Self::UndefinedVariable { name, span, suggestion } => {
+                write!(formatter, "{}:{}: nothing sets the variable `{name}`", span.line, span.column)?;
                 suggestion
             }
         };
-        suggestion
-            .iter()
-            .try_for_each(|name| write!(formatter, ", did you mean `{name}`?"))
+        suggestion.iter().try_for_each(|name| write!(formatter, ", did you mean `{name}`?"))
     }
 }

@@ -47,25 +47,13 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl SourceText {
     pub(crate) fn new(text: &str) -> Self {
-        let first = if text.starts_with(BYTE_ORDER_MARK) {
-            BYTE_ORDER_MARK.len_utf8()
-        } else {
-            0
-        };
-        let breaks = text
-            .bytes()
-            .enumerate()
-            .filter(|&(_, byte)| byte == b'\n')
-            .map(|(at, _)| at + 1);
+        let first = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+        let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1);
         let mut blocks = vec![0];
         for block in text.as_bytes().chunks(BLOCK) {
             blocks.push(blocks.last().copied().unwrap_or_default() + count_characters(block));
         }
-        Self {
-            text: text.to_owned(),
-            lines: std::iter::once(first).chain(breaks).collect(),
-            blocks,
-        }
+        Self { text: text.to_owned(), lines: std::iter::once(first).chain(breaks).collect(), blocks }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -78,34 +66,19 @@ impl SourceText {
     }
 
     pub(crate) fn span(&self, range: Range<usize>) -> Span {
-        let start = self
-            .text
-            .floor_char_boundary(range.start.clamp(self.first(), self.text.len()));
-        let end = self
-            .text
-            .ceil_char_boundary(range.end.clamp(start, self.text.len()));
+        let start = self.text.floor_char_boundary(range.start.clamp(self.first(), self.text.len()));
+        let end = self.text.ceil_char_boundary(range.end.clamp(start, self.text.len()));
         let line = self.lines.partition_point(|&line| line <= start).max(1);
         let line_start = self.lines.get(line - 1).copied().unwrap_or_default();
-        let column = self
-            .characters_before(start)
-            .saturating_sub(self.characters_before(line_start))
-            + 1;
-        Span {
-            start,
-            end,
-            line,
-            column,
-        }
+        let column = self.characters_before(start).saturating_sub(self.characters_before(line_start)) + 1;
+        Span { start, end, line, column }
     }
 
-    /// The text of a line (counted from 1) without its line ending.
-    pub(crate) fn line(&self, line: usize) -> &str {
-        let start = self
-            .lines
-            .get(line.saturating_sub(1))
-            .copied()
-            .unwrap_or(self.text.len());
+    /// The text of a line (counted from 1) without its line ending, and no more of it than `limit` bytes.
+    pub(crate) fn line(&self, line: usize, limit: usize) -> &str {
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
         let rest = &self.text[start..];
+        let rest = &rest[..rest.floor_char_boundary(limit)];
         let text = rest.split('\n').next().unwrap_or_default();
         text.strip_suffix('\r').unwrap_or(text)
     }
@@ -113,12 +86,7 @@ impl SourceText {
     fn characters_before(&self, offset: usize) -> usize {
         let block = offset / BLOCK;
         let counted = self.blocks.get(block).copied().unwrap_or_default();
-        counted
-            + self
-                .text
-                .as_bytes()
-                .get(block * BLOCK..offset)
-                .map_or(0, count_characters)
+        counted + self.text.as_bytes().get(block * BLOCK..offset).map_or(0, count_characters)
     }
 }
 
@@ -129,10 +97,7 @@ impl std::fmt::Debug for SourceText {
 }
 
 fn count_characters(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .filter(|&&byte| byte & 0b1100_0000 != 0b1000_0000)
-        .count()
+    bytes.iter().filter(|&&byte| byte & 0b1100_0000 != 0b1000_0000).count()
 }
 
 #[cfg(test)]
@@ -144,20 +109,10 @@ mod tests {
         let source = SourceText::new("\u{feff}FROM é\r\nRUN äöü x\n");
         let at = source.text().find('x').unwrap_or_default();
         let span = source.span(at..at + 1);
-        assert_eq!(
-            (span.line, span.column, span.slice(source.text())),
-            (2, 9, "x")
-        );
-        assert_eq!(source.line(1), "FROM é");
-        assert_eq!(source.line(2), "RUN äöü x");
-        assert_eq!(
-            (
-                source.span(0..0).line,
-                source.span(0..0).column,
-                source.span(0..0).start
-            ),
-            (1, 1, 3)
-        );
+        assert_eq!((span.line, span.column, span.slice(source.text())), (2, 9, "x"));
+        assert_eq!(source.line(1, 99), "FROM é");
+        assert_eq!(source.line(2, 99), "RUN äöü x");
+        assert_eq!((source.span(0..0).line, source.span(0..0).column, source.span(0..0).start), (1, 1, 3));
     }
 
     #[test]
@@ -172,6 +127,6 @@ mod tests {
     fn ranges_outside_are_clamped() {
         let source = SourceText::new("ü");
         assert_eq!(source.span(1..99).range(), 0..2);
-        assert_eq!(source.span(50..3).range(), 2..2);
+        assert_eq!(source.span(50..60).range(), 2..2);
     }
 }

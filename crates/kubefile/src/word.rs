@@ -98,10 +98,7 @@ impl fmt::Display for Variable {
         if let Some(modifier) = &self.modifier {
             let colon = if modifier.empty_is_unset { ":" } else { "" };
             write!(formatter, "{colon}{}", modifier.kind.sign())?;
-            modifier
-                .word
-                .iter()
-                .try_for_each(|part| part.fmt(formatter))?;
+            modifier.word.iter().try_for_each(|part| part.fmt(formatter))?;
         }
         formatter.write_str("}")
     }

@@ -1,5 +1,11 @@
 //! Do the Kubefiles of the case suite parse, resolve and fail as written down?
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panic, and UPDATE=1 asks for new expectations"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -11,28 +17,16 @@ use kubefile::{Errors, Kubefile, Resolved, ResolvedInstruction};
 ///
 /// `UPDATE=1` rewrites what is expected.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "UPDATE=1 is how one asks for new expectations"
-)]
 fn case_suite() {
     let update = std::env::var_os("UPDATE").is_some();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/suite/kubefile");
     let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "case")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "case"))
         .collect();
     paths.sort();
-    assert!(
-        paths.len() >= 35,
-        "only {} cases in {}",
-        paths.len(),
-        folder.display()
-    );
+    assert!(paths.len() >= 35, "only {} cases in {}", paths.len(), folder.display());
     let mut failures = String::new();
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
@@ -46,12 +40,7 @@ fn case_suite() {
             fs::write(&path, format!("{head}=== expect\n{found}")).unwrap();
         } else {
             let expected = case.section("expect");
-            writeln!(
-                failures,
-                "{}\nexpected:\n{expected}\nfound:\n{found}",
-                path.display()
-            )
-            .unwrap();
+            writeln!(failures, "{}\nexpected:\n{expected}\nfound:\n{found}", path.display()).unwrap();
         }
     }
     assert!(failures.is_empty(), "{failures}");
@@ -78,13 +67,8 @@ impl Case {
 
     /// The input; `<BOM>`, `<CR>` and `<TAB>` stand for what an editor would hide, `<END>` for a missing last line feed.
     fn input(&self) -> String {
-        let text = self
-            .section("input")
-            .replace("<BOM>", "\u{feff}")
-            .replace("<CR>", "\r")
-            .replace("<TAB>", "\t");
-        text.strip_suffix("<END>\n")
-            .map_or(text.clone(), str::to_owned)
+        let text = self.section("input").replace("<BOM>", "\u{feff}").replace("<CR>", "\r").replace("<TAB>", "\t");
+        text.strip_suffix("<END>\n").map_or(text.clone(), str::to_owned)
     }
 
     fn run(&self) -> String {
@@ -105,13 +89,8 @@ impl Case {
     }
 
     fn build_args(&self) -> BTreeMap<String, String> {
-        let pairs = self
-            .section("build-args")
-            .lines()
-            .filter_map(|line| line.split_once('='));
-        pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        let pairs = self.section("build-args").lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -120,11 +99,7 @@ fn listed(kubefile: &Kubefile, resolved: &Resolved) -> String {
     for ResolvedInstruction { span, kind, .. } in &resolved.instructions {
         let slice = span.slice(kubefile.text());
         let last = span.line + slice.matches('\n').count();
-        let lines = if last == span.line {
-            last.to_string()
-        } else {
-            format!("{}-{last}", span.line)
-        };
+        let lines = if last == span.line { last.to_string() } else { format!("{}-{last}", span.line) };
         writeln!(text, "{lines}: {kind:?}").unwrap();
     }
     for warning in &resolved.warnings {
@@ -140,12 +115,7 @@ fn rendered(errors: &Errors) -> String {
         let span = error.span;
         let number = span.line.to_string();
         let indent = " ".repeat(number.len());
-        let rest = error
-            .line
-            .chars()
-            .count()
-            .saturating_sub(span.column - 1)
-            .max(1);
+        let rest = error.line.chars().count().saturating_sub(span.column - 1).max(1);
         let carets = "^".repeat((span.end - span.start).clamp(1, rest));
         let before = " ".repeat(span.column - 1);
         writeln!(text, "error: {}", error.message()).unwrap();

@@ -11,6 +11,8 @@ pub(crate) type Variables = BTreeMap<String, String>;
 
 /// All ARG and ENV values together; a process could not be started with much more.
 const MAX_ENVIRONMENT: usize = 128 * 1024;
+/// What a variable costs besides its name and value, so that their number is bounded too.
+const OVERHEAD: usize = 64;
 /// Everything that is put together in one expansion.
 const MAX_EXPANSION: usize = 16 * 1024 * 1024;
 const MAX_WARNINGS: usize = 100;
@@ -32,11 +34,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn new(
-        source: &'a SourceText,
-        build_args: &'a Variables,
-        predefined: &'a Variables,
-    ) -> Self {
+    pub(crate) fn new(source: &'a SourceText, build_args: &'a Variables, predefined: &'a Variables) -> Self {
         Self {
             source,
             build_args,
@@ -63,11 +61,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The word with its variables replaced, which must leave something.
-    pub(crate) fn expand_filled(
-        &mut self,
-        word: &Word,
-        what: &'static str,
-    ) -> Result<String, Box<Error>> {
+    pub(crate) fn expand_filled(&mut self, word: &Word, what: &'static str) -> Result<String, Box<Error>> {
         let text = self.expand(word)?;
         if text.is_empty() {
             return Err(self.error(word.span, ErrorKind::EmptyValue { what }));
@@ -92,13 +86,7 @@ impl<'a> Scope<'a> {
             let default = default.as_ref().map(|word| self.expand(word)).transpose()?;
             let inherited = || self.global.get(&name.text).cloned().flatten();
             let predefined = || self.predefined.get(&name.text).cloned();
-            let value = self
-                .build_args
-                .get(&name.text)
-                .cloned()
-                .or(default)
-                .or_else(inherited)
-                .or_else(predefined);
+            let value = self.build_args.get(&name.text).cloned().or(default).or_else(inherited).or_else(predefined);
             declared.push((name.text.clone(), value));
         }
         self.args.extend(declared.iter().cloned());
@@ -106,11 +94,7 @@ impl<'a> Scope<'a> {
         Ok(declared)
     }
 
-    pub(crate) fn set(
-        &mut self,
-        values: &[(String, String)],
-        span: Span,
-    ) -> Result<(), Box<Error>> {
+    pub(crate) fn set(&mut self, values: &[(String, String)], span: Span) -> Result<(), Box<Error>> {
         self.env.extend(values.iter().cloned());
         self.check_size(span)
     }
@@ -121,10 +105,7 @@ impl<'a> Scope<'a> {
             return Arc::clone(shared);
         }
         let mut variables = self.predefined.clone();
-        let overridden = self
-            .predefined
-            .keys()
-            .filter_map(|name| self.build_args.get_key_value(name));
+        let overridden = self.predefined.keys().filter_map(|name| self.build_args.get_key_value(name));
         variables.extend(overridden.map(|(name, value)| (name.clone(), value.clone())));
         variables.extend(self.arguments());
         variables.extend(self.env.clone());
@@ -135,10 +116,7 @@ impl<'a> Scope<'a> {
 
     /// All ARG that have a value.
     pub(crate) fn arguments(&self) -> Variables {
-        self.args
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
-            .collect()
+        self.args.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
     }
 
     pub(crate) fn env(&self) -> &Variables {
@@ -147,27 +125,20 @@ impl<'a> Scope<'a> {
 
     /// Warns of build arguments that are neither in `declared` nor predefined.
     pub(crate) fn warn_unused(&mut self, declared: &[&str]) {
-        let unused = self.build_args.keys().filter(|name| {
-            !declared.contains(&name.as_str()) && !self.predefined.contains_key(name.as_str())
-        });
+        let unused = self
+            .build_args
+            .keys()
+            .filter(|name| !declared.contains(&name.as_str()) && !self.predefined.contains_key(name.as_str()));
         let warnings: Vec<Warning> = unused
             .map(|name| {
                 let suggestion = closest(name, declared.iter().copied()).map(str::to_owned);
-                Warning::UnusedBuildArg {
-                    name: name.clone(),
-                    suggestion,
-                }
+                Warning::UnusedBuildArg { name: name.clone(), suggestion }
             })
             .collect();
         self.warnings.extend(warnings);
     }
 
-    fn expand_parts(
-        &mut self,
-        parts: &[Part],
-        span: Span,
-        text: &mut String,
-    ) -> Result<(), Box<Error>> {
+    fn expand_parts(&mut self, parts: &[Part], span: Span, text: &mut String) -> Result<(), Box<Error>> {
         for part in parts {
             match part {
                 Part::Literal(literal) => self.append(text, literal, span)?,
@@ -177,11 +148,7 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
-    fn expand_variable(
-        &mut self,
-        variable: &Variable,
-        text: &mut String,
-    ) -> Result<(), Box<Error>> {
+    fn expand_variable(&mut self, variable: &Variable, text: &mut String) -> Result<(), Box<Error>> {
         let value = self.value(&variable.name).map(str::to_owned);
         let Some(modifier) = &variable.modifier else {
             if value.is_none() {
@@ -191,9 +158,7 @@ impl<'a> Scope<'a> {
         };
         let value = value.filter(|value| !(modifier.empty_is_unset && value.is_empty()));
         match (modifier.kind, value) {
-            (ModifierKind::Default | ModifierKind::Required, Some(value)) => {
-                self.append(text, &value, variable.span)
-            }
+            (ModifierKind::Default | ModifierKind::Required, Some(value)) => self.append(text, &value, variable.span),
             (ModifierKind::Default, None) | (ModifierKind::Alternative, Some(_)) => {
                 self.expand_parts(&modifier.word, variable.span, text)
             }
@@ -201,18 +166,8 @@ impl<'a> Scope<'a> {
             (ModifierKind::Required, None) => {
                 let mut message = String::new();
                 self.expand_parts(&modifier.word, variable.span, &mut message)?;
-                let message = if message.is_empty() {
-                    "it has no value".to_owned()
-                } else {
-                    message
-                };
-                Err(self.error(
-                    variable.span,
-                    ErrorKind::RequiredVariable {
-                        name: variable.name.clone(),
-                        message,
-                    },
-                ))
+                let message = if message.is_empty() { "it has no value".to_owned() } else { message };
+                Err(self.error(variable.span, ErrorKind::RequiredVariable { name: variable.name.clone(), message }))
             }
         }
     }
@@ -220,12 +175,7 @@ impl<'a> Scope<'a> {
     fn append(&mut self, text: &mut String, more: &str, span: Span) -> Result<(), Box<Error>> {
         self.spent = self.spent.saturating_add(more.len());
         if self.spent > MAX_EXPANSION {
-            return Err(self.error(
-                span,
-                ErrorKind::ExpansionTooLong {
-                    limit: MAX_EXPANSION,
-                },
-            ));
+            return Err(self.error(span, ErrorKind::ExpansionTooLong { limit: MAX_EXPANSION }));
         }
         text.push_str(more);
         Ok(())
@@ -247,40 +197,22 @@ impl<'a> Scope<'a> {
         if self.args.contains_key(&variable.name) || self.warnings.len() >= MAX_WARNINGS {
             return;
         }
-        let known = self
-            .env
-            .keys()
-            .chain(self.args.keys())
-            .chain(self.predefined.keys());
+        let known = self.env.keys().chain(self.args.keys()).chain(self.predefined.keys());
         let suggestion = closest(&variable.name, known.map(String::as_str)).map(str::to_owned);
-        self.warnings.push(Warning::UndefinedVariable {
-            name: variable.name.clone(),
-            span: variable.span,
-            suggestion,
-        });
+        self.warnings.push(Warning::UndefinedVariable { name: variable.name.clone(), span: variable.span, suggestion });
     }
 
     fn check_size(&mut self, span: Span) -> Result<(), Box<Error>> {
         self.shared = None;
-        let args = self
-            .args
-            .iter()
-            .map(|(name, value)| name.len() + value.as_deref().unwrap_or_default().len());
-        let env = self
-            .env
-            .iter()
-            .map(|(name, value)| name.len() + value.len());
+        let args =
+            self.args.iter().map(|(name, value)| OVERHEAD + name.len() + value.as_deref().unwrap_or_default().len());
+        let env = self.env.iter().map(|(name, value)| OVERHEAD + name.len() + value.len());
         if args.sum::<usize>() + env.sum::<usize>() <= MAX_ENVIRONMENT {
             return Ok(());
         }
-        // Later instructions work with what still fits, so that one mistake is one error.
+        // Later instructions find none, so that one mistake is one error.
         self.args.clear();
         self.env.clear();
-        Err(self.error(
-            span,
-            ErrorKind::EnvironmentTooLarge {
-                limit: MAX_ENVIRONMENT,
-            },
-        ))
+        Err(self.error(span, ErrorKind::EnvironmentTooLarge { limit: MAX_ENVIRONMENT }))
     }
 }

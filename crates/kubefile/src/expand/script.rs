@@ -13,18 +13,14 @@ pub(crate) fn whole(command: &ShellOrExec, heredocs: &[Heredoc]) -> ShellOrExec 
         return with_documents(text, heredocs);
     };
     let marker = if only.strip_tabs { "<<-" } else { "<<" };
-    let bare = text
-        .strip_prefix(marker)
-        .map(|rest| rest.trim_matches(['"', '\'']))
-        == Some(only.name.as_str());
+    let bare = text.strip_prefix(marker).map(|rest| rest.trim_matches(['"', '\''])) == Some(only.name.as_str());
     if !bare {
         return with_documents(text, heredocs);
     }
     match interpreter(&only.content) {
-        Some(interpreter) => ShellOrExec::Shell(format!(
-            "{interpreter} /dev/stdin <<'{}'\n{}{0}\n",
-            only.name, only.content
-        )),
+        Some(interpreter) => {
+            ShellOrExec::Shell(format!("{interpreter} /dev/stdin <<'{}'\n{}{0}\n", only.name, only.content))
+        }
         None => ShellOrExec::Shell(only.content.clone()),
     }
 }

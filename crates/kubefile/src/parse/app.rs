@@ -22,16 +22,11 @@ pub(crate) fn app(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Instruct
     }
     let before = sink.len();
     for source in &sources {
-        if let Some(kind) =
-            app_source_problem(&source.to_string()).filter(|_| !source_is_open(source))
-        {
+        if let Some(kind) = app_source_problem(&source.to_string()).filter(|_| !source_is_open(source)) {
             sink.push(arguments.error(source.span, kind));
         }
     }
-    let app = App {
-        name: name?,
-        sources,
-    };
+    let app = App { name: name?, sources };
     (sink.len() == before).then_some(match arguments.keyword {
         Keyword::Cni => InstructionKind::Cni(app),
         Keyword::Csi => InstructionKind::Csi(app),
@@ -46,15 +41,11 @@ fn source_is_open(source: &Word) -> bool {
 
 /// Why this cannot be a source of APP, if so.
 pub(crate) fn app_source_problem(text: &str) -> Option<ErrorKind> {
-    let path = text
-        .strip_prefix("local://")
-        .or(text.strip_prefix("http://"))
-        .or(text.strip_prefix("https://"));
+    let path = text.strip_prefix("local://").or(text.strip_prefix("http://")).or(text.strip_prefix("https://"));
     if path.is_some_and(|path| !path.is_empty()) {
         return None;
     }
-    let suggestion =
-        (!text.contains("://") && !text.is_empty()).then(|| format!("local://{}", shorten(text)));
+    let suggestion = (!text.contains("://") && !text.is_empty()).then(|| format!("local://{}", shorten(text)));
     Some(ErrorKind::BadSource {
         text: shorten(text),
         expected: "expected `local://PATH` in the build context, or an http(s) URL",
@@ -62,47 +53,38 @@ pub(crate) fn app_source_problem(text: &str) -> Option<ErrorKind> {
     })
 }
 
-pub(crate) fn app_cmds(arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
+pub(crate) fn app_cmds(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
     let (name, arguments) = named(arguments, sink)?;
     let commands = commands(&arguments, sink)?;
     Some(InstructionKind::AppCmds { name, commands })
 }
 
-pub(crate) fn app_env(arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
+pub(crate) fn app_env(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
     let (name, arguments) = named(arguments, sink)?;
     let values = assignments(&arguments, false, sink)?;
     Some(InstructionKind::AppEnv { name, values })
 }
 
 /// Takes the app's name from the front.
-fn named<'a>(arguments: Arguments<'a>, sink: &mut Sink) -> Option<(Name, Arguments<'a>)> {
+fn named<'a>(arguments: &Arguments<'a>, sink: &mut Sink) -> Option<(Name, Arguments<'a>)> {
     if arguments.is_empty() {
         sink.push(arguments.missing("the name of an app", "expected the name of an app here"));
         return None;
     }
     let (rest, name) = sink.take(blank_ended_word(arguments.input))?;
     let (input, _) = sink.take(blanks(rest))?;
-    let name = name_of(&arguments, &name, sink)?;
-    Some((name, Arguments { input, ..arguments }))
+    let name = name_of(arguments, &name, sink)?;
+    Some((name, Arguments { input, ..*arguments }))
 }
 
 pub(crate) fn launch(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
     let words = words(arguments, sink)?;
     if words.is_empty() {
-        sink.push(arguments.missing(
-            "the names of apps",
-            "expected an array such as [\"app\"] here",
-        ));
+        sink.push(arguments.missing("the names of apps", "expected an array such as [\"app\"] here"));
         return None;
     }
-    let names: Vec<Option<Name>> = words
-        .iter()
-        .map(|word| name_of(arguments, word, sink))
-        .collect();
-    names
-        .into_iter()
-        .collect::<Option<Vec<Name>>>()
-        .map(InstructionKind::Launch)
+    let names: Vec<Option<Name>> = words.iter().map(|word| name_of(arguments, word, sink)).collect();
+    names.into_iter().collect::<Option<Vec<Name>>>().map(InstructionKind::Launch)
 }
 
 fn words(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Word>> {
@@ -119,23 +101,14 @@ fn name_of(arguments: &Arguments<'_>, word: &Word, sink: &mut Sink) -> Option<Na
     let text = word.to_string();
     let plain = |text: &str| {
         text.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-            && text
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
+            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
             && text.len() <= 128
     };
     if word.literal().is_some_and(plain) {
-        return Some(Name {
-            text,
-            span: word.span,
-        });
+        return Some(Name { text, span: word.span });
     }
     let expected = "expected letters, digits, `.`, `_` and `-`, at most 128";
-    let kind = ErrorKind::BadName {
-        what: "app name",
-        name: shorten(&text),
-        expected,
-    };
+    let kind = ErrorKind::BadName { what: "app name", name: shorten(&text), expected };
     sink.push(arguments.error(word.span, kind));
     None
 }

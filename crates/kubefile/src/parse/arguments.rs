@@ -26,7 +26,7 @@ const MAX_KEPT: usize = 1000;
 
 impl Sink {
     pub(crate) fn push(&mut self, error: Error) {
-        if self.0.len() < MAX_KEPT {
+        if !self.is_full() {
             self.0.push(error);
         }
     }
@@ -53,6 +53,11 @@ impl Sink {
         self.0.len()
     }
 
+    /// Nothing more is kept, and nobody would read it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_KEPT
+    }
+
     pub(crate) fn into_errors(self) -> Vec<Error> {
         self.0
     }
@@ -75,25 +80,12 @@ impl<'a> Arguments<'a> {
     /// The error that something is missing where the arguments end.
     pub(crate) fn missing(&self, needs: &'static str, expected: &'static str) -> Error {
         let end = end_of(self.input);
-        self.error(
-            between(end, end),
-            ErrorKind::MissingArgument {
-                instruction: self.keyword,
-                needs,
-                expected,
-            },
-        )
+        self.error(between(end, end), ErrorKind::MissingArgument { instruction: self.keyword, needs, expected })
     }
 
     /// The error that `span` is one argument too many.
     pub(crate) fn unexpected(&self, span: Span, expected: &'static str) -> Error {
-        self.error(
-            span,
-            ErrorKind::UnexpectedArgument {
-                instruction: self.keyword,
-                expected,
-            },
-        )
+        self.error(span, ErrorKind::UnexpectedArgument { instruction: self.keyword, expected })
     }
 
     /// Takes `--name[=value]` from the front and checks it against what the instruction knows.
@@ -116,44 +108,18 @@ impl<'a> Arguments<'a> {
     fn flag_problem(&self, known: &Known, flag: &Flag, before: &[Flag]) -> Option<ErrorKind> {
         let instruction = self.keyword;
         let name = flag.name.text.clone();
-        if let Some(&(_, reason)) = known
-            .unsupported
-            .iter()
-            .find(|(unsupported, _)| *unsupported == name)
-        {
-            return Some(ErrorKind::UnsupportedFlag {
-                instruction,
-                flag: name,
-                reason,
-            });
+        if let Some(&(_, reason)) = known.unsupported.iter().find(|(unsupported, _)| *unsupported == name) {
+            return Some(ErrorKind::UnsupportedFlag { instruction, flag: name, reason });
         }
-        let Some(&(_, example)) = known
-            .supported
-            .iter()
-            .find(|(supported, _)| *supported == name)
-        else {
-            let suggestion = closest(
-                &name,
-                known.supported.iter().map(|(supported, _)| *supported),
-            );
-            return Some(ErrorKind::UnknownFlag {
-                instruction,
-                flag: name,
-                suggestion,
-                expected: known.expected,
-            });
+        let Some(&(_, example)) = known.supported.iter().find(|(supported, _)| *supported == name) else {
+            let suggestion = closest(&name, known.supported.iter().map(|(supported, _)| *supported));
+            return Some(ErrorKind::UnknownFlag { instruction, flag: name, suggestion, expected: known.expected });
         };
         if before.iter().any(|earlier| earlier.name.text == name) {
             return Some(ErrorKind::RepeatedFlag { flag: name });
         }
-        let valued = flag
-            .value
-            .as_ref()
-            .is_some_and(|value| !value.parts.is_empty());
-        (!valued).then_some(ErrorKind::FlagWithoutValue {
-            flag: name,
-            example,
-        })
+        let valued = flag.value.as_ref().is_some_and(|value| !value.parts.is_empty());
+        (!valued).then_some(ErrorKind::FlagWithoutValue { flag: name, example })
     }
 }
 
@@ -183,15 +149,9 @@ impl Flag {
 
 fn flag(input: Input<'_>) -> Parsed<'_, Flag> {
     let (rest, _) = take_while(|letter| letter == '-').parse(input)?;
-    let name = take_while1::<_, _, Fault>(|letter: char| letter != '=' && !letter.is_whitespace())
-        .parse(rest);
-    let (rest, text) = name.map_or((rest, String::new()), |(rest, name)| {
-        (rest, name.to_string())
-    });
-    let name = Name {
-        text,
-        span: between(input, rest),
-    };
+    let name = take_while1::<_, _, Fault>(|letter: char| letter != '=' && !letter.is_whitespace()).parse(rest);
+    let (rest, text) = name.map_or((rest, String::new()), |(rest, name)| (rest, name.to_string()));
+    let name = Name { text, span: between(input, rest) };
     let (rest, value) = match char::<_, Fault>('=').parse(rest) {
         Ok((rest, _)) => blank_ended_word(rest).map(|(rest, value)| (rest, Some(value)))?,
         Err(_) => (rest, None),

@@ -45,44 +45,28 @@ pub(crate) fn check(kubefile: &Kubefile, overview: &Overview, sink: &mut Sink) {
 type Report<'a> = dyn FnMut(Span, ErrorKind, Option<Span>) + 'a;
 
 fn from(overview: &Overview, report: &mut Report<'_>) {
-    let mut froms = overview
-        .seen
-        .iter()
-        .filter(|seen| seen.keyword == Keyword::From);
+    let mut froms = overview.seen.iter().filter(|seen| seen.keyword == Keyword::From);
     let first = froms.next();
     for second in froms {
-        report(
-            second.name,
-            ErrorKind::SecondFrom,
-            first.map(|first| first.name),
-        );
+        report(second.name, ErrorKind::SecondFrom, first.map(|first| first.name));
     }
     if overview.misspelt_from {
         return;
     }
-    let early = overview
-        .seen
-        .iter()
-        .find(|seen| seen.keyword != Keyword::Arg)
-        .filter(|seen| seen.keyword != Keyword::From);
+    let early =
+        overview.seen.iter().find(|seen| seen.keyword != Keyword::Arg).filter(|seen| seen.keyword != Keyword::From);
     match (first, early.or(overview.seen.first())) {
         (None, Some(seen)) => report(seen.name, ErrorKind::MissingFrom, None),
         (Some(_), Some(_)) => {
             if let Some(early) = early {
-                report(
-                    early.name,
-                    ErrorKind::BeforeFrom {
-                        instruction: early.keyword,
-                    },
-                    None,
-                );
+                report(early.name, ErrorKind::BeforeFrom { instruction: early.keyword }, None);
             }
         }
         (_, None) => {}
     }
 }
 
-/// LAUNCH and CMDS may be given once, and only one of LAUNCH, CMDS and CMD.
+/// LAUNCH and CMDS may be given once, and LAUNCH not beside CMDS or CMD.
 fn launch(overview: &Overview, report: &mut Report<'_>) {
     let mut first: BTreeMap<Keyword, Span> = BTreeMap::new();
     for seen in &overview.seen {
@@ -91,29 +75,14 @@ fn launch(overview: &Overview, report: &mut Report<'_>) {
             Keyword::Cmds | Keyword::Cmd => &[Keyword::Launch],
             _ => continue,
         };
-        let rival = rivals
-            .iter()
-            .find_map(|rival| first.get(rival).map(|span| (*rival, *span)));
-        if let Some(&span) = first
-            .get(&seen.keyword)
-            .filter(|_| seen.keyword != Keyword::Cmd)
-        {
-            report(
-                seen.name,
-                ErrorKind::Repeated {
-                    instruction: seen.keyword,
-                },
-                Some(span),
-            );
+        if seen.keyword == Keyword::Cmd && first.contains_key(&Keyword::Cmd) {
+            continue;
+        }
+        let rival = rivals.iter().find_map(|rival| first.get(rival).map(|span| (*rival, *span)));
+        if let Some(&span) = first.get(&seen.keyword) {
+            report(seen.name, ErrorKind::Repeated { instruction: seen.keyword }, Some(span));
         } else if let Some((earlier, span)) = rival {
-            report(
-                seen.name,
-                ErrorKind::Conflict {
-                    instruction: seen.keyword,
-                    earlier,
-                },
-                Some(span),
-            );
+            report(seen.name, ErrorKind::Conflict { instruction: seen.keyword, earlier }, Some(span));
         }
         first.entry(seen.keyword).or_insert(seen.name);
     }
@@ -123,11 +92,7 @@ fn repeated_apps(kubefile: &Kubefile, report: &mut Report<'_>) {
     let mut declared: BTreeMap<&str, Span> = BTreeMap::new();
     for Name { text, span } in kubefile.apps().map(|app| &app.name) {
         match declared.get(text.as_str()) {
-            Some(first) => report(
-                *span,
-                ErrorKind::RepeatedApp { name: text.clone() },
-                Some(*first),
-            ),
+            Some(first) => report(*span, ErrorKind::RepeatedApp { name: text.clone() }, Some(*first)),
             None => drop(declared.insert(text, *span)),
         }
     }
@@ -139,27 +104,18 @@ fn repeated_apps(kubefile: &Kubefile, report: &mut Report<'_>) {
         let Some(first) = commands.insert(&name.text, name.span) else {
             continue;
         };
-        let kind = ErrorKind::RepeatedForApp {
-            instruction: Keyword::AppCmds,
-            name: name.text.clone(),
-        };
+        let kind = ErrorKind::RepeatedForApp { instruction: Keyword::AppCmds, name: name.text.clone() };
         report(name.span, kind, Some(first));
     }
 }
 
 /// An image built FROM scratch has no other apps than those of this file; what another base has, is known only later.
 fn unknown_apps(kubefile: &Kubefile, overview: &Overview, sink: &mut Sink) {
-    let scratch = kubefile
-        .instructions
-        .iter()
-        .any(|instruction| match &instruction.kind {
-            InstructionKind::From { image, .. } => image.literal() == Some("scratch"),
-            _ => false,
-        });
-    let complete = overview
-        .seen
-        .iter()
-        .all(|seen| seen.read || !seen.keyword.declares_app());
+    let scratch = kubefile.instructions.iter().any(|instruction| match &instruction.kind {
+        InstructionKind::From { image, .. } => image.literal() == Some("scratch"),
+        _ => false,
+    });
+    let complete = overview.seen.iter().all(|seen| seen.read || !seen.keyword.declares_app());
     if scratch
         && complete
         && let Err(errors) = kubefile.check_apps(&BTreeSet::new())

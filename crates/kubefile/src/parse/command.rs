@@ -7,38 +7,23 @@ use crate::parse::word::word;
 use crate::{ErrorKind, InstructionKind, Name, ShellOrExec};
 
 pub(crate) fn from(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    const FLAGS: Known = Known {
-        supported: &[("platform", "linux/arm64")],
-        unsupported: &[],
-        expected: "expected --platform",
-    };
+    const FLAGS: Known =
+        Known { supported: &[("platform", "linux/arm64")], unsupported: &[], expected: "expected --platform" };
     let mut flags = arguments.flags(&FLAGS, sink);
     let platform = Flag::take(&mut flags, "platform");
-    let mut words = list(&arguments, sink)?
-        .into_iter()
-        .filter_map(|item| match item {
-            Item::Word(word) => Some(word),
-            Item::Heredoc(..) => None,
-        });
+    let mut words = list(&arguments, sink)?.into_iter().filter_map(|item| match item {
+        Item::Word(word) => Some(word),
+        Item::Heredoc(..) => None,
+    });
     let Some(image) = words.next() else {
         sink.push(arguments.missing("an image", "expected an image name or `scratch` here"));
         return None;
     };
     let Some(after) = words.next() else {
-        return Some(InstructionKind::From {
-            image,
-            platform,
-            stage: None,
-        });
+        return Some(InstructionKind::From { image, platform, stage: None });
     };
-    if !after
-        .literal()
-        .is_some_and(|text| text.eq_ignore_ascii_case("as"))
-    {
-        sink.push(arguments.unexpected(
-            after.span,
-            "expected nothing behind the image, or `AS NAME`",
-        ));
+    if !after.literal().is_some_and(|text| text.eq_ignore_ascii_case("as")) {
+        sink.push(arguments.unexpected(after.span, "expected nothing behind the image, or `AS NAME`"));
         return None;
     }
     let Some(stage) = words.next() else {
@@ -49,25 +34,15 @@ pub(crate) fn from(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<Inst
         sink.push(arguments.unexpected(more.span, "expected nothing behind the name"));
         return None;
     }
-    let stage = Name {
-        text: stage.to_string(),
-        span: stage.span,
-    };
-    Some(InstructionKind::From {
-        image,
-        platform,
-        stage: Some(stage),
-    })
+    let stage = Name { text: stage.to_string(), span: stage.span };
+    Some(InstructionKind::From { image, platform, stage: Some(stage) })
 }
 
 pub(crate) fn run(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
     const FLAGS: Known = Known {
         supported: &[],
         unsupported: &[
-            (
-                "mount",
-                "RUN sees the image and the tools of this machine; COPY what else it needs",
-            ),
+            ("mount", "RUN sees the image and the tools of this machine; COPY what else it needs"),
             ("network", "RUN uses the network of this machine"),
             ("security", "RUN is always confined to the image"),
         ],
@@ -93,9 +68,7 @@ fn shell_or_exec(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<ShellOrEx
     }
     if json::looks_like_array(arguments.input) {
         let (_, texts) = sink.take(json::array(arguments.input))?;
-        return Some(ShellOrExec::Exec(
-            texts.into_iter().map(|(text, _)| text).collect(),
-        ));
+        return Some(ShellOrExec::Exec(texts.into_iter().map(|(text, _)| text).collect()));
     }
     Some(ShellOrExec::Shell((*arguments.input.fragment()).to_owned()))
 }
@@ -113,13 +86,7 @@ pub(crate) fn commands(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec
     }
     if !arguments.input.fragment().starts_with('[') {
         let instruction = arguments.keyword;
-        sink.push(arguments.error(
-            arguments.all(),
-            ErrorKind::NeedsJson {
-                instruction,
-                example: EXAMPLE,
-            },
-        ));
+        sink.push(arguments.error(arguments.all(), ErrorKind::NeedsJson { instruction, example: EXAMPLE }));
         return None;
     }
     let (_, texts) = sink.take(json::array(arguments.input))?;
@@ -131,17 +98,12 @@ pub(crate) fn maintainer(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<I
         sink.push(arguments.missing("a name", "expected a name here"));
         return None;
     }
-    Some(InstructionKind::Maintainer(
-        (*arguments.input.fragment()).to_owned(),
-    ))
+    Some(InstructionKind::Maintainer((*arguments.input.fragment()).to_owned()))
 }
 
 pub(crate) fn kube_version(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
     if arguments.is_empty() {
-        sink.push(arguments.missing(
-            "a range of versions",
-            "expected a range such as `>= 1.20, < 1.24` here",
-        ));
+        sink.push(arguments.missing("a range of versions", "expected a range such as `>= 1.20, < 1.24` here"));
         return None;
     }
     let (_, range) = sink.take(word(arguments.input, &|_| false))?;

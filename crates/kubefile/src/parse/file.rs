@@ -27,37 +27,40 @@ pub const MAX_INSTRUCTIONS: usize = 1000;
 /// Everything that is wrong with it, in one pass. Apps that a base image could bring are not checked here, see
 /// [`Kubefile::check_apps`].
 pub fn parse(text: &str) -> Result<Kubefile, Errors> {
+    let source = readable(text)?;
     let mut sink = Sink::default();
-    if text.len() > MAX_BYTES {
-        let source = SourceText::new("");
-        let kind = ErrorKind::TooLarge {
-            bytes: text.len(),
-            limit: MAX_BYTES,
-        };
-        sink.push(Error::new(&source, source.span(0..0), kind));
-    }
-    let source = SourceText::new(if text.len() > MAX_BYTES { "" } else { text });
     let mut instructions = Vec::new();
     let mut overview = Overview::default();
     let mut lines = Lines::new(&source);
     while let Some(line) = lines.next_logical() {
         if overview.seen.len() == MAX_INSTRUCTIONS {
-            let kind = ErrorKind::TooManyInstructions {
-                limit: MAX_INSTRUCTIONS,
-            };
+            let kind = ErrorKind::TooManyInstructions { limit: MAX_INSTRUCTIONS };
             sink.push(Error::new(&source, line.span_to(line.end), kind));
             break;
         }
         instructions.extend(instruction(&line, &mut lines, &mut overview, &mut sink));
+        if sink.is_full() {
+            break;
+        }
     }
-    let kubefile = Kubefile {
-        instructions,
-        source: source.clone(),
-    };
-    if text.len() <= MAX_BYTES {
+    let kubefile = Kubefile { instructions, source };
+    if !sink.is_full() {
         check(&kubefile, &overview, &mut sink);
     }
     Errors::collect(sink.into_errors()).map_or(Ok(kubefile), Err)
+}
+
+/// The text, when it is one and not too large.
+fn readable(text: &str) -> Result<SourceText, Errors> {
+    let large = text.len() > MAX_BYTES;
+    let source = SourceText::new(if large { "" } else { text });
+    let (at, kind) = match text.find('\0') {
+        _ if large => (0, ErrorKind::TooLarge { bytes: text.len(), limit: MAX_BYTES }),
+        Some(at) => (at, ErrorKind::NotText),
+        None => return Ok(source),
+    };
+    let error = Error::new(&source, source.span(at..at), kind);
+    Errors::collect(vec![error]).map_or(Ok(source), Err)
 }
 
 fn instruction(
@@ -69,47 +72,21 @@ fn instruction(
     let (input, name) = sink.take(split_name(line.joined.input()))?;
     let name_span = between(name, end_of(name));
     let Some(keyword) = Keyword::find(name.fragment()) else {
-        sink.push(Error::new(
-            lines.source(),
-            name_span,
-            unknown(name.fragment(), overview),
-        ));
+        sink.push(Error::new(lines.source(), name_span, unknown(name.fragment(), overview)));
         // The here-documents of a misspelt instruction are not instructions.
-        let likely = closest(
-            name.fragment(),
-            Keyword::ALL.into_iter().map(Keyword::as_str),
-        )
-        .and_then(Keyword::find);
+        let likely = closest(name.fragment(), Keyword::ALL.into_iter().map(Keyword::as_str)).and_then(Keyword::find);
         if let Some(keyword) = likely {
             heredoc::read(keyword, input, lines, sink);
         }
         return None;
     };
     let (heredocs, heredocs_end) = heredoc::read(keyword, input, lines, sink);
-    let kind = read(
-        Arguments {
-            keyword,
-            input,
-            heredocs: &heredocs,
-        },
-        sink,
-    );
-    overview.seen.push(Seen {
-        keyword,
-        name: name_span,
-        read: kind.is_some(),
-    });
+    let kind = read(Arguments { keyword, input, heredocs: &heredocs }, sink);
+    overview.seen.push(Seen { keyword, name: name_span, read: kind.is_some() });
     let span = line.span_to(heredocs_end.unwrap_or(line.end));
     let original = span.slice(lines.source().text()).to_owned();
     let arguments = (*input.fragment()).to_owned();
-    Some(Instruction {
-        span,
-        name: name_span,
-        kind: kind?,
-        heredocs,
-        original,
-        arguments,
-    })
+    Some(Instruction { span, name: name_span, kind: kind?, heredocs, original, arguments })
 }
 
 /// The instruction's name, and its arguments without the blanks around them.
@@ -124,18 +101,11 @@ fn split_name(input: Input<'_>) -> Parsed<'_, Input<'_>> {
 fn unknown(name: &str, overview: &mut Overview) -> ErrorKind {
     overview.unknown = true;
     if let Some(instead) = dockerfile_only(name) {
-        return ErrorKind::DockerfileInstruction {
-            name: name.to_ascii_uppercase(),
-            instead,
-        };
+        return ErrorKind::DockerfileInstruction { name: name.to_ascii_uppercase(), instead };
     }
-    let suggestion =
-        closest(name, Keyword::ALL.into_iter().map(Keyword::as_str)).and_then(Keyword::find);
+    let suggestion = closest(name, Keyword::ALL.into_iter().map(Keyword::as_str)).and_then(Keyword::find);
     overview.misspelt_from |= suggestion == Some(Keyword::From);
-    ErrorKind::UnknownInstruction {
-        name: shorten(name),
-        suggestion,
-    }
+    ErrorKind::UnknownInstruction { name: shorten(name), suggestion }
 }
 
 fn read(arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
@@ -150,8 +120,8 @@ fn read(arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
         Keyword::Label => pairs::label(&arguments, sink),
         Keyword::Maintainer => command::maintainer(&arguments, sink),
         Keyword::App | Keyword::Cni | Keyword::Csi => app::app(&arguments, sink),
-        Keyword::AppCmds => app::app_cmds(arguments, sink),
-        Keyword::AppEnv => app::app_env(arguments, sink),
+        Keyword::AppCmds => app::app_cmds(&arguments, sink),
+        Keyword::AppEnv => app::app_env(&arguments, sink),
         Keyword::Launch => app::launch(&arguments, sink),
         Keyword::KubeVersion => command::kube_version(&arguments, sink),
     }

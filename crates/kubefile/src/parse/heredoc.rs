@@ -45,38 +45,12 @@ pub(crate) fn read(
     (heredocs, end)
 }
 
-fn heredoc(
-    keyword: Keyword,
-    marker: Marker,
-    body: &Joined<'_>,
-    span: Span,
-    sink: &mut Sink,
-) -> Heredoc {
+fn heredoc(keyword: Keyword, marker: Marker, body: &Joined<'_>, span: Span, sink: &mut Sink) -> Heredoc {
     let content = body.text().to_owned();
-    let literal = if content.is_empty() {
-        Vec::new()
-    } else {
-        vec![Part::Literal(content.clone())]
-    };
-    let Marker {
-        name,
-        span: marker,
-        strip_tabs,
-        quoted,
-    } = marker;
-    let template = Word {
-        span,
-        parts: literal,
-    };
-    let mut heredoc = Heredoc {
-        name,
-        marker,
-        body: span,
-        content,
-        template,
-        strip_tabs,
-        quoted,
-    };
+    let literal = if content.is_empty() { Vec::new() } else { vec![Part::Literal(content.clone())] };
+    let Marker { name, span: marker, strip_tabs, quoted } = marker;
+    let template = Word { span, parts: literal };
+    let mut heredoc = Heredoc { name, marker, body: span, content, template, strip_tabs, quoted };
     // What RUN and CMD read is replaced by their shell.
     let replaced = matches!(keyword, Keyword::Copy | Keyword::Add) && !quoted;
     if replaced {
@@ -150,32 +124,13 @@ fn skip_quoted(mut input: Input<'_>, quote: char) -> Input<'_> {
 fn marker(input: Input<'_>) -> Parsed<'_, Marker> {
     let (start, _) = digit0(input)?;
     let (rest, (_, dash)) = (tag("<<"), opt(char('-'))).parse(start)?;
-    let quoted = alt((
-        delimited(char('"'), name, char('"')),
-        delimited(char('\''), name, char('\'')),
-    ));
-    let (end, (name, quoted)) = alt((
-        quoted.map(|name| (name, true)),
-        name.map(|name| (name, false)),
-    ))
-    .parse(rest)?;
+    let quoted = alt((delimited(char('"'), name, char('"')), delimited(char('\''), name, char('\''))));
+    let (end, (name, quoted)) = alt((quoted.map(|name| (name, true)), name.map(|name| (name, false)))).parse(rest)?;
     let span = between(input, end);
-    Ok((
-        end,
-        Marker {
-            name: name.to_string(),
-            span,
-            strip_tabs: dash.is_some(),
-            quoted,
-        },
-    ))
+    Ok((end, Marker { name: name.to_string(), span, strip_tabs: dash.is_some(), quoted }))
 }
 
 fn name(input: Input<'_>) -> Parsed<'_, Input<'_>> {
     let first = satisfy(|letter| letter == '_' || letter.is_ascii_alphabetic());
-    recognize((
-        first,
-        take_while(|letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter)),
-    ))
-    .parse(input)
+    recognize((first, take_while(|letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter)))).parse(input)
 }

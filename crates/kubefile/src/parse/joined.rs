@@ -30,41 +30,24 @@ struct Piece {
 
 impl<'s> Joined<'s> {
     pub(crate) fn new(source: &'s SourceText) -> Self {
-        Self {
-            text: String::new(),
-            pieces: Vec::new(),
-            fixed: None,
-            source,
-        }
+        Self { text: String::new(), pieces: Vec::new(), fixed: None, source }
     }
 
     /// Text that was decoded from what stands at `span`.
     pub(crate) fn decoded(source: &'s SourceText, span: Span, text: String) -> Self {
-        Self {
-            text,
-            pieces: Vec::new(),
-            fixed: Some(span),
-            source,
-        }
+        Self { text, pieces: Vec::new(), fixed: Some(span), source }
     }
 
     /// Appends a piece of the file.
     pub(crate) fn push(&mut self, range: Range<usize>) {
         let source = self.source;
-        self.pieces.push(Piece {
-            at: self.text.len(),
-            from: range.start,
-        });
-        self.text
-            .push_str(source.text().get(range).unwrap_or_default());
+        self.pieces.push(Piece { at: self.text.len(), from: range.start });
+        self.text.push_str(source.text().get(range).unwrap_or_default());
     }
 
     /// Appends a line feed that stands for the line ending at `from`.
     pub(crate) fn push_line_feed(&mut self, from: usize) {
-        self.pieces.push(Piece {
-            at: self.text.len(),
-            from,
-        });
+        self.pieces.push(Piece { at: self.text.len(), from });
         self.text.push('\n');
     }
 
@@ -86,29 +69,17 @@ impl<'s> Joined<'s> {
             return span;
         }
         let end = self.end(range.end);
-        let start = if range.is_empty() {
-            end
-        } else {
-            self.start(range.start)
-        };
+        let start = if range.is_empty() { end } else { self.start(range.start) };
         self.source.span(start..end)
     }
 
     fn start(&self, offset: usize) -> usize {
-        self.from(
-            offset,
-            self.pieces.partition_point(|piece| piece.at <= offset),
-        )
+        self.from(offset, self.pieces.partition_point(|piece| piece.at <= offset))
     }
 
     /// As `start`, but between two pieces it is the end of the former.
     fn end(&self, offset: usize) -> usize {
-        self.from(
-            offset,
-            self.pieces
-                .partition_point(|piece| piece.at < offset)
-                .max(1),
-        )
+        self.from(offset, self.pieces.partition_point(|piece| piece.at < offset).max(1))
     }
 
     fn from(&self, offset: usize, pieces_before: usize) -> usize {

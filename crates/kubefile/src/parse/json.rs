@@ -50,13 +50,7 @@ pub(crate) fn array(input: Input<'_>) -> Parsed<'_, Vec<Text>> {
     let (rest, _) = expect(rest, ']', "expected `,` or `]`")?;
     let (rest, _) = blanks(rest)?;
     if !rest.fragment().is_empty() {
-        return failure(
-            rest,
-            end_of(rest),
-            ErrorKind::BadJson {
-                expected: "expected nothing after the array",
-            },
-        );
+        return failure(rest, end_of(rest), ErrorKind::BadJson { expected: "expected nothing after the array" });
     }
     Ok((rest, texts))
 }
@@ -102,25 +96,15 @@ fn escape(input: Input<'_>) -> Parsed<'_, char> {
 
 /// Four hexadecimal digits, or two such groups that make a surrogate pair.
 fn unicode<'a>(start: Input<'a>, input: Input<'a>) -> Parsed<'a, char> {
-    let bad = |end| {
-        failure(
-            start,
-            end,
-            ErrorKind::BadJson {
-                expected: "expected four hexadecimal digits of a character",
-            },
-        )
-    };
+    let bad =
+        |end| failure(start, end, ErrorKind::BadJson { expected: "expected four hexadecimal digits of a character" });
     let Ok((rest, high)) = code_unit(input) else {
         return bad(input);
     };
     if let Some(letter) = char::from_u32(high) {
         return Ok((rest, letter));
     }
-    let Ok((end, low)) = nom::bytes::complete::tag("\\u")
-        .and(code_unit)
-        .parse(rest)
-        .map(|(end, (_, low))| (end, low))
+    let Ok((end, low)) = nom::bytes::complete::tag("\\u").and(code_unit).parse(rest).map(|(end, (_, low))| (end, low))
     else {
         return bad(rest);
     };
@@ -131,12 +115,8 @@ fn unicode<'a>(start: Input<'a>, input: Input<'a>) -> Parsed<'a, char> {
 }
 
 fn code_unit(input: Input<'_>) -> Parsed<'_, u32> {
-    let (rest, digits) =
-        take_while_m_n(4, 4, |letter: char| letter.is_ascii_hexdigit()).parse(input)?;
-    Ok((
-        rest,
-        u32::from_str_radix(digits.fragment(), 16).unwrap_or_default(),
-    ))
+    let (rest, digits) = take_while_m_n(4, 4, |letter: char| letter.is_ascii_hexdigit()).parse(input)?;
+    Ok((rest, u32::from_str_radix(digits.fragment(), 16).unwrap_or_default()))
 }
 
 /// One character, or an error at what stands there instead.
@@ -144,10 +124,8 @@ fn expect<'a>(input: Input<'a>, wanted: char, expected: &'static str) -> Parsed<
     if let Ok(parsed) = char::<_, Fault>(wanted).parse(input) {
         return Ok(parsed);
     }
-    let end = match take_while1::<_, _, Fault>(|letter: char| {
-        !letter.is_whitespace() && !matches!(letter, ',' | ']')
-    })
-    .parse(input)
+    let end = match take_while1::<_, _, Fault>(|letter: char| !letter.is_whitespace() && !matches!(letter, ',' | ']'))
+        .parse(input)
     {
         Ok((rest, _)) => rest,
         Err(_) => input.take_from(input.fragment().chars().next().map_or(0, char::len_utf8)),

@@ -25,10 +25,7 @@ pub(crate) struct Logical<'s> {
 
 impl<'s> Lines<'s> {
     pub(crate) fn new(source: &'s SourceText) -> Self {
-        Self {
-            source,
-            at: source.first(),
-        }
+        Self { source, at: source.first() }
     }
 
     pub(crate) fn source(&self) -> &'s SourceText {
@@ -37,42 +34,36 @@ impl<'s> Lines<'s> {
 
     /// The next physical line without its ending.
     pub(crate) fn next_physical(&mut self) -> Option<Range<usize>> {
-        let rest = self
-            .source
-            .text()
-            .get(self.at..)
-            .filter(|rest| !rest.is_empty())?;
+        let rest = self.source.text().get(self.at..).filter(|rest| !rest.is_empty())?;
         let start = self.at;
         let length = rest.find('\n').unwrap_or(rest.len());
         self.at = (start + length + 1).min(self.source.text().len());
         let end = start + length;
-        let end = if self.text(start..end).ends_with('\r') {
-            end - 1
-        } else {
-            end
-        };
+        let end = if self.text(start..end).ends_with('\r') { end - 1 } else { end };
         Some(start..end)
     }
 
     /// The next line that says something, with all its continuations.
     pub(crate) fn next_logical(&mut self) -> Option<Logical<'s>> {
         loop {
-            let first = self.next_meaningful()?;
+            let mut line = Some(self.next_meaningful()?);
             let mut joined = Joined::new(self.source);
-            let start = first.start;
-            let mut end = start;
-            let mut line = Some(first);
+            let mut start = None;
+            let mut end = 0;
             while let Some(range) = line.take() {
                 let (kept, continues) = self.strip_continuation(range);
-                if !self.text(kept.clone()).trim().is_empty() {
+                let text = self.text(kept.clone());
+                if !text.trim().is_empty() {
+                    let indent = text.len() - text.trim_start().len();
+                    start.get_or_insert(kept.start + indent);
                     end = kept.end;
                 }
                 joined.push(kept);
                 if continues {
-                    line = self.next_continuation();
+                    line = self.next_meaningful();
                 }
             }
-            if !joined.text().trim().is_empty() {
+            if let Some(start) = start {
                 return Some(Logical { joined, start, end });
             }
         }
@@ -82,14 +73,8 @@ impl<'s> Lines<'s> {
         self.source.text().get(range).unwrap_or_default()
     }
 
-    /// The next line that is neither empty nor a comment, without its indentation.
+    /// The next line that is neither empty nor a comment.
     fn next_meaningful(&mut self) -> Option<Range<usize>> {
-        let range = self.next_continuation()?;
-        let indent = self.text(range.clone()).len() - self.text(range.clone()).trim_start().len();
-        Some(range.start + indent..range.end)
-    }
-
-    fn next_continuation(&mut self) -> Option<Range<usize>> {
         loop {
             let range = self.next_physical()?;
             let text = self.text(range.clone()).trim_start();
@@ -105,10 +90,7 @@ impl<'s> Lines<'s> {
         let backslashes = text.len() - text.trim_end_matches('\\').len();
         // Of two backslashes the first escapes the second.
         let continues = backslashes % 2 == 1;
-        (
-            range.start..range.start + text.len() - usize::from(continues),
-            continues,
-        )
+        (range.start..range.start + text.len() - usize::from(continues), continues)
     }
 }
 
@@ -125,9 +107,7 @@ mod tests {
     fn joined(text: &str) -> Vec<String> {
         let source = SourceText::new(text);
         let mut lines = Lines::new(&source);
-        std::iter::from_fn(|| lines.next_logical())
-            .map(|line| line.joined.text().to_owned())
-            .collect()
+        std::iter::from_fn(|| lines.next_logical()).map(|line| line.joined.text().trim_start().to_owned()).collect()
     }
 
     #[test]
@@ -146,9 +126,8 @@ mod tests {
         let text = "RUN a \\\n  b \\\n\nCMD c";
         let source = SourceText::new(text);
         let mut lines = Lines::new(&source);
-        let spans: Vec<&str> = std::iter::from_fn(|| lines.next_logical())
-            .map(|line| line.span_to(line.end).slice(text))
-            .collect();
+        let spans: Vec<&str> =
+            std::iter::from_fn(|| lines.next_logical()).map(|line| line.span_to(line.end).slice(text)).collect();
         assert_eq!(spans, ["RUN a \\\n  b \\\n\nCMD c"]);
     }
 }

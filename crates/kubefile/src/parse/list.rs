@@ -5,7 +5,7 @@ use nom::{Err, Input as _};
 use crate::parse::arguments::{Arguments, Sink};
 use crate::parse::joined::{Input, Joined};
 use crate::parse::json;
-use crate::parse::word::{Parsed, blank_ended_word, blanks, decoded_word, end_of};
+use crate::parse::word::{Parsed, blank_ended_word, blanks, decoded_word};
 use crate::{Span, Word};
 
 /// One argument.
@@ -23,8 +23,7 @@ pub(crate) fn list(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Ite
         let source = arguments.input.extra.source();
         let words = texts.into_iter().map(|(text, span)| {
             let joined = Joined::decoded(source, span, text);
-            sink.take(decoded_word(&joined, span).map_err(Err::Failure))
-                .map(Item::Word)
+            sink.take(decoded_word(&joined, span).map_err(Err::Failure)).map(Item::Word)
         });
         return words.collect();
     }
@@ -40,21 +39,14 @@ pub(crate) fn list(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Ite
 }
 
 fn next<'a>(arguments: &Arguments<'a>, input: Input<'a>) -> Parsed<'a, Item> {
-    let here = input
-        .extra
-        .span(input.location_offset()..end_of(input).location_offset())
-        .start;
-    let heredoc = arguments
-        .heredocs
-        .iter()
-        .enumerate()
-        .find(|(_, heredoc)| heredoc.marker.start == here);
-    if let Some((index, heredoc)) = heredoc {
+    let here = input.location_offset();
+    let here = input.extra.span(here..here + 1).start;
+    let index = arguments.heredocs.binary_search_by_key(&here, |heredoc| heredoc.marker.start);
+    if let Ok(index) = index
+        && let Some(heredoc) = arguments.heredocs.get(index)
+    {
         let marker = heredoc.marker;
-        let length = input
-            .fragment()
-            .find(char::is_whitespace)
-            .unwrap_or(input.fragment().len());
+        let length = input.fragment().find(char::is_whitespace).unwrap_or(input.fragment().len());
         return Ok((input.take_from(length), Item::Heredoc(index, marker)));
     }
     blank_ended_word(input).map(|(rest, word)| (rest, Item::Word(word)))

@@ -24,29 +24,15 @@ pub(crate) fn label(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Instru
         if key.parts.is_empty() {
             let what = "label key";
             let expected = "expected a key that is not empty";
-            sink.push(arguments.error(
-                key.span,
-                ErrorKind::BadName {
-                    what,
-                    name: String::new(),
-                    expected,
-                },
-            ));
+            sink.push(arguments.error(key.span, ErrorKind::BadName { what, name: String::new(), expected }));
         }
     }
-    let labels = pairs
-        .into_iter()
-        .map(|(key, value)| Label { key, value })
-        .collect();
+    let labels = pairs.into_iter().map(|(key, value)| Label { key, value }).collect();
     (sink.len() == before).then_some(InstructionKind::Label(labels))
 }
 
 /// Pairs whose keys are names of variables.
-pub(crate) fn assignments(
-    arguments: &Arguments<'_>,
-    blank_form: bool,
-    sink: &mut Sink,
-) -> Option<Vec<Assignment>> {
+pub(crate) fn assignments(arguments: &Arguments<'_>, blank_form: bool, sink: &mut Sink) -> Option<Vec<Assignment>> {
     let pairs = pairs(arguments, blank_form, sink)?;
     let named = pairs.into_iter().map(|(key, value)| {
         let name = name(arguments, &key, is_variable_name, sink)?;
@@ -58,11 +44,7 @@ pub(crate) fn assignments(
 }
 
 /// `KEY=VALUE …`, or `KEY the rest of the line` where that is allowed.
-fn pairs(
-    arguments: &Arguments<'_>,
-    blank_form: bool,
-    sink: &mut Sink,
-) -> Option<Vec<(Word, Word)>> {
+fn pairs(arguments: &Arguments<'_>, blank_form: bool, sink: &mut Sink) -> Option<Vec<(Word, Word)>> {
     if arguments.is_empty() {
         sink.push(arguments.missing("a name and a value", "expected NAME=VALUE here"));
         return None;
@@ -72,9 +54,7 @@ fn pairs(
     let mut rest = arguments.input;
     while !rest.fragment().is_empty() {
         let start = rest;
-        let (after_key, key) = sink.take(word(rest, &|rest| {
-            rest.starts_with(['=']) || starts_blank(rest)
-        }))?;
+        let (after_key, key) = sink.take(word(rest, &|rest| rest.starts_with(['=']) || starts_blank(rest)))?;
         if let Ok((value, _)) = char::<_, Fault>('=').parse(after_key) {
             let (end, value) = sink.take(blank_ended_word(value))?;
             pairs.push((key, value));
@@ -89,11 +69,7 @@ fn pairs(
             sink.push(bad_pair(arguments, start, key.span, PAIR));
             failed = true;
             // `NAME = VALUE` is one mistake, not three.
-            rest = if value.fragment().starts_with('=') {
-                end_of(value)
-            } else {
-                after_key
-            };
+            rest = if value.fragment().starts_with('=') { end_of(value) } else { after_key };
         }
         (rest, _) = sink.take(blanks(rest))?;
     }
@@ -134,15 +110,11 @@ pub(crate) fn arg(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Instruct
 
 /// `NAME[=DEFAULT]` up to a blank, or to a comma behind which another `NAME=` or the end of a list of names follows.
 fn argument(input: Input<'_>) -> Parsed<'_, (Word, Option<Word>)> {
-    let (rest, key) = word(input, &|rest| {
-        rest.starts_with(['=', ',']) || starts_blank(rest)
-    })?;
+    let (rest, key) = word(input, &|rest| rest.starts_with(['=', ',']) || starts_blank(rest))?;
     let Ok((rest, _)) = char::<_, Fault>('=').parse(rest) else {
         return Ok((rest, (key, None)));
     };
-    let (rest, value) = word(rest, &|rest| {
-        starts_blank(rest) || starts_next_argument(rest)
-    })?;
+    let (rest, value) = word(rest, &|rest| starts_blank(rest) || starts_next_argument(rest))?;
     Ok((rest, (key, Some(value))))
 }
 
@@ -155,11 +127,7 @@ fn starts_next_argument(rest: &str) -> bool {
     let Some(next) = rest.strip_prefix(',') else {
         return false;
     };
-    let length = next
-        .bytes()
-        .take(MAX_NAME)
-        .take_while(|&byte| byte == b'_' || byte.is_ascii_alphanumeric())
-        .count();
+    let length = next.bytes().take(MAX_NAME).take_while(|&byte| byte == b'_' || byte.is_ascii_alphanumeric()).count();
     next[length..].starts_with('=') && is_argument_name(&next[..length])
 }
 
@@ -170,51 +138,20 @@ fn skip_word(input: Input<'_>) -> Input<'_> {
     input.take_from(fragment.find(char::is_whitespace).unwrap_or(fragment.len()))
 }
 
-fn bad_pair(
-    arguments: &Arguments<'_>,
-    start: Input<'_>,
-    key: Span,
-    expected: &'static str,
-) -> crate::Error {
-    let length = start
-        .fragment()
-        .find(char::is_whitespace)
-        .unwrap_or(start.fragment().len());
+fn bad_pair(arguments: &Arguments<'_>, start: Input<'_>, key: Span, expected: &'static str) -> crate::Error {
+    let length = start.fragment().find(char::is_whitespace).unwrap_or(start.fragment().len());
     let text = shorten(&start.fragment()[..length]);
     let from = start.location_offset();
-    let span = if key.start == key.end {
-        start.extra.span(from..from + length)
-    } else {
-        key
-    };
-    arguments.error(
-        span,
-        ErrorKind::BadPair {
-            instruction: arguments.keyword,
-            text,
-            expected,
-        },
-    )
+    let span = if key.start == key.end { start.extra.span(from..from + length) } else { key };
+    arguments.error(span, ErrorKind::BadPair { instruction: arguments.keyword, text, expected })
 }
 
-fn name(
-    arguments: &Arguments<'_>,
-    key: &Word,
-    fine: fn(&str) -> bool,
-    sink: &mut Sink,
-) -> Option<Name> {
+fn name(arguments: &Arguments<'_>, key: &Word, fine: fn(&str) -> bool, sink: &mut Sink) -> Option<Name> {
     let text = key.to_string();
     if key.literal().is_some_and(fine) {
-        return Some(Name {
-            text,
-            span: key.span,
-        });
+        return Some(Name { text, span: key.span });
     }
-    let kind = ErrorKind::BadName {
-        what: "variable name",
-        name: shorten(&text),
-        expected: NAME,
-    };
+    let kind = ErrorKind::BadName { what: "variable name", name: shorten(&text), expected: NAME };
     sink.push(arguments.error(key.span, kind));
     None
 }
@@ -227,9 +164,7 @@ fn is_argument_name(text: &str) -> bool {
 /// What an environment can carry; some programs want dots and dashes.
 fn is_variable_name(text: &str) -> bool {
     let mut letters = text.chars();
-    letters
-        .next()
-        .is_some_and(|letter| letter == '_' || letter.is_ascii_alphabetic())
+    letters.next().is_some_and(|letter| letter == '_' || letter.is_ascii_alphabetic())
         && letters.all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter))
         && text.len() <= MAX_NAME
 }

@@ -7,14 +7,8 @@ use crate::{ErrorKind, InstructionKind, Keyword, Owner, Source, Transfer, Word};
 const FLAGS: Known = Known {
     supported: &[("chown", "USER:GROUP"), ("chmod", "644")],
     unsupported: &[
-        (
-            "from",
-            "a Kubefile has one stage; take files of other images in with FROM",
-        ),
-        (
-            "link",
-            "layers are independent of each other anyway; leave it out",
-        ),
+        ("from", "a Kubefile has one stage; take files of other images in with FROM"),
+        ("link", "layers are independent of each other anyway; leave it out"),
         ("parents", "name the destination directory instead"),
         ("exclude", "list what to leave out in .sealerignore"),
         ("checksum", "check the file in a RUN instead"),
@@ -26,17 +20,10 @@ const FLAGS: Known = Known {
 pub(crate) fn read(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
     let mut flags = arguments.flags(&FLAGS, sink);
     let items = list(&arguments, sink)?;
-    let chown = Flag::take(&mut flags, "chown")
-        .filter(|word| checked(word, owner_problem, &arguments, sink));
-    let chmod = Flag::take(&mut flags, "chmod")
-        .filter(|word| checked(word, mode_problem, &arguments, sink));
+    let chown = Flag::take(&mut flags, "chown").filter(|word| checked(word, owner_problem, &arguments, sink));
+    let chmod = Flag::take(&mut flags, "chmod").filter(|word| checked(word, mode_problem, &arguments, sink));
     let (sources, destination) = split(items, &arguments, sink)?;
-    let transfer = Transfer {
-        sources,
-        destination,
-        chown,
-        chmod,
-    };
+    let transfer = Transfer { sources, destination, chown, chmod };
     Some(if arguments.keyword == Keyword::Add {
         InstructionKind::Add(transfer)
     } else {
@@ -44,24 +31,19 @@ pub(crate) fn read(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<Inst
     })
 }
 
-fn split(
-    mut items: Vec<Item>,
-    arguments: &Arguments<'_>,
-    sink: &mut Sink,
-) -> Option<(Vec<Source>, Word)> {
+fn split(mut items: Vec<Item>, arguments: &Arguments<'_>, sink: &mut Sink) -> Option<(Vec<Source>, Word)> {
     const NEEDS: &str = "a source and a destination";
     let last = items.pop();
     if items.is_empty() {
-        let expected = if last.is_some() {
-            "expected a destination here"
-        } else {
-            "expected a source and a destination here"
-        };
+        let expected =
+            if last.is_some() { "expected a destination here" } else { "expected a source and a destination here" };
         sink.push(arguments.missing(NEEDS, expected));
         return None;
     }
     for item in &items {
-        if let Item::Word(word) = item {
+        if let Item::Word(word) = item
+            && !misplaced_flag(word, arguments, sink)
+        {
             checked(word, source_problem, arguments, sink);
         }
     }
@@ -70,28 +52,30 @@ fn split(
         Item::Heredoc(index, _) => Source::Heredoc(index),
     });
     match last? {
+        Item::Word(destination) if misplaced_flag(&destination, arguments, sink) => None,
         Item::Word(destination) => Some((sources.collect(), destination)),
         Item::Heredoc(_, span) => {
             let what = "the destination";
-            sink.push(arguments.error(
-                span,
-                ErrorKind::MisplacedHeredoc {
-                    what,
-                    expected: "expected a path here",
-                },
-            ));
+            sink.push(arguments.error(span, ErrorKind::MisplacedHeredoc { what, expected: "expected a path here" }));
             None
         }
     }
 }
 
+/// Reports an argument that looks like a flag; in quotes or behind `./` it is a path.
+fn misplaced_flag(word: &Word, arguments: &Arguments<'_>, sink: &mut Sink) -> bool {
+    let text = word.span.slice(arguments.input.extra.source().text());
+    let flag = text.starts_with("--");
+    if flag {
+        let text = shorten(&word.to_string());
+        let instruction = arguments.keyword;
+        sink.push(arguments.error(word.span, ErrorKind::MisplacedFlag { instruction, text }));
+    }
+    flag
+}
+
 /// Checks a word that has no variables; one that has is checked when they are replaced.
-fn checked(
-    word: &Word,
-    problem: fn(&str) -> Option<ErrorKind>,
-    arguments: &Arguments<'_>,
-    sink: &mut Sink,
-) -> bool {
+fn checked(word: &Word, problem: fn(&str) -> Option<ErrorKind>, arguments: &Arguments<'_>, sink: &mut Sink) -> bool {
     let problem = word.literal().and_then(problem);
     let fine = problem.is_none();
     if let Some(kind) = problem {
@@ -102,80 +86,42 @@ fn checked(
 
 /// Why this cannot be a source of COPY, if so.
 pub(crate) fn source_problem(text: &str) -> Option<ErrorKind> {
-    let bad = |expected, suggestion| {
-        Some(ErrorKind::BadSource {
-            text: shorten(text),
-            expected,
-            suggestion,
-        })
-    };
+    let bad = |expected, suggestion| Some(ErrorKind::BadSource { text: shorten(text), expected, suggestion });
     if let Some(path) = text.strip_prefix("local://") {
-        return bad(
-            "expected a path without `local://`, which is for APP",
-            Some(path.to_owned()),
-        );
+        return bad("expected a path without `local://`, which is for APP", Some(path.to_owned()));
     }
     let remote = text.starts_with("http://") || text.starts_with("https://");
-    let git = text.starts_with("git://")
-        || text.starts_with("git@")
-        || (remote && text.ends_with(".git"));
+    let git = text.starts_with("git://") || text.starts_with("git@") || (remote && text.ends_with(".git"));
     if git {
-        return bad(
-            "sources in git are not supported; clone it in a RUN, or into the build context",
-            None,
-        );
+        return bad("sources in git are not supported; clone it in a RUN, or into the build context", None);
     }
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    if scheme.is_some_and(|scheme| {
-        !remote && scheme.chars().all(|letter| letter.is_ascii_alphanumeric())
-    }) {
-        return bad(
-            "expected a path in the build context, or an http(s) URL",
-            None,
-        );
+    if scheme.is_some_and(|scheme| !remote && scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
+        return bad("expected a path in the build context, or an http(s) URL", None);
     }
     if text.is_empty() {
-        return bad(
-            "expected a path or a URL; `.` is the whole build context",
-            None,
-        );
+        return bad("expected a path or a URL; `.` is the whole build context", None);
     }
     None
 }
 
 /// The mode in `--chmod`.
 pub(crate) fn permissions(text: &str) -> Result<u32, ErrorKind> {
-    let octal =
-        (3..=5).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
-    let mode = octal
-        .then(|| u32::from_str_radix(text, 8).ok())
-        .flatten()
-        .filter(|&mode| mode <= 0o7777);
-    mode.ok_or_else(|| ErrorKind::BadMode {
-        value: shorten(text),
-    })
+    let octal = (3..=5).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten().filter(|&mode| mode <= 0o7777);
+    mode.ok_or_else(|| ErrorKind::BadMode { value: shorten(text) })
 }
 
 /// The owner in `--chown`.
 pub(crate) fn owner(text: &str) -> Result<Owner, ErrorKind> {
-    let (user, group) = text
-        .split_once(':')
-        .map_or((text, None), |(user, group)| (user, Some(group)));
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let fine = |name: &str| {
-        !name.is_empty()
-            && !name.starts_with('-')
-            && !name.contains([':', '/'])
-            && !name.contains(char::is_whitespace)
+        !name.is_empty() && !name.starts_with('-') && !name.contains([':', '/']) && !name.contains(char::is_whitespace)
     };
     if !fine(user) || group.is_some_and(|group| !fine(group)) {
-        return Err(ErrorKind::BadOwner {
-            value: shorten(text),
-        });
+        return Err(ErrorKind::BadOwner { value: shorten(text) });
     }
-    Ok(Owner {
-        user: user.to_owned(),
-        group: group.map(str::to_owned),
-    })
+    Ok(Owner { user: user.to_owned(), group: group.map(str::to_owned) })
 }
 
 fn mode_problem(text: &str) -> Option<ErrorKind> {

@@ -35,9 +35,7 @@ pub(crate) fn failure<'a, T>(start: Input<'a>, end: Input<'a>, kind: ErrorKind) 
 
 /// The place from the beginning of `start` to the beginning of `end`.
 pub(crate) fn between(start: Input<'_>, end: Input<'_>) -> Span {
-    start
-        .extra
-        .span(start.location_offset()..end.location_offset())
+    start.extra.span(start.location_offset()..end.location_offset())
 }
 
 /// The empty rest at the end of `input`.
@@ -55,13 +53,7 @@ const MAX_DEPTH: usize = 16;
 /// Reads a word until `stop` says so of what is left, or until the end.
 pub(crate) fn word<'a>(input: Input<'a>, stop: &dyn Fn(&str) -> bool) -> Parsed<'a, Word> {
     let (rest, parts) = parts(input, stop, 0)?;
-    Ok((
-        rest,
-        Word {
-            span: between(input, rest),
-            parts,
-        },
-    ))
+    Ok((rest, Word { span: between(input, rest), parts }))
 }
 
 /// Reads a word until the next blank outside of quotes.
@@ -69,13 +61,13 @@ pub(crate) fn blank_ended_word(input: Input<'_>) -> Parsed<'_, Word> {
     word(input, &|rest| rest.starts_with(char::is_whitespace))
 }
 
-/// All of a decoded text: only variables and `\$` mean something, quotes do not.
+/// All of a text in which quotes mean nothing: only variables, `\$` and `\\` do, as in a here-document of the shell.
 pub(crate) fn decoded_word<'a>(joined: &'a Joined<'a>, span: Span) -> Result<Word, Fault> {
     let mut parts = Vec::new();
     let mut input = joined.input();
     while !input.fragment().is_empty() {
         let plain = take_while1(|letter: char| letter != '\\' && letter != '$');
-        let escaped = alt((value("$", tag("\\$")), value("\\", char('\\'))));
+        let escaped = alt((value("$", tag("\\$")), value("\\", tag("\\\\")), value("\\", tag("\\"))));
         let literal = alt((plain.map(|text: Input<'a>| *text.fragment()), escaped));
         input = one_part(input, literal, &mut parts, 0)?;
     }
@@ -87,11 +79,7 @@ pub(crate) fn heredoc_template(body: &Joined<'_>, heredoc: &Heredoc) -> Result<W
     decoded_word(body, heredoc.body)
 }
 
-fn parts<'a>(
-    mut input: Input<'a>,
-    stop: &dyn Fn(&str) -> bool,
-    depth: usize,
-) -> Parsed<'a, Vec<Part>> {
+fn parts<'a>(mut input: Input<'a>, stop: &dyn Fn(&str) -> bool, depth: usize) -> Parsed<'a, Vec<Part>> {
     let mut parts = Vec::new();
     while !input.fragment().is_empty() && !stop(input.fragment()) {
         let rest = match input.fragment().chars().next() {
@@ -106,11 +94,8 @@ fn parts<'a>(
 
 /// An escaped character, or one that means nothing.
 fn unquoted(input: Input<'_>) -> Parsed<'_, &str> {
-    let (rest, _) = alt((
-        (char('\\'), anychar).map(|_| ()),
-        value((), nom::character::complete::none_of("$")),
-    ))
-    .parse(input)?;
+    let (rest, _) =
+        alt(((char('\\'), anychar).map(|_| ()), value((), nom::character::complete::none_of("$")))).parse(input)?;
     let taken = &input.fragment()[..rest.location_offset() - input.location_offset()];
     let escaped = taken.strip_prefix('\\').filter(|text| !text.is_empty());
     Ok((rest, escaped.unwrap_or(taken)))
@@ -120,34 +105,24 @@ fn single_quoted<'a>(input: Input<'a>, parts: &mut Vec<Part>) -> Result<Input<'a
     let (rest, _) = char('\'').parse(input)?;
     let (rest, text) = take_while(|letter| letter != '\'').parse(rest)?;
     let Ok((rest, _)) = char::<_, Fault>('\'').parse(rest) else {
-        return failure(input, rest, ErrorKind::UnterminatedQuote { quote: '\'' })
-            .map(|(rest, ())| rest);
+        return failure(input, rest, ErrorKind::UnterminatedQuote { quote: '\'' }).map(|(rest, ())| rest);
     };
     push_literal(parts, text.fragment());
     Ok(rest)
 }
 
-fn double_quoted<'a>(
-    input: Input<'a>,
-    parts: &mut Vec<Part>,
-    depth: usize,
-) -> Result<Input<'a>, Err<Fault>> {
+fn double_quoted<'a>(input: Input<'a>, parts: &mut Vec<Part>, depth: usize) -> Result<Input<'a>, Err<Fault>> {
     let (mut rest, _) = char('"').parse(input)?;
     loop {
         if let Ok((rest, _)) = char::<_, Fault>('"').parse(rest) {
             return Ok(rest);
         }
         if rest.fragment().is_empty() {
-            return failure(input, rest, ErrorKind::UnterminatedQuote { quote: '"' })
-                .map(|(rest, ())| rest);
+            return failure(input, rest, ErrorKind::UnterminatedQuote { quote: '"' }).map(|(rest, ())| rest);
         }
         let plain = take_while1(|letter: char| !matches!(letter, '"' | '\\' | '$'));
-        let escape = alt((
-            value("\"", tag("\\\"")),
-            value("\\", tag("\\\\")),
-            value("$", tag("\\$")),
-            value("\\", tag("\\")),
-        ));
+        let escape =
+            alt((value("\"", tag("\\\"")), value("\\", tag("\\\\")), value("$", tag("\\$")), value("\\", tag("\\"))));
         let literal = alt((plain.map(|text: Input<'a>| *text.fragment()), escape));
         rest = one_part(rest, literal, parts, depth).map_err(Err::Failure)?;
     }
@@ -182,27 +157,14 @@ fn variable(input: Input<'_>, depth: usize) -> Parsed<'_, Variable> {
     let (rest, brace) = opt(char('{')).parse(rest)?;
     if brace.is_none() {
         let (rest, name) = variable_name(rest)?;
-        return Ok((
-            rest,
-            Variable {
-                span: between(input, rest),
-                name: name.to_string(),
-                modifier: None,
-            },
-        ));
+        return Ok((rest, Variable { span: between(input, rest), name: name.to_string(), modifier: None }));
     }
     let Ok((after_name, name)) = variable_name(rest) else {
         if rest.fragment().is_empty() {
             return failure(input, rest, ErrorKind::UnterminatedVariable);
         }
         let (bad, _) = opt(anychar).parse(rest)?;
-        return failure(
-            input,
-            bad,
-            ErrorKind::BadVariable {
-                expected: "expected a name after `${`",
-            },
-        );
+        return failure(input, bad, ErrorKind::BadVariable { expected: "expected a name after `${`" });
     };
     let (rest, modifier) = opt(|input| modifier(input, depth)).parse(after_name)?;
     let Ok((rest, _)) = char::<_, Fault>('}').parse(rest) else {
@@ -213,19 +175,10 @@ fn variable(input: Input<'_>, depth: usize) -> Parsed<'_, Variable> {
         return failure(
             input,
             bad,
-            ErrorKind::BadVariable {
-                expected: "expected `}`, `:-`, `:+` or `:?` after the name",
-            },
+            ErrorKind::BadVariable { expected: "expected `}`, `:-`, `:+` or `:?` after the name" },
         );
     };
-    Ok((
-        rest,
-        Variable {
-            span: between(input, rest),
-            name: name.to_string(),
-            modifier,
-        },
-    ))
+    Ok((rest, Variable { span: between(input, rest), name: name.to_string(), modifier }))
 }
 
 fn modifier(input: Input<'_>, depth: usize) -> Parsed<'_, Modifier> {
@@ -239,14 +192,7 @@ fn modifier(input: Input<'_>, depth: usize) -> Parsed<'_, Modifier> {
         return failure(input, rest, ErrorKind::NestedTooDeep { limit: MAX_DEPTH });
     }
     let (rest, word) = parts(rest, &|rest| rest.starts_with('}'), depth + 1)?;
-    Ok((
-        rest,
-        Modifier {
-            kind,
-            empty_is_unset: colon.is_some(),
-            word,
-        },
-    ))
+    Ok((rest, Modifier { kind, empty_is_unset: colon.is_some(), word }))
 }
 
 fn variable_name(input: Input<'_>) -> Parsed<'_, Input<'_>> {
