@@ -19,7 +19,7 @@ pub mod plan;
 pub mod preflight;
 pub mod remote;
 
-use clusterfile::Change;
+use clusterfile::{Change, Cluster};
 
 pub use error::Error;
 pub use execute::{Deliver, Event, ExecuteOptions, Report, execute};
@@ -35,6 +35,13 @@ pub use remote::{Command, Output, Remote};
 pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// The name by which an image's labels select this runtime, for example `kubernetes`.
     fn name(&self) -> &str;
+
+    /// Whether this runtime can make such a cluster at all: asked before any host is made or touched.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotBuilt`] for what is still to come, [`Error::Unsupported`] for what makes no sense.
+    fn supports(&self, cluster: &Cluster) -> Result<(), Error>;
 
     /// The steps that make `change`, given what was observed and what the image brings.
     ///

@@ -19,6 +19,7 @@ use clusterfile::{Change, ChangeKind, Cluster};
 
 use crate::{Error, Facts, Payload, Plan, Runtime};
 
+pub(crate) use config::{asked, version as version_of};
 pub use secrets::Secrets;
 pub use version::{ConfigApi, Version};
 
@@ -29,20 +30,13 @@ pub const DOCUMENTS: [&str; 3] = ["Metadata", "etc/kubeadm.yml", "etc/kubeadm.ym
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Kubeadm;
 
-impl Kubeadm {
-    /// Whether this runtime can make such a cluster at all: to be asked before any host is made or touched.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotBuilt`] for what is still to come, [`Error::Unsupported`] for what makes no sense.
-    pub fn supports(&self, cluster: &Cluster) -> Result<(), Error> {
-        supports::supports(cluster)
-    }
-}
-
 impl Runtime for Kubeadm {
     fn name(&self) -> &str {
         "kubernetes"
+    }
+
+    fn supports(&self, cluster: &Cluster) -> Result<(), Error> {
+        supports::supports(cluster)
     }
 
     fn plan(&self, change: &Change, facts: &Facts, payload: &Payload<'_>) -> Result<Plan, Error> {
