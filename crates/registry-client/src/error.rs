@@ -49,9 +49,7 @@ pub enum Error {
         source: Cause,
     },
     /// The host answered, then the transfer broke off, and trying again did not help.
-    #[error(
-        "the transfer of {object} from {host} broke off; run the same command again to continue"
-    )]
+    #[error("the transfer of {object} from {host} broke off; run the same command again to continue")]
     Interrupted {
         /// What was being transferred.
         object: String,
@@ -62,9 +60,7 @@ pub enum Error {
         source: Cause,
     },
     /// The host limits how often it may be asked.
-    #[error(
-        "{host} refuses {object} because it was asked too often; log in, use a mirror, or try later"
-    )]
+    #[error("{host} refuses {object} because it was asked too often; log in, use a mirror, or try later")]
     TooManyRequests {
         /// What was asked for.
         object: String,
@@ -150,32 +146,21 @@ impl Error {
     /// Whether the same request may succeed a little later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TooManyRequests { .. } => {
-                true
-            }
-            Self::Answer { status, .. } => {
-                status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
-            }
+            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TooManyRequests { .. } => true,
+            Self::Answer { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
             _ => false,
         }
     }
 }
 
 fn explain(message: &str) -> String {
-    if message.is_empty() {
-        String::new()
-    } else {
-        format!(": {message}")
-    }
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 /// At most `limit` characters of a text from outside, on one line.
 pub(crate) fn shorten(text: &str, limit: usize) -> String {
-    let mut short: String = text
-        .chars()
-        .take(limit)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let mut short: String =
+        text.chars().take(limit).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if short.len() < text.len() {
         short.push('…');
     }

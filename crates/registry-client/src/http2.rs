@@ -51,18 +51,13 @@ impl Http2Stream {
             .keep_alive_timeout(PATIENCE)
             .handshake(TokioIo::new(io))
             .await;
-        let (sender, connection) = handshake.map_err(|error| Error::Unreachable {
-            host: PEER.to_owned(),
-            source: error.into(),
-        })?;
+        let (sender, connection) =
+            handshake.map_err(|error| Error::Unreachable { host: PEER.to_owned(), source: error.into() })?;
         let connection = tokio::spawn(async move {
             // A failure of the connection reaches every request that is under way.
             let _ = connection.await;
         });
-        Ok(Self {
-            sender,
-            connection: connection.abort_handle(),
-        })
+        Ok(Self { sender, connection: connection.abort_handle() })
     }
 
     async fn send(
@@ -72,37 +67,22 @@ impl Http2Stream {
         offset: u64,
         accept: &[&str],
     ) -> Result<Response<Incoming>> {
-        let interrupted = |source: Cause| Error::Interrupted {
-            object: object.title(),
-            host: PEER.to_owned(),
-            source,
-        };
+        let interrupted = |source: Cause| Error::Interrupted { object: object.title(), host: PEER.to_owned(), source };
         // The authority is required by HTTP and means nothing here.
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://content.invalid{}", object.path(true)));
+        let mut request = Request::builder().method(method).uri(format!("http://content.invalid{}", object.path(true)));
         if matches!(object, Object::Manifest(_)) {
             request = request.header(ACCEPT, wire::accept(accept));
         }
         if offset > 0 {
             request = request.header(
                 RANGE,
-                HeaderValue::from_str(&format!("bytes={offset}-"))
-                    .map_err(|error| interrupted(error.into()))?,
+                HeaderValue::from_str(&format!("bytes={offset}-")).map_err(|error| interrupted(error.into()))?,
             );
         }
-        let request = request
-            .body(Empty::new())
-            .map_err(|error| interrupted(error.into()))?;
+        let request = request.body(Empty::new()).map_err(|error| interrupted(error.into()))?;
         let mut sender = self.sender.clone();
-        sender
-            .ready()
-            .await
-            .map_err(|error| interrupted(error.into()))?;
-        sender
-            .send_request(request)
-            .await
-            .map_err(|error| interrupted(error.into()))
+        sender.ready().await.map_err(|error| interrupted(error.into()))?;
+        sender.send_request(request).await.map_err(|error| interrupted(error.into()))
     }
 }
 
@@ -117,20 +97,14 @@ impl Registry for Http2Stream {
     async fn manifest(&self, image: &ImageName, accept: &[&str]) -> Result<Manifest> {
         image.check()?;
         let object = Object::Manifest(image);
-        let (head, body) = self
-            .send(Method::GET, &object, 0, accept)
-            .await?
-            .into_parts();
+        let (head, body) = self.send(Method::GET, &object, 0, accept).await?.into_parts();
         if head.status != StatusCode::OK {
             return Err(refusal(&object, head.status, body).await);
         }
         let body = data(body, object.title());
         let bytes = wire::collect(body, wire::MANIFEST_LIMIT).await?;
-        let too_large = || Error::TooLarge {
-            object: object.title(),
-            host: PEER.to_owned(),
-            limit: wire::MANIFEST_LIMIT,
-        };
+        let too_large =
+            || Error::TooLarge { object: object.title(), host: PEER.to_owned(), limit: wire::MANIFEST_LIMIT };
         wire::manifest(image, PEER, &head.headers, bytes.ok_or_else(too_large)?)
     }
 
@@ -138,10 +112,7 @@ impl Registry for Http2Stream {
         image.check()?;
         name::check_digest(digest)?;
         let object = Object::Blob(image, digest);
-        let (head, body) = self
-            .send(Method::GET, &object, offset, &[])
-            .await?
-            .into_parts();
+        let (head, body) = self.send(Method::GET, &object, offset, &[]).await?.into_parts();
         if !(head.status.is_success() || head.status == StatusCode::RANGE_NOT_SATISFIABLE) {
             return Err(refusal(&object, head.status, body).await);
         }
@@ -163,10 +134,7 @@ impl Registry for Http2Stream {
     }
 }
 
-fn data(
-    body: Incoming,
-    object: String,
-) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + 'static {
+fn data(body: Incoming, object: String) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + 'static {
     body.into_data_stream().map(move |item| {
         item.map_err(|source| Error::Interrupted {
             object: object.clone(),
@@ -177,10 +145,6 @@ fn data(
 }
 
 async fn refusal(object: &Object<'_>, status: StatusCode, body: Incoming) -> Error {
-    let body = wire::collect(body.into_data_stream(), wire::REFUSAL_LIMIT)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default();
+    let body = wire::collect(body.into_data_stream(), wire::REFUSAL_LIMIT).await.ok().flatten().unwrap_or_default();
     wire::refusal(object, PEER, status, &body)
 }

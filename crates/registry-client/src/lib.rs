@@ -99,9 +99,6 @@ pub struct BlobStream {
 
 impl std::fmt::Debug for BlobStream {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("BlobStream")
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        formatter.debug_struct("BlobStream").field("size", &self.size).finish_non_exhaustive()
     }
 }

@@ -25,23 +25,12 @@ struct State {
 
 impl Memory {
     /// Puts a manifest under the name and under its digest, which is returned.
-    pub fn put_manifest(
-        &self,
-        image: &ImageName,
-        media_type: &str,
-        bytes: impl Into<Bytes>,
-    ) -> String {
+    pub fn put_manifest(&self, image: &ImageName, media_type: &str, bytes: impl Into<Bytes>) -> String {
         let bytes = bytes.into();
         let digest = wire::digest_of(&bytes);
-        let manifest = Manifest {
-            media_type: media_type.to_owned(),
-            digest: digest.clone(),
-            bytes,
-        };
+        let manifest = Manifest { media_type: media_type.to_owned(), digest: digest.clone(), bytes };
         let mut state = self.state();
-        state
-            .manifests
-            .insert(image.with_reference(&digest), manifest.clone());
+        state.manifests.insert(image.with_reference(&digest), manifest.clone());
         state.manifests.insert(image.clone(), manifest);
         digest
     }
@@ -79,9 +68,7 @@ impl Registry for Memory {
             .manifests
             .get(image)
             .filter(|manifest| accept.is_empty() || accept.contains(&manifest.media_type.as_str()));
-        found
-            .cloned()
-            .ok_or_else(|| not_found(&Object::Manifest(image)))
+        found.cloned().ok_or_else(|| not_found(&Object::Manifest(image)))
     }
 
     async fn blob(&self, image: &ImageName, digest: &str, offset: u64) -> Result<BlobStream> {
@@ -90,25 +77,13 @@ impl Registry for Memory {
         let object = Object::Blob(image, digest);
         let mut state = self.state();
         state.asked.push(object.title());
-        let bytes = state
-            .blobs
-            .get(&key(image, digest))
-            .cloned()
-            .ok_or_else(|| not_found(&object))?;
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let bytes = state.blobs.get(&key(image, digest)).cloned().ok_or_else(|| not_found(&object))?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let rest = bytes.slice(start..);
         let is_broken = state.broken.remove(digest);
-        let end = if is_broken {
-            rest.len() / 2
-        } else {
-            rest.len()
-        };
-        let mut items: Vec<Result<Bytes>> = rest[..end]
-            .chunks(64 << 10)
-            .map(|chunk| Ok(rest.slice_ref(chunk)))
-            .collect();
+        let end = if is_broken { rest.len() / 2 } else { rest.len() };
+        let mut items: Vec<Result<Bytes>> =
+            rest[..end].chunks(64 << 10).map(|chunk| Ok(rest.slice_ref(chunk))).collect();
         if is_broken {
             items.push(Err(Error::Interrupted {
                 object: object.title(),
@@ -116,34 +91,20 @@ impl Registry for Memory {
                 source: "broken on purpose".into(),
             }));
         }
-        Ok(BlobStream {
-            size: Some(bytes.len() as u64),
-            stream: Box::pin(stream::iter(items)),
-        })
+        Ok(BlobStream { size: Some(bytes.len() as u64), stream: Box::pin(stream::iter(items)) })
     }
 
     async fn blob_exists(&self, image: &ImageName, digest: &str) -> Result<Option<u64>> {
         image.check()?;
         name::check_digest(digest)?;
-        Ok(self
-            .state()
-            .blobs
-            .get(&key(image, digest))
-            .map(|bytes| bytes.len() as u64))
+        Ok(self.state().blobs.get(&key(image, digest)).map(|bytes| bytes.len() as u64))
     }
 }
 
 fn key(image: &ImageName, digest: &str) -> (String, String, String) {
-    (
-        image.registry.clone(),
-        image.repository.clone(),
-        digest.to_owned(),
-    )
+    (image.registry.clone(), image.repository.clone(), digest.to_owned())
 }
 
 fn not_found(object: &Object<'_>) -> Error {
-    Error::NotFound {
-        object: object.title(),
-        host: object.image().registry.clone(),
-    }
+    Error::NotFound { object: object.title(), host: object.image().registry.clone() }
 }

@@ -16,57 +16,35 @@ pub struct ImageName {
 
 impl ImageName {
     /// The name of these parts. They are checked when a request is made.
-    pub fn new(
-        registry: impl Into<String>,
-        repository: impl Into<String>,
-        reference: impl Into<String>,
-    ) -> Self {
-        Self {
-            registry: registry.into(),
-            repository: repository.into(),
-            reference: reference.into(),
-        }
+    pub fn new(registry: impl Into<String>, repository: impl Into<String>, reference: impl Into<String>) -> Self {
+        Self { registry: registry.into(), repository: repository.into(), reference: reference.into() }
     }
 
     /// The digest, if the reference is one.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
-        self.reference
-            .contains(':')
-            .then_some(self.reference.as_str())
+        self.reference.contains(':').then_some(self.reference.as_str())
     }
 
     /// The same repository with another tag or digest.
     #[must_use]
     pub fn with_reference(&self, reference: impl Into<String>) -> Self {
-        Self {
-            reference: reference.into(),
-            ..self.clone()
-        }
+        Self { reference: reference.into(), ..self.clone() }
     }
 
     /// Refuses everything that would change the meaning of a URL.
     pub(crate) fn check(&self) -> Result<()> {
-        let fail = |reason| {
-            Err(Error::InvalidName {
-                name: shorten(&self.to_string(), 120),
-                reason,
-            })
-        };
+        let fail = |reason| Err(Error::InvalidName { name: shorten(&self.to_string(), 120), reason });
         if !is_host(&self.registry) {
             return fail("its registry is not a host name with an optional port");
         }
         let is_part = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
-                && part.bytes().all(|byte| {
-                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte)
-                })
+                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
         };
         if self.repository.len() > 255 || !self.repository.split('/').all(is_part) {
-            return fail(
-                "its repository is not made of lower-case letters, digits, `.`, `_`, `-` and `/`",
-            );
+            return fail("its repository is not made of lower-case letters, digits, `.`, `_`, `-` and `/`");
         }
         match self.digest() {
             Some(digest) => check_digest(digest),
@@ -79,29 +57,18 @@ impl ImageName {
 impl fmt::Display for ImageName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = if self.digest().is_some() { '@' } else { ':' };
-        write!(
-            formatter,
-            "{}/{}{separator}{}",
-            self.registry, self.repository, self.reference
-        )
+        write!(formatter, "{}/{}{separator}{}", self.registry, self.repository, self.reference)
     }
 }
 
 /// Refuses digests that this crate cannot verify.
 pub(crate) fn check_digest(digest: &str) -> Result<()> {
-    let is_hex = |hex: &str| {
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
+    let is_hex =
+        |hex: &str| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if digest.strip_prefix("sha256:").is_some_and(is_hex) {
         Ok(())
     } else {
-        Err(Error::InvalidName {
-            name: shorten(digest, 120),
-            reason: "a digest is sha256: and 64 hexadecimal digits",
-        })
+        Err(Error::InvalidName { name: shorten(digest, 120), reason: "a digest is sha256: and 64 hexadecimal digits" })
     }
 }
 
@@ -112,29 +79,20 @@ pub(crate) fn is_host(text: &str) -> bool {
             Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("ip", port),
             _ => return false,
         },
-        None => text
-            .find(':')
-            .map_or((text, ""), |colon| text.split_at(colon)),
+        None => text.find(':').map_or((text, ""), |colon| text.split_at(colon)),
     };
     let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let is_port = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|digits| digits.parse::<u16>().is_ok() && !digits.starts_with('+'));
+        || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok() && !digits.starts_with('+'));
     text.len() <= 255 && is_port && host.split('.').all(is_label)
 }
 
 fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && !text.starts_with(['.', '-'])
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -152,9 +110,7 @@ mod tests {
             ("[::1]:5000", "a/b-c/d_e.f", "v1_2.3-x"),
             ("10.0.0.1", "a", DIGEST),
         ] {
-            ImageName::new(registry, repository, reference)
-                .check()
-                .unwrap();
+            ImageName::new(registry, repository, reference).check().unwrap();
         }
     }
 
@@ -183,9 +139,7 @@ mod tests {
             ("h", "a", "sha512:00"),
         ] {
             assert!(
-                ImageName::new(registry, repository, reference)
-                    .check()
-                    .is_err(),
+                ImageName::new(registry, repository, reference).check().is_err(),
                 "{registry} {repository} {reference}"
             );
         }

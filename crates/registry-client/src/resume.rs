@@ -22,11 +22,7 @@ impl Retry {
     /// The wait after the given number of failures in a row.
     pub(crate) fn wait(&self, failures: u32) -> Duration {
         self.first_wait
-            .saturating_mul(
-                1_u32
-                    .checked_shl(failures.saturating_sub(1))
-                    .unwrap_or(u32::MAX),
-            )
+            .saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
             .min(self.longest_wait)
     }
 }
@@ -46,20 +42,9 @@ pub(crate) fn resuming(
     broken: impl Fn() -> Error + Send + 'static,
 ) -> BlobStream {
     let size = first.size;
-    let start = Transfer {
-        stream: Some(first.stream),
-        position: offset,
-        size,
-        failures: 0,
-        reopened: 0,
-        retry,
-        open,
-        broken,
-    };
-    BlobStream {
-        size,
-        stream: Box::pin(stream::try_unfold(start, Transfer::next)),
-    }
+    let start =
+        Transfer { stream: Some(first.stream), position: offset, size, failures: 0, reopened: 0, retry, open, broken };
+    BlobStream { size, stream: Box::pin(stream::try_unfold(start, Transfer::next)) }
 }
 
 struct Transfer<F> {
@@ -78,11 +63,7 @@ impl<F: Fn() -> Error> Transfer<F> {
         loop {
             let error = match self.stream.as_mut() {
                 Some(stream) => match stream.next().await {
-                    Some(Ok(bytes))
-                        if self
-                            .size
-                            .is_some_and(|size| self.position + bytes.len() as u64 > size) =>
-                    {
+                    Some(Ok(bytes)) if self.size.is_some_and(|size| self.position + bytes.len() as u64 > size) => {
                         return Err((self.broken)());
                     }
                     Some(Ok(bytes)) => {
@@ -105,10 +86,7 @@ impl<F: Fn() -> Error> Transfer<F> {
             self.stream = None;
             self.failures += 1;
             self.reopened += 1;
-            if !error.is_transient()
-                || self.failures >= self.retry.attempts
-                || self.reopened >= REOPEN_LIMIT
-            {
+            if !error.is_transient() || self.failures >= self.retry.attempts || self.reopened >= REOPEN_LIMIT {
                 return Err(error);
             }
             tokio::time::sleep(self.retry.wait(self.failures)).await;
@@ -123,18 +101,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    const RETRY: Retry = Retry {
-        attempts: 3,
-        first_wait: Duration::from_millis(200),
-        longest_wait: Duration::from_secs(5),
-    };
+    const RETRY: Retry =
+        Retry { attempts: 3, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(5) };
 
     fn broken() -> Error {
-        Error::Interrupted {
-            object: "blob".to_owned(),
-            host: "host".to_owned(),
-            source: "gone".into(),
-        }
+        Error::Interrupted { object: "blob".to_owned(), host: "host".to_owned(), source: "gone".into() }
     }
 
     /// Gives two bytes of `hello` at a time, then breaks off; `opened` counts.
@@ -145,14 +116,8 @@ mod tests {
                 let rest = &b"hello"[usize::try_from(offset).unwrap()..];
                 let some = Bytes::copy_from_slice(&rest[..gain.min(rest.len())]);
                 let end = (gain < rest.len()).then(|| Err(broken()));
-                let items = (!some.is_empty())
-                    .then_some(Ok(some))
-                    .into_iter()
-                    .chain(end);
-                Ok(BlobStream {
-                    size: Some(5),
-                    stream: Box::pin(stream::iter(items.collect::<Vec<_>>())),
-                })
+                let items = (!some.is_empty()).then_some(Ok(some)).into_iter().chain(end);
+                Ok(BlobStream { size: Some(5), stream: Box::pin(stream::iter(items.collect::<Vec<_>>())) })
             })
         })
     }
@@ -162,10 +127,7 @@ mod tests {
         let opened = Arc::new(AtomicU32::new(0));
         let first = flaky(opened.clone(), 2)(0).await.unwrap();
         let blob = resuming(first, 0, RETRY, flaky(opened.clone(), 2), broken);
-        let bytes = crate::wire::collect(blob.stream, 100)
-            .await
-            .unwrap()
-            .unwrap();
+        let bytes = crate::wire::collect(blob.stream, 100).await.unwrap().unwrap();
         assert_eq!(&bytes[..], b"hello");
         assert_eq!(opened.load(Ordering::SeqCst), 3, "0..2, 2..4, 4..5");
     }
@@ -175,19 +137,13 @@ mod tests {
         let opened = Arc::new(AtomicU32::new(0));
         let first = flaky(opened.clone(), 0)(0).await.unwrap();
         let blob = resuming(first, 0, RETRY, flaky(opened.clone(), 0), broken);
-        assert!(matches!(
-            crate::wire::collect(blob.stream, 100).await,
-            Err(Error::Interrupted { .. })
-        ));
+        assert!(matches!(crate::wire::collect(blob.stream, 100).await, Err(Error::Interrupted { .. })));
         assert_eq!(opened.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_early_end_is_an_interruption_and_an_overrun_an_error() {
-        let short = || BlobStream {
-            size: Some(5),
-            stream: Box::pin(stream::iter([Ok(Bytes::from_static(b"he"))])),
-        };
+        let short = || BlobStream { size: Some(5), stream: Box::pin(stream::iter([Ok(Bytes::from_static(b"he"))])) };
         let open: Open = Box::new(|offset| {
             Box::pin(async move {
                 Ok(BlobStream {
@@ -199,31 +155,17 @@ mod tests {
             })
         });
         let blob = resuming(short(), 0, RETRY, open, broken);
-        assert_eq!(
-            &crate::wire::collect(blob.stream, 100)
-                .await
-                .unwrap()
-                .unwrap()[..],
-            b"hello"
-        );
+        assert_eq!(&crate::wire::collect(blob.stream, 100).await.unwrap().unwrap()[..], b"hello");
 
-        let long = BlobStream {
-            size: Some(3),
-            stream: Box::pin(stream::iter([Ok(Bytes::from_static(b"hello"))])),
-        };
+        let long = BlobStream { size: Some(3), stream: Box::pin(stream::iter([Ok(Bytes::from_static(b"hello"))])) };
         let never: Open = Box::new(|_| Box::pin(async { Err(broken()) }));
-        assert!(
-            crate::wire::collect(resuming(long, 0, RETRY, never, broken).stream, 100)
-                .await
-                .is_err()
-        );
+        assert!(crate::wire::collect(resuming(long, 0, RETRY, never, broken).stream, 100).await.is_err());
     }
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let waits: Vec<u64> = (1..=40)
-            .map(|failures| u64::try_from(RETRY.wait(failures).as_millis()).unwrap())
-            .collect();
+        let waits: Vec<u64> =
+            (1..=40).map(|failures| u64::try_from(RETRY.wait(failures).as_millis()).unwrap()).collect();
         assert_eq!(waits[..6], [200, 400, 800, 1600, 3200, 5000]);
         assert_eq!(waits[39], 5000);
     }

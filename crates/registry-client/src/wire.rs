@@ -75,65 +75,33 @@ pub(crate) fn refusal(object: &Object<'_>, host: &str, status: StatusCode, body:
     match status {
         StatusCode::NOT_FOUND => Error::NotFound { object, host },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let reason = if message.is_empty() {
-                status.to_string()
-            } else {
-                message
-            };
-            Error::Unauthorised {
-                object,
-                host,
-                reason,
-            }
+            let reason = if message.is_empty() { status.to_string() } else { message };
+            Error::Unauthorised { object, host, reason }
         }
         StatusCode::TOO_MANY_REQUESTS => Error::TooManyRequests { object, host },
-        _ => Error::Answer {
-            object,
-            host,
-            status,
-            message,
-        },
+        _ => Error::Answer { object, host, status, message },
     }
 }
 
 /// The messages of a registry's JSON error form, else the start of the text.
 fn message(body: &[u8]) -> String {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
-    let errors = parsed
-        .as_ref()
-        .and_then(|value| value.get("errors"))
-        .and_then(Value::as_array);
+    let errors = parsed.as_ref().and_then(|value| value.get("errors")).and_then(Value::as_array);
     let text = |error: &Value| {
-        let field = |name| {
-            error
-                .get(name)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-        };
+        let field = |name| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         field("message").or(field("code")).map(str::to_owned)
     };
     let joined = match errors {
-        Some(errors) => errors
-            .iter()
-            .filter_map(text)
-            .collect::<Vec<_>>()
-            .join("; "),
+        Some(errors) => errors.iter().filter_map(text).collect::<Vec<_>>().join("; "),
         None => String::from_utf8_lossy(body).trim().to_owned(),
     };
     shorten(&joined, 300)
 }
 
 /// Verifies a manifest against the digest that was asked for or promised, and finds its media type.
-pub(crate) fn manifest(
-    image: &ImageName,
-    host: &str,
-    headers: &HeaderMap,
-    bytes: Bytes,
-) -> Result<Manifest> {
+pub(crate) fn manifest(image: &ImageName, host: &str, headers: &HeaderMap, bytes: Bytes) -> Result<Manifest> {
     let digest = digest_of(&bytes);
-    let promised = headers
-        .get("docker-content-digest")
-        .and_then(|value| value.to_str().ok());
+    let promised = headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
     let promised = promised.filter(|text| text.starts_with("sha256:"));
     for expected in [image.digest(), promised].into_iter().flatten() {
         if expected != digest {
@@ -145,15 +113,8 @@ pub(crate) fn manifest(
             });
         }
     }
-    let told = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    Ok(Manifest {
-        media_type: media_type(&bytes, told),
-        digest,
-        bytes,
-    })
+    let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Ok(Manifest { media_type: media_type(&bytes, told), digest, bytes })
 }
 
 /// What the document says of itself; its digest covers that, unlike the header.
@@ -166,11 +127,7 @@ fn media_type(bytes: &[u8], told: &str) -> String {
     if told.starts_with("application/vnd.") {
         return shorten(told, 200);
     }
-    let kind = if document.get("manifests").is_some() {
-        ACCEPT[0]
-    } else {
-        ACCEPT[1]
-    };
+    let kind = if document.get("manifests").is_some() { ACCEPT[0] } else { ACCEPT[1] };
     kind.to_owned()
 }
 
@@ -185,10 +142,7 @@ pub(crate) fn digest_of(bytes: &[u8]) -> String {
 }
 
 /// Collects a body of at most `limit` bytes; `None` when it is longer.
-pub(crate) async fn collect<E>(
-    body: impl Stream<Item = Result<Bytes, E>>,
-    limit: usize,
-) -> Result<Option<Bytes>, E> {
+pub(crate) async fn collect<E>(body: impl Stream<Item = Result<Bytes, E>>, limit: usize) -> Result<Option<Bytes>, E> {
     let mut body = std::pin::pin!(body);
     let mut all = BytesMut::new();
     while let Some(bytes) = body.next().await {
@@ -207,36 +161,22 @@ pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Makes the answer to a request for the blob from `offset` into a stream that starts there. `None` when the answer is a refusal.
-pub(crate) fn blob<S>(
-    status: StatusCode,
-    headers: &HeaderMap,
-    offset: u64,
-    body: S,
-) -> Option<BlobStream>
+pub(crate) fn blob<S>(status: StatusCode, headers: &HeaderMap, offset: u64, body: S) -> Option<BlobStream>
 where
     S: Stream<Item = Result<Bytes>> + Send + 'static,
 {
     match status {
-        StatusCode::OK => Some(BlobStream {
-            size: length(headers),
-            stream: Box::pin(skip(body, offset)),
-        }),
+        StatusCode::OK => Some(BlobStream { size: length(headers), stream: Box::pin(skip(body, offset)) }),
         StatusCode::PARTIAL_CONTENT => {
             let (start, size) = content_range(headers).unwrap_or((offset, None));
             let size = size.or_else(|| length(headers).map(|rest| start.saturating_add(rest)));
             let ahead = offset.checked_sub(start)?;
-            Some(BlobStream {
-                size,
-                stream: Box::pin(skip(body, ahead)),
-            })
+            Some(BlobStream { size, stream: Box::pin(skip(body, ahead)) })
         }
         // Nothing is left from there on.
         StatusCode::RANGE_NOT_SATISFIABLE if offset > 0 => {
             let size = content_range(headers).and_then(|(_, size)| size);
-            Some(BlobStream {
-                size,
-                stream: Box::pin(stream::empty()),
-            })
+            Some(BlobStream { size, stream: Box::pin(stream::empty()) })
         }
         _ => None,
     }
@@ -244,15 +184,9 @@ where
 
 /// Start and whole size from `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let text = headers
-        .get(CONTENT_RANGE)?
-        .to_str()
-        .ok()?
-        .strip_prefix("bytes ")?;
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
     let (range, size) = text.split_once('/')?;
-    let start = range
-        .split_once('-')
-        .map_or(Some(0), |(start, _)| start.parse().ok())?;
+    let start = range.split_once('-').map_or(Some(0), |(start, _)| start.parse().ok())?;
     Some((start, size.parse().ok()))
 }
 
@@ -285,94 +219,36 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[test]
     fn paths_name_what_is_asked() {
-        assert_eq!(
-            Object::Manifest(&name()).path(false),
-            "/v2/library/nginx/manifests/1.19"
-        );
-        assert_eq!(
-            Object::Blob(&name(), "sha256:0").path(true),
-            "/v2/library/nginx/blobs/sha256:0?ns=docker.io"
-        );
+        assert_eq!(Object::Manifest(&name()).path(false), "/v2/library/nginx/manifests/1.19");
+        assert_eq!(Object::Blob(&name(), "sha256:0").path(true), "/v2/library/nginx/blobs/sha256:0?ns=docker.io");
     }
 
     #[test]
     fn a_refusal_says_what_the_registry_said() {
         let body = br#"{"errors":[{"code":"DENIED","message":"no\nway"},{"code":"X"}]}"#;
-        let error = refusal(
-            &Object::Manifest(&name()),
-            "host",
-            StatusCode::FORBIDDEN,
-            body,
-        );
-        assert_eq!(
-            error.to_string(),
-            "host refuses image docker.io/library/nginx:1.19: no way; X"
-        );
-        assert!(
-            refusal(
-                &Object::Manifest(&name()),
-                "host",
-                StatusCode::NOT_FOUND,
-                b""
-            )
-            .is_not_found()
-        );
-        let odd = refusal(
-            &Object::Manifest(&name()),
-            "host",
-            StatusCode::BAD_GATEWAY,
-            b"<html>\n",
-        );
-        assert_eq!(
-            odd.to_string(),
-            "host answered 502 Bad Gateway for image docker.io/library/nginx:1.19: <html>"
-        );
+        let error = refusal(&Object::Manifest(&name()), "host", StatusCode::FORBIDDEN, body);
+        assert_eq!(error.to_string(), "host refuses image docker.io/library/nginx:1.19: no way; X");
+        assert!(refusal(&Object::Manifest(&name()), "host", StatusCode::NOT_FOUND, b"").is_not_found());
+        let odd = refusal(&Object::Manifest(&name()), "host", StatusCode::BAD_GATEWAY, b"<html>\n");
+        assert_eq!(odd.to_string(), "host answered 502 Bad Gateway for image docker.io/library/nginx:1.19: <html>");
     }
 
     #[test]
     fn a_manifest_must_have_the_promised_digest() {
         let bytes = Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#);
         let digest = digest_of(&bytes);
-        let good = manifest(
-            &name(),
-            "h",
-            &headers(&[("docker-content-digest", &digest)]),
-            bytes.clone(),
-        )
-        .unwrap();
-        assert_eq!(
-            (good.digest.as_str(), good.media_type.as_str()),
-            (digest.as_str(), ACCEPT[0])
-        );
-        assert!(
-            manifest(
-                &name().with_reference(&digest),
-                "h",
-                &HeaderMap::new(),
-                bytes.clone()
-            )
-            .is_ok()
-        );
+        let good = manifest(&name(), "h", &headers(&[("docker-content-digest", &digest)]), bytes.clone()).unwrap();
+        assert_eq!((good.digest.as_str(), good.media_type.as_str()), (digest.as_str(), ACCEPT[0]));
+        assert!(manifest(&name().with_reference(&digest), "h", &HeaderMap::new(), bytes.clone()).is_ok());
         let other = digest_of(b"other");
-        for (image, promised) in [
-            (name(), other.as_str()),
-            (name().with_reference(&other), digest.as_str()),
-        ] {
-            let error = manifest(
-                &image,
-                "h",
-                &headers(&[("docker-content-digest", promised)]),
-                bytes.clone(),
-            )
-            .unwrap_err();
+        for (image, promised) in [(name(), other.as_str()), (name().with_reference(&other), digest.as_str())] {
+            let error =
+                manifest(&image, "h", &headers(&[("docker-content-digest", promised)]), bytes.clone()).unwrap_err();
             assert!(matches!(error, Error::WrongContent { .. }), "{error}");
         }
     }
@@ -381,40 +257,21 @@ mod tests {
     fn the_document_is_trusted_above_the_header() {
         let docker = br#"{"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}"#;
         assert_eq!(media_type(docker, ACCEPT[1]), ACCEPT[3]);
-        assert_eq!(
-            media_type(
-                b"{}",
-                "application/vnd.oci.image.index.v1+json; charset=utf-8"
-            ),
-            ACCEPT[0]
-        );
+        assert_eq!(media_type(b"{}", "application/vnd.oci.image.index.v1+json; charset=utf-8"), ACCEPT[0]);
         assert_eq!(media_type(b"{}", "text/plain"), ACCEPT[1]);
         assert_eq!(media_type(b"not json", ""), ACCEPT[1]);
     }
 
     #[tokio::test]
     async fn a_blob_starts_at_the_offset_whatever_the_server_does() {
-        let whole = || {
-            stream::iter([
-                Ok(Bytes::from_static(b"hel")),
-                Ok(Bytes::from_static(b"lo")),
-            ])
-        };
-        let read = |blob: BlobStream| async move {
-            (blob.size, collect(blob.stream, 100).await.unwrap().unwrap())
-        };
+        let whole = || stream::iter([Ok(Bytes::from_static(b"hel")), Ok(Bytes::from_static(b"lo"))]);
+        let read = |blob: BlobStream| async move { (blob.size, collect(blob.stream, 100).await.unwrap().unwrap()) };
         let five = headers(&[("content-length", "5")]);
         let cases = [
             (StatusCode::OK, five.clone(), 0, Some(5), "hello"),
             (StatusCode::OK, five.clone(), 4, Some(5), "o"),
             (StatusCode::OK, five.clone(), 9, Some(5), ""),
-            (
-                StatusCode::PARTIAL_CONTENT,
-                headers(&[("content-range", "bytes 2-6/7")]),
-                2,
-                Some(7),
-                "hello",
-            ),
+            (StatusCode::PARTIAL_CONTENT, headers(&[("content-range", "bytes 2-6/7")]), 2, Some(7), "hello"),
             (
                 StatusCode::PARTIAL_CONTENT,
                 headers(&[("content-range", "bytes 2-6/*"), ("content-length", "5")]),
@@ -422,27 +279,9 @@ mod tests {
                 Some(7),
                 "hello",
             ),
-            (
-                StatusCode::PARTIAL_CONTENT,
-                headers(&[("content-range", "bytes 0-4/5")]),
-                2,
-                Some(5),
-                "llo",
-            ),
-            (
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                headers(&[("content-range", "bytes */5")]),
-                5,
-                Some(5),
-                "",
-            ),
-            (
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                HeaderMap::new(),
-                5,
-                None,
-                "",
-            ),
+            (StatusCode::PARTIAL_CONTENT, headers(&[("content-range", "bytes 0-4/5")]), 2, Some(5), "llo"),
+            (StatusCode::RANGE_NOT_SATISFIABLE, headers(&[("content-range", "bytes */5")]), 5, Some(5), ""),
+            (StatusCode::RANGE_NOT_SATISFIABLE, HeaderMap::new(), 5, None, ""),
         ];
         for (status, headers, offset, size, expected) in cases {
             let body = stream::iter(if status == StatusCode::RANGE_NOT_SATISFIABLE {
@@ -451,20 +290,10 @@ mod tests {
                 whole().collect().await
             });
             let (told, bytes) = read(blob(status, &headers, offset, body).unwrap()).await;
-            assert_eq!(
-                (told, &bytes[..]),
-                (size, expected.as_bytes()),
-                "{status} {offset}"
-            );
+            assert_eq!((told, &bytes[..]), (size, expected.as_bytes()), "{status} {offset}");
         }
         assert!(
-            blob(
-                StatusCode::PARTIAL_CONTENT,
-                &headers(&[("content-range", "bytes 3-4/5")]),
-                2,
-                whole()
-            )
-            .is_none(),
+            blob(StatusCode::PARTIAL_CONTENT, &headers(&[("content-range", "bytes 3-4/5")]), 2, whole()).is_none(),
             "bytes are missing"
         );
         assert!(blob(StatusCode::NOT_FOUND, &HeaderMap::new(), 2, whole()).is_none());

@@ -58,15 +58,8 @@ impl Access {
 
 impl Doorman {
     pub(super) fn new(options: &Options) -> Result<Self> {
-        let logins = Logins::new(
-            options.docker_config.as_deref(),
-            options.run_credential_helpers,
-        )?;
-        Ok(Self {
-            logins: Arc::new(logins),
-            known: Mutex::default(),
-            advice: Mutex::default(),
-        })
+        let logins = Logins::new(options.docker_config.as_deref(), options.run_credential_helpers)?;
+        Ok(Self { logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() })
     }
 
     /// What opens the repository, asked for once however many transfers want it.
@@ -77,13 +70,8 @@ impl Doorman {
         object: &Object<'_>,
         clients: &Clients,
     ) -> Result<Access> {
-        let cell = lock(&self.known)
-            .entry(key(endpoint, object))
-            .or_default()
-            .clone();
-        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, clients))
-            .await
-            .cloned()
+        let cell = lock(&self.known).entry(key(endpoint, object)).or_default().clone();
+        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, clients)).await.cloned()
     }
 
     /// The registry refuses what it gave before: tokens get old.
@@ -94,48 +82,24 @@ impl Doorman {
     /// Adds to a refusal what can be done about it.
     pub(super) fn explain(&self, endpoint: &Endpoint, error: Error) -> Error {
         match (error, lock(&self.advice).get(&endpoint.host)) {
-            (
-                Error::Unauthorised {
-                    object,
-                    host,
-                    reason,
-                },
-                Some(advice),
-            ) => Error::Unauthorised {
-                object,
-                host,
-                reason: format!("{reason} ({advice})"),
-            },
+            (Error::Unauthorised { object, host, reason }, Some(advice)) => {
+                Error::Unauthorised { object, host, reason: format!("{reason} ({advice})") }
+            }
             (error, _) => error,
         }
     }
 
-    async fn ask(
-        &self,
-        endpoint: &Endpoint,
-        scheme: Scheme,
-        object: &Object<'_>,
-        clients: &Clients,
-    ) -> Result<Access> {
+    async fn ask(&self, endpoint: &Endpoint, scheme: Scheme, object: &Object<'_>, clients: &Clients) -> Result<Access> {
         let host = &endpoint.host;
         let login = self.login(host).await?;
         lock(&self.advice).insert(host.clone(), login.advice());
         let auth = match &login {
-            Login::Password { user, password } => {
-                RegistryAuth::Basic(user.clone(), password.to_string())
-            }
+            Login::Password { user, password } => RegistryAuth::Basic(user.clone(), password.to_string()),
             _ => RegistryAuth::Anonymous,
         };
-        let reference = Reference::with_tag(
-            host.clone(),
-            object.image().repository.clone(),
-            "latest".to_owned(),
-        );
+        let reference = Reference::with_tag(host.clone(), object.image().repository.clone(), "latest".to_owned());
         let client = clients.tokens(scheme, host)?;
-        let exchange = tokio::time::timeout(
-            PATIENCE,
-            client.auth(&reference, &auth, RegistryOperation::Pull),
-        );
+        let exchange = tokio::time::timeout(PATIENCE, client.auth(&reference, &auth, RegistryOperation::Pull));
         let token = match exchange.await {
             Ok(Ok(token)) => token,
             Ok(Err(OciDistributionError::RequestError(error))) => {
@@ -150,11 +114,7 @@ impl Doorman {
                 return Err(self.explain(endpoint, refused));
             }
             Err(late) => {
-                return Err(Error::Interrupted {
-                    object: object.title(),
-                    host: host.clone(),
-                    source: late.into(),
-                });
+                return Err(Error::Interrupted { object: object.title(), host: host.clone(), source: late.into() });
             }
         };
         Ok(match (token, login) {
@@ -167,10 +127,7 @@ impl Doorman {
     async fn login(&self, host: &str) -> Result<Login> {
         let (logins, name) = (self.logins.clone(), host.to_owned());
         let found = tokio::task::spawn_blocking(move || logins.of(&name)).await;
-        found.map_err(|error| Error::InvalidOption {
-            option: "docker_config",
-            reason: error.to_string(),
-        })?
+        found.map_err(|error| Error::InvalidOption { option: "docker_config", reason: error.to_string() })?
     }
 }
 

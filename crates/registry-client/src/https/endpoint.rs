@@ -55,88 +55,60 @@ impl Endpoints {
             let parsed: Result<Vec<Endpoint>> = hosts.iter().map(|text| mirror(text)).collect();
             mirrors.insert(registry.clone(), parsed?);
         }
-        for (option, hosts) in [
-            ("insecure", &options.insecure),
-            ("plain_http", &options.plain_http),
-        ] {
+        for (option, hosts) in [("insecure", &options.insecure), ("plain_http", &options.plain_http)] {
             if let Some(wrong) = hosts.iter().find(|host| !is_host(host)) {
                 return Err(invalid(option, wrong));
             }
         }
         let (insecure, plain_http) = (options.insecure.clone(), options.plain_http.clone());
-        Ok(Self {
-            mirrors,
-            insecure,
-            plain_http,
-            found: Mutex::default(),
-        })
+        Ok(Self { mirrors, insecure, plain_http, found: Mutex::default() })
     }
 
     /// The mirrors of the registry, and its own host.
     pub(super) fn of(&self, registry: &str) -> (Vec<Endpoint>, Endpoint) {
         let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
-        let own = if registry == "docker.io" {
-            "registry-1.docker.io"
-        } else {
-            registry
-        };
-        let own = Endpoint {
-            host: own.to_owned(),
-            is_mirror: false,
-            scheme: None,
-        };
+        let own = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+        let own = Endpoint { host: own.to_owned(), is_mirror: false, scheme: None };
         (mirrors.cloned().unwrap_or_default(), own)
     }
 
-    /// How to speak to the host. An insecure one is tried with HTTPS first, once.
+    /// How to speak to the host. One that may speak plain HTTP is tried with HTTPS first, once.
     pub(super) async fn scheme(&self, endpoint: &Endpoint, clients: &Clients) -> Result<Scheme> {
         let host = &endpoint.host;
-        if self.plain_http.contains(host) {
+        if endpoint.scheme == Some(Scheme::Http) || self.plain_http.contains(host) {
             return Ok(Scheme::Http);
         }
-        if let Some(scheme @ Scheme::Http) = endpoint.scheme {
-            return Ok(scheme);
+        let is_insecure = self.insecure.contains(host);
+        let with_tls = if is_insecure { Scheme::Unverified } else { Scheme::Https };
+        if endpoint.scheme == Some(Scheme::Https) || !(is_insecure || is_loopback(host)) {
+            return Ok(with_tls);
         }
-        if !self.insecure.contains(host) && !is_loopback(host) {
-            return Ok(Scheme::Https);
-        }
-        if endpoint.scheme == Some(Scheme::Https) {
-            return Ok(Scheme::Unverified);
-        }
-        if let Some(scheme) = self
-            .found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(host)
-        {
+        if let Some(scheme) = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(host) {
             return Ok(*scheme);
         }
-        let answer = clients
-            .transfer(Scheme::Unverified, host)?
-            .get(format!("https://{host}/v2/"))
-            .send()
-            .await;
-        let scheme = if answer.is_ok() {
-            Scheme::Unverified
-        } else {
-            Scheme::Http
+        let scheme = match probe(with_tls, host, clients).await {
+            Ok(()) => with_tls,
+            Err(error) => probe(Scheme::Http, host, clients).await.map(|()| Scheme::Http).map_err(|_| error)?,
         };
-        if let Err(error) = answer
-            && clients
-                .transfer(Scheme::Http, host)?
-                .get(format!("http://{host}/v2/"))
-                .send()
-                .await
-                .is_err()
-        {
-            return Err(super::trust::transport("the registry API", host, error));
-        }
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(host.clone(), scheme);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), scheme);
         Ok(scheme)
     }
+}
+
+/// Whether the host answers in this scheme, whatever it answers.
+async fn probe(scheme: Scheme, host: &str, clients: &Clients) -> Result<()> {
+    let request = clients.transfer(scheme, host)?.get(format!("{}://{host}/v2/", scheme.as_str()));
+    let answer = request.send().await.map_err(|error| super::trust::transport("the registry API", host, error))?;
+    // A TLS server tells who speaks plain HTTP to it that this is a bad request.
+    if scheme == Scheme::Http && answer.status() == http::StatusCode::BAD_REQUEST {
+        return Err(Error::Answer {
+            object: "the registry API".to_owned(),
+            host: host.to_owned(),
+            status: answer.status(),
+            message: String::new(),
+        });
+    }
+    Ok(())
 }
 
 fn mirror(text: &str) -> Result<Endpoint> {
@@ -150,21 +122,11 @@ fn mirror(text: &str) -> Result<Endpoint> {
     if !is_host(host) {
         return Err(invalid("mirrors", text));
     }
-    Ok(Endpoint {
-        host: host.to_owned(),
-        is_mirror: true,
-        scheme,
-    })
+    Ok(Endpoint { host: host.to_owned(), is_mirror: true, scheme })
 }
 
 fn invalid(option: &'static str, text: &str) -> Error {
-    Error::InvalidOption {
-        option,
-        reason: format!(
-            "`{}` is not a host with an optional port",
-            shorten(text, 120)
-        ),
-    }
+    Error::InvalidOption { option, reason: format!("`{}` is not a host with an optional port", shorten(text, 120)) }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -172,10 +134,7 @@ fn is_loopback(host: &str) -> bool {
         Some((address, _)) => address,
         None => host.split(':').next().unwrap_or_default(),
     };
-    name == "localhost"
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -184,29 +143,18 @@ mod tests {
     use super::*;
 
     fn endpoints(mirrors: &[(&str, &[&str])]) -> Result<Endpoints> {
-        let mirrors = mirrors.iter().map(|(registry, hosts)| {
-            (
-                (*registry).to_owned(),
-                hosts.iter().map(|host| (*host).to_owned()).collect(),
-            )
-        });
-        Endpoints::new(&Options {
-            mirrors: mirrors.collect(),
-            ..Options::default()
-        })
+        let mirrors = mirrors
+            .iter()
+            .map(|(registry, hosts)| ((*registry).to_owned(), hosts.iter().map(|host| (*host).to_owned()).collect()));
+        Endpoints::new(&Options { mirrors: mirrors.collect(), ..Options::default() })
     }
 
     #[test]
     fn mirrors_come_first_and_the_registry_last() {
-        let endpoints =
-            endpoints(&[("docker.io", &["https://a:1/", "b"]), ("*", &["http://c"])]).unwrap();
+        let endpoints = endpoints(&[("docker.io", &["https://a:1/", "b"]), ("*", &["http://c"])]).unwrap();
         let hosts = |registry| {
             let (mirrors, own) = endpoints.of(registry);
-            mirrors
-                .into_iter()
-                .chain([own])
-                .map(|endpoint| endpoint.host)
-                .collect::<Vec<_>>()
+            mirrors.into_iter().chain([own]).map(|endpoint| endpoint.host).collect::<Vec<_>>()
         };
         assert_eq!(hosts("docker.io"), ["a:1", "b", "registry-1.docker.io"]);
         assert_eq!(hosts("other:5000"), ["c", "other:5000"]);
@@ -216,37 +164,16 @@ mod tests {
     fn a_mirror_with_a_path_or_other_scheme_is_refused() {
         for text in ["https://a/b", "ftp://a", "user@a", "", "a b"] {
             let error = endpoints(&[("*", &[text])]).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    Error::InvalidOption {
-                        option: "mirrors",
-                        ..
-                    }
-                ),
-                "{text}: {error}"
-            );
+            assert!(matches!(error, Error::InvalidOption { option: "mirrors", .. }), "{text}: {error}");
         }
     }
 
     #[test]
     fn only_loopback_is_loopback() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1",
-            "127.1.2.3:5000",
-            "[::1]:5000",
-        ] {
+        for host in ["localhost", "localhost:5000", "127.0.0.1", "127.1.2.3:5000", "[::1]:5000"] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in [
-            "localhost.example",
-            "10.0.0.1",
-            "[fe80::1]",
-            "example",
-            "127.0.0.1.example:5000",
-        ] {
+        for host in ["localhost.example", "10.0.0.1", "[fe80::1]", "example", "127.0.0.1.example:5000"] {
             assert!(!is_loopback(host), "{host}");
         }
     }

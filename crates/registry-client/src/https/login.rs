@@ -17,10 +17,7 @@ pub(super) enum Login {
     /// None is configured.
     Absent,
     /// User and password.
-    Password {
-        user: String,
-        password: Zeroizing<String>,
-    },
+    Password { user: String, password: Zeroizing<String> },
     /// An identity token, which this crate cannot use.
     IdentityToken,
     /// The login is kept by a program that must not be run.
@@ -49,10 +46,7 @@ pub(super) struct Logins {
 
 impl std::fmt::Debug for Logins {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Logins")
-            .field("hosts", &self.keys.auths.keys())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Logins").field("hosts", &self.keys.auths.keys()).finish_non_exhaustive()
     }
 }
 
@@ -78,9 +72,7 @@ struct Entry {
 struct Present(bool);
 
 impl<'de> Deserialize<'de> for Present {
-    fn deserialize<D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self(!Zeroizing::new(text).is_empty()))
     }
 }
@@ -88,32 +80,17 @@ impl<'de> Deserialize<'de> for Present {
 impl Logins {
     pub(super) fn new(docker_config: Option<&str>, run_helpers: bool) -> Result<Self> {
         let Some(text) = docker_config else {
-            return Ok(Self {
-                text: None,
-                keys: Keys::default(),
-                run_helpers,
-            });
+            return Ok(Self { text: None, keys: Keys::default(), run_helpers });
         };
-        let invalid = |reason: String| Error::InvalidOption {
-            option: "docker_config",
-            reason,
-        };
+        let invalid = |reason: String| Error::InvalidOption { option: "docker_config", reason };
         if text.len() > LIMIT {
             return Err(invalid(format!("it has more than {LIMIT} bytes")));
         }
         // The parser's message may quote a secret, so only the place is told.
         let keys = serde_json::from_str(text).map_err(|error| {
-            invalid(format!(
-                "it is not a docker configuration (line {}, column {})",
-                error.line(),
-                error.column()
-            ))
+            invalid(format!("it is not a docker configuration (line {}, column {})", error.line(), error.column()))
         })?;
-        Ok(Self {
-            text: Some(Zeroizing::new(text.to_owned())),
-            keys,
-            run_helpers,
-        })
+        Ok(Self { text: Some(Zeroizing::new(text.to_owned())), keys, run_helpers })
     }
 
     /// The login for a host. May run a program for a while, if that is allowed.
@@ -122,11 +99,7 @@ impl Logins {
             return Ok(Login::Absent);
         };
         let entry = self.keys.auths.iter().find(|(key, _)| is_key_of(key, host));
-        let helper = self
-            .keys
-            .cred_helpers
-            .iter()
-            .find(|(key, _)| is_key_of(key, host));
+        let helper = self.keys.cred_helpers.iter().find(|(key, _)| is_key_of(key, host));
         let has = |field: &Option<Present>| field.as_ref().is_some_and(|present| present.0);
         let key = match (&entry, &helper, &self.keys.creds_store) {
             (_, Some((_, program)), _) if !self.run_helpers => {
@@ -146,10 +119,9 @@ impl Logins {
             (_, _, None) => return Ok(Login::Absent),
         };
         match docker_credential::get_credential_from_reader(text.as_bytes(), key) {
-            Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Login::Password {
-                user,
-                password: Zeroizing::new(password),
-            }),
+            Ok(DockerCredential::UsernamePassword(user, password)) => {
+                Ok(Login::Password { user, password: Zeroizing::new(password) })
+            }
             Ok(DockerCredential::IdentityToken(token)) => {
                 drop(Zeroizing::new(token));
                 Ok(Login::IdentityToken)
@@ -192,15 +164,9 @@ fn without_secrets(error: &CredentialRetrievalError) -> String {
         CredentialRetrievalError::HelperFailure { helper, .. } => {
             format!("docker-credential-{} failed", shorten(helper, 60))
         }
-        CredentialRetrievalError::HelperCommunicationError => {
-            "the credential helper cannot be run".to_owned()
-        }
-        CredentialRetrievalError::MalformedHelperResponse => {
-            "the credential helper answered something else".to_owned()
-        }
-        CredentialRetrievalError::CredentialDecodingError => {
-            "its `auth` is not base64 of user:password".to_owned()
-        }
+        CredentialRetrievalError::HelperCommunicationError => "the credential helper cannot be run".to_owned(),
+        CredentialRetrievalError::MalformedHelperResponse => "the credential helper answered something else".to_owned(),
+        CredentialRetrievalError::CredentialDecodingError => "its `auth` is not base64 of user:password".to_owned(),
         CredentialRetrievalError::CredentialMismatchError => {
             "its `auth` differs from its `username` and `password`".to_owned()
         }
@@ -237,24 +203,12 @@ mod tests {
             auth("me", "secret"),
         ));
         for host in HUB_HOSTS {
-            assert_eq!(
-                password(logins.of(host).unwrap()),
-                ("hub".to_owned(), "a:b".to_owned())
-            );
+            assert_eq!(password(logins.of(host).unwrap()), ("hub".to_owned(), "a:b".to_owned()));
         }
-        assert_eq!(
-            password(logins.of("reg:5000").unwrap()),
-            ("me".to_owned(), "secret".to_owned())
-        );
-        assert_eq!(
-            password(logins.of("old").unwrap()),
-            ("u".to_owned(), "p".to_owned())
-        );
+        assert_eq!(password(logins.of("reg:5000").unwrap()), ("me".to_owned(), "secret".to_owned()));
+        assert_eq!(password(logins.of("old").unwrap()), ("u".to_owned(), "p".to_owned()));
         assert!(matches!(logins.of("reg").unwrap(), Login::Absent));
-        assert!(matches!(
-            Logins::new(None, false).unwrap().of("reg").unwrap(),
-            Login::Absent
-        ));
+        assert!(matches!(Logins::new(None, false).unwrap().of("reg").unwrap(), Login::Absent));
     }
 
     #[test]
@@ -262,17 +216,10 @@ mod tests {
         let logins = config(
             r#"{"auths":{"reg":{},"other":{"auth":"dTpw"}},"credsStore":"desktop","credHelpers":{"cloud":"gcr"}}"#,
         );
-        assert!(
-            matches!(logins.of("reg").unwrap(), Login::Helper(name) if name == "docker-credential-desktop")
-        );
+        assert!(matches!(logins.of("reg").unwrap(), Login::Helper(name) if name == "docker-credential-desktop"));
         assert!(matches!(logins.of("unknown").unwrap(), Login::Helper(_)));
-        assert!(
-            matches!(logins.of("cloud").unwrap(), Login::Helper(name) if name == "docker-credential-gcr")
-        );
-        assert_eq!(
-            password(logins.of("other").unwrap()),
-            ("u".to_owned(), "p".to_owned())
-        );
+        assert!(matches!(logins.of("cloud").unwrap(), Login::Helper(name) if name == "docker-credential-gcr"));
+        assert_eq!(password(logins.of("other").unwrap()), ("u".to_owned(), "p".to_owned()));
     }
 
     #[test]
@@ -283,39 +230,19 @@ mod tests {
 
     #[test]
     fn wrong_configurations_are_refused_without_their_secrets() {
-        for text in [
-            "",
-            "[]",
-            r#"{"auths":{"reg":{"auth":7}}}"#,
-            r#"{"auths":{"reg":"hunter2"}}"#,
-        ] {
+        for text in ["", "[1]", r#"{"auths":{"reg":{"auth":7}}}"#, r#"{"auths":{"reg":"hunter2"}}"#] {
             let error = Logins::new(Some(text), false).unwrap_err().to_string();
-            assert!(
-                error.contains("docker_config") && !error.contains("hunter2"),
-                "{error}"
-            );
+            assert!(error.contains("docker_config") && !error.contains("hunter2"), "{error}");
         }
-        let error = config(r#"{"auths":{"reg":{"auth":"hunter2!"}}}"#)
-            .of("reg")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("reg") && !error.contains("hunter2"),
-            "{error}"
-        );
+        let error = config(r#"{"auths":{"reg":{"auth":"hunter2!"}}}"#).of("reg").unwrap_err().to_string();
+        assert!(error.contains("reg") && !error.contains("hunter2"), "{error}");
         assert!(Logins::new(Some(&" ".repeat(LIMIT + 1)), false).is_err());
     }
 
     #[test]
     fn nothing_secret_is_shown_by_debug() {
-        let logins = config(&format!(
-            r#"{{"auths":{{"reg":{{"auth":"{}"}}}}}}"#,
-            auth("me", "hunter2")
-        ));
+        let logins = config(&format!(r#"{{"auths":{{"reg":{{"auth":"{}"}}}}}}"#, auth("me", "hunter2")));
         let shown = format!("{logins:?} {:?}", logins.of("reg").unwrap());
-        assert!(
-            !shown.contains("hunter2") && !shown.contains(&auth("me", "hunter2")),
-            "{shown}"
-        );
+        assert!(!shown.contains("hunter2") && !shown.contains(&auth("me", "hunter2")), "{shown}");
     }
 }

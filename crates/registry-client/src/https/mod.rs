@@ -24,11 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use trust::Clients;
 
-const RETRY: Retry = Retry {
-    attempts: 5,
-    first_wait: Duration::from_millis(200),
-    longest_wait: Duration::from_secs(5),
-};
+const RETRY: Retry =
+    Retry { attempts: 5, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(5) };
 /// A host that cannot even be connected to is tried this often.
 const CONNECT_ATTEMPTS: u32 = 2;
 /// The longest wait that a registry may ask for.
@@ -59,22 +56,12 @@ impl Https {
         let endpoints = Endpoints::new(&options)?;
         let doorman = Doorman::new(&options)?;
         let clients = Clients::new(options)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                endpoints,
-                clients,
-                doorman,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { endpoints, clients, doorman }) })
     }
 
     async fn open_blob(self, image: ImageName, digest: String, offset: u64) -> Result<BlobStream> {
         let object = Object::Blob(&image, &digest);
-        self.shared
-            .everywhere(&object, |endpoint| {
-                Box::pin(self.shared.blob(endpoint, object, offset))
-            })
-            .await
+        self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.blob(endpoint, object, offset))).await
     }
 }
 
@@ -84,38 +71,23 @@ impl Registry for Https {
         image.check()?;
         let object = Object::Manifest(image);
         let accept = wire::accept(accept);
-        self.shared
-            .everywhere(&object, |endpoint| {
-                Box::pin(self.shared.manifest(endpoint, image, &accept))
-            })
-            .await
+        self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest(endpoint, image, &accept))).await
     }
 
     async fn blob(&self, image: &ImageName, digest: &str, offset: u64) -> Result<BlobStream> {
         image.check()?;
         name::check_digest(digest)?;
         let (image, digest) = (image.clone(), digest.to_owned());
-        let first = self
-            .clone()
-            .open_blob(image.clone(), digest.clone(), offset)
-            .await?;
-        let (object, host) = (
-            Object::Blob(&image, &digest).title(),
-            image.registry.clone(),
-        );
+        let first = self.clone().open_blob(image.clone(), digest.clone(), offset).await?;
+        let (object, host) = (Object::Blob(&image, &digest).title(), image.registry.clone());
         let broken = move || Error::Interrupted {
             object: object.clone(),
             host: host.clone(),
             source: "it ended at the wrong place".into(),
         };
         let again = self.clone();
-        let open: resume::Open = Box::new(move |offset| {
-            Box::pin(
-                again
-                    .clone()
-                    .open_blob(image.clone(), digest.clone(), offset),
-            )
-        });
+        let open: resume::Open =
+            Box::new(move |offset| Box::pin(again.clone().open_blob(image.clone(), digest.clone(), offset)));
         Ok(resume::resuming(first, offset, RETRY, open, broken))
     }
 
@@ -123,12 +95,7 @@ impl Registry for Https {
         image.check()?;
         name::check_digest(digest)?;
         let object = Object::Blob(image, digest);
-        let found = self
-            .shared
-            .everywhere(&object, |endpoint| {
-                Box::pin(self.shared.size(endpoint, object))
-            })
-            .await;
+        let found = self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.size(endpoint, object))).await;
         match found {
             Err(error) if error.is_not_found() => Ok(None),
             done => done,
@@ -157,22 +124,12 @@ impl Shared {
             if failed.is_empty() {
                 return error;
             }
-            Error::Everywhere {
-                object: object.title(),
-                host,
-                mirrors: failed.join("; "),
-                source: Box::new(error),
-            }
+            Error::Everywhere { object: object.title(), host, mirrors: failed.join("; "), source: Box::new(error) }
         })
     }
 
     /// A manifest whose body breaks off is asked for again.
-    async fn manifest(
-        &self,
-        endpoint: Endpoint,
-        image: &ImageName,
-        accept: &str,
-    ) -> Result<Manifest> {
+    async fn manifest(&self, endpoint: Endpoint, image: &ImageName, accept: &str) -> Result<Manifest> {
         let mut failures = 0;
         loop {
             match self.manifest_once(&endpoint, image, accept).await {
@@ -183,50 +140,23 @@ impl Shared {
         }
     }
 
-    async fn manifest_once(
-        &self,
-        endpoint: &Endpoint,
-        image: &ImageName,
-        accept: &str,
-    ) -> Result<Manifest> {
+    async fn manifest_once(&self, endpoint: &Endpoint, image: &ImageName, accept: &str) -> Result<Manifest> {
         let object = Object::Manifest(image);
-        let response = self
-            .send(endpoint, Method::GET, &object, 0, Some(accept))
-            .await?;
+        let response = self.send(endpoint, Method::GET, &object, 0, Some(accept)).await?;
         let headers = response.headers().clone();
-        let body = response
-            .bytes_stream()
-            .map_err(|error| trust::transport(&object.title(), &endpoint.host, error));
+        let body = response.bytes_stream().map_err(|error| trust::transport(&object.title(), &endpoint.host, error));
         let bytes = wire::collect(body, wire::MANIFEST_LIMIT).await?;
-        let too_large = || Error::TooLarge {
-            object: object.title(),
-            host: endpoint.host.clone(),
-            limit: wire::MANIFEST_LIMIT,
-        };
-        wire::manifest(
-            image,
-            &endpoint.host,
-            &headers,
-            bytes.ok_or_else(too_large)?,
-        )
+        let too_large =
+            || Error::TooLarge { object: object.title(), host: endpoint.host.clone(), limit: wire::MANIFEST_LIMIT };
+        wire::manifest(image, &endpoint.host, &headers, bytes.ok_or_else(too_large)?)
     }
 
-    async fn blob(
-        &self,
-        endpoint: Endpoint,
-        object: Object<'_>,
-        offset: u64,
-    ) -> Result<BlobStream> {
-        let response = self
-            .send(&endpoint, Method::GET, &object, offset, None)
-            .await?;
+    async fn blob(&self, endpoint: Endpoint, object: Object<'_>, offset: u64) -> Result<BlobStream> {
+        let response = self.send(&endpoint, Method::GET, &object, offset, None).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let (host, title) = (endpoint.host.clone(), object.title());
-        let body = response
-            .bytes_stream()
-            .map_err(move |error| trust::transport(&title, &host, error));
-        wire::blob(status, &headers, offset, body)
-            .ok_or_else(|| wire::refusal(&object, &endpoint.host, status, b""))
+        let body = response.bytes_stream().map_err(move |error| trust::transport(&title, &host, error));
+        wire::blob(status, &headers, offset, body).ok_or_else(|| wire::refusal(&object, &endpoint.host, status, b""))
     }
 
     async fn size(&self, endpoint: Endpoint, object: Object<'_>) -> Result<Option<u64>> {
@@ -246,14 +176,9 @@ impl Shared {
         let mut failures = 0;
         let mut renewed = false;
         loop {
-            let (error, wait) = match self
-                .send_once(endpoint, &method, object, offset, accept)
-                .await
-            {
+            let (error, wait) = match self.send_once(endpoint, &method, object, offset, accept).await {
                 Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response)
-                    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && offset > 0 =>
-                {
+                Ok(response) if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && offset > 0 => {
                     return Ok(response);
                 }
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed => {
@@ -286,59 +211,29 @@ impl Shared {
         accept: Option<&str>,
     ) -> Result<Response> {
         let scheme = self.endpoints.scheme(endpoint, &self.clients).await?;
-        let access = self
-            .doorman
-            .access(endpoint, scheme, object, &self.clients)
-            .await?;
-        let url = format!(
-            "{}://{}{}",
-            scheme.as_str(),
-            endpoint.host,
-            object.path(endpoint.is_mirror)
-        );
-        let mut request = access.apply(
-            self.clients
-                .transfer(scheme, &endpoint.host)?
-                .request(method.clone(), url),
-        );
+        let access = self.doorman.access(endpoint, scheme, object, &self.clients).await?;
+        let url = format!("{}://{}{}", scheme.as_str(), endpoint.host, object.path(endpoint.is_mirror));
+        let mut request = access.apply(self.clients.transfer(scheme, &endpoint.host)?.request(method.clone(), url));
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);
         }
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }
-        request
-            .send()
-            .await
-            .map_err(|error| trust::transport(&object.title(), &endpoint.host, error))
+        request.send().await.map_err(|error| trust::transport(&object.title(), &endpoint.host, error))
     }
 
     /// What the answer means, and how long the registry wants to be left alone.
-    async fn refusal(
-        &self,
-        endpoint: &Endpoint,
-        object: &Object<'_>,
-        response: Response,
-    ) -> (Error, Option<Duration>) {
+    async fn refusal(&self, endpoint: &Endpoint, object: &Object<'_>, response: Response) -> (Error, Option<Duration>) {
         let status = response.status();
         let seconds = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
-        let body = wire::collect(response.bytes_stream(), wire::REFUSAL_LIMIT)
-            .await
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let error = self.doorman.explain(
-            endpoint,
-            wire::refusal(object, &endpoint.host, status, &body),
-        );
-        (
-            error,
-            seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)),
-        )
+        let body = wire::collect(response.bytes_stream(), wire::REFUSAL_LIMIT).await.ok().flatten().unwrap_or_default();
+        let error = self.doorman.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
+        (error, seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Options {
     /// Hosts to ask first, by registry; `*` stands for every registry without its own list. A mirror is `host[:port]`, or a URL without a path.
     pub mirrors: BTreeMap<String, Vec<String>>,
-    /// Hosts (`host[:port]`) whose certificate is not checked, and that may speak plain HTTP. Loopback addresses always may.
+    /// Hosts (`host[:port]`) whose certificate is not checked, and that may speak plain HTTP. Loopback addresses may always speak plain HTTP.
     pub insecure: BTreeSet<String>,
     /// Hosts (`host[:port]`) that speak plain HTTP.
     pub plain_http: BTreeSet<String>,

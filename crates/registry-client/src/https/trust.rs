@@ -19,10 +19,7 @@ pub(super) struct Clients {
 
 impl std::fmt::Debug for Clients {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Clients")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Clients").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -55,10 +52,7 @@ impl Clients {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(verify).map_err(|error| Error::Tls {
-            host: host.to_owned(),
-            source: error.into(),
-        })?;
+        let client = self.build(verify).map_err(|error| Error::Tls { host: host.to_owned(), source: error.into() })?;
         Ok(slot.get_or_init(|| client))
     }
 
@@ -68,18 +62,11 @@ impl Clients {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let pem = |text: &String| Certificate {
-            encoding: CertificateEncoding::Pem,
-            data: text.clone().into_bytes(),
-        };
+        let pem = |text: &String| Certificate { encoding: CertificateEncoding::Pem, data: text.clone().into_bytes() };
         let config = |only_ours: bool| {
             let ours: Vec<Certificate> = self.options.extra_ca.iter().map(pem).collect();
             ClientConfig {
-                protocol: if scheme == Scheme::Http {
-                    ClientProtocol::Http
-                } else {
-                    ClientProtocol::Https
-                },
+                protocol: if scheme == Scheme::Http { ClientProtocol::Http } else { ClientProtocol::Https },
                 accept_invalid_certificates: scheme != Scheme::Https,
                 tls_certs_only: if only_ours { ours.clone() } else { Vec::new() },
                 extra_root_certificates: if only_ours { Vec::new() } else { ours },
@@ -98,24 +85,17 @@ impl Clients {
         } else {
             built
         };
-        let client = built.map_err(|error| Error::Tls {
-            host: host.to_owned(),
-            source: error.into(),
-        })?;
+        let client = built.map_err(|error| Error::Tls { host: host.to_owned(), source: error.into() })?;
         Ok(slot.get_or_init(|| client))
     }
 
     fn build(&self, verify: bool) -> reqwest::Result<reqwest::Client> {
-        let built = self
-            .builder(verify)?
-            .tls_certs_merge(self.certificates.clone())
-            .build();
+        let built = self.builder(verify)?.tls_certs_merge(self.certificates.clone()).build();
         match built {
             // Machines without certificates of their own still have those that were given.
-            Err(_) if verify && !self.certificates.is_empty() => self
-                .builder(verify)?
-                .tls_certs_only(self.certificates.clone())
-                .build(),
+            Err(_) if verify && !self.certificates.is_empty() => {
+                self.builder(verify)?.tls_certs_only(self.certificates.clone()).build()
+            }
             built => built,
         }
     }
@@ -128,12 +108,7 @@ impl Clients {
             .read_timeout(options.idle_timeout)
             .tls_danger_accept_invalid_certs(!verify)
             .no_proxy();
-        let direct = || {
-            options
-                .no_proxy
-                .as_deref()
-                .and_then(reqwest::NoProxy::from_string)
-        };
+        let direct = || options.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
         if let Some(url) = &options.https_proxy {
             builder = builder.proxy(reqwest::Proxy::https(url)?.no_proxy(direct()));
         }
@@ -150,44 +125,27 @@ pub(super) fn transport(object: &str, host: &str, error: reqwest::Error) -> Erro
     let error = error.without_url();
     let host = host.to_owned();
     if is_tls(&error) {
-        Error::Tls {
-            host,
-            source: innermost(error),
-        }
+        Error::Tls { host, source: innermost(error) }
     } else if error.is_connect() {
-        Error::Unreachable {
-            host,
-            source: error.into(),
-        }
+        Error::Unreachable { host, source: error.into() }
     } else {
-        Error::Interrupted {
-            object: object.to_owned(),
-            host,
-            source: error.into(),
-        }
+        Error::Interrupted { object: object.to_owned(), host, source: error.into() }
     }
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
     std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| {
-        let inner = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
     })
 }
 
 /// The innermost cause, which is the one that says what is wrong with a certificate.
 fn innermost(error: reqwest::Error) -> Cause {
-    let text = std::iter::successors(error.source(), |cause| (*cause).source())
-        .last()
-        .map(ToString::to_string);
+    let text = std::iter::successors(error.source(), |cause| (*cause).source()).last().map(ToString::to_string);
     text.map_or_else(|| error.into(), Into::into)
 }
 
 fn invalid_ca(reason: &str) -> Error {
-    Error::InvalidOption {
-        option: "extra_ca",
-        reason: reason.to_owned(),
-    }
+    Error::InvalidOption { option: "extra_ca", reason: reason.to_owned() }
 }

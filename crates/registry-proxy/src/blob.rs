@@ -1,0 +1,130 @@
+//! How a blob goes out: read ahead, compared with its digest, its last bytes held back until that is done.
+
+use crate::soundness::{FileVersion, Soundness};
+use bytes::Bytes;
+use content_store::Digest;
+use futures_util::stream::{self, Stream};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Large enough that hashing and sending are the cost, small enough for many transfers at once.
+const CHUNK: usize = 512 << 10;
+
+/// Called with the digest of a blob whose bytes are wrong.
+pub(crate) type OnDamage = Arc<dyn Fn(Digest) + Send + Sync>;
+
+/// An open blob.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    pub(crate) digest: Digest,
+    pub(crate) file: File,
+    pub(crate) size: u64,
+    pub(crate) version: FileVersion,
+}
+
+/// The whole blob. When the bytes are not those of the digest the stream fails before its end.
+pub(crate) fn whole(
+    blob: Blob,
+    soundness: Arc<Soundness>,
+    on_damage: OnDamage,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let (digest, version, size) = (blob.digest, blob.version, blob.size);
+    let judge: Judge = Box::new(move |hasher: Sha256| {
+        let is_sound = Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == digest);
+        soundness.set(digest, version, is_sound);
+        if !is_sound {
+            on_damage(digest);
+        }
+        is_sound
+    });
+    start(Reader { file: blob.file, left: size, check: Some((Sha256::new(), judge)) })
+}
+
+/// The bytes from `start` up to `end` of a blob that was found sound.
+pub(crate) fn section(
+    mut blob: Blob,
+    start_at: u64,
+    end: u64,
+) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
+    blob.file.seek(SeekFrom::Start(start_at))?;
+    Ok(start(Reader { file: blob.file, left: end - start_at, check: None }))
+}
+
+/// Reads the blob to its end; whether its bytes are right. Blocks.
+pub(crate) fn is_sound(blob: &mut Blob) -> io::Result<bool> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match blob.file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    blob.file.seek(SeekFrom::Start(0))?;
+    Ok(Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == blob.digest))
+}
+
+type Judge = Box<dyn FnOnce(Sha256) -> bool + Send>;
+
+struct Reader {
+    file: File,
+    left: u64,
+    check: Option<(Sha256, Judge)>,
+}
+
+type Step = JoinHandle<io::Result<Option<(Bytes, Reader)>>>;
+
+/// Reads one chunk ahead of what is being sent.
+fn start(reader: Reader) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::try_unfold(None::<(Step, ())>, {
+        let mut first = Some(reader);
+        move |state| {
+            let step: Option<Step> = match (state, first.take()) {
+                (Some((step, ())), _) => Some(step),
+                (None, Some(reader)) => Some(spawn_blocking(move || reader.next())),
+                (None, None) => None,
+            };
+            async move {
+                let Some(step) = step else { return Ok(None) };
+                let Some((bytes, reader)) = step.await.map_err(io::Error::other)?? else { return Ok(None) };
+                Ok(Some((bytes, Some((spawn_blocking(move || reader.next()), ())))))
+            }
+        }
+    })
+}
+
+impl Reader {
+    fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.left == 0 && self.check.is_none() {
+            return Ok(None);
+        }
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(CHUNK);
+        let mut chunk = vec![0; length];
+        self.file.read_exact(&mut chunk)?;
+        self.left -= length as u64;
+        if let Some((hasher, _)) = &mut self.check {
+            hasher.update(&chunk);
+        }
+        if self.left == 0
+            && let Some((hasher, judge)) = self.check.take()
+            && !judge(hasher)
+        {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the blob is damaged"));
+        }
+        Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), self)))
+    }
+}
+
+fn hex(hasher: Sha256) -> String {
+    use std::fmt::Write as _;
+    hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

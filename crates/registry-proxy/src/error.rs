@@ -1,0 +1,36 @@
+//! What can go wrong with serving.
+
+use std::io;
+
+/// The result of the serving functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a registry cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The certificate or key cannot be used.
+    #[error("cannot use the {object} for TLS: {reason}")]
+    Tls {
+        /// `certificate` or `key`.
+        object: &'static str,
+        /// What is wrong with it. Never contains the key.
+        reason: String,
+    },
+    /// No further connection can be accepted.
+    #[error("cannot accept connections on {address}")]
+    Accept {
+        /// The address of the listener.
+        address: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The HTTP/2 connection over the stream ended with an error.
+    #[error("the HTTP/2 connection over the stream broke")]
+    Stream {
+        /// The cause.
+        #[source]
+        source: hyper::Error,
+    },
+}

@@ -1,0 +1,98 @@
+//! What do the tests serve, and where?
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
+use content_store::{Descriptor, Digest, MediaType, NameKind, Store};
+use registry_client::ImageName;
+use registry_client::contract::Fixture;
+use registry_proxy::{Event, Options, Tls, serve_plain, serve_tls, service};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A store with the content of a fixture.
+pub struct Content {
+    pub store: Store,
+    pub events: Arc<Mutex<Vec<Event>>>,
+    _directory: TempDir,
+}
+
+impl Content {
+    pub fn new(fixture: &Fixture) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        for blob in &fixture.blobs {
+            store.put(blob).unwrap();
+        }
+        let content = Self { store, events: Arc::default(), _directory: directory };
+        content.name(&fixture.image, &fixture.manifest, MediaType::ImageManifest);
+        content.name(&fixture.index, &fixture.index_bytes, MediaType::ImageIndex);
+        content
+    }
+
+    pub fn name(&self, image: &ImageName, bytes: &[u8], kind: MediaType) {
+        let blob = self.store.put(bytes).unwrap();
+        self.store
+            .set_name(NameKind::CarriedImage, &image.to_string(), &Descriptor::new(kind, blob.size, blob.digest))
+            .unwrap();
+    }
+
+    pub fn router(&self) -> axum::Router {
+        let events = self.events.clone();
+        let options =
+            Options { events: Some(Arc::new(move |event| events.lock().unwrap().push(event))), ..Options::default() };
+        service(self.store.clone(), options)
+    }
+
+    /// Changes one byte in the middle of a blob.
+    pub fn damage(&self, digest: &Digest) {
+        let path = self.store.blob_path(digest);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// A server on loopback, stopped with [`Server::stop`].
+pub struct Server {
+    pub address: SocketAddr,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<registry_proxy::Result<()>>,
+}
+
+impl Server {
+    pub async fn start(content: &Content, tls: Option<Tls>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = oneshot::channel();
+        let router = content.router();
+        let shutdown = async move {
+            let _ = ended.await;
+        };
+        let task = tokio::spawn(async move {
+            match tls {
+                Some(tls) => serve_tls(listener, tls, router, shutdown).await,
+                None => serve_plain(listener, router, shutdown).await,
+            }
+        });
+        Self { address, end, task }
+    }
+
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub async fn stop(self) {
+        self.end.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// A certificate for loopback, signed by itself.
+pub fn tls() -> Tls {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    Tls { cert_pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem() }
+}
