@@ -134,16 +134,25 @@ pub(super) fn transport(object: &str, host: &str, error: reqwest::Error) -> Erro
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-    })
+    causes(error).any(|cause| cause.is::<rustls::Error>())
 }
 
 /// The innermost cause, which is the one that says what is wrong with a certificate.
 fn innermost(error: reqwest::Error) -> Cause {
-    let text = std::iter::successors(error.source(), |cause| (*cause).source()).last().map(ToString::to_string);
+    let text = causes(&error).last().map(ToString::to_string);
     text.map_or_else(|| error.into(), Into::into)
+}
+
+/// What caused the error, what caused that, and so on; also what an I/O error is wrapped around, which it does not call its source.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| inner(*cause))
+}
+
+fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 fn invalid_ca(reason: &str) -> Error {
