@@ -1,0 +1,170 @@
+//! Can this machine be a host of the cluster, by itself?
+
+use super::{Checked, Findings};
+use crate::plan::size;
+
+/// Clocks may differ by so much, in milliseconds; certificates and leases suffer beyond.
+const SKEW: u64 = 30_000;
+/// What kubeadm asks of a control plane.
+const MASTER_CPUS: u32 = 2;
+const MASTER_MEMORY: u64 = 1700 << 20;
+/// Content is there packed and unpacked, and containers need room of their own.
+const DISK_FACTOR: u64 = 3;
+
+pub(super) fn login(checked: &Checked<'_>, findings: &mut Findings) {
+    if !checked.observed.root {
+        let user = &checked.host.ssh.user;
+        findings.add(
+            format!("commands run as `{user}`, not as root"),
+            format!("log in as root (-u root), or let `{user}` use sudo"),
+        );
+    }
+}
+
+/// Operating system and processor.
+pub(super) fn machine(checked: &Checked<'_>, findings: &mut Findings) {
+    let observed = checked.observed;
+    if !observed.systemd {
+        let os = if observed.os.is_empty() { "the operating system" } else { &observed.os };
+        findings.add(format!("{os} does not run systemd"), "use a distribution with systemd");
+    }
+    let wanted = checked.payload.platform.split('/').nth(1).unwrap_or_default();
+    let own = platform(&observed.arch);
+    if !wanted.is_empty() && own != wanted {
+        findings.add(
+            format!("its processor is {own}, image {} is for {wanted}", checked.payload.image),
+            format!("build the image with --platform linux/{own}, or use another host"),
+        );
+    }
+}
+
+pub(super) fn leftovers(checked: &Checked<'_>, findings: &mut Findings) {
+    if checked.half_made {
+        return;
+    }
+    if let Some(other) = &checked.observed.cluster {
+        findings.add(format!("belongs to cluster `{other}`"), format!("sealer delete -c {other}, or use another host"));
+    } else if let Some(path) = checked.observed.leftovers.first() {
+        findings.add(
+            format!("another Kubernetes is or was here ({path})"),
+            "kubeadm reset -f; rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd (only when nobody needs it)",
+        );
+    }
+}
+
+pub(super) fn clock(checked: &Checked<'_>, findings: &mut Findings) {
+    let skew = checked.observed.clock_skew_ms;
+    if skew.unsigned_abs() > SKEW {
+        let seconds = skew.unsigned_abs() / 1000;
+        let side = if skew < 0 { "behind" } else { "ahead" };
+        findings.add(format!("clock is {seconds} s {side}"), "timedatectl set-ntp true");
+    }
+}
+
+/// Modules and control groups.
+pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
+    let observed = checked.observed;
+    for (module, what) in [("overlay", "file systems of containers"), ("br_netfilter", "services reached from pods")] {
+        if !observed.modules.iter().any(|known| known == module) {
+            findings.add(
+                format!("kernel {} has no `{module}` ({what})", observed.kernel),
+                format!("modprobe {module}, or use a kernel that has it"),
+            );
+        }
+    }
+    let has = |name: &str| observed.cgroups.iter().any(|known| known == name);
+    let wanted: &[&str] =
+        if has("v2") { &["cpu", "cpuset", "memory", "pids"] } else { &["cpu", "cpuacct", "cpuset", "devices", "memory", "pids"] };
+    let missing: Vec<&str> = wanted.iter().copied().filter(|name| !has(name)).collect();
+    if !missing.is_empty() {
+        let fix = if missing.contains(&"memory") {
+            "boot with cgroup_enable=memory on the kernel's command line"
+        } else {
+            "use a kernel that has them"
+        };
+        findings.add(format!("control groups lack {}", missing.join(", ")), fix);
+    }
+    if let Some(version) = checked.image.version.as_ref().filter(|version| has("v2") && !version.at_least(1, 19)) {
+        findings.add(
+            format!("kubernetes {version} knows only control groups v1, this host has v2"),
+            "boot with systemd.unified_cgroup_hierarchy=0 on the kernel's command line",
+        );
+    }
+}
+
+/// The swap of a host that is a container belongs to the machine below, and the image's scripts deal with it.
+pub(super) fn swap(checked: &Checked<'_>, findings: &mut Findings) {
+    if checked.observed.swap && !checked.observed.container && !checked.image.swap_allowed {
+        findings.add(
+            "swap is on",
+            "swapoff -a, and take it out of /etc/fstab (or set failSwapOn: false in a KubeletConfiguration)",
+        );
+    }
+}
+
+pub(super) fn resources(checked: &Checked<'_>, findings: &mut Findings) {
+    let (observed, payload) = (checked.observed, checked.payload);
+    let master = checked.host.is_master();
+    let content = payload.rootfs_bytes.saturating_add(if master { payload.carried_bytes } else { 0 });
+    let need = content.saturating_mul(DISK_FACTOR);
+    if !checked.half_made && observed.disk_free < need {
+        findings.add(
+            format!("/var/lib has {} free, {} are needed", size(observed.disk_free), size(need)),
+            "free some space, or mount a larger disk there",
+        );
+    }
+    if master && observed.memory > 0 && observed.memory < MASTER_MEMORY {
+        findings.add(
+            format!("has {} of memory, a master needs {}", size(observed.memory), size(MASTER_MEMORY)),
+            "give it more memory, or make it a node",
+        );
+    }
+    if master && (1..MASTER_CPUS).contains(&observed.cpus) {
+        findings.add(format!("has 1 processor, a master needs {MASTER_CPUS}"), "give it another, or make it a node");
+    }
+}
+
+/// What the image's scripts and Kubernetes call, unless the image brings it.
+pub(super) fn tools(checked: &Checked<'_>, findings: &mut Findings) {
+    const NEEDED: [(&str, &str); 5] =
+        [("bash", "bash"), ("ip", "iproute2"), ("iptables", "iptables"), ("mount", "mount or util-linux"), ("tar", "tar")];
+    for (tool, package) in NEEDED {
+        let carried = checked.payload.files.iter().any(|file| file.strip_prefix("bin/") == Some(tool));
+        if !carried && !checked.observed.tools.iter().any(|known| known == tool) {
+            findings.add(format!("has no `{tool}`"), format!("install the package {package}"));
+        }
+    }
+}
+
+/// Why a host name cannot be that of a node, if so.
+pub(super) fn bad_hostname(name: &str) -> Option<&'static str> {
+    let lower = name.to_lowercase();
+    if lower.is_empty() {
+        return Some("is empty");
+    }
+    if lower == "localhost" || lower.starts_with("localhost.") {
+        return Some("says nothing about the host");
+    }
+    let good = |label: &str| {
+        let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = label.as_bytes();
+        bytes.len() <= 63
+            && ends(bytes.first())
+            && ends(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    // A node's name is also a label's value, which ends at 63.
+    (lower.len() > 63 || !lower.split('.').all(good))
+        .then_some("cannot be a node's name (letters, digits, - and . only, at most 63)")
+}
+
+/// What container images call a machine of `uname -m`.
+fn platform(machine: &str) -> &str {
+    match machine {
+        "x86_64" | "amd64" => "amd64",
+        "aarch64" | "arm64" => "arm64",
+        "armv7l" | "armv6l" => "arm",
+        "i386" | "i686" => "386",
+        other => other,
+    }
+}
