@@ -55,31 +55,22 @@ pub(crate) fn expand(entry: &str) -> Result<Vec<IpAddr>, ErrorKind> {
         if backwards {
             return Err(ErrorKind::RangeBackwards(entry.to_owned()));
         }
-        if long {
-            Err(ErrorKind::TooManyHosts)
-        } else {
-            Ok(range)
-        }
+        if long { Err(ErrorKind::TooManyHosts) } else { Ok(range) }
     };
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => {
             count(first.to_bits().into()..=last.to_bits().into())?;
-            (first.to_bits()..=last.to_bits())
-                .map(|bits| checked(IpAddr::V4(bits.into())))
-                .collect()
+            (first.to_bits()..=last.to_bits()).map(|bits| checked(IpAddr::V4(bits.into()))).collect()
         }
-        (IpAddr::V6(first), IpAddr::V6(last)) => count(first.to_bits()..=last.to_bits())?
-            .map(|bits| checked(IpAddr::V6(bits.into())))
-            .collect(),
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            count(first.to_bits()..=last.to_bits())?.map(|bits| checked(IpAddr::V6(bits.into()))).collect()
+        }
         _ => Err(ErrorKind::RangeFamilies(entry.to_owned())),
     }
 }
 
 fn host_address(text: &str) -> Result<IpAddr, ErrorKind> {
-    checked(
-        text.parse()
-            .map_err(|_| ErrorKind::Address(text.to_owned()))?,
-    )
+    checked(text.parse().map_err(|_| ErrorKind::Address(text.to_owned()))?)
 }
 
 /// An address that a single host can have.
@@ -110,18 +101,9 @@ mod tests {
         assert_eq!(addresses("192.168.0.2"), ["192.168.0.2"]);
         assert_eq!(
             addresses("192.168.0.2, 192.168.0.254-192.168.1.1"),
-            [
-                "192.168.0.2",
-                "192.168.0.254",
-                "192.168.0.255",
-                "192.168.1.0",
-                "192.168.1.1"
-            ]
+            ["192.168.0.2", "192.168.0.254", "192.168.0.255", "192.168.1.0", "192.168.1.1"]
         );
-        assert_eq!(
-            addresses("fd00::1-fd00::3"),
-            ["fd00::1", "fd00::2", "fd00::3"]
-        );
+        assert_eq!(addresses("fd00::1-fd00::3"), ["fd00::1", "fd00::2", "fd00::3"]);
         assert_eq!(addresses("fd00::9,10.0.0.1"), ["fd00::9", "10.0.0.1"]);
     }
 
@@ -132,22 +114,10 @@ mod tests {
         assert_eq!(error("10.0.0.1,"), ErrorKind::Address(String::new()));
         assert_eq!(error("10.0.0"), ErrorKind::Address("10.0.0".into()));
         assert_eq!(error("10.0.0.3-5"), ErrorKind::Address("5".into()));
-        assert_eq!(
-            error("10.0.0.3-10.0.0.1"),
-            ErrorKind::RangeBackwards("10.0.0.3-10.0.0.1".into())
-        );
-        assert_eq!(
-            error("10.0.0.3-fd00::1"),
-            ErrorKind::RangeFamilies("10.0.0.3-fd00::1".into())
-        );
-        assert_eq!(
-            error("10.0.0.1,10.0.0.0-10.0.0.2"),
-            ErrorKind::DuplicateAddress([10, 0, 0, 1].into())
-        );
-        assert_eq!(
-            error("0.0.0.0"),
-            ErrorKind::NotAHostAddress([0, 0, 0, 0].into())
-        );
+        assert_eq!(error("10.0.0.3-10.0.0.1"), ErrorKind::RangeBackwards("10.0.0.3-10.0.0.1".into()));
+        assert_eq!(error("10.0.0.3-fd00::1"), ErrorKind::RangeFamilies("10.0.0.3-fd00::1".into()));
+        assert_eq!(error("10.0.0.1,10.0.0.0-10.0.0.2"), ErrorKind::DuplicateAddress([10, 0, 0, 1].into()));
+        assert_eq!(error("0.0.0.0"), ErrorKind::NotAHostAddress([0, 0, 0, 0].into()));
         for long in [
             "5001",
             "99999999999999999999",

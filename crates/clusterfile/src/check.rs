@@ -8,16 +8,9 @@ impl Cluster {
     /// A parsed cluster has none of it, except that [`crate::parse_default`] allows a missing master and image.
     #[must_use]
     pub fn check(&self) -> Vec<ErrorKind> {
-        let names = [
-            rules::CLUSTER_NAME.check(&self.name),
-            rules::IMAGE.check(&self.image),
-            rules::USER.check(&self.ssh.user),
-        ];
-        names
-            .into_iter()
-            .filter_map(Result::err)
-            .chain(misfits(self))
-            .collect()
+        let names =
+            [rules::CLUSTER_NAME.check(&self.name), rules::IMAGE.check(&self.image), rules::USER.check(&self.ssh.user)];
+        names.into_iter().filter_map(Result::err).chain(misfits(self)).collect()
     }
 }
 
@@ -25,43 +18,24 @@ impl Cluster {
 pub(crate) fn misfits(cluster: &Cluster) -> Vec<ErrorKind> {
     let mut found = Vec::new();
     let network = &cluster.network;
-    let overlaps = network.pod_cidr.iter().flat_map(|pod| {
-        network
-            .service_cidr
-            .iter()
-            .map(move |service| (*pod, *service))
-    });
-    if let Some((pod, service)) = overlaps
-        .into_iter()
-        .find(|(pod, service)| pod.overlaps(service))
-    {
+    let overlaps =
+        network.pod_cidr.iter().flat_map(|pod| network.service_cidr.iter().map(move |service| (*pod, *service)));
+    if let Some((pod, service)) = overlaps.into_iter().find(|(pod, service)| pod.overlaps(service)) {
         found.push(ErrorKind::CidrOverlap { pod, service });
     }
     let pods = network.pod_cidr.iter().map(|block| ("pod", *block));
     let services = network.service_cidr.iter().map(|block| ("service", *block));
     for (network, block) in pods.chain(services) {
-        if let Some(host) = cluster
-            .hosts
-            .iter()
-            .find(|host| block.contains(host.address))
-        {
-            found.push(ErrorKind::HostInCidr {
-                address: host.address,
-                network,
-                block,
-            });
+        if let Some(host) = cluster.hosts.iter().find(|host| block.contains(host.address)) {
+            found.push(ErrorKind::HostInCidr { address: host.address, network, block });
         }
     }
     match cluster.provider {
-        ProviderKind::BareMetal if !cluster.machines.is_empty() => {
-            found.push(ErrorKind::MachinesWithoutProvider)
-        }
+        ProviderKind::BareMetal if !cluster.machines.is_empty() => found.push(ErrorKind::MachinesWithoutProvider),
         ProviderKind::AliCloud | ProviderKind::Container
             if cluster.machines.is_empty() && !cluster.hosts.is_empty() =>
         {
-            found.push(ErrorKind::AddressesWithoutMachines(
-                cluster.provider.as_str(),
-            ));
+            found.push(ErrorKind::AddressesWithoutMachines(cluster.provider.as_str()));
         }
         _ => {}
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use crate::{
-    Application, Config, Env, Host, KubeadmDocument, MachineSpec, Machines, MachinesArg, Network,
-    Plugin, RegistrySettings, Role, Ssh,
+    Application, Config, Env, Host, KubeadmDocument, MachineSpec, Machines, MachinesArg, Network, Plugin,
+    RegistrySettings, Role, Ssh,
 };
 
 /// Everything a Clusterfile says.
@@ -24,13 +24,7 @@ pub struct Clusterfile {
 
 impl From<Cluster> for Clusterfile {
     fn from(cluster: Cluster) -> Self {
-        Self {
-            cluster,
-            configs: Vec::new(),
-            plugins: Vec::new(),
-            applications: Vec::new(),
-            kubeadm: Vec::new(),
-        }
+        Self { cluster, configs: Vec::new(), plugins: Vec::new(), applications: Vec::new(), kubeadm: Vec::new() }
     }
 }
 
@@ -148,11 +142,7 @@ impl Cluster {
     /// Who gives the hosts when nobody says: the user if there are only addresses, Alibaba Cloud if there are counts.
     #[must_use]
     pub fn provider_by_default(&self) -> ProviderKind {
-        if self.machines.is_empty() {
-            ProviderKind::BareMetal
-        } else {
-            ProviderKind::AliCloud
-        }
+        if self.machines.is_empty() { ProviderKind::BareMetal } else { ProviderKind::AliCloud }
     }
 
     /// Sets how to log in, for the cluster and for every host that followed the cluster's setting so far.
@@ -175,11 +165,7 @@ impl Cluster {
     /// The same cluster with no hosts and no machines: what is wanted when the cluster shall be deleted.
     #[must_use]
     pub fn without_hosts(&self) -> Self {
-        Self {
-            hosts: Vec::new(),
-            machines: Machines::default(),
-            ..self.clone()
-        }
+        Self { hosts: Vec::new(), machines: Machines::default(), ..self.clone() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What has to change so that the cluster that is becomes the cluster that is wanted?
 
+use std::{collections::HashMap, net::IpAddr};
+
 use crate::{Cluster, Host};
 
 /// The difference between two states of one cluster.
@@ -73,70 +75,56 @@ pub enum Setting {
 /// Compare after the provider has filled in the hosts of `wanted`. How to log in is not a change of the cluster, nor are annotations and the sizes of machines; they are simply taken over.
 #[must_use]
 pub fn diff(current: Option<&Cluster>, wanted: &Cluster) -> Change {
-    let change = |joins, leaves, image, settings, kind| Change {
-        wanted: wanted.clone(),
-        joins,
-        leaves,
-        image,
-        settings,
-        kind,
-    };
     let Some(current) = current.filter(|current| !current.hosts.is_empty()) else {
-        let joins = masters_first(wanted.hosts.iter());
-        let kind = if joins.is_empty() && wanted.machines.is_empty() {
-            ChangeKind::Nothing
-        } else {
-            ChangeKind::Create
-        };
-        return change(joins, Vec::new(), None, Vec::new(), kind);
+        return creation(wanted);
     };
     if wanted.hosts.is_empty() && !wanted.machines.is_empty() {
         // No provider has made the hosts yet, so nothing can be said about single ones.
-        let known = Cluster {
-            hosts: current.hosts.clone(),
-            ..wanted.clone()
-        };
+        let known = Cluster { hosts: current.hosts.clone(), ..wanted.clone() };
         let mut change = diff(Some(current), &known);
         if current.machines != wanted.machines {
             change.kind = ChangeKind::Alter;
         }
-        return Change {
-            wanted: wanted.clone(),
-            ..change
-        };
-    }
-    let leaves = current.hosts.iter().filter(|host| !stays(host, wanted));
-    let mut leaves = masters_first(leaves);
-    leaves.reverse();
-    if wanted.hosts.is_empty() {
-        return change(Vec::new(), leaves, None, Vec::new(), ChangeKind::Delete);
+        return Change { wanted: wanted.clone(), ..change };
     }
 
-    let joins = masters_first(wanted.hosts.iter().filter(|host| !stays(host, current)));
-    let image = (current.image != wanted.image).then(|| ImageChange {
-        from: current.image.clone(),
-        to: wanted.image.clone(),
-    });
-    let settings = changed_settings(current, wanted);
-    let nothing = joins.is_empty() && leaves.is_empty() && image.is_none() && settings.is_empty();
-    change(
-        joins,
-        leaves,
-        image,
-        settings,
-        if nothing {
-            ChangeKind::Nothing
-        } else {
-            ChangeKind::Alter
-        },
-    )
+    let (before, after) = (by_address(current), by_address(wanted));
+    let joins = masters_first(wanted.hosts.iter().filter(|host| !stays(host, &before)));
+    let mut leaves = masters_first(current.hosts.iter().filter(|host| !stays(host, &after)));
+    leaves.reverse();
+    let mut change =
+        Change { wanted: wanted.clone(), joins, leaves, image: None, settings: Vec::new(), kind: ChangeKind::Delete };
+    if wanted.hosts.is_empty() {
+        return change;
+    }
+    if current.image != wanted.image {
+        change.image = Some(ImageChange { from: current.image.clone(), to: wanted.image.clone() });
+    }
+    change.settings = changed_settings(current, wanted);
+    change.settings.extend(changed_host_settings(wanted.hosts.iter().filter(|host| stays(host, &before)), &before));
+    change.settings.sort_unstable();
+    change.settings.dedup();
+    let nothing =
+        change.joins.is_empty() && change.leaves.is_empty() && change.image.is_none() && change.settings.is_empty();
+    change.kind = if nothing { ChangeKind::Nothing } else { ChangeKind::Alter };
+    change
+}
+
+fn creation(wanted: &Cluster) -> Change {
+    let joins = masters_first(wanted.hosts.iter());
+    let nothing = joins.is_empty() && wanted.machines.is_empty();
+    let kind = if nothing { ChangeKind::Nothing } else { ChangeKind::Create };
+    Change { wanted: wanted.clone(), joins, leaves: Vec::new(), image: None, settings: Vec::new(), kind }
+}
+
+fn by_address(cluster: &Cluster) -> HashMap<IpAddr, &Host> {
+    cluster.hosts.iter().map(|host| (host.address, host)).collect()
 }
 
 /// Whether the other state of the cluster has this host in the same place.
-fn stays(host: &Host, other: &Cluster) -> bool {
-    other.host(host.address).is_some_and(|same| {
-        same.is_master() == host.is_master() && same.is_node() == host.is_node()
-    })
+fn stays(host: &Host, other: &HashMap<IpAddr, &Host>) -> bool {
+    let place = |host: &Host| (host.is_master(), host.is_node());
+    other.get(&host.address).is_some_and(|same| place(same) == place(host))
 }
 
 fn masters_first<'a>(hosts: impl Iterator<Item = &'a Host>) -> Vec<Host> {
@@ -146,43 +134,30 @@ fn masters_first<'a>(hosts: impl Iterator<Item = &'a Host>) -> Vec<Host> {
 }
 
 fn changed_settings(current: &Cluster, wanted: &Cluster) -> Vec<Setting> {
-    let differs = |of: fn(&Host, &Host) -> bool| {
-        wanted.hosts.iter().any(|host| {
-            current
-                .host(host.address)
-                .is_some_and(|before| stays(before, wanted) && of(before, host))
-        })
-    };
-    let launch = |cluster: &Cluster| {
-        (
-            cluster.commands.clone(),
-            cluster.command_args.clone(),
-            cluster.app_names.clone(),
-        )
-    };
-    [
+    let launch = current.commands != wanted.commands
+        || current.command_args != wanted.command_args
+        || current.app_names != wanted.app_names;
+    let changed = [
         (Setting::Provider, current.provider != wanted.provider),
         (Setting::Network, current.network != wanted.network),
         (Setting::CertSans, current.cert_sans != wanted.cert_sans),
-        (
-            Setting::Env,
-            current.env != wanted.env || differs(|a, b| a.env != b.env),
-        ),
-        (Setting::Launch, launch(current) != launch(wanted)),
-        (
-            Setting::HostAliases,
-            current.host_aliases != wanted.host_aliases,
-        ),
+        (Setting::Env, current.env != wanted.env),
+        (Setting::Launch, launch),
+        (Setting::HostAliases, current.host_aliases != wanted.host_aliases),
         (Setting::DataRoot, current.data_root != wanted.data_root),
         (Setting::Registry, current.registry != wanted.registry),
-        (
-            Setting::ContainerRuntime,
-            current.container_runtime != wanted.container_runtime,
-        ),
-        (Setting::Labels, differs(|a, b| a.labels != b.labels)),
-        (Setting::Taints, differs(|a, b| a.taints != b.taints)),
-    ]
-    .into_iter()
-    .filter_map(|(setting, changed)| changed.then_some(setting))
-    .collect()
+        (Setting::ContainerRuntime, current.container_runtime != wanted.container_runtime),
+    ];
+    changed.into_iter().filter_map(|(setting, changed)| changed.then_some(setting)).collect()
+}
+
+fn changed_host_settings<'a>(staying: impl Iterator<Item = &'a Host>, before: &HashMap<IpAddr, &Host>) -> Vec<Setting> {
+    let mut changed = Vec::new();
+    for host in staying {
+        let Some(old) = before.get(&host.address) else { continue };
+        changed.extend((old.env != host.env).then_some(Setting::Env));
+        changed.extend((old.labels != host.labels).then_some(Setting::Labels));
+        changed.extend((old.taints != host.taints).then_some(Setting::Taints));
+    }
+    changed
 }

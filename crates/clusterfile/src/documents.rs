@@ -98,10 +98,7 @@ impl KubeadmDocument {
     /// The document's `apiVersion`, such as `kubeadm.k8s.io/v1beta3`.
     #[must_use]
     pub fn api_version(&self) -> &str {
-        self.value
-            .get("apiVersion")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -146,9 +143,7 @@ impl KubeadmKind {
     #[must_use]
     pub fn group(self) -> &'static str {
         match self {
-            Self::InitConfiguration | Self::JoinConfiguration | Self::ClusterConfiguration => {
-                "kubeadm.k8s.io"
-            }
+            Self::InitConfiguration | Self::JoinConfiguration | Self::ClusterConfiguration => "kubeadm.k8s.io",
             Self::KubeletConfiguration => "kubelet.config.k8s.io",
             Self::KubeProxyConfiguration => "kubeproxy.config.k8s.io",
         }

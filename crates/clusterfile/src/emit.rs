@@ -3,8 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    Application, Cluster, Clusterfile, Config, Disk, Env, Host, MachineSpec, Network, Plugin,
-    RegistrySettings, Role, Secret, Ssh, Strategy, yaml,
+    Application, Cluster, Clusterfile, Config, Disk, Env, Host, MachineSpec, Network, Plugin, RegistrySettings, Role,
+    Secret, Ssh, Strategy, yaml,
 };
 
 impl Clusterfile {
@@ -22,24 +22,16 @@ impl Clusterfile {
         )];
         let none = std::collections::BTreeMap::new();
         documents.extend(
-            self.configs
-                .iter()
-                .map(|item| document("Config", "sealer.io/v1", &item.name, &none, config(item))),
+            self.configs.iter().map(|item| document("Config", "sealer.io/v1", &item.name, &none, config(item))),
         );
         documents.extend(
-            self.plugins
-                .iter()
-                .map(|item| document("Plugin", "sealer.io/v1", &item.name, &none, plugin(item))),
+            self.plugins.iter().map(|item| document("Plugin", "sealer.io/v1", &item.name, &none, plugin(item))),
         );
-        documents.extend(self.applications.iter().map(|item| {
-            document(
-                "Application",
-                "sealer.io/v2",
-                &item.name,
-                &none,
-                application(item),
-            )
-        }));
+        documents.extend(
+            self.applications
+                .iter()
+                .map(|item| document("Application", "sealer.io/v2", &item.name, &none, application(item))),
+        );
         documents.extend(self.kubeadm.iter().map(|item| item.value.clone()));
         yaml::to_text(&documents)
     }
@@ -101,11 +93,7 @@ fn cluster(cluster: &Cluster) -> Fields {
     spec.put_some("env", env(&cluster.env));
     spec.put_some(
         "cmd_args",
-        cluster
-            .command_args
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect::<Vec<_>>(),
+        cluster.command_args.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>(),
     );
     spec.put_some("cmd", cluster.commands.clone());
     spec.put_some("appNames", cluster.app_names.clone());
@@ -125,20 +113,12 @@ fn cluster(cluster: &Cluster) -> Fields {
     );
     spec.put_some("dataRoot", cluster.data_root.clone());
     spec.put_some("registry", registry(&cluster.registry));
-    spec.put_some(
-        "containerRuntime",
-        cluster
-            .container_runtime
-            .as_ref()
-            .map(|name| json!({ "type": name })),
-    );
+    spec.put_some("containerRuntime", cluster.container_runtime.as_ref().map(|name| json!({ "type": name })));
     spec
 }
 
 fn env(env: &Env) -> Vec<String> {
-    env.iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect()
+    env.iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// What differs from the cluster's setting, or for the cluster itself what differs from the defaults.
@@ -146,22 +126,10 @@ fn ssh(ssh: &Ssh, base: Option<&Ssh>) -> Fields {
     let default = Ssh::default();
     let base = base.unwrap_or(&default);
     let mut fields = Fields::default();
-    let secret = |secret: &Option<Secret>| {
-        secret
-            .as_ref()
-            .map_or(String::new(), |secret| secret.expose().to_owned())
-    };
+    let secret = |secret: &Option<Secret>| secret.as_ref().map_or(String::new(), |secret| secret.expose().to_owned());
     fields.put_unless("user", &*ssh.user, ssh.user == base.user);
-    fields.put_unless(
-        "passwd",
-        secret(&ssh.password),
-        ssh.password == base.password,
-    );
-    fields.put_unless(
-        "pk",
-        ssh.private_key.clone().unwrap_or_default(),
-        ssh.private_key == base.private_key,
-    );
+    fields.put_unless("passwd", secret(&ssh.password), ssh.password == base.password);
+    fields.put_unless("pk", ssh.private_key.clone().unwrap_or_default(), ssh.private_key == base.private_key);
     fields.put_unless(
         "pkPasswd",
         secret(&ssh.private_key_password),
@@ -191,10 +159,7 @@ fn machines(machines: &MachineSpec) -> Json {
     fields.put_some("cpu", machines.cpu);
     fields.put_some("memory", machines.memory_gib);
     fields.put_some("systemDisk", machines.system_disk.as_ref().map(disk));
-    fields.put_some(
-        "dataDisks",
-        machines.data_disks.iter().map(disk).collect::<Vec<_>>(),
-    );
+    fields.put_some("dataDisks", machines.data_disks.iter().map(disk).collect::<Vec<_>>());
     fields.into()
 }
 
@@ -219,10 +184,7 @@ fn hosts(cluster: &Cluster) -> Vec<Json> {
 
 fn host_fields(host: &Host, cluster: &Cluster) -> Fields {
     let mut fields = Fields::default();
-    fields.put(
-        "roles",
-        host.roles.iter().map(Role::as_str).collect::<Vec<_>>(),
-    );
+    fields.put("roles", host.roles.iter().map(Role::as_str).collect::<Vec<_>>());
     fields.put_some("ssh", ssh(&host.ssh, Some(&cluster.ssh)));
     fields.put_some("env", env(&host.env.differing_from(&cluster.env)));
     fields.put_some("labels", json!(host.labels));
@@ -234,11 +196,7 @@ fn registry(registry: &RegistrySettings) -> Fields {
     let default = RegistrySettings::default();
     let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     let mut local = Fields::default();
-    local.put_unless(
-        "domain",
-        &*registry.domain,
-        registry.domain == default.domain,
-    );
+    local.put_unless("domain", &*registry.domain, registry.domain == default.domain);
     local.put_unless("port", registry.port, registry.port == default.port);
     local.put_some("username", registry.username.clone());
     local.put_some("password", secret(&registry.password));

@@ -1,19 +1,19 @@
 //! Which variables do scripts, templates and commands see?
 
-use crate::ErrorKind;
+use std::fmt;
+
+use crate::{ErrorKind, Secret};
 
 /// The variables of a cluster or a host, in the order of the file.
 ///
-/// A value is kept as written: `a;b` stays one text, and a key may be repeated. Both forms mean a list, see [`Env::values`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// `Debug` shows the keys only, since values may be secrets. A value is kept as written: `a;b` stays one text, and a key may be repeated. Both forms mean a list, see [`Env::values`].
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Env(Vec<(String, String)>);
 
 impl Env {
     /// The pairs in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there is no pair at all.
@@ -31,21 +31,13 @@ impl Env {
     /// The last value of a key, as written.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// All values of a key: repeated pairs in order, each split at `;`.
     #[must_use]
     pub fn values(&self, key: &str) -> Vec<&str> {
-        self.0
-            .iter()
-            .filter(|(name, _)| name == key)
-            .flat_map(|(_, value)| value.split(';'))
-            .collect()
+        self.0.iter().filter(|(name, _)| name == key).flat_map(|(_, value)| value.split(';')).collect()
     }
 
     /// Adds a pair at the end; a key that is already there becomes a list.
@@ -69,9 +61,7 @@ impl Env {
                 continue;
             }
             let source = if over.get(key).is_some() { over } else { self };
-            result
-                .0
-                .extend(source.0.iter().filter(|(name, _)| name == key).cloned());
+            result.0.extend(source.0.iter().filter(|(name, _)| name == key).cloned());
         }
         result
     }
@@ -80,19 +70,15 @@ impl Env {
     #[must_use]
     pub(crate) fn differing_from(&self, base: &Self) -> Self {
         let of = |env: &Self, key: &str| {
-            env.0
-                .iter()
-                .filter(|(name, _)| name == key)
-                .map(|(_, value)| value.clone())
-                .collect::<Vec<_>>()
+            env.0.iter().filter(|(name, _)| name == key).map(|(_, value)| value.clone()).collect::<Vec<_>>()
         };
-        Self(
-            self.0
-                .iter()
-                .filter(|(key, _)| of(self, key) != of(base, key))
-                .cloned()
-                .collect(),
-        )
+        Self(self.0.iter().filter(|(key, _)| of(self, key) != of(base, key)).cloned().collect())
+    }
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_map().entries(self.0.iter().map(|(key, _)| (key, Secret::default()))).finish()
     }
 }
 
@@ -107,13 +93,9 @@ impl FromIterator<(String, String)> for Env {
 /// # Errors
 /// [`ErrorKind::EnvWithoutEquals`] and [`ErrorKind::EnvKey`].
 pub fn env_pair(text: &str) -> Result<(String, String), ErrorKind> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| ErrorKind::EnvWithoutEquals(text.to_owned()))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| ErrorKind::EnvWithoutEquals(text.to_owned()))?;
     let good = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && key
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
+        && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter));
     if !good {
         return Err(ErrorKind::EnvKey(key.to_owned()));
     }
@@ -125,10 +107,7 @@ mod tests {
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> Env {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -146,10 +125,7 @@ mod tests {
         let effective = base.overlaid(&over);
         assert_eq!(effective, env(&[("A", "9"), ("B", "2"), ("C", "4")]));
         assert_eq!(effective.differing_from(&base), over);
-        assert_eq!(
-            base.overlaid(&Env::default()).differing_from(&base),
-            Env::default()
-        );
+        assert_eq!(base.overlaid(&Env::default()).differing_from(&base), Env::default());
     }
 
     #[test]
@@ -157,18 +133,12 @@ mod tests {
         let mut env = env(&[("A", "1"), ("B", "2")]);
         env.set("A", "5");
         env.set("C", "6");
-        assert_eq!(
-            env.iter().collect::<Vec<_>>(),
-            [("A", "5"), ("B", "2"), ("C", "6")]
-        );
+        assert_eq!(env.iter().collect::<Vec<_>>(), [("A", "5"), ("B", "2"), ("C", "6")]);
     }
 
     #[test]
     fn pairs_need_a_key_and_an_equals_sign() {
-        assert_eq!(
-            env_pair("docker-dir=/a=b"),
-            Ok(("docker-dir".into(), "/a=b".into()))
-        );
+        assert_eq!(env_pair("docker-dir=/a=b"), Ok(("docker-dir".into(), "/a=b".into())));
         assert_eq!(env_pair("A"), Err(ErrorKind::EnvWithoutEquals("A".into())));
         assert_eq!(env_pair("1A=x"), Err(ErrorKind::EnvKey("1A".into())));
         assert_eq!(env_pair("=x"), Err(ErrorKind::EnvKey(String::new())));

@@ -29,10 +29,14 @@ pub struct Error {
 }
 
 impl Error {
-    /// What is wrong, in one sentence without a place.
+    /// What is wrong, in one sentence without a place and without what [`Error::label`] says.
     #[must_use]
     pub fn message(&self) -> String {
-        self.kind.to_string()
+        match &self.kind {
+            ErrorKind::Invalid { what, value, .. } => format!("`{value}` is no valid {what}"),
+            ErrorKind::MisplacedField { field, place, .. } => format!("`{field}` does not belong in {place}"),
+            kind => kind.to_string(),
+        }
     }
 
     /// What to write at the caret under the line; may be empty.
@@ -47,9 +51,7 @@ impl Error {
             ErrorKind::UnknownField { .. } => "unknown field".to_owned(),
             ErrorKind::MisplacedField { instead, .. } => (*instead).to_owned(),
             ErrorKind::MissingField { field, .. } => format!("`{field}` belongs here"),
-            ErrorKind::EmptyField { .. } => {
-                "expected a value, indented below if it is a mapping".to_owned()
-            }
+            ErrorKind::EmptyField { .. } => "expected a value".to_owned(),
             ErrorKind::UnknownKind(_) => {
                 "expected Cluster, Config, Plugin, Application or a kind of kubeadm's".to_owned()
             }
@@ -64,12 +66,8 @@ impl Error {
             }
             ErrorKind::Cidr(_) => "expected an address block like 10.96.0.0/22".to_owned(),
             ErrorKind::CidrHostBits { meant, .. } => format!("expected {meant}"),
-            ErrorKind::NoMaster => {
-                "expected a host with the role master, or masters with a count".to_owned()
-            }
-            ErrorKind::EnvWithoutEquals(_) | ErrorKind::EnvKey(_) => {
-                "expected KEY=value".to_owned()
-            }
+            ErrorKind::NoMaster => "expected a host with the role master, or masters with a count".to_owned(),
+            ErrorKind::EnvWithoutEquals(_) | ErrorKind::EnvKey(_) => "expected KEY=value".to_owned(),
             _ => String::new(),
         }
     }
@@ -77,11 +75,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}:{}: {}",
-            self.span.line, self.span.column, self.kind
-        )?;
+        write!(formatter, "{}:{}: {}", self.span.line, self.span.column, self.kind)?;
         match &self.suggestion {
             Some(suggestion) => write!(formatter, "; did you mean `{suggestion}`?"),
             None => Ok(()),
@@ -313,9 +307,7 @@ pub enum ErrorKind {
     )]
     MachinesWithoutProvider,
     /// Addresses for a provider that makes its hosts itself.
-    #[error(
-        "{0} makes its hosts itself: give a count instead of addresses, or choose the provider BAREMETAL"
-    )]
+    #[error("{0} makes its hosts itself: give a count instead of addresses, or choose the provider BAREMETAL")]
     AddressesWithoutMachines(&'static str),
     /// A host that is both a master and a node.
     #[error("a host is a master or a node, not both")]

@@ -4,6 +4,28 @@
 //! [`parse`] turns text into a [`Clusterfile`] or into all of its [`Errors`]; a provider fills in [`Cluster::hosts`];
 //! [`diff`] compares the cluster that is with the cluster that is wanted; [`Clusterfile::to_yaml`] writes it back.
 //! Nothing here does I/O, knows async, or looks at the surroundings.
+//!
+//! ```
+//! let file = clusterfile::parse("
+//! apiVersion: sealer.io/v2
+//! kind: Cluster
+//! metadata: {name: my-cluster}
+//! spec:
+//!   image: kubernetes:v1.20.2
+//!   hosts:
+//!     - {ips: [192.168.0.2], roles: [master]}
+//!     - {ips: [192.168.0.3-192.168.0.5], roles: [node]}
+//! ")?;
+//! let change = clusterfile::diff(None, &file.cluster);
+//! assert_eq!(change.kind, clusterfile::ChangeKind::Create);
+//! assert_eq!(change.joins.len(), 4);
+//! assert_eq!(clusterfile::parse(&file.to_yaml())?, file);
+//! # Ok::<(), clusterfile::Errors>(())
+//! ```
+//!
+//! # Errors
+//! Everything that can be found wrong in one pass is reported together, each [`Error`] with its [`Span`] in the whole
+//! file. Before a line of the file is shown, [`redacted`] hides its passwords.
 
 mod addresses;
 mod check;
@@ -19,6 +41,7 @@ mod network;
 mod parse;
 mod redact;
 mod registry;
+mod schema;
 mod secret;
 mod ssh;
 mod suggest;
@@ -28,8 +51,7 @@ pub use addresses::{MAX_HOSTS, MachinesArg, machines_or_addresses};
 pub use cluster::{Cluster, Clusterfile, HostAlias, ProviderKind};
 pub use diff::{Change, ChangeKind, ImageChange, Setting, diff};
 pub use documents::{
-    Application, ApplicationConfig, ApplicationFile, Config, KubeadmDocument, KubeadmKind, Plugin,
-    Strategy,
+    Application, ApplicationConfig, ApplicationFile, Config, KubeadmDocument, KubeadmKind, Plugin, Strategy,
 };
 pub use env::{Env, env_pair};
 pub use error::{Error, ErrorKind, Errors, Span};
@@ -39,5 +61,6 @@ pub use network::{Cidr, CidrList, Network};
 pub use parse::{MAX_BYTES, parse, parse_default};
 pub use redact::redacted;
 pub use registry::{ExternalRegistry, RegistrySettings};
+pub use schema::schema;
 pub use secret::Secret;
 pub use ssh::Ssh;

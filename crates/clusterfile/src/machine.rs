@@ -36,10 +36,7 @@ impl MachineSpec {
     /// So many machines of the provider's default size.
     #[must_use]
     pub fn of(count: u32) -> Self {
-        Self {
-            count,
-            ..Self::default()
-        }
+        Self { count, ..Self::default() }
     }
 }
 

@@ -21,12 +21,7 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        let v4 = |a, b, prefix| {
-            CidrList(vec![Cidr {
-                address: IpAddr::from([a, b, 0, 0]),
-                prefix,
-            }])
-        };
+        let v4 = |a, b, prefix| CidrList(vec![Cidr { address: IpAddr::from([a, b, 0, 0]), prefix }]);
         Self {
             interface: None,
             pod_cidr: v4(100, 64, 10),
@@ -95,25 +90,16 @@ impl FromStr for Cidr {
         let malformed = || ErrorKind::Cidr(text.to_owned());
         let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;
         let address: IpAddr = address.parse().map_err(|_| malformed())?;
-        if prefix.is_empty()
-            || prefix.len() > 3
-            || !prefix.bytes().all(|byte| byte.is_ascii_digit())
-        {
+        if prefix.is_empty() || prefix.len() > 3 || !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(malformed());
         }
         let prefix: u8 = prefix.parse().map_err(|_| malformed())?;
         if prefix > if address.is_ipv4() { 32 } else { 128 } {
             return Err(malformed());
         }
-        let block = Self {
-            address: masked(address, prefix),
-            prefix,
-        };
+        let block = Self { address: masked(address, prefix), prefix };
         if block.address != address {
-            return Err(ErrorKind::CidrHostBits {
-                given: text.to_owned(),
-                meant: block.to_string(),
-            });
+            return Err(ErrorKind::CidrHostBits { given: text.to_owned(), meant: block.to_string() });
         }
         Ok(block)
     }
@@ -161,10 +147,7 @@ impl FromStr for CidrList {
         let mut blocks: Vec<Cidr> = Vec::new();
         for part in text.split(',') {
             let block: Cidr = part.trim().parse()?;
-            if blocks
-                .iter()
-                .any(|known| known.address.is_ipv4() == block.address.is_ipv4())
-            {
+            if blocks.iter().any(|known| known.address.is_ipv4() == block.address.is_ipv4()) {
                 return Err(ErrorKind::CidrFamily(text.to_owned()));
             }
             blocks.push(block);
@@ -176,15 +159,11 @@ impl FromStr for CidrList {
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
-            let mask = u32::MAX
-                .checked_shl(32 - u32::from(prefix.min(32)))
-                .unwrap_or(0);
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
             IpAddr::V4((address.to_bits() & mask).into())
         }
         IpAddr::V6(address) => {
-            let mask = u128::MAX
-                .checked_shl(128 - u32::from(prefix.min(128)))
-                .unwrap_or(0);
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
             IpAddr::V6((address.to_bits() & mask).into())
         }
     }
@@ -210,29 +189,13 @@ mod tests {
 
     #[test]
     fn malformed_blocks_are_refused() {
-        for text in [
-            "",
-            "10.96.0.0",
-            "10.96.0.0/33",
-            "10.96.0.0/",
-            "10.96.0.0/+8",
-            "10.96.0/22",
-            "::/129",
-            "a/8",
-        ] {
-            assert_eq!(
-                text.parse::<Cidr>(),
-                Err(ErrorKind::Cidr(text.to_owned())),
-                "{text}"
-            );
+        for text in ["", "10.96.0.0", "10.96.0.0/33", "10.96.0.0/", "10.96.0.0/+8", "10.96.0/22", "::/129", "a/8"] {
+            assert_eq!(text.parse::<Cidr>(), Err(ErrorKind::Cidr(text.to_owned())), "{text}");
         }
         let meant = "10.96.0.0/22".to_owned();
         assert_eq!(
             "10.96.0.1/22".parse::<Cidr>(),
-            Err(ErrorKind::CidrHostBits {
-                given: "10.96.0.1/22".into(),
-                meant
-            })
+            Err(ErrorKind::CidrHostBits { given: "10.96.0.1/22".into(), meant })
         );
     }
 

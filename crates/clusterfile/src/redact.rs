@@ -12,26 +12,15 @@ pub fn redacted(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\n', '\r']);
         let indent = content.len() - content.trim_start().len();
-        let continues =
-            hidden_below.is_some_and(|outer| content.trim().is_empty() || indent > outer);
-        let start = if continues {
-            Some(indent)
-        } else {
-            value_start(content)
-        };
+        let continues = hidden_below.is_some_and(|outer| content.trim().is_empty() || indent > outer);
+        let start = if continues { Some(indent) } else { value_start(content) };
         if !continues {
             // The value may be a block below its key.
-            hidden_below = start
-                .filter(|start| opens_block(&content[*start..]))
-                .map(|_| indent);
+            hidden_below = start.filter(|start| opens_block(&content[*start..])).map(|_| indent);
         }
         let start = start.unwrap_or(content.len());
         result.push_str(&content[..start]);
-        result.extend(
-            content[start..]
-                .bytes()
-                .map(|byte| if byte == b' ' { ' ' } else { '*' }),
-        );
+        result.extend(content[start..].bytes().map(|byte| if byte == b' ' { ' ' } else { '*' }));
         result.push_str(&line[content.len()..]);
     }
     result
@@ -41,9 +30,7 @@ pub fn redacted(text: &str) -> String {
 fn value_start(line: &str) -> Option<usize> {
     // Lower-casing ASCII keeps every byte in its place.
     let lower = line.to_ascii_lowercase();
-    let ends = SECRET_KEYS
-        .iter()
-        .flat_map(|key| lower.match_indices(key).map(|(at, key)| at + key.len()));
+    let ends = SECRET_KEYS.iter().flat_map(|key| lower.match_indices(key).map(|(at, key)| at + key.len()));
     let colons = ends.filter_map(|end| {
         let rest = line[end..].trim_start_matches(['"', '\'']).trim_start();
         rest.starts_with(':').then(|| line.len() - rest.len() + 1)
@@ -64,19 +51,10 @@ mod tests {
     #[test]
     fn values_of_passwords_are_hidden_and_places_kept() {
         for (text, expected) in [
-            (
-                "  passwd: a b\n  user: root\n",
-                "  passwd: * *\n  user: root\n",
-            ),
-            (
-                "ssh: {\"pkPasswd\" : é, port: 1}\r\n",
-                "ssh: {\"pkPasswd\" : *** ***** **\r\n",
-            ),
+            ("  passwd: a b\n  user: root\n", "  passwd: * *\n  user: root\n"),
+            ("ssh: {\"pkPasswd\" : é, port: 1}\r\n", "ssh: {\"pkPasswd\" : *** ***** **\r\n"),
             ("passwd:\n  secret\nuser: a", "passwd:\n  ******\nuser: a"),
-            (
-                "  password: |\n    a\n\n    b\n  user: a\n",
-                "  password: *\n    *\n\n    *\n  user: a\n",
-            ),
+            ("  password: |\n    a\n\n    b\n  user: a\n", "  password: *\n    *\n\n    *\n  user: a\n"),
             ("passwd:\nuser: a\n", "passwd:\nuser: a\n"),
             ("the passwd of: a", "the passwd of: a"),
         ] {

@@ -50,14 +50,9 @@ impl Drop for Secret {
 mod tests {
     #[test]
     fn debug_output_hides_the_text() {
-        let ssh = crate::Ssh {
-            password: Some("hunter2".into()),
-            ..crate::Ssh::default()
-        };
-        let shown = format!("{ssh:?} {ssh:#?}");
-        assert!(
-            shown.contains("***") && !shown.contains("hunter2"),
-            "{shown}"
-        );
+        let ssh = crate::Ssh { password: Some("hunter2".into()), ..crate::Ssh::default() };
+        let env: crate::Env = [("KEY".to_owned(), "hunter2".to_owned())].into_iter().collect();
+        let shown = format!("{ssh:?} {ssh:#?} {env:?}");
+        assert!(shown.contains("***") && shown.contains("KEY") && !shown.contains("hunter2"), "{shown}");
     }
 }

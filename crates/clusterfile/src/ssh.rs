@@ -19,12 +19,6 @@ pub struct Ssh {
 
 impl Default for Ssh {
     fn default() -> Self {
-        Self {
-            user: "root".to_owned(),
-            password: None,
-            private_key: None,
-            private_key_password: None,
-            port: 22,
-        }
+        Self { user: "root".to_owned(), password: None, private_key: None, private_key_password: None, port: 22 }
     }
 }

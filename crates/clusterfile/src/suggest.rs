@@ -1,10 +1,7 @@
 //! Which known word did the user mean?
 
 /// The candidate closest to `given`, if it is close enough to be a slip of the fingers.
-pub(crate) fn closest<'c>(
-    given: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub(crate) fn closest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if given.len() > 64 {
         return None;
     }
@@ -25,10 +22,7 @@ pub(crate) fn closest<'c>(
 
 /// Letter case and separators are the commonest slips, so they do not count.
 fn fold(word: &str) -> Vec<char> {
-    word.chars()
-        .filter(|letter| !"-_ ".contains(*letter))
-        .flat_map(char::to_lowercase)
-        .collect()
+    word.chars().filter(|letter| !"-_ ".contains(*letter)).flat_map(char::to_lowercase).collect()
 }
 
 /// How many letters have to be added, dropped, replaced or swapped with their neighbour.

@@ -9,6 +9,7 @@ use clusterfile::{Change, Errors, Host, diff, parse, parse_default, redacted};
 /// `input` or `default` alone (read and written back), or `current` (may be empty) and `wanted` (compared).
 /// `UPDATE=1` rewrites `expect`.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "UPDATE=1 is for the one who runs the tests")]
 fn cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/suite/clusterfile");
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -66,13 +67,9 @@ fn located(text: &str, error: &clusterfile::Error) -> String {
     let marked = marked.lines().next().unwrap_or_default().trim_end();
     let indent = " ".repeat(error.span.column - 1);
     let carets = "^".repeat(marked.chars().count().clamp(1, 60));
-    format!(
-        "{}:{}: {}\n  | {line}\n  | {indent}{carets} {}\n",
-        error.span.line,
-        error.span.column,
-        error.message(),
-        error.label()
-    )
+    let pointer = format!("{indent}{carets} {}", error.label());
+    let message = error.message();
+    format!("{}:{}: {message}\n  | {line}\n  | {}\n", error.span.line, error.span.column, pointer.trim_end())
 }
 
 fn shown(change: &Change) -> String {

@@ -1,16 +1,13 @@
 //! Where in the file stands what does not fit together?
 
-use super::{
-    cluster::PlacedHost,
-    fields::{Fields, Problems},
-};
-use crate::{Cluster, ErrorKind, Span, check::misfits, yaml::Value};
+use super::fields::{Fields, Problems};
+use crate::{Cluster, ErrorKind, Host, Span, check::misfits, yaml::Value};
 
 /// Checks what no single field can know; a missing master matters only when `master_wanted`.
 pub(crate) fn cluster(
     spec: &Fields<'_>,
     cluster: &Cluster,
-    hosts: &[PlacedHost],
+    hosts: &[(Span, Host)],
     master_wanted: bool,
     problems: &mut Problems,
 ) {
@@ -20,9 +17,7 @@ pub(crate) fn cluster(
             ErrorKind::NoMaster => first_of(spec, &["hosts", "nodes"]),
             ErrorKind::MachinesWithoutProvider => first_of(spec, &["masters", "nodes"]),
             ErrorKind::CidrOverlap { .. } => network_span(spec),
-            ErrorKind::HostInCidr { address, .. } => {
-                host_span(spec, hosts, |host| host == *address)
-            }
+            ErrorKind::HostInCidr { address, .. } => host_span(spec, hosts, |host| host == *address),
             _ => host_span(spec, hosts, |_| true),
         };
         problems.add(span, kind);
@@ -30,21 +25,11 @@ pub(crate) fn cluster(
 }
 
 fn first_of(spec: &Fields<'_>, names: &[&str]) -> Span {
-    names
-        .iter()
-        .find(|name| spec.has(name))
-        .map_or(spec.span(), |name| spec.span_of(name))
+    names.iter().find(|name| spec.has(name)).map_or(spec.span(), |name| spec.span_of(name))
 }
 
-fn host_span(
-    spec: &Fields<'_>,
-    hosts: &[PlacedHost],
-    is_meant: impl Fn(std::net::IpAddr) -> bool,
-) -> Span {
-    hosts
-        .iter()
-        .find(|(_, host)| is_meant(host.address))
-        .map_or(spec.span(), |(span, _)| *span)
+fn host_span(spec: &Fields<'_>, hosts: &[(Span, Host)], is_meant: impl Fn(std::net::IpAddr) -> bool) -> Span {
+    hosts.iter().find(|(_, host)| is_meant(host.address)).map_or(spec.span(), |(span, _)| *span)
 }
 
 /// The block that the user wrote; the other may be the default.
@@ -53,8 +38,6 @@ fn network_span(spec: &Fields<'_>) -> Span {
     let Some(Value::Map(entries)) = network else {
         return spec.span_of("network");
     };
-    let written = ["svcCIDR", "podCIDR"]
-        .into_iter()
-        .find_map(|name| entries.iter().find(|(key, _)| key.text == name));
+    let written = ["svcCIDR", "podCIDR"].into_iter().find_map(|name| entries.iter().find(|(key, _)| key.text == name));
     written.map_or(spec.span_of("network"), |(_, node)| node.span)
 }

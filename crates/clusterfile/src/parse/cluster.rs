@@ -7,7 +7,7 @@ use super::{
     fields::{Fields, Problems},
     hosts, login, machines, rules, settings,
 };
-use crate::{Cluster, Env, ErrorKind, Host, ProviderKind, Span};
+use crate::{Cluster, Env, ErrorKind, ProviderKind};
 
 /// Which of the two generations of the format a document is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,46 +18,23 @@ pub(crate) enum Generation {
     Second,
 }
 
-/// A host and the place of its address.
-pub(crate) type PlacedHost = (Span, Host);
-
-const SECOND_ONLY: [&str; 8] = [
-    "cmd",
-    "cmd_args",
-    "appNames",
-    "containerRuntime",
-    "hostAliases",
-    "dataRoot",
-    "registry",
-    "cmdArgs",
-];
+const SECOND_ONLY: [&str; 8] =
+    ["cmd", "cmd_args", "appNames", "containerRuntime", "hostAliases", "dataRoot", "registry", "cmdArgs"];
 
 /// Fields that stand at the left margin when a text has lost its indentation.
 const LOST_INDENTATION: [(&[&str], &str); 5] = [
     (&["name", "annotations"], "indent it below `metadata:`"),
     (
-        &[
-            "image", "provider", "env", "ssh", "network", "certSANS", "masters", "nodes", "hosts",
-        ],
+        &["image", "provider", "env", "ssh", "network", "certSANS", "masters", "nodes", "hosts"],
         "indent it below `spec:`",
     ),
-    (
-        &["user", "passwd", "pk", "pkPasswd"],
-        "indent it below `ssh:`, and that below `spec:`",
-    ),
+    (&["user", "passwd", "pk", "pkPasswd"], "indent it below `ssh:`, and that below `spec:`"),
     (
         &["interface", "cniName", "podCIDR", "svcCIDR", "withoutCNI"],
         "indent it below `network:`, and that below `spec:`",
     ),
     (
-        &[
-            "ipList",
-            "count",
-            "cpu",
-            "memory",
-            "systemDisk",
-            "dataDisks",
-        ],
+        &["ipList", "count", "cpu", "memory", "systemDisk", "dataDisks"],
         "indent it below `masters:` or `nodes:`, and that below `spec:`",
     ),
 ];
@@ -89,14 +66,9 @@ pub(crate) fn read(
 }
 
 fn read_metadata(mut metadata: Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
-    cluster.name = metadata
-        .require_valid("name", rules::CLUSTER_NAME, problems)
-        .unwrap_or_default();
-    cluster.annotations = metadata
-        .pairs("annotations", problems)
-        .into_iter()
-        .map(|(key, _, text)| (key.text.clone(), text))
-        .collect();
+    cluster.name = metadata.require_valid("name", rules::CLUSTER_NAME, problems).unwrap_or_default();
+    cluster.annotations =
+        metadata.pairs("annotations", problems).into_iter().map(|(key, _, text)| (key.text.clone(), text)).collect();
     metadata.take("creationTimestamp"); // Likewise written by the original.
     metadata.finish(problems);
 }
@@ -121,11 +93,15 @@ fn read_spec(
     let provider = read_provider(&mut spec, problems);
 
     let before = problems.0.len();
-    let mut hosts = Vec::new();
+    let mut hosts = hosts::PlacedHosts::default();
     machines::read(&mut spec, generation, cluster, &mut hosts, problems);
     match generation {
         Generation::First => {
-            spec.misplaced(&["hosts"], "v1alpha1 lists addresses as masters.ipList and nodes.ipList, hosts came with sealer.io/v2", problems);
+            spec.misplaced(
+                &["hosts"],
+                "v1alpha1 lists addresses as masters.ipList and nodes.ipList, hosts came with sealer.io/v2",
+                problems,
+            );
             spec.misplaced(&SECOND_ONLY, "it came with sealer.io/v2", problems);
         }
         Generation::Second => {
@@ -138,49 +114,29 @@ fn read_spec(
         settings::read_second(&mut spec, cluster, problems);
     }
     cluster.provider = provider.unwrap_or(cluster.provider_by_default());
-    cluster.hosts = hosts.iter().map(|(_, host)| host.clone()).collect();
+    cluster.hosts = hosts.hosts.iter().map(|(_, host)| host.clone()).collect();
     let misspelled = spec.clone().finish(problems);
-    let master_wanted = complete
-        && sound
-        && !misspelled
-            .iter()
-            .any(|field| ["hosts", "masters", "nodes"].contains(field));
-    check::cluster(&spec, cluster, &hosts, master_wanted, problems);
+    let master_wanted =
+        complete && sound && !misspelled.iter().any(|field| ["hosts", "masters", "nodes"].contains(field));
+    check::cluster(&spec, cluster, &hosts.hosts, master_wanted, problems);
 }
 
 fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<ProviderKind> {
     let name = spec.text("provider", problems)?;
-    let known = ProviderKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == name);
+    let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str() == name);
     if known.is_none() {
         let span = spec.take("provider").map_or(spec.span(), |node| node.span);
-        let kind = ErrorKind::Invalid {
-            what: "provider",
-            value: name.clone(),
-            rule: "BAREMETAL, ALI_CLOUD or CONTAINER",
-        };
-        problems.add_word(
-            span,
-            kind,
-            &name,
-            ProviderKind::ALL.map(ProviderKind::as_str),
-        );
+        let kind =
+            ErrorKind::Invalid { what: "provider", value: name.clone(), rule: "BAREMETAL, ALI_CLOUD or CONTAINER" };
+        problems.add_word(span, kind, &name, ProviderKind::ALL.map(ProviderKind::as_str));
     }
     known
 }
 
 /// The `K=V` entries of a list.
-pub(crate) fn read_env(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    problems: &mut Problems,
-) -> Env {
+pub(crate) fn read_env(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Env {
     let texts = fields.texts(name, problems);
-    texts
-        .into_iter()
-        .filter_map(|(span, text)| problems.keep(span, crate::env_pair(&text)))
-        .collect()
+    texts.into_iter().filter_map(|(span, text)| problems.keep(span, crate::env_pair(&text))).collect()
 }
 
 /// The `K=V` entries of a list in which no key stands twice.

@@ -5,19 +5,9 @@ use super::{
     fields::{Fields, Problems, text},
     rules,
 };
-use crate::{
-    Application, ApplicationConfig, ApplicationFile, Config, ErrorKind, KubeadmDocument, Plugin,
-    Strategy,
-};
+use crate::{Application, ApplicationConfig, ApplicationFile, Config, ErrorKind, KubeadmDocument, Plugin, Strategy};
 
-const PLUGIN_TYPES: [&str; 6] = [
-    "SHELL",
-    "LABEL",
-    "TAINT",
-    "HOSTNAME",
-    "CLUSTERCHECK",
-    "ETCD",
-];
+const PLUGIN_TYPES: [&str; 6] = ["SHELL", "LABEL", "TAINT", "HOSTNAME", "CLUSTERCHECK", "ETCD"];
 const ACTIONS: [&str; 22] = [
     "Originally",
     "PreInit",
@@ -62,9 +52,7 @@ impl Documents {
             match kind {
                 "Config" => self.configs.push(read_config(name, &mut spec, problems)),
                 "Plugin" => self.plugins.push(read_plugin(name, &mut spec, problems)),
-                _ => self
-                    .applications
-                    .push(read_application(name, &mut spec, problems)),
+                _ => self.applications.push(read_application(name, &mut spec, problems)),
             }
             spec.finish(problems);
         }
@@ -74,15 +62,10 @@ impl Documents {
 }
 
 fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
-    let Some(mut metadata) = fields
-        .take("metadata")
-        .and_then(|node| Fields::open(node, "metadata", problems))
-    else {
+    let Some(mut metadata) = fields.take("metadata").and_then(|node| Fields::open(node, "metadata", problems)) else {
         return String::new();
     };
-    let name = metadata
-        .valid("name", rules::WORD, problems)
-        .unwrap_or_default();
+    let name = metadata.valid("name", rules::WORD, problems).unwrap_or_default();
     metadata.take("creationTimestamp");
     metadata.finish(problems);
     name
@@ -91,9 +74,7 @@ fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
 fn read_config(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> Config {
     Config {
         name,
-        path: spec
-            .require_valid("path", rules::INNER_PATH, problems)
-            .unwrap_or_default(),
+        path: spec.require_valid("path", rules::INNER_PATH, problems).unwrap_or_default(),
         data: read_data(spec, problems),
         strategy: read_strategy(spec, problems),
         process: spec.text("process", problems),
@@ -108,11 +89,7 @@ fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
             let rule = "SHELL, LABEL, TAINT, HOSTNAME, CLUSTERCHECK or ETCD";
             problems.add_word(
                 node.span,
-                ErrorKind::Invalid {
-                    what: "type of plugin",
-                    value: name.clone(),
-                    rule,
-                },
+                ErrorKind::Invalid { what: "type of plugin", value: name.clone(), rule },
                 &name,
                 PLUGIN_TYPES,
             );
@@ -121,20 +98,11 @@ fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
     });
     let action = spec.require("action").and_then(|node| {
         let action = text(node, problems)?;
-        for phase in action
-            .split('|')
-            .map(str::trim)
-            .filter(|phase| !ACTIONS.contains(phase))
-        {
-            let rule =
-                "the name of a phase such as pre-install or PostInstall, several joined by `|`";
+        for phase in action.split('|').map(str::trim).filter(|phase| !ACTIONS.contains(phase)) {
+            let rule = "the name of a phase such as pre-install or PostInstall, several joined by `|`";
             problems.add_word(
                 node.span,
-                ErrorKind::Invalid {
-                    what: "phase",
-                    value: phase.to_owned(),
-                    rule,
-                },
+                ErrorKind::Invalid { what: "phase", value: phase.to_owned(), rule },
                 phase,
                 ACTIONS,
             );
@@ -170,18 +138,14 @@ fn read_application(name: String, spec: &mut Fields<'_>, problems: &mut Problems
 }
 
 fn read_application_config(fields: &mut Fields<'_>, problems: &mut Problems) -> ApplicationConfig {
-    let name = fields
-        .require_valid("name", rules::WORD, problems)
-        .unwrap_or_default();
+    let name = fields.require_valid("name", rules::WORD, problems).unwrap_or_default();
     let env = read_env(fields, "env", problems);
     let mut files = Vec::new();
     for node in fields.list("files", problems) {
         let Some(mut file) = Fields::open(node, "the file", problems) else {
             continue;
         };
-        let path = file
-            .require_valid("path", rules::INNER_PATH, problems)
-            .unwrap_or_default();
+        let path = file.require_valid("path", rules::INNER_PATH, problems).unwrap_or_default();
         files.push(ApplicationFile {
             path,
             strategy: read_strategy(&mut file, problems),
@@ -190,35 +154,20 @@ fn read_application_config(fields: &mut Fields<'_>, problems: &mut Problems) -> 
         file.finish(problems);
     }
     let mut launch_commands = Vec::new();
-    if let Some(mut launch) = fields
-        .take("launch")
-        .and_then(|node| Fields::open(node, "launch", problems))
-    {
+    if let Some(mut launch) = fields.take("launch").and_then(|node| Fields::open(node, "launch", problems)) {
         launch_commands = read_commands(&mut launch, problems);
         launch.finish(problems);
     }
-    ApplicationConfig {
-        name,
-        env,
-        files,
-        launch_commands,
-    }
+    ApplicationConfig { name, env, files, launch_commands }
 }
 
 fn read_commands(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<String> {
-    fields
-        .texts("cmds", problems)
-        .into_iter()
-        .map(|(_, command)| command)
-        .collect()
+    fields.texts("cmds", problems).into_iter().map(|(_, command)| command).collect()
 }
 
 /// Data is kept to the byte, also when it is empty.
 fn read_data(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
-    fields
-        .take("data")
-        .and_then(|node| text(node, problems))
-        .unwrap_or_default()
+    fields.take("data").and_then(|node| text(node, problems)).unwrap_or_default()
 }
 
 fn read_strategy(fields: &mut Fields<'_>, problems: &mut Problems) -> Strategy {
@@ -229,11 +178,7 @@ fn read_strategy(fields: &mut Fields<'_>, problems: &mut Problems) -> Strategy {
         None | Some("" | "overwrite") => Strategy::Overwrite,
         Some("merge") => Strategy::Merge,
         Some(other) => {
-            let kind = ErrorKind::Invalid {
-                what: "strategy",
-                value: other.to_owned(),
-                rule: "overwrite or merge",
-            };
+            let kind = ErrorKind::Invalid { what: "strategy", value: other.to_owned(), rule: "overwrite or merge" };
             problems.add_word(node.span, kind, other, ["overwrite", "merge"]);
             Strategy::Overwrite
         }

@@ -13,11 +13,7 @@ pub(crate) struct Problems(pub(crate) Vec<Error>);
 
 impl Problems {
     pub(crate) fn add(&mut self, span: Span, kind: ErrorKind) {
-        self.0.push(Error {
-            span,
-            kind,
-            suggestion: None,
-        });
+        self.0.push(Error { span, kind, suggestion: None });
     }
 
     /// Adds a problem with a word that is not one of the candidates, and the candidate that was probably meant.
@@ -29,11 +25,7 @@ impl Problems {
         candidates: impl IntoIterator<Item = &'c str>,
     ) {
         let suggestion = closest(given, candidates).map(str::to_owned);
-        self.0.push(Error {
-            span,
-            kind,
-            suggestion,
-        });
+        self.0.push(Error { span, kind, suggestion });
     }
 
     /// The value, or nothing and a problem.
@@ -54,34 +46,16 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a mapping; `place` is what messages call it.
-    pub(crate) fn open(
-        node: &'n Node,
-        place: &'static str,
-        problems: &mut Problems,
-    ) -> Option<Self> {
+    pub(crate) fn open(node: &'n Node, place: &'static str, problems: &mut Problems) -> Option<Self> {
         match &node.value {
-            Value::Map(entries) => Some(Self {
-                place,
-                span: node.span,
-                entries,
-                known: Vec::new(),
-                missing: Vec::new(),
-            }),
-            _ if node.is_null() => Some(Self {
-                place,
-                span: node.span,
-                entries: &[],
-                known: Vec::new(),
-                missing: Vec::new(),
-            }),
+            Value::Map(entries) => {
+                Some(Self { place, span: node.span, entries, known: Vec::new(), missing: Vec::new() })
+            }
+            _ if node.is_null() => {
+                Some(Self { place, span: node.span, entries: &[], known: Vec::new(), missing: Vec::new() })
+            }
             _ => {
-                problems.add(
-                    node.span,
-                    ErrorKind::Expected {
-                        expected: "a mapping",
-                        found: node.shape(),
-                    },
-                );
+                problems.add(node.span, ErrorKind::Expected { expected: "a mapping", found: node.shape() });
                 None
             }
         }
@@ -90,11 +64,7 @@ impl<'n> Fields<'n> {
     /// The value of a field, if there is one and it is not null.
     pub(crate) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
         self.known.push(name);
-        self.entries
-            .iter()
-            .find(|(key, _)| key.text == name)
-            .map(|(_, node)| node)
-            .filter(|node| !node.is_null())
+        self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
     /// The value of a field that must be there.
@@ -107,12 +77,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A text that must be there, must not be empty, and follows a rule.
-    pub(crate) fn require_valid(
-        &mut self,
-        name: &'static str,
-        rule: Rule,
-        problems: &mut Problems,
-    ) -> Option<String> {
+    pub(crate) fn require_valid(&mut self, name: &'static str, rule: Rule, problems: &mut Problems) -> Option<String> {
         match self.require(name) {
             Some(node) if node.is_empty_text() => {
                 self.missing(name);
@@ -129,20 +94,11 @@ impl<'n> Fields<'n> {
     }
 
     /// Says of fields that belong elsewhere what to do instead.
-    pub(crate) fn misplaced(
-        &mut self,
-        names: &[&'static str],
-        instead: &'static str,
-        problems: &mut Problems,
-    ) {
+    pub(crate) fn misplaced(&mut self, names: &[&'static str], instead: &'static str, problems: &mut Problems) {
         for (key, _) in self.entries {
             if let Some(name) = names.iter().find(|name| **name == key.text) {
                 self.known.push(name);
-                let kind = ErrorKind::MisplacedField {
-                    field: key.text.clone(),
-                    place: self.place,
-                    instead,
-                };
+                let kind = ErrorKind::MisplacedField { field: key.text.clone(), place: self.place, instead };
                 problems.add(key.span, kind);
             }
         }
@@ -150,10 +106,7 @@ impl<'n> Fields<'n> {
 
     /// The value of a field, without taking it.
     pub(crate) fn value(&self, name: &str) -> Option<&'n Node> {
-        self.entries
-            .iter()
-            .find(|(key, _)| key.text == name)
-            .map(|(_, node)| node)
+        self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
     }
 
     /// Where the mapping stands.
@@ -168,10 +121,7 @@ impl<'n> Fields<'n> {
 
     /// Where a field stands, or the mapping when there is no such field.
     pub(crate) fn span_of(&self, name: &str) -> Span {
-        self.entries
-            .iter()
-            .find(|(key, _)| key.text == name)
-            .map_or(self.span, |(key, _)| key.span)
+        self.entries.iter().find(|(key, _)| key.text == name).map_or(self.span, |(key, _)| key.span)
     }
 
     /// A text, empty meaning absent.
@@ -185,12 +135,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A text that follows a rule, empty meaning absent.
-    pub(crate) fn valid(
-        &mut self,
-        name: &'static str,
-        rule: Rule,
-        problems: &mut Problems,
-    ) -> Option<String> {
+    pub(crate) fn valid(&mut self, name: &'static str, rule: Rule, problems: &mut Problems) -> Option<String> {
         let node = self.take(name)?;
         let text = text(node, problems).filter(|text| !text.is_empty())?;
         problems.keep(node.span, rule.check(&text)).map(|()| text)
@@ -211,12 +156,7 @@ impl<'n> Fields<'n> {
 
     /// A TCP port.
     pub(crate) fn port(&mut self, name: &'static str, problems: &mut Problems) -> Option<u16> {
-        let number = self.number(
-            name,
-            (1, u16::MAX.into()),
-            "a number from 1 to 65535",
-            problems,
-        )?;
+        let number = self.number(name, (1, u16::MAX.into()), "a number from 1 to 65535", problems)?;
         u16::try_from(number).ok()
     }
 
@@ -228,13 +168,7 @@ impl<'n> Fields<'n> {
             "false" | "no" | "off" => Some(false),
             "" => None,
             _ => {
-                problems.add(
-                    node.span,
-                    ErrorKind::Expected {
-                        expected: "true or false",
-                        found: "another text",
-                    },
-                );
+                problems.add(node.span, ErrorKind::Expected { expected: "true or false", found: "another text" });
                 None
             }
         }
@@ -246,65 +180,30 @@ impl<'n> Fields<'n> {
     }
 
     /// The texts of a list; none when it is absent.
-    pub(crate) fn texts(
-        &mut self,
-        name: &'static str,
-        problems: &mut Problems,
-    ) -> Vec<(Span, String)> {
+    pub(crate) fn texts(&mut self, name: &'static str, problems: &mut Problems) -> Vec<(Span, String)> {
         let items = self.list(name, problems);
-        items
-            .iter()
-            .filter_map(|item| Some((item.span, text(item, problems)?)))
-            .collect()
+        items.iter().filter_map(|item| Some((item.span, text(item, problems)?))).collect()
     }
 
     /// The texts of a list, each following a rule.
-    pub(crate) fn valid_texts(
-        &mut self,
-        name: &'static str,
-        rule: Rule,
-        problems: &mut Problems,
-    ) -> Vec<String> {
+    pub(crate) fn valid_texts(&mut self, name: &'static str, rule: Rule, problems: &mut Problems) -> Vec<String> {
         let texts = self.texts(name, problems);
-        texts
-            .into_iter()
-            .filter_map(|(span, text)| problems.keep(span, rule.check(&text)).map(|()| text))
-            .collect()
+        texts.into_iter().filter_map(|(span, text)| problems.keep(span, rule.check(&text)).map(|()| text)).collect()
     }
 
     /// The keys and texts of a mapping; none when it is absent.
-    pub(crate) fn pairs(
-        &mut self,
-        name: &'static str,
-        problems: &mut Problems,
-    ) -> Vec<(&'n Key, Span, String)> {
+    pub(crate) fn pairs(&mut self, name: &'static str, problems: &mut Problems) -> Vec<(&'n Key, Span, String)> {
         let Some(node) = self.take(name) else {
             return Vec::new();
         };
         let Value::Map(entries) = &node.value else {
-            problems.add(
-                node.span,
-                ErrorKind::Expected {
-                    expected: "a mapping",
-                    found: node.shape(),
-                },
-            );
+            problems.add(node.span, ErrorKind::Expected { expected: "a mapping", found: node.shape() });
             return Vec::new();
         };
         let pairs = entries.iter().map(|(key, value)| {
-            (
-                key,
-                value.span,
-                if value.is_null() {
-                    Some(String::new())
-                } else {
-                    text(value, problems)
-                },
-            )
+            (key, value.span, if value.is_null() { Some(String::new()) } else { text(value, problems) })
         });
-        pairs
-            .filter_map(|(key, span, text)| Some((key, span, text?)))
-            .collect()
+        pairs.filter_map(|(key, span, text)| Some((key, span, text?))).collect()
     }
 
     /// Reports the fields that nobody took and those that are missing; tells which fields were probably meant.
@@ -312,10 +211,7 @@ impl<'n> Fields<'n> {
         let mut meant = Vec::new();
         for (key, _) in self.entries {
             if !self.known.contains(&key.text.as_str()) && !key.text.is_empty() {
-                let kind = ErrorKind::UnknownField {
-                    field: key.text.clone(),
-                    place: self.place,
-                };
+                let kind = ErrorKind::UnknownField { field: key.text.clone(), place: self.place };
                 problems.add_word(key.span, kind, &key.text, self.known.iter().copied());
                 meant.extend(
                     closest(&key.text, self.known.iter().copied())
@@ -347,13 +243,7 @@ pub(crate) fn text(node: &Node, problems: &mut Problems) -> Option<String> {
     match &node.value {
         Value::Scalar { text, .. } if !node.is_null() => Some(text.clone()),
         _ => {
-            problems.add(
-                node.span,
-                ErrorKind::Expected {
-                    expected: "a text",
-                    found: node.shape(),
-                },
-            );
+            problems.add(node.span, ErrorKind::Expected { expected: "a text", found: node.shape() });
             None
         }
     }
@@ -364,13 +254,7 @@ pub(crate) fn items<'n>(node: &'n Node, problems: &mut Problems) -> &'n [Node] {
     match &node.value {
         Value::List(items) => items,
         _ => {
-            problems.add(
-                node.span,
-                ErrorKind::Expected {
-                    expected: "a list",
-                    found: node.shape(),
-                },
-            );
+            problems.add(node.span, ErrorKind::Expected { expected: "a list", found: node.shape() });
             &[]
         }
     }
@@ -384,13 +268,6 @@ pub(crate) fn whole_number(
     rule: &'static str,
 ) -> Result<u32, ErrorKind> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| digits && (range.0..=range.1).contains(number));
-    number.ok_or_else(|| ErrorKind::Invalid {
-        what,
-        value: text.to_owned(),
-        rule,
-    })
+    let number = text.parse().ok().filter(|number| digits && (range.0..=range.1).contains(number));
+    number.ok_or_else(|| ErrorKind::Invalid { what, value: text.to_owned(), rule })
 }

@@ -1,22 +1,19 @@
 //! What does `hosts` say?
 
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+};
+
 use super::{
-    cluster::{PlacedHost, read_env},
+    cluster::read_env,
     fields::{Fields, Problems, text},
     login, rules,
 };
-use crate::{
-    Cluster, ErrorKind, Host, MAX_HOSTS, Role, Span, addresses::expand, suggest::closest,
-    yaml::Node,
-};
+use crate::{Cluster, ErrorKind, Host, MAX_HOSTS, Role, Span, addresses::expand, suggest::closest, yaml::Node};
 
 /// Reads `hosts`: groups of addresses with roles, and what differs from the cluster.
-pub(crate) fn read(
-    spec: &mut Fields<'_>,
-    cluster: &Cluster,
-    hosts: &mut Vec<PlacedHost>,
-    problems: &mut Problems,
-) {
+pub(crate) fn read(spec: &mut Fields<'_>, cluster: &Cluster, hosts: &mut PlacedHosts, problems: &mut Problems) {
     for node in spec.list("hosts", problems) {
         let Some(mut fields) = Fields::open(node, "the host", problems) else {
             continue;
@@ -27,48 +24,41 @@ pub(crate) fn read(
             address: [0, 0, 0, 0].into(),
             roles: read_roles(&mut fields, problems),
             ssh: login::read(&mut fields, Some(&cluster.ssh), problems),
-            env: cluster
-                .env
-                .overlaid(&read_env(&mut fields, "env", problems)),
+            env: cluster.env.overlaid(&read_env(&mut fields, "env", problems)),
             labels: read_labels(&mut fields, problems),
             taints: read_taints(&mut fields, problems),
         };
-        add_addresses(addresses, &model, hosts, problems);
+        hosts.add(addresses, &model, problems);
         fields.finish(problems);
     }
 }
 
-/// Makes hosts like the model of every address and range; an address that is there already is reported.
-pub(crate) fn add_addresses(
-    entries: &[Node],
-    model: &Host,
-    hosts: &mut Vec<PlacedHost>,
-    problems: &mut Problems,
-) {
-    let mut known: std::collections::HashSet<_> =
-        hosts.iter().map(|(_, host)| host.address).collect();
-    for entry in entries {
-        let Some(addresses) =
-            text(entry, problems).and_then(|text| problems.keep(entry.span, expand(text.trim())))
-        else {
-            continue;
-        };
-        for address in addresses {
-            if !known.insert(address) {
-                problems.add(entry.span, ErrorKind::DuplicateAddress(address));
-                break;
+/// The hosts read so far, each with the place of its address.
+#[derive(Default)]
+pub(crate) struct PlacedHosts {
+    pub(crate) hosts: Vec<(Span, Host)>,
+    known: HashSet<IpAddr>,
+}
+
+impl PlacedHosts {
+    /// Makes hosts like the model of every address and range; an address that is there already is reported.
+    pub(crate) fn add(&mut self, entries: &[Node], model: &Host, problems: &mut Problems) {
+        for entry in entries {
+            let text = text(entry, problems);
+            let Some(addresses) = text.and_then(|text| problems.keep(entry.span, expand(text.trim()))) else {
+                continue;
+            };
+            for address in addresses {
+                if !self.known.insert(address) {
+                    problems.add(entry.span, ErrorKind::DuplicateAddress(address));
+                    break;
+                }
+                if self.hosts.len() >= MAX_HOSTS as usize {
+                    problems.add(entry.span, ErrorKind::TooManyHosts);
+                    return;
+                }
+                self.hosts.push((entry.span, Host { address, ..model.clone() }));
             }
-            if hosts.len() >= MAX_HOSTS as usize {
-                problems.add(entry.span, ErrorKind::TooManyHosts);
-                return;
-            }
-            hosts.push((
-                entry.span,
-                Host {
-                    address,
-                    ..model.clone()
-                },
-            ));
         }
     }
 }
@@ -83,16 +73,8 @@ fn read_roles(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Role> {
         let near = closest(&name, ["master", "node", "masters", "nodes"]);
         if let Some(meant) = near.filter(|_| name != "master" && name != "node") {
             let rule = "master, node, or a name of your own that cannot be mistaken for them";
-            let kind = ErrorKind::Invalid {
-                what: "role",
-                value: name.clone(),
-                rule,
-            };
-            problems.0.push(crate::Error {
-                span,
-                kind,
-                suggestion: Some(meant.trim_end_matches('s').to_owned()),
-            });
+            let kind = ErrorKind::Invalid { what: "role", value: name.clone(), rule };
+            problems.0.push(crate::Error { span, kind, suggestion: Some(meant.trim_end_matches('s').to_owned()) });
         } else if problems.keep(span, rules::WORD.check(&name)).is_some() {
             push_role(Role::from(name.as_str()), span, &mut roles, problems);
         }
@@ -107,11 +89,8 @@ fn push_role(role: Role, span: Span, roles: &mut Vec<Role>, problems: &mut Probl
     }
 }
 
-fn read_labels(
-    fields: &mut Fields<'_>,
-    problems: &mut Problems,
-) -> std::collections::BTreeMap<String, String> {
-    let mut labels = std::collections::BTreeMap::new();
+fn read_labels(fields: &mut Fields<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
     for (key, span, value) in fields.pairs("labels", problems) {
         let good_key = problems.keep(key.span, rules::LABEL_KEY.check(&key.text));
         let good_value = problems.keep(span, rules::LABEL_VALUE.check(&value));
@@ -128,16 +107,8 @@ fn read_taints(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<String> 
         match rules::TAINT.check(&taint) {
             Ok(()) => taints.push(taint),
             Err(kind) => {
-                let effect = taint
-                    .trim_end_matches('-')
-                    .rsplit_once(':')
-                    .map_or("", |(_, effect)| effect);
-                problems.add_word(
-                    span,
-                    kind,
-                    effect,
-                    ["NoSchedule", "PreferNoSchedule", "NoExecute"],
-                );
+                let effect = taint.trim_end_matches('-').rsplit_once(':').map_or("", |(_, effect)| effect);
+                problems.add_word(span, kind, effect, ["NoSchedule", "PreferNoSchedule", "NoExecute"]);
             }
         }
     }

@@ -11,10 +11,7 @@ use crate::{ErrorKind, Secret, Ssh, yaml::Node};
 /// A host that writes a field as the empty text `""` says that it does not have what the cluster has.
 pub(crate) fn read(parent: &mut Fields<'_>, base: Option<&Ssh>, problems: &mut Problems) -> Ssh {
     let mut ssh = base.cloned().unwrap_or_default();
-    let Some(mut fields) = parent
-        .take("ssh")
-        .and_then(|node| Fields::open(node, "ssh", problems))
-    else {
+    let Some(mut fields) = parent.take("ssh").and_then(|node| Fields::open(node, "ssh", problems)) else {
         return ssh;
     };
     if let Some(user) = fields.valid("user", rules::USER, problems) {
@@ -40,9 +37,7 @@ pub(crate) fn read(parent: &mut Fields<'_>, base: Option<&Ssh>, problems: &mut P
 }
 
 fn secret(node: &Node, problems: &mut Problems) -> Option<Secret> {
-    text(node, problems)
-        .filter(|text| !text.is_empty())
-        .map(Secret::from)
+    text(node, problems).filter(|text| !text.is_empty()).map(Secret::from)
 }
 
 /// Whoever pastes a key where its path belongs must not find it in a message.
@@ -50,9 +45,6 @@ fn key_path(node: &Node, problems: &mut Problems) -> Option<String> {
     let path = text(node, problems).filter(|text| !text.is_empty())?;
     let checked = rules::KEY_PATH
         .check(&path)
-        .map_err(|_| ErrorKind::Expected {
-            expected: "the path of a private key",
-            found: "another text",
-        });
+        .map_err(|_| ErrorKind::Expected { expected: "the path of a private key", found: "another text" });
     problems.keep(node.span, checked).map(|()| path)
 }

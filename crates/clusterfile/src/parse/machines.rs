@@ -1,9 +1,9 @@
 //! What do `masters` and `nodes` say?
 
 use super::{
-    cluster::{Generation, PlacedHost},
+    cluster::Generation,
     fields::{Fields, Problems, text, whole_number},
-    hosts::add_addresses,
+    hosts::PlacedHosts,
     rules,
 };
 use crate::{
@@ -19,14 +19,11 @@ pub(crate) fn read(
     spec: &mut Fields<'_>,
     generation: Generation,
     cluster: &mut Cluster,
-    hosts: &mut Vec<PlacedHost>,
+    hosts: &mut PlacedHosts,
     problems: &mut Problems,
 ) {
     for (name, role) in [("masters", Role::Master), ("nodes", Role::Node)] {
-        let Some(mut fields) = spec
-            .take(name)
-            .and_then(|node| Fields::open(node, name, problems))
-        else {
+        let Some(mut fields) = spec.take(name).and_then(|node| Fields::open(node, name, problems)) else {
             continue;
         };
         match generation {
@@ -37,11 +34,9 @@ pub(crate) fn read(
                     ..Host::new([0, 0, 0, 0].into(), role.clone())
                 };
                 let addresses = fields.list("ipList", problems);
-                add_addresses(addresses, &model, hosts, problems);
+                hosts.add(addresses, &model, problems);
             }
-            Generation::Second => {
-                fields.misplaced(&["ipList"], "list addresses as spec.hosts", problems)
-            }
+            Generation::Second => fields.misplaced(&["ipList"], "list addresses as spec.hosts", problems),
         }
         let machines = read_spec(&mut fields, role == Role::Master, problems);
         fields.finish(problems);
@@ -52,41 +47,22 @@ pub(crate) fn read(
     }
 }
 
-fn read_spec(
-    fields: &mut Fields<'_>,
-    master: bool,
-    problems: &mut Problems,
-) -> Option<MachineSpec> {
+fn read_spec(fields: &mut Fields<'_>, master: bool, problems: &mut Problems) -> Option<MachineSpec> {
     let before = problems.0.len();
-    let (least, rule) = if master {
-        (1, "a whole number from 1 to 5000")
-    } else {
-        (0, "a whole number from 0 to 5000")
-    };
+    let (least, rule) =
+        if master { (1, "a whole number from 1 to 5000") } else { (0, "a whole number from 0 to 5000") };
     let count = fields.number("count", (least, MAX_HOSTS), rule, problems);
     let cpu = fields.number("cpu", (1, 65536), SIZE, problems);
     let memory_gib = fields.number("memory", (1, 65536), GIB, problems);
-    let system_disk = fields
-        .take("systemDisk")
-        .filter(|node| !node.is_empty_text())
-        .and_then(|node| read_disk(node, problems));
-    let data_disks: Vec<Disk> = fields
-        .list("dataDisks", problems)
-        .iter()
-        .filter_map(|node| read_disk(node, problems))
-        .collect();
-    let sized =
-        cpu.is_some() || memory_gib.is_some() || system_disk.is_some() || !data_disks.is_empty();
+    let system_disk =
+        fields.take("systemDisk").filter(|node| !node.is_empty_text()).and_then(|node| read_disk(node, problems));
+    let data_disks: Vec<Disk> =
+        fields.list("dataDisks", problems).iter().filter_map(|node| read_disk(node, problems)).collect();
+    let sized = cpu.is_some() || memory_gib.is_some() || system_disk.is_some() || !data_disks.is_empty();
     if count.is_none() && sized && problems.0.len() == before {
         fields.missing("count");
     }
-    Some(MachineSpec {
-        count: count?,
-        cpu,
-        memory_gib,
-        system_disk,
-        data_disks,
-    })
+    Some(MachineSpec { count: count?, cpu, memory_gib, system_disk, data_disks })
 }
 
 /// A size in GiB, or a mapping with `size` and `category`.
@@ -97,28 +73,13 @@ fn read_disk(node: &Node, problems: &mut Problems) -> Option<Disk> {
         let size_gib = fields.number("size", (1, 65536), GIB, problems);
         let category = fields.valid("category", rules::WORD, problems);
         fields.finish(problems);
-        return Some(Disk {
-            size_gib: size_gib?,
-            category,
-        });
+        return Some(Disk { size_gib: size_gib?, category });
     }
     if let Value::List(_) = node.value {
-        problems.add(
-            node.span,
-            ErrorKind::Expected {
-                expected: "a size in GiB",
-                found: node.shape(),
-            },
-        );
+        problems.add(node.span, ErrorKind::Expected { expected: "a size in GiB", found: node.shape() });
         return None;
     }
     let size = text(node, problems)?;
-    let size_gib = problems.keep(
-        node.span,
-        whole_number("size of a disk", &size, (1, 65536), GIB),
-    )?;
-    Some(Disk {
-        size_gib,
-        category: None,
-    })
+    let size_gib = problems.keep(node.span, whole_number("size of a disk", &size, (1, 65536), GIB))?;
+    Some(Disk { size_gib, category: None })
 }

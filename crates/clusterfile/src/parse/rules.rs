@@ -18,20 +18,14 @@ impl Rule {
         if (self.allows)(text) {
             return Ok(());
         }
-        Err(ErrorKind::Invalid {
-            what: self.what,
-            value: shortened(text),
-            rule: self.rule,
-        })
+        Err(ErrorKind::Invalid { what: self.what, value: shortened(text), rule: self.rule })
     }
 }
 
 pub(crate) const CLUSTER_NAME: Rule = Rule {
     what: "name of a cluster",
     rule: "at most 63 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends",
-    allows: |text| {
-        text.len() <= 63 && is_dns_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
-    },
+    allows: |text| text.len() <= 63 && is_dns_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase()),
 };
 
 pub(crate) const IMAGE: Rule = Rule {
@@ -40,40 +34,28 @@ pub(crate) const IMAGE: Rule = Rule {
     allows: |text| {
         text.len() <= 512
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && text
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "._:/@-".contains(letter))
+            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "._:/@-".contains(letter))
     },
 };
 
-pub(crate) const DNS_NAME: Rule = Rule {
-    what: "host name",
-    rule: "a DNS name",
-    allows: is_dns_name,
-};
+pub(crate) const DNS_NAME: Rule = Rule { what: "host name", rule: "a DNS name", allows: is_dns_name };
 
 pub(crate) const CERTIFICATE_NAME: Rule = Rule {
     what: "name for a certificate",
     rule: "an IP address or a DNS name",
-    allows: |text| {
-        text.parse::<IpAddr>().is_ok() || is_dns_name(text.strip_prefix("*.").unwrap_or(text))
-    },
+    allows: |text| text.parse::<IpAddr>().is_ok() || is_dns_name(text.strip_prefix("*.").unwrap_or(text)),
 };
 
 pub(crate) const USER: Rule = Rule {
     what: "login name",
     rule: "a name without blanks and colons that does not start with `-`",
-    allows: |text| {
-        text.len() <= 128 && !text.starts_with('-') && is_one_word(text) && !text.contains(':')
-    },
+    allows: |text| text.len() <= 128 && !text.starts_with('-') && is_one_word(text) && !text.contains(':'),
 };
 
 pub(crate) const KEY_PATH: Rule = Rule {
     what: "path of a private key",
     rule: "the path of a file, not the key itself",
-    allows: |text| {
-        text.len() <= 4096 && !text.contains(char::is_control) && !text.starts_with("-----")
-    },
+    allows: |text| text.len() <= 4096 && !text.contains(char::is_control) && !text.starts_with("-----"),
 };
 
 pub(crate) const INTERFACE: Rule = Rule {
@@ -88,9 +70,7 @@ pub(crate) const WORD: Rule = Rule {
     allows: |text| {
         text.len() <= 253
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && text
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
     },
 };
 
@@ -111,10 +91,7 @@ pub(crate) const INNER_PATH: Rule = Rule {
     what: "path in the image",
     rule: "a path without `..`, below the root of the image",
     allows: |text| {
-        let parts = || {
-            text.split('/')
-                .filter(|part| !part.is_empty() && *part != ".")
-        };
+        let parts = || text.split('/').filter(|part| !part.is_empty() && *part != ".");
         text.len() <= 4096
             && parts().next().is_some()
             && !parts().any(|part| part == "..")
@@ -138,9 +115,7 @@ pub(crate) const TAINT: Rule = Rule {
     what: "taint",
     rule: "key=value:Effect or key:Effect, the effect being NoSchedule, PreferNoSchedule or NoExecute; with `-` at the end to remove it",
     allows: |text| {
-        let (taint, removed) = text
-            .strip_suffix('-')
-            .map_or((text, false), |taint| (taint, true));
+        let (taint, removed) = text.strip_suffix('-').map_or((text, false), |taint| (taint, true));
         let Some((left, effect)) = taint.rsplit_once(':') else {
             return removed && is_qualified_name(taint);
         };
@@ -154,9 +129,7 @@ fn is_dns_name(text: &str) -> bool {
     let label = |label: &str| {
         label.len() <= 63
             && !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -167,9 +140,7 @@ fn is_label_word(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.ends_with(|last: char| last.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
 }
 
 fn is_qualified_name(text: &str) -> bool {
@@ -185,16 +156,8 @@ fn is_one_word(text: &str) -> bool {
 
 /// The text as a message can show it: one line of reasonable length.
 fn shortened(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .take(80)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    if line.len() < text.len() {
-        format!("{line}…")
-    } else {
-        line
-    }
+    let line: String = text.chars().take(80).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if line.len() < text.len() { format!("{line}…") } else { line }
 }
 
 #[cfg(test)]
@@ -206,11 +169,7 @@ mod tests {
             assert_eq!(rule.check(text), Ok(()), "{text}");
         }
         for text in bad {
-            assert!(
-                rule.check(text).is_err(),
-                "{text:?} passes as {}",
-                rule.what
-            );
+            assert!(rule.check(text).is_err(), "{text:?} passes as {}", rule.what);
         }
     }
 
@@ -219,85 +178,32 @@ mod tests {
         follows(
             CLUSTER_NAME,
             &["my-cluster", "a", "prod.eu-1"],
-            &[
-                "",
-                "My",
-                "a_b",
-                "-a",
-                "a-",
-                "..",
-                ".",
-                "a..b",
-                "a/b",
-                &"x".repeat(64),
-            ],
+            &["", "My", "a_b", "-a", "a-", "..", ".", "a..b", "a/b", &"x".repeat(64)],
         );
         follows(
             CERTIFICATE_NAME,
             &["aliyun-inc.com", "10.0.0.2", "*.example.com", "fd00::1"],
             &["", "a b", "*", "a.*", "-x"],
         );
-        follows(
-            IMAGE,
-            &["kubernetes:v1.19.9", "sea.hub:5000/a/b@sha256:00"],
-            &["", "-x", "a b", "a;b", "$(x)"],
-        );
-        follows(
-            USER,
-            &["root", "DOMAIN\\ops", "ops@example.com"],
-            &["-oProxyCommand=x", "a b", "a:b", "a\n"],
-        );
-        follows(
-            KEY_PATH,
-            &["~/.ssh/id_rsa", "xxx"],
-            &["-----BEGIN OPENSSH PRIVATE KEY-----", "a\0b"],
-        );
+        follows(IMAGE, &["kubernetes:v1.19.9", "sea.hub:5000/a/b@sha256:00"], &["", "-x", "a b", "a;b", "$(x)"]);
+        follows(USER, &["root", "DOMAIN\\ops", "ops@example.com"], &["-oProxyCommand=x", "a b", "a:b", "a\n"]);
+        follows(KEY_PATH, &["~/.ssh/id_rsa", "xxx"], &["-----BEGIN OPENSSH PRIVATE KEY-----", "a\0b"]);
     }
 
     #[test]
     fn paths() {
-        follows(
-            DATA_ROOT,
-            &["/var/lib/sealer/data"],
-            &["", "/", "//", "var", "/var/../etc", "/a\nb"],
-        );
-        follows(
-            INNER_PATH,
-            &["etc/mysql.yaml", "/etc/x", "./a", "..data/x"],
-            &["", "/", ".", "../x", "a/../../x"],
-        );
+        follows(DATA_ROOT, &["/var/lib/sealer/data"], &["", "/", "//", "var", "/var/../etc", "/a\nb"]);
+        follows(INNER_PATH, &["etc/mysql.yaml", "/etc/x", "./a", "..data/x"], &["", "/", ".", "../x", "a/../../x"]);
     }
 
     #[test]
     fn labels_and_taints() {
-        follows(
-            LABEL_KEY,
-            &["disk", "node.kubernetes.io/disk"],
-            &["", "/x", "a/b/c", "a b", "x-"],
-        );
-        follows(
-            LABEL_VALUE,
-            &["", "ssd", "a.b_c-d"],
-            &["-a", "a b", &"x".repeat(64)],
-        );
+        follows(LABEL_KEY, &["disk", "node.kubernetes.io/disk"], &["", "/x", "a/b/c", "a b", "x-"]);
+        follows(LABEL_VALUE, &["", "ssd", "a.b_c-d"], &["-a", "a b", &"x".repeat(64)]);
         follows(
             TAINT,
-            &[
-                "k=v:NoSchedule",
-                "k:NoExecute",
-                "k=:NoSchedule",
-                "a.b/k=v:PreferNoSchedule-",
-                "k-",
-            ],
-            &[
-                "",
-                "k",
-                "k=v",
-                "k=v:noSchedule",
-                ":NoSchedule",
-                "-",
-                "k=a b:NoExecute",
-            ],
+            &["k=v:NoSchedule", "k:NoExecute", "k=:NoSchedule", "a.b/k=v:PreferNoSchedule-", "k-"],
+            &["", "k", "k=v", "k=v:noSchedule", ":NoSchedule", "-", "k=a b:NoExecute"],
         );
     }
 }

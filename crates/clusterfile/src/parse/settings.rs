@@ -12,10 +12,7 @@ use crate::{CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, 
 /// Reads `network`.
 pub(crate) fn read_network(spec: &mut Fields<'_>, problems: &mut Problems) -> Network {
     let mut network = Network::default();
-    let Some(mut fields) = spec
-        .take("network")
-        .and_then(|node| Fields::open(node, "network", problems))
-    else {
+    let Some(mut fields) = spec.take("network").and_then(|node| Fields::open(node, "network", problems)) else {
         return network;
     };
     network.interface = fields.valid("interface", rules::INTERFACE, problems);
@@ -31,11 +28,7 @@ pub(crate) fn read_network(spec: &mut Fields<'_>, problems: &mut Problems) -> Ne
     network
 }
 
-fn read_blocks(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    problems: &mut Problems,
-) -> Option<CidrList> {
+fn read_blocks(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Option<CidrList> {
     let node = fields.take(name)?;
     let blocks = text(node, problems).filter(|text| !text.is_empty())?;
     problems.keep(node.span, blocks.parse())
@@ -43,18 +36,13 @@ fn read_blocks(
 
 /// Reads what only the second generation has.
 pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
-    cluster.commands = spec
-        .texts("cmd", problems)
-        .into_iter()
-        .map(|(_, command)| command)
-        .collect();
+    cluster.commands = spec.texts("cmd", problems).into_iter().map(|(_, command)| command).collect();
     cluster.command_args = read_arguments(spec, "cmd_args", problems);
     cluster.app_names = spec.valid_texts("appNames", rules::WORD, problems);
     cluster.data_root = spec.valid("dataRoot", rules::DATA_ROOT, problems);
     cluster.registry = read_registry(spec, problems);
-    if let Some(mut fields) = spec
-        .take("containerRuntime")
-        .and_then(|node| Fields::open(node, "containerRuntime", problems))
+    if let Some(mut fields) =
+        spec.take("containerRuntime").and_then(|node| Fields::open(node, "containerRuntime", problems))
     {
         cluster.container_runtime = read_runtime(&mut fields, problems);
         fields.finish(problems);
@@ -63,9 +51,7 @@ pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems
         let Some(mut fields) = Fields::open(node, "the host alias", problems) else {
             continue;
         };
-        let address = fields
-            .require("ip")
-            .and_then(|node| read_address(node, problems));
+        let address = fields.require("ip").and_then(|node| read_address(node, problems));
         let hostnames = fields.valid_texts("hostnames", rules::DNS_NAME, problems);
         if fields.take("hostnames").is_none() {
             fields.missing("hostnames");
@@ -81,11 +67,8 @@ fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Stri
     const KNOWN: [&str; 3] = ["containerd", "docker", "cri-o"];
     let name = fields.text("type", problems)?;
     if !KNOWN.contains(&name.as_str()) {
-        let kind = ErrorKind::Invalid {
-            what: "container runtime",
-            value: name.clone(),
-            rule: "containerd, docker or cri-o",
-        };
+        let kind =
+            ErrorKind::Invalid { what: "container runtime", value: name.clone(), rule: "containerd, docker or cri-o" };
         let span = fields.take("type").map_or(fields.span(), |node| node.span);
         problems.add_word(span, kind, &name, KNOWN);
     }
@@ -94,29 +77,19 @@ fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Stri
 
 fn read_address(node: &crate::yaml::Node, problems: &mut Problems) -> Option<IpAddr> {
     let text = text(node, problems)?;
-    problems.keep(
-        node.span,
-        text.parse().map_err(|_| ErrorKind::Address(text)),
-    )
+    problems.keep(node.span, text.parse().map_err(|_| ErrorKind::Address(text)))
 }
 
 fn read_registry(spec: &mut Fields<'_>, problems: &mut Problems) -> RegistrySettings {
     let mut registry = RegistrySettings::default();
-    let Some(mut fields) = spec
-        .take("registry")
-        .and_then(|node| Fields::open(node, "registry", problems))
-    else {
+    let Some(mut fields) = spec.take("registry").and_then(|node| Fields::open(node, "registry", problems)) else {
         return registry;
     };
-    if let Some(local) = fields
-        .take("localRegistry")
-        .and_then(|node| Fields::open(node, "localRegistry", problems))
-    {
+    if let Some(local) = fields.take("localRegistry").and_then(|node| Fields::open(node, "localRegistry", problems)) {
         read_local(local, &mut registry, problems);
     }
-    if let Some(external) = fields
-        .take("externalRegistry")
-        .and_then(|node| Fields::open(node, "externalRegistry", problems))
+    if let Some(external) =
+        fields.take("externalRegistry").and_then(|node| Fields::open(node, "externalRegistry", problems))
     {
         registry.external = read_external(external, problems);
     }
@@ -135,21 +108,13 @@ fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems:
     registry.password = fields.secret("password", problems);
     registry.high_availability = fields.boolean("ha", problems).unwrap_or(true);
     registry.insecure = fields.boolean("insecure", problems).unwrap_or(false);
-    if let Some(mut certificate) = fields
-        .take("cert")
-        .and_then(|node| Fields::open(node, "cert", problems))
-    {
-        if let Some(mut names) = certificate
-            .take("subjectAltName")
-            .and_then(|node| Fields::open(node, "subjectAltName", problems))
+    if let Some(mut certificate) = fields.take("cert").and_then(|node| Fields::open(node, "cert", problems)) {
+        if let Some(mut names) =
+            certificate.take("subjectAltName").and_then(|node| Fields::open(node, "subjectAltName", problems))
         {
-            registry.certificate_names =
-                names.valid_texts("dnsNames", rules::CERTIFICATE_NAME, problems);
+            registry.certificate_names = names.valid_texts("dnsNames", rules::CERTIFICATE_NAME, problems);
             let addresses = names.list("ips", problems);
-            registry.certificate_addresses = addresses
-                .iter()
-                .filter_map(|node| read_address(node, problems))
-                .collect();
+            registry.certificate_addresses = addresses.iter().filter_map(|node| read_address(node, problems)).collect();
             names.finish(problems);
         }
         certificate.finish(problems);
@@ -163,10 +128,5 @@ fn read_external(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Exte
     let username = fields.valid("username", rules::USER, problems);
     let password = fields.secret("password", problems);
     fields.finish(problems);
-    Some(ExternalRegistry {
-        domain: domain?,
-        port,
-        username,
-        password,
-    })
+    Some(ExternalRegistry { domain: domain?, port, username, password })
 }

@@ -11,9 +11,7 @@ pub(crate) fn to_json(node: &Node) -> Json {
         Value::Scalar { text, plain: true } => typed(text),
         Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
         Value::Map(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| (key.text.clone(), to_json(value)));
+            let entries = entries.iter().map(|(key, value)| (key.text.clone(), to_json(value)));
             Json::Object(entries.collect::<Map<_, _>>())
         }
     }
@@ -22,12 +20,8 @@ pub(crate) fn to_json(node: &Node) -> Json {
 fn typed(text: &str) -> Json {
     match text {
         _ if is_null_text(text) => Json::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "true" | "True" | "TRUE" => {
-            Json::Bool(true)
-        }
-        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "false" | "False" | "FALSE" => {
-            Json::Bool(false)
-        }
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "true" | "True" | "TRUE" => Json::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "false" | "False" | "FALSE" => Json::Bool(false),
         _ => number(text).map_or_else(|| Json::String(text.to_owned()), Json::Number),
     }
 }
@@ -49,11 +43,7 @@ fn number(text: &str) -> Option<Number> {
             return Some(value.into());
         }
     }
-    if is_float(digits) {
-        plain.parse().ok().and_then(Number::from_f64)
-    } else {
-        None
-    }
+    if is_float(digits) { plain.parse().ok().and_then(Number::from_f64) } else { None }
 }
 
 fn integer(digits: &str) -> Option<u64> {
@@ -64,20 +54,13 @@ fn integer(digits: &str) -> Option<u64> {
         [b'0', rest @ ..] if !rest.is_empty() => (8, &digits[1..]),
         _ => (10, digits),
     };
-    if digits.starts_with('+') {
-        None
-    } else {
-        u64::from_str_radix(digits, radix).ok()
-    }
+    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, radix).ok() }
 }
 
 /// Digits with at most one point and a decimal exponent; no words, which Rust's own parser would take.
 fn is_float(digits: &str) -> bool {
     let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (
-            mantissa,
-            Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)),
-        ),
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
         None => (digits, None),
     };
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

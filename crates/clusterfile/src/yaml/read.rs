@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{
-    Event, Marker, Parser, ScalarStyle, Span as Range, Tag, options,
-};
+use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span as Range, Tag, options};
 
 use super::{Key, Node, Value, is_null_text};
 use crate::{Error, ErrorKind, Span};
@@ -34,10 +32,7 @@ pub(crate) fn documents(text: &str, errors: &mut Vec<Error>) -> Vec<Node> {
             None => break,
             Some(Ok((event, range))) => reader.event(event, &range),
             Some(Err(error)) => {
-                reader.report(
-                    place(error.marker(), error.marker()),
-                    ErrorKind::Syntax(error.kind().to_string()),
-                );
+                reader.report(place(error.marker(), error.marker()), ErrorKind::Syntax(error.kind().to_string()));
                 reader.stack.clear();
                 if !matches!(parser.proceed_next_document(), Ok(true)) {
                     break;
@@ -77,46 +72,23 @@ impl Reader<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = self.is_plain(style, tag.as_deref(), span);
                 self.complete(
-                    Node {
-                        span,
-                        value: Value::Scalar {
-                            text: text.into_owned(),
-                            plain,
-                        },
-                    },
+                    Node { span, value: Value::Scalar { text: text.into_owned(), plain } },
                     anchor,
                     own_weight,
                 );
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_collection_tag(tag.as_deref(), "seq", span);
-                self.stack.push(Frame {
-                    span,
-                    anchor,
-                    value: Value::List(Vec::new()),
-                    key: None,
-                });
+                self.stack.push(Frame { span, anchor, value: Value::List(Vec::new()), key: None });
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.check_collection_tag(tag.as_deref(), "map", span);
-                self.stack.push(Frame {
-                    span,
-                    anchor,
-                    value: Value::Map(Vec::new()),
-                    key: None,
-                });
+                self.stack.push(Frame { span, anchor, value: Value::Map(Vec::new()), key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(frame) = self.stack.pop() {
                     let value = self.merged(frame.value);
-                    self.complete(
-                        Node {
-                            span: frame.span,
-                            value,
-                        },
-                        frame.anchor,
-                        own_weight,
-                    );
+                    self.complete(Node { span: frame.span, value }, frame.anchor, own_weight);
                 }
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
@@ -124,13 +96,7 @@ impl Reader<'_> {
                 None => {
                     self.report(span, ErrorKind::AliasInsideItself);
                     self.complete(
-                        Node {
-                            span,
-                            value: Value::Scalar {
-                                text: String::new(),
-                                plain: true,
-                            },
-                        },
+                        Node { span, value: Value::Scalar { text: String::new(), plain: true } },
                         0,
                         own_weight,
                     );
@@ -161,17 +127,11 @@ impl Reader<'_> {
             (Value::Map(entries), Some(key)) => entries.push((key, node)),
             (Value::Map(_), None) => {
                 let (text, plain) = match node.value {
-                    Value::Scalar { text, plain } if !(plain && is_null_text(&text)) => {
-                        (text, plain)
-                    }
+                    Value::Scalar { text, plain } if !(plain && is_null_text(&text)) => (text, plain),
                     _ => (String::new(), false),
                 };
                 let unnamed = text.is_empty();
-                frame.key = Some(Key {
-                    span: node.span,
-                    merges: plain && text == "<<",
-                    text,
-                });
+                frame.key = Some(Key { span: node.span, merges: plain && text == "<<", text });
                 if unnamed {
                     self.report(node.span, ErrorKind::KeyNotText);
                 }
@@ -184,10 +144,7 @@ impl Reader<'_> {
         self.nodes += nodes;
         self.text += text;
         if !self.spent && (self.nodes > MAX_NODES || self.text > MAX_TEXT) {
-            self.report(
-                node.span,
-                ErrorKind::TooComplex("more values than a Clusterfile can need"),
-            );
+            self.report(node.span, ErrorKind::TooComplex("more values than a Clusterfile can need"));
             self.spent = true;
         }
     }
@@ -204,19 +161,12 @@ impl Reader<'_> {
             match lines.get(&key.text) {
                 _ if key.text.is_empty() => {}
                 Some(first_line) => {
-                    let kind = ErrorKind::DuplicateKey {
-                        key: key.text,
-                        first_line: *first_line,
-                    };
+                    let kind = ErrorKind::DuplicateKey { key: key.text, first_line: *first_line };
                     self.report(key.span, kind);
                 }
                 None => {
                     lines.insert(key.text.clone(), key.span.line);
-                    if key.merges {
-                        sources.push(node)
-                    } else {
-                        own.push((key, node))
-                    }
+                    if key.merges { sources.push(node) } else { own.push((key, node)) }
                 }
             }
         }
@@ -226,12 +176,7 @@ impl Reader<'_> {
         Value::Map(own)
     }
 
-    fn merge(
-        &mut self,
-        source: Node,
-        lines: &mut HashMap<String, usize>,
-        own: &mut Vec<(Key, Node)>,
-    ) {
+    fn merge(&mut self, source: Node, lines: &mut HashMap<String, usize>, own: &mut Vec<(Key, Node)>) {
         match source.value {
             Value::Map(entries) => {
                 for (key, node) in entries {
@@ -242,18 +187,13 @@ impl Reader<'_> {
                 }
             }
             Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
-                items
-                    .into_iter()
-                    .for_each(|item| self.merge(item, lines, own));
+                items.into_iter().for_each(|item| self.merge(item, lines, own));
             }
             _ => {
                 let found = source.shape();
                 self.report(
                     source.span,
-                    ErrorKind::Expected {
-                        expected: "a mapping to merge, or a list of them",
-                        found,
-                    },
+                    ErrorKind::Expected { expected: "a mapping to merge, or a list of them", found },
                 );
             }
         }
@@ -268,10 +208,7 @@ impl Reader<'_> {
             Some("int" | "float" | "bool" | "null") => true,
             _ if tag.handle().is_empty() && tag.suffix() == "!" => false,
             _ => {
-                self.report(
-                    span,
-                    ErrorKind::TooComplex("a tag that no Clusterfile needs"),
-                );
+                self.report(span, ErrorKind::TooComplex("a tag that no Clusterfile needs"));
                 true
             }
         }
@@ -279,19 +216,12 @@ impl Reader<'_> {
 
     fn check_collection_tag(&mut self, tag: Option<&Tag>, expected: &str, span: Span) {
         if tag.is_some_and(|tag| tag.core_suffix() != Some(expected)) {
-            self.report(
-                span,
-                ErrorKind::TooComplex("a tag that no Clusterfile needs"),
-            );
+            self.report(span, ErrorKind::TooComplex("a tag that no Clusterfile needs"));
         }
     }
 
     fn report(&mut self, span: Span, kind: ErrorKind) {
-        self.errors.push(Error {
-            span,
-            kind,
-            suggestion: None,
-        });
+        self.errors.push(Error { span, kind, suggestion: None });
     }
 }
 
@@ -308,19 +238,13 @@ fn weight(node: &Node) -> (usize, usize) {
     match &node.value {
         Value::Scalar { .. } => own,
         Value::List(items) => items.iter().map(weight).fold(own, add),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(key, value)| add(weight(value), (1, key.text.len())))
-            .fold(own, add),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, value)| add(weight(value), (1, key.text.len()))).fold(own, add)
+        }
     }
 }
 
 fn place(start: &Marker, end: &Marker) -> Span {
     let offset = |marker: &Marker| marker.byte_offset().unwrap_or_else(|| marker.index());
-    Span {
-        start: offset(start),
-        end: offset(end),
-        line: start.line(),
-        column: start.col() + 1,
-    }
+    Span { start: offset(start), end: offset(end), line: start.line(), column: start.col() + 1 }
 }
