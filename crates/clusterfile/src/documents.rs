@@ -1,11 +1,13 @@
 //! What else can stand in a Clusterfile beside the cluster itself?
 
+use std::fmt;
+
 use serde_json::Value;
 
-use crate::Env;
+use crate::{Env, Secret};
 
 /// A file that is written into the rootfs before it is sent to the hosts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// The document's name; may be empty.
     pub name: String,
@@ -32,7 +34,7 @@ pub enum Strategy {
 }
 
 /// Something to be done at certain moments of a cluster's life.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Plugin {
     /// The document's name; plugins run in the order of their names.
     pub name: String,
@@ -75,7 +77,7 @@ pub struct ApplicationConfig {
 }
 
 /// A file of an application to change.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ApplicationFile {
     /// Where, relative to the application's directory, without `..`.
     pub path: String,
@@ -86,7 +88,7 @@ pub struct ApplicationFile {
 }
 
 /// A document that goes to kubeadm.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct KubeadmDocument {
     /// Which of kubeadm's documents.
     pub kind: KubeadmKind,
@@ -147,5 +149,44 @@ impl KubeadmKind {
             Self::KubeletConfiguration => "kubelet.config.k8s.io",
             Self::KubeProxyConfiguration => "kubeproxy.config.k8s.io",
         }
+    }
+}
+
+// Contents of files, scripts and kubeadm's documents may hold passwords and tokens, so debug output leaves them out.
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, path, strategy, process, app_name, data: _ } = self;
+        let mut shown = formatter.debug_struct("Config");
+        shown.field("name", name).field("path", path).field("strategy", strategy).field("process", process);
+        shown.field("app_name", app_name).field("data", &Secret::default()).finish()
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, plugin_type, action, on, scope, data: _ } = self;
+        let mut shown = formatter.debug_struct("Plugin");
+        shown.field("name", name).field("plugin_type", plugin_type).field("action", action).field("on", on);
+        shown.field("scope", scope).field("data", &Secret::default()).finish()
+    }
+}
+
+impl fmt::Debug for ApplicationFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, strategy, data: _ } = self;
+        let mut shown = formatter.debug_struct("ApplicationFile");
+        shown.field("path", path).field("strategy", strategy).field("data", &Secret::default()).finish()
+    }
+}
+
+impl fmt::Debug for KubeadmDocument {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("KubeadmDocument");
+        shown
+            .field("kind", &self.kind)
+            .field("api_version", &self.api_version())
+            .field("value", &Secret::default())
+            .finish()
     }
 }
