@@ -4,11 +4,9 @@ use crate::expand::scope::{Scope, Variables};
 use crate::expand::script;
 use crate::parse::{app_source_problem, owner, permissions, source_problem};
 use crate::{
-    App, Assignment, Base, Error, ErrorKind, Errors, Instruction, InstructionKind, Keyword, Kubefile, Resolved,
+    App, Assignment, Base, ErrorKind, Errors, Instruction, InstructionKind, Keyword, Kubefile, Label, Resolved,
     ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer, Source, Transfer, Word,
 };
-
-type Result<T> = std::result::Result<T, Box<Error>>;
 
 impl Kubefile {
     /// Replaces all variables.
@@ -19,20 +17,16 @@ impl Kubefile {
     ///
     /// # Errors
     /// All places where a value is missing, bad or too large.
-    pub fn expand(&self, build_args: &Variables, predefined: &Variables) -> std::result::Result<Resolved, Errors> {
+    pub fn expand(&self, build_args: &Variables, predefined: &Variables) -> Result<Resolved, Errors> {
         let mut scope = Scope::new(&self.source, build_args, predefined);
         let mut instructions = Vec::new();
-        let mut errors = Vec::new();
         for instruction in &self.instructions {
-            match resolve(instruction, &mut scope) {
-                Ok(kind) => {
-                    let title = instruction.title();
-                    instructions.push(ResolvedInstruction { span: instruction.span, title, kind });
-                }
-                Err(error) => errors.push(*error),
+            if let Some(kind) = resolve(instruction, &mut scope) {
+                let title = instruction.title();
+                instructions.push(ResolvedInstruction { span: instruction.span, title, kind });
             }
         }
-        if let Some(errors) = Errors::collect(errors) {
+        if let Some(errors) = Errors::collect(std::mem::take(&mut scope.errors)) {
             return Err(errors);
         }
         scope.warn_unused(&self.declared());
@@ -50,9 +44,10 @@ impl Kubefile {
     }
 }
 
-fn resolve(instruction: &Instruction, scope: &mut Scope<'_>) -> Result<ResolvedKind> {
+/// The instruction's meaning; `None` when the scope has got an error of it.
+fn resolve(instruction: &Instruction, scope: &mut Scope<'_>) -> Option<ResolvedKind> {
     let span = instruction.span;
-    Ok(match &instruction.kind {
+    Some(match &instruction.kind {
         InstructionKind::From { image, platform, .. } => from(image, platform.as_ref(), scope)?,
         InstructionKind::Copy(transfer) => ResolvedKind::Copy(self::transfer(transfer, instruction, scope)?),
         InstructionKind::Add(transfer) => ResolvedKind::Add(self::transfer(transfer, instruction, scope)?),
@@ -68,12 +63,10 @@ fn resolve(instruction: &Instruction, scope: &mut Scope<'_>) -> Result<ResolvedK
             scope.set(&values, span)?;
             ResolvedKind::Env(values)
         }
-        InstructionKind::Label(labels) => {
-            let labels = labels
-                .iter()
-                .map(|label| Ok((scope.expand_filled(&label.key, "the label's key")?, scope.expand(&label.value)?)));
-            ResolvedKind::Label(labels.collect::<Result<_>>()?)
-        }
+        InstructionKind::Label(labels) => ResolvedKind::Label(all(labels, |Label { key, value }| {
+            let (key, value) = (scope.expand_filled(key, "the label's key"), scope.expand(value));
+            Some((key?, value?))
+        })?),
         InstructionKind::Maintainer(text) => ResolvedKind::Maintainer(text.clone()),
         InstructionKind::App(app) => self::app(Keyword::App, app, scope)?,
         InstructionKind::Cni(app) => self::app(Keyword::Cni, app, scope)?,
@@ -91,70 +84,71 @@ fn resolve(instruction: &Instruction, scope: &mut Scope<'_>) -> Result<ResolvedK
     })
 }
 
-fn from(image: &Word, platform: Option<&Word>, scope: &mut Scope<'_>) -> Result<ResolvedKind> {
-    let image = scope.expand_filled(image, "the image")?;
-    let platform = platform.map(|platform| scope.expand_filled(platform, "the platform")).transpose()?;
+/// Converts every item, also behind one that fails, so that all errors are found.
+fn all<T, U>(items: &[T], convert: impl FnMut(&T) -> Option<U>) -> Option<Vec<U>> {
+    let converted: Vec<Option<U>> = items.iter().map(convert).collect();
+    converted.into_iter().collect()
+}
+
+fn from(image: &Word, platform: Option<&Word>, scope: &mut Scope<'_>) -> Option<ResolvedKind> {
+    let image = scope.expand_filled(image, "the image");
+    let platform = optional(platform, |platform| scope.expand_filled(platform, "the platform"));
     scope.enter_image();
+    let image = image?;
     let base = if image == "scratch" { Base::Scratch } else { Base::Image(image) };
-    Ok(ResolvedKind::From { base, platform })
+    Some(ResolvedKind::From { base, platform: platform? })
 }
 
-fn assignments(values: &[Assignment], scope: &mut Scope<'_>) -> Result<Vec<(String, String)>> {
-    values.iter().map(|Assignment { name, value }| Ok((name.text.clone(), scope.expand(value)?))).collect()
+/// The conversion of what is there; `None` only when it failed.
+fn optional<T>(word: Option<&Word>, convert: impl FnOnce(&Word) -> Option<T>) -> Option<Option<T>> {
+    word.map_or(Some(None), |word| convert(word).map(Some))
 }
 
-fn transfer(transfer: &Transfer, instruction: &Instruction, scope: &mut Scope<'_>) -> Result<ResolvedTransfer> {
-    let Transfer { sources, destination, chown, chmod } = transfer;
-    let mut resolved = Vec::new();
-    for source in sources {
-        resolved.push(match source {
-            Source::Text(word) => text_source(word, source_problem, scope)?,
-            Source::Heredoc(index) => heredoc_source(*index, instruction, scope)?,
-        });
-    }
-    Ok(ResolvedTransfer {
-        sources: resolved,
-        destination: scope.expand_filled(destination, "the destination")?,
-        chown: chown.as_ref().map(|word| converted(word, owner, scope)).transpose()?,
-        chmod: chmod.as_ref().map(|word| converted(word, permissions, scope)).transpose()?,
-    })
+fn assignments(values: &[Assignment], scope: &mut Scope<'_>) -> Option<Vec<(String, String)>> {
+    all(values, |Assignment { name, value }| Some((name.text.clone(), scope.expand(value)?)))
 }
 
-fn converted<T>(
-    word: &Word,
-    convert: fn(&str) -> std::result::Result<T, ErrorKind>,
-    scope: &mut Scope<'_>,
-) -> Result<T> {
+fn transfer(transfer: &Transfer, instruction: &Instruction, scope: &mut Scope<'_>) -> Option<ResolvedTransfer> {
+    let chown = optional(transfer.chown.as_ref(), |word| converted(word, owner, scope));
+    let chmod = optional(transfer.chmod.as_ref(), |word| converted(word, permissions, scope));
+    let sources = all(&transfer.sources, |source| match source {
+        Source::Text(word) => text_source(word, source_problem, scope),
+        Source::Heredoc(index) => heredoc_source(*index, instruction, scope),
+    });
+    let destination = scope.expand_filled(&transfer.destination, "the destination");
+    Some(ResolvedTransfer { sources: sources?, destination: destination?, chown: chown?, chmod: chmod? })
+}
+
+fn converted<T>(word: &Word, convert: fn(&str) -> Result<T, ErrorKind>, scope: &mut Scope<'_>) -> Option<T> {
     let text = scope.expand(word)?;
-    convert(&text).map_err(|kind| scope.error(word.span, kind))
+    convert(&text).map_err(|kind| scope.report(word.span, kind)).ok()
 }
 
-fn text_source(word: &Word, problem: fn(&str) -> Option<ErrorKind>, scope: &mut Scope<'_>) -> Result<ResolvedSource> {
+fn text_source(word: &Word, problem: fn(&str) -> Option<ErrorKind>, scope: &mut Scope<'_>) -> Option<ResolvedSource> {
     let text = scope.expand_filled(word, "the source")?;
     if let Some(kind) = problem(&text) {
-        return Err(scope.error(word.span, kind));
+        scope.report(word.span, kind);
+        return None;
     }
     let remote = text.starts_with("http://") || text.starts_with("https://");
-    Ok(if remote { ResolvedSource::Url(text) } else { ResolvedSource::Path(text) })
+    Some(if remote { ResolvedSource::Url(text) } else { ResolvedSource::Path(text) })
 }
 
-fn heredoc_source(index: usize, instruction: &Instruction, scope: &mut Scope<'_>) -> Result<ResolvedSource> {
-    let Some(heredoc) = instruction.heredocs.get(index) else {
-        return Err(scope.error(instruction.span, ErrorKind::EmptyValue { what: "the here-document" }));
-    };
+fn heredoc_source(index: usize, instruction: &Instruction, scope: &mut Scope<'_>) -> Option<ResolvedSource> {
+    // `None` is for indexes that the parser never makes.
+    let heredoc = instruction.heredocs.get(index)?;
     let content = scope.expand(&heredoc.template)?;
-    Ok(ResolvedSource::Heredoc { name: heredoc.name.clone(), content })
+    Some(ResolvedSource::Heredoc { name: heredoc.name.clone(), content })
 }
 
-fn app(declared_by: Keyword, app: &App, scope: &mut Scope<'_>) -> Result<ResolvedKind> {
-    let mut sources = Vec::new();
-    for word in &app.sources {
-        sources.push(match text_source(word, app_source_problem, scope)? {
+fn app(declared_by: Keyword, app: &App, scope: &mut Scope<'_>) -> Option<ResolvedKind> {
+    let sources = all(&app.sources, |word| {
+        Some(match text_source(word, app_source_problem, scope)? {
             ResolvedSource::Path(path) => {
                 ResolvedSource::Path(path.strip_prefix("local://").unwrap_or(&path).to_owned())
             }
             other => other,
-        });
-    }
-    Ok(ResolvedKind::App { declared_by, name: app.name.text.clone(), sources })
+        })
+    });
+    Some(ResolvedKind::App { declared_by, name: app.name.text.clone(), sources: sources? })
 }

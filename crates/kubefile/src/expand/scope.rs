@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::error::MAX_ERRORS;
 use crate::keyword::closest;
 use crate::span::SourceText;
 use crate::{ArgDefault, Error, ErrorKind, ModifierKind, Part, Span, Variable, Warning, Word};
@@ -31,6 +32,7 @@ pub(crate) struct Scope<'a> {
     shared: Option<Arc<Variables>>,
     spent: usize,
     pub(crate) warnings: Vec<Warning>,
+    pub(crate) errors: Vec<Error>,
 }
 
 impl<'a> Scope<'a> {
@@ -46,27 +48,31 @@ impl<'a> Scope<'a> {
             shared: None,
             spent: 0,
             warnings: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
-    pub(crate) fn error(&self, span: Span, kind: ErrorKind) -> Box<Error> {
-        Box::new(Error::new(self.source, span, kind))
+    pub(crate) fn report(&mut self, span: Span, kind: ErrorKind) {
+        if self.errors.len() <= MAX_ERRORS {
+            self.errors.push(Error::new(self.source, span, kind));
+        }
     }
 
-    /// The word with its variables replaced.
-    pub(crate) fn expand(&mut self, word: &Word) -> Result<String, Box<Error>> {
+    /// The word with its variables replaced; `None` when that is an error, which is kept.
+    pub(crate) fn expand(&mut self, word: &Word) -> Option<String> {
         let mut text = String::new();
-        self.expand_parts(&word.parts, word.span, &mut text)?;
-        Ok(text)
+        let expanded = self.expand_parts(&word.parts, word.span, &mut text);
+        expanded.map_err(|(span, kind)| self.report(span, kind)).ok()?;
+        Some(text)
     }
 
-    /// The word with its variables replaced, which must leave something.
-    pub(crate) fn expand_filled(&mut self, word: &Word, what: &'static str) -> Result<String, Box<Error>> {
+    /// As `expand`, and nothing left is an error too.
+    pub(crate) fn expand_filled(&mut self, word: &Word, what: &'static str) -> Option<String> {
         let text = self.expand(word)?;
         if text.is_empty() {
-            return Err(self.error(word.span, ErrorKind::EmptyValue { what }));
+            self.report(word.span, ErrorKind::EmptyValue { what });
         }
-        Ok(text)
+        (!text.is_empty()).then_some(text)
     }
 
     pub(crate) fn enter_image(&mut self) {
@@ -76,14 +82,13 @@ impl<'a> Scope<'a> {
     }
 
     /// Declares the names and gives their values.
-    pub(crate) fn declare(
-        &mut self,
-        args: &[ArgDefault],
-        span: Span,
-    ) -> Result<Vec<(String, Option<String>)>, Box<Error>> {
+    pub(crate) fn declare(&mut self, args: &[ArgDefault], span: Span) -> Option<Vec<(String, Option<String>)>> {
         let mut declared = Vec::new();
         for ArgDefault { name, default } in args {
-            let default = default.as_ref().map(|word| self.expand(word)).transpose()?;
+            let default = match default {
+                Some(word) => Some(self.expand(word)?),
+                None => None,
+            };
             let inherited = || self.global.get(&name.text).cloned().flatten();
             let predefined = || self.predefined.get(&name.text).cloned();
             let value = self.build_args.get(&name.text).cloned().or(default).or_else(inherited).or_else(predefined);
@@ -91,10 +96,10 @@ impl<'a> Scope<'a> {
         }
         self.args.extend(declared.iter().cloned());
         self.check_size(span)?;
-        Ok(declared)
+        Some(declared)
     }
 
-    pub(crate) fn set(&mut self, values: &[(String, String)], span: Span) -> Result<(), Box<Error>> {
+    pub(crate) fn set(&mut self, values: &[(String, String)], span: Span) -> Option<()> {
         self.env.extend(values.iter().cloned());
         self.check_size(span)
     }
@@ -138,7 +143,7 @@ impl<'a> Scope<'a> {
         self.warnings.extend(warnings);
     }
 
-    fn expand_parts(&mut self, parts: &[Part], span: Span, text: &mut String) -> Result<(), Box<Error>> {
+    fn expand_parts(&mut self, parts: &[Part], span: Span, text: &mut String) -> Result<(), (Span, ErrorKind)> {
         for part in parts {
             match part {
                 Part::Literal(literal) => self.append(text, literal, span)?,
@@ -148,7 +153,7 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
-    fn expand_variable(&mut self, variable: &Variable, text: &mut String) -> Result<(), Box<Error>> {
+    fn expand_variable(&mut self, variable: &Variable, text: &mut String) -> Result<(), (Span, ErrorKind)> {
         let value = self.value(&variable.name).map(str::to_owned);
         let Some(modifier) = &variable.modifier else {
             if value.is_none() {
@@ -167,15 +172,15 @@ impl<'a> Scope<'a> {
                 let mut message = String::new();
                 self.expand_parts(&modifier.word, variable.span, &mut message)?;
                 let message = if message.is_empty() { "it has no value".to_owned() } else { message };
-                Err(self.error(variable.span, ErrorKind::RequiredVariable { name: variable.name.clone(), message }))
+                Err((variable.span, ErrorKind::RequiredVariable { name: variable.name.clone(), message }))
             }
         }
     }
 
-    fn append(&mut self, text: &mut String, more: &str, span: Span) -> Result<(), Box<Error>> {
+    fn append(&mut self, text: &mut String, more: &str, span: Span) -> Result<(), (Span, ErrorKind)> {
         self.spent = self.spent.saturating_add(more.len());
         if self.spent > MAX_EXPANSION {
-            return Err(self.error(span, ErrorKind::ExpansionTooLong { limit: MAX_EXPANSION }));
+            return Err((span, ErrorKind::ExpansionTooLong { limit: MAX_EXPANSION }));
         }
         text.push_str(more);
         Ok(())
@@ -202,17 +207,18 @@ impl<'a> Scope<'a> {
         self.warnings.push(Warning::UndefinedVariable { name: variable.name.clone(), span: variable.span, suggestion });
     }
 
-    fn check_size(&mut self, span: Span) -> Result<(), Box<Error>> {
+    fn check_size(&mut self, span: Span) -> Option<()> {
         self.shared = None;
         let args =
             self.args.iter().map(|(name, value)| OVERHEAD + name.len() + value.as_deref().unwrap_or_default().len());
         let env = self.env.iter().map(|(name, value)| OVERHEAD + name.len() + value.len());
         if args.sum::<usize>() + env.sum::<usize>() <= MAX_ENVIRONMENT {
-            return Ok(());
+            return Some(());
         }
         // Later instructions find none, so that one mistake is one error.
         self.args.clear();
         self.env.clear();
-        Err(self.error(span, ErrorKind::EnvironmentTooLarge { limit: MAX_ENVIRONMENT }))
+        self.report(span, ErrorKind::EnvironmentTooLarge { limit: MAX_ENVIRONMENT });
+        None
     }
 }
