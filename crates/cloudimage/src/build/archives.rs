@@ -1,0 +1,314 @@
+//! Which container images come in archives under `images/`, and how do their blobs get into the store unchanged?
+//!
+//! An archive that was understood does not stay in the rootfs: what it held travels in the catalogue.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use content_store::{Digest, Reference, Store};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::extract;
+use super::layers::Job;
+use crate::catalogue::{CarriedBlob, CarriedImage};
+use crate::documents::{self, Config, Descriptor, Index, IndexEntry, Manifest};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::layer::Compression;
+use crate::layer::tar::{MemberKind, Reader};
+use crate::layer::tree::{Content, Kind, Tree};
+use crate::platform::Platform;
+
+/// Imports the archives among `images/*.tar*` of the tree and removes them from it. Other files there stay.
+pub(super) fn take(job: &Job<'_>, tree: &mut Tree) -> Result<Vec<CarriedImage>> {
+    let is_archive = |path: &Path| {
+        path.parent() == Some(Path::new("images"))
+            && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains(".tar") || name.ends_with(".tgz"))
+    };
+    let candidates: Vec<(PathBuf, Content)> = tree
+        .iter()
+        .filter_map(|(path, entry)| match &entry.kind {
+            Kind::File(content @ Content::Disk { .. }) if is_archive(path) => Some((path.to_owned(), content.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut carried = Vec::new();
+    for (path, content) in candidates {
+        if let Some(images) = import(job, &path, &content)? {
+            carried.extend(images);
+            tree.remove(&path);
+        }
+    }
+    Ok(carried)
+}
+
+/// An archive of container images on disk, uncompressed.
+struct Archive<'a> {
+    store: &'a Store,
+    /// Its path in the rootfs, for messages and for the catalogue.
+    shown: String,
+    file: File,
+    /// Where the archive starts in the file.
+    start: u64,
+    members: BTreeMap<PathBuf, Place>,
+    platform: &'a Platform,
+}
+
+enum Place {
+    Data { offset: u64, size: u64 },
+    Link(PathBuf),
+}
+
+/// An entry of docker's `manifest.json`.
+#[derive(Deserialize)]
+struct Saved {
+    #[serde(rename = "Config")]
+    config: String,
+    #[serde(rename = "RepoTags")]
+    names: Option<Vec<String>>,
+    #[serde(rename = "Layers")]
+    layers: Vec<String>,
+}
+
+/// The images of an archive; `None` when the file is none.
+fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Option<Vec<CarriedImage>>> {
+    let Content::Disk { path: disk, offset, size } = content else { return Ok(None) };
+    let fault = |source| Error::File { act: "read", path: disk.clone(), source };
+    let mut file = File::open(disk).map_err(fault)?;
+    file.seek(SeekFrom::Start(*offset)).map_err(fault)?;
+    let mut start = [0; 512];
+    let got = extract::read_start(&mut (&mut file).take(*size), &mut start).map_err(fault)?;
+    let (file, start, size) = match Compression::of_magic(&start[..got]) {
+        Compression::None => (file, *offset, *size),
+        _ if *offset > 0 => return Ok(None), // Packed twice: an archive inside an archive that ADD unpacked.
+        _ => match extract::plain_tar(disk, file, &start[..got], job.spool)? {
+            Some(plain) => (File::open(&plain).map_err(Error::file("read", &plain))?, 0, u64::MAX),
+            None => return Ok(None),
+        },
+    };
+    let shown = path.display().to_string();
+    let Some(members) = members(&file, start, size, &shown)? else { return Ok(None) };
+    let archive = Archive { store: job.images.content(), shown, file, start, members, platform: &job.options.platform };
+    archive.images()
+}
+
+/// Where each member's data is; `None` when the file is no tar, which then is no archive of images.
+fn members(mut file: &File, start: u64, size: u64, shown: &str) -> Result<Option<BTreeMap<PathBuf, Place>>> {
+    file.seek(SeekFrom::Start(start)).map_err(Error::file("read", shown))?;
+    let mut reader = Reader::new(file.take(size), shown);
+    let mut members = BTreeMap::new();
+    let mut first = true;
+    loop {
+        let member = match reader.next() {
+            Ok(Some(member)) => member,
+            Ok(None) => return Ok(Some(members)),
+            Err(Error::Archive { .. }) if first => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        first = false;
+        let place = match member.kind {
+            MemberKind::File { size } => Place::Data { offset: reader.position(), size },
+            MemberKind::Symlink(target) => Place::Link(normal(&member.path.parent().unwrap_or(Path::new("")).join(target))),
+            MemberKind::HardLink(target) => Place::Link(target),
+            _ => continue,
+        };
+        members.insert(member.path, place);
+    }
+}
+
+impl Archive<'_> {
+    fn images(&self) -> Result<Option<Vec<CarriedImage>>> {
+        let has = |name: &str| self.members.contains_key(Path::new(name));
+        if has("index.json") && has("oci-layout") {
+            let index: Index = self.document("index.json")?;
+            let named: Vec<(&IndexEntry, Option<String>)> = index.manifests.iter().map(|entry| (entry, oci_name(entry))).collect();
+            // Docker writes both forms, and names only in one of them when a tag has no whole name.
+            if named.iter().all(|(_, name)| name.is_some()) || !has("manifest.json") {
+                return named.into_iter().map(|(entry, name)| self.oci_image(entry, name)).collect::<Result<_>>().map(Some);
+            }
+        }
+        if has("manifest.json") {
+            let saved: Vec<Saved> = self.document("manifest.json")?;
+            let mut images = Vec::new();
+            for one in &saved {
+                images.extend(self.saved_images(one)?);
+            }
+            return Ok(Some(images));
+        }
+        Ok(None)
+    }
+
+    /// Imports an image of an OCI layout: its documents and blobs as they are.
+    fn oci_image(&self, entry: &IndexEntry, name: Option<String>) -> Result<CarriedImage> {
+        let name = name.ok_or_else(|| self.fault("index.json", format!("{} has no name (annotation {})", entry.digest, content_store::REF_NAME_ANNOTATION)))?;
+        let mut blobs = Vec::new();
+        self.import_document(entry.digest, &entry.media_type, &mut blobs)?;
+        let mut manifest = entry.digest;
+        if format::is_index(&entry.media_type) {
+            let index: Index = documents::read(self.store, &entry.digest, format::DOCUMENT_LIMIT)?;
+            let serves = |entry: &&IndexEntry| entry.platform.as_ref().is_none_or(|platform| platform.serves(self.platform)) && self.has_blob(&entry.digest);
+            let chosen = index.rootfs_entries().find(serves);
+            let chosen = chosen.ok_or_else(|| self.fault("index.json", format!("{name} is not in it for {}", self.platform)))?;
+            self.import_document(chosen.digest, &chosen.media_type, &mut blobs)?;
+            manifest = chosen.digest;
+        }
+        let document: Manifest = documents::read(self.store, &manifest, format::DOCUMENT_LIMIT)?;
+        self.import_document(document.config.digest, &document.config.media_type, &mut blobs)?;
+        for layer in &document.layers {
+            let blob = self.import_blob(&blob_path(&layer.digest), Some(&layer.digest))?;
+            blobs.push(CarriedBlob { media_type: layer.media_type.clone(), ..blob });
+        }
+        self.carried(&name, entry.digest, &entry.media_type, blobs)
+    }
+
+    /// Imports an image of docker's form: config and layers as they are, under a manifest made over them.
+    fn saved_images(&self, saved: &Saved) -> Result<Vec<CarriedImage>> {
+        let names = saved.names.clone().unwrap_or_default();
+        if names.is_empty() {
+            return Err(self.fault("manifest.json", "an image in it has no name; save it by name, not by its id".to_owned()));
+        }
+        let config = self.import_blob(Path::new(&saved.config), None)?;
+        let parsed: Config = documents::read(self.store, &config.digest, format::DOCUMENT_LIMIT)?;
+        let platform = Platform { os: parsed.os, architecture: parsed.architecture, variant: parsed.variant };
+        if !platform.serves(self.platform) {
+            return Err(self.fault("manifest.json", format!("{} is for {platform}, the image is built for {}", names.join(", "), self.platform)));
+        }
+        if parsed.rootfs.diff_ids.len() != saved.layers.len() {
+            return Err(self.fault("manifest.json", format!("{} has not as many layers as its config", names.join(", "))));
+        }
+        let mut layers = Vec::new();
+        for (layer, diff_id) in saved.layers.iter().zip(&parsed.rootfs.diff_ids) {
+            let blob = self.import_blob(Path::new(layer), None)?;
+            if blob.media_type == format::LAYER_TAR && blob.digest != *diff_id {
+                return Err(self.fault(layer, format!("it is damaged: its digest is {}, the config says {diff_id}", blob.digest)));
+            }
+            layers.push(blob);
+        }
+        let describe = |blob: &CarriedBlob| Descriptor { media_type: blob.media_type.clone(), digest: blob.digest, size: blob.size };
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(format::MANIFEST.to_owned()),
+            artifact_type: None,
+            config: Descriptor { media_type: format::CONFIG.to_owned(), digest: config.digest, size: config.size },
+            layers: layers.iter().map(describe).collect(),
+            annotations: BTreeMap::new(),
+        };
+        let manifest = documents::put(self.store, &manifest, format::MANIFEST)?;
+        let mut blobs = vec![
+            CarriedBlob { digest: manifest.digest, media_type: manifest.media_type.clone(), size: manifest.size },
+            CarriedBlob { media_type: format::CONFIG.to_owned(), ..config },
+        ];
+        blobs.extend(layers);
+        names.iter().map(|name| self.carried(name, manifest.digest, &manifest.media_type, blobs.clone())).collect()
+    }
+
+    fn carried(&self, name: &str, digest: Digest, media_type: &str, blobs: Vec<CarriedBlob>) -> Result<CarriedImage> {
+        let reference: Reference = name.parse().map_err(|error: content_store::Error| self.fault("", error.to_string()))?;
+        let size = blobs.iter().find(|blob| blob.digest == digest).map_or(0, |blob| blob.size);
+        Ok(CarriedImage {
+            name: name.to_owned(),
+            reference: reference.to_string(),
+            tag: reference.tag().map(str::to_owned),
+            digest,
+            media_type: media_type.to_owned(),
+            size,
+            platform: self.platform.clone(),
+            source: self.shown.clone(),
+            blobs,
+        })
+    }
+
+    fn import_document(&self, digest: Digest, media_type: &str, blobs: &mut Vec<CarriedBlob>) -> Result<()> {
+        let blob = self.import_blob(&blob_path(&digest), Some(&digest))?;
+        blobs.push(CarriedBlob { media_type: media_type.to_owned(), ..blob });
+        Ok(())
+    }
+
+    fn has_blob(&self, digest: &Digest) -> bool {
+        self.members.contains_key(&blob_path(digest))
+    }
+
+    /// Copies a member into the store as it is; its media type is that of a layer with its compression.
+    fn import_blob(&self, path: &Path, expected: Option<&Digest>) -> Result<CarriedBlob> {
+        let (offset, size) = self.place(path)?;
+        let mut input = self.data(offset, size)?;
+        let mut start = [0; 512];
+        let got = extract::read_start(&mut input, &mut start).map_err(Error::file("read", &self.shown))?;
+        let media_type = Compression::of_magic(&start[..got]).media_type().to_owned();
+        if let Some(expected) = expected
+            && self.store.contains(expected)
+        {
+            return Ok(CarriedBlob { digest: *expected, media_type, size });
+        }
+        let mut writer = self.store.writer()?;
+        io::copy(&mut (&start[..got]).chain(input), &mut writer).map_err(Error::file("import", &self.shown))?;
+        let blob = writer.commit(expected).map_err(|error| match error {
+            content_store::Error::Mismatch { found, .. } => self.fault(&path.display().to_string(), format!("it is damaged: its digest is {found}")),
+            other => other.into(),
+        })?;
+        if blob.size != size {
+            return Err(self.fault(&path.display().to_string(), "it ends in the middle".to_owned()));
+        }
+        Ok(CarriedBlob { digest: blob.digest, media_type, size })
+    }
+
+    fn document<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let (offset, size) = self.place(Path::new(name))?;
+        if size > format::DOCUMENT_LIMIT {
+            return Err(self.fault(name, format!("it is longer than {} bytes", format::DOCUMENT_LIMIT)));
+        }
+        let mut bytes = Vec::new();
+        self.data(offset, size)?.read_to_end(&mut bytes).map_err(Error::file("read", &self.shown))?;
+        serde_json::from_slice(&bytes).map_err(Error::document(format!("{}: {name}", self.shown)))
+    }
+
+    /// Where a member's data is, links followed.
+    fn place(&self, path: &Path) -> Result<(u64, u64)> {
+        let mut path = normal(path);
+        for _ in 0..8 {
+            match self.members.get(&path) {
+                Some(Place::Data { offset, size }) => return Ok((*offset, *size)),
+                Some(Place::Link(target)) => path.clone_from(target),
+                None => break,
+            }
+        }
+        Err(self.fault(&path.display().to_string(), "it is missing".to_owned()))
+    }
+
+    fn data(&self, offset: u64, size: u64) -> Result<io::Take<&File>> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.start + offset)).map_err(Error::file("read", &self.shown))?;
+        Ok(file.take(size))
+    }
+
+    fn fault(&self, entry: &str, reason: String) -> Error {
+        Error::Archive { archive: self.shown.clone(), entry: entry.to_owned(), reason }
+    }
+}
+
+/// The whole name of an entry of an OCI layout. A bare tag, as docker writes into `ref.name`, is none.
+fn oci_name(entry: &IndexEntry) -> Option<String> {
+    let whole = entry.annotations.get(format::CONTAINERD_NAME_ANNOTATION);
+    let written = entry.annotations.get(content_store::REF_NAME_ANNOTATION).filter(|name| name.contains([':', '/']));
+    whole.or(written).cloned()
+}
+
+fn blob_path(digest: &Digest) -> PathBuf {
+    Path::new("blobs/sha256").join(digest.hex())
+}
+
+/// The path without `.` and with `..` resolved by name; it stays below the archive's root.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => drop(normal.pop()),
+            _ => {}
+        }
+    }
+    normal
+}

@@ -1,0 +1,215 @@
+//! Did an earlier build make this layer already?
+//!
+//! A result is kept under a digest of everything it depends on: the layers below, the instruction, the content of its
+//! sources, how it is packed. It counts only while its blobs are in the store.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use content_store::{Digest, Store};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::draft::Ground;
+use super::options::BuildOptions;
+use crate::catalogue::CarriedImage;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::format;
+use crate::image::Layer;
+use crate::images::Images;
+use crate::layer::tree::{Content, Kind, Tree};
+
+/// What an instruction made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The layer; none when nothing changed.
+    pub(super) layer: Option<Layer>,
+    /// Number of files in it.
+    pub(super) files: u64,
+    /// Container images taken out of archives in it.
+    pub(super) carried: Vec<CarriedImage>,
+    /// Small files that image sources want.
+    pub(super) added: BTreeMap<String, String>,
+}
+
+/// Bumped when the meaning of keys or records changes.
+const VERSION: &str = "1";
+
+/// The key of a layer on `ground`; `parts` say what it is made from.
+pub(super) fn key(ground: &Ground, options: &BuildOptions, instruction: &str, parts: &[&str]) -> Digest {
+    let mut hash = Sha256::new();
+    let mut add = |part: &str| {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    add(VERSION);
+    add(&options.platform.to_string());
+    add(options.compression.as_str());
+    add(&options.epoch().to_string());
+    for layer in ground.diff_ids() {
+        add(&layer.to_string());
+    }
+    add(instruction);
+    parts.iter().for_each(|part| add(part));
+    format::digest_of(hash)
+}
+
+/// What is kept under the key, if every blob of it is in the store.
+pub(super) fn load(images: &Images, key: &Digest) -> Option<Record> {
+    let bytes = fs::read(path(images, key)).ok()?;
+    let record: Record = serde_json::from_slice(&bytes).ok()?;
+    is_whole(images.content(), &record).then_some(record)
+}
+
+/// Keeps a record.
+pub(super) fn save(images: &Images, key: &Digest, record: &Record) -> Result<()> {
+    let bytes = serde_json::to_vec(record).map_err(Error::document("a build record"))?;
+    durable::write(&path(images, key), &bytes)
+}
+
+fn path(images: &Images, key: &Digest) -> PathBuf {
+    images.build_cache().join(format!("{}.json", key.hex()))
+}
+
+fn is_whole(store: &Store, record: &Record) -> bool {
+    let blobs = record.carried.iter().flat_map(|image| image.blobs.iter().map(|blob| blob.digest));
+    record.layer.iter().map(|layer| layer.digest).chain(blobs).all(|digest| store.contains(&digest))
+}
+
+/// Removes records, listings and unpacked layers whose blobs are gone.
+pub(crate) fn prune(images: &Images) -> Result<()> {
+    let store = images.content();
+    for path in children(&images.build_cache()) {
+        let is_record = path.extension().is_some_and(|extension| extension == "json");
+        let record = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        if is_record && !record.is_some_and(|record| is_whole(store, &record)) {
+            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
+    }
+    for path in children(&images.listings()) {
+        if !blob_named(&path).is_some_and(|digest| store.contains(&digest)) {
+            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
+    }
+    for path in children(&images.unpacked_layers()) {
+        if !blob_named(&path).is_some_and(|digest| store.contains(&digest)) {
+            fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// The digest that a file or directory is named after.
+fn blob_named(path: &Path) -> Option<Digest> {
+    Digest::from_hex(path.file_name()?.to_str()?).ok()
+}
+
+/// A digest of everything in a tree, file contents included; files are hashed on all cores.
+pub(super) fn digest_of(tree: &Tree) -> Result<Digest> {
+    let contents: Vec<&Content> = tree
+        .iter()
+        .filter_map(|(_, entry)| match &entry.kind {
+            Kind::File(content) => Some(content),
+            _ => None,
+        })
+        .collect();
+    let mut digests = hash_all(&contents)?.into_iter();
+    let mut hash = Sha256::new();
+    for (path, entry) in tree.iter() {
+        let mut add = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        add(path.as_os_str().as_bytes());
+        match &entry.kind {
+            Kind::Directory => add(b"directory"),
+            Kind::File(_) => add(digests.next().map(|digest| digest.to_string()).unwrap_or_default().as_bytes()),
+            Kind::Symlink(target) => [b"symlink", target.as_os_str().as_bytes()].iter().for_each(|part| add(part)),
+            Kind::HardLink(target) => [b"hardlink", target.as_os_str().as_bytes()].iter().for_each(|part| add(part)),
+            Kind::Fifo => add(b"fifo"),
+            Kind::Character { major, minor } => add(format!("character {major} {minor}").as_bytes()),
+            Kind::Block { major, minor } => add(format!("block {major} {minor}").as_bytes()),
+        }
+        add(format!("{:o} {} {}", entry.mode, entry.uid, entry.gid).as_bytes());
+        entry.xattrs.iter().for_each(|(name, value)| [name, value].iter().for_each(|part| add(part)));
+    }
+    Ok(format::digest_of(hash))
+}
+
+/// Hashes contents in parallel; the digests are in their order.
+fn hash_all(contents: &[&Content]) -> Result<Vec<Digest>> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8).min(contents.len().max(1));
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Digest)>> {
+        let mut done = Vec::new();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(content) = contents.get(at) else { return Ok(done) };
+            let digest = hash_one(content, &mut buffer).map_err(Error::file("read", content.path()))?;
+            done.push((at, digest));
+        }
+    };
+    let mut digests = Vec::with_capacity(contents.len());
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            digests.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(())
+    })?;
+    digests.sort_unstable_by_key(|(at, _)| *at);
+    Ok(digests.into_iter().map(|(_, digest)| digest).collect())
+}
+
+fn hash_one(content: &Content, buffer: &mut [u8]) -> io::Result<Digest> {
+    let mut hash = Sha256::new();
+    let mut input = content.open()?;
+    loop {
+        match input.read(buffer) {
+            Ok(0) => return Ok(format::digest_of(hash)),
+            Ok(count) => hash.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A directory for one build's temporary files, removed at its end; what killed builds left is removed at its start.
+#[derive(Debug)]
+pub(super) struct Workplace {
+    directory: tempfile::TempDir,
+    _lock: File,
+}
+
+impl Workplace {
+    pub(super) fn open(images: &Images) -> Result<Self> {
+        let parent = images.build_cache();
+        fs::create_dir_all(&parent).map_err(Error::file("create", &parent))?;
+        for path in children(&parent).into_iter().filter(|path| path.is_dir()) {
+            // A build at work holds the lock of its directory.
+            let abandoned = File::open(path.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+            if abandoned {
+                fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+            }
+        }
+        let directory = tempfile::Builder::new().prefix("at-work-").tempdir_in(&parent).map_err(Error::file("create a directory in", &parent))?;
+        let path = directory.path().join("lock");
+        let lock = File::create(&path).map_err(Error::file("create", &path))?;
+        lock.lock().map_err(Error::file("lock", &path))?;
+        Ok(Self { directory, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}

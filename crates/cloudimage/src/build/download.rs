@@ -1,0 +1,67 @@
+//! How does a file behind a URL come into the build?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use crate::error::{Error, Result};
+
+/// A downloaded file.
+#[derive(Debug, Clone)]
+pub(super) struct Downloaded {
+    /// Its name: the last part of the URL's path.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its size in bytes.
+    pub(super) size: u64,
+}
+
+/// Downloads `url` (Kubefile line `line`) into a file in `spool`; more than `limit` bytes are refused.
+pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -> Result<Downloaded> {
+    let fault = |reason: String| Error::Download { line, url: url.to_owned(), reason };
+    let of_client = |error: reqwest::Error| fault(chain(&error));
+    let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(30)).read_timeout(Duration::from_secs(60));
+    let client = client.user_agent(concat!("sealer/", env!("CARGO_PKG_VERSION"))).build().map_err(of_client)?;
+    let response = client.get(url).send().await.map_err(of_client)?;
+    if !response.status().is_success() {
+        return Err(fault(format!("the server answered {}", response.status())));
+    }
+    let announced = response.content_length();
+    if announced.is_some_and(|length| length > limit) {
+        return Err(fault(format!("it is longer than {limit} bytes")));
+    }
+    let name = file_name(response.url().path()).or_else(|| file_name(url)).ok_or_else(|| fault("it ends in no file name".to_owned()))?;
+    let spooled = tempfile::Builder::new().prefix("download-").tempfile_in(spool).map_err(Error::file("create a file in", spool))?;
+    let (mut file, path) = spooled.keep().map_err(|error| Error::File { act: "create a file in", path: spool.to_owned(), source: error.error })?;
+    let mut size = 0;
+    let mut stream = response.bytes_stream();
+    while let Some(bytes) = stream.next().await {
+        let bytes = bytes.map_err(of_client)?;
+        size += bytes.len() as u64;
+        if size > limit {
+            return Err(fault(format!("it is longer than {limit} bytes")));
+        }
+        let written = tokio::task::spawn_blocking(move || file.write_all(&bytes).map(|()| file)).await.map_err(Error::Lost)?;
+        file = written.map_err(Error::file("write", &path))?;
+    }
+    Ok(Downloaded { name, path, size })
+}
+
+fn file_name(path: &str) -> Option<String> {
+    let name = path.split(['?', '#']).next()?.rsplit('/').next()?;
+    (!name.is_empty() && name != "." && name != "..").then(|| name.to_owned())
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,124 @@
+//! What stands already while an image is being built?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use content_store::{Digest, Store};
+
+use super::cache::Record;
+use super::options::Context;
+use crate::catalogue::{CarriedImage, Catalogue};
+use crate::contents;
+use crate::documents::History;
+use crate::error::Result;
+use crate::extension::Extension;
+use crate::image::{Image, Layer};
+use crate::images::Images;
+use crate::layer::listing::Merged;
+
+/// An image that is being built.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) images: Images,
+    /// What COPY and RUN stand on; shared with the threads that perform them.
+    pub(super) ground: Ground,
+    /// Environment in `NAME=VALUE` order of appearance.
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) author: Option<String>,
+    pub(super) extension: Extension,
+    /// Carried images of the base.
+    pub(super) inherited: Catalogue,
+    /// Carried images that came with archives.
+    pub(super) archived: Vec<CarriedImage>,
+    /// Small files for image sources.
+    pub(super) added: BTreeMap<String, Vec<u8>>,
+    pub(super) history: Vec<History>,
+}
+
+/// The rootfs so far.
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    pub(super) context: Context,
+    pub(super) store: Store,
+    /// Bottom first.
+    pub(super) layers: Vec<Layer>,
+    pub(super) merged: Arc<Merged>,
+}
+
+impl Draft {
+    /// Nothing: what FROM scratch starts with.
+    pub(super) fn new(images: &Images, context: &Context) -> Self {
+        Self {
+            images: images.clone(),
+            ground: Ground {
+                context: context.clone(),
+                store: images.content().clone(),
+                layers: Vec::new(),
+                merged: Arc::new(Merged::default()),
+            },
+            environment: Vec::new(),
+            labels: BTreeMap::new(),
+            author: None,
+            extension: Extension::default(),
+            inherited: Catalogue::default(),
+            archived: Vec::new(),
+            added: BTreeMap::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// Starts from a base image.
+    pub(super) fn start_from(&mut self, base: &Image, merged: Merged) {
+        self.ground.merged = Arc::new(merged);
+        self.ground.layers = base.layers().to_vec();
+        self.labels = base.labels().clone();
+        self.inherited = base.catalogue().clone();
+        let client = std::mem::take(&mut self.extension.build_client);
+        self.extension = Extension { build_client: client, ..base.extension().clone() };
+        if let Some(config) = base.config() {
+            self.author.clone_from(&config.author);
+            self.history.clone_from(&config.history);
+            for variable in config.config.env.iter().flatten() {
+                let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+                self.set_variable(name, value);
+            }
+        }
+    }
+
+    /// Puts what an instruction made on top.
+    pub(super) fn add(&mut self, record: &Record) -> Result<()> {
+        if let Some(layer) = &record.layer {
+            let listing = contents::listing(&self.ground.store, layer, Some(&self.images.listings()))?;
+            Arc::make_mut(&mut self.ground.merged).stack(&listing);
+            self.ground.layers.push(layer.clone());
+        }
+        self.archived.extend(record.carried.iter().cloned());
+        self.added.extend(record.added.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())));
+        Ok(())
+    }
+
+    /// Notes an instruction in the history; `layer` says whether it made a layer.
+    pub(super) fn note(&mut self, created_by: &str, created: &str, layer: bool) {
+        self.history.push(History {
+            created: Some(created.to_owned()),
+            created_by: created_by.to_owned(),
+            comment: None,
+            empty_layer: !layer,
+        });
+    }
+
+    pub(super) fn set_variable(&mut self, name: &str, value: &str) {
+        match self.environment.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.environment.push((name.to_owned(), value.to_owned())),
+        }
+    }
+}
+
+impl Ground {
+    /// What a layer stands on, for cache keys.
+    pub(super) fn diff_ids(&self) -> Vec<Digest> {
+        self.layers.iter().map(|layer| layer.diff_id.unwrap_or(layer.digest)).collect()
+    }
+}

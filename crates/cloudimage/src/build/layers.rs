@@ -1,0 +1,101 @@
+//! How does a tree become the next layer of a draft, or an earlier build's layer take its place?
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use content_store::Digest;
+
+use super::archives;
+use super::cache::{self, Record};
+use super::copy::{self, Transfer};
+use super::draft::Ground;
+use super::options::BuildOptions;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::image::Layer;
+use crate::images::Images;
+use crate::layer::listing::Listing;
+use crate::layer::tree::{Kind, Tree};
+use crate::layer::write;
+use crate::source::IMAGE_LIST;
+
+/// Largest small file that is kept for image sources, in bytes.
+const ADDED_LIMIT: u64 = 4 << 20;
+
+/// What a layer is made for.
+pub(super) struct Job<'a> {
+    pub(super) images: &'a Images,
+    pub(super) ground: &'a Ground,
+    pub(super) options: &'a BuildOptions,
+    /// For histories.
+    pub(super) title: &'a str,
+    pub(super) spool: &'a Path,
+}
+
+/// Performs a COPY or ADD. The flag says that an earlier build had done it.
+pub(super) fn copy(job: &Job<'_>, transfer: &Transfer) -> Result<(Record, bool)> {
+    let mut tree = copy::tree(job.ground, transfer)?;
+    settle(&mut tree)?;
+    let key = cache::key(job.ground, job.options, "COPY", &[&cache::digest_of(&tree)?.to_string()]);
+    if let Some(record) = reuse(job, &key) {
+        return Ok((record, true));
+    }
+    Ok((make(job, tree, &key)?, false))
+}
+
+/// The result of an earlier build, unless none may be used.
+pub(super) fn reuse(job: &Job<'_>, key: &Digest) -> Option<Record> {
+    if job.options.no_cache {
+        return None;
+    }
+    let mut record = cache::load(job.images, key)?;
+    if let Some(layer) = &mut record.layer {
+        job.title.clone_into(&mut layer.created_by);
+    }
+    Some(record)
+}
+
+/// Writes the tree as a layer and keeps the result under `key`. Archives of container images are taken out of it.
+pub(super) fn make(job: &Job<'_>, mut tree: Tree, key: &Digest) -> Result<Record> {
+    let carried = archives::take(job, &mut tree)?;
+    settle(&mut tree)?;
+    let added = added(&tree)?;
+    let layer = if tree.is_empty() { None } else { Some(write_layer(job, &tree)?) };
+    let record = Record { layer, files: tree.files(), carried, added };
+    cache::save(job.images, key, &record)?;
+    Ok(record)
+}
+
+fn write_layer(job: &Job<'_>, tree: &Tree) -> Result<Layer> {
+    let written = write::write(job.images.content(), tree, job.options.compression, job.options.epoch())?;
+    durable::write(&job.images.listings().join(written.digest.hex()), &Listing::of_tree(tree).to_bytes())?;
+    Ok(Layer {
+        digest: written.digest,
+        size: written.size,
+        media_type: written.media_type.to_owned(),
+        diff_id: Some(written.diff_id),
+        created_by: job.title.to_owned(),
+    })
+}
+
+/// Small files that image sources want.
+fn added(tree: &Tree) -> Result<BTreeMap<String, String>> {
+    let mut added = BTreeMap::new();
+    if let Some(Kind::File(content)) = tree.get(Path::new(IMAGE_LIST)).map(|entry| &entry.kind)
+        && content.size() <= ADDED_LIMIT
+    {
+        let mut bytes = Vec::new();
+        let read = content.open().and_then(|mut input| std::io::Read::read_to_end(&mut input, &mut bytes));
+        read.map_err(Error::file("read", content.path()))?;
+        added.insert(IMAGE_LIST.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+    }
+    Ok(added)
+}
+
+fn settle(tree: &mut Tree) -> Result<()> {
+    tree.settle_links().map_err(|link| Error::Archive {
+        archive: "the new layer".to_owned(),
+        entry: link.display().to_string(),
+        reason: "it is a hard link to a file that is not in the same layer".to_owned(),
+    })
+}

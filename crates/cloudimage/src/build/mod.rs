@@ -1,0 +1,46 @@
+//! How does a Kubefile become a cluster image in the store?
+//!
+//! [`build`] goes through the instructions: FROM puts down a base, COPY, ADD, RUN and APP add layers, the others record
+//! something. Then the container images to carry are found and fetched, and everything is sealed into an image.
+//!
+//! Archives of container images that land in `images/` do not stay in the rootfs: their content travels in the catalogue.
+
+mod applications;
+mod archives;
+pub(crate) mod cache;
+mod carry;
+mod copy;
+mod download;
+mod draft;
+mod event;
+mod extract;
+mod find;
+mod ignore;
+mod layers;
+mod options;
+mod owner;
+mod perform;
+mod plan;
+mod run;
+pub(crate) mod seal;
+
+pub use event::{BuildEvent, StepOutcome};
+pub use options::{BuildOptions, Built, Context, Seams};
+pub use perform::build;
+pub use plan::{Effect, LayerPlan, PlannedStep, plan_build};
+
+use std::collections::BTreeMap;
+
+use crate::platform::Platform;
+
+/// Variables that every Kubefile may use without declaring them.
+fn predefined(platform: &Platform) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: &str| drop(variables.insert(name.to_owned(), value.to_owned()));
+    set("ARCH", &platform.architecture);
+    set("TARGETARCH", &platform.architecture);
+    set("TARGETOS", &platform.os);
+    set("TARGETPLATFORM", &platform.to_string());
+    set("TARGETVARIANT", platform.variant.as_deref().unwrap_or_default());
+    variables
+}

@@ -1,0 +1,112 @@
+//! What does a build need to know, and what does it give back?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use content_store::{Digest, Reference};
+use registry_client::Registry;
+use serde::Serialize;
+
+use super::ignore::Ignore;
+use crate::error::{Error, Result};
+use crate::layer::Compression;
+use crate::platform::Platform;
+use crate::sandbox::Sandbox;
+use crate::source::ImageSource;
+
+/// The directory that COPY and ADD read from, with its `.sealerignore`.
+#[derive(Debug, Clone)]
+pub struct Context {
+    directory: PathBuf,
+    pub(crate) ignore: Ignore,
+}
+
+/// How an image is built; every field has a default.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// The name it gets; without one it is only known by its digest, until garbage is collected.
+    pub tag: Option<String>,
+    /// Values for ARG.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels besides those of the Kubefile, over which they win.
+    pub labels: BTreeMap<String, String>,
+    /// The platform it is for.
+    pub platform: Platform,
+    /// How its layers are compressed.
+    pub compression: Compression,
+    /// Use no result of an earlier build.
+    pub no_cache: bool,
+    /// The time (seconds since 1970) that every file, the config and its history get; 1970 itself without one.
+    pub source_date_epoch: Option<u64>,
+    /// The largest file that is downloaded, in bytes; 0 means 16 GiB.
+    pub download_limit: u64,
+}
+
+/// The outside worlds that a build touches.
+#[derive(Debug, Clone, Copy)]
+pub struct Seams<'a> {
+    /// Performs RUN.
+    pub sandbox: &'a dyn Sandbox,
+    /// Gives the carried images.
+    pub registry: &'a dyn Registry,
+    /// Name the carried images.
+    pub sources: &'a [&'a dyn ImageSource],
+}
+
+/// The image that was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Built {
+    /// Its name (whole), when it got one.
+    #[serde(serialize_with = "as_text")]
+    pub reference: Option<Reference>,
+    /// Digest of its index.
+    pub digest: Digest,
+    /// The platform it is for.
+    pub platform: Platform,
+    /// Size of everything in it, in bytes.
+    pub size: u64,
+    /// How much of it was not in the store before, in bytes.
+    pub new_bytes: u64,
+    /// Number of carried images.
+    pub carried_images: usize,
+}
+
+impl Context {
+    /// Opens a context directory and reads its `.sealerignore`.
+    ///
+    /// # Errors
+    /// [`Error::Context`] when it is not a directory, [`Error::Pattern`] for a malformed `.sealerignore`.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let whole = directory.canonicalize().map_err(|_| Error::Context { path: directory.to_owned() })?;
+        if !whole.is_dir() {
+            return Err(Error::Context { path: whole });
+        }
+        let ignore = Ignore::read(&whole)?;
+        Ok(Self { directory: whole, ignore })
+    }
+
+    /// The directory, without links in its path.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl BuildOptions {
+    /// Seconds since 1970 for everything in the image.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.source_date_epoch.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn download_limit(&self) -> u64 {
+        if self.download_limit == 0 { 16 << 30 } else { self.download_limit }
+    }
+}
+
+fn as_text<S: serde::Serializer>(reference: &Option<Reference>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match reference {
+        Some(reference) => serializer.serialize_some(&reference.to_string()),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,243 @@
+//! What happens in a build, instruction by instruction?
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use content_store::Reference;
+use kubefile::{Base, Kubefile, Resolved, ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer};
+
+use super::applications;
+use super::cache::{Record, Workplace};
+use super::carry::Carrier;
+use super::copy::Transfer;
+use super::download;
+use super::draft::Draft;
+use super::event::{BuildEvent, StepOutcome};
+use super::layers::{self, Job};
+use super::options::{BuildOptions, Built, Context, Seams};
+use super::plan::command_text;
+use super::run::{self, Owned, Running};
+use super::seal;
+use crate::catalogue::{CarriedImage, Catalogue};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::images::Images;
+use crate::source::{Rootfs, WantedImage};
+
+/// Builds a cluster image and, when the options say so, names it.
+///
+/// Nothing is named before everything is in the store; blobs of a build that failed are freed with the next garbage.
+///
+/// # Errors
+/// [`Error`] names the instruction's line and what failed; unfetchable container images are all in one error.
+pub async fn build(
+    images: &Images,
+    kubefile: &Kubefile,
+    context: &Context,
+    options: &BuildOptions,
+    seams: &Seams<'_>,
+    events: &mut dyn FnMut(BuildEvent),
+) -> Result<Built> {
+    if let Some(tag) = &options.tag {
+        images.check_name(tag)?;
+    }
+    let resolved = kubefile.expand(&options.build_args, &super::predefined(&options.platform))?;
+    for warning in &resolved.warnings {
+        events(BuildEvent::Warning { message: warning.to_string() });
+    }
+    let _hold = images.content().hold()?;
+    let workplace = Workplace::open(images)?;
+    let before: BTreeSet<_> = images.content().blobs()?.into_iter().map(|blob| blob.digest).collect();
+    let mut builder = Builder {
+        kubefile,
+        options,
+        seams,
+        workplace: &workplace,
+        created: seal::timestamp(options.epoch())?,
+        draft: Draft::new(images, context),
+    };
+    let total = resolved.instructions.len();
+    for (at, instruction) in resolved.instructions.iter().enumerate() {
+        let (keyword, arguments) = instruction.title.split_once(' ').unwrap_or((&instruction.title, ""));
+        let (keyword, arguments) = (keyword.to_owned(), arguments.to_owned());
+        events(BuildEvent::Step { index: at + 1, total, keyword, arguments });
+        let outcome = builder.perform(at + 1, instruction, events).await?;
+        events(BuildEvent::StepDone { index: at + 1, outcome });
+    }
+    builder.finish(&resolved)?;
+    let catalogue = builder.carry(context, events).await?;
+    let (draft, options, created) = (builder.draft, options.clone(), builder.created);
+    let store = images.content().clone();
+    let sealed = tokio::task::spawn_blocking(move || {
+        let images = draft.images.clone();
+        let mut built = seal::seal(draft, &catalogue, &options, &created)?;
+        let image = images.get_for(&built.digest.to_string(), &options.platform)?;
+        built.new_bytes = image.blobs().iter().filter(|(digest, _)| !before.contains(digest) && store.contains(digest)).map(|(_, size)| size).sum();
+        Ok(built)
+    });
+    sealed.await.map_err(Error::Lost)?
+}
+
+struct Builder<'a> {
+    kubefile: &'a Kubefile,
+    options: &'a BuildOptions,
+    seams: &'a Seams<'a>,
+    workplace: &'a Workplace,
+    /// The time that documents get.
+    created: String,
+    draft: Draft,
+}
+
+impl Builder<'_> {
+    async fn perform(&mut self, index: usize, instruction: &ResolvedInstruction, events: &mut dyn FnMut(BuildEvent)) -> Result<StepOutcome> {
+        let line = instruction.span.line;
+        match &instruction.kind {
+            ResolvedKind::From { base, platform } => self.start_from(base, platform.as_deref()).await,
+            ResolvedKind::Copy(transfer) => self.copy(instruction, transfer, false).await,
+            ResolvedKind::Add(transfer) => self.copy(instruction, transfer, true).await,
+            ResolvedKind::App { declared_by, name, sources } => {
+                let transfer = applications::transfer(name, sources, line)?;
+                let outcome = self.copy(instruction, &transfer, false).await?;
+                applications::declare(&mut self.draft, *declared_by, name);
+                Ok(outcome)
+            }
+            ResolvedKind::Run { command, environment } => {
+                let images = self.draft.images.clone();
+                let running = Running {
+                    images: &images,
+                    ground: &self.draft.ground,
+                    options: self.options,
+                    title: &instruction.title,
+                    spool: self.workplace.path(),
+                    index,
+                    line,
+                    command,
+                    environment: environment.clone(),
+                };
+                let (record, cached) = run::run(&running, self.seams.sandbox, events).await?;
+                self.add(&instruction.title, &record, cached)
+            }
+            other => {
+                self.record(other, line)?;
+                if !matches!(other, ResolvedKind::Arg(_)) {
+                    self.draft.note(&instruction.title, &self.created, false);
+                }
+                Ok(StepOutcome::Recorded)
+            }
+        }
+    }
+
+    async fn start_from(&mut self, base: &Base, platform: Option<&str>) -> Result<StepOutcome> {
+        let Base::Image(name) = base else { return Ok(StepOutcome::Base { size: 0, carried_images: 0 }) };
+        let platform = platform.map_or_else(|| Ok(self.options.platform.clone()), str::parse)?;
+        let (images, name) = (self.draft.images.clone(), name.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let image = images.get_for(&name, &platform)?;
+            let merged = image.merged()?;
+            Ok::<_, Error>((image, merged))
+        });
+        let (image, merged) = read.await.map_err(Error::Lost)??;
+        self.draft.start_from(&image, merged);
+        let applications = image.extension().applications.iter().map(|application| application.name.clone()).collect();
+        self.kubefile.check_apps(&applications)?;
+        Ok(StepOutcome::Base { size: image.rootfs_bytes(), carried_images: image.catalogue().images.len() })
+    }
+
+    async fn copy(&mut self, instruction: &ResolvedInstruction, transfer: &ResolvedTransfer, unpack: bool) -> Result<StepOutcome> {
+        let line = instruction.span.line;
+        let spool = self.workplace.path().to_owned();
+        let mut downloads = Vec::new();
+        for source in &transfer.sources {
+            if let ResolvedSource::Url(url) = source {
+                downloads.push(download::download(url, line, &spool, self.options.download_limit()).await?);
+            }
+        }
+        let transfer = Transfer { line, transfer: transfer.clone(), downloads, unpack, spool: spool.clone() };
+        let job = Job { images: &self.draft.images, ground: &self.draft.ground, options: self.options, title: &instruction.title, spool: &spool };
+        let job = Owned::new(&job);
+        let copied = tokio::task::spawn_blocking(move || layers::copy(&job.job(), &transfer));
+        let (record, cached) = copied.await.map_err(Error::Lost)??;
+        self.add(&instruction.title, &record, cached)
+    }
+
+    fn add(&mut self, title: &str, record: &Record, cached: bool) -> Result<StepOutcome> {
+        self.draft.add(record)?;
+        self.draft.note(title, &self.created, record.layer.is_some());
+        Ok(StepOutcome::Layer {
+            digest: record.layer.as_ref().map(|layer| layer.digest),
+            files: record.files,
+            size: record.layer.as_ref().map_or(0, |layer| layer.size),
+            cached,
+            archived_images: record.carried.len(),
+        })
+    }
+
+    /// Performs an instruction that only changes what the image says about itself.
+    fn record(&mut self, kind: &ResolvedKind, line: usize) -> Result<()> {
+        let draft = &mut self.draft;
+        match kind {
+            ResolvedKind::Cmd(command) => draft.extension.launch.cmds.push(command_text(command)),
+            ResolvedKind::Cmds(commands) => draft.extension.launch.cmds.extend(commands.iter().cloned()),
+            ResolvedKind::Env(values) => {
+                for (name, value) in values {
+                    draft.set_variable(name, value);
+                    draft.extension.env.insert(name.clone(), value.clone());
+                }
+            }
+            ResolvedKind::Label(values) => draft.labels.extend(values.iter().cloned()),
+            ResolvedKind::Maintainer(text) => draft.author = Some(text.clone()),
+            ResolvedKind::AppCmds { name, commands } => applications::change(draft, name, line, |application| application.cmds.clone_from(commands))?,
+            ResolvedKind::AppEnv { name, values } => {
+                applications::change(draft, name, line, |application| application.env.extend(values.iter().cloned()))?;
+            }
+            ResolvedKind::Launch(names) => applications::launch(draft, names, line)?,
+            ResolvedKind::KubeVersion(range) => drop(draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.clone())),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What is known only after the last instruction.
+    fn finish(&mut self, resolved: &Resolved) -> Result<()> {
+        applications::check(&self.draft)?;
+        let draft = &mut self.draft;
+        draft.labels.extend(self.options.labels.clone());
+        draft.labels.insert(format::VERSION_LABEL.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        draft.extension.arguments.extend(resolved.arguments.clone());
+        draft.extension.kind = applications::kind(draft);
+        draft.extension.labels.clone_from(&draft.labels);
+        Ok(())
+    }
+
+    /// Finds and fetches the container images to carry, and unites them with those of the base.
+    async fn carry(&mut self, context: &Context, events: &mut dyn FnMut(BuildEvent)) -> Result<Catalogue> {
+        let rootfs = Rootfs { context: context.directory(), added: &self.draft.added };
+        let mut wanted: BTreeMap<String, WantedImage> = BTreeMap::new();
+        for source in self.seams.sources {
+            for image in source.find(&rootfs).await? {
+                let reference: Reference = image.name.parse()?;
+                wanted.entry(reference.to_string()).or_insert(image);
+            }
+        }
+        let archived: Vec<CarriedImage> = std::mem::take(&mut self.draft.archived);
+        for image in &archived {
+            wanted.remove(&image.reference);
+        }
+        let inherited = std::mem::take(&mut self.draft.inherited);
+        events(BuildEvent::Images { named: wanted.len(), in_archives: archived.len(), inherited: inherited.images.len() });
+        let carrier = Carrier {
+            store: &self.draft.ground.store,
+            registry: self.seams.registry,
+            platform: &self.options.platform,
+            inherited: &inherited,
+            events: RefCell::new(events),
+            in_flight: RefCell::new(HashMap::new()),
+        };
+        let fetched = carrier.fetch_all(wanted.into_values().collect()).await?;
+        drop(carrier);
+        let mut catalogue = inherited;
+        catalogue.unite(archived);
+        catalogue.unite(fetched);
+        Ok(catalogue)
+    }
+}

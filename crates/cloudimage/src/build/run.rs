@@ -1,0 +1,151 @@
+//! How does a RUN become a layer?
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kubefile::ShellOrExec;
+use tokio::sync::mpsc;
+
+use super::cache::{self, Record};
+use super::draft::Ground;
+use super::event::BuildEvent;
+use super::layers::{self, Job};
+use super::options::BuildOptions;
+use super::plan::command_text;
+use crate::error::{Error, Result};
+use crate::images::Images;
+use crate::layer::scan;
+use crate::sandbox::{Ended, OutputLine, Sandbox, SandboxRun};
+use crate::unpack;
+
+/// Lines of output that an error shows.
+const LAST_LINES: usize = 20;
+/// Longest line shown in an error, in characters.
+const LINE_LIMIT: usize = 500;
+
+/// A RUN, ready to be performed.
+pub(super) struct Running<'a> {
+    pub(super) images: &'a Images,
+    pub(super) ground: &'a Ground,
+    pub(super) options: &'a BuildOptions,
+    pub(super) title: &'a str,
+    pub(super) spool: &'a Path,
+    /// The instruction's number, for events.
+    pub(super) index: usize,
+    /// Line in the Kubefile.
+    pub(super) line: usize,
+    pub(super) command: &'a ShellOrExec,
+    pub(super) environment: Arc<BTreeMap<String, String>>,
+}
+
+/// Performs the RUN; the flag says that an earlier build had done it. When the command fails, nothing is kept.
+pub(super) async fn run(running: &Running<'_>, sandbox: &dyn Sandbox, events: &mut dyn FnMut(BuildEvent)) -> Result<(Record, bool)> {
+    let environment = serde_json::to_string(&*running.environment).map_err(Error::document("the environment"))?;
+    let form = match running.command {
+        ShellOrExec::Shell(_) => "shell",
+        ShellOrExec::Exec(_) => "exec",
+    };
+    let parts = [form, &command_text(running.command), &environment, &sandbox.identity()];
+    let key = cache::key(running.ground, running.options, "RUN", &parts);
+    let job = job(running);
+    if let Some(record) = layers::reuse(&job, &key) {
+        return Ok((record, true));
+    }
+    if sandbox.obstacle().is_some() {
+        return Err(Error::RunNeedsRoot { line: running.line });
+    }
+    let place = tempfile::Builder::new().prefix("run-").tempdir_in(running.spool).map_err(Error::file("create a directory in", running.spool))?;
+    let lower = unpack_layers(running).await?;
+    let upper = place.path().join("upper");
+    let work = place.path().join("work");
+    for directory in [&upper, &work] {
+        fs::create_dir(directory).map_err(Error::file("create", directory))?;
+    }
+    let request = SandboxRun { lower, upper: upper.clone(), work, command: running.command.clone(), environment: (*running.environment).clone() };
+    perform(running, sandbox, request, events).await?;
+    let owned = Owned::of(running);
+    let record = tokio::task::spawn_blocking(move || {
+        let tree = scan::upper_directory(&upper)?;
+        layers::make(&owned.job(), tree, &key)
+    });
+    let record = record.await.map_err(Error::Lost)??;
+    Ok((record, false))
+}
+
+/// Runs the command, tells its output, and turns a failure into an error with its last lines.
+async fn perform(running: &Running<'_>, sandbox: &dyn Sandbox, request: SandboxRun, events: &mut dyn FnMut(BuildEvent)) -> Result<()> {
+    let (sender, mut receiver) = mpsc::channel::<OutputLine>(256);
+    let mut last: VecDeque<String> = VecDeque::new();
+    let mut tell = |line: OutputLine| {
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(line.text.chars().take(LINE_LIMIT).collect());
+        events(BuildEvent::Output { index: running.index, is_error: line.is_error, line: line.text });
+    };
+    let mut ended = sandbox.run(request, sender);
+    let ended = loop {
+        tokio::select! {
+            Some(line) = receiver.recv() => tell(line),
+            ended = &mut ended => break ended?,
+        }
+    };
+    while let Ok(line) = receiver.try_recv() {
+        tell(line);
+    }
+    if ended == Ended::Exited(0) {
+        return Ok(());
+    }
+    let command = command_text(running.command).lines().next().unwrap_or_default().to_owned();
+    Err(Error::Run { line: running.line, command, outcome: ended.to_string(), last_lines: last.into() })
+}
+
+/// Unpacks the layers below as overlay directories, topmost first; those of earlier builds are there already.
+async fn unpack_layers(running: &Running<'_>) -> Result<Vec<PathBuf>> {
+    let (images, layers) = (running.images.clone(), running.ground.layers.clone());
+    let unpacked = tokio::task::spawn_blocking(move || {
+        let mut directories = Vec::new();
+        for layer in layers.iter().rev() {
+            let directory = images.unpacked_layers().join(layer.digest.hex());
+            unpack::overlay_layer(images.content(), layer, &directory)?;
+            directories.push(directory);
+        }
+        Ok(directories)
+    });
+    unpacked.await.map_err(Error::Lost)?
+}
+
+fn job<'a>(running: &'a Running<'_>) -> Job<'a> {
+    Job { images: running.images, ground: running.ground, options: running.options, title: running.title, spool: running.spool }
+}
+
+/// A job that a thread of its own may hold.
+pub(super) struct Owned {
+    images: Images,
+    ground: Ground,
+    options: BuildOptions,
+    title: String,
+    spool: PathBuf,
+}
+
+impl Owned {
+    fn of(running: &Running<'_>) -> Self {
+        Self::new(&job(running))
+    }
+
+    pub(super) fn new(job: &Job<'_>) -> Self {
+        Self {
+            images: job.images.clone(),
+            ground: job.ground.clone(),
+            options: job.options.clone(),
+            title: job.title.to_owned(),
+            spool: job.spool.to_owned(),
+        }
+    }
+
+    pub(super) fn job(&self) -> Job<'_> {
+        Job { images: &self.images, ground: &self.ground, options: &self.options, title: &self.title, spool: &self.spool }
+    }
+}

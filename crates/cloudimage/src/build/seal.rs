@@ -1,0 +1,142 @@
+//! How do layers, records and carried images become an image with a digest and a name?
+
+use std::collections::BTreeMap;
+
+use content_store::{Descriptor, MediaType, NameKind, Named};
+use serde::Serialize;
+
+use super::draft::Draft;
+use super::options::{BuildOptions, Built};
+use crate::catalogue::Catalogue;
+use crate::documents::{self, Config, Index, IndexEntry, Manifest, ProcessConfig, Rootfs};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::image::Layer;
+use crate::platform::Platform;
+
+/// Writes the documents of the image and names it.
+pub(super) fn seal(draft: Draft, catalogue: &Catalogue, options: &BuildOptions, created: &str) -> Result<Built> {
+    let store = draft.images.content().clone();
+    let rootfs = put_rootfs(&draft, catalogue, options, created)?;
+    let mut entries = vec![IndexEntry {
+        media_type: rootfs.media_type,
+        digest: rootfs.digest,
+        size: rootfs.size,
+        platform: Some(options.platform.clone()),
+        annotations: BTreeMap::new(),
+    }];
+    if !catalogue.images.is_empty() {
+        let artifact = put_artifact(&draft, catalogue)?;
+        let kind = (format::KIND_ANNOTATION.to_owned(), format::KIND_CONTAINER_IMAGES.to_owned());
+        let belongs_to = (format::ROOTFS_ANNOTATION.to_owned(), rootfs.digest.to_string());
+        entries.push(IndexEntry {
+            media_type: artifact.media_type,
+            digest: artifact.digest,
+            size: artifact.size,
+            platform: Some(Platform::unknown()),
+            annotations: BTreeMap::from([kind, belongs_to]),
+        });
+    }
+    let index = Index { schema_version: 2, media_type: Some(format::INDEX.to_owned()), manifests: entries, annotations: BTreeMap::new() };
+    let index = documents::put(&store, &index, format::INDEX)?;
+    let reference = options.tag.as_deref().map(|tag| draft.images.check_name(tag)).transpose()?;
+    if let Some(reference) = &reference {
+        let descriptor = Descriptor::new(MediaType::ImageIndex, index.size, index.digest);
+        let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), now()?)]);
+        store.set_names(vec![Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations }])?;
+    }
+    let image = draft.images.get_for(&index.digest.to_string(), &options.platform)?;
+    Ok(Built {
+        reference,
+        digest: index.digest,
+        platform: options.platform.clone(),
+        size: image.blobs().values().sum(),
+        new_bytes: 0,
+        carried_images: catalogue.images.len(),
+    })
+}
+
+fn put_rootfs(draft: &Draft, catalogue: &Catalogue, options: &BuildOptions, created: &str) -> Result<documents::Descriptor> {
+    let store = draft.images.content();
+    let layers = &draft.ground.layers;
+    let missing = |layer: &Layer| Error::NotAnImage { document: layer.digest.to_string(), reason: "the base image's config does not name this layer".to_owned() };
+    let diff_ids = layers.iter().map(|layer| layer.diff_id.ok_or_else(|| missing(layer))).collect::<Result<_>>()?;
+    let environment: Vec<String> = draft.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let config = Config {
+        created: Some(created.to_owned()),
+        author: draft.author.clone(),
+        architecture: options.platform.architecture.clone(),
+        os: options.platform.os.clone(),
+        variant: options.platform.variant.clone(),
+        config: ProcessConfig {
+            env: (!environment.is_empty()).then_some(environment),
+            labels: (!draft.labels.is_empty()).then(|| draft.labels.clone()),
+        },
+        rootfs: Rootfs { diff_ids, ..Rootfs::default() },
+        history: draft.history.clone(),
+    };
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(format::MANIFEST.to_owned()),
+        artifact_type: None,
+        config: documents::put(store, &config, format::CONFIG)?,
+        layers: layers
+            .iter()
+            .map(|layer| documents::Descriptor { media_type: layer.media_type.clone(), digest: layer.digest, size: layer.size })
+            .collect(),
+        annotations: annotations(draft, catalogue)?,
+    };
+    documents::put(store, &manifest, format::MANIFEST)
+}
+
+/// A carried image as upstream's annotation lists it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    image: &'a str,
+    platform: &'a Platform,
+}
+
+fn annotations(draft: &Draft, catalogue: &Catalogue) -> Result<BTreeMap<String, String>> {
+    let text = |value: serde_json::Result<String>| value.map_err(Error::document("an annotation"));
+    let extension = text(serde_json::to_string(&draft.extension))?;
+    let mut annotations = BTreeMap::from([(format::EXTENSION_ANNOTATION.to_owned(), extension)]);
+    if !catalogue.images.is_empty() {
+        let listed: Vec<Listed<'_>> = catalogue.images.iter().map(|image| Listed { image: &image.reference, platform: &image.platform }).collect();
+        annotations.insert(format::IMAGES_ANNOTATION.to_owned(), text(serde_json::to_string(&listed))?);
+    }
+    Ok(annotations)
+}
+
+/// The manifest whose layers are every blob of every carried image.
+fn put_artifact(draft: &Draft, catalogue: &Catalogue) -> Result<documents::Descriptor> {
+    let store = draft.images.content();
+    let mut blobs: BTreeMap<_, documents::Descriptor> = BTreeMap::new();
+    for blob in catalogue.blobs() {
+        let media_type = if blob.is_document() { content_store::DOCUMENT_MEDIA_TYPE.to_owned() } else { blob.media_type };
+        blobs.entry(blob.digest).or_insert(documents::Descriptor { media_type, digest: blob.digest, size: blob.size });
+    }
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(format::MANIFEST.to_owned()),
+        artifact_type: Some(format::CONTAINER_IMAGES.to_owned()),
+        config: documents::put(store, catalogue, format::CONTAINER_IMAGES)?,
+        layers: blobs.into_values().collect(),
+        annotations: BTreeMap::new(),
+    };
+    documents::put(store, &manifest, format::MANIFEST)
+}
+
+/// A time as documents write it.
+pub(super) fn timestamp(seconds: i64) -> Result<String> {
+    let time = time::OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| Error::Option {
+        option: "the time of the build",
+        value: seconds.to_string(),
+        expected: "seconds since 1970",
+    })?;
+    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    Ok(time.format(&format).unwrap_or_default())
+}
+
+pub(crate) fn now() -> Result<String> {
+    timestamp(time::OffsetDateTime::now_utc().unix_timestamp())
+}

@@ -1,0 +1,125 @@
+//! Which files does the rootfs of an image have, and what is in them?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use content_store::Store;
+
+use crate::durable;
+use crate::error::Result;
+use crate::image::{Image, Layer};
+use crate::layer::listing::{Listed, Listing, Merged};
+use crate::layer::stream::{self, Done};
+use crate::layer::tar::{MemberKind, Reader};
+
+impl Image {
+    /// Paths of all files and links of the rootfs, relative and sorted; directories are not among them.
+    ///
+    /// The first call for a layer reads all of it; the result is kept beside the store.
+    ///
+    /// # Errors
+    /// [`crate::Error::Store`] for a missing or damaged layer, [`crate::Error::Archive`] for a hostile one.
+    pub fn list_files(&self) -> Result<Vec<String>> {
+        let merged = self.merged()?;
+        let files = merged.iter().filter(|(_, listed)| **listed != Listed::Directory);
+        Ok(files.map(|(path, _)| path.to_string_lossy().into_owned()).collect())
+    }
+
+    /// The contents of those of the given files that the rootfs has (links are followed below the rootfs); none may be
+    /// longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Image::list_files`]; [`crate::Error::Archive`] for a file longer than `limit`.
+    pub fn read_files(&self, paths: &[&str], limit: u64) -> Result<BTreeMap<String, Vec<u8>>> {
+        let merged = self.merged()?;
+        let mut found = BTreeMap::new();
+        let mut wanted: BTreeMap<usize, BTreeMap<PathBuf, Vec<&str>>> = BTreeMap::new();
+        for path in paths {
+            let resolved = merged.resolve(Path::new(path));
+            if let (Some(Listed::File), Some(layer)) = (merged.get(&resolved), merged.layer_of(&resolved)) {
+                wanted.entry(layer).or_default().entry(resolved).or_default().push(path);
+            }
+        }
+        for (layer, names) in wanted {
+            let contents = read_from_layer(&self.store, &self.layers()[layer], &names.keys().cloned().collect(), limit)?;
+            for (path, content) in contents {
+                for name in names.get(&path).into_iter().flatten() {
+                    found.insert((*name).to_owned(), content.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The paths of the whole rootfs.
+    pub(crate) fn merged(&self) -> Result<Merged> {
+        let mut merged = Merged::default();
+        for layer in self.layers() {
+            merged.stack(&listing(&self.store, layer, self.listings.as_deref())?);
+        }
+        Ok(merged)
+    }
+}
+
+/// The listing of a layer, from `cache` or from the layer itself.
+pub(crate) fn listing(store: &Store, layer: &Layer, cache: Option<&Path>) -> Result<Listing> {
+    let file = cache.map(|cache| cache.join(layer.digest.hex()));
+    if let Some(file) = &file
+        && let Ok(bytes) = std::fs::read(file)
+        && let Some(listing) = Listing::from_bytes(&bytes)
+    {
+        return Ok(listing);
+    }
+    let listing = stream::with_tar(store, layer, |tar| {
+        let mut listing = Listing::default();
+        let label = tar.label.clone();
+        let mut reader = Reader::new(tar, label);
+        while let Some(member) = reader.next()? {
+            listing.push(member);
+        }
+        Ok(Done::All(listing))
+    })?;
+    if let Some(file) = &file {
+        durable::write(file, &listing.to_bytes())?;
+    }
+    Ok(listing)
+}
+
+/// Reads files from one layer; a hard link is read where its target stands.
+pub(crate) fn read_from_layer(store: &Store, layer: &Layer, wanted: &BTreeSet<PathBuf>, limit: u64) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let (mut contents, links) = scan_layer(store, layer, wanted, limit)?;
+    if !links.is_empty() {
+        // A link to a link is none of ours: tar writers link to the first name.
+        let (targets, _) = scan_layer(store, layer, &links.values().cloned().collect(), limit)?;
+        contents.extend(links.into_iter().filter_map(|(path, target)| Some((path, targets.get(&target)?.clone()))));
+    }
+    Ok(contents)
+}
+
+type Contents = BTreeMap<PathBuf, Vec<u8>>;
+type Links = BTreeMap<PathBuf, PathBuf>;
+
+fn scan_layer(store: &Store, layer: &Layer, wanted: &BTreeSet<PathBuf>, limit: u64) -> Result<(Contents, Links)> {
+    stream::with_tar(store, layer, |tar| {
+        let (mut contents, mut links) = (Contents::new(), Links::new());
+        let label = tar.label.clone();
+        let mut reader = Reader::new(tar, label);
+        while let Some(member) = reader.next()? {
+            if !wanted.contains(&member.path) {
+                continue;
+            }
+            match member.kind {
+                MemberKind::File { .. } => {
+                    let content = reader.read_data(limit, &member.path)?;
+                    contents.insert(member.path, content);
+                }
+                MemberKind::HardLink(target) => drop(links.insert(member.path, target)),
+                _ => {}
+            }
+            if contents.len() + links.len() == wanted.len() {
+                return Ok(Done::Enough((contents, links)));
+            }
+        }
+        Ok(Done::All((contents, links)))
+    })
+}

@@ -1,0 +1,101 @@
+//! What can go wrong with cluster images, and with which object?
+
+use std::io;
+use std::path::PathBuf;
+
+use content_store::Digest;
+
+use crate::source::Unfetchable;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed act on a cluster image, with the object it failed on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the message above each variant says it, its fields are the message's")]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] content_store::Error),
+    #[error("cannot {act} {}", path.display())]
+    File { act: &'static str, path: PathBuf, source: io::Error },
+    #[error("`{value}` is not a value of {option}; expected {expected}")]
+    Option { option: &'static str, value: String, expected: &'static str },
+    #[error("cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not built yet)")]
+    UnknownImage { name: String },
+    #[error("{document} is not a cluster image: {reason}")]
+    NotAnImage { document: String, reason: String },
+    #[error("{document} cannot be understood")]
+    Document { document: String, source: serde_json::Error },
+    #[error("{name} is not built for {wanted}; it has {available}")]
+    NoPlatform { name: String, wanted: String, available: String },
+    #[error("layer {digest} has the media type {media_type}, which is not a tar this version reads")]
+    LayerType { digest: Digest, media_type: String },
+    #[error("layer {digest} cannot be decompressed")]
+    Decompress { digest: Digest, source: io::Error },
+    #[error("{archive} is refused: {}{reason}", at(entry))]
+    Archive { archive: String, entry: String, reason: String },
+    #[error("{image} is used: {users}; remove it with force to take all these names away")]
+    InUse { image: String, users: String },
+
+    #[error("the Kubefile has errors")]
+    Kubefile(#[from] kubefile::Errors),
+    #[error("the build context {} is not a directory", path.display())]
+    Context { path: PathBuf },
+    #[error("line {line}: there is no {pattern} in the build context {}{}", context.display(), did_you_mean(suggestion))]
+    MissingSource { line: usize, pattern: String, context: PathBuf, suggestion: Option<String> },
+    #[error("line {line}: {pattern} is left out by .sealerignore")]
+    IgnoredSource { line: usize, pattern: String },
+    #[error("line {line}: {pattern} leads out of the build context (to {}); copy it into the context", target.display())]
+    SourceEscapes { line: usize, pattern: String, target: PathBuf },
+    #[error("line {line}: the pattern {pattern} is malformed: {reason}")]
+    Pattern { line: usize, pattern: String, reason: String },
+    #[error("line {line}: {reason}")]
+    Destination { line: usize, reason: String },
+    #[error("line {line}: the owner {owner} is not known: {reason}")]
+    Owner { line: usize, owner: String, reason: String },
+    #[error("line {line}: cannot download {url}: {reason}")]
+    Download { line: usize, url: String, reason: String },
+    #[error("line {line}: {what} is not supported; {instead}")]
+    Unsupported { line: usize, what: String, instead: &'static str },
+    #[error("line {line}: `{command}` {outcome}{}", lines(last_lines))]
+    Run { line: usize, command: String, outcome: String, last_lines: Vec<String> },
+    #[error("line {line}: RUN needs root (to mount the layers over each other); run the build as root, or do without RUN")]
+    RunNeedsRoot { line: usize },
+    #[error(transparent)]
+    Registry(#[from] registry_client::Error),
+    #[error("the sandbox cannot {act}")]
+    Sandbox { act: String, source: io::Error },
+    #[error("line {line}: {reason}")]
+    Application { line: usize, reason: String },
+    #[error("{} of the container images to carry cannot be had:{}", .0.len(), .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Unfetchable(Vec<Unfetchable>),
+    #[error("{list}:{line}: `{text}` is not an image name")]
+    ImageName { list: String, line: usize, text: String, source: content_store::Error },
+    #[error("a thread of the build was lost")]
+    Lost(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    pub(crate) fn file(act: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { act, path, source }
+    }
+
+    pub(crate) fn document(document: impl std::fmt::Display) -> impl FnOnce(serde_json::Error) -> Self {
+        let document = document.to_string();
+        move |source| Self::Document { document, source }
+    }
+}
+
+fn at(entry: &str) -> String {
+    if entry.is_empty() { String::new() } else { format!("{entry}: ") }
+}
+
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  {line}")).collect()
+}

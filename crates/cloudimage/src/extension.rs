@@ -1,0 +1,185 @@
+//! What does a cluster image launch: its applications and commands, as upstream's annotation records them?
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::documents::null_is_empty;
+
+/// The value of the annotation `sealer.image.extension`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// Who built the image.
+    #[serde(rename = "buildClient", default)]
+    pub build_client: BuildClient,
+    /// Version of this record: `v1alpha1`.
+    #[serde(rename = "schemaVersion", default)]
+    pub schema_version: String,
+    /// Whether the image brings a cluster.
+    #[serde(rename = "type", default)]
+    pub kind: ImageKind,
+    /// The applications, base image's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub applications: Vec<Application>,
+    /// Labels, repeated here by upstream.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Variables for launch commands.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// What is launched.
+    #[serde(default)]
+    pub launch: Launch,
+    /// Defaults of arguments that commands may use; ours, upstream ignores it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    pub arguments: BTreeMap<String, String>,
+}
+
+/// Who built an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildClient {
+    /// Version of sealer.
+    #[serde(rename = "sealerVersion", default)]
+    pub sealer_version: String,
+    /// Version of buildah; empty for our images.
+    #[serde(rename = "buildahVersion", default)]
+    pub buildah_version: String,
+}
+
+/// Whether an image brings a cluster or runs on one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageKind {
+    /// The image brings a Kubernetes distribution.
+    #[default]
+    #[serde(rename = "kube-installer", alias = "")]
+    KubeInstaller,
+    /// The image runs on an existing cluster.
+    #[serde(rename = "app-installer")]
+    AppInstaller,
+}
+
+/// An application in an image; its files are under `application/apps/<name>/`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// How it is launched unless `cmds` say: `helm`, `kube`, `shell`, or empty.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// Files that launch it, relative to its directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub files: Vec<String>,
+    /// Version of this record.
+    #[serde(default)]
+    pub version: String,
+    /// Its variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Its launch commands, in place of the default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub cmds: Vec<String>,
+}
+
+/// What is launched when an image is run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Commands, base image's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub cmds: Vec<String>,
+    /// Applications, base image's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub app_names: Vec<String>,
+}
+
+/// Directory of the applications in the rootfs.
+pub(crate) const APPLICATIONS: &str = "application/apps";
+/// Version of upstream's record.
+const SCHEMA_VERSION: &str = "v1alpha1";
+
+impl Default for Extension {
+    fn default() -> Self {
+        Self {
+            build_client: BuildClient { sealer_version: env!("CARGO_PKG_VERSION").to_owned(), buildah_version: String::new() },
+            schema_version: SCHEMA_VERSION.to_owned(),
+            kind: ImageKind::default(),
+            applications: Vec::new(),
+            labels: BTreeMap::new(),
+            env: BTreeMap::new(),
+            launch: Launch::default(),
+            arguments: BTreeMap::new(),
+        }
+    }
+}
+
+impl Extension {
+    /// The application of this name.
+    #[must_use]
+    pub fn application(&self, name: &str) -> Option<&Application> {
+        self.applications.iter().find(|application| application.name == name)
+    }
+
+    /// Adds an application, in place of one of the same name.
+    pub(crate) fn put(&mut self, application: Application) {
+        match self.applications.iter_mut().find(|known| known.name == application.name) {
+            Some(known) => *known = application,
+            None => self.applications.push(application),
+        }
+    }
+
+    /// The commands that launch the image, parents' first: applications in their order, then commands.
+    ///
+    /// They are shell text for the rootfs directory. `overrides` replace defaults of ARG; arguments and application
+    /// variables are set in front of each command that mentions them.
+    #[must_use]
+    pub fn launch_commands(&self, overrides: &BTreeMap<String, String>) -> Vec<String> {
+        let mut arguments = self.arguments.clone();
+        arguments.extend(overrides.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let applications = self.launch.app_names.iter().filter_map(|name| self.application(name));
+        let of_applications = applications.flat_map(|application| {
+            let commands = application.commands();
+            commands.into_iter().map(|command| (application.env.clone(), command)).collect::<Vec<_>>()
+        });
+        let of_image = self.launch.cmds.iter().map(|command| (BTreeMap::new(), command.clone()));
+        let with_variables = |(environment, command): (BTreeMap<String, String>, String)| {
+            let mentioned = arguments.iter().filter(|(name, _)| mentions(&command, name));
+            let set: BTreeMap<&String, &String> = mentioned.chain(environment.iter()).collect();
+            let prefix: String = set.iter().map(|(name, value)| format!("export {name}={}; ", quote(value))).collect();
+            format!("{prefix}{command}")
+        };
+        of_applications.chain(of_image).map(with_variables).collect()
+    }
+}
+
+impl Application {
+    /// Its commands: those given, or the default of its kind.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        if !self.cmds.is_empty() {
+            return self.cmds.clone();
+        }
+        let directory = format!("{APPLICATIONS}/{}/", self.name);
+        let on_each = |verb: &str| self.files.iter().map(|file| format!("{verb} {}", quote(&format!("{directory}{file}")))).collect();
+        match self.kind.as_str() {
+            "helm" => vec![format!("helm install {} {}", quote(&self.name), quote(&directory))],
+            "kube" if self.files.is_empty() => vec![format!("kubectl apply -f {}", quote(&directory))],
+            "kube" => on_each("kubectl apply -f"),
+            "shell" => on_each("bash"),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Whether shell text uses the variable.
+fn mentions(command: &str, name: &str) -> bool {
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    command.match_indices(name).any(|(at, _)| {
+        let before = command[..at].trim_end_matches('{');
+        before.ends_with('$') && !command[at + name.len()..].starts_with(is_name)
+    })
+}
+
+/// Quotes a word for the shell where it needs it.
+pub(crate) fn quote(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-:=@%+,".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}

@@ -1,0 +1,163 @@
+//! What do `images` and `inspect` show?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use content_store::{Digest, Named};
+use serde::Serialize;
+
+use crate::catalogue::CarriedImage;
+use crate::error::Result;
+use crate::extension::Application;
+use crate::format;
+use crate::image::{Image, Layer};
+use crate::images::Images;
+use crate::platform::Platform;
+
+/// One cluster image in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// The whole name.
+    pub name: String,
+    /// The short name, as a user writes it.
+    pub familiar: String,
+    /// Digest of its index.
+    pub digest: Digest,
+    /// Its platforms.
+    pub platforms: Vec<Platform>,
+    /// When it was built or loaded here (RFC 3339).
+    pub created: Option<String>,
+    /// Size of everything for the shown platform, in bytes.
+    pub size: u64,
+    /// Number of carried images.
+    pub carried_images: usize,
+}
+
+/// Everything about a cluster image.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// The whole name, or the digest when asked by digest.
+    pub name: String,
+    /// Other names of the same image.
+    pub names: Vec<String>,
+    /// Digest of the index.
+    pub digest: Digest,
+    /// Digest of the rootfs manifest.
+    pub manifest: Digest,
+    /// The platform shown.
+    pub platform: Platform,
+    /// All platforms.
+    pub platforms: Vec<Platform>,
+    /// When it was built or loaded here (RFC 3339).
+    pub created: Option<String>,
+    /// Version of sealer that built it.
+    pub sealer_version: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Variables.
+    pub env: Vec<String>,
+    /// Layers, bottom first.
+    pub layers: Vec<Layer>,
+    /// Carried images with their digests and where they were named.
+    pub images: Vec<CarriedImage>,
+    /// Applications.
+    pub applications: Vec<Application>,
+    /// What is run when the image is run, parents' commands first.
+    pub launch: Vec<String>,
+    /// Defaults of ARG that launch commands may use.
+    pub arguments: BTreeMap<String, String>,
+    /// Where its bytes are.
+    pub sizes: Sizes,
+}
+
+/// Sizes in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sizes {
+    /// Everything.
+    pub total: u64,
+    /// The rootfs layers.
+    pub rootfs: u64,
+    /// The carried images.
+    pub carried: u64,
+    /// What no other cluster image in the store has.
+    pub own: u64,
+    /// What other cluster images have too.
+    pub shared: u64,
+    /// How many cluster images share something with this one.
+    pub shared_with: usize,
+}
+
+impl Summary {
+    pub(crate) fn read(images: &Images, named: &Named) -> Result<Self> {
+        let image = images.get(&named.name)?;
+        let familiar = named.name.parse::<content_store::Reference>().map_or_else(|_| named.name.clone(), |name| name.familiar());
+        Ok(Self {
+            name: named.name.clone(),
+            familiar,
+            digest: *image.index_digest(),
+            platforms: image.platforms().to_vec(),
+            created: named.annotations.get(format::CREATED_ANNOTATION).cloned(),
+            size: image.blobs().values().sum(),
+            carried_images: image.catalogue().images.len(),
+        })
+    }
+}
+
+impl Inspection {
+    pub(crate) fn read(images: &Images, name: &str) -> Result<Self> {
+        let image = images.get(name)?;
+        let all = images.names()?;
+        let is_same = |named: &&Named| Digest::try_from(named.descriptor.digest()).is_ok_and(|digest| digest == *image.index_digest());
+        let names: Vec<String> = all.iter().filter(is_same).map(|named| named.name.clone()).collect();
+        let created = all.iter().filter(is_same).find_map(|named| named.annotations.get(format::CREATED_ANNOTATION).cloned());
+        let version = &image.extension().build_client.sealer_version;
+        Ok(Self {
+            name: image.name(),
+            names: names.into_iter().filter(|other| *other != image.name()).collect(),
+            digest: *image.index_digest(),
+            manifest: *image.manifest_digest(),
+            platform: image.platform().clone(),
+            platforms: image.platforms().to_vec(),
+            created,
+            sealer_version: image.labels().get(format::VERSION_LABEL).unwrap_or(version).clone(),
+            labels: image.labels().clone(),
+            env: image.config().and_then(|config| config.config.env.clone()).unwrap_or_default(),
+            layers: image.layers().to_vec(),
+            images: image.catalogue().images.clone(),
+            applications: image.extension().applications.clone(),
+            launch: image.launch_commands(&BTreeMap::new()),
+            arguments: image.extension().arguments.clone(),
+            sizes: sizes(images, &image, &all)?,
+        })
+    }
+}
+
+fn sizes(images: &Images, image: &Image, all: &[Named]) -> Result<Sizes> {
+    let blobs = image.blobs();
+    let mut others = BTreeSet::new();
+    let mut sharing = BTreeSet::new();
+    for named in all {
+        let digest = Digest::try_from(named.descriptor.digest())?;
+        if digest == *image.index_digest() {
+            continue;
+        }
+        let theirs = images.get(&named.name)?.blobs();
+        let common: Vec<Digest> = theirs.into_keys().filter(|digest| blobs.contains_key(digest)).collect();
+        if !common.is_empty() {
+            sharing.insert(digest);
+            others.extend(common);
+        }
+    }
+    let total = blobs.values().sum();
+    let shared = blobs.iter().filter(|(digest, _)| others.contains(digest)).map(|(_, size)| size).sum();
+    Ok(Sizes {
+        total,
+        rootfs: image.rootfs_bytes(),
+        carried: image.carried_bytes(),
+        own: total - shared,
+        shared,
+        shared_with: sharing.len(),
+    })
+}

@@ -1,0 +1,190 @@
+//! Which paths are in a layer, and which in layers stacked on each other?
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::tar::{Member, MemberKind};
+use super::tree::{Kind, Tree};
+use super::{OPAQUE_WHITEOUT, WHITEOUT_PREFIX};
+
+/// What a listed path is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Directory,
+    File,
+    Symlink(PathBuf),
+    /// Fifo or device.
+    Special,
+}
+
+/// The paths of one layer, deletions included, in the layer's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Listing(pub(crate) Vec<(PathBuf, Listed)>);
+
+impl Listing {
+    pub(crate) fn of_tree(tree: &Tree) -> Self {
+        let listed = |kind: &Kind| match kind {
+            Kind::Directory => Listed::Directory,
+            Kind::File(_) | Kind::HardLink(_) => Listed::File,
+            Kind::Symlink(target) => Listed::Symlink(target.clone()),
+            Kind::Fifo | Kind::Character { .. } | Kind::Block { .. } => Listed::Special,
+        };
+        Self(tree.iter().map(|(path, entry)| (path.to_owned(), listed(&entry.kind))).collect())
+    }
+
+    pub(crate) fn push(&mut self, member: Member) {
+        let listed = match member.kind {
+            MemberKind::Directory => Listed::Directory,
+            MemberKind::File { .. } | MemberKind::HardLink(_) => Listed::File,
+            MemberKind::Symlink(target) => Listed::Symlink(target),
+            MemberKind::Fifo | MemberKind::Character { .. } | MemberKind::Block { .. } => Listed::Special,
+        };
+        self.0.push((member.path, listed));
+    }
+
+    /// As bytes for a file: a letter and the path, ended by NUL; a link's target follows as its own item.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (path, listed) in &self.0 {
+            let (letter, target) = match listed {
+                Listed::Directory => (b'd', None),
+                Listed::File => (b'f', None),
+                Listed::Special => (b's', None),
+                Listed::Symlink(target) => (b'l', Some(target)),
+            };
+            bytes.push(letter);
+            bytes.extend_from_slice(path.as_os_str().as_bytes());
+            bytes.push(0);
+            if let Some(target) = target {
+                bytes.extend_from_slice(target.as_os_str().as_bytes());
+                bytes.push(0);
+            }
+        }
+        bytes
+    }
+
+    /// Reads [`Self::to_bytes`] back; `None` when they are something else.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut listing = Self::default();
+        let mut items = bytes.strip_suffix(&[0]).map(|bytes| bytes.split(|&byte| byte == 0)).into_iter().flatten();
+        while let Some(item) = items.next() {
+            let (letter, path) = item.split_first()?;
+            let listed = match letter {
+                b'd' => Listed::Directory,
+                b'f' => Listed::File,
+                b's' => Listed::Special,
+                b'l' => Listed::Symlink(owned(items.next()?)),
+                _ => return None,
+            };
+            listing.0.push((owned(path), listed));
+        }
+        (bytes.is_empty() || !listing.0.is_empty()).then_some(listing)
+    }
+}
+
+fn owned(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
+/// The paths of layers stacked on each other, and the layer that each comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Merged {
+    entries: BTreeMap<PathBuf, (Listed, usize)>,
+    layers: usize,
+}
+
+impl Merged {
+    /// Puts a layer on top.
+    pub(crate) fn stack(&mut self, listing: &Listing) {
+        let layer = self.layers;
+        self.layers += 1;
+        for (path, listed) in &listing.0 {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            let Some(name) = path.file_name() else { continue };
+            if name == OPAQUE_WHITEOUT {
+                self.remove_below(parent, layer);
+            } else if let Some(target) = name.as_bytes().strip_prefix(WHITEOUT_PREFIX.as_bytes()) {
+                let target = parent.join(OsStr::from_bytes(target));
+                if self.entries.get(&target).is_some_and(|(_, owner)| *owner < layer) {
+                    self.remove_below(&target, layer);
+                    self.entries.remove(&target);
+                }
+            } else {
+                if *listed != Listed::Directory && matches!(self.entries.get(path), Some((Listed::Directory, _))) {
+                    self.remove_below(path, layer + 1);
+                }
+                for ancestor in parent.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+                    self.entries.entry(ancestor.to_owned()).or_insert((Listed::Directory, layer));
+                }
+                self.entries.insert(path.clone(), (listed.clone(), layer));
+            }
+        }
+    }
+
+    /// Removes what layers before `layer` have below `directory`.
+    fn remove_below(&mut self, directory: &Path, layer: usize) {
+        let below: Vec<PathBuf> = self
+            .entries
+            .range(directory.to_owned()..)
+            .skip_while(|(path, _)| path.as_path() == directory)
+            .take_while(|(path, _)| path.starts_with(directory))
+            .filter(|(_, (_, owner))| *owner < layer)
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in below {
+            self.entries.remove(&path);
+        }
+    }
+
+    /// What is at `path` itself.
+    pub(crate) fn get(&self, path: &Path) -> Option<&Listed> {
+        self.entries.get(path).map(|(listed, _)| listed)
+    }
+
+    /// The layer (counted from the bottom) that `path` comes from.
+    pub(crate) fn layer_of(&self, path: &Path) -> Option<usize> {
+        self.entries.get(path).map(|(_, layer)| *layer)
+    }
+
+    /// All paths, parents before children.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Path, &Listed)> {
+        self.entries.iter().map(|(path, (listed, _))| (path.as_path(), listed))
+    }
+
+    /// `path` with the links among its components resolved as if the rootfs were `/`; missing components stay.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        let mut resolved = PathBuf::new();
+        let mut pending: Vec<OsString> = names(path);
+        let mut links = 0;
+        while let Some(name) = pending.pop() {
+            if name == ".." {
+                resolved.pop();
+                continue;
+            }
+            let next = resolved.join(&name);
+            match self.get(&next) {
+                Some(Listed::Symlink(target)) if links < 40 => {
+                    links += 1;
+                    if target.is_absolute() {
+                        resolved.clear();
+                    }
+                    pending.extend(names(target));
+                }
+                _ => resolved = next,
+            }
+        }
+        resolved
+    }
+}
+
+/// Components, last first.
+fn names(path: &Path) -> Vec<OsString> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    };
+    path.components().filter_map(name).rev().collect()
+}

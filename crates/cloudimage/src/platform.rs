@@ -1,0 +1,88 @@
+//! For which operating system and processor is an image?
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Operating system, architecture and variant in the words of the OCI image specification.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// For example `linux`.
+    pub os: String,
+    /// For example `amd64`.
+    pub architecture: String,
+    /// For example `v8` of `arm64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// The platform this program was built for.
+    #[must_use]
+    pub fn host() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            other => other,
+        };
+        Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
+    }
+
+    /// Whether an image for `self` serves where `wanted` is asked for: a variant counts only when both have one.
+    #[must_use]
+    pub fn serves(&self, wanted: &Self) -> bool {
+        let variant = |platform: &Self| match (platform.architecture.as_str(), &platform.variant) {
+            ("arm64", Some(variant)) if variant == "v8" => None,
+            (_, variant) => variant.clone(),
+        };
+        let variants = (variant(self), variant(wanted));
+        self.os == wanted.os && self.architecture == wanted.architecture && !matches!(&variants, (Some(one), Some(other)) if one != other)
+    }
+
+    /// Whether the index entry is for no platform: an artifact.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.os == "unknown"
+    }
+
+    pub(crate) fn unknown() -> Self {
+        Self { os: "unknown".to_owned(), architecture: "unknown".to_owned(), variant: None }
+    }
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self::host()
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(formatter, "/{variant}"))
+    }
+}
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_');
+        let fault = || Error::Option { option: "platform", value: text.to_owned(), expected: "OS/ARCHITECTURE[/VARIANT], such as linux/amd64" };
+        if !parts.iter().all(is_word) {
+            return Err(fault());
+        }
+        match parts.as_slice() {
+            [os, architecture] => Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant: None }),
+            [os, architecture, variant] => {
+                Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant: Some((*variant).to_owned()) })
+            }
+            _ => Err(fault()),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Run this command over this rootfs; what changed? The seam between a build and the kernel.
+
+#[cfg(feature = "testing")]
+pub mod contract;
+mod linux;
+#[cfg(feature = "testing")]
+mod scripted;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use kubefile::ShellOrExec;
+use tokio::sync::mpsc;
+
+pub use linux::LinuxSandbox;
+#[cfg(feature = "testing")]
+pub use scripted::{Act, ScriptedSandbox};
+
+use crate::error::Result;
+
+/// Runs commands over a rootfs and records what they change.
+#[async_trait]
+pub trait Sandbox: Send + Sync + fmt::Debug {
+    /// What makes its results differ from those of another sandbox; part of the key under which results are kept.
+    fn identity(&self) -> String;
+
+    /// Why it cannot run here, in one sentence; `None` when it can.
+    fn obstacle(&self) -> Option<String>;
+
+    /// Runs the command to its end. Every change is in `run.upper` afterwards, in the form of an overlay's upper
+    /// directory. When the future is dropped, the command and everything it started is killed.
+    ///
+    /// # Errors
+    /// [`crate::Error::Sandbox`] when the command could not be started; a command that fails is no error but [`Ended`].
+    async fn run(&self, run: SandboxRun, output: mpsc::Sender<OutputLine>) -> Result<Ended>;
+}
+
+/// What to run, and over what.
+#[derive(Debug, Clone)]
+pub struct SandboxRun {
+    /// Directories of the layers below, topmost first; deletions in overlay form.
+    pub lower: Vec<PathBuf>,
+    /// Empty directory that receives the changes.
+    pub upper: PathBuf,
+    /// Empty directory on the same file system as `upper`, for the sandbox's own use.
+    pub work: PathBuf,
+    /// The command.
+    pub command: ShellOrExec,
+    /// Its whole environment but `PATH`, `HOME` and `PWD`, unless given here.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A line that a command printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputLine {
+    /// On standard error rather than standard output.
+    pub is_error: bool,
+    /// The line without its end; bytes that are not UTF-8 are replaced.
+    pub text: String,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(formatter, "failed with exit code {code}"),
+            Self::Killed(signal) => write!(formatter, "was killed by signal {signal}"),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Which images are named in lists: one name a line, `#` comments?
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use super::{ImageSource, Rootfs, WantedImage};
+use crate::build::Context;
+use crate::error::{Error, Result};
+
+/// Where the context and the rootfs keep their list.
+pub(crate) const IMAGE_LIST: &str = "manifests/imageList";
+/// Largest list, in bytes.
+const LIMIT: u64 = 4 << 20;
+
+/// The lists of a build: a file given by the user, the context's `manifests/imageList`, and the one that the build puts
+/// into the rootfs.
+#[derive(Debug, Clone)]
+pub struct ImageList {
+    file: Option<PathBuf>,
+    in_context: PathBuf,
+}
+
+impl ImageList {
+    /// The lists for builds of `context`, and `file`, which must exist when it is given.
+    #[must_use]
+    pub fn new(context: &Context, file: Option<&Path>) -> Self {
+        Self { file: file.map(Path::to_owned), in_context: context.directory().join(IMAGE_LIST) }
+    }
+}
+
+#[async_trait]
+impl ImageSource for ImageList {
+    async fn find(&self, rootfs: &Rootfs<'_>) -> Result<Vec<WantedImage>> {
+        let mut images = Vec::new();
+        if let Some(file) = &self.file {
+            images.extend(parse(&read(file)?, &file.display().to_string())?);
+        }
+        if self.in_context.is_file() {
+            images.extend(parse(&read(&self.in_context)?, IMAGE_LIST)?);
+        }
+        if let Some(bytes) = rootfs.added.get(IMAGE_LIST) {
+            images.extend(parse(&String::from_utf8_lossy(bytes), &format!("rootfs {IMAGE_LIST}"))?);
+        }
+        Ok(images)
+    }
+}
+
+/// Names of a list's text, each checked.
+fn parse(text: &str, list: &str) -> Result<Vec<WantedImage>> {
+    let mut images = Vec::new();
+    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let name = line.split_once(" #").map_or(line, |(name, _)| name).trim();
+        if name.is_empty() || name.starts_with('#') {
+            continue;
+        }
+        let checked: std::result::Result<content_store::Reference, _> = name.parse();
+        checked.map_err(|source| Error::ImageName { list: list.to_owned(), line: at + 1, text: name.to_owned(), source })?;
+        images.push(WantedImage { name: name.to_owned(), source: format!("{list}:{}", at + 1) });
+    }
+    Ok(images)
+}
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
+    read.map_err(Error::file("read the image list", path))?;
+    if text.len() as u64 > LIMIT {
+        let source = std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it is longer than {LIMIT} bytes"));
+        return Err(Error::File { act: "read the image list", path: path.to_owned(), source });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_remember_where_they_stood() {
+        let images = parse("\u{feff}# all\n\nredis:6.2 # cache\r\n  quay.io/a/b@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n", "l").unwrap();
+        assert_eq!(images[0], WantedImage { name: "redis:6.2".into(), source: "l:3".into() });
+        assert_eq!(images[1].source, "l:4");
+    }
+
+    #[test]
+    fn what_is_no_name_is_an_error_with_its_line() {
+        let error = parse("redis\nRed is\n", "manifests/imageList").unwrap_err();
+        assert!(error.to_string().starts_with("manifests/imageList:2: `Red is`"), "{error}");
+    }
+}

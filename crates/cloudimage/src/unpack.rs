@@ -1,0 +1,118 @@
+//! How does a stack of layers become a directory, whole or not at all?
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use content_store::Store;
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::image::Layer;
+use crate::layer::apply::{self, Whiteouts};
+use crate::layer::place::Root;
+use crate::layer::stream::{self, Done};
+use crate::layer::tar::Reader;
+
+/// Unpacks `layers` (bottom first) on each other as the directory `into`, in place of what is there.
+///
+/// Owners are kept when the process is root. Work is done in `<into>.partial`, flushed once and renamed, so `into` is
+/// either the old or the new tree; after an interruption the same call starts over. `progress` hears the bytes of each
+/// file written.
+///
+/// # Errors
+/// [`Error::Store`] for a missing or damaged layer (which is named), [`Error::Archive`] for a hostile one,
+/// [`Error::File`] when the disk refuses.
+pub fn unpack(content: &Store, layers: &[Layer], into: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
+    let partial = sibling(into, ".partial");
+    make(content, layers, &partial, Whiteouts::Apply, progress)?;
+    Root::open(&partial).and_then(|root| root.sync()).map_err(Error::file("flush", &partial))?;
+    replace(&partial, into)
+}
+
+/// Unpacks one layer alone as overlay lower directory, unless that was done before; not flushed, it is only a cache.
+pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Result<()> {
+    if into.is_dir() {
+        return Ok(());
+    }
+    let parent = into.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+    let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent).map_err(Error::file("create a directory in", parent))?;
+    make(content, std::slice::from_ref(layer), partial.path(), Whiteouts::Overlay, &mut |_| {})?;
+    match fs::rename(partial.path(), into) {
+        // Another build was faster.
+        Err(_) if into.is_dir() => Ok(()),
+        renamed => renamed.map_err(Error::file("create", into)),
+    }
+}
+
+fn make(content: &Store, layers: &[Layer], directory: &Path, whiteouts: Whiteouts, progress: &mut dyn FnMut(u64)) -> Result<()> {
+    remove(directory)?;
+    fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
+    set_mode(directory)?;
+    let mut root = Root::open(directory).map_err(Error::file("open", directory))?;
+    for layer in layers {
+        stream::with_tar(content, layer, |tar| {
+            let label = tar.label.clone();
+            apply::apply(&mut Reader::new(tar, label), &mut root, whiteouts, progress).map_err(below(directory))?;
+            Ok(Done::All(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// A rootfs is readable by everyone, whatever the umask.
+fn set_mode(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(Error::file("create", directory))
+}
+
+/// Paths in messages are whole ones.
+fn below(directory: &Path) -> impl Fn(Error) -> Error + '_ {
+    move |error| match error {
+        Error::File { act, path, source } if path.is_relative() => Error::File { act, path: directory.join(path), source },
+        other => other,
+    }
+}
+
+/// Puts `new` in the place of `old`, in one step also when `old` is a directory with files.
+fn replace(new: &Path, old: &Path) -> Result<()> {
+    let parent = old.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if old.symlink_metadata().is_ok() {
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        let exchanged = rustix::fs::renameat_with(rustix::fs::CWD, new, rustix::fs::CWD, old, flags);
+        exchanged.map_err(io::Error::from).or_else(|error| step_aside(new, old, error)).map_err(Error::file("replace", old))?;
+        durable::sync_directory(parent)?;
+        return remove(new);
+    }
+    fs::rename(new, old).map_err(Error::file("create", old))?;
+    durable::sync_directory(parent)
+}
+
+/// For file systems that cannot exchange two names.
+fn step_aside(new: &Path, old: &Path, error: io::Error) -> io::Result<()> {
+    if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) {
+        return Err(error);
+    }
+    let aside = sibling(old, ".old");
+    remove(&aside).map_err(io::Error::other)?;
+    fs::rename(old, &aside)?;
+    fs::rename(new, old)?;
+    fs::rename(&aside, new)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.map_err(Error::file("remove", path))
+}
+
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
