@@ -1,1 +1,75 @@
-//! To be written.
+//! The sealer command line: parses arguments, calls the workflows of `sealer-core`, prints what happened.
+//!
+//! Vendors who build their own installer wrap [`run`] or take [`command`] as a starting point;
+//! what sealer does is in `sealer-core`, this crate only composes and prints.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     sealer::main()
+//! }
+//! ```
+
+mod arguments;
+mod commands;
+mod exit;
+mod output;
+pub mod reference;
+mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+use sealer_core::Sealer;
+
+use crate::arguments::Arguments;
+pub use crate::arguments::command;
+use crate::output::Printer;
+use crate::settings::Session;
+
+// What a vendor's program needs besides.
+pub use sealer_core;
+
+/// Parses the arguments of this process and does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// Parses `arguments` (the first is the program's name), does what they say, and returns the exit code.
+pub fn run<I, T>(arguments: I) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    run_with(arguments, &|sealer| sealer)
+}
+
+/// As [`run`], with what a vendor brings: `extend` adds providers and runtimes before any command uses them.
+pub fn run_with<I, T>(arguments: I, extend: &(dyn Fn(Sealer) -> Sealer + Sync)) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let parsed = command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command())));
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage(&error),
+    };
+    let printer = Printer::new(&arguments);
+    let session = Session { global: arguments.global, printer, extend };
+    match perform(arguments.command, &session) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => exit::report(&failure, &session.printer),
+    }
+}
+
+fn perform(command: arguments::Command, session: &Session<'_>) -> Result<(), exit::Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(commands::dispatch(command, session));
+    // Blocking work that is still under way must not delay the end of an interrupted command.
+    runtime.shutdown_background();
+    done
+}

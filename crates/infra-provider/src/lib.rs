@@ -48,7 +48,7 @@ pub use event::{ProviderEvent, Release};
 /// Implementations keep no memory between calls: what exists is found out anew each time (by label, tag or name), so
 /// that a crash at any point loses nothing.
 #[async_trait]
-pub trait Provider: Send + Sync {
+pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The kind of Clusterfile this provider serves.
     fn kind(&self) -> ProviderKind;
 

@@ -1,0 +1,145 @@
+//! What can be said on the command line?
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{apply, build, delete, host, image, registry, run, version};
+
+/// Commands in the groups and the order in which help shows them.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
+    ("Clusters", &["run", "apply", "delete"]),
+    ("Services", &["registry"]),
+    ("Other", &["completion", "version"]),
+];
+
+/// Packs a whole Kubernetes cluster into one image and runs it with one command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealer",
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Where images are kept [default: /var/lib/sealer as root, else $XDG_DATA_HOME/sealer]
+    #[arg(long, global = true, value_name = "DIR", env = "SEALER_ROOT")]
+    pub(crate) root: Option<PathBuf>,
+    /// Where the states of clusters are kept [default: ~/.sealer]
+    #[arg(long, global = true, value_name = "DIR", env = "SEALER_STATE", hide = true)]
+    pub(crate) state: Option<PathBuf>,
+    /// Print the result as JSON, and events as JSON lines on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print only the one thing that a script needs
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Also print commands and their output
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// `-o`, for every command but `save`, where it names the file.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OutputFormat {
+    /// Print the result for people (text) or for programs (json)
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document on standard output, events as JSON lines on standard error.
+    Json,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a cluster image from a Kubefile
+    Build(build::Build),
+    /// List cluster images
+    Images(image::List),
+    /// Show what is inside a cluster image
+    Inspect(image::Inspect),
+    /// Give a cluster image another name
+    Tag(image::Tag),
+    /// Remove cluster images
+    Rmi(image::Remove),
+    /// Save cluster images to an OCI archive
+    Save(image::Save),
+    /// Load cluster images from an OCI archive
+    Load(image::Load),
+    /// Run a cluster image: make a cluster on hosts that you name or that a provider makes
+    Run(Box<run::Run>),
+    /// Make a cluster match its Clusterfile
+    Apply(apply::Apply),
+    /// Delete a cluster and everything that was made for it
+    Delete(delete::Delete),
+    /// Serve the content of this machine as an OCI registry
+    Registry(registry::Registry),
+    /// Print a completion script for a shell
+    Completion(version::Completion),
+    /// Print the version
+    Version(version::Version),
+    /// What sealer runs on hosts
+    #[command(hide = true)]
+    Host(host::Host),
+}
+
+/// The whole command line, with its help grouped by what commands are about.
+#[must_use]
+pub fn command() -> clap::Command {
+    let command = Arguments::command();
+    let width = command.get_subcommands().map(|known| known.get_name().len()).max().unwrap_or(0);
+    let mut listing = String::new();
+    for (group, names) in GROUPS {
+        listing.push_str(&format!("{group}:\n"));
+        for known in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = known.get_about().map(ToString::to_string).unwrap_or_default();
+            listing.push_str(&format!("  {:width$}  {about}\n", known.get_name()));
+        }
+        listing.push('\n');
+    }
+    command.help_template(format!(
+        "{{about}}\n\nUsage: sealer COMMAND [OPTIONS]\n\n{listing}Options:\n{{options}}\n\nRun `sealer COMMAND --help` for more about a command."
+    ))
+}
+
+impl Command {
+    /// The form that this command's result was asked in.
+    #[must_use]
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Build(command) => command.output.format,
+            Self::Images(command) => command.output.format,
+            Self::Inspect(command) => command.output.format,
+            Self::Tag(command) => command.output.format,
+            Self::Rmi(command) => command.output.format,
+            Self::Load(command) => command.output.format,
+            Self::Run(command) => command.output.format,
+            Self::Apply(command) => command.output.format,
+            Self::Delete(command) => command.output.format,
+            Self::Version(command) => command.output.format,
+            // `-o` of save names the file; the others answer in a form of their own.
+            Self::Save(_) | Self::Registry(_) | Self::Completion(_) | Self::Host(_) => Format::Text,
+        }
+    }
+}

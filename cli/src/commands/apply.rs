@@ -1,0 +1,74 @@
+//! `sealer apply`: make a cluster match its Clusterfile.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealer_core::clusterfile::{self, Clusterfile};
+use sealer_core::{ApplyOptions, Sealer, apply, plan};
+
+use crate::arguments::OutputFormat;
+use crate::exit::Failure;
+use crate::settings::{RegistryArguments, Session};
+
+/// A Clusterfile is never larger than this.
+const CLUSTERFILE_LIMIT: u64 = 1 << 20;
+
+/// Make a cluster match its Clusterfile
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer apply -f Clusterfile\n  sealer apply -f Clusterfile --dry-run")]
+pub(crate) struct Apply {
+    /// The Clusterfile
+    #[arg(
+        short = 'f',
+        long = "Clusterfile",
+        visible_alias = "file",
+        value_name = "FILE",
+        default_value = "Clusterfile"
+    )]
+    file: PathBuf,
+    /// Print what would be done; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Apply {
+    pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let clusterfile = read(&self.file)?;
+        let sealer = session.open(&RegistryArguments::default())?;
+        perform(&sealer, clusterfile, self.dry_run, session).await
+    }
+}
+
+/// Applies a Clusterfile, or prints what that would do.
+pub(crate) async fn perform(
+    sealer: &Sealer,
+    clusterfile: Clusterfile,
+    dry_run: bool,
+    session: &Session<'_>,
+) -> Result<(), Failure> {
+    let progress = session.printer.cluster_progress();
+    if dry_run {
+        let planned = plan(sealer, clusterfile, &|event| progress.event(&event)).await;
+        progress.finish();
+        return session.printer.planned(&planned?);
+    }
+    let options = ApplyOptions::default();
+    let interrupts = session.printer.cancel_on_interrupt(options.cancel.clone());
+    let applied = apply(sealer, clusterfile, &options, &|event| progress.event(&event)).await;
+    interrupts.abort();
+    progress.finish();
+    session.printer.applied(&applied?)
+}
+
+/// Reads and parses a Clusterfile; errors keep its text.
+pub(crate) fn read(path: &std::path::Path) -> Result<Clusterfile, Failure> {
+    let file = path.display().to_string();
+    let failed = |source| Failure::File { act: "read", path: file.clone(), source };
+    if std::fs::metadata(path).map_err(failed)?.len() > CLUSTERFILE_LIMIT {
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    clusterfile::parse(&text).map_err(|errors| Failure::Clusterfile { file, text, errors })
+}

@@ -1,0 +1,131 @@
+//! `sealer build`: from a Kubefile to a cluster image.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use clap::Args;
+use sealer_core::cloudimage::{BuildOptions, Compression, Platform};
+use sealer_core::{BuildRequest, Error, build, plan_build};
+
+use crate::arguments::OutputFormat;
+use crate::exit::Failure;
+use crate::settings::{self, RegistryArguments, Session};
+
+/// A Kubefile is never larger than this.
+const KUBEFILE_LIMIT: u64 = 1 << 20;
+
+/// Build a cluster image from a Kubefile
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer build -t shop:1.4 .\n  sealer build --dry-run -f Kubefile .")]
+pub(crate) struct Build {
+    /// The context: the directory that COPY reads from
+    #[arg(value_name = "CONTEXT", default_value = ".")]
+    context: PathBuf,
+    /// The Kubefile; `-` is standard input [default: CONTEXT/Kubefile]
+    #[arg(short = 'f', long = "file", visible_alias = "kubefile", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Name of the image
+    #[arg(short, long, visible_alias = "imageName", value_name = "NAME", required_unless_present = "dry_run")]
+    tag: Option<String>,
+    /// Value of an ARG of the Kubefile
+    #[arg(long = "build-arg", value_name = "KEY=VALUE")]
+    build_args: Vec<String>,
+    /// Platform of the image
+    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
+    platform: String,
+    /// Label of the image, besides those of the Kubefile
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Container images to carry, one name a line, besides the context's manifests/imageList
+    #[arg(long, value_name = "FILE")]
+    image_list: Option<PathBuf>,
+    /// How layers are compressed
+    #[arg(long, value_enum, default_value = "zstd")]
+    compression: CompressionArgument,
+    /// Make every layer anew
+    #[arg(long)]
+    no_cache: bool,
+    /// Print the layers that would be made; touch neither store nor network
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    registry: RegistryArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum CompressionArgument {
+    Zstd,
+    Gzip,
+    None,
+}
+
+impl Build {
+    pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let file = self.file.clone().unwrap_or_else(|| self.context.join("Kubefile"));
+        let kubefile = read(&file)?;
+        let request = self.request(kubefile.clone())?;
+        let explain = |error: Error| match error {
+            Error::Kubefile(errors) => {
+                Failure::Kubefile { file: file.display().to_string(), text: kubefile.clone(), errors }
+            }
+            other => other.into(),
+        };
+        if self.dry_run {
+            return session.printer.layer_plan(&plan_build(&request).map_err(explain)?);
+        }
+        let sealer = session.open(&self.registry)?;
+        let progress = session.printer.build_progress();
+        let built = build(&sealer, &request, &|event| progress.event(&event)).await;
+        progress.finish();
+        session.printer.built(&built.map_err(explain)?)
+    }
+
+    fn request(&self, kubefile: String) -> Result<BuildRequest, Failure> {
+        let compression = match self.compression {
+            CompressionArgument::Zstd => Compression::Zstd,
+            CompressionArgument::Gzip => Compression::Gzip,
+            CompressionArgument::None => Compression::None,
+        };
+        let platform: Platform =
+            self.platform.parse().map_err(|error| Failure::Usage(format!("--platform: {error}")))?;
+        let options = BuildOptions {
+            tag: self.tag.clone(),
+            build_args: pairs("--build-arg", &self.build_args)?,
+            labels: pairs("--label", &self.labels)?,
+            platform,
+            compression,
+            no_cache: self.no_cache,
+            source_date_epoch: settings::source_date_epoch()?,
+            ..BuildOptions::default()
+        };
+        Ok(BuildRequest { kubefile, context: self.context.clone(), image_list: self.image_list.clone(), options })
+    }
+}
+
+/// `KEY=VALUE` arguments; a later one wins.
+pub(crate) fn pairs(option: &str, arguments: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |argument: &String| match argument.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Failure::Usage(format!("{option} {argument}: expected KEY=VALUE"))),
+    };
+    arguments.iter().map(pair).collect()
+}
+
+fn read(file: &std::path::Path) -> Result<String, Failure> {
+    let failed = |source| Failure::File { act: "read", path: file.display().to_string(), source };
+    let mut text = String::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().take(KUBEFILE_LIMIT + 1).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        std::fs::File::open(file)
+            .and_then(|file| file.take(KUBEFILE_LIMIT + 1).read_to_string(&mut text))
+            .map_err(failed)?;
+    }
+    if text.len() as u64 > KUBEFILE_LIMIT {
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
+    }
+    Ok(text)
+}

@@ -1,0 +1,53 @@
+//! `sealer delete`: take a cluster back.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealer_core::{DeleteOptions, delete};
+
+use crate::arguments::OutputFormat;
+use crate::commands::apply;
+use crate::exit::Failure;
+use crate::settings::{RegistryArguments, Session};
+
+/// Delete a cluster and everything that was made for it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile")]
+pub(crate) struct Delete {
+    /// Name of the cluster
+    #[arg(short = 'c', long = "cluster", value_name = "NAME", conflicts_with_all = ["file", "all"], required_unless_present_any = ["file", "all"])]
+    cluster: Option<String>,
+    /// Clusterfile of the cluster
+    #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE", conflicts_with = "all")]
+    file: Option<PathBuf>,
+    /// Every cluster of this user
+    #[arg(short, long)]
+    all: bool,
+    /// Do not stop at hosts that cannot be reached
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Delete {
+    pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        let names = match (&self.cluster, &self.file) {
+            (Some(name), _) => vec![name.clone()],
+            (None, Some(file)) => vec![apply::read(file)?.cluster.name],
+            (None, None) => sealer.state().clusters()?,
+        };
+        let mut deleted = Vec::new();
+        for name in names {
+            let options = DeleteOptions { force: self.force, ..DeleteOptions::default() };
+            let interrupts = session.printer.cancel_on_interrupt(options.apply.cancel.clone());
+            let progress = session.printer.cluster_progress();
+            let done = delete(&sealer, &name, &options, &|event| progress.event(&event)).await;
+            interrupts.abort();
+            progress.finish();
+            deleted.push(done?);
+        }
+        session.printer.deleted(&deleted)
+    }
+}

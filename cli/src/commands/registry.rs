@@ -1,0 +1,64 @@
+//! `sealer registry serve`: the content of this machine as an OCI registry.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use sealer_core::serve::{ServeRequest, serve};
+
+use crate::exit::Failure;
+use crate::settings;
+use crate::settings::Session;
+
+/// Serve the content of this machine as an OCI registry
+#[derive(Debug, Args)]
+pub(crate) struct Registry {
+    #[command(subcommand)]
+    command: RegistryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RegistryCommand {
+    /// Answer pulls until stopped
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 0.0.0.0:5000 --cert registry.crt --key registry.key"
+)]
+struct Serve {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Certificate chain (PEM); without it plain HTTP is spoken
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+impl Registry {
+    pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let RegistryCommand::Serve(arguments) = self.command;
+        let request = ServeRequest {
+            root: settings::root(&session.global),
+            listen: arguments.listen,
+            tls: arguments.cert.zip(arguments.key),
+        };
+        let stopped = async {
+            use tokio::signal::unix::{SignalKind, signal};
+            match signal(SignalKind::terminate()) {
+                Ok(mut terminate) => {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = tokio::signal::ctrl_c() => {}
+                    }
+                }
+                Err(_) => drop(tokio::signal::ctrl_c().await),
+            }
+        };
+        Ok(serve(&request, |address| crate::output::say(&format!("serving on {address}")), stopped).await?)
+    }
+}

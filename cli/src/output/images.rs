@@ -1,0 +1,186 @@
+//! How do cluster images read: lists, insides, what a build made?
+
+use std::time::{Duration, SystemTime};
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Summary};
+use sealer_core::clusterfile::Clusterfile;
+
+use super::{Printer, units, write_out};
+use crate::exit::Failure;
+
+impl Printer {
+    /// What a build would do.
+    pub(crate) fn layer_plan(&self, plan: &LayerPlan) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(plan);
+        }
+        write_out(plan.to_string().as_bytes())?;
+        self.note("nothing was built");
+        Ok(())
+    }
+
+    /// What a build made.
+    pub(crate) fn built(&self, built: &Built) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(built);
+        }
+        let digest = built.digest.to_string();
+        if self.quiet {
+            return write_out(format!("{digest}\n").as_bytes());
+        }
+        let name = built.reference.as_ref().map_or("(no name)".to_owned(), |reference| reference.familiar());
+        let new = units::bytes(built.new_bytes);
+        write_out(
+            format!("{name}  {digest}  {}  {} ({new} new)\n", built.platform, units::bytes(built.size)).as_bytes(),
+        )
+    }
+
+    /// All cluster images.
+    pub(crate) fn images(&self, images: &[Summary]) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(&images);
+        }
+        if self.quiet {
+            let digests: String = images.iter().map(|image| format!("{}\n", image.digest)).collect();
+            return write_out(digests.as_bytes());
+        }
+        let mut table = table(&["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"]);
+        for image in images {
+            let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+            table.add_row([
+                image.familiar.clone(),
+                short(&image.digest.to_string()),
+                platforms.join(","),
+                image.created.as_deref().map(age).unwrap_or_default(),
+                image.carried_images.to_string(),
+                units::bytes(image.size),
+            ]);
+        }
+        right(&mut table, &[4, 5]);
+        write_table(&table)
+    }
+
+    /// What is inside one cluster image.
+    pub(crate) fn inspection(&self, image: &Inspection) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(image);
+        }
+        let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+        let mut text = format!("{}  {}  {}", image.name, image.digest, platforms.join(", "));
+        if let Some(created) = &image.created {
+            text.push_str(&format!("  built {created}"));
+        }
+        text.push_str(&format!(" with sealer {}\n", image.sealer_version));
+        let sizes = &image.sizes;
+        let others = units::count(sizes.shared_with, "other cluster image");
+        let shared = if sizes.shared_with == 0 {
+            String::new()
+        } else {
+            format!(", {} shared with {others}", units::bytes(sizes.shared))
+        };
+        text.push_str(&format!("size      {}: {} own{shared}\n", units::bytes(sizes.total), units::bytes(sizes.own)));
+        section(
+            &mut text,
+            "layers",
+            image.layers.iter().map(|layer| {
+                format!("{:>8}  {}  {}", units::bytes(layer.size), short(&layer.digest.to_string()), layer.created_by)
+            }),
+        );
+        section(
+            &mut text,
+            "images",
+            image.images.iter().map(|carried| {
+                format!(
+                    "{:>8}  {}  {}  from {}",
+                    units::bytes(carried.bytes()),
+                    short(&carried.digest.to_string()),
+                    carried.name,
+                    carried.source
+                )
+            }),
+        );
+        section(&mut text, "labels", image.labels.iter().map(|(key, value)| format!("{key}={value}")));
+        section(&mut text, "env", image.env.iter().cloned());
+        section(&mut text, "args", image.arguments.iter().map(|(key, value)| format!("{key}={value}")));
+        section(&mut text, "launch", image.launch.iter().cloned());
+        write_out(text.as_bytes())
+    }
+
+    /// The Clusterfile by which an image is run.
+    pub(crate) fn clusterfile(&self, clusterfile: &Clusterfile) -> Result<(), Failure> {
+        if self.is_json() {
+            self.json(&serde_json::json!({ "clusterfile": clusterfile.to_yaml() }))
+        } else {
+            write_out(clusterfile.to_yaml().as_bytes())
+        }
+    }
+
+    /// Which names were taken away and what that freed.
+    pub(crate) fn removed(&self, removed: &Removed) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(removed);
+        }
+        let mut text: String = removed.names.iter().map(|name| format!("{name}\n")).collect();
+        if !self.quiet {
+            match removed.freed_bytes {
+                Some(bytes) => text.push_str(&format!("{} freed\n", units::bytes(bytes))),
+                None => text.push_str("nothing freed yet: another command writes to the store\n"),
+            }
+        }
+        write_out(text.as_bytes())
+    }
+}
+
+/// A heading with one line for each entry, the first beside it; nothing when there is none.
+fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    for (at, line) in lines.enumerate() {
+        let title = if at == 0 { title } else { "" };
+        text.push_str(format!("{title:<9} {line}").trim_end());
+        text.push('\n');
+    }
+}
+
+/// The first twelve digits of a digest.
+fn short(digest: &str) -> String {
+    digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
+}
+
+/// How long ago a time (RFC 3339) was; the time itself when it cannot be read.
+fn age(created: &str) -> String {
+    let Ok(time) = time::OffsetDateTime::parse(created, &time::format_description::well_known::Rfc3339) else {
+        return created.to_owned();
+    };
+    let seconds = SystemTime::now().duration_since(time.into()).unwrap_or(Duration::ZERO).as_secs();
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{} ago", units::count(usize::try_from(count).unwrap_or(usize::MAX), unit))
+}
+
+/// A table without lines, as kubectl prints them.
+fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(head.iter().copied());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 3));
+    }
+    table
+}
+
+fn right(table: &mut Table, columns: &[usize]) {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn write_table(table: &Table) -> Result<(), Failure> {
+    let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    write_out(text.as_bytes())
+}

@@ -1,0 +1,138 @@
+//! How is everything shown? The only place that writes to the terminal.
+//!
+//! Results go to standard output, progress and errors to standard error.
+
+mod cluster;
+pub(crate) mod diagnostics;
+mod images;
+mod progress;
+mod units;
+
+use std::io::{IsTerminal, Write};
+
+use console::Style;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{Arguments, Format};
+use crate::exit::Failure;
+
+pub(crate) use progress::{BuildProgress, ClusterProgress};
+
+/// Prints results, progress and failures in the wanted form.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    format: Format,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Printer {
+    /// A printer for what these arguments ask for.
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let format = if arguments.global.json { Format::Json } else { arguments.command.format() };
+        Self { format, quiet: arguments.global.quiet, verbose: arguments.global.verbose }
+    }
+
+    fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints a result: `line` for people, `value` for programs.
+    pub(crate) fn done(&self, line: &str, value: &impl Serialize) -> Result<(), Failure> {
+        if self.is_json() { self.json(value) } else { write_out(format!("{line}\n").as_bytes()) }
+    }
+
+    /// Prints bytes as they are.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        write_out(bytes)
+    }
+
+    fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_vec_pretty(value).map_err(|error| Failure::File {
+            act: "write",
+            path: "the result".to_owned(),
+            source: error.into(),
+        })?;
+        text.push(b'\n');
+        write_out(&text)
+    }
+
+    /// Shows the progress of a build.
+    pub(crate) fn build_progress(&self) -> BuildProgress {
+        BuildProgress::new(self.mode(), self.verbose)
+    }
+
+    /// Shows the progress of a change to a cluster.
+    pub(crate) fn cluster_progress(&self) -> ClusterProgress {
+        ClusterProgress::new(self.mode(), self.verbose)
+    }
+
+    fn mode(&self) -> progress::Mode {
+        if self.is_json() {
+            progress::Mode::Json
+        } else if self.quiet {
+            progress::Mode::Silent
+        } else if std::io::stderr().is_terminal() {
+            progress::Mode::Terminal
+        } else {
+            progress::Mode::Lines
+        }
+    }
+
+    /// A remark on standard error.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_json() && !self.quiet {
+            say(text);
+        }
+    }
+
+    /// Prints why a command failed and what to do next.
+    pub(crate) fn failure(&self, failure: &Failure, hint: Option<&str>) {
+        if self.is_json() {
+            let value = diagnostics::as_json(failure, hint);
+            say(&serde_json::json!({ "error": value }).to_string());
+            return;
+        }
+        say(&diagnostics::render(failure, std::io::stderr().is_terminal()));
+        if let Some(hint) = hint {
+            let label = Style::new().for_stderr().cyan().bold().apply_to("hint");
+            say(&format!("{label}: {hint}"));
+        }
+    }
+
+    /// The first Ctrl-C cancels after the current steps, the second ends at once.
+    pub(crate) fn cancel_on_interrupt(&self, cancel: CancellationToken) -> tokio::task::JoinHandle<()> {
+        let quiet = self.quiet || self.is_json();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            cancel.cancel();
+            if !quiet {
+                say(
+                    "interrupted: finishing the current steps; the same command goes on from there (again: stop at once)",
+                );
+            }
+            if tokio::signal::ctrl_c().await.is_ok() {
+                crate::exit::at_once();
+            }
+        })
+    }
+}
+
+/// Writes a line to standard error.
+pub(crate) fn say(text: &str) {
+    // A closed standard error is no reason to stop working.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn write_out(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::File { act: "write", path: "standard output".to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}

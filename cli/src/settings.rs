@@ -1,0 +1,145 @@
+//! What do environment and home say? The only place that asks them.
+
+#![expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use sealer_core::infra_provider::Container;
+use sealer_core::{Sealer, Settings, SshSettings, registry_client};
+
+use crate::arguments::Global;
+use crate::exit::Failure;
+use crate::output::Printer;
+
+/// The container engine's socket where `DOCKER_HOST` names none.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// The node image where `SEALER_NODE_IMAGE` names none.
+const NODE_IMAGE: &str = "sealer-node:bookworm";
+
+/// How registries are reached, as the command line says it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct RegistryArguments {
+    /// Ask this mirror first for images of a registry
+    #[arg(long = "registry-mirror", value_name = "HOST=URL")]
+    pub(crate) mirrors: Vec<String>,
+    /// Registry that is spoken to without verified TLS, or by plain HTTP
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
+}
+
+/// What every command works with.
+pub(crate) struct Session<'a> {
+    pub(crate) global: Global,
+    pub(crate) printer: Printer,
+    /// Adds what a vendor brings.
+    pub(crate) extend: &'a (dyn Fn(Sealer) -> Sealer + Sync),
+}
+
+impl Session<'_> {
+    /// Opens the stores where options, environment and defaults say they are.
+    pub(crate) fn open(&self, registry: &RegistryArguments) -> Result<Sealer, Failure> {
+        open(&self.global, registry).map(self.extend)
+    }
+}
+
+fn open(global: &Global, registry: &RegistryArguments) -> Result<Sealer, Failure> {
+    let mut settings = Settings::new(root(global), state(global)?);
+    settings.ssh = ssh();
+    settings.registry = registries(registry)?;
+    let sealer = Sealer::open(settings)?;
+    let socket = env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
+    let options = sealer_core::infra_provider::ContainerOptions {
+        docker_socket: socket.unwrap_or_else(|| PathBuf::from(DOCKER_SOCKET)),
+        node_image: env::var("SEALER_NODE_IMAGE").unwrap_or_else(|_| NODE_IMAGE.to_owned()),
+        ..Default::default()
+    };
+    Ok(sealer.with_provider(Box::new(Container::new(options))))
+}
+
+/// The user's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// A password from the environment.
+pub(crate) fn password() -> Option<String> {
+    env::var("SEALER_PASSWORD").ok().filter(|password| !password.is_empty())
+}
+
+/// The time that built files get, by the convention of reproducible builds.
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
+    match env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => match text.parse() {
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(_) => Err(Failure::Usage(format!("SOURCE_DATE_EPOCH is `{text}`, expected seconds since 1970"))),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// Where images are kept.
+pub(crate) fn root(global: &Global) -> PathBuf {
+    if let Some(root) = &global.root {
+        return root.clone();
+    }
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/sealer");
+    }
+    let data = env::var_os("XDG_DATA_HOME").filter(|data| !data.is_empty()).map(PathBuf::from);
+    data.or_else(|| home().map(|home| home.join(".local/share")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib"))
+        .join("sealer")
+}
+
+fn state(global: &Global) -> Result<PathBuf, Failure> {
+    let known = global.state.clone().or_else(|| home().map(|home| home.join(".sealer")));
+    known.ok_or_else(|| {
+        Failure::Usage("HOME is not set: say with --state where the states of clusters are kept".to_owned())
+    })
+}
+
+fn ssh() -> SshSettings {
+    let mut settings = SshSettings { agent: env::var_os("SSH_AUTH_SOCK").map(PathBuf::from), ..SshSettings::default() };
+    settings.known_hosts.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+    if let Some(home) = home() {
+        let folder = home.join(".ssh");
+        settings.keys = ["id_ed25519", "id_ecdsa", "id_rsa"].iter().map(|name| folder.join(name)).collect();
+        settings.known_hosts.push(folder.join("known_hosts"));
+    }
+    settings
+}
+
+fn registries(arguments: &RegistryArguments) -> Result<registry_client::Options, Failure> {
+    let mut options = registry_client::Options::default();
+    for mirror in &arguments.mirrors {
+        let Some((host, url)) = mirror.split_once('=') else {
+            return Err(Failure::Usage(format!(
+                "--registry-mirror {mirror}: expected HOST=URL, for example docker.io=http://127.0.0.1:5000"
+            )));
+        };
+        options.mirrors.entry(host.to_owned()).or_default().push(url.to_owned());
+    }
+    options.insecure = arguments.insecure.iter().cloned().collect();
+    options.docker_config = docker_config()?;
+    Ok(options)
+}
+
+/// The logins that docker keeps.
+fn docker_config() -> Result<Option<String>, Failure> {
+    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home().map(|home| home.join(".docker")));
+    let Some(path) = folder.map(|folder| folder.join("config.json")) else { return Ok(None) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Failure::File { act: "read", path: path.display().to_string(), source }),
+    }
+}
+
+/// `~` at the start of a path that the shell did not expand.
+pub(crate) fn expand_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), home()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}

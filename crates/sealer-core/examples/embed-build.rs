@@ -1,0 +1,26 @@
+//! How does a program build a cluster image without the command line?
+//!
+//! `cargo run --example embed-build -- CONTEXT NAME ROOT`
+
+use std::error::Error;
+
+use sealer_core::cloudimage::BuildOptions;
+use sealer_core::{BuildRequest, Sealer, Settings, build};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(context), Some(name), Some(root)) = (arguments.next(), arguments.next(), arguments.next()) else {
+        return Err("usage: embed-build CONTEXT NAME ROOT".into());
+    };
+    let sealer = Sealer::open(Settings::new(&root, format!("{root}/state")))?;
+    let request = BuildRequest {
+        kubefile: std::fs::read_to_string(format!("{context}/Kubefile"))?,
+        context: context.into(),
+        image_list: None,
+        options: BuildOptions { tag: Some(name), ..BuildOptions::default() },
+    };
+    let built = build(&sealer, &request, &|event| eprintln!("{event:?}")).await?;
+    println!("{built:?}");
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! How does a cluster come to match its Clusterfile?
+
+use std::time::Instant;
+
+use clusterfile::{Change, ChangeKind, Cluster, Clusterfile, Secret};
+use runtime::{ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::{Remotes, connect};
+use crate::deliver::Courier;
+use crate::payload::{Prepared, prepare};
+use crate::sealer::RUNTIME_ANNOTATION;
+use crate::{ClusterState, Error, Event, Events, Sealer};
+
+/// Annotation of a remembered Clusterfile: digest of the image that the cluster was finished with.
+pub(crate) const APPLIED: &str = "sealer.io/applied-image";
+
+/// How to apply.
+#[derive(Debug, Clone)]
+pub struct ApplyOptions {
+    /// Hosts worked on at once.
+    pub parallel: usize,
+    /// Cancels between steps: running steps are finished, no new one is started.
+    pub cancel: CancellationToken,
+}
+
+impl Default for ApplyOptions {
+    fn default() -> Self {
+        Self { parallel: 32, cancel: CancellationToken::new() }
+    }
+}
+
+/// What apply did.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The cluster as it now is, with the addresses of its hosts.
+    #[serde(skip)]
+    pub cluster: Cluster,
+    /// Its name.
+    pub name: String,
+    /// Whether anything had to be done.
+    pub outcome: Outcome,
+    /// Steps done by this call.
+    pub done: usize,
+    /// Steps that an earlier, interrupted call had done.
+    pub skipped: usize,
+    /// Where the administrator's kubeconfig is.
+    pub kubeconfig: std::path::PathBuf,
+}
+
+/// Whether anything had to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The cluster was made or changed.
+    Changed,
+    /// It already was as wanted.
+    Unchanged,
+}
+
+/// What apply would do.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Planned {
+    /// What the provider would create first; the steps below are then planned for its hosts.
+    pub provider: Vec<String>,
+    /// The steps; empty when the provider would have to create hosts first.
+    pub plan: Plan,
+    /// What stands in the way.
+    pub findings: Vec<runtime::Finding>,
+}
+
+/// Brings the cluster described by `wanted` into being, or says that it already is.
+///
+/// After any failure or kill, the same call again finishes the job.
+///
+/// # Errors
+///
+/// [`Error::Preflight`] before anything is changed; [`Error::Unfinished`] when a plan was begun.
+pub async fn apply(
+    sealer: &Sealer,
+    wanted: Clusterfile,
+    options: &ApplyOptions,
+    events: Events<'_>,
+) -> Result<Applied, Error> {
+    let prepared = prepare(sealer, wanted).await?;
+    let runtime = sealer.runtime_for(&prepared.image)?;
+    let provider = sealer.provider_for(&prepared.wanted.cluster)?;
+    runtime.supports(&prepared.wanted.cluster)?;
+
+    let state = sealer.state().lock(&prepared.wanted.cluster.name)?;
+    let current = state.clusterfile()?;
+    let mut wanted = prepared.wanted.clone();
+    wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_owned());
+    let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
+    let tell = |provider| events(Event::Provider { provider });
+    wanted.cluster = provider.provision(&wanted.cluster, known, state.path(), &tell).await?;
+    let change = change(known, &wanted.cluster)?;
+    remember(&state, &wanted, known)?; // From here on a crash must not leak hosts.
+
+    let secrets = Secrets::open(state.path(), &wanted.cluster)?;
+    let (remotes, facts) = observe(sealer, &state, &change, events).await?;
+    let payload = prepared.payload(&wanted, &secrets);
+    let findings = runtime::preflight(&change, &facts, &payload);
+    if !findings.is_empty() {
+        return Err(Error::Preflight(findings));
+    }
+    let plan = runtime.plan(&change, &facts, &payload)?;
+    state.write("kubeconfig", kubeconfig(&wanted.cluster, &secrets)?.expose().as_bytes())?;
+
+    let report = if plan.is_empty() {
+        Report::default()
+    } else {
+        let work = Work { plan: &plan, remotes: &remotes, facts: &facts, journal: "journal.jsonl" };
+        work.perform(sealer, &state, options, events).await?
+    };
+    finish(&state, wanted, &prepared, &plan, report)
+}
+
+/// What [`apply`] would do, without changing anything.
+///
+/// # Errors
+///
+/// As [`apply`]; findings of the preflight are part of the answer.
+pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> Result<Planned, Error> {
+    let prepared = prepare(sealer, wanted).await?;
+    let runtime = sealer.runtime_for(&prepared.image)?;
+    let provider = sealer.provider_for(&prepared.wanted.cluster)?;
+    runtime.supports(&prepared.wanted.cluster)?;
+
+    let name = prepared.wanted.cluster.name.clone();
+    let current = sealer.state().clusterfile(&name)?;
+    let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
+    let created = provider.describe(&prepared.wanted.cluster);
+    let mut wanted = prepared.wanted.clone();
+    if wanted.cluster.hosts.is_empty() {
+        let Some(known) = known.filter(|known| !known.hosts.is_empty()) else {
+            return Ok(Planned {
+                provider: created,
+                plan: Plan { cluster: name, ..Plan::default() },
+                findings: Vec::new(),
+            });
+        };
+        wanted.cluster.hosts.clone_from(&known.hosts);
+    }
+    let change = change(known, &wanted.cluster)?;
+    let state = sealer.state().lock(&name)?;
+    let secrets = secrets(&state, &wanted.cluster)?;
+    let (_, facts) = observe(sealer, &state, &change, events).await?;
+    let payload = prepared.payload(&wanted, &secrets);
+    let findings = runtime::preflight(&change, &facts, &payload);
+    let plan = runtime.plan(&change, &facts, &payload)?;
+    Ok(Planned { provider: created, plan, findings })
+}
+
+/// The change from what is remembered as finished to what is wanted.
+fn change(known: Option<&Cluster>, wanted: &Cluster) -> Result<Change, Error> {
+    let finished = known.filter(|cluster| cluster.annotations.contains_key(APPLIED));
+    if let (Some(known), None) = (known, finished) {
+        let hosts: Vec<_> =
+            known.hosts.iter().map(|host| host.address).filter(|address| wanted.host(*address).is_none()).collect();
+        if !hosts.is_empty() {
+            return Err(Error::ForeignHosts { cluster: wanted.name.clone(), hosts });
+        }
+    }
+    let change = clusterfile::diff(finished, wanted);
+    match change.kind {
+        ChangeKind::Alter => {
+            Err(Error::NotBuilt { what: "changing the hosts or the image of a finished cluster".to_owned() })
+        }
+        // What is remembered says "nothing to do"; only what is observed can confirm it.
+        ChangeKind::Nothing => Ok(clusterfile::diff(None, wanted)),
+        _ => Ok(change),
+    }
+}
+
+/// Remembers what is wanted, keeping the mark of a finished cluster until it is known to differ.
+fn remember(state: &ClusterState, wanted: &Clusterfile, known: Option<&Cluster>) -> Result<(), Error> {
+    let mut wanted = wanted.clone();
+    if let Some(mark) = known.and_then(|cluster| cluster.annotations.get(APPLIED)) {
+        wanted.cluster.annotations.insert(APPLIED.to_owned(), mark.clone());
+    }
+    state.remember(&wanted)
+}
+
+async fn observe(
+    sealer: &Sealer,
+    state: &ClusterState,
+    change: &Change,
+    events: Events<'_>,
+) -> Result<(Remotes, Facts), Error> {
+    let started = Instant::now();
+    let remotes = connect(sealer, state, &change.wanted).await?;
+    let facts = runtime::gather(&remotes, &change.wanted.name).await?;
+    let count = remotes.len();
+    let detail = format!("{count} host{}", if count == 1 { "" } else { "s" });
+    events(Event::Phase { name: "preflight".to_owned(), detail, millis: millis(started) });
+    Ok((remotes, facts))
+}
+
+/// A plan and what it is performed with.
+pub(crate) struct Work<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) remotes: &'a Remotes,
+    pub(crate) facts: &'a Facts,
+    /// Name of the journal in the cluster's state.
+    pub(crate) journal: &'static str,
+}
+
+impl Work<'_> {
+    pub(crate) async fn perform(
+        &self,
+        sealer: &Sealer,
+        state: &ClusterState,
+        options: &ApplyOptions,
+        events: Events<'_>,
+    ) -> Result<Report, Error> {
+        events(Event::Planned { steps: self.plan.steps.len() });
+        let courier = Courier::new(sealer, &self.plan.cluster)?;
+        // A machine that was installed anew has another id: what was done on the old one says nothing about it.
+        let machines = self.facts.hosts.iter().map(|(address, host)| (*address, host.machine_id.clone())).collect();
+        let journal = Journal::open(&state.file(self.journal))?.with_machines(machines);
+        let execute = ExecuteOptions { parallel: options.parallel, cancel: options.cancel.clone() };
+        let total = self.plan.steps.iter().map(|step| step.hosts.len()).sum();
+        let tell = |step| events(Event::Step { step });
+        let failed = |source| Error::Unfinished { done: journal.len().min(total), total, source };
+        runtime::execute(self.plan, self.remotes, &courier, &journal, &execute, &tell).await.map_err(failed)
+    }
+}
+
+/// The secrets that the state holds, or ones that are forgotten again.
+pub(crate) fn secrets(state: &ClusterState, cluster: &Cluster) -> Result<Secrets, Error> {
+    Ok(match Secrets::load(state.path())? {
+        Some(secrets) => secrets,
+        None => Secrets::make(cluster)?,
+    })
+}
+
+fn finish(
+    state: &ClusterState,
+    mut wanted: Clusterfile,
+    prepared: &Prepared,
+    plan: &Plan,
+    report: Report,
+) -> Result<Applied, Error> {
+    wanted.cluster.annotations.insert(APPLIED.to_owned(), prepared.image_digest());
+    state.remember(&wanted)?;
+    Ok(Applied {
+        name: wanted.cluster.name.clone(),
+        outcome: if plan.steps.is_empty() { Outcome::Unchanged } else { Outcome::Changed },
+        done: report.done,
+        skipped: report.skipped,
+        kubeconfig: state.file("kubeconfig"),
+        cluster: wanted.cluster,
+    })
+}
+
+/// The administrator's kubeconfig points at the first master by its address: no name needs to resolve here.
+fn kubeconfig(cluster: &Cluster, secrets: &Secrets) -> Result<Secret, Error> {
+    let Some(master) = cluster.masters().next() else {
+        return Err(Error::NotBuilt { what: "a cluster without a master".to_owned() });
+    };
+    let server = std::net::SocketAddr::new(master.address, 6443);
+    Ok(secrets.admin_kubeconfig(&cluster.name, &format!("https://{server}"))?)
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,112 @@
+//! How are all hosts of a cluster reached at once?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+
+use clusterfile::{Cluster, Host, Secret};
+use futures_util::future::join_all;
+use runtime::Remote;
+use runtime::remote::local::Local;
+use runtime::remote::ssh::{Auth, KnownHostsPolicy, Ssh, SshOptions};
+
+use crate::{ClusterState, Error, Sealer};
+
+/// One connection per host.
+pub(crate) type Remotes = BTreeMap<IpAddr, Arc<dyn Remote>>;
+
+/// A private key file is never larger than this.
+const KEY_LIMIT: u64 = 1 << 20;
+
+/// Connects to every host; fails with all failures at once.
+pub(crate) async fn connect(sealer: &Sealer, state: &ClusterState, cluster: &Cluster) -> Result<Remotes, Error> {
+    let (remotes, failures) = try_connect(sealer, state, cluster).await?;
+    if failures.is_empty() { Ok(remotes) } else { Err(Error::Connect(failures)) }
+}
+
+/// Connects to every host that can be reached; without `force`, one that cannot is a failure.
+pub(crate) async fn connect_reachable(
+    sealer: &Sealer,
+    state: &ClusterState,
+    cluster: &Cluster,
+    force: bool,
+) -> Result<(Remotes, Vec<IpAddr>), Error> {
+    let (remotes, failures) = try_connect(sealer, state, cluster).await?;
+    if !failures.is_empty() && !force {
+        return Err(Error::Connect(failures));
+    }
+    Ok((remotes, failures.into_iter().map(|(address, _)| address).collect()))
+}
+
+async fn try_connect(
+    sealer: &Sealer,
+    state: &ClusterState,
+    cluster: &Cluster,
+) -> Result<(Remotes, Vec<(IpAddr, runtime::Error)>), Error> {
+    let mut attempts = Vec::new();
+    for host in &cluster.hosts {
+        if is_local(host) {
+            attempts.push((host.address, None));
+        } else {
+            attempts.push((host.address, Some(ssh_options(sealer, state, host)?)));
+        }
+    }
+    let connected = join_all(attempts.into_iter().map(async |(address, options)| {
+        let remote: Result<Arc<dyn Remote>, runtime::Error> = match options {
+            None => Ok(Arc::new(Local::new(address))),
+            Some(options) => Ssh::connect(options).await.map(|ssh| Arc::new(ssh) as Arc<dyn Remote>),
+        };
+        (address, remote)
+    }));
+    let mut remotes = Remotes::new();
+    let mut failures = Vec::new();
+    for (address, remote) in connected.await {
+        match remote {
+            Ok(remote) => drop(remotes.insert(address, remote)),
+            Err(error) => failures.push((address, error)),
+        }
+    }
+    Ok((remotes, failures))
+}
+
+/// Whether the host is this machine and we may act on it without logging in.
+fn is_local(host: &Host) -> bool {
+    // Only an address of this machine can be bound.
+    rustix::process::geteuid().is_root() && UdpSocket::bind((host.address, 0)).is_ok()
+}
+
+fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host) -> Result<SshOptions, Error> {
+    let settings = &sealer.settings().ssh;
+    let mut auth = Vec::new();
+    if let Some(path) = &host.ssh.private_key {
+        auth.push(key(Path::new(path), host.ssh.private_key_password.clone())?);
+    } else if host.ssh.password.is_none() {
+        auth.extend(settings.agent.clone().map(|socket| Auth::Agent { socket }));
+        for path in settings.keys.iter().filter(|path| path.is_file()) {
+            auth.push(key(path, host.ssh.private_key_password.clone())?);
+        }
+    }
+    if let Some(password) = &host.ssh.password {
+        auth.push(Auth::Password(password.clone()));
+    }
+    Ok(SshOptions {
+        address: host.address,
+        port: host.ssh.port,
+        user: host.ssh.user.clone(),
+        auth,
+        known_hosts: KnownHostsPolicy { files: settings.known_hosts.clone(), record: state.file("known_hosts") },
+        timeout: settings.timeout,
+        ..SshOptions::default()
+    })
+}
+
+fn key(path: &Path, passphrase: Option<Secret>) -> Result<Auth, Error> {
+    let failed = |source| Error::State { act: "read the private key", path: path.to_owned(), source };
+    if fs::metadata(path).map_err(failed)?.len() > KEY_LIMIT {
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    Ok(Auth::Key { name: path.display().to_string(), pem: Secret::from(text), passphrase })
+}

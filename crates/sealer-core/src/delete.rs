@@ -1,0 +1,112 @@
+//! How does a cluster go away again, with everything that was made for it?
+
+use std::collections::BTreeMap;
+
+use clusterfile::Cluster;
+use runtime::{Payload, Secrets};
+use serde::Serialize;
+
+use crate::apply::{ApplyOptions, Work, secrets};
+use crate::connect::connect_reachable;
+use crate::{ClusterState, Error, Events, Sealer};
+
+/// How to delete.
+#[derive(Debug, Clone, Default)]
+pub struct DeleteOptions {
+    /// Forget hosts that cannot be reached instead of stopping at them.
+    pub force: bool,
+    /// How the plan is performed.
+    pub apply: ApplyOptions,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// The cluster.
+    pub name: String,
+    /// How many hosts were cleaned or given back.
+    pub hosts: usize,
+    /// Hosts that were left as they were because they could not be reached.
+    pub unreachable: Vec<std::net::IpAddr>,
+}
+
+/// Takes a cluster back: cleans its hosts, frees what its provider made, forgets its state.
+///
+/// Works on half-made clusters; after any failure the same call goes on.
+///
+/// # Errors
+///
+/// [`Error::NoCluster`] when nothing is known of it; [`Error::Connect`] when a host cannot be
+/// reached and `force` is not set.
+pub async fn delete(
+    sealer: &Sealer,
+    name: &str,
+    options: &DeleteOptions,
+    events: Events<'_>,
+) -> Result<Deleted, Error> {
+    let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
+    if sealer.state().clusterfile(name)?.is_none() {
+        return Err(unknown()); // Before a lock file is made for it.
+    }
+    let state = sealer.state().lock(name)?;
+    let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
+    let provider = sealer.provider_for(&current)?;
+
+    let mut deleted = Deleted { name: name.to_owned(), hosts: current.hosts.len(), unreachable: Vec::new() };
+    if !provider.owns_hosts() {
+        // Hosts that go away with their provider need no cleaning; these stay.
+        deleted.unreachable = clean(sealer, &state, &current, options, events).await?;
+        deleted.hosts -= deleted.unreachable.len();
+    }
+    let tell = |provider| events(crate::Event::Provider { provider });
+    provider.release(&current, infra_provider::Release::All, state.path(), &tell).await?;
+    state.forget()?;
+    Ok(deleted)
+}
+
+/// Cleans every host that can be reached; returns those that cannot.
+async fn clean(
+    sealer: &Sealer,
+    state: &ClusterState,
+    current: &Cluster,
+    options: &DeleteOptions,
+    events: Events<'_>,
+) -> Result<Vec<std::net::IpAddr>, Error> {
+    let (remotes, unreachable) = connect_reachable(sealer, state, current, options.force).await?;
+    let facts = runtime::gather(&remotes, &current.name).await?;
+    let mut reachable = current.clone();
+    reachable.hosts.retain(|host| remotes.contains_key(&host.address));
+    let change = clusterfile::diff(Some(&reachable), &reachable.without_hosts());
+    let secrets = secrets(state, current)?;
+    let plan = sealer.runtime_of(current)?.plan(&change, &facts, &empty_payload(current, &secrets))?;
+
+    // A journal of its own, and a new one each time: what was finished once may have come back since.
+    let work = Work { plan: &plan, remotes: &remotes, facts: &facts, journal: "delete.jsonl" };
+    let journal = state.file(work.journal);
+    if journal.exists() {
+        std::fs::remove_file(&journal).map_err(|source| Error::State { act: "remove", path: journal, source })?;
+    }
+    if !plan.is_empty() {
+        work.perform(sealer, state, &options.apply, events).await?;
+    }
+    Ok(unreachable)
+}
+
+/// Deleting needs nothing of the image, which may be gone by now.
+fn empty_payload<'a>(cluster: &Cluster, secrets: &'a Secrets) -> Payload<'a> {
+    Payload {
+        image: cluster.image.clone(),
+        image_digest: String::new(),
+        platform: String::new(),
+        labels: BTreeMap::new(),
+        files: Vec::new(),
+        documents: BTreeMap::new(),
+        carried_images: Vec::new(),
+        rootfs_bytes: 0,
+        carried_bytes: 0,
+        launch: Vec::new(),
+        kubeadm_documents: Vec::new(),
+        secrets,
+    }
+}

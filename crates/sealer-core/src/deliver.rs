@@ -1,0 +1,153 @@
+//! How does content reach a host: the distribution API over one SSH channel, or from a host that has it.
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use content_store::Store;
+use runtime::execute::Progress;
+use runtime::remote::Duplex;
+use runtime::{Action, Command, Deliver, Remote};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{Error, Sealer};
+
+/// Where our static binary lives on a host.
+pub(crate) const HOST_BINARY: &str = "/var/lib/sealer/bin/sealer";
+
+/// How often progress is told.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Brings content from this machine's store to hosts.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    content: Store,
+    binary: PathBuf,
+    cluster: String,
+}
+
+impl Courier {
+    pub(crate) fn new(sealer: &Sealer, cluster: &str) -> Result<Self, Error> {
+        let binary = match sealer.binary() {
+            Some(binary) => binary.to_owned(),
+            None => std::env::current_exe().map_err(|source| Error::State {
+                act: "find",
+                path: PathBuf::from("/proc/self/exe"),
+                source,
+            })?,
+        };
+        Ok(Self { content: sealer.images().content().clone(), binary, cluster: cluster.to_owned() })
+    }
+}
+
+#[async_trait]
+impl Deliver for Courier {
+    async fn deliver(
+        &self,
+        remote: Arc<dyn Remote>,
+        action: &Action,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), runtime::Error> {
+        let Action::Content { image, carried_images, rootfs, bytes, sources } = action else {
+            return Err(runtime::Error::NotBuilt { what: "delivering anything but content" });
+        };
+        remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
+
+        // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
+        let root = rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent);
+        let mut script = format!(
+            "exec {HOST_BINARY} host pull --root {root} --cluster {} --image {image} --rootfs {rootfs}",
+            self.cluster
+        );
+        if *carried_images {
+            script.push_str(" --carried-images");
+        }
+        for source in sources {
+            let server = std::net::SocketAddr::new(*source, 5000);
+            script.push_str(&format!(" --from https://{server} --ca {root}/certs/ca.crt"));
+        }
+        let command = Command { script, timeout: Some(Duration::from_secs(3600)), ..Command::default() };
+        let session = remote.stream(&command).await?;
+        let served = serve(self.content.clone(), session.io, *bytes, progress).await;
+        let failed = |detail: String, status: String| runtime::Error::Step {
+            host: remote.address(),
+            step: "content".to_owned(),
+            status,
+            detail,
+        };
+        let output = session.end.await.map_err(|error| failed(error.to_string(), "no answer".to_owned()))??;
+        if output.code == Some(0) {
+            return Ok(());
+        }
+        // What the host says explains more than what the broken stream says.
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let detail = match (said.is_empty(), served) {
+            (true, Err(error)) => error.to_string(),
+            _ => said,
+        };
+        let status = output.code.map_or_else(
+            || format!("signal {}", output.signal.unwrap_or_default()),
+            |code| format!("exit code {code}"),
+        );
+        Err(failed(detail, status))
+    }
+}
+
+/// Serves until the host has hung up, telling how many bytes it took.
+async fn serve(
+    content: Store,
+    io: Box<dyn Duplex>,
+    total: u64,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<(), registry_proxy::Error> {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = Counted { io, sent: Arc::clone(&sent) };
+    let service = registry_proxy::service(content, registry_proxy::Options::default());
+    let mut serving = std::pin::pin!(registry_proxy::serve_http2_stream(counted, service));
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    loop {
+        tokio::select! {
+            served = &mut serving => return served,
+            _ = ticks.tick() => progress(Progress { done: sent.load(Ordering::Relaxed).min(total), total }),
+        }
+    }
+}
+
+/// A byte stream that counts what is written to it.
+struct Counted {
+    io: Box<dyn Duplex>,
+    sent: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.sent.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,213 @@
+//! What can go wrong in a workflow, and of which class a failure is.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use runtime::Finding;
+
+/// Why a workflow failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Building, storing or moving images failed.
+    #[error(transparent)]
+    Image(#[from] cloudimage::Error),
+    /// The Kubefile has errors.
+    #[error(transparent)]
+    Kubefile(#[from] kubefile::Errors),
+    /// The Clusterfile has errors.
+    #[error(transparent)]
+    Clusterfile(#[from] clusterfile::Errors),
+    /// The store of contents failed.
+    #[error(transparent)]
+    Content(#[from] content_store::Error),
+    /// A provider could not give or free hosts.
+    #[error(transparent)]
+    Provider(#[from] infra_provider::Error),
+    /// A host or the cluster failed.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] registry_client::Error),
+    /// Serving content failed.
+    #[error(transparent)]
+    Serve(#[from] registry_proxy::Error),
+    /// Facts stand in the way; nothing was changed.
+    #[error("{} finding{}, nothing was changed", .0.len(), if .0.len() == 1 { "" } else { "s" })]
+    Preflight(Vec<Finding>),
+    /// Some hosts could not be reached.
+    #[error("{} of the hosts cannot be used: {}", .0.len(), .0.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; "))]
+    Connect(Vec<(IpAddr, runtime::Error)>),
+    /// A plan was begun and not finished.
+    #[error("{done} of {total} steps are done, then: {source}")]
+    Unfinished {
+        /// Steps that are done.
+        done: usize,
+        /// All steps.
+        total: usize,
+        /// What stopped it.
+        #[source]
+        source: runtime::Error,
+    },
+    /// No provider of this kind is registered.
+    #[error("provider {kind} is not built yet")]
+    NoProvider {
+        /// Its name in the Clusterfile.
+        kind: String,
+    },
+    /// No runtime for this image is registered.
+    #[error("image {image} wants the cluster runtime `{runtime}`, which is not built yet")]
+    NoRuntime {
+        /// The image.
+        image: String,
+        /// The runtime that its labels name.
+        runtime: String,
+    },
+    /// The image carries no Kubernetes: it runs on an existing cluster.
+    #[error(
+        "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not built yet"
+    )]
+    ApplicationImage {
+        /// The image.
+        image: String,
+    },
+    /// The change is one that this version cannot make.
+    #[error("{what} is not built yet")]
+    NotBuilt {
+        /// What was asked.
+        what: String,
+    },
+    /// An unfinished cluster has hosts that the new request does not name.
+    #[error("cluster {cluster} is half made on hosts that this request does not name: {}", .hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    ForeignHosts {
+        /// The cluster.
+        cluster: String,
+        /// Its hosts that are not wanted now.
+        hosts: Vec<IpAddr>,
+    },
+    /// There is no cluster of this name.
+    #[error("there is no cluster {cluster} in {}", .state.display())]
+    NoCluster {
+        /// Its name.
+        cluster: String,
+        /// Where states are kept.
+        state: PathBuf,
+    },
+    /// Another process works on the cluster.
+    #[error("another sealer is working on cluster {cluster}")]
+    Busy {
+        /// The cluster.
+        cluster: String,
+    },
+    /// A file of the state could not be read or written.
+    #[error("cannot {act} {}: {source}", .path.display())]
+    State {
+        /// `read`, `write`, `make` …
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Work in the background was cut off.
+    #[error("{act} was cut off")]
+    Aborted {
+        /// What was under way.
+        act: &'static str,
+        /// How it ended.
+        source: tokio::task::JoinError,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Content is asked for and there is nobody to ask.
+    #[error("nobody can be asked for {digest}")]
+    NoSource {
+        /// What is missing.
+        digest: content_store::Digest,
+    },
+    /// Neither the request nor the image says where to run.
+    #[error("{image} brings no Clusterfile of its own, so say where to run it")]
+    NoHosts {
+        /// The image.
+        image: String,
+    },
+    /// An argument does not parse.
+    #[error("{option} {value}: {source}")]
+    Argument {
+        /// The option.
+        option: &'static str,
+        /// What it was given.
+        value: String,
+        /// What is wrong with it.
+        source: clusterfile::ErrorKind,
+    },
+    /// There is no such kind of provider.
+    #[error("--provider {given}: expected BAREMETAL, CONTAINER or ALI_CLOUD")]
+    UnknownProvider {
+        /// What was given.
+        given: String,
+    },
+    /// The Clusterfile inside an image has errors.
+    #[error("the Clusterfile inside {image} has errors: {errors}")]
+    EmbeddedClusterfile {
+        /// The image.
+        image: String,
+        /// The errors.
+        errors: clusterfile::Errors,
+    },
+    /// The operator's own binary cannot be sent to hosts.
+    #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
+    DynamicBinary {
+        /// The binary.
+        path: PathBuf,
+    },
+    /// A host reported a failure while it fetched content.
+    #[error("{host}: fetching content failed: {detail}")]
+    Delivery {
+        /// The host.
+        host: IpAddr,
+        /// What it said.
+        detail: String,
+    },
+}
+
+/// The kind of a failure, for exit codes and for programs that react to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Class {
+    /// The work failed.
+    Failed,
+    /// The input was wrong; nothing was done.
+    Usage,
+    /// Preflight found something; nothing was changed.
+    Preflight,
+    /// Part of the work is done; the same command again goes on.
+    Partly,
+    /// The user interrupted.
+    Interrupted,
+}
+
+impl Error {
+    /// The kind of this failure.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Kubefile(_)
+            | Self::Clusterfile(_)
+            | Self::Argument { .. }
+            | Self::NoHosts { .. }
+            | Self::UnknownProvider { .. } => Class::Usage,
+            Self::Preflight(_) => Class::Preflight,
+            Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => Class::Interrupted,
+            Self::Unfinished { .. } => Class::Partly,
+            _ => Class::Failed,
+        }
+    }
+}

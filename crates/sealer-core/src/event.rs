@@ -1,0 +1,47 @@
+//! What a workflow tells while it works.
+
+use serde::Serialize;
+
+/// Receives events, from any thread, in the order in which they happened.
+pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
+
+/// Something that happened in a workflow.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A cluster image is being built.
+    Build {
+        /// What happened.
+        build: cloudimage::BuildEvent,
+    },
+    /// A provider makes or frees hosts.
+    Provider {
+        /// What happened.
+        provider: infra_provider::ProviderEvent,
+    },
+    /// A phase before the plan is finished.
+    Phase {
+        /// Its name, for example `preflight`.
+        name: String,
+        /// What it concerned, for example `3 hosts`.
+        detail: String,
+        /// How long it took, in milliseconds.
+        millis: u64,
+    },
+    /// The plan was made.
+    Planned {
+        /// How many steps it has.
+        steps: usize,
+    },
+    /// A step of the plan.
+    Step {
+        /// What happened.
+        step: runtime::Event,
+    },
+    /// Something the user should know that does not stop the work.
+    Warning {
+        /// What.
+        message: String,
+    },
+}

@@ -1,0 +1,162 @@
+//! What does a workflow work with: stores, providers, runtimes, credentials.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudimage::{Image, Images};
+use clusterfile::Cluster;
+use infra_provider::Provider;
+use registry_client::Registry;
+use runtime::Runtime;
+
+use crate::{Error, State};
+
+/// The label by which an image names the runtime it wants (upstream sealer, v0.9 and later).
+const RUNTIME_LABEL: &str = "cluster.alpha.sealer.io/cluster-runtime-type";
+
+/// Annotation of a remembered Clusterfile: the runtime that made the cluster.
+pub(crate) const RUNTIME_ANNOTATION: &str = "sealer.io/runtime";
+
+/// Everything a [`Sealer`] must be told; nothing is read from environment or home.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where images and contents are kept, for example `/var/lib/sealer`.
+    pub root: PathBuf,
+    /// Where the states of clusters are kept, for example `~/.sealer`.
+    pub state: PathBuf,
+    /// The static sealer binary that is sent to hosts; by default this program.
+    pub binary: Option<PathBuf>,
+    /// How hosts are reached.
+    pub ssh: SshSettings,
+    /// How registries are reached.
+    pub registry: registry_client::Options,
+}
+
+impl Settings {
+    /// Settings with these two roots and defaults for the rest.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            state: state.into(),
+            binary: None,
+            ssh: SshSettings::default(),
+            registry: registry_client::Options::default(),
+        }
+    }
+}
+
+/// How hosts are reached over SSH, apart from what the Clusterfile says.
+#[derive(Debug, Clone)]
+pub struct SshSettings {
+    /// Private keys to try when the Clusterfile names none.
+    pub keys: Vec<PathBuf>,
+    /// Socket of an SSH agent.
+    pub agent: Option<PathBuf>,
+    /// Files of known host keys, read only, besides the cluster's own.
+    pub known_hosts: Vec<PathBuf>,
+    /// How long connecting and logging in may take.
+    pub timeout: Duration,
+}
+
+impl Default for SshSettings {
+    fn default() -> Self {
+        Self { keys: Vec::new(), agent: None, known_hosts: Vec::new(), timeout: Duration::from_secs(20) }
+    }
+}
+
+/// The stores, providers and runtimes that the workflows use.
+#[derive(Debug)]
+pub struct Sealer {
+    settings: Settings,
+    images: Images,
+    state: State,
+    registry: Arc<dyn Registry>,
+    providers: Vec<Box<dyn Provider>>,
+    runtimes: Vec<Box<dyn Runtime>>,
+}
+
+impl Sealer {
+    /// Opens the stores; registers the kubeadm runtime and the BAREMETAL provider.
+    ///
+    /// # Errors
+    ///
+    /// When a store cannot be opened or made, or the registry settings are wrong.
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        let images = Images::open(&settings.root)?;
+        let registry: Arc<dyn Registry> = Arc::new(registry_client::Https::new(settings.registry.clone())?);
+        let state = State::new(&settings.state);
+        let sealer = Self { settings, images, state, registry, providers: Vec::new(), runtimes: Vec::new() };
+        Ok(sealer.with_provider(Box::new(infra_provider::BareMetal)).with_runtime(Box::new(runtime::Kubeadm)))
+    }
+
+    /// Adds a provider; one of the same kind that was there before is replaced.
+    #[must_use]
+    pub fn with_provider(mut self, provider: Box<dyn Provider>) -> Self {
+        self.providers.retain(|known| known.kind() != provider.kind());
+        self.providers.push(provider);
+        self
+    }
+
+    /// Adds a runtime; one of the same name that was there before is replaced.
+    #[must_use]
+    pub fn with_runtime(mut self, runtime: Box<dyn Runtime>) -> Self {
+        self.runtimes.retain(|known| known.name() != runtime.name());
+        self.runtimes.push(runtime);
+        self
+    }
+
+    /// Uses another way to reach registries.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// The cluster images of this machine.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// The states of clusters.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What this was opened with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn registry(&self) -> &dyn Registry {
+        self.registry.as_ref()
+    }
+
+    pub(crate) fn binary(&self) -> Option<&Path> {
+        self.settings.binary.as_deref()
+    }
+
+    pub(crate) fn provider_for(&self, cluster: &Cluster) -> Result<&dyn Provider, Error> {
+        let known = self.providers.iter().find(|provider| provider.kind() == cluster.provider);
+        known.map(AsRef::as_ref).ok_or_else(|| Error::NoProvider { kind: cluster.provider.to_string() })
+    }
+
+    pub(crate) fn runtime_for(&self, image: &Image) -> Result<&dyn Runtime, Error> {
+        let name = image.labels().get(RUNTIME_LABEL).map_or("kubernetes", String::as_str);
+        let known = self.runtimes.iter().find(|runtime| runtime.name() == name);
+        known.map(AsRef::as_ref).ok_or_else(|| Error::NoRuntime { image: image.name(), runtime: name.to_owned() })
+    }
+
+    /// The runtime that made a cluster, as its Clusterfile remembers.
+    pub(crate) fn runtime_of(&self, cluster: &Cluster) -> Result<&dyn Runtime, Error> {
+        let name = cluster.annotations.get(RUNTIME_ANNOTATION).map_or("kubernetes", String::as_str);
+        let known = self.runtimes.iter().find(|runtime| runtime.name() == name);
+        known
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Error::NoRuntime { image: cluster.image.clone(), runtime: name.to_owned() })
+    }
+}

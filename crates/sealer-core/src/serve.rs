@@ -1,0 +1,52 @@
+//! How does a master serve its content as a registry?
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use content_store::Store;
+use tokio::net::TcpListener;
+
+use crate::Error;
+
+/// What to serve, and where.
+#[derive(Debug, Clone)]
+pub struct ServeRequest {
+    /// The sealer root whose content is served, for example `/var/lib/sealer`.
+    pub root: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Certificate chain and private key (PEM files); without them plain HTTP is spoken.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Serves the read side of the OCI distribution API until `shutdown` resolves.
+/// `ready` is called with the bound address once connections are accepted.
+///
+/// # Errors
+///
+/// When the store cannot be opened, the address not be bound, or the certificate not be used.
+pub async fn serve(
+    request: &ServeRequest,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let content = Store::open(&request.root.join("content"))?;
+    let tls = match &request.tls {
+        Some((certificate, key)) => Some(registry_proxy::Tls { cert_pem: read(certificate)?, key_pem: read(key)? }),
+        None => None,
+    };
+    let failed = |source| Error::Listen { address: request.listen, source };
+    let listener = TcpListener::bind(request.listen).await.map_err(failed)?;
+    ready(listener.local_addr().map_err(failed)?);
+    let service = registry_proxy::service(content, registry_proxy::Options::default());
+    match tls {
+        Some(tls) => registry_proxy::serve_tls(listener, tls, service, shutdown).await?,
+        None => registry_proxy::serve_plain(listener, service, shutdown).await?,
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::State { act: "read", path: path.to_owned(), source })
+}

@@ -1,0 +1,194 @@
+//! Where a cluster's state is kept on the operator's machine, and who may write it.
+//!
+//! | file below `<state>/<cluster>/` | written by |
+//! |---|---|
+//! | `Clusterfile` (0600) | [`ClusterState::remember`] |
+//! | `kubeconfig` (0600) | [`ClusterState::write`] |
+//! | `journal.jsonl` | `runtime::Journal` |
+//! | `known_hosts` | `runtime::remote::ssh` |
+//! | `pki/`, `secrets.json` (0600) | `runtime::Secrets` |
+//! | `ssh/` (0600) | `infra_provider::Container` |
+//! | `lock` | [`ClusterState::lock`] |
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use clusterfile::Clusterfile;
+
+use crate::Error;
+
+/// A Clusterfile on disk that is larger than this is not ours.
+const CLUSTERFILE_LIMIT: u64 = 4 << 20;
+
+/// The directory that holds one directory per cluster.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+}
+
+impl State {
+    /// States are kept below `root`, by default `~/.sealer`; it is made when first written.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Where states are kept.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Names of all clusters that have a state here, sorted.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn clusters(&self) -> Result<Vec<String>, Error> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(Error::State { act: "read", path: self.root.clone(), source }),
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.path().join("Clusterfile").is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Takes the state of one cluster for writing; made when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when another process holds it.
+    pub fn lock(&self, cluster: &str) -> Result<ClusterState, Error> {
+        let path = self.root.join(cluster);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| Error::State {
+            act: "make",
+            path: path.clone(),
+            source,
+        })?;
+        let file = path.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&file)
+            .map_err(|source| Error::State { act: "open", path: file.clone(), source })?;
+        match lock.try_lock() {
+            Ok(()) => Ok(ClusterState { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy { cluster: cluster.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(Error::State { act: "lock", path: file, source }),
+        }
+    }
+
+    /// The Clusterfile of a cluster as it was last run; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or parsed.
+    pub fn clusterfile(&self, cluster: &str) -> Result<Option<Clusterfile>, Error> {
+        read_clusterfile(&self.root.join(cluster).join("Clusterfile"))
+    }
+}
+
+/// The state of one cluster, held by this process until dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct ClusterState {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl ClusterState {
+    /// The directory of this cluster.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of one of its files.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The Clusterfile as it was last remembered.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or parsed.
+    pub fn clusterfile(&self) -> Result<Option<Clusterfile>, Error> {
+        read_clusterfile(&self.file("Clusterfile"))
+    }
+
+    /// Writes the Clusterfile, with all its documents.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; the old one is then unharmed.
+    pub fn remember(&self, clusterfile: &Clusterfile) -> Result<(), Error> {
+        self.write("Clusterfile", clusterfile.to_yaml().as_bytes())
+    }
+
+    /// Writes one file (0600): temporary file, fsync, rename, fsync of the directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; the old one is then unharmed.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let path = self.file(name);
+        let temporary = self.file(&format!(".{name}.new"));
+        replace(&path, &temporary, content).map_err(|source| Error::State { act: "write", path, source })
+    }
+
+    /// Removes everything that is known of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be removed.
+    pub fn forget(self) -> Result<(), Error> {
+        // The Clusterfile goes last: as long as it is there, the same delete can be repeated.
+        let failed = |path: &Path, source| Error::State { act: "remove", path: path.to_owned(), source };
+        for entry in fs::read_dir(&self.path).map_err(|source| failed(&self.path, source))? {
+            let path = entry.map_err(|source| failed(&self.path, source))?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(&path).map_err(|source| failed(&path, source))?;
+            } else if !path.ends_with("Clusterfile") && !path.ends_with("lock") {
+                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+            }
+        }
+        fs::remove_dir_all(&self.path).map_err(|source| failed(&self.path, source))
+    }
+}
+
+fn read_clusterfile(path: &Path) -> Result<Option<Clusterfile>, Error> {
+    let failed = |source| Error::State { act: "read", path: path.to_owned(), source };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > CLUSTERFILE_LIMIT => {
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB")));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    Ok(Some(clusterfile::parse(&text)?))
+}
+
+fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,187 @@
+//! Which cluster do an image and a few flags ask for?
+
+use std::collections::BTreeMap;
+
+use clusterfile::{Cluster, Clusterfile, ProviderKind, Role, Secret};
+
+use crate::{Error, Sealer};
+
+/// Where an image keeps the Clusterfile that it is run by when nothing else is said (upstream: `etc/Clusterfile`).
+const DEFAULT_CLUSTERFILE: &str = "etc/Clusterfile";
+/// It is never larger than this.
+const CLUSTERFILE_LIMIT: u64 = 1 << 20;
+/// The name of a cluster that was given none (upstream's).
+const CLUSTER_NAME: &str = "my-cluster";
+
+/// What `sealer run` was told; every field but the image may be left out.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunRequest {
+    /// The cluster image.
+    pub image: String,
+    /// Addresses or a count.
+    pub masters: Option<String>,
+    /// Addresses or a count.
+    pub nodes: Option<String>,
+    /// User on the hosts.
+    pub user: Option<String>,
+    /// Its password, also for sudo.
+    pub password: Option<Secret>,
+    /// Path of the private key.
+    pub private_key: Option<String>,
+    /// Its passphrase.
+    pub private_key_password: Option<Secret>,
+    /// SSH port.
+    pub port: Option<u16>,
+    /// Network interface that the cluster uses.
+    pub interface: Option<String>,
+    /// Address range of pods.
+    pub pod_cidr: Option<String>,
+    /// Address range of services.
+    pub service_cidr: Option<String>,
+    /// Name of the cluster.
+    pub cluster_name: Option<String>,
+    /// Values for ARGs in launch commands.
+    pub command_args: BTreeMap<String, String>,
+    /// `KEY=VALUE` for scripts and commands.
+    pub env: Vec<String>,
+    /// `BAREMETAL`, `CONTAINER` or `ALI_CLOUD`.
+    pub provider: Option<String>,
+}
+
+impl RunRequest {
+    /// Runs `image` by its own Clusterfile unless more is said.
+    #[must_use]
+    pub fn new(image: &str) -> Self {
+        Self {
+            image: image.to_owned(),
+            masters: None,
+            nodes: None,
+            user: None,
+            password: None,
+            private_key: None,
+            private_key_password: None,
+            port: None,
+            interface: None,
+            pod_cidr: None,
+            service_cidr: None,
+            cluster_name: None,
+            command_args: BTreeMap::new(),
+            env: Vec::new(),
+            provider: None,
+        }
+    }
+}
+
+/// The Clusterfile that a request asks for: the image's own, overlaid by what was said.
+///
+/// Counts without a provider mean `ALI_CLOUD`, addresses `BAREMETAL`, as upstream.
+///
+/// # Errors
+///
+/// When the image is unknown, an argument does not parse, or neither the request nor the image says where to run.
+pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Clusterfile, Error> {
+    let mut wanted = match sealer.embedded_clusterfile(&request.image)? {
+        Some(embedded) => embedded,
+        None => Cluster::new(CLUSTER_NAME, &request.image).into(),
+    };
+    let cluster = &mut wanted.cluster;
+    cluster.image.clone_from(&request.image);
+    if let Some(name) = &request.cluster_name {
+        cluster.name.clone_from(name);
+    }
+    access(cluster, &request);
+    network(cluster, &request)?;
+    for pair in &request.env {
+        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
+        cluster.set_env(&key, &value);
+    }
+    cluster.command_args.extend(request.command_args.clone());
+    machines(cluster, &request)?;
+    if cluster.hosts.is_empty() && cluster.machines.is_empty() {
+        return Err(Error::NoHosts { image: request.image });
+    }
+    // What flags and an embedded file make together must be as right as a file.
+    Ok(clusterfile::parse(&wanted.to_yaml())?)
+}
+
+impl Sealer {
+    /// The Clusterfile by which `image` is run when nothing else is said.
+    ///
+    /// # Errors
+    ///
+    /// When the image is unknown or its own Clusterfile has errors.
+    pub fn default_clusterfile(&self, image: &str) -> Result<Clusterfile, Error> {
+        Ok(match self.embedded_clusterfile(image)? {
+            Some(embedded) => embedded,
+            None => Cluster::new(CLUSTER_NAME, image).into(),
+        })
+    }
+
+    fn embedded_clusterfile(&self, image: &str) -> Result<Option<Clusterfile>, Error> {
+        let found = self.images().get(image)?.read_files(&[DEFAULT_CLUSTERFILE], CLUSTERFILE_LIMIT)?;
+        let Some(bytes) = found.get(DEFAULT_CLUSTERFILE) else { return Ok(None) };
+        let text = String::from_utf8_lossy(bytes);
+        let parsed = clusterfile::parse_default(&text);
+        parsed.map(Some).map_err(|errors| Error::EmbeddedClusterfile { image: image.to_owned(), errors })
+    }
+}
+
+fn access(cluster: &mut Cluster, request: &RunRequest) {
+    let mut ssh = cluster.ssh.clone();
+    if let Some(user) = &request.user {
+        ssh.user.clone_from(user);
+    }
+    if let Some(port) = request.port {
+        ssh.port = port;
+    }
+    if request.password.is_some() {
+        ssh.password.clone_from(&request.password);
+    }
+    if request.private_key.is_some() {
+        ssh.private_key.clone_from(&request.private_key);
+    }
+    if request.private_key_password.is_some() {
+        ssh.private_key_password.clone_from(&request.private_key_password);
+    }
+    cluster.set_ssh(ssh);
+}
+
+fn network(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
+    if request.interface.is_some() {
+        cluster.network.interface.clone_from(&request.interface);
+    }
+    if let Some(cidr) = &request.pod_cidr {
+        cluster.network.pod_cidr = cidr.parse().map_err(|source| argument("--podcidr", cidr, source))?;
+    }
+    if let Some(cidr) = &request.service_cidr {
+        cluster.network.service_cidr = cidr.parse().map_err(|source| argument("--svccidr", cidr, source))?;
+    }
+    Ok(())
+}
+
+fn machines(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
+    let named = request.masters.is_some() || request.nodes.is_some();
+    if named {
+        // Who names machines means exactly these, not those of the image's own file besides.
+        cluster.hosts.clear();
+        cluster.machines = clusterfile::Machines::default();
+    }
+    for (option, role, text) in [("--masters", Role::Master, &request.masters), ("--nodes", Role::Node, &request.nodes)]
+    {
+        let Some(text) = text else { continue };
+        let machines = clusterfile::machines_or_addresses(text).map_err(|source| argument(option, text, source))?;
+        cluster.add(&role, machines);
+    }
+    if let Some(given) = &request.provider {
+        let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(given));
+        cluster.provider = known.ok_or_else(|| Error::UnknownProvider { given: given.clone() })?;
+    } else if named {
+        cluster.provider = cluster.provider_by_default();
+    }
+    Ok(())
+}
+
+fn argument(option: &'static str, value: &str, source: clusterfile::ErrorKind) -> Error {
+    Error::Argument { option, value: value.to_owned(), source }
+}

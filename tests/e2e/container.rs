@@ -1,0 +1,52 @@
+//! Does `--provider CONTAINER` make a cluster with an application, and take everything away again?
+
+use std::net::IpAddr;
+
+use sealer_tests::machines::docker;
+use sealer_tests::stage::APP;
+use sealer_tests::Stage;
+use serde_json::Value;
+
+use crate::cluster::{expect_hello, expect_original_name, expect_ready};
+
+#[test]
+fn one_command_makes_a_cluster_and_one_takes_it_away() {
+    let stage = Stage::get();
+    let program = stage.program();
+    let arguments = ["run", APP, "--provider", "CONTAINER", "--masters", "1", "--nodes", "1", "--cluster-name", "e2e-container", "-o", "json"];
+
+    let applied: Value = serde_json::from_str(&program.succeed(&arguments)).unwrap();
+    assert_eq!(applied["outcome"], "changed");
+    let shell = |script: &str| docker(&["exec", "e2e-container-master-0", "sh", "-c", script]);
+    expect_ready(&shell, 2);
+    let address = docker(&["inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "e2e-container-node-0"]);
+    expect_hello(&shell, address.trim().parse::<IpAddr>().unwrap());
+    expect_original_name(&shell);
+
+    // What is kept for the operator is for the operator only.
+    for name in ["Clusterfile", "kubeconfig", "journal.jsonl"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(program.state("e2e-container").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+
+    let again: Value = serde_json::from_str(&program.succeed(&arguments)).unwrap();
+    assert_eq!(again["outcome"], "unchanged");
+    assert_eq!(again["done"], 0);
+
+    program.succeed(&["delete", "-c", "e2e-container"]);
+    for kind in ["container", "network", "volume"] {
+        let list = if kind == "container" { vec!["ps", "-aq"] } else { vec![kind, "ls", "-q"] };
+        let left = docker(&[list, vec!["--filter", "label=io.sealer.cluster=e2e-container"]].concat());
+        assert_eq!(left.trim(), "", "{kind}s that are left");
+    }
+    assert!(!program.state("e2e-container").exists());
+}
+
+#[test]
+fn counts_without_a_provider_are_refused_before_anything_is_made() {
+    let program = Stage::get().program();
+    let outcome = program.call(&["run", APP, "--masters", "1", "--nodes", "1"]);
+    outcome.expect_code(1).expect_stderr("ALI_CLOUD is not built yet").expect_stderr("--provider CONTAINER");
+    assert!(!program.state("my-cluster").exists());
+}

@@ -1,0 +1,167 @@
+//! Machines for BAREMETAL tests: systemd hosts with sshd, made here and not by the product.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::finish;
+
+/// Label of everything that tests make in the container engine.
+const LABEL: &str = "io.sealer.test";
+
+/// A network without a way out, and the machines on it; all gone when dropped.
+#[derive(Debug)]
+pub struct Machines {
+    network: String,
+    machines: Vec<Machine>,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// Name of its container, also its host name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+impl Machines {
+    /// Starts `count` machines from the node image and waits until systemd and sshd are up.
+    ///
+    /// # Panics
+    ///
+    /// When the engine refuses or a machine does not come up within a minute.
+    #[must_use]
+    pub fn start(prefix: &str, image: &str, count: usize) -> Self {
+        let network = format!("sealer-test-{prefix}");
+        remove(&network);
+        // Internal: no route to anywhere but the host, so nothing can be pulled from the outside.
+        docker(&["network", "create", "--internal", "--label", LABEL, &network]);
+        let mut machines = Self { network, machines: Vec::new() };
+        for index in 0..count {
+            let name = format!("{prefix}-{index}");
+            let _ = finish(Command::new("docker").args(["rm", "-f", "-v", &name]));
+            machines.boot(&name, image);
+        }
+        for machine in &machines.machines {
+            machine.wait();
+        }
+        machines
+    }
+
+    /// The machine with this index.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &Machine {
+        &self.machines[index]
+    }
+
+    fn boot(&mut self, name: &str, image: &str) {
+        let common = ["run", "--detach", "--name", name, "--hostname", name, "--label", LABEL, "--network", &self.network];
+        let options = ["--cgroupns=private", "--tmpfs", "/run:exec", "--tmpfs", "/tmp:exec", "--volume", "/var", "--device", "/dev/kmsg", "--env", "container=docker"];
+        let entry = ["--entrypoint", "/usr/local/bin/sealer-node-init", image];
+        let privileged = if has_every_capability() {
+            vec!["--privileged"]
+        } else {
+            vec!["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--device-cgroup-rule", "a *:* rwm", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined"]
+        };
+        let arguments: Vec<&str> = common.iter().chain(&options).copied().chain(privileged).chain(entry).collect();
+        docker(&arguments);
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = docker(&["inspect", "--format", format, name]).trim().parse().unwrap();
+        self.machines.push(Machine { name: name.to_owned(), address });
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for machine in &self.machines {
+            let _ = finish(Command::new("docker").args(["rm", "-f", "-v", &machine.name]));
+        }
+        remove(&self.network);
+    }
+}
+
+impl Machine {
+    /// Runs a shell script on it as root and expects success; returns standard output.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> String {
+        docker(&["exec", &self.name, "sh", "-c", script])
+    }
+
+    /// Whether a shell script succeeds on it.
+    #[must_use]
+    pub fn test(&self, script: &str) -> bool {
+        finish(Command::new("docker").args(["exec", &self.name, "sh", "-c", script])).code == 0
+    }
+
+    /// Sets a user's password (the user is made when it is not there).
+    ///
+    /// # Panics
+    ///
+    /// When the machine refuses.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.shell(&format!("id {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {user}"));
+        self.feed("chpasswd", &format!("{user}:{password}\n"));
+    }
+
+    /// Lets a key log in as a user.
+    ///
+    /// # Panics
+    ///
+    /// When the machine refuses.
+    pub fn authorize(&self, user: &str, public_key: &str) {
+        self.shell(&format!("id {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {user}"));
+        self.feed(&format!("install -d -m 700 -o {user} ~{user}/.ssh && cat > ~{user}/.ssh/authorized_keys && chown {user} ~{user}/.ssh/authorized_keys"), public_key);
+    }
+
+    /// Runs a script with something on its standard input.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn feed(&self, script: &str, input: &str) {
+        let mut child = Command::new("docker")
+            .args(["exec", "--interactive", &self.name, "sh", "-c", script])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{}: `{script}` failed", self.name);
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.test("systemctl is-active --quiet ssh && systemctl is-system-running | grep -qE 'running|degraded'") {
+            assert!(Instant::now() < deadline, "{} does not come up: {}", self.name, self.shell("systemctl --failed; systemctl status ssh | tail -n 20"));
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+/// Calls the container engine and expects success; returns standard output.
+///
+/// # Panics
+///
+/// When it fails.
+#[track_caller]
+pub fn docker(arguments: &[&str]) -> String {
+    let outcome = finish(Command::new("docker").args(arguments));
+    assert!(outcome.code == 0, "docker {arguments:?} failed: {}", outcome.stderr);
+    outcome.stdout
+}
+
+fn remove(network: &str) {
+    let _ = finish(Command::new("docker").args(["network", "rm", network]));
+}
+
+/// Whether `--privileged` can work: the engine was started with every capability, as this process was.
+fn has_every_capability() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).map(str::trim).unwrap_or_default();
+    u64::from_str_radix(bounding, 16).is_ok_and(|bits| bits & (1 << 24) != 0)
+}

@@ -1,0 +1,56 @@
+//! Where are the binary, the image contexts and the node image, and which images are built for all tests?
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::Program;
+
+/// The name under which the base image is built.
+pub const BASE: &str = "kubernetes:v1.20.2";
+/// The name under which the demo application is built.
+pub const APP: &str = "hello:1.0";
+
+/// What `cargo xtask test` prepared for the end-to-end tests.
+#[derive(Debug)]
+pub struct Stage {
+    binary: PathBuf,
+    root: PathBuf,
+    /// The name of the node image in the container engine.
+    pub node_image: String,
+}
+
+impl Stage {
+    /// The stage with both images built; made once per test process.
+    ///
+    /// # Panics
+    ///
+    /// When a variable is not set or an image cannot be built.
+    pub fn get() -> &'static Self {
+        static STAGE: OnceLock<Stage> = OnceLock::new();
+        STAGE.get_or_init(|| {
+            let root = PathBuf::from(variable("SEALER_TEST_WORK")).join("root");
+            std::fs::create_dir_all(&root).unwrap();
+            let stage = Self { binary: variable("SEALER_TEST_BINARY").into(), root, node_image: variable("SEALER_TEST_NODE_IMAGE") };
+            let program = stage.program();
+            program.succeed(&["build", "-q", "-t", BASE, &variable("SEALER_TEST_BASE_CONTEXT")]);
+            program.succeed(&["build", "-q", "-t", APP, &variable("SEALER_TEST_APP_CONTEXT")]);
+            stage
+        })
+    }
+
+    /// A program with a home of its own over the common store.
+    #[must_use]
+    pub fn program(&self) -> Program {
+        Program::new(&self.binary, &self.root)
+    }
+
+    /// A program with a home and a store of its own.
+    #[must_use]
+    pub fn program_at(&self, root: &Path) -> Program {
+        Program::new(&self.binary, root)
+    }
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: end-to-end tests are started by `cargo xtask test`"))
+}
