@@ -30,7 +30,11 @@ if command -v iptables-save >/dev/null; then
     done
 fi
 ip route flush proto 117 2>/dev/null
-for link in $(ip -o link show type veth 2>/dev/null | awk -F '[ :@]+' '$2 ~ /^veth[0-9a-f]{8}$/ { print $2 }'); do
+# Deleting a pod's network namespace takes its interfaces and their routes along.
+for namespace in /run/netns/cni-*; do
+    [ -e "$namespace" ] && ip netns delete "$(basename "$namespace")" 2>/dev/null
+done
+for link in $(ip -o link show type veth 2>/dev/null | grep -oE 'veth[0-9a-f]{8}@' | tr -d @); do
     ip link delete "$link" 2>/dev/null
 done
 
@@ -46,5 +50,5 @@ done
 for program in "$rootfs"/cni/*; do
     rm -f "/opt/cni/bin/$(basename "$program")"
 done
-rmdir --ignore-fail-on-non-empty /opt/cni/bin /opt/cni 2>/dev/null
+rmdir --ignore-fail-on-non-empty /opt/cni/bin /opt/cni /etc/cni 2>/dev/null
 exit 0

@@ -31,6 +31,7 @@ if [ -e "$installed" ]; then
     tail -n +2 "$installed" | while read -r file; do
         rm -f "$file"
     done
+    rmdir --ignore-fail-on-non-empty /usr/lib/sealer 2>/dev/null
     rm -rf "$storage"
 fi
 rm -rf /etc/containerd /etc/systemd/system/containerd.service
