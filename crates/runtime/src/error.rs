@@ -45,6 +45,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A cluster stands, but nothing can be said about it because its API server is silent.
+    #[error("{host}: cluster {cluster} stands, but its API server does not answer (journalctl -u kubelet on the host tells more)")]
+    ApiSilent {
+        /// Its master.
+        host: IpAddr,
+        /// The cluster.
+        cluster: String,
+    },
     /// The image lacks something that a cluster needs.
     #[error("image {image} has no {missing}")]
     Payload {

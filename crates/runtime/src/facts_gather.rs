@@ -23,15 +23,9 @@ const API_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// When a host cannot be reached, does not answer in time, or says something that cannot be understood.
-pub async fn gather(
-    remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>,
-    cluster: &str,
-) -> Result<Facts, Error> {
-    let asked = remotes
-        .values()
-        .map(|remote| gather_host(remote.as_ref(), cluster));
-    let hosts: BTreeMap<IpAddr, HostFacts> =
-        join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
+pub async fn gather(remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>, cluster: &str) -> Result<Facts, Error> {
+    let asked = remotes.values().map(|remote| gather_host(remote.as_ref(), cluster));
+    let hosts: BTreeMap<IpAddr, HostFacts> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
     let mut api = None;
     for (address, host) in &hosts {
         // Somebody else's API server would say nothing about this cluster.
@@ -68,9 +62,7 @@ async fn gather_host(remote: &dyn Remote, cluster: &str) -> Result<(IpAddr, Host
 
 /// How far a clock that read `at` some time between `before` and `after` is off; 0 when it may be right.
 fn skew(at: i64, before: OffsetDateTime, after: OffsetDateTime) -> i64 {
-    let millis = |time: OffsetDateTime| {
-        i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
-    };
+    let millis = |time: OffsetDateTime| i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let (before, after) = (millis(before), millis(after));
     if at < before {
         at.saturating_sub(before)
@@ -82,11 +74,8 @@ fn skew(at: i64, before: OffsetDateTime, after: OffsetDateTime) -> i64 {
 }
 
 async fn ask_api(remote: &dyn Remote) -> Result<Option<ApiFacts>, Error> {
-    let command = Command {
-        script: include_str!("facts_api.sh").to_owned(),
-        timeout: Some(API_TIMEOUT),
-        ..Command::default()
-    };
+    let command =
+        Command { script: include_str!("facts_api.sh").to_owned(), timeout: Some(API_TIMEOUT), ..Command::default() };
     let output = remote.run(&command).await?;
     if output.code != Some(0) {
         return Ok(None);
@@ -96,7 +85,9 @@ async fn ask_api(remote: &dyn Remote) -> Result<Option<ApiFacts>, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::remote::transcript::Transcript;
 
     #[test]
     fn a_clock_is_off_only_by_what_the_round_trip_does_not_explain() {
@@ -104,5 +95,60 @@ mod tests {
         assert_eq!(skew(1500, at(1000), at(2000)), 0);
         assert_eq!(skew(95_000, at(1000), at(2000)), 93_000);
         assert_eq!(skew(-4000, at(1000), at(2000)), -5000);
+    }
+
+    /// The very script, on the very machine that runs the tests.
+    #[test]
+    fn this_machine_describes_itself() {
+        let script = include_str!("facts_gather.sh");
+        let output = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
+        let (host, at) = facts_parse::host_facts(&output.stdout, "no-such-cluster").unwrap();
+        assert_eq!(host.arch, std::env::consts::ARCH);
+        assert!(!host.kernel.is_empty() && !host.hostname.is_empty() && !host.os.is_empty());
+        assert!(host.memory > 0 && host.cpus > 0 && host.disk_free > 0);
+        assert!(host.cgroups.iter().any(|word| word == "v1" || word == "v2"));
+        assert!(host.cluster.is_none());
+        let now = OffsetDateTime::now_utc();
+        assert!(skew(at.unwrap(), now - Duration::from_secs(60), now) == 0);
+    }
+
+    fn describing(number: u8, text: &str) -> (IpAddr, Arc<Transcript>) {
+        let address = IpAddr::from([10, 0, 0, number]);
+        let remote = Transcript::new(address).answering("section time", 0, &format!("{text}@end\n"), "");
+        (address, Arc::new(remote))
+    }
+
+    async fn gathered(hosts: &[(IpAddr, Arc<Transcript>)]) -> Result<Facts, Error> {
+        let remotes = hosts.iter().map(|(address, remote)| (*address, remote.clone() as Arc<dyn Remote>));
+        gather(&remotes.collect(), "mine").await
+    }
+
+    #[tokio::test]
+    async fn the_api_is_asked_through_a_host_of_this_cluster_that_can() {
+        let admin = "@present\n /etc/kubernetes/admin.conf\n";
+        let mine = "@marker\n {\"cluster\": \"mine\"}\n";
+        let foreign = describing(1, admin);
+        let node = describing(2, mine);
+        let (address, silent) = describing(3, &format!("{admin}{mine}"));
+        let silent = Arc::into_inner(silent).unwrap().answering("kubectl", 1, "", "connection refused");
+        let silent = (address, Arc::new(silent));
+        let (address, master) = describing(4, &format!("{admin}{mine}"));
+        let answer = "version {\"gitVersion\": \"v1.20.2\"}\nnode a v1.20.2 address=10.0.0.4 ready=True\n";
+        let master = Arc::into_inner(master).unwrap().answering("kubectl", 0, answer, "");
+        let master = (address, Arc::new(master));
+
+        let facts = gathered(&[foreign.clone(), node.clone(), silent.clone(), master]).await.unwrap();
+        let api = facts.api.unwrap();
+        assert_eq!((api.version.as_str(), api.nodes.len()), ("v1.20.2", 1));
+        assert!(!foreign.1.ran("kubectl") && !node.1.ran("kubectl") && silent.1.ran("kubectl"));
+        assert!(gathered(&[silent]).await.unwrap().api.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_says_nothing_sensible_is_named_with_its_complaint() {
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let remote = Transcript::new(address).answering("section time", 127, "@time\n 1\n", "sh: sed: not found\n");
+        let error = gathered(&[(address, Arc::new(remote))]).await.unwrap_err().to_string();
+        assert!(error.starts_with("10.0.0.1: ") && error.ends_with("breaks off: sh: sed: not found"), "{error}");
     }
 }

@@ -142,17 +142,17 @@ fn addresses(lines: &[&str]) -> BTreeMap<String, Vec<IpAddr>> {
 /// The interface of the default route with the lowest metric, IPv4 before IPv6.
 fn default_interface(routes: &[&str], routes6: &[&str]) -> Option<String> {
     let fields = |line: &&str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let four = routes.iter().map(fields).filter(|route| {
-        route.len() >= 8 && route[1] == "00000000" && route[7] == "00000000"
-    });
+    let four =
+        routes.iter().map(fields).filter(|route| route.len() >= 8 && route[1] == "00000000" && route[7] == "00000000");
     let four = four.min_by_key(|route| route[6].parse::<u64>().unwrap_or(u64::MAX));
     if let Some(route) = four {
         return Some(route[0].clone());
     }
     let zero = "0".repeat(32);
-    let six = routes6.iter().map(fields).filter(|route| {
-        route.len() >= 10 && route[0] == zero && route[1] == "00" && route[9] != "lo"
-    });
+    let six = routes6
+        .iter()
+        .map(fields)
+        .filter(|route| route.len() >= 10 && route[0] == zero && route[1] == "00" && route[9] != "lo");
     let six = six.min_by_key(|route| u64::from_str_radix(&route[5], 16).unwrap_or(u64::MAX));
     six.map(|route| route[9].clone())
 }
@@ -213,20 +213,16 @@ fn engines(tools: &mut Vec<String>) -> Vec<String> {
 /// The marker of this cluster, else of any other.
 fn marker(sections: &[(&str, Vec<&str>)], cluster: &str) -> Option<Marker> {
     let markers = sections.iter().filter(|(name, _)| *name == "marker");
-    let mut markers: Vec<Marker> = markers
-        .filter_map(|(_, lines)| serde_json::from_str(&lines.join("\n")).ok())
-        .collect();
+    let mut markers: Vec<Marker> =
+        markers.filter_map(|(_, lines)| serde_json::from_str(&lines.join("\n")).ok()).collect();
     let ours = markers.iter().position(|marker| marker.cluster == cluster);
     (!markers.is_empty()).then(|| markers.swap_remove(ours.unwrap_or(0)))
 }
 
 fn node(line: &str) -> Option<(IpAddr, NodeFacts)> {
     let mut words = line.split_whitespace();
-    let mut node = NodeFacts {
-        name: words.next()?.to_owned(),
-        kubelet: words.next()?.to_owned(),
-        ..NodeFacts::default()
-    };
+    let mut node =
+        NodeFacts { name: words.next()?.to_owned(), kubelet: words.next()?.to_owned(), ..NodeFacts::default() };
     let mut address = None;
     for word in words {
         match word.split_once('=')? {
@@ -239,4 +235,155 @@ fn node(line: &str) -> Option<(IpAddr, NodeFacts)> {
         }
     }
     Some((address?, node))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOST: &str = "\
+@time
+ 1795454458050655612
+@machine
+ x86_64
+@hostname
+ host-2
+@os
+ PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"
+ VERSION_ID=\"12\"
+ ID=debian
+@user
+ 0
+@init
+ systemd
+@container
+ docker
+@addresses
+ 1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+ 4: eth0@if9    inet 192.168.0.2/24 brd 192.168.0.255 scope global eth0\\       valid_lft forever
+ 4: eth0@if9    inet6 fd00::2/64 scope global nodad \\       valid_lft forever preferred_lft forever
+@routes
+ Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+ wlan0\t00000000\t010200C0\t0003\t0\t0\t600\t00000000\t0\t0\t0
+ eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+ docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+@routes6
+@ports
+ LISTEN 0      128          0.0.0.0:22        0.0.0.0:*    users:((\"sshd\",pid=312,fd=3))
+ LISTEN 0      4096            [::]:22           [::]:*
+ LISTEN 0      4096               *:10250            *:*    users:((\"kubelet\",pid=812,fd=20),(\"x\",pid=1,fd=2))
+ 00000000:18EB
+@disk
+ Filesystem     1024-blocks     Used Available Capacity Mounted on
+ /dev/vda         264212084 14792324  80493564      16% /
+@memory
+ MemTotal:       24684092 kB
+@processors
+ 2
+@swaps
+ Filename Type Size Used Priority
+ /dev/sda2 partition 100 0 -2
+@cgroups
+ v1
+ memory
+ cpu
+@modules
+ overlay
+ br_netfilter
+ overlay
+@tools
+ ip
+ containerd
+ dockerd
+@kubelet
+ inactive
+@present
+ /etc/kubernetes/admin.conf
+@marker
+ {\"cluster\": \"other\", \"image\": \"sha256:1\"}
+@marker
+ {
+   \"cluster\": \"mine\", \"image\": \"sha256:2\", \"state\": \"ready\", \"a later field\": 1
+ }
+@end
+";
+
+    #[test]
+    fn a_host_describes_itself() {
+        let (facts, at) = host_facts(HOST.as_bytes(), "mine").unwrap();
+        assert_eq!(at, Some(1_795_454_458_050));
+        assert_eq!(
+            (facts.arch.as_str(), facts.os.as_str(), facts.hostname.as_str()),
+            ("x86_64", "debian 12", "host-2")
+        );
+        assert!(facts.root && facts.systemd && facts.container && facts.swap && facts.admin_kubeconfig);
+        assert!(!facts.kubelet_active && !facts.own_content && facts.leftovers.is_empty());
+        let eth0: Vec<String> = facts.addresses["eth0"].iter().map(ToString::to_string).collect();
+        assert_eq!(eth0, ["192.168.0.2", "fd00::2"]);
+        assert_eq!(facts.default_interface.as_deref(), Some("eth0"));
+        let ports: Vec<(u16, &str)> = facts.ports.iter().map(|(port, holder)| (*port, holder.as_str())).collect();
+        assert_eq!(ports, [(22, "sshd/312"), (6379, ""), (10250, "kubelet/812")]);
+        assert_eq!((facts.disk_free, facts.memory, facts.cpus), (80_493_564 << 10, 24_684_092 << 10, 2));
+        assert_eq!(facts.modules, ["br_netfilter", "overlay"]);
+        assert_eq!(
+            (facts.tools, facts.engines),
+            (vec!["ip".to_owned()], vec!["containerd".to_owned(), "docker".to_owned()])
+        );
+        assert_eq!(facts.cluster.as_deref(), Some("mine"));
+        assert_eq!(facts.image_digest.as_deref(), Some("sha256:2"));
+        let other = host_facts(HOST.as_bytes(), "third").unwrap().0;
+        assert_eq!(other.cluster.as_deref(), Some("other"), "somebody else's marker counts too");
+    }
+
+    #[test]
+    fn a_description_that_breaks_off_is_no_description() {
+        let half = &HOST.as_bytes()[..HOST.len() - 5];
+        assert!(host_facts(half, "mine").unwrap_err().contains("breaks off"));
+        assert!(host_facts(b"", "mine").is_err());
+    }
+
+    #[test]
+    fn a_file_on_the_host_cannot_add_sections() {
+        let forged = HOST.replace(" ID=debian\n", " ID=debian\n @user\n  1000\n @end\n");
+        assert!(host_facts(forged.as_bytes(), "mine").unwrap().0.root);
+    }
+
+    #[test]
+    fn clocks_are_read_in_nanoseconds_or_seconds() {
+        assert_eq!(clock("1795454458"), Some(1_795_454_458_000));
+        assert_eq!(clock("1795454458%N"), Some(1_795_454_458_000));
+        assert_eq!((clock(""), clock("99999999999999999999999")), (None, None));
+    }
+
+    #[test]
+    fn the_api_tells_its_nodes() {
+        let text = "version {  \"major\": \"1\",  \"gitVersion\": \"v1.20.2\"}\n\
+            node a v1.20.2 address=10.0.0.1 address=fd00::1 ready=True label=kubernetes.io/os label=node-role.kubernetes.io/master\n\
+            node b v1.20.2 ready=Unknown address=10.0.0.2 label=x\n\
+            node without-address v1.20.2 ready=True\nnoise\n";
+        let api = api_facts(text.as_bytes());
+        assert_eq!(api.version, "v1.20.2");
+        let nodes: Vec<_> =
+            api.nodes.iter().map(|(ip, n)| (ip.to_string(), n.name.as_str(), n.ready, n.control_plane)).collect();
+        assert_eq!(nodes, [("10.0.0.1".into(), "a", true, true), ("10.0.0.2".into(), "b", false, false)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_host_can_make_us_panic(text in "(@[a-z0-9-]{0,12}\n| [ -~\t\u{0}\u{2764}]{0,80}\n|[ -~]{0,20}\n){0,40}(@end\n)?") {
+            let _ = host_facts(text.as_bytes(), "mine");
+            let _ = api_facts(text.as_bytes());
+        }
+
+        #[test]
+        fn a_damaged_description_does_not_panic(at in 0..HOST.len(), byte in any::<u8>(), cut in 0..HOST.len()) {
+            let mut bytes = HOST.as_bytes().to_vec();
+            bytes[at] = byte;
+            let _ = host_facts(&bytes, "mine");
+            let _ = host_facts(&bytes[cut..], "mine");
+        }
+    }
 }

@@ -130,13 +130,7 @@ pub struct File {
 
 impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "File({} {:o}, {} bytes)",
-            self.path,
-            self.mode,
-            self.content.len()
-        )
+        write!(f, "File({} {:o}, {} bytes)", self.path, self.mode, self.content.len())
     }
 }
 
@@ -183,10 +177,7 @@ impl Plan {
             return format!("cluster {}: nothing to do\n", self.cluster);
         }
         let mut text = format!("cluster {}: {}\n", self.cluster, self.summary);
-        let width = self
-            .hosts
-            .iter()
-            .map(|host| host.address.to_string().len());
+        let width = self.hosts.iter().map(|host| host.address.to_string().len());
         let width = width.max().unwrap_or(0).max("cluster".len());
         for host in &self.hosts {
             let sign = match host.change {
@@ -196,12 +187,8 @@ impl Plan {
             };
             let of_host = |step: &&Step| step.scope().is_none() && step.hosts.contains(&host.address);
             let titles: Vec<&str> = self.steps.iter().filter(of_host).map(|step| step.title.as_str()).collect();
-            let line = format!(
-                "  {:<width$}  {sign} {:<8} {}",
-                host.address.to_string(),
-                host.role,
-                titles.join(" · ")
-            );
+            let line =
+                format!("  {:<width$}  {sign} {:<8} {}", host.address.to_string(), host.role, titles.join(" · "));
             text.push_str(line.trim_end());
             text.push('\n');
         }

@@ -127,9 +127,8 @@ pub(crate) fn serves(
             };
             listed.iter().any(|san| matches!(san, GeneralName::IPAddress(ip) if *ip == bytes.as_slice()))
         };
-        let by_authority = read(authority, |authority| {
-            certificate.verify_signature(Some(authority.public_key())).is_ok()
-        });
+        let by_authority =
+            read(authority, |authority| certificate.verify_signature(Some(authority.public_key())).is_ok());
         certificate.validity().not_after.timestamp() > until
             && by_authority == Some(true)
             && names.iter().all(name)

@@ -135,7 +135,8 @@ fn of_image(payload: &Payload<'_>) -> Result<Documents, Error> {
 fn of_clusterfile(list: &[KubeadmDocument]) -> Result<Documents, Error> {
     let mut documents = Documents::default();
     for document in list {
-        let wrong = |reason| Error::Document { document: format!("{} of the Clusterfile", document.kind.as_str()), reason };
+        let wrong =
+            |reason| Error::Document { document: format!("{} of the Clusterfile", document.kind.as_str()), reason };
         merge(documents.part(document.kind), render::neutral(document.value.clone()).map_err(wrong)?);
     }
     Ok(documents)
@@ -198,7 +199,8 @@ pub(crate) fn from_carried_images(images: &[String], version: &Version) -> Value
         return Value::Object(cluster);
     };
     cluster.insert("imageRepository".into(), json!(repository));
-    let beside = |image: &str| named(image).into_iter().filter(|(from, _, _)| from.starts_with(repository)).collect::<Vec<_>>();
+    let beside =
+        |image: &str| named(image).into_iter().filter(|(from, _, _)| from.starts_with(repository)).collect::<Vec<_>>();
     if let [(_, _, tag)] = beside("etcd")[..] {
         cluster.insert("etcd".into(), json!({"local": {"imageTag": tag}}));
     }

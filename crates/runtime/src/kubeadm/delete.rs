@@ -37,7 +37,8 @@ pub(crate) fn plan(change: &Change, facts: &Facts) -> Plan {
 }
 
 fn add(plan: &mut Plan, change: &Change, host: &Host, role: &str, marker: &Marker, after: Vec<String>) {
-    let engine = Engine { name: if marker.engine.is_empty() { "containerd".to_owned() } else { marker.engine.clone() } };
+    let engine =
+        Engine { name: if marker.engine.is_empty() { "containerd".to_owned() } else { marker.engine.clone() } };
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
     let mut env = environment::ours(&change.wanted, &engine);
     env.insert("SEALER_ENGINE_OURS".into(), yes(marker.engine_ours));

@@ -16,7 +16,12 @@ pub(crate) const VIRTUAL_ADDRESS: &str = "10.103.97.2";
 pub(crate) const VIRTUAL_ADDRESS_V6: &str = "1248:4003:10bb:6a01:83b9:6360:c66d:0002";
 
 /// The variables of one host: the user's own, and over them those that scripts of base images rely on.
-pub(crate) fn of_host(cluster: &Cluster, host: &Host, engine: &Engine, documents: &Documents) -> BTreeMap<String, String> {
+pub(crate) fn of_host(
+    cluster: &Cluster,
+    host: &Host,
+    engine: &Engine,
+    documents: &Documents,
+) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key)) {
         env.insert(key.to_owned(), host.env.values(key).join(";"));

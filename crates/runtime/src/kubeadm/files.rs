@@ -18,7 +18,8 @@ pub(crate) fn marker(marker: &Marker) -> File {
 pub(crate) fn registry_rules(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> Vec<File> {
     let (domain, port) = (&cluster.registry.domain, cluster.registry.port);
     let authority = format!("{}/ca.crt", paths::certs(&cluster.name));
-    let host = |url: &str| format!("[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{authority}\"\n");
+    let host =
+        |url: &str| format!("[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{authority}\"\n");
     let own = format!("https://{domain}:{port}");
     let any = format!("https://{}", with_port(master, port));
     vec![
@@ -65,11 +66,7 @@ pub(crate) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
 pub(crate) fn control_plane(cluster: &Cluster, secrets: &Secrets, init: &str) -> Vec<File> {
     let kubeadm = paths::kubeadm(&cluster.name);
     let pki = format!("{kubeadm}/pki");
-    let certified = [
-        ("ca", &secrets.kubernetes),
-        ("front-proxy-ca", &secrets.front_proxy),
-        ("etcd/ca", &secrets.etcd),
-    ];
+    let certified = [("ca", &secrets.kubernetes), ("front-proxy-ca", &secrets.front_proxy), ("etcd/ca", &secrets.etcd)];
     let mut files = Vec::new();
     for (name, certified) in certified {
         files.push(public(format!("{pki}/{name}.crt"), certified.certificate.clone()));

@@ -44,7 +44,7 @@ impl Runtime for Kubeadm {
             return Ok(delete::plan(change, facts));
         }
         supports::supports(&change.wanted)?;
-        supports::supports_change(change, facts)?;
+        supports::supports_change(change, facts, &payload.image_digest)?;
         create::plan(&change.wanted, facts, payload)
     }
 }

@@ -87,9 +87,8 @@ impl Secrets {
         let pki = directory.join("pki");
         let key_path = pki.join("sa.key");
         let service_account_key = secret_files::required(&key_path)?;
-        let service_account_public = certificates::public_key(&service_account_key).map_err(|error| {
-            Error::SecretDamaged { path: key_path, reason: format!("is no private key: {error}") }
-        })?;
+        let service_account_public = certificates::public_key(&service_account_key)
+            .map_err(|error| Error::SecretDamaged { path: key_path, reason: format!("is no private key: {error}") })?;
         Ok(Some(Self {
             kubernetes: secret_files::certified(&pki, "ca")?,
             front_proxy: secret_files::certified(&pki, "front-proxy-ca")?,

@@ -2,7 +2,7 @@
 
 use clusterfile::{Change, Cluster};
 
-use crate::{Error, Facts, MarkerState};
+use crate::{Error, Facts, Marker, MarkerState};
 
 /// Whether a cluster of this shape can be made.
 pub(crate) fn supports(cluster: &Cluster) -> Result<(), Error> {
@@ -35,12 +35,15 @@ pub(crate) fn supports(cluster: &Cluster) -> Result<(), Error> {
 }
 
 /// Whether a change can be made. A cluster that never came to stand may still change in any way.
-pub(crate) fn supports_change(change: &Change, facts: &Facts) -> Result<(), Error> {
+pub(crate) fn supports_change(change: &Change, facts: &Facts, image: &str) -> Result<(), Error> {
     let cluster = &change.wanted;
-    let stands = |marker: &crate::Marker| marker.cluster == cluster.name && marker.state == MarkerState::Ready;
-    let master_stands = cluster.masters().chain(&change.leaves).filter(|host| host.is_master()).any(|host| {
-        facts.hosts.get(&host.address).and_then(|host| host.marker.as_ref()).is_some_and(stands)
+    let stands = |marker: &&Marker| marker.cluster == cluster.name && marker.state == MarkerState::Ready;
+    let mut masters = cluster.masters().chain(&change.leaves).filter(|host| host.is_master());
+    let standing = masters.find_map(|host| {
+        let marker = facts.hosts.get(&host.address)?.marker.as_ref().filter(stands)?;
+        Some((host.address, marker))
     });
+    let master_stands = standing.is_some();
     let begun = |host: &clusterfile::Host| {
         facts.hosts.get(&host.address).is_some_and(|host| host.cluster.as_deref() == Some(&cluster.name))
     };
@@ -48,10 +51,10 @@ pub(crate) fn supports_change(change: &Change, facts: &Facts) -> Result<(), Erro
     if change.leaves.iter().any(|host| master_stands || begun(host)) {
         return not_built("taking single hosts out of a cluster (`sealer delete` removes the whole cluster)");
     }
-    if !master_stands {
+    let Some((master, marker)) = standing else {
         return Ok(());
-    }
-    if change.image.is_some() {
+    };
+    if change.image.is_some() || marker.image != image {
         return not_built("changing the image of a cluster that stands");
     }
     if !change.joins.is_empty() && change.kind == clusterfile::ChangeKind::Alter {
@@ -59,6 +62,10 @@ pub(crate) fn supports_change(change: &Change, facts: &Facts) -> Result<(), Erro
     }
     if !change.settings.is_empty() {
         return not_built("changing the settings of a cluster that stands");
+    }
+    // Making the control plane again would destroy what the cluster knows.
+    if facts.api.is_none() {
+        return Err(Error::ApiSilent { host: master, cluster: cluster.name.clone() });
     }
     Ok(())
 }

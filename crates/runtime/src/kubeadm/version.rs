@@ -161,8 +161,16 @@ mod tests {
     #[test]
     fn versions_are_ordered_by_number_not_by_text() {
         let ordered = [
-            "v1.9.11", "v1.19.1", "v1.19.8", "1.20", "v1.20.2-alpha.2", "v1.20.2-alpha.10", "v1.20.2-rc.1", "v1.20.2",
-            "v1.20.10", "v1.100.0",
+            "v1.9.11",
+            "v1.19.1",
+            "v1.19.8",
+            "1.20",
+            "v1.20.2-alpha.2",
+            "v1.20.2-alpha.10",
+            "v1.20.2-rc.1",
+            "v1.20.2",
+            "v1.20.10",
+            "v1.100.0",
         ];
         for pair in ordered.windows(2) {
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
@@ -173,7 +181,9 @@ mod tests {
 
     #[test]
     fn what_is_no_version_is_refused() {
-        for text in ["", "v", "1", "1.2.3.4", "v1.x.0", "1.+2.0", "1.20.2-", "1.20.2-a..b", "99999999999.0.0", "1.20.2-a b"] {
+        for text in
+            ["", "v", "1", "1.2.3.4", "v1.x.0", "1.+2.0", "1.20.2-", "1.20.2-a..b", "99999999999.0.0", "1.20.2-a b"]
+        {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }
     }

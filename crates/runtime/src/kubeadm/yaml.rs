@@ -17,12 +17,19 @@ pub(crate) fn documents(document: &str, text: &[u8]) -> Result<Vec<Value>, Error
     }
     let text = std::str::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(|error| wrong(error.to_string()))
+    serde_saphyr::from_multiple_with_options::<Value>(text, options).map_err(|error| {
+        // The lines after the first show the place; one line says enough here.
+        let shown = error.to_string();
+        let first = shown.lines().next().unwrap_or_default();
+        wrong(first.strip_prefix("error: ").unwrap_or(first).to_owned())
+    })
 }
 
 /// One document as text.
 pub(crate) fn to_text(value: &Value) -> String {
-    serde_saphyr::to_string(value).expect("a JSON value has only text keys")
+    // Long texts on one line: there is less to get wrong in reading them.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(value, options).expect("a JSON value has only text keys")
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ const MASTER_CPUS: u32 = 2;
 const MASTER_MEMORY: u64 = 1700 << 20;
 /// Content is there packed and unpacked, and containers need room of their own.
 const DISK_FACTOR: u64 = 3;
+/// As Docker counts.
+const MB: u64 = 1_000_000;
 
 pub(super) fn login(checked: &Checked<'_>, findings: &mut Findings) {
     if !checked.observed.root {
@@ -73,8 +75,11 @@ pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
         }
     }
     let has = |name: &str| observed.cgroups.iter().any(|known| known == name);
-    let wanted: &[&str] =
-        if has("v2") { &["cpu", "cpuset", "memory", "pids"] } else { &["cpu", "cpuacct", "cpuset", "devices", "memory", "pids"] };
+    let wanted: &[&str] = if has("v2") {
+        &["cpu", "cpuset", "memory", "pids"]
+    } else {
+        &["cpu", "cpuacct", "cpuset", "devices", "memory", "pids"]
+    };
     let missing: Vec<&str> = wanted.iter().copied().filter(|name| !has(name)).collect();
     if !missing.is_empty() {
         let fix = if missing.contains(&"memory") {
@@ -109,7 +114,7 @@ pub(super) fn resources(checked: &Checked<'_>, findings: &mut Findings) {
     let need = content.saturating_mul(DISK_FACTOR);
     if !checked.half_made && observed.disk_free < need {
         findings.add(
-            format!("/var/lib has {} free, {} are needed", size(observed.disk_free), size(need)),
+            format!("/var/lib has {} MB free, {} MB are needed", observed.disk_free / MB, need.div_ceil(MB)),
             "free some space, or mount a larger disk there",
         );
     }
@@ -126,8 +131,13 @@ pub(super) fn resources(checked: &Checked<'_>, findings: &mut Findings) {
 
 /// What the image's scripts and Kubernetes call, unless the image brings it.
 pub(super) fn tools(checked: &Checked<'_>, findings: &mut Findings) {
-    const NEEDED: [(&str, &str); 5] =
-        [("bash", "bash"), ("ip", "iproute2"), ("iptables", "iptables"), ("mount", "mount or util-linux"), ("tar", "tar")];
+    const NEEDED: [(&str, &str); 5] = [
+        ("bash", "bash"),
+        ("ip", "iproute2"),
+        ("iptables", "iptables"),
+        ("mount", "mount or util-linux"),
+        ("tar", "tar"),
+    ];
     for (tool, package) in NEEDED {
         let carried = checked.payload.files.iter().any(|file| file.strip_prefix("bin/") == Some(tool));
         if !carried && !checked.observed.tools.iter().any(|known| known == tool) {

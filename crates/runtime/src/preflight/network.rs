@@ -43,9 +43,10 @@ pub(super) fn addresses(checked: &Checked<'_>, findings: &mut Findings) {
     }
 }
 
-/// Ports that something else holds. On a half-made host it is ourselves.
+/// Ports that something else holds. On a host of a cluster of ours it is that cluster, which is a finding of its own
+/// unless the cluster is this one.
 pub(super) fn ports(checked: &Checked<'_>, findings: &mut Findings) {
-    if checked.half_made {
+    if checked.half_made || checked.observed.cluster.is_some() {
         return;
     }
     let mut wanted: Vec<u16> = if checked.host.is_master() { MASTER_PORTS.to_vec() } else { NODE_PORTS.to_vec() };
@@ -61,7 +62,10 @@ pub(super) fn ports(checked: &Checked<'_>, findings: &mut Findings) {
                 format!("port {port} is in use by `{name}` (pid {pid})"),
                 format!("stop {name} (see systemctl status {pid})"),
             ),
-            None => findings.add(format!("port {port} is in use"), format!("find out by whom with ss -ltnp 'sport = :{port}', and stop it")),
+            None => findings.add(
+                format!("port {port} is in use"),
+                format!("find out by whom with ss -ltnp 'sport = :{port}', and stop it"),
+            ),
         }
     }
 }

@@ -5,13 +5,6 @@ say_why() {
     echo "$*" >&2
     exit 1
 }
-# A run that was cut off may still be at work on this host; two at once would undo each other.
-take_turn() {
-    command -v flock >/dev/null || return 0
-    mkdir -p "$SEALER_DATA"
-    exec 9>"$SEALER_DATA/lock"
-    flock -w 300 9 || say_why "an earlier sealer is still at work on this host: see which process holds $SEALER_DATA/lock"
-}
 # Whether somebody listens on a TCP port.
 listening() {
     grep -qi ":$(printf '%04X' "$1") [0-9A-F:]* 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null

@@ -1,6 +1,5 @@
 # Removes what the image's scripts installed, by the image's own scripts where they arrived.
 [ -f "$SEALER_DATA/host.json" ] || exit 0
-take_turn
 cd /
 unmount_below /var/lib/kubelet
 if [ -f "$SEALER_ROOTFS/scripts/clean-kube.sh" ]; then

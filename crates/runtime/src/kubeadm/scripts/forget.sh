@@ -1,6 +1,5 @@
 # Removes the registry, the cluster's names, our content and, last of all, the marker.
 [ -f "$SEALER_DATA/host.json" ] || exit 0
-take_turn
 cd /
 systemctl disable --now sealer-registry.service 2>/dev/null || true
 rm -f /etc/systemd/system/sealer-registry.service

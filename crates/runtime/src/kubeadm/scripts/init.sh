@@ -1,12 +1,21 @@
 # Makes this host the control plane, once: a control plane made from the same configuration is left alone.
-take_turn
 config=$SEALER_DATA/kubeadm/init.yaml
 done_with=$SEALER_DATA/kubeadm/init.done
 digest=$(digest_of "$config")
 KUBECONFIG=/etc/kubernetes/admin.conf
 export KUBECONFIG
-if [ -f "$KUBECONFIG" ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ] &&
-    kubectl --request-timeout=10s get --raw /healthz >/dev/null 2>&1; then
+made=no
+if [ -f "$KUBECONFIG" ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ]; then
+    # The host may have been restarted a moment ago.
+    for _ in 1 2 3 4 5 6; do
+        if kubectl --request-timeout=10s get --raw /healthz >/dev/null 2>&1; then
+            made=yes
+            break
+        fi
+        sleep 10
+    done
+fi
+if [ "$made" = yes ]; then
     # The token by which nodes join lives for a day.
     run_kubeadm init phase bootstrap-token --config "$config"
 else

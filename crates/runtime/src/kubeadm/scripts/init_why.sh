@@ -10,7 +10,7 @@ for component in etcd:2379 kube-apiserver:6443 kube-controller-manager:10257 kub
     log=$(ls -t /var/log/pods/kube-system_"$name"-*/"$name"/*.log 2>/dev/null | head -n 1)
     if [ -n "$log" ]; then
         echo "$name is not running; its last lines:"
-        tail -n 12 "$log" | sed -e 's/^[^ ]* std[a-z]* [FP] //' -e 's/^/  /'
+        tail -n 10 "$log" | sed -e 's/^[^ ]* std[a-z]* [FP] //' -e 's/^/  /'
     else
         echo "$name was never started"
     fi

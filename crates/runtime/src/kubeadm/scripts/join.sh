@@ -1,5 +1,4 @@
 # Makes this host a node, once: a node that joined by the same configuration is left alone.
-take_turn
 config=$SEALER_DATA/kubeadm/join.yaml
 done_with=$SEALER_DATA/kubeadm/join.done
 digest=$(digest_of "$config")

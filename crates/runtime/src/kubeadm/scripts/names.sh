@@ -1,5 +1,4 @@
 # Gives the cluster's names their addresses in /etc/hosts. Written in place: in a container the file is a mount.
-take_turn
 begin="# begin sealer $SEALER_CLUSTER"
 end="# end sealer $SEALER_CLUSTER"
 new=$SEALER_DATA/hosts.new

@@ -1,5 +1,4 @@
 # Starts the registry that serves this host's content, with the files that were written before.
-take_turn
 systemctl daemon-reload
 systemctl enable sealer-registry.service 2>/dev/null
 systemctl restart sealer-registry.service

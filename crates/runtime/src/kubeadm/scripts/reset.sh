@@ -1,6 +1,5 @@
 # Stops Kubernetes on this host and takes its containers away.
 [ -f "$SEALER_DATA/host.json" ] || exit 0
-take_turn
 systemctl stop kubelet 2>/dev/null || true
 if cmp -s /etc/kubernetes/admin.conf /root/.kube/config; then
     rm -f /root/.kube/config

@@ -1,5 +1,4 @@
 # Renews the token by which nodes join.
-take_turn
 KUBECONFIG=/etc/kubernetes/admin.conf
 export KUBECONFIG
 run_kubeadm init phase bootstrap-token --config "$SEALER_DATA/kubeadm/init.yaml"

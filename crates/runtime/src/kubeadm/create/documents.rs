@@ -1,0 +1,86 @@
+//! What does kubeadm have to be told that neither image nor Clusterfile can know?
+
+use clusterfile::Host;
+use serde_json::{Value, json};
+
+use super::super::config::{self, Documents, Given};
+use super::super::environment::{API_SERVER, VIRTUAL_ADDRESS};
+use super::Create;
+use crate::Error;
+
+impl Create<'_> {
+    pub(super) fn documents_for(&self, host: &Host) -> Result<Documents, Error> {
+        Documents::merged(&self.given(host)?, self.payload)
+    }
+
+    /// What only we know about a host and the cluster.
+    pub(super) fn given(&self, host: &Host) -> Result<Given, Error> {
+        let network = &self.cluster.network;
+        let usual = clusterfile::Network::default();
+        let mut networking = (json!({}), json!({}));
+        // A network that was asked for wins over the image, one that nobody mentioned does not.
+        for (key, wanted, usual) in [
+            ("podSubnet", &network.pod_cidr, &usual.pod_cidr),
+            ("serviceSubnet", &network.service_cidr, &usual.service_cidr),
+        ] {
+            let place = if wanted == usual { &mut networking.0 } else { &mut networking.1 };
+            place[key] = json!(wanted.to_string());
+        }
+        let mut sans = vec!["127.0.0.1".to_owned(), API_SERVER.to_owned(), VIRTUAL_ADDRESS.to_owned()];
+        sans.extend(self.cluster.masters().map(|host| host.address.to_string()));
+        sans.extend(self.cluster.cert_sans.iter().cloned());
+        let mut cluster = config::from_carried_images(&self.payload.carried_images, &self.version);
+        cluster["networking"] = networking.0;
+        let node_ip = json!({"kubeletExtraArgs": {"node-ip": host.address.to_string()}});
+        let mut init = json!({"nodeRegistration": node_ip});
+        if self.cluster.nodes().next().is_none() {
+            // Nobody else could run the pods.
+            init["nodeRegistration"]["taints"] = json!([]);
+        }
+        Ok(Given {
+            defaults: Documents { init, cluster, join: json!({"nodeRegistration": node_ip}), ..Documents::default() },
+            wanted: Documents {
+                cluster: json!({"networking": networking.1, "apiServer": {"certSANs": sans}}),
+                ..Documents::default()
+            },
+            fixed: self.fixed(host)?,
+        })
+    }
+
+    pub(super) fn fixed(&self, host: &Host) -> Result<Documents, Error> {
+        let endpoint = format!("{API_SERVER}:6443");
+        let socket = if self.version.at_least(1, 24) {
+            format!("unix://{}", self.engine.socket())
+        } else {
+            self.engine.socket()
+        };
+        let registration: Value = json!({"name": self.node_name(host.address)?, "criSocket": socket});
+        let secrets = self.payload.secrets;
+        let token = secrets.bootstrap_token.expose();
+        Ok(Documents {
+            init: json!({
+                "bootstrapTokens": [{
+                    "token": token,
+                    "ttl": "24h0m0s",
+                    "usages": ["signing", "authentication"],
+                    "groups": ["system:bootstrappers:kubeadm:default-node-token"],
+                }],
+                "localAPIEndpoint": {"advertiseAddress": host.address.to_string(), "bindPort": 6443},
+                "nodeRegistration": registration,
+            }),
+            cluster: json!({
+                "kubernetesVersion": self.version.to_string(),
+                "controlPlaneEndpoint": endpoint,
+            }),
+            join: json!({
+                "discovery": {"bootstrapToken": {
+                    "apiServerEndpoint": endpoint,
+                    "token": token,
+                    "caCertHashes": [secrets.discovery_hash()],
+                }},
+                "nodeRegistration": registration,
+            }),
+            ..Documents::default()
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! Which steps bring one host to where kubeadm takes over, and mark it as done?
+
+use clusterfile::Host;
+
+use super::super::environment::API_SERVER;
+use super::super::steps::{on, write};
+use super::super::{files, paths};
+use super::Create;
+use crate::plan::size;
+use crate::{Action, Error, Marker, MarkerState, Step};
+
+impl Create<'_> {
+    /// Everything on a host before kubeadm.
+    pub(super) fn prepare(&self, host: &Host) -> Result<Vec<Step>, Error> {
+        let address = host.address;
+        let master = host.is_master();
+        let mut own = files::registry_rules(self.cluster, self.master.address, self.payload.secrets);
+        let api = self.version.config_api()?;
+        let documents = self.documents_for(host)?;
+        if master {
+            own.extend(files::registry(self.cluster, address, self.payload.secrets));
+            own.extend(files::control_plane(self.cluster, self.payload.secrets, &documents.init_file(api)));
+        } else {
+            own.extend(files::join(self.cluster, &documents.join_file(api)));
+        }
+        let claim = files::marker(&self.marker(host, MarkerState::Joining)?);
+        let mut steps = vec![
+            write(on("claim", address), "claim", address, vec![claim]),
+            write(on("files", address), "files", address, own),
+            self.names(host)?,
+            self.content(host),
+        ];
+        if master {
+            steps.push(self.registry(host)?);
+        }
+        let engine = (include_str!("../scripts/engine.sh"), Some(include_str!("../scripts/engine_why.sh")));
+        steps.push(self.script(host, "engine", &self.engine.name, engine)?.step());
+        let kubernetes = (include_str!("../scripts/kubernetes.sh"), None);
+        steps.push(self.script(host, "init-kube", "kubernetes", kubernetes)?.step());
+        Ok(steps)
+    }
+
+    pub(super) fn names(&self, host: &Host) -> Result<Step, Error> {
+        let master = self.master.address;
+        let mut lines = vec![format!("{master} {API_SERVER}"), format!("{master} {}", self.cluster.registry.domain)];
+        for alias in &self.cluster.host_aliases {
+            lines.push(format!("{} {}", alias.address, alias.hostnames.join(" ")));
+        }
+        let mut script = self.script(host, "names", "names", (include_str!("../scripts/names.sh"), None))?;
+        script.env.insert("SEALER_NAMES".into(), lines.join("\n"));
+        Ok(script.step())
+    }
+
+    pub(super) fn content(&self, host: &Host) -> Step {
+        let carried_images = host.is_master();
+        let bytes = self.payload.rootfs_bytes + if carried_images { self.payload.carried_bytes } else { 0 };
+        let action = Action::Content {
+            image: self.payload.image_digest.clone(),
+            carried_images,
+            rootfs: paths::rootfs(&self.cluster.name),
+            bytes,
+            sources: Vec::new(),
+        };
+        Step {
+            id: on("content", host.address),
+            title: format!("content {}", size(bytes)),
+            hosts: vec![host.address],
+            after: Vec::new(),
+            action,
+        }
+    }
+
+    pub(super) fn registry(&self, host: &Host) -> Result<Step, Error> {
+        let texts = (include_str!("../scripts/registry.sh"), Some(include_str!("../scripts/registry_why.sh")));
+        let mut script = self.script(host, "registry", "registry", texts)?;
+        script.env.insert("SEALER_REGISTRY_PORT".into(), self.cluster.registry.port.to_string());
+        Ok(script.step())
+    }
+
+    pub(super) fn finish(&self, host: &Host) -> Result<Step, Error> {
+        let marker = files::marker(&self.marker(host, MarkerState::Ready)?);
+        let step = write(on("finish", host.address), "finish", host.address, vec![marker]);
+        Ok(Step { after: vec!["wait-ready".to_owned()], ..step })
+    }
+
+    /// What is ours on a host was decided when it was claimed first.
+    pub(super) fn marker(&self, host: &Host, state: MarkerState) -> Result<Marker, Error> {
+        let facts = self.host_facts(host.address)?;
+        let before = facts.marker.as_ref().filter(|marker| marker.cluster == self.cluster.name);
+        Ok(Marker {
+            cluster: self.cluster.name.clone(),
+            image: self.payload.image_digest.clone(),
+            role: if host.is_master() { "master" } else { "node" }.to_owned(),
+            state,
+            engine: self.engine.name.clone(),
+            engine_ours: before.map_or(!facts.engines.contains(&self.engine.name), |marker| marker.engine_ours),
+            content_ours: before.map_or(!facts.own_content, |marker| marker.content_ours),
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! Does every case of `tests/suite/plan` and `tests/suite/preflight` still give what is recorded?
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use clusterfile::{Change, Cluster, Clusterfile};
+use runtime::{Action, Facts, Kubeadm, Payload, Plan, Runtime, Secrets, preflight};
+use serde_json::{Value, json};
+
+/// A case is a text file of sections `=== name`; `=== expect` is the last one, and `UPDATE=1` rewrites it.
+///
+/// `cluster` is the wanted Clusterfile, `current` the one that is (absent: none; wanted then: `delete` alone).
+/// `facts` lays YAML over hosts with nothing wrong: `hosts: {ADDRESS: {field: value}}`, `api`.
+/// `payload` lays YAML over an image with all that is needed; documents are texts.
+/// `show` asks for more than the plan's text, one per line: `steps`, `file HOST PATH`, `env STEP`.
+#[test]
+fn plans() {
+    check("plan", |case| match case.plan() {
+        Err(error) => format!("error: {error}\n"),
+        Ok(plan) => case.show(&plan),
+    });
+}
+
+#[test]
+fn findings() {
+    check("preflight", |case| {
+        let found = preflight(&case.change, &case.facts, &case.payload());
+        found.iter().map(|finding| format!("{}  {}\n    {}\n", finding.host, finding.problem, finding.fix)).collect()
+    });
+}
+
+/// The same inputs give the same plan, byte for byte, files included.
+#[test]
+fn planning_is_pure() {
+    for path in paths("plan") {
+        let case = Case::read(&path);
+        let bytes = |plan: Plan| {
+            let files: Vec<Vec<u8>> = files(&plan).map(|file| file.content.clone()).collect();
+            (serde_json::to_string(&plan).unwrap(), files)
+        };
+        let twice = [case.plan(), case.plan()].map(|plan| plan.map(bytes).map_err(|error| error.to_string()));
+        assert_eq!(twice[0], twice[1], "{}", path.display());
+    }
+}
+
+/// No secret is in what is printed, logged or given to a process, and none is in a file that others may read.
+#[test]
+fn plans_show_no_secret() {
+    let hidden = secret_texts();
+    let mut private_files = 0;
+    for path in paths("plan") {
+        let Ok(plan) = Case::read(&path).plan() else {
+            continue;
+        };
+        let shown = format!("{plan:?} {} {}", serde_json::to_string(&plan).unwrap(), plan.to_text());
+        for text in &hidden {
+            assert!(!shown.contains(text), "{} shows a secret", path.display());
+        }
+        for file in files(&plan) {
+            let content = String::from_utf8_lossy(&file.content);
+            let holds = hidden.iter().any(|text| content.contains(text));
+            assert_eq!(holds, file.secret, "{}", file.path);
+            assert_eq!(file.mode, if file.secret { 0o600 } else { 0o644 }, "{}", file.path);
+            private_files += usize::from(holds);
+        }
+    }
+    assert!(private_files > 10);
+    let debug = format!("{:?}", secrets());
+    assert!(debug.contains("***") && !hidden.iter().any(|text| debug.contains(text)));
+}
+
+/// Steps wait only for steps that are there and stand before them, ids are unique, and every script is one for `sh`.
+#[test]
+fn plans_are_well_formed() {
+    for path in paths("plan") {
+        let Ok(plan) = Case::read(&path).plan() else {
+            continue;
+        };
+        let mut known: Vec<&str> = Vec::new();
+        for step in &plan.steps {
+            assert!(!known.contains(&step.id.as_str()), "{} twice in {}", step.id, path.display());
+            for before in &step.after {
+                assert!(known.contains(&before.as_str()), "{} waits for {before} in {}", step.id, path.display());
+            }
+            known.push(&step.id);
+        }
+        assert!(plan.steps.iter().all(|step| !step.hosts.is_empty()));
+    }
+}
+
+fn check(suite: &str, run: impl Fn(&Case) -> String) {
+    #[expect(clippy::disallowed_methods, reason = "a test may be told to rewrite what it expects")]
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut failures = String::new();
+    for path in paths(suite) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (input, expected) = text.split_once("=== expect\n").unwrap_or((&text, ""));
+        let found = run(&Case::read(&path));
+        if update && found != expected {
+            std::fs::write(&path, format!("{input}=== expect\n{found}")).unwrap();
+        } else if found != expected {
+            writeln!(failures, "{}\n--- expected\n{expected}--- found\n{found}", path.display()).unwrap();
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+fn paths(suite: &str) -> Vec<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/suite").join(suite);
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    paths.sort();
+    assert!(paths.len() >= 10, "only {} cases of {suite} found", paths.len());
+    paths
+}
+
+fn files(plan: &Plan) -> impl Iterator<Item = &runtime::File> {
+    plan.steps.iter().flat_map(|step| match &step.action {
+        Action::Write { files } => files.as_slice(),
+        _ => &[],
+    })
+}
+
+/// Made once: they are costly.
+fn secrets() -> &'static Secrets {
+    static SECRETS: OnceLock<Secrets> = OnceLock::new();
+    SECRETS.get_or_init(|| Secrets::make(&Cluster::new("my-cluster", "shop:1.4")).unwrap())
+}
+
+/// What must not be seen: the token, and a line out of the middle of each key.
+fn secret_texts() -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    secrets().store(folder.path()).unwrap();
+    let tokens: Value = serde_json::from_slice(&std::fs::read(folder.path().join("secrets.json")).unwrap()).unwrap();
+    let mut texts: Vec<String> =
+        ["bootstrap_token", "certificate_key"].map(|key| tokens[key].as_str().unwrap().to_owned()).into();
+    for name in ["ca", "front-proxy-ca", "etcd-ca", "sa", "registry"] {
+        let key = std::fs::read_to_string(folder.path().join(format!("pki/{name}.key"))).unwrap();
+        texts.push(key.lines().nth(2).unwrap().to_owned());
+    }
+    texts
+}
+
+struct Case {
+    change: Change,
+    facts: Facts,
+    payload: Value,
+    kubeadm: Vec<clusterfile::KubeadmDocument>,
+    show: Vec<String>,
+}
+
+impl Case {
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        let sections: BTreeMap<&str, &str> =
+            text.split("=== ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
+        let cluster = |name: &str| {
+            let parsed = sections.get(name).map(|text| clusterfile::parse(text));
+            parsed.map(|parsed| parsed.unwrap_or_else(|errors| panic!("{}: {errors}", path.display())))
+        };
+        let current = cluster("current");
+        let wanted: Clusterfile = cluster("cluster").unwrap_or_else(|| {
+            let current = current.clone().expect("a case has a section cluster or current");
+            Clusterfile { cluster: current.cluster.without_hosts(), ..current }
+        });
+        let change = clusterfile::diff(current.as_ref().map(|file| &file.cluster), &wanted.cluster);
+        let yaml = |name: &str| match sections.get(name) {
+            Some(text) if !text.trim().is_empty() => serde_saphyr::from_str::<Value>(text).unwrap(),
+            _ => json!({}),
+        };
+        let hosts: Vec<IpAddr> = change.wanted.hosts.iter().chain(&change.leaves).map(|host| host.address).collect();
+        let mut facts = json!({"hosts": hosts.iter().map(|host| (host.to_string(), sound_host(*host))).collect::<BTreeMap<_, _>>()});
+        overlay(&mut facts, yaml("facts"));
+        let mut payload = sound_payload();
+        overlay(&mut payload, yaml("payload"));
+        Self {
+            change,
+            facts: serde_json::from_value(facts).unwrap(),
+            payload,
+            kubeadm: wanted.kubeadm,
+            show: sections.get("show").unwrap_or(&"").lines().map(str::to_owned).collect(),
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, runtime::Error> {
+        Kubeadm.plan(&self.change, &self.facts, &self.payload())
+    }
+
+    fn payload(&self) -> Payload<'static> {
+        let text = |key: &str| self.payload[key].as_str().unwrap().to_owned();
+        let texts = |key: &str| -> Vec<String> {
+            self.payload[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        };
+        let map = |key: &str| -> BTreeMap<String, String> {
+            let entries = self.payload[key].as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
+            entries.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect()
+        };
+        Payload {
+            image: text("image"),
+            image_digest: text("image_digest"),
+            platform: text("platform"),
+            labels: map("labels"),
+            files: texts("files"),
+            documents: map("documents").into_iter().map(|(name, text)| (name, text.into_bytes())).collect(),
+            carried_images: texts("carried_images"),
+            rootfs_bytes: self.payload["rootfs_bytes"].as_u64().unwrap(),
+            carried_bytes: self.payload["carried_bytes"].as_u64().unwrap(),
+            launch: texts("launch"),
+            kubeadm_documents: self.kubeadm.clone(),
+            secrets: secrets(),
+        }
+    }
+
+    fn show(&self, plan: &Plan) -> String {
+        let mut text = plan.to_text();
+        for wish in &self.show {
+            writeln!(text, "--- {wish}").unwrap();
+            match wish.split(' ').collect::<Vec<_>>()[..] {
+                ["steps"] => text.push_str(&steps(plan)),
+                ["file", host, path] => text.push_str(&file(plan, host.parse().unwrap(), path)),
+                ["env", id] => text.push_str(&env(plan, id)),
+                _ => panic!("cannot show `{wish}`"),
+            }
+        }
+        text
+    }
+}
+
+fn steps(plan: &Plan) -> String {
+    let line = |step: &runtime::Step| {
+        let after = if step.after.is_empty() { String::new() } else { format!("  after {}", step.after.join(", ")) };
+        format!("{}{after}\n", step.id)
+    };
+    plan.steps.iter().map(line).collect()
+}
+
+/// The content of a file, with the secrets that a file may hold replaced by their names.
+fn file(plan: &Plan, host: IpAddr, path: &str) -> String {
+    let of_host = plan.steps.iter().filter(|step| step.hosts == [host]);
+    let of_host: Vec<runtime::Step> = of_host.cloned().collect();
+    let plan = Plan { steps: of_host, ..Plan::default() };
+    let file = files(&plan).find(|file| file.path == path).unwrap_or_else(|| panic!("{host} gets no {path}"));
+    let text = String::from_utf8(file.content.clone()).unwrap();
+    let text = text.replace(&secret_texts()[0], "<token>");
+    let start = text.find("sha256:").filter(|_| path.ends_with("join.yaml"));
+    start.map_or(text.clone(), |start| format!("{}<hash>{}", &text[..start], &text[start + 71..]))
+}
+
+fn env(plan: &Plan, id: &str) -> String {
+    let step = plan.steps.iter().find(|step| step.id == id).unwrap_or_else(|| panic!("there is no step {id}"));
+    let Action::Run { env, .. } = &step.action else {
+        panic!("{id} runs nothing");
+    };
+    env.iter().map(|(key, value)| format!("{key}={}\n", value.replace('\n', "\\n"))).collect()
+}
+
+/// A host on which nothing stands in the way.
+fn sound_host(address: IpAddr) -> Value {
+    let number = address.to_string().replace(['.', ':'], "-");
+    json!({
+        "arch": "x86_64", "os": "debian 12", "kernel": "6.1.0", "hostname": format!("host-{number}"),
+        "machine_id": number, "root": true, "systemd": true,
+        "addresses": {"lo": ["127.0.0.1"], "eth0": [address]}, "default_interface": "eth0", "ports": {"22": "sshd/312"},
+        "disk_free": 50_000_000_000_u64, "memory": 4_000_000_000_u64, "cpus": 2,
+        "cgroups": ["v1", "cpu", "cpuacct", "cpuset", "devices", "memory", "pids"],
+        "modules": ["br_netfilter", "overlay"], "tools": ["bash", "ip", "iptables", "mount", "systemctl", "tar"],
+    })
+}
+
+/// An image that carries all that a cluster needs.
+fn sound_payload() -> Value {
+    json!({
+        "image": "shop:1.4", "image_digest": format!("sha256:{}", "1".repeat(64)), "platform": "linux/amd64",
+        "labels": {
+            "cluster.alpha.sealer.io/cluster-runtime-version": "v1.20.2",
+            "cluster.alpha.sealer.io/container-runtime-type": "containerd",
+        },
+        "files": [
+            "Metadata", "bin/kubeadm", "bin/kubectl", "bin/kubelet", "etc/kubeadm.yml", "scripts/containerd.sh",
+            "scripts/init-kube.sh",
+        ],
+        "documents": {},
+        "carried_images": [
+            "k8s.gcr.io/kube-apiserver:v1.20.2", "k8s.gcr.io/kube-controller-manager:v1.20.2",
+            "k8s.gcr.io/kube-scheduler:v1.20.2", "k8s.gcr.io/kube-proxy:v1.20.2", "k8s.gcr.io/etcd:3.4.23-0",
+            "k8s.gcr.io/pause:3.2",
+        ],
+        "rootfs_bytes": 412_000_000, "carried_bytes": 119_000_000, "launch": ["kubectl apply -f manifests/network.yaml"],
+    })
+}
+
+fn overlay(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
