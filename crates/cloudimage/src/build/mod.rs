@@ -27,6 +27,8 @@ pub(crate) mod seal;
 pub use event::{BuildEvent, StepOutcome};
 pub use options::{BuildOptions, Built, Context, Seams};
 pub use perform::build;
+#[cfg(feature = "testing")]
+pub(crate) use plan::command_text;
 pub use plan::{Effect, LayerPlan, PlannedStep, plan_build};
 
 use std::collections::BTreeMap;

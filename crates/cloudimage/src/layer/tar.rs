@@ -88,15 +88,25 @@ impl<R: Read> Reader<R> {
             if self.members > MEMBER_LIMIT {
                 return Err(self.fault("", format!("it has more than {MEMBER_LIMIT} members")));
             }
-            let size = header.entry_size().map_err(|error| self.fault("", error.to_string()))?;
+            let size = || header.entry_size().map_err(|error| self.fault("", error.to_string()));
             match header.entry_type() {
-                EntryType::GNULongName => extensions.path = Some(trim_nul(self.extension(size)?)),
-                EntryType::GNULongLink => extensions.link = Some(trim_nul(self.extension(size)?)),
+                EntryType::GNULongName => {
+                    let size = size()?;
+                    extensions.path = Some(trim_nul(self.extension(size)?));
+                }
+                EntryType::GNULongLink => {
+                    let size = size()?;
+                    extensions.link = Some(trim_nul(self.extension(size)?));
+                }
                 EntryType::XHeader => {
+                    let size = size()?;
                     let records = self.extension(size)?;
                     self.read_records(&records, &mut extensions)?;
                 }
-                EntryType::XGlobalHeader => drop(self.extension(size)?),
+                EntryType::XGlobalHeader => {
+                    let size = size()?;
+                    self.extension(size)?;
+                }
                 _ => return self.member(&header, extensions).map(Some),
             }
         }
@@ -120,12 +130,17 @@ impl<R: Read> Reader<R> {
     fn member(&mut self, header: &Header, extensions: Extensions) -> Result<Member> {
         let path = extensions.path.unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = String::from_utf8_lossy(&path).into_owned();
-        let number = |value: io::Result<u64>| value.map_err(|error| self.fault(&shown, error.to_string()));
-        let size = extensions.size.map_or_else(|| number(header.entry_size()), Ok)?;
-        let uid = extensions.uid.map_or_else(|| number(header.uid()), Ok)?;
-        let gid = extensions.gid.map_or_else(|| number(header.gid()), Ok)?;
+        // A field that was never filled in counts as zero, as other readers have it.
+        let number = |field: &[u8], value: io::Result<u64>| match value {
+            Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(0),
+            value => value.map_err(|error| self.fault(&shown, error.to_string())),
+        };
+        let fields = header.as_old();
+        let size = extensions.size.map_or_else(|| number(&fields.size, header.entry_size()), Ok)?;
+        let uid = extensions.uid.map_or_else(|| number(&fields.uid, header.uid()), Ok)?;
+        let gid = extensions.gid.map_or_else(|| number(&fields.gid, header.gid()), Ok)?;
         let mtime = extensions.mtime.unwrap_or_else(|| header.mtime().unwrap_or(0).try_into().unwrap_or(0));
-        let mode = number(header.mode().map(u64::from))? as u32 & 0o7777;
+        let mode = number(&fields.mode, header.mode().map(u64::from))? as u32 & 0o7777;
         let link = extensions.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
         let kind = self.kind(header, &path, link, size, &shown)?;
         let path = self.relative(&path, &shown)?;

@@ -3,6 +3,7 @@
 #[cfg(feature = "testing")]
 pub mod contract;
 mod linux;
+mod namespace;
 #[cfg(feature = "testing")]
 mod scripted;
 

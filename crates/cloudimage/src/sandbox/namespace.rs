@@ -1,0 +1,308 @@
+//! What does the world look like to a command in the sandbox?
+//!
+//! Everything here runs in one thread that has left the others' namespaces and ends after the command.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use kubefile::ShellOrExec;
+use nix::sched::CloneFlags;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount, move_mount, unmount,
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::CapabilitySet;
+
+use super::linux::fault;
+use super::{Ended, SandboxRun};
+use crate::error::{Error, Result};
+
+/// Where the rootfs is mounted over this machine's tree, the first that exists; scripts that write down their directory
+/// then write the same on every machine.
+const MOUNT_POINTS: [&str; 3] = ["/mnt", "/media", "/srv"];
+/// Where tools are looked for, behind the rootfs' own `bin`.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Mount points that an entered rootfs needs, and files that are lent to it.
+const DIRECTORIES: [&str; 7] = ["proc", "dev", "sys", "tmp", "root", "run", "etc"];
+const LENT_FILES: [&str; 2] = ["etc/resolv.conf", "etc/hosts"];
+/// Devices of an entered rootfs.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Runs the command to its end in new namespaces of this thread, which must be used for nothing else afterwards.
+pub(super) fn run(run: &SandboxRun, stdout: OwnedFd, stderr: OwnedFd, started: &dyn Fn(OwnedFd)) -> Result<Ended> {
+    let enters = run.lower.iter().any(|layer| layer.join("bin/sh").symlink_metadata().is_ok() || layer.join("usr/bin/sh").symlink_metadata().is_ok());
+    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    nix::sched::unshare(flags).map_err(std::io::Error::from).map_err(fault("make namespaces"))?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).map_err(io).map_err(fault("separate its mounts"))?;
+    let rootfs = if enters { enter(run)? } else { overlook(run)? };
+    drop_capabilities()?;
+    let mut command = command(run, &rootfs);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let mut child = command.spawn().map_err(fault(format!("start {}", command.get_program().to_string_lossy())))?;
+    // The command holds the ends of the pipes now; ours must close when it does.
+    drop(command);
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pidfd = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    match pidfd {
+        Some(Ok(pidfd)) => started(pidfd),
+        other => {
+            child.kill().map_err(fault("stop the command"))?;
+            let source = other.and_then(std::result::Result::err).map_or(std::io::ErrorKind::NotFound.into(), io);
+            return Err(Error::Sandbox { act: "watch the command".to_owned(), source });
+        }
+    }
+    let status = child.wait().map_err(fault("wait for the command"))?;
+    Ok(status.code().map_or_else(|| Ended::Killed(status.signal().unwrap_or_default()), Ended::Exited))
+}
+
+/// This machine's tree, read-only, with the rootfs mounted somewhere in it. Gives the rootfs' path.
+fn overlook(run: &SandboxRun) -> Result<PathBuf> {
+    let overlay = overlay(run, None)?;
+    let target = MOUNT_POINTS.iter().map(Path::new).find(|path| path.is_dir());
+    let target = target.ok_or_else(|| fault("find a mount point (none of /mnt, /media, /srv is a directory)")(std::io::ErrorKind::NotFound.into()))?;
+    let devices = run.work.join("devices");
+    std::fs::create_dir_all(&devices).map_err(fault("make mount points"))?;
+    mount_devices(&devices)?;
+    let resolver = Path::new("/etc/resolv.conf").canonicalize().ok();
+    let resolver = resolver.and_then(|path| std::fs::read(&path).ok().map(|text| (path, text)));
+    make_read_only(&devices)?;
+    mount_bind_recursive(&devices, "/dev").map_err(io).map_err(fault("mount /dev"))?;
+    attach(&overlay, target)?;
+    for (directory, options) in [("/tmp", "mode=1777"), ("/var/tmp", "mode=1777"), ("/root", "mode=0700"), ("/run", "mode=0755")] {
+        if Path::new(directory).is_dir() {
+            mount_tmpfs(Path::new(directory), options)?;
+        }
+    }
+    // The sockets in /run must not be reached, but names must be resolved.
+    if let Some((path, text)) = resolver.filter(|(path, _)| path.starts_with("/run")) {
+        let parent = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        parent.and_then(|()| std::fs::write(&path, text)).map_err(fault("lend /etc/resolv.conf"))?;
+    }
+    mount_proc(Path::new("/proc"))?;
+    std::env::set_current_dir(target).map_err(fault("enter the rootfs"))?;
+    Ok(target.to_owned())
+}
+
+/// The rootfs as the whole tree. Gives its path, `/`.
+fn enter(run: &SandboxRun) -> Result<PathBuf> {
+    // Mount points stand in a layer below all others, so that making them changes nothing.
+    let base = run.work.join("mount-points");
+    for directory in DIRECTORIES {
+        std::fs::create_dir_all(base.join(directory)).map_err(fault("make mount points"))?;
+    }
+    for file in LENT_FILES {
+        std::fs::write(base.join(file), "").map_err(fault("make mount points"))?;
+    }
+    let root = run.work.join("root");
+    std::fs::create_dir_all(&root).map_err(fault("make mount points"))?;
+    attach(&overlay(run, Some(&base))?, &root)?;
+    mount_proc(&root.join("proc"))?;
+    mount_devices(&root.join("dev"))?;
+    for (directory, options) in [("tmp", "mode=1777"), ("root", "mode=0700")] {
+        mount_tmpfs(&root.join(directory), options)?;
+    }
+    for file in LENT_FILES {
+        let (from, to) = (Path::new("/").join(file), root.join(file));
+        let is_file = to.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        if from.is_file() && is_file {
+            lend(&from, &to)?;
+        }
+    }
+    std::env::set_current_dir(&root).map_err(fault("enter the rootfs"))?;
+    rustix::process::pivot_root(".", ".").map_err(io).map_err(fault("enter the rootfs"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(io).map_err(fault("leave the old root"))?;
+    std::env::set_current_dir("/").map_err(fault("enter the rootfs"))?;
+    Ok(PathBuf::from("/"))
+}
+
+/// The layers on each other, not attached anywhere yet.
+fn overlay(run: &SandboxRun, bottom: Option<&Path>) -> Result<OwnedFd> {
+    let work = run.work.join("overlay");
+    let empty = run.work.join("empty");
+    for directory in [&work, &empty] {
+        std::fs::create_dir_all(directory).map_err(fault("prepare the overlay"))?;
+    }
+    let mut lower: Vec<&Path> = run.lower.iter().map(PathBuf::as_path).chain(bottom).collect();
+    if lower.is_empty() {
+        lower.push(&empty);
+    }
+    match overlay_by_calls(&lower, &run.upper, &work) {
+        // Kernels before 6.5 know no `lowerdir+`.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => overlay_by_options(&lower, run, &work),
+        overlay => overlay.map_err(io).map_err(fault("mount the layers over each other")),
+    }
+}
+
+fn overlay_by_calls(lower: &[&Path], upper: &Path, work: &Path) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for layer in lower {
+        fsconfig_set_string(context.as_fd(), "lowerdir+", *layer)?;
+    }
+    fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+    fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    // Every change must be a whole file in the upper directory.
+    for (option, value) in OVERLAY_OPTIONS {
+        fsconfig_set_string(context.as_fd(), option, value)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+const OVERLAY_OPTIONS: [(&str, &str); 3] = [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")];
+
+/// The same through one option string, kept short by relative names: it must fit into one page.
+fn overlay_by_options(lower: &[&Path], run: &SandboxRun, work: &Path) -> Result<OwnedFd> {
+    let links = run.work.join("l");
+    std::fs::create_dir_all(&links).map_err(fault("prepare the overlay"))?;
+    let mut names = Vec::new();
+    for (at, layer) in lower.iter().enumerate() {
+        std::os::unix::fs::symlink(layer, links.join(at.to_string())).map_err(fault("prepare the overlay"))?;
+        names.push(format!("l/{at}"));
+    }
+    let target = run.work.join("merged");
+    std::fs::create_dir_all(&target).map_err(fault("prepare the overlay"))?;
+    std::env::set_current_dir(&run.work).map_err(fault("prepare the overlay"))?;
+    let options: String = OVERLAY_OPTIONS.iter().map(|(option, value)| format!(",{option}={value}")).collect();
+    let options = format!("lowerdir={},upperdir={},workdir={}{options}", names.join(":"), run.upper.display(), work.display());
+    let options = std::ffi::CString::new(options).map_err(|_| fault("prepare the overlay")(std::io::ErrorKind::InvalidInput.into()))?;
+    mount("overlay", &target, "overlay", MountFlags::NODEV, options.as_c_str()).map_err(io).map_err(fault("mount the layers over each other"))?;
+    let flags = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE | rustix::mount::OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(rustix::fs::CWD, &target, flags).map_err(io).map_err(fault("take the overlay"))
+}
+
+fn attach(mounted: &OwnedFd, target: &Path) -> Result<()> {
+    let moved = move_mount(mounted.as_fd(), "", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
+    moved.map_err(io).map_err(fault(format!("mount the rootfs on {}", target.display())))
+}
+
+/// Makes every mount of this namespace read-only but those of devices and processes.
+fn make_read_only(devices: &Path) -> Result<()> {
+    let table = std::fs::read_to_string("/proc/thread-self/mountinfo").map_err(fault("read the list of mounts"))?;
+    for line in table.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let (Some(point), Some(options)) = (fields.get(4), fields.get(5)) else { continue };
+        let point = unescape(point);
+        if [Path::new("/proc"), Path::new("/dev"), devices].iter().any(|kept| point.starts_with(kept)) {
+            continue;
+        }
+        let mut flags = MountFlags::BIND | MountFlags::RDONLY;
+        for option in options.split(',') {
+            flags |= match option {
+                "nosuid" => MountFlags::NOSUID,
+                "nodev" => MountFlags::NODEV,
+                "noexec" => MountFlags::NOEXEC,
+                "noatime" => MountFlags::NOATIME,
+                "nodiratime" => MountFlags::NODIRATIME,
+                "relatime" => MountFlags::RELATIME,
+                _ => MountFlags::empty(),
+            };
+        }
+        match mount_remount(&point, flags, "") {
+            Ok(()) => {}
+            // Hidden under another mount, or gone: nobody can reach it.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) if point != Path::new("/") => {}
+            Err(error) => return Err(fault(format!("make {} read-only", point.display()))(error.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Undoes the octal escapes of the mount table.
+fn unescape(field: &str) -> PathBuf {
+    let mut path = field.to_owned();
+    for (escape, letter) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+        path = path.replace(escape, letter);
+    }
+    PathBuf::from(path)
+}
+
+fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
+    let options = std::ffi::CString::new(options).map_err(|_| fault("mount a tmpfs")(std::io::ErrorKind::InvalidInput.into()))?;
+    let mounted = mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str());
+    mounted.map_err(io).map_err(fault(format!("mount a tmpfs on {}", target.display())))
+}
+
+/// Processes of the new process namespace only.
+fn mount_proc(target: &Path) -> Result<()> {
+    let mounted = mount("proc", target, "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None);
+    mounted.map_err(io).map_err(fault(format!("mount {}", target.display())))
+}
+
+/// A few harmless devices of this machine.
+fn mount_devices(target: &Path) -> Result<()> {
+    mount_tmpfs(target, "mode=0755")?;
+    for device in DEVICES {
+        let (from, to) = (Path::new("/dev").join(device), target.join(device));
+        if from.exists() {
+            std::fs::write(&to, "").map_err(fault(format!("make {}", to.display())))?;
+            mount_bind(&from, &to).map_err(io).map_err(fault(format!("mount {}", to.display())))?;
+        }
+    }
+    let shared = target.join("shm");
+    std::fs::create_dir(&shared).map_err(fault("make shm"))?;
+    mount_tmpfs(&shared, "mode=1777")?;
+    for (name, link) in [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+        std::os::unix::fs::symlink(link, target.join(name)).map_err(fault(format!("make {name}")))?;
+    }
+    Ok(())
+}
+
+/// Shows a file of this machine in the rootfs, read-only.
+fn lend(from: &Path, to: &Path) -> Result<()> {
+    let lent = mount_bind_recursive(from, to).and_then(|()| mount_remount(to, MountFlags::BIND | MountFlags::RDONLY, ""));
+    lent.map_err(io).map_err(fault(format!("lend {}", from.display())))
+}
+
+/// Leaves what an ordinary container may do. The bounding set is what counts: the command is started as a new program.
+fn drop_capabilities() -> Result<()> {
+    let kept = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FSETID
+        | CapabilitySet::FOWNER
+        | CapabilitySet::MKNOD
+        | CapabilitySet::NET_RAW
+        | CapabilitySet::SETGID
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETFCAP
+        | CapabilitySet::SETPCAP
+        | CapabilitySet::NET_BIND_SERVICE
+        | CapabilitySet::SYS_CHROOT
+        | CapabilitySet::KILL
+        | CapabilitySet::AUDIT_WRITE;
+    for capability in CapabilitySet::all().iter() {
+        let bounded = rustix::thread::capability_is_in_bounding_set(capability);
+        if !kept.contains(capability) && bounded.unwrap_or(false) {
+            rustix::thread::remove_capability_from_bounding_set(capability).map_err(io).map_err(fault("drop capabilities"))?;
+        }
+    }
+    Ok(())
+}
+
+fn command(run: &SandboxRun, rootfs: &Path) -> Command {
+    let mut command = match &run.command {
+        ShellOrExec::Shell(text) => {
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c").arg(text);
+            command
+        }
+        ShellOrExec::Exec(words) => {
+            let mut command = Command::new(words.first().map_or("", String::as_str));
+            command.args(words.iter().skip(1));
+            command
+        }
+    };
+    let path = if rootfs == Path::new("/") { PATH.to_owned() } else { format!("{}/bin:{PATH}", rootfs.display()) };
+    let mut environment = BTreeMap::from([("PATH", path.as_str()), ("HOME", "/root")]);
+    environment.extend(run.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    command.env_clear().envs(environment).current_dir(rootfs);
+    command
+}
+
+fn io(error: rustix::io::Errno) -> std::io::Error {
+    error.into()
+}

@@ -1,0 +1,97 @@
+//! What every test of builds needs: a store, a context, stand-ins for the outside.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cloudimage::sandbox::{ScriptedSandbox, contract};
+use cloudimage::{BuildEvent, BuildOptions, Built, Context, Error, ImageList, Images, Sandbox, Seams, StepOutcome, build};
+use registry_client::Memory;
+
+pub struct Bench {
+    directory: tempfile::TempDir,
+    images: Images,
+    pub sandbox: ScriptedSandbox,
+    pub registry: Memory,
+    events: RefCell<Vec<BuildEvent>>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// With everything below a directory of the caller's choice.
+    pub fn below(parent: &Path) -> Self {
+        let directory = tempfile::tempdir_in(parent).unwrap();
+        fs::create_dir(directory.path().join("context")).unwrap();
+        let images = Images::open(&directory.path().join("root")).unwrap();
+        Self { directory, images, sandbox: contract::scripted(), registry: Memory::default(), events: RefCell::default() }
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    pub fn context(&self) -> PathBuf {
+        self.path("context")
+    }
+
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// Writes a file of the context.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.context().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn options(&self) -> BuildOptions {
+        BuildOptions { tag: Some("shop:1.4".to_owned()), ..BuildOptions::default() }
+    }
+
+    pub async fn build(&self, kubefile: &str) -> Result<Built, Error> {
+        self.build_with(kubefile, &self.options()).await
+    }
+
+    pub async fn build_with(&self, kubefile: &str, options: &BuildOptions) -> Result<Built, Error> {
+        self.build_in(kubefile, options, &self.sandbox).await
+    }
+
+    pub async fn build_in(&self, kubefile: &str, options: &BuildOptions, sandbox: &dyn Sandbox) -> Result<Built, Error> {
+        self.events.borrow_mut().clear();
+        let kubefile = kubefile::parse(kubefile).unwrap();
+        let context = Context::open(&self.context()).unwrap();
+        let list = ImageList::new(&context, None);
+        let seams = Seams { sandbox, registry: &self.registry, sources: &[&list] };
+        let mut keep = |event| self.events.borrow_mut().push(event);
+        build(&self.images, &kubefile, &context, options, &seams, &mut keep).await
+    }
+
+    /// Events of the last build.
+    pub fn events(&self) -> Vec<BuildEvent> {
+        self.events.borrow().clone()
+    }
+
+    /// Outcomes of the last build's steps.
+    pub fn outcomes(&self) -> Vec<StepOutcome> {
+        let outcome = |event| match event {
+            BuildEvent::StepDone { outcome, .. } => Some(outcome),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(outcome).collect()
+    }
+
+    /// For each layer of the last build, whether an earlier build had made it.
+    pub fn cached(&self) -> Vec<bool> {
+        let cached = |outcome| match outcome {
+            StepOutcome::Layer { cached, .. } => Some(cached),
+            _ => None,
+        };
+        self.outcomes().into_iter().filter_map(cached).collect()
+    }
+}

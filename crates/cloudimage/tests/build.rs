@@ -1,0 +1,281 @@
+//! Does a Kubefile become the image that the format promises, and can it be read and unpacked?
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use bench::Bench;
+use cloudimage::{BuildOptions, Compression, Error, StepOutcome, unpack};
+
+#[tokio::test]
+async fn a_first_image_is_built_read_and_unpacked() {
+    let bench = Bench::new();
+    bench.write("Kubefile.d/ignored", "x");
+    bench.write("rootfs/bin/kubeadm", "#!/bin/sh\n");
+    bench.write("rootfs/etc/kubeadm.yml", "kind: ClusterConfiguration\n");
+    bench.write("manifests/app.yaml", "kind: Deployment\n");
+    fs::set_permissions(bench.context().join("rootfs/bin/kubeadm"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("kubeadm", bench.context().join("rootfs/bin/link")).unwrap();
+    let built = bench
+        .build("FROM scratch\nCOPY rootfs .\nCOPY manifests manifests\nLABEL a.b/c=\"v\"\nENV COLOUR=red\nCMD kubectl apply -f manifests\nCMD [\"echo\", \"two words\"]\n")
+        .await
+        .unwrap();
+    assert_eq!(built.reference.as_ref().unwrap().to_string(), "docker.io/library/shop:1.4");
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.index_digest(), &built.digest);
+    assert_eq!(image.list_files().unwrap(), ["bin/kubeadm", "bin/link", "etc/kubeadm.yml", "manifests/app.yaml"]);
+    let files = image.read_files(&["etc/kubeadm.yml", "bin/link", "missing", "../etc/kubeadm.yml"], 1000).unwrap();
+    assert_eq!(files["etc/kubeadm.yml"], b"kind: ClusterConfiguration\n");
+    assert_eq!(files["bin/link"], b"#!/bin/sh\n", "links are followed");
+    assert!(!files.contains_key("missing"));
+    assert_eq!(image.labels()["a.b/c"], "v");
+    assert_eq!(image.launch_commands(&BTreeMap::new()), ["kubectl apply -f manifests", "echo 'two words'"]);
+
+    let rootfs = bench.path("unpacked/rootfs");
+    fs::create_dir_all(rootfs.parent().unwrap()).unwrap();
+    let mut bytes = 0;
+    unpack(bench.images().content(), image.layers(), &rootfs, &mut |count| bytes += count).unwrap();
+    assert_eq!(bytes, 10 + 27 + 17);
+    let kubeadm = rootfs.join("bin/kubeadm").metadata().unwrap();
+    assert_eq!((kubeadm.permissions().mode() & 0o7777, kubeadm.mtime()), (0o755, 0));
+    assert_eq!(fs::read_link(rootfs.join("bin/link")).unwrap(), Path::new("kubeadm"));
+    assert!(!bench.path("unpacked/rootfs.partial").exists());
+}
+
+#[tokio::test]
+async fn the_same_inputs_give_the_same_digest_elsewhere_and_later() {
+    let kubefile = "FROM scratch\nCOPY . .\nENV A=b\nLABEL x=y\nCMD run\n";
+    let mut digests = Vec::new();
+    for compression in [Compression::Zstd, Compression::Gzip, Compression::None] {
+        let mut of_compression = Vec::new();
+        for round in 0..2 {
+            let bench = Bench::new();
+            // Written in another order, at another time.
+            let mut names: Vec<String> = (0..50).map(|number| format!("d{}/file-{number}", number % 7)).collect();
+            if round == 1 {
+                names.reverse();
+                std::thread::sleep(std::time::Duration::from_millis(1100));
+            }
+            for name in &names {
+                bench.write(name, &name.repeat(1000));
+            }
+            let options = BuildOptions { compression, ..bench.options() };
+            of_compression.push(bench.build_with(kubefile, &options).await.unwrap().digest);
+        }
+        assert_eq!(of_compression[0], of_compression[1], "{compression:?}");
+        digests.push(of_compression[0]);
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), 3, "the compression is part of the image");
+}
+
+#[tokio::test]
+async fn source_date_epoch_is_the_time_of_everything() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    let options = BuildOptions { source_date_epoch: Some(1_700_000_000), ..bench.options() };
+    bench.build_with("FROM scratch\nCOPY file file\n", &options).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.config().unwrap().created.as_deref(), Some("2023-11-14T22:13:20Z"));
+    let rootfs = bench.path("rootfs");
+    unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+    assert_eq!(rootfs.join("file").metadata().unwrap().mtime(), 1_700_000_000);
+}
+
+#[tokio::test]
+async fn an_unchanged_layer_is_not_made_again() {
+    let bench = Bench::new();
+    bench.write("a/file", "one");
+    bench.write("b/file", "two");
+    let kubefile = "FROM scratch\nCOPY a a\nCOPY b b\n";
+    let first = bench.build(kubefile).await.unwrap();
+    assert_eq!(bench.cached(), [false, false]);
+    let second = bench.build(kubefile).await.unwrap();
+    assert_eq!(bench.cached(), [true, true]);
+    assert_eq!((first.digest, second.new_bytes), (second.digest, 0));
+    bench.write("b/file", "changed");
+    bench.build(kubefile).await.unwrap();
+    assert_eq!(bench.cached(), [true, false]);
+    bench.write("a/file", "changed");
+    bench.build(kubefile).await.unwrap();
+    assert_eq!(bench.cached(), [false, false], "what stands on a changed layer is made again");
+    let options = BuildOptions { no_cache: true, ..bench.options() };
+    bench.build_with(kubefile, &options).await.unwrap();
+    assert_eq!(bench.cached(), [false, false]);
+}
+
+#[tokio::test]
+async fn copy_follows_dockers_rules_and_the_rootfs_convention() {
+    let bench = Bench::new();
+    for file in ["imageList.txt", "one.yaml", "two.yaml", "charts/a/Chart.yaml", ".hidden", "secret.key"] {
+        bench.write(file, file);
+    }
+    bench.write(".sealerignore", "*.key\n");
+    bench.write("list", "");
+    let kubefile = "FROM scratch\n\
+        COPY one.yaml manifests\n\
+        COPY one.yaml renamed.yaml\n\
+        COPY *.yaml many/\n\
+        COPY charts charts\n\
+        COPY charts/a/ /deep/er\n\
+        COPY two.yaml many\n\
+        COPY --chmod=0700 --chown=12:34 one.yaml owned/\n\
+        COPY <<text notes/\nhello\ntext\n\
+        COPY . all\n";
+    bench.build(kubefile).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    let files = image.list_files().unwrap();
+    let expected = [
+        "all/.hidden", "all/charts/a/Chart.yaml", "all/imageList.txt", "all/list", "all/one.yaml", "all/two.yaml",
+        "charts/a/Chart.yaml", "deep/er/Chart.yaml", "manifests/one.yaml", "many/one.yaml", "many/two.yaml", "notes/text",
+        "owned/one.yaml", "renamed.yaml",
+    ];
+    assert_eq!(files, expected);
+}
+
+#[tokio::test]
+async fn a_child_stands_on_its_base() {
+    let bench = Bench::new();
+    bench.write("base/etc/base.conf", "base");
+    bench.write("child/etc/child.conf", "child");
+    let options = BuildOptions { tag: Some("base:1".into()), ..bench.options() };
+    let kubefile = "FROM scratch\nARG WHO=world\nCOPY base .\nENV A=1 B=2\nLABEL l=base k=base\nCMD echo base $WHO\n";
+    bench.build_with(kubefile, &options).await.unwrap();
+    bench.build("FROM base:1\nCOPY child .\nENV B=3\nLABEL l=child\nCMD echo child\n").await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.list_files().unwrap(), ["etc/base.conf", "etc/child.conf"]);
+    assert_eq!(image.config().unwrap().config.env.clone().unwrap(), ["A=1", "B=3"]);
+    assert_eq!((image.labels()["l"].as_str(), image.labels()["k"].as_str()), ("child", "base"));
+    let overrides = BTreeMap::from([("WHO".to_owned(), "it's me".to_owned())]);
+    assert_eq!(image.launch_commands(&overrides), [r"export WHO='it'\''s me'; echo base $WHO", "echo child"]);
+    let inspection = bench.images().inspect("shop:1.4").unwrap();
+    assert_eq!(inspection.sizes.shared_with, 1);
+    assert!(inspection.sizes.shared > 0 && inspection.sizes.own > 0);
+}
+
+#[tokio::test]
+async fn faults_of_a_kubefile_name_their_line_and_leave_no_name() {
+    let bench = Bench::new();
+    bench.write("manifests/app.yaml", "x");
+    let cases = [
+        ("FROM nothing:1\n", "cluster image nothing:1 is not in the store"),
+        ("FROM scratch\nCOPY manifest manifests\n", "line 2: there is no manifest in the build context"),
+        ("FROM scratch\nCOPY ../x x\n", "line 2: ../x leads out of the build context"),
+        ("FROM scratch\nCOPY --chown=alice manifests m\n", "line 2: the owner alice is not known"),
+        ("FROM scratch\n\nCOPY manifests/app.yaml .sealerignore* x\n", "line 3: there is no .sealerignore*"),
+        ("FROM scratch\nADD http://127.0.0.1:1/x x\n", "line 2: cannot download http://127.0.0.1:1/x"),
+    ];
+    for (kubefile, expected) in cases {
+        let message = bench.build(kubefile).await.unwrap_err().to_string();
+        assert!(message.contains(expected), "{kubefile}: {message}");
+        assert!(bench.images().list().unwrap().is_empty(), "{kubefile} left a name");
+    }
+}
+
+#[tokio::test]
+async fn add_unpacks_archives_and_copy_does_not() {
+    let bench = Bench::new();
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, text) in [("z/target", "hello"), ("script.sh", "#!/bin/sh")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o750);
+        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Link);
+    header.set_size(0);
+    tar.append_link(&mut header, "a-link", "z/target").unwrap();
+    let tar = tar.into_inner().unwrap();
+    fs::write(bench.context().join("tools.tar"), &tar).unwrap();
+    fs::write(bench.context().join("tools.tar.zst"), zstd::encode_all(&tar[..], 1).unwrap()).unwrap();
+    bench.write("plain.txt", "plain");
+    bench.write("x.tar.xz", "\u{0}");
+    fs::write(bench.context().join("x.tar.xz"), b"\xfd7zXZ\0rest").unwrap();
+    bench.build("FROM scratch\nADD tools.tar /opt/\nADD tools.tar.zst plain.txt /usr/\nCOPY tools.tar kept/\n").await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    let expected = [
+        "kept/tools.tar", "opt/a-link", "opt/script.sh", "opt/z/target", "usr/a-link", "usr/plain.txt", "usr/script.sh", "usr/z/target",
+    ];
+    assert_eq!(image.list_files().unwrap(), expected);
+    assert_eq!(image.read_files(&["usr/z/target"], 100).unwrap()["usr/z/target"], b"hello", "a link is read at its target");
+    let rootfs = bench.path("rootfs");
+    unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+    let inodes = ["opt/a-link", "opt/z/target"].map(|path| rootfs.join(path).metadata().unwrap().ino());
+    assert_eq!(inodes[0], inodes[1]);
+    let error = bench.build("FROM scratch\nADD x.tar.xz /\n").await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { line: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn applications_are_recorded_as_upstream_does() {
+    let bench = Bench::new();
+    bench.write("chart/Chart.yaml", "name: shop");
+    bench.write("deploy.yaml", "kind: Deployment");
+    bench.write("install.sh", "true");
+    bench.write("data.bin", "x");
+    let kubefile = "FROM scratch\nAPP shop local://chart\nAPP web local://deploy.yaml\nAPP tool local://install.sh\nCNI calico local://data.bin\n\
+        APPCMDS calico [\"kubectl apply -f calico\"]\nAPPENV calico MODE=vxlan\nKUBEVERSION >=1.20\nLAUNCH [\"calico\", \"web\", \"shop\", \"tool\"]\n";
+    bench.build(kubefile).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(
+        image.launch_commands(&BTreeMap::new()),
+        [
+            "export MODE=vxlan; kubectl apply -f calico",
+            "kubectl apply -f application/apps/web/deploy.yaml",
+            "helm install shop application/apps/shop/",
+            "bash application/apps/tool/install.sh",
+        ]
+    );
+    assert_eq!(image.labels()["cluster.alpha.sealer.io/kube-cni-calico"], "true");
+    assert_eq!(image.labels()["app.alpha.sealer.io/supported-kube-version"], ">=1.20");
+    let error = bench.build("FROM scratch\nAPP x local://data.bin\nLAUNCH [\"x\"]\n").await.unwrap_err();
+    assert!(error.to_string().contains("APPCMDS"), "{error}");
+}
+
+#[tokio::test]
+async fn run_changes_become_a_layer_and_failures_leave_nothing() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    let kubefile = "FROM scratch\nCOPY file file\nRUN mkdir -p etc && echo made > etc/made\n";
+    bench.build(kubefile).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.list_files().unwrap(), ["etc/made", "file"]);
+    bench.build(kubefile).await.unwrap();
+    assert_eq!(bench.cached(), [true, true]);
+    assert_eq!(bench.sandbox.runs().len(), 1);
+    let options = BuildOptions { tag: Some("other:1".into()), ..bench.options() };
+    let error = bench.build_with("FROM scratch\nRUN echo half > half; exit 7\n", &options).await.unwrap_err();
+    assert!(error.to_string().contains("line 2: `echo half > half; exit 7` failed with exit code 7"), "{error}");
+    assert!(bench.images().get("other:1").is_err());
+    let steps = bench.outcomes();
+    assert!(!steps.iter().any(|outcome| matches!(outcome, StepOutcome::Layer { .. })));
+    assert_eq!(fs::read_dir(bench.path("root/cache/build")).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(), 0);
+}
+
+#[tokio::test]
+async fn images_get_and_lose_names() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    let built = bench.build("FROM scratch\nCOPY file file\n").await.unwrap();
+    let images = bench.images();
+    images.tag("shop:1.4", "registry.example.com:5000/team/shop:2").unwrap();
+    let names: Vec<String> = images.list().unwrap().into_iter().map(|summary| summary.familiar).collect();
+    assert_eq!(names, ["shop:1.4", "registry.example.com:5000/team/shop:2"]);
+    let digest = built.digest.to_string();
+    assert!(matches!(images.remove(&[&digest], false), Err(Error::InUse { .. })));
+    let removed = images.remove(&["shop:1.4"], false).unwrap();
+    assert_eq!((removed.names.as_slice(), removed.freed_blobs), (&["docker.io/library/shop:1.4".to_owned()][..], Some(0)));
+    assert!(matches!(images.get("shop:1.4"), Err(Error::UnknownImage { .. })));
+    assert_eq!(images.get(&digest[..20]).unwrap().index_digest(), &built.digest, "by a short digest");
+    let removed = images.remove(&[&digest], true).unwrap();
+    assert!(removed.freed_bytes.unwrap() > 0);
+    assert!(images.content().blobs().unwrap().is_empty());
+    assert!(images.remove(&["shop:1.4"], true).unwrap().names.is_empty());
+    assert!(images.remove(&["shop:1.4"], false).is_err());
+}

@@ -1,0 +1,191 @@
+//! Does RUN see this machine's tools, change only the rootfs, and end completely? Needs root and overlayfs.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bench::Bench;
+use cloudimage::sandbox::contract;
+use cloudimage::{BuildEvent, BuildOptions, Built, Error, LinuxSandbox, unpack};
+
+/// Not on tmpfs: overlayfs wants a file system with extended attributes for its upper directory.
+fn bench() -> Bench {
+    Bench::below(Path::new("/var/tmp"))
+}
+
+async fn build(bench: &Bench, kubefile: &str) -> Result<Built, Error> {
+    bench.build_in(kubefile, &bench.options(), &LinuxSandbox).await
+}
+
+fn output(bench: &Bench) -> Vec<String> {
+    let line = |event| match event {
+        BuildEvent::Output { line, .. } => Some(line),
+        _ => None,
+    };
+    bench.events().into_iter().filter_map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_sandbox_keeps_the_contract() {
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    contract::check(&LinuxSandbox, directory.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stand_in_keeps_the_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    contract::check(&contract::scripted(), directory.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_rootfs_is_writable() {
+    let bench = bench();
+    bench.write("bin/tool", "#!/bin/sh\necho tool of the rootfs\n");
+    Command::new("chmod").arg("755").arg(bench.context().join("bin/tool")).status().unwrap();
+    let marker = PathBuf::from("/etc/sealer-test-marker");
+    let kubefile = format!(
+        "FROM scratch\nCOPY bin bin\nRUN tool; (echo x > {0}) 2>/dev/null && echo leaked || echo safe\n\
+         RUN mount -t tmpfs none /opt 2>/dev/null && echo mounted || echo refused; ls -A /tmp /root | tr '\\n' ' '; echo; echo $HOME; pwd; ls /proc | grep -c '^[0-9]'\n\
+         RUN echo x > /tmp/file && test -e /tmp/file && echo private\nRUN test -e /tmp/file || echo gone\n",
+        marker.display()
+    );
+    build(&bench, &kubefile).await.unwrap();
+    let lines = output(&bench);
+    assert_eq!(lines[..3], ["tool of the rootfs", "safe", "refused"], "{lines:?}");
+    assert_eq!(lines[3].replace("/tmp:", "").replace("/root:", "").trim(), "", "{lines:?}");
+    assert_eq!(lines[4..6], ["/root", "/mnt"]);
+    let processes: usize = lines[6].parse().unwrap();
+    assert!(processes <= 4, "other processes are seen: {processes}");
+    assert_eq!(lines[7..], ["private", "gone"]);
+    assert!(!marker.exists());
+    assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["bin/tool"], "nothing but the rootfs is in the image");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_replacements_and_attributes_reach_the_unpacked_rootfs() {
+    let bench = bench();
+    for file in ["keep/a", "gone/b", "replaced/c", "replaced/d", "file"] {
+        bench.write(file, file);
+    }
+    let kubefile = "FROM scratch\nCOPY . .\nRUN rm -r gone file && rm -r replaced && mkdir replaced && echo new > replaced/e\n\
+        RUN <<END\nmkfifo pipe\nln keep/a keep/hard\nln -s a keep/soft\nchown 12:34 keep/a\nchmod 4711 keep/a\nEND\nRUN mv keep moved\n";
+    build(&bench, kubefile).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.list_files().unwrap(), ["moved/a", "moved/hard", "moved/soft", "pipe", "replaced/e"]);
+    let rootfs = bench.path("rootfs");
+    unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+    assert!(!rootfs.join("gone").exists() && !rootfs.join("file").exists() && !rootfs.join("keep").exists());
+    assert_eq!(fs::read_to_string(rootfs.join("replaced/e")).unwrap(), "new\n");
+    assert!(!rootfs.join("replaced/c").exists(), "a replaced directory hides what was below");
+    assert!(rootfs.join("pipe").symlink_metadata().unwrap().file_type().is_fifo());
+    let file = rootfs.join("moved/a").metadata().unwrap();
+    assert_eq!((file.mode() & 0o7777, file.uid(), file.gid(), file.nlink()), (0o4711, 12, 34, 2));
+    // Unpacking over an existing tree replaces it as a whole.
+    fs::write(rootfs.join("stray"), "x").unwrap();
+    unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+    assert!(!rootfs.join("stray").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_command_shows_its_last_lines_and_leaves_nothing() {
+    let bench = bench();
+    let error = build(&bench, "FROM scratch\nRUN for n in $(seq 1 50); do echo line $n; done; echo half > half; exit 3\n").await.unwrap_err();
+    let Error::Run { line: 2, outcome, last_lines, .. } = &error else { panic!("{error}") };
+    assert_eq!((outcome.as_str(), last_lines.len(), last_lines[19].as_str()), ("failed with exit code 3", 20, "line 50"));
+    assert!(bench.images().list().unwrap().is_empty());
+    assert!(bench.images().content().blobs().unwrap().is_empty(), "no half layer");
+    let error = build(&bench, "FROM scratch\nRUN kill -9 $$; sleep 5\nRUN true\n").await;
+    assert!(error.is_ok() || error.unwrap_err().to_string().contains("signal"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operating_system_is_entered() {
+    let bench = bench();
+    for program in ["/bin/sh", "/bin/ls", "/bin/cat"] {
+        copy_program(&bench.context(), Path::new(program));
+    }
+    build(&bench, "FROM scratch\nCOPY . .\nRUN echo here > /etc-file; cat /proc/self/status > /dev/null && ls / && echo x > /dev/null\n").await.unwrap();
+    let lines = output(&bench);
+    assert!(lines.contains(&"etc-file".to_owned()) && !lines.contains(&"var".to_owned()), "{lines:?}");
+    let files = bench.images().get("shop:1.4").unwrap().list_files().unwrap();
+    assert!(files.contains(&"etc-file".to_owned()));
+    assert!(!files.iter().any(|file| file.starts_with("dev/") || file.starts_with("proc/") || file == "etc/resolv.conf"), "{files:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_build_kills_the_whole_process_tree() {
+    let bench = bench();
+    let number = std::process::id() + 900_000;
+    let kubefile = format!("FROM scratch\nRUN (sleep {number} &) ; (setsid sleep {number} &) ; echo ready; sleep {number}\n");
+    let building = build(&bench, &kubefile);
+    assert!(tokio::time::timeout(Duration::from_secs(3), building).await.is_err());
+    assert_eq!(output(&bench), ["ready"]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while sleepers(number) > 0 {
+        assert!(Instant::now() < deadline, "processes of the RUN are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(bench.images().list().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_leaves_no_name() {
+    let disk = SmallDisk::new("12m");
+    let bench = Bench::below(&disk.0);
+    let noise: Vec<u8> = (0..6_000_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).take(9_000_000).collect();
+    fs::write(bench.context().join("noise"), noise).unwrap();
+    let options = BuildOptions { compression: cloudimage::Compression::None, ..bench.options() };
+    let error = bench.build_with("FROM scratch\nCOPY noise noise\n", &options).await.unwrap_err();
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    assert!(message.contains("space"), "{message}");
+    assert!(bench.images().list().unwrap().is_empty() && bench.images().content().blobs().unwrap().is_empty());
+    fs::remove_file(bench.context().join("noise")).unwrap();
+    bench.write("noise", "small");
+    bench.build_with("FROM scratch\nCOPY noise noise\n", &options).await.unwrap();
+}
+
+struct SmallDisk(PathBuf, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(size: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path()).status().unwrap();
+        assert!(mounted.success());
+        Self(directory.path().to_owned(), directory)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn sleepers(number: u32) -> usize {
+    let wanted = format!("sleep\0{number}\0");
+    let is_ours = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes());
+    fs::read_dir("/proc").unwrap().flatten().map(is_ours).filter(|&ours| ours).count()
+}
+
+/// Copies a program and the libraries that it needs.
+fn copy_program(rootfs: &Path, program: &Path) {
+    let listed = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    for file in libraries.chain([program.to_owned()]) {
+        let target = rootfs.join(file.strip_prefix("/").unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&file, target).unwrap();
+    }
+}
