@@ -24,12 +24,7 @@ impl Digest {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.0
             .iter()
-            .flat_map(|byte| {
-                [
-                    DIGITS[usize::from(byte >> 4)],
-                    DIGITS[usize::from(byte & 15)],
-                ]
-            })
+            .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
             .map(char::from)
             .collect()
     }
@@ -67,9 +62,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.strip_prefix(PREFIX) {
             Some(hex) => parse_hex(text, hex),
-            None if text.contains(':') => {
-                Err(invalid(text, "only the algorithm sha256 is supported"))
-            }
+            None if text.contains(':') => Err(invalid(text, "only the algorithm sha256 is supported")),
             None => Err(invalid(text, "the algorithm is missing")),
         }
     }
@@ -134,10 +127,7 @@ fn value(digit: u8) -> Option<u8> {
 }
 
 fn invalid(text: &str, reason: &'static str) -> Error {
-    Error::InvalidDigest {
-        text: shorten(text),
-        reason,
-    }
+    Error::InvalidDigest { text: shorten(text), reason }
 }
 
 #[cfg(test)]
@@ -152,10 +142,7 @@ mod tests {
     fn the_digest_of_nothing_is_the_published_one() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse::<Digest>().unwrap(), Digest::of(b""));
-        assert_eq!(
-            serde_json::to_string(&Digest::of(b"")).unwrap(),
-            format!("\"{EMPTY}\"")
-        );
+        assert_eq!(serde_json::to_string(&Digest::of(b"")).unwrap(), format!("\"{EMPTY}\""));
         let spec: oci_spec::image::Digest = Digest::of(b"").into();
         assert_eq!(spec.as_ref(), EMPTY);
         assert_eq!(Digest::try_from(&spec).unwrap(), Digest::of(b""));
@@ -164,21 +151,10 @@ mod tests {
     #[test]
     fn other_algorithms_lengths_and_digits_are_refused() {
         let upper = EMPTY.to_uppercase().replace("SHA256", "sha256");
-        for text in [
-            "",
-            "sha256",
-            "sha256:",
-            "sha512:00",
-            "sha256:00",
-            &EMPTY[7..],
-            &upper,
-            &format!("{EMPTY}0"),
-            "sha256:é",
-        ] {
-            assert!(
-                matches!(text.parse::<Digest>(), Err(Error::InvalidDigest { .. })),
-                "{text}"
-            );
+        for text in
+            ["", "sha256", "sha256:", "sha512:00", "sha256:00", &EMPTY[7..], &upper, &format!("{EMPTY}0"), "sha256:é"]
+        {
+            assert!(matches!(text.parse::<Digest>(), Err(Error::InvalidDigest { .. })), "{text}");
         }
     }
 

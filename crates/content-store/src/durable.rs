@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// How the temporary files of [`replace`] start; names of objects and blobs never do.
+pub(crate) const REPLACE_PREFIX: &str = ".new";
+
 /// Replaces `path` with `bytes`: temporary file beside it, fsync, rename, fsync of the directory.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    let (mut file, temporary) = create_unique(directory, ".new")?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(temporary.path(), path));
+    let (mut file, temporary) = create_unique(directory, REPLACE_PREFIX)?;
+    let written =
+        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(temporary.path(), path));
     match written {
         Ok(()) => temporary.keep(),
         Err(source) => return Err(Error::file("write", path, source)),
@@ -24,9 +25,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Makes what happened to the entries of `directory` survive a power cut.
 pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory)
-        .and_then(|handle| handle.sync_all())
-        .map_err(|source| Error::file("sync", directory, source))
+    File::open(directory).and_then(|handle| handle.sync_all()).map_err(|source| Error::file("sync", directory, source))
 }
 
 /// Creates `directory` and its parents; entries that were made are synced.
@@ -43,16 +42,9 @@ pub(crate) fn create_unique(directory: &Path, prefix: &str) -> Result<(File, Tem
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_nanos());
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
         let path = directory.join(format!("{prefix}-{}-{time:x}-{count}", std::process::id()));
-        match File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-        {
+        match File::options().read(true).write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, Temporary { path, kept: false })),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(Error::file("create", &path, source)),

@@ -125,15 +125,32 @@ pub enum Error {
 }
 
 impl Error {
-    /// Turns a failed file operation into the variant that says most.
+    /// Turns a failed file operation into the variant that says most. An error of this crate that travelled inside an
+    /// [`io::Error`] (through [`io::Read`] or [`io::Write`]) comes out as it was.
     pub(crate) fn file(act: &'static str, path: &Path, source: io::Error) -> Self {
+        let source = match source.downcast::<Self>() {
+            Ok(error) => return error,
+            Err(source) => source,
+        };
         let path = path.to_path_buf();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { path, source }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path, source },
             _ => Self::File { act, path, source },
         }
+    }
+}
+
+/// For [`io::Read`] and [`io::Write`]: the error stays inside and can be taken out with [`io::Error::downcast`].
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::File { source, .. } | Error::NoSpace { source, .. } => source.kind(),
+            Error::Damaged { .. } | Error::Mismatch { .. } => io::ErrorKind::InvalidData,
+            Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Error::Missing { .. } | Error::NoObject { .. } => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 

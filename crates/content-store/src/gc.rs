@@ -40,24 +40,13 @@ impl Store {
     /// As [`Store::collect_garbage`].
     pub fn collect_garbage_except(&self, keep: &BTreeSet<Digest>) -> Result<Freed> {
         let Some(_alone) = Exclusive::attempt(&self.paths.lock)? else {
-            return Err(Error::InUse {
-                root: self.paths.root.clone(),
-            });
+            return Err(Error::InUse { root: self.paths.root.clone() });
         };
-        let stored: BTreeMap<Digest, u64> = self
-            .blobs()?
-            .into_iter()
-            .map(|Blob { digest, size }| (digest, size))
-            .collect();
-        let reached = self.reach(
-            &stored,
-            self.roots()?.into_iter().chain(keep.iter().copied()),
-        )?;
+        let stored: BTreeMap<Digest, u64> =
+            self.blobs()?.into_iter().map(|Blob { digest, size }| (digest, size)).collect();
+        let reached = self.reach(&stored, self.roots()?.into_iter().chain(keep.iter().copied()))?;
         let mut freed = Freed::default();
-        for (digest, size) in stored
-            .iter()
-            .filter(|(digest, _)| !reached.contains(digest))
-        {
+        for (digest, size) in stored.iter().filter(|(digest, _)| !reached.contains(digest)) {
             let path = self.blob_path(digest);
             match fs::remove_file(&path) {
                 Ok(()) => {
@@ -68,7 +57,7 @@ impl Store {
                 Err(source) => return Err(Error::file("remove", &path, source)),
             }
         }
-        self.remove_ingest(|name| {
+        self.remove_files(&self.paths.ingest, |name| {
             !name.starts_with(PARTIAL_PREFIX) || self.is_useless_partial(name)
         })?;
         durable::sync_directory(&self.paths.blobs)?;
@@ -76,11 +65,7 @@ impl Store {
     }
 
     /// The blobs that can be reached from `roots`.
-    fn reach(
-        &self,
-        stored: &BTreeMap<Digest, u64>,
-        roots: impl Iterator<Item = Digest>,
-    ) -> Result<BTreeSet<Digest>> {
+    fn reach(&self, stored: &BTreeMap<Digest, u64>, roots: impl Iterator<Item = Digest>) -> Result<BTreeSet<Digest>> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<Digest> = roots.collect();
         while let Some(digest) = open.pop() {
@@ -106,9 +91,7 @@ impl Store {
             .open_blob(digest)?
             .read(&mut start)
             .map_err(|source| Error::file("read", &self.blob_path(digest), source))?;
-        let first = start[..count]
-            .iter()
-            .find(|byte| !byte.is_ascii_whitespace());
+        let first = start[..count].iter().find(|byte| !byte.is_ascii_whitespace());
         if !matches!(first, Some(b'{' | b'[')) {
             return Ok(None);
         }
@@ -119,15 +102,9 @@ impl Store {
     /// A partial blob of something that is here, or that nobody continued for a week.
     fn is_useless_partial(&self, name: &str) -> bool {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
-        let digest = name
-            .strip_prefix(PARTIAL_PREFIX)
-            .and_then(|hex| Digest::from_hex(hex).ok());
-        let modified =
-            fs::metadata(self.paths.ingest.join(name)).and_then(|metadata| metadata.modified());
-        let is_old = modified
-            .ok()
-            .and_then(|time| time.elapsed().ok())
-            .is_some_and(|age| age > PATIENCE);
+        let digest = name.strip_prefix(PARTIAL_PREFIX).and_then(|hex| Digest::from_hex(hex).ok());
+        let modified = fs::metadata(self.paths.ingest.join(name)).and_then(|metadata| metadata.modified());
+        let is_old = modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > PATIENCE);
         is_old || digest.is_none_or(|digest| self.contains(&digest))
     }
 }

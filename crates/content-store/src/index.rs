@@ -2,7 +2,7 @@
 
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::lock::Exclusive;
+use crate::lock::{Exclusive, Hold};
 use crate::store::Paths;
 use crate::{Descriptor, Digest, Store};
 use serde_json::{Map, Value, json};
@@ -39,9 +39,7 @@ impl NameKind {
     }
 
     fn from_annotation(text: &str) -> Option<Self> {
-        [Self::ClusterImage, Self::CarriedImage]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
+        [Self::ClusterImage, Self::CarriedImage].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -93,19 +91,9 @@ impl Store {
     /// [`Error::Missing`] when the blob is not here; see [`Store::set_names`].
     pub fn set_name(&self, kind: NameKind, name: &str, descriptor: &Descriptor) -> Result<()> {
         let mut descriptor = descriptor.clone();
-        let annotations = descriptor
-            .annotations()
-            .clone()
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
+        let annotations = descriptor.annotations().clone().unwrap_or_default().into_iter().collect();
         descriptor.set_annotations(None);
-        self.set_names(vec![Named {
-            kind,
-            name: name.to_owned(),
-            descriptor,
-            annotations,
-        }])
+        self.set_names(vec![Named { kind, name: name.to_owned(), descriptor, annotations }])
     }
 
     /// Points many names at once: all of them or, after an error, none.
@@ -119,16 +107,10 @@ impl Store {
         for named in names {
             let digest = Digest::try_from(named.descriptor.digest())?;
             if !self.contains(&digest) {
-                return Err(Error::Missing {
-                    digest,
-                    root: self.paths.root.clone(),
-                });
+                return Err(Error::Missing { digest, root: self.paths.root.clone() });
             }
             if named.name.is_empty() {
-                return Err(Error::InvalidReference {
-                    text: String::new(),
-                    reason: "it is empty",
-                });
+                return Err(Error::InvalidReference { text: String::new(), reason: "it is empty" });
             }
             fresh.insert((named.kind, named.name.clone()), entry(&named));
         }
@@ -172,26 +154,18 @@ impl Store {
 
     /// Reads, changes and replaces `index.json` while no other process does.
     fn change_index(&self, change: impl FnOnce(&mut Vec<Value>)) -> Result<()> {
+        let _hold = self.shared_hold()?;
         let _lock = Exclusive::wait(&self.paths.index_lock)?;
         let mut index = Index::read(&self.paths.index)?;
         let before = index.entries.clone();
         change(&mut index.entries);
-        if index.entries == before {
-            Ok(())
-        } else {
-            index.write(&self.paths.index)
-        }
+        if index.entries == before { Ok(()) } else { index.write(&self.paths.index) }
     }
 
     /// The digests that entries of `index.json` point at, those of other tools too.
     pub(crate) fn roots(&self) -> Result<Vec<Digest>> {
         let index = Index::read(&self.paths.index)?;
-        let digest = |entry: &Value| {
-            entry
-                .get("digest")
-                .and_then(Value::as_str)
-                .and_then(|text| text.parse().ok())
-        };
+        let digest = |entry: &Value| entry.get("digest").and_then(Value::as_str).and_then(|text| text.parse().ok());
         Ok(index.entries.iter().filter_map(digest).collect())
     }
 }
@@ -202,6 +176,7 @@ pub(crate) fn create_layout(paths: &Paths) -> Result<()> {
     if layout.is_file() && paths.index.is_file() {
         return check_layout(&layout);
     }
+    let _hold = Hold::shared(&paths.lock)?;
     let _lock = Exclusive::wait(&paths.index_lock)?;
     if !paths.index.exists() {
         Index::empty().write(&paths.index)?;
@@ -214,18 +189,11 @@ pub(crate) fn create_layout(paths: &Paths) -> Result<()> {
 
 fn check_layout(path: &Path) -> Result<()> {
     let text = read_limited(path, 4096)?;
-    let value: Value =
-        serde_json::from_slice(&text).map_err(|error| layout_error(path, error.to_string()))?;
+    let value: Value = serde_json::from_slice(&text).map_err(|error| layout_error(path, error.to_string()))?;
     match value.get("imageLayoutVersion").and_then(Value::as_str) {
         Some(version) if version.starts_with("1.") => Ok(()),
-        Some(version) => Err(layout_error(
-            path,
-            format!("version `{}` is not known", crate::error::shorten(version)),
-        )),
-        None => Err(layout_error(
-            path,
-            "it has no imageLayoutVersion".to_owned(),
-        )),
+        Some(version) => Err(layout_error(path, format!("version `{}` is not known", crate::error::shorten(version)))),
+        None => Err(layout_error(path, "it has no imageLayoutVersion".to_owned())),
     }
 }
 
@@ -240,21 +208,14 @@ impl Index {
     fn empty() -> Self {
         let mut fields = Map::new();
         fields.insert("schemaVersion".to_owned(), json!(2));
-        fields.insert(
-            "mediaType".to_owned(),
-            json!("application/vnd.oci.image.index.v1+json"),
-        );
+        fields.insert("mediaType".to_owned(), json!("application/vnd.oci.image.index.v1+json"));
         fields.insert("manifests".to_owned(), json!([]));
-        Self {
-            fields,
-            entries: Vec::new(),
-        }
+        Self { fields, entries: Vec::new() }
     }
 
     fn read(path: &Path) -> Result<Self> {
         let text = read_limited(path, INDEX_LIMIT)?;
-        let value: Value =
-            serde_json::from_slice(&text).map_err(|error| layout_error(path, error.to_string()))?;
+        let value: Value = serde_json::from_slice(&text).map_err(|error| layout_error(path, error.to_string()))?;
         let Value::Object(mut fields) = value else {
             return Err(layout_error(path, "it is not an object".to_owned()));
         };
@@ -268,15 +229,10 @@ impl Index {
     }
 
     fn write(mut self, path: &Path) -> Result<()> {
-        self.fields
-            .insert("manifests".to_owned(), Value::Array(self.entries));
-        let text = serde_json::to_vec(&self.fields)
-            .map_err(|error| layout_error(path, error.to_string()))?;
+        self.fields.insert("manifests".to_owned(), Value::Array(self.entries));
+        let text = serde_json::to_vec(&self.fields).map_err(|error| layout_error(path, error.to_string()))?;
         if text.len() as u64 > INDEX_LIMIT {
-            return Err(Error::TooLarge {
-                object: path.display().to_string(),
-                limit: INDEX_LIMIT,
-            });
+            return Err(Error::TooLarge { object: path.display().to_string(), limit: INDEX_LIMIT });
         }
         durable::replace(path, &text)
     }
@@ -285,56 +241,30 @@ impl Index {
 fn key(entry: &Value) -> Option<(NameKind, String)> {
     let annotations = entry.get("annotations")?;
     let kind = NameKind::from_annotation(annotations.get(NAME_KIND_ANNOTATION)?.as_str()?)?;
-    Some((
-        kind,
-        annotations.get(REF_NAME_ANNOTATION)?.as_str()?.to_owned(),
-    ))
+    Some((kind, annotations.get(REF_NAME_ANNOTATION)?.as_str()?.to_owned()))
 }
 
 fn is_named(entry: &Value, kind: NameKind, name: &str) -> bool {
-    let annotation = |key| {
-        entry
-            .get("annotations")
-            .and_then(|all| all.get(key))
-            .and_then(Value::as_str)
-    };
-    annotation(REF_NAME_ANNOTATION) == Some(name)
-        && annotation(NAME_KIND_ANNOTATION) == Some(kind.as_str())
+    let annotation = |key| entry.get("annotations").and_then(|all| all.get(key)).and_then(Value::as_str);
+    annotation(REF_NAME_ANNOTATION) == Some(name) && annotation(NAME_KIND_ANNOTATION) == Some(kind.as_str())
 }
 
 fn named(entry: &Value) -> Option<Named> {
     let (kind, name) = key(entry)?;
     let mut descriptor: Descriptor = serde::Deserialize::deserialize(entry).ok()?;
-    let mut annotations: BTreeMap<String, String> = descriptor
-        .annotations()
-        .clone()
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
+    let mut annotations: BTreeMap<String, String> =
+        descriptor.annotations().clone().unwrap_or_default().into_iter().collect();
     annotations.retain(|key, _| key != REF_NAME_ANNOTATION && key != NAME_KIND_ANNOTATION);
     descriptor.set_annotations(None);
-    Some(Named {
-        kind,
-        name,
-        descriptor,
-        annotations,
-    })
+    Some(Named { kind, name, descriptor, annotations })
 }
 
 fn entry(named: &Named) -> Value {
     let mut annotations: BTreeMap<&str, &str> = BTreeMap::new();
     if let Some(own) = named.descriptor.annotations() {
-        annotations.extend(
-            own.iter()
-                .map(|(key, value)| (key.as_str(), value.as_str())),
-        );
+        annotations.extend(own.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     }
-    annotations.extend(
-        named
-            .annotations
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str())),
-    );
+    annotations.extend(named.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     annotations.insert(NAME_KIND_ANNOTATION, named.kind.as_str());
     annotations.insert(REF_NAME_ANNOTATION, &named.name);
     let mut value = serde_json::to_value(&named.descriptor).unwrap_or_default();
@@ -344,22 +274,14 @@ fn entry(named: &Named) -> Value {
 
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    let read = |text: &mut Vec<u8>| -> io::Result<usize> {
-        File::open(path)?.take(limit + 1).read_to_end(text)
-    };
+    let read = |text: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(limit + 1).read_to_end(text) };
     read(&mut text).map_err(|source| Error::file("read", path, source))?;
     if text.len() as u64 > limit {
-        return Err(Error::TooLarge {
-            object: path.display().to_string(),
-            limit,
-        });
+        return Err(Error::TooLarge { object: path.display().to_string(), limit });
     }
     Ok(text)
 }
 
 fn layout_error(path: &Path, reason: String) -> Error {
-    Error::Layout {
-        path: path.to_path_buf(),
-        reason,
-    }
+    Error::Layout { path: path.to_path_buf(), reason }
 }

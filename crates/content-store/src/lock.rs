@@ -23,9 +23,7 @@ impl Hold {
 /// A lock that nobody else has, neither shared nor exclusive; released on drop.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Exclusive(
-    #[expect(dead_code, reason = "the lock lives as long as the file")] File,
-);
+pub(crate) struct Exclusive(#[expect(dead_code, reason = "the lock lives as long as the file")] File);
 
 impl Exclusive {
     pub(crate) fn wait(path: &Path) -> Result<Self> {

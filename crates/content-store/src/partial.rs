@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The bytes of a blob that arrived so far. Dropping it keeps them for the next attempt.
+///
+/// The [`io::Error`] of a failed write holds an [`Error`] that names the file; take it out with [`io::Error::downcast`].
 #[derive(Debug)]
 #[must_use = "the blob appears only with commit"]
 pub struct PartialBlob {
@@ -26,26 +28,13 @@ pub struct PartialBlob {
 impl PartialBlob {
     pub(crate) fn open(store: &Store, expected: Digest) -> Result<Self> {
         let hold = store.shared_hold()?;
-        let path = store
-            .paths
-            .ingest
-            .join(format!("{PARTIAL_PREFIX}{}", expected.hex()));
+        let path = store.paths.ingest.join(format!("{PARTIAL_PREFIX}{}", expected.hex()));
         let mut file = open_locked(&path)?;
-        let offset = file
-            .seek(SeekFrom::End(0))
-            .map_err(|source| Error::file("read", &path, source))?;
-        Ok(Self {
-            store: store.clone(),
-            expected,
-            file,
-            path,
-            offset,
-            limit: u64::MAX,
-            _hold: hold,
-        })
+        let offset = file.seek(SeekFrom::End(0)).map_err(|source| Error::file("read", &path, source))?;
+        Ok(Self { store: store.clone(), expected, file, path, offset, limit: u64::MAX, _hold: hold })
     }
 
-    /// Refuses more than `bytes` bytes in all: the write that would exceed it fails with kind `FileTooLarge`.
+    /// Refuses more than `bytes` bytes in all: the write that would exceed it fails with [`Error::TooLarge`].
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
         self
@@ -63,55 +52,39 @@ impl PartialBlob {
     ///
     /// [`Error::File`] when the file cannot be shortened.
     pub fn restart(&mut self) -> Result<()> {
-        let restarted = self
-            .file
-            .set_len(0)
-            .and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        let restarted = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         restarted.map_err(|source| Error::file("shorten", &self.path, source))?;
         self.offset = 0;
         Ok(())
     }
 
-    /// Verifies all bytes, those of former attempts too, and makes the blob appear, durably.
+    /// Verifies all bytes, those of former attempts too, and makes the blob appear, as [`crate::BlobWriter::commit`] does.
     ///
     /// # Errors
     ///
     /// [`Error::Mismatch`] when the bytes are others (they are thrown away), [`Error::NoSpace`] or [`Error::File`].
     pub fn commit(mut self) -> Result<Blob> {
         let fail = |act, source| Error::file(act, &self.path, source);
-        self.file
-            .seek(SeekFrom::Start(0))
-            .map_err(|source| fail("read", source))?;
+        self.file.seek(SeekFrom::Start(0)).map_err(|source| fail("read", source))?;
         let found = reader::hash(&mut self.file).map_err(|source| fail("read", source))?;
         if found != self.expected {
             fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
-            return Err(Error::Mismatch {
-                expected: self.expected,
-                found,
-                size: self.offset,
-            });
+            return Err(Error::Mismatch { expected: self.expected, found, size: self.offset });
         }
-        self.file
-            .sync_data()
-            .map_err(|source| fail("sync", source))?;
+        self.file.sync_data().map_err(|source| fail("sync", source))?;
         let path = self.store.blob_path(&found);
         fs::rename(&self.path, &path).map_err(|source| Error::file("write", &path, source))?;
-        Ok(Blob {
-            digest: found,
-            size: self.offset,
-        })
+        Ok(Blob { digest: found, size: self.offset })
     }
 }
 
 impl Write for PartialBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.offset.saturating_add(bytes.len() as u64) > self.limit {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("blob {} has more than {} bytes", self.expected, self.limit),
-            ));
+            let object = format!("blob {}", self.expected);
+            return Err(Error::TooLarge { object, limit: self.limit }.into());
         }
-        let count = self.file.write(bytes)?;
+        let count = self.file.write(bytes).map_err(|source| Error::file("write", &self.path, source))?;
         self.offset += count as u64;
         Ok(count)
     }
@@ -132,9 +105,7 @@ fn open_locked(path: &Path) -> Result<File> {
             .open(path)
             .map_err(|source| Error::file("open", path, source))?;
         lock::wait_for(&file, path)?;
-        let ours = file
-            .metadata()
-            .map_err(|source| Error::file("read", path, source))?;
+        let ours = file.metadata().map_err(|source| Error::file("read", path, source))?;
         match fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(file),
             Ok(_) => {}

@@ -20,13 +20,7 @@ pub struct VerifiedReader {
 
 impl VerifiedReader {
     pub(crate) fn new(file: File, digest: Digest, path: PathBuf) -> Self {
-        Self {
-            file,
-            digest,
-            path,
-            hasher: Some(Sha256::new()),
-            sound: false,
-        }
+        Self { file, digest, path, hasher: Some(Sha256::new()), sound: false }
     }
 
     /// Whether the end was reached and the bytes were right.
@@ -52,10 +46,7 @@ impl Read for VerifiedReader {
             return Ok(0);
         }
         let Some(hasher) = &mut self.hasher else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("blob {} is damaged", self.digest),
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("blob {} is damaged", self.digest)));
         };
         let count = self.file.read(buffer)?;
         hasher.update(&buffer[..count]);
@@ -67,12 +58,7 @@ impl Read for VerifiedReader {
         if self.sound {
             return Ok(0);
         }
-        let damaged = Error::Damaged {
-            digest: self.digest,
-            path: self.path.clone(),
-            found,
-        };
-        Err(io::Error::new(io::ErrorKind::InvalidData, damaged))
+        Err(Error::Damaged { digest: self.digest, path: self.path.clone(), found }.into())
     }
 }
 

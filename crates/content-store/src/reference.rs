@@ -53,10 +53,7 @@ impl Reference {
     pub fn familiar(&self) -> String {
         let mut text = String::new();
         if self.registry == DEFAULT_REGISTRY {
-            let short = self
-                .repository
-                .strip_prefix(DEFAULT_NAMESPACE)
-                .filter(|rest| !rest.contains('/'));
+            let short = self.repository.strip_prefix(DEFAULT_NAMESPACE).filter(|rest| !rest.contains('/'));
             text.push_str(short.unwrap_or(&self.repository));
         } else {
             text.push_str(&self.registry);
@@ -76,21 +73,13 @@ impl Reference {
         if !is_tag(tag) {
             return Err(invalid(tag, TAG_RULE));
         }
-        Ok(Self {
-            tag: Some(tag.to_owned()),
-            digest: None,
-            ..self.clone()
-        })
+        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
     }
 
     /// The same repository pinned to a digest, without a tag.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
-        Self {
-            tag: None,
-            digest: Some(digest),
-            ..self.clone()
-        }
+        Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
     fn push_suffix(&self, text: &mut String) {
@@ -113,8 +102,7 @@ impl fmt::Display for Reference {
     }
 }
 
-const TAG_RULE: &str =
-    "a tag has 1 to 128 letters, digits, `_`, `.` and `-`, and starts with none of the last two";
+const TAG_RULE: &str = "a tag has 1 to 128 letters, digits, `_`, `.` and `-`, and starts with none of the last two";
 
 impl FromStr for Reference {
     type Err = Error;
@@ -142,9 +130,7 @@ impl FromStr for Reference {
         }
         let (registry, repository) = split_registry(path);
         if !is_registry(registry) {
-            return Err(fail(
-                "the part before the first `/` is not a host name with an optional port",
-            ));
+            return Err(fail("the part before the first `/` is not a host name with an optional port"));
         }
         let repository = match (registry, repository.contains('/')) {
             (DEFAULT_REGISTRY, false) if !repository.is_empty() => {
@@ -158,12 +144,7 @@ impl FromStr for Reference {
             (None, Some(_)) => None,
             (None, None) => Some(DEFAULT_TAG.to_owned()),
         };
-        Ok(Self {
-            registry: registry.to_owned(),
-            repository,
-            tag,
-            digest,
-        })
+        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 }
 
@@ -225,24 +206,18 @@ fn is_registry(text: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     })
 }
 
 fn is_port(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-        && text.parse::<u16>().is_ok()
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && !text.starts_with(['.', '-'])
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
 fn check_repository(text: &str) -> Result<(), &'static str> {
@@ -258,9 +233,7 @@ fn check_repository(text: &str) -> Result<(), &'static str> {
     if text.split('/').all(is_component) {
         Ok(())
     } else {
-        Err(
-            "each part of the repository has lower-case letters and digits, separated by `.`, `_`, `__` or dashes",
-        )
+        Err("each part of the repository has lower-case letters and digits, separated by `.`, `_`, `__` or dashes")
     }
 }
 
@@ -268,20 +241,15 @@ fn check_repository(text: &str) -> Result<(), &'static str> {
 fn is_component(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
-    let ends_are_words =
-        bytes.first().copied().is_some_and(is_word) && bytes.last().copied().is_some_and(is_word);
+    let ends_are_words = bytes.first().copied().is_some_and(is_word) && bytes.last().copied().is_some_and(is_word);
     ends_are_words
         && bytes.split(|byte| is_word(*byte)).all(|separator| {
-            matches!(separator, b"" | b"." | b"_" | b"__")
-                || separator.iter().all(|byte| *byte == b'-')
+            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
         })
 }
 
 fn invalid(text: &str, reason: &'static str) -> Error {
-    Error::InvalidReference {
-        text: shorten(text),
-        reason,
-    }
+    Error::InvalidReference { text: shorten(text), reason }
 }
 
 #[cfg(test)]
@@ -299,89 +267,31 @@ mod tests {
         let table = [
             ("nginx", "docker.io/library/nginx:latest", "nginx:latest"),
             ("shop:1.4", "docker.io/library/shop:1.4", "shop:1.4"),
-            (
-                "library/nginx",
-                "docker.io/library/nginx:latest",
-                "nginx:latest",
-            ),
-            (
-                "library/a/b",
-                "docker.io/library/a/b:latest",
-                "library/a/b:latest",
-            ),
-            (
-                "calico/node:v3.8.2",
-                "docker.io/calico/node:v3.8.2",
-                "calico/node:v3.8.2",
-            ),
-            (
-                "docker.io/nginx",
-                "docker.io/library/nginx:latest",
-                "nginx:latest",
-            ),
-            (
-                "index.docker.io/nginx",
-                "docker.io/library/nginx:latest",
-                "nginx:latest",
-            ),
+            ("library/nginx", "docker.io/library/nginx:latest", "nginx:latest"),
+            ("library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest"),
+            ("calico/node:v3.8.2", "docker.io/calico/node:v3.8.2", "calico/node:v3.8.2"),
+            ("docker.io/nginx", "docker.io/library/nginx:latest", "nginx:latest"),
+            ("index.docker.io/nginx", "docker.io/library/nginx:latest", "nginx:latest"),
             ("index.docker.io/a/b", "docker.io/a/b:latest", "a/b:latest"),
-            (
-                "k8s.gcr.io/pause:3.2",
-                "k8s.gcr.io/pause:3.2",
-                "k8s.gcr.io/pause:3.2",
-            ),
+            ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"),
             ("localhost/a", "localhost/a:latest", "localhost/a:latest"),
-            (
-                "localhost:5000/a:b",
-                "localhost:5000/a:b",
-                "localhost:5000/a:b",
-            ),
-            (
-                "localhost:5000",
-                "docker.io/library/localhost:5000",
-                "localhost:5000",
-            ),
-            (
-                "sea.hub:5000/library/nginx:1.19",
-                "sea.hub:5000/library/nginx:1.19",
-                "sea.hub:5000/library/nginx:1.19",
-            ),
-            (
-                "127.0.0.1:5000/a",
-                "127.0.0.1:5000/a:latest",
-                "127.0.0.1:5000/a:latest",
-            ),
+            ("localhost:5000/a:b", "localhost:5000/a:b", "localhost:5000/a:b"),
+            ("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"),
+            ("sea.hub:5000/library/nginx:1.19", "sea.hub:5000/library/nginx:1.19", "sea.hub:5000/library/nginx:1.19"),
+            ("127.0.0.1:5000/a", "127.0.0.1:5000/a:latest", "127.0.0.1:5000/a:latest"),
             ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest"),
             ("[fe80::1]/a", "[fe80::1]/a:latest", "[fe80::1]/a:latest"),
             ("UPPER/a", "UPPER/a:latest", "UPPER/a:latest"),
-            (
-                "a__b/c-d--e.f_g",
-                "docker.io/a__b/c-d--e.f_g:latest",
-                "a__b/c-d--e.f_g:latest",
-            ),
+            ("a__b/c-d--e.f_g", "docker.io/a__b/c-d--e.f_g:latest", "a__b/c-d--e.f_g:latest"),
             ("a:_x", "docker.io/library/a:_x", "a:_x"),
-            (
-                &format!("nginx@{DIGEST}"),
-                &pinned,
-                &pinned["docker.io/library/".len()..],
-            ),
-            (
-                &format!("nginx:1@{DIGEST}"),
-                &both,
-                &both["docker.io/library/".len()..],
-            ),
+            (&format!("nginx@{DIGEST}"), &pinned, &pinned["docker.io/library/".len()..]),
+            (&format!("nginx:1@{DIGEST}"), &both, &both["docker.io/library/".len()..]),
         ];
         for (written, whole, familiar) in table {
-            let reference: Reference = written
-                .parse()
-                .unwrap_or_else(|error| panic!("{written}: {error}"));
+            let reference: Reference = written.parse().unwrap_or_else(|error| panic!("{written}: {error}"));
             assert_eq!(reference.to_string(), whole, "{written}");
             assert_eq!(reference.familiar(), familiar, "{written}");
-            assert_eq!(
-                familiar.parse::<Reference>().unwrap(),
-                reference,
-                "{familiar} means {written}"
-            );
+            assert_eq!(familiar.parse::<Reference>().unwrap(), reference, "{familiar} means {written}");
         }
     }
 
@@ -437,21 +347,11 @@ mod tests {
     #[test]
     fn parts_can_be_asked_for_and_exchanged() {
         let reference: Reference = format!("reg:1/a/b:t@{DIGEST}").parse().unwrap();
-        assert_eq!(
-            (
-                reference.registry(),
-                reference.repository(),
-                reference.tag()
-            ),
-            ("reg:1", "a/b", Some("t"))
-        );
+        assert_eq!((reference.registry(), reference.repository(), reference.tag()), ("reg:1", "a/b", Some("t")));
         assert_eq!(reference.digest().unwrap().to_string(), DIGEST);
         assert_eq!(reference.with_tag("u").unwrap().to_string(), "reg:1/a/b:u");
         assert!(reference.with_tag("/").is_err());
-        assert_eq!(
-            reference.with_digest(Digest::of(b"")).to_string(),
-            format!("reg:1/a/b@{DIGEST}")
-        );
+        assert_eq!(reference.with_digest(Digest::of(b"")).to_string(), format!("reg:1/a/b@{DIGEST}"));
     }
 
     proptest! {

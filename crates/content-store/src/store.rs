@@ -53,8 +53,7 @@ impl Store {
     ///
     /// [`Error::File`] or [`Error::NoSpace`] when the directory cannot be made or read; [`Error::Layout`] when it holds something else.
     pub fn open(root: &Path) -> Result<Self> {
-        let root =
-            std::path::absolute(root).map_err(|source| Error::file("resolve", root, source))?;
+        let root = std::path::absolute(root).map_err(|source| Error::file("resolve", root, source))?;
         let paths = Paths {
             blobs: root.join("blobs/sha256"),
             ingest: root.join("ingest"),
@@ -68,9 +67,7 @@ impl Store {
             durable::create_directory(directory)?;
         }
         crate::index::create_layout(&paths)?;
-        let store = Self {
-            paths: Arc::new(paths),
-        };
+        let store = Self { paths: Arc::new(paths) };
         store.remove_leftovers()?;
         Ok(store)
     }
@@ -94,8 +91,7 @@ impl Store {
     /// [`Error::Missing`] when it is not here.
     pub fn size(&self, digest: &Digest) -> Result<u64> {
         let path = self.blob_path(digest);
-        let metadata =
-            fs::metadata(&path).map_err(|source| self.missing("read", digest, &path, source))?;
+        let metadata = fs::metadata(&path).map_err(|source| self.missing("read", digest, &path, source))?;
         Ok(metadata.len())
     }
 
@@ -122,18 +118,11 @@ impl Store {
             .read_to_end(&mut bytes)
             .map_err(|source| Error::file("read", &path, source))?;
         if bytes.len() as u64 > limit {
-            return Err(Error::TooLarge {
-                object: format!("blob {digest}"),
-                limit,
-            });
+            return Err(Error::TooLarge { object: format!("blob {digest}"), limit });
         }
         match Digest::of(&bytes) {
             found if found == *digest => Ok(bytes),
-            found => Err(Error::Damaged {
-                digest: *digest,
-                path,
-                found,
-            }),
+            found => Err(Error::Damaged { digest: *digest, path, found }),
         }
     }
 
@@ -144,11 +133,7 @@ impl Store {
     ///
     /// [`Error::Missing`] when it is not here.
     pub fn verified_reader(&self, digest: &Digest) -> Result<VerifiedReader> {
-        Ok(VerifiedReader::new(
-            self.open_blob(digest)?,
-            *digest,
-            self.blob_path(digest),
-        ))
+        Ok(VerifiedReader::new(self.open_blob(digest)?, *digest, self.blob_path(digest)))
     }
 
     /// Reads the whole blob and compares its bytes with its digest.
@@ -158,17 +143,9 @@ impl Store {
     /// [`Error::Missing`] or [`Error::Damaged`].
     pub fn verify(&self, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
-        let found = crate::reader::hash(&mut self.open_blob(digest)?)
-            .map_err(|source| Error::file("read", &path, source))?;
-        if found == *digest {
-            Ok(())
-        } else {
-            Err(Error::Damaged {
-                digest: *digest,
-                path,
-                found,
-            })
-        }
+        let found =
+            crate::reader::hash(&mut self.open_blob(digest)?).map_err(|source| Error::file("read", &path, source))?;
+        if found == *digest { Ok(()) } else { Err(Error::Damaged { digest: *digest, path, found }) }
     }
 
     /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.
@@ -202,9 +179,7 @@ impl Store {
             return Ok(Blob { digest, size });
         }
         let mut writer = self.writer()?;
-        writer
-            .write_all(bytes)
-            .map_err(|source| Error::file("write", &self.paths.ingest, source))?;
+        writer.write_all(bytes).map_err(|source| Error::file("write", &self.paths.ingest, source))?;
         writer.commit(Some(&digest))
     }
 
@@ -228,18 +203,11 @@ impl Store {
         let mut blobs = Vec::new();
         for entry in fs::read_dir(directory).map_err(fail)? {
             let entry = entry.map_err(fail)?;
-            let Some(digest) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| Digest::from_hex(name).ok())
-            else {
+            let Some(digest) = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok()) else {
                 continue;
             };
             match entry.metadata() {
-                Ok(metadata) if metadata.is_file() => blobs.push(Blob {
-                    digest,
-                    size: metadata.len(),
-                }),
+                Ok(metadata) if metadata.is_file() => blobs.push(Blob { digest, size: metadata.len() }),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(fail(source)),
@@ -261,11 +229,7 @@ impl Store {
 
     /// A hold that writers of this handle share, so that many small blobs do not each open the lock file.
     pub(crate) fn shared_hold(&self) -> Result<Arc<Hold>> {
-        let mut slot: MutexGuard<'_, Weak<Hold>> = self
-            .paths
-            .hold
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut slot: MutexGuard<'_, Weak<Hold>> = self.paths.hold.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hold) = slot.upgrade() {
             return Ok(hold);
         }
@@ -279,15 +243,13 @@ impl Store {
         let Some(_nobody_writes) = Exclusive::attempt(&self.paths.lock)? else {
             return Ok(());
         };
-        self.remove_ingest(|name| !name.starts_with(PARTIAL_PREFIX))
+        self.remove_files(&self.paths.ingest, |name| !name.starts_with(PARTIAL_PREFIX))?;
+        self.remove_files(&self.paths.root, |name| name.starts_with(durable::REPLACE_PREFIX))
     }
 
-    /// Removes the files of `ingest/` that `is_waste` names. The caller has the store to itself.
-    pub(crate) fn remove_ingest(&self, is_waste: impl Fn(&str) -> bool) -> Result<()> {
-        let directory = &self.paths.ingest;
-        for entry in
-            fs::read_dir(directory).map_err(|source| Error::file("list", directory, source))?
-        {
+    /// Removes the files of a directory of the store that `is_waste` names. The caller has the store to itself.
+    pub(crate) fn remove_files(&self, directory: &Path, is_waste: impl Fn(&str) -> bool) -> Result<()> {
+        for entry in fs::read_dir(directory).map_err(|source| Error::file("list", directory, source))? {
             let entry = entry.map_err(|source| Error::file("list", directory, source))?;
             if is_waste(&entry.file_name().to_string_lossy()) {
                 let path = entry.path();
@@ -302,18 +264,9 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn missing(
-        &self,
-        act: &'static str,
-        digest: &Digest,
-        path: &Path,
-        source: io::Error,
-    ) -> Error {
+    pub(crate) fn missing(&self, act: &'static str, digest: &Digest, path: &Path, source: io::Error) -> Error {
         if source.kind() == io::ErrorKind::NotFound {
-            Error::Missing {
-                digest: *digest,
-                root: self.paths.root.clone(),
-            }
+            Error::Missing { digest: *digest, root: self.paths.root.clone() }
         } else {
             Error::file(act, path, source)
         }

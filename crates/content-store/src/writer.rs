@@ -13,7 +13,9 @@ use std::sync::Arc;
 /// Small writes are gathered up to this many bytes.
 const BUFFER: usize = 1 << 20;
 
-/// Writes one blob. Garbage collection waits for it; dropping it without [`BlobWriter::commit`] leaves nothing behind.
+/// Writes one blob. Garbage is not collected meanwhile; dropping it without [`BlobWriter::commit`] leaves nothing behind.
+///
+/// The [`io::Error`] of a failed write holds an [`Error`] that names the file; take it out with [`io::Error::downcast`].
 #[must_use = "the blob appears only with commit"]
 pub struct BlobWriter {
     store: Store,
@@ -46,7 +48,7 @@ impl BlobWriter {
         }
     }
 
-    /// Refuses more than `bytes` bytes: the write that would exceed it fails with kind `FileTooLarge`.
+    /// Refuses more than `bytes` bytes: the write that would exceed it fails with [`Error::TooLarge`].
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
         self
@@ -58,38 +60,25 @@ impl BlobWriter {
         self.size
     }
 
-    /// Makes the blob appear under the digest of what was written, durably.
+    /// Makes the blob appear under the digest of what was written. Its bytes survive a power cut from then on, its presence with the next
+    /// name that is set.
     ///
     /// # Errors
     ///
     /// [`Error::Mismatch`] when `expected` is another digest, [`Error::NoSpace`] or [`Error::File`]; nothing is left behind then.
     pub fn commit(mut self, expected: Option<&Digest>) -> Result<Blob> {
-        self.flush_buffer()
-            .map_err(|source| Error::file("write", self.temporary.path(), source))?;
-        let Self {
-            store,
-            file,
-            temporary,
-            hasher,
-            size,
-            ..
-        } = self;
+        self.flush_buffer().map_err(|source| Error::file("write", self.temporary.path(), source))?;
+        let Self { store, file, temporary, hasher, size, .. } = self;
         let digest = Digest::finish(hasher);
         if let Some(expected) = expected
             && *expected != digest
         {
-            return Err(Error::Mismatch {
-                expected: *expected,
-                found: digest,
-                size,
-            });
+            return Err(Error::Mismatch { expected: *expected, found: digest, size });
         }
         if !store.has_sound(&digest, size) {
-            file.sync_data()
-                .map_err(|source| Error::file("sync", temporary.path(), source))?;
+            file.sync_data().map_err(|source| Error::file("sync", temporary.path(), source))?;
             let path = store.blob_path(&digest);
-            fs::rename(temporary.path(), &path)
-                .map_err(|source| Error::file("write", &path, source))?;
+            fs::rename(temporary.path(), &path).map_err(|source| Error::file("write", &path, source))?;
             temporary.keep();
         }
         Ok(Blob { digest, size })
@@ -97,7 +86,7 @@ impl BlobWriter {
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes)
+        self.file.write_all(bytes).map_err(|source| Error::file("write", self.temporary.path(), source).into())
     }
 
     fn flush_buffer(&mut self) -> io::Result<()> {
@@ -113,10 +102,9 @@ impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let size = self.size.saturating_add(bytes.len() as u64);
         if size > self.limit {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("the blob has more than {} bytes", self.limit),
-            ));
+            return Err(
+                Error::TooLarge { object: "the blob that is being written".to_owned(), limit: self.limit }.into()
+            );
         }
         if self.buffer.len() + bytes.len() > BUFFER {
             self.flush_buffer()?;
@@ -142,5 +130,27 @@ impl std::fmt::Debug for BlobWriter {
             .field("file", &self.temporary.path())
             .field("size", &self.size)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_with_the_path_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        // /dev/full answers every write as a full disk does.
+        let (_file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX).unwrap();
+        let path = temporary.path().to_path_buf();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = BlobWriter::over(&store, full, temporary, store.shared_hold().unwrap());
+        writer.write_all(b"small, so it waits in the buffer").unwrap();
+        let error = writer.commit(None).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert!(!path.exists() && store.blobs().unwrap().is_empty());
     }
 }

@@ -21,9 +21,7 @@ impl Disk {
     /// [`Error::File`] or [`Error::NoSpace`] when it cannot be created.
     pub fn open(root: &Path) -> Result<Self> {
         durable::create_directory(root)?;
-        Ok(Self {
-            root: root.to_path_buf(),
-        })
+        Ok(Self { root: root.to_path_buf() })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
@@ -64,8 +62,7 @@ impl Backend for Disk {
             Err(error) if is_absent(&error) => return Err(self.no_object(key)),
             Err(source) => return Err(Error::file("open", &path, source)),
         };
-        file.seek(SeekFrom::Start(offset))
-            .map_err(|source| Error::file("read", &path, source))?;
+        file.seek(SeekFrom::Start(offset)).map_err(|source| Error::file("read", &path, source))?;
         Ok(Box::new(file))
     }
 
@@ -73,7 +70,7 @@ impl Backend for Disk {
         let path = self.path(key)?;
         let directory = path.parent().unwrap_or(&self.root);
         durable::create_directory(directory)?;
-        let (mut file, temporary) = durable::create_unique(directory, ".new")?;
+        let (mut file, temporary) = durable::create_unique(directory, durable::REPLACE_PREFIX)?;
         let mut buffer = vec![0; 1 << 20];
         let mut size = 0;
         loop {
@@ -82,19 +79,13 @@ impl Backend for Disk {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => {
-                    return Err(Error::Source {
-                        object: key.to_owned(),
-                        source,
-                    });
+                    return Err(Error::Source { object: key.to_owned(), source });
                 }
             };
-            file.write_all(&buffer[..count])
-                .map_err(|source| Error::file("write", &path, source))?;
+            file.write_all(&buffer[..count]).map_err(|source| Error::file("write", &path, source))?;
             size += count as u64;
         }
-        let placed = file
-            .sync_all()
-            .and_then(|()| fs::rename(temporary.path(), &path));
+        let placed = file.sync_all().and_then(|()| fs::rename(temporary.path(), &path));
         placed.map_err(|source| Error::file("write", &path, source))?;
         temporary.keep();
         durable::sync_directory(directory)?;
@@ -132,16 +123,10 @@ impl Backend for Disk {
 
 impl Disk {
     fn no_object(&self, key: &str) -> Error {
-        Error::NoObject {
-            key: key.to_owned(),
-            backend: self.root.display().to_string(),
-        }
+        Error::NoObject { key: key.to_owned(), backend: self.root.display().to_string() }
     }
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

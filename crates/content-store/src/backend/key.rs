@@ -10,18 +10,12 @@ pub(super) fn check(key: &str) -> Result<()> {
         "it is empty"
     } else if key.len() > LIMIT {
         "it is too long"
-    } else if key
-        .split('/')
-        .any(|part| part.is_empty() || part.starts_with('.'))
-    {
+    } else if key.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
         "a part is empty or starts with a dot"
     } else if key.contains(|letter: char| letter == '\\' || letter.is_control()) {
         "it has a backslash or a control character"
     } else {
         return Ok(());
     };
-    Err(Error::InvalidKey {
-        key: shorten(key),
-        reason,
-    })
+    Err(Error::InvalidKey { key: shorten(key), reason })
 }

@@ -22,25 +22,16 @@ impl Backend for Memory {
     fn get(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>> {
         key::check(key)?;
         let objects = self.objects();
-        let bytes = objects.get(key).ok_or_else(|| Error::NoObject {
-            key: key.to_owned(),
-            backend: "memory".to_owned(),
-        })?;
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let bytes =
+            objects.get(key).ok_or_else(|| Error::NoObject { key: key.to_owned(), backend: "memory".to_owned() })?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         Ok(Box::new(Cursor::new(bytes[start..].to_vec())))
     }
 
     fn put(&self, key: &str, source: &mut dyn Read) -> Result<u64> {
         key::check(key)?;
         let mut bytes = Vec::new();
-        source
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::Source {
-                object: key.to_owned(),
-                source,
-            })?;
+        source.read_to_end(&mut bytes).map_err(|source| Error::Source { object: key.to_owned(), source })?;
         let size = bytes.len() as u64;
         self.objects().insert(key.to_owned(), bytes);
         Ok(size)
@@ -52,12 +43,7 @@ impl Backend for Memory {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self
-            .objects()
-            .keys()
-            .filter(|key| key.starts_with(prefix))
-            .cloned()
-            .collect())
+        Ok(self.objects().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
     }
 
     fn remove(&self, key: &str) -> Result<bool> {
