@@ -3,10 +3,11 @@
 //! Everything here runs in one thread that has left the others' namespaces and ends after the command.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use kubefile::ShellOrExec;
 use nix::sched::CloneFlags;
@@ -39,29 +40,87 @@ pub(super) fn run(run: &SandboxRun, stdout: OwnedFd, stderr: OwnedFd, started: &
     nix::sched::unshare(flags).map_err(std::io::Error::from).map_err(fault("make namespaces"))?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(io).map_err(fault("separate its mounts"))?;
-    let rootfs = if enters { enter(run)? } else { overlook(run)? };
+    let world = if enters { enter(run)? } else { overlook(run)? };
+    let first = FirstProcess::start(&world.proc)?;
+    started(first.pidfd()?);
+    world.step_in()?;
     drop_capabilities()?;
-    let mut command = command(run, &rootfs);
+    let mut command = command(run, &world.rootfs);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     let mut child = command.spawn().map_err(fault(format!("start {}", command.get_program().to_string_lossy())))?;
     // The command holds the ends of the pipes now; ours must close when it does.
     drop(command);
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pidfd = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
-    match pidfd {
-        Some(Ok(pidfd)) => started(pidfd),
-        other => {
-            child.kill().map_err(fault("stop the command"))?;
-            let source = other.and_then(std::result::Result::err).map_or(std::io::ErrorKind::NotFound.into(), io);
-            return Err(Error::Sandbox { act: "watch the command".to_owned(), source });
-        }
-    }
     let status = child.wait().map_err(fault("wait for the command"))?;
+    drop(first);
     Ok(status.code().map_or_else(|| Ended::Killed(status.signal().unwrap_or_default()), Ended::Exited))
 }
 
-/// This machine's tree, read-only, with the rootfs mounted somewhere in it. Gives the rootfs' path.
-fn overlook(run: &SandboxRun) -> Result<PathBuf> {
+/// What the command will see.
+struct World {
+    /// The rootfs, as a path for the command.
+    rootfs: PathBuf,
+    /// Where processes are to be shown, as a path for this thread.
+    proc: PathBuf,
+    /// The directory that becomes the root of the tree, when the rootfs is entered.
+    root: Option<PathBuf>,
+}
+
+impl World {
+    /// Makes the command's root and working directory this thread's.
+    fn step_in(&self) -> Result<()> {
+        if let Some(root) = &self.root {
+            std::env::set_current_dir(root).map_err(fault("enter the rootfs"))?;
+            rustix::process::pivot_root(".", ".").map_err(io).map_err(fault("enter the rootfs"))?;
+            unmount(".", UnmountFlags::DETACH).map_err(io).map_err(fault("leave the old root"))?;
+        }
+        std::env::set_current_dir(&self.rootfs).map_err(fault("enter the rootfs"))
+    }
+}
+
+/// The first process of the new process namespace. When it ends, the kernel ends all others there; and it ends when its
+/// input closes, so also when this process is killed.
+struct FirstProcess(Child);
+
+impl FirstProcess {
+    /// Starts it; it mounts the view of its namespace's processes on `proc`, which only a member can do.
+    fn start(proc: &Path) -> Result<Self> {
+        const SCRIPT: &str = "mount -t proc -o nosuid,nodev,noexec proc \"$1\" && echo ready && read -r line";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SCRIPT, "sh"]).arg(proc).env_clear().env("PATH", PATH);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(fault("start /bin/sh"))?;
+        let mut answer = [0; 6];
+        let ready = child.stdout.as_mut().is_some_and(|stdout| stdout.read_exact(&mut answer).is_ok()) && &answer == b"ready\n";
+        let process = Self(child);
+        if ready { Ok(process) } else { Err(process.explain(proc)) }
+    }
+
+    fn explain(mut self, proc: &Path) -> Error {
+        drop(self.0.stdin.take());
+        let mut text = String::new();
+        if let Some(stderr) = self.0.stderr.take() {
+            // Whatever it said; nothing is an answer too.
+            let _ = stderr.take(4096).read_to_string(&mut text);
+        }
+        fault(format!("mount {}", proc.display()))(std::io::Error::other(text.trim().to_owned()))
+    }
+
+    fn pidfd(&self) -> Result<OwnedFd> {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| fault("watch its processes")(std::io::ErrorKind::InvalidData.into()))?;
+        pidfd_open(pid, PidfdFlags::empty()).map_err(io).map_err(fault("watch its processes"))
+    }
+}
+
+impl Drop for FirstProcess {
+    fn drop(&mut self) {
+        // It may have been killed; then there is nothing left to do but to collect it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// This machine's tree, read-only, with the rootfs mounted somewhere in it.
+fn overlook(run: &SandboxRun) -> Result<World> {
     let overlay = overlay(run, None)?;
     let target = MOUNT_POINTS.iter().map(Path::new).find(|path| path.is_dir());
     let target = target.ok_or_else(|| fault("find a mount point (none of /mnt, /media, /srv is a directory)")(std::io::ErrorKind::NotFound.into()))?;
@@ -83,13 +142,11 @@ fn overlook(run: &SandboxRun) -> Result<PathBuf> {
         let parent = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         parent.and_then(|()| std::fs::write(&path, text)).map_err(fault("lend /etc/resolv.conf"))?;
     }
-    mount_proc(Path::new("/proc"))?;
-    std::env::set_current_dir(target).map_err(fault("enter the rootfs"))?;
-    Ok(target.to_owned())
+    Ok(World { rootfs: target.to_owned(), proc: PathBuf::from("/proc"), root: None })
 }
 
-/// The rootfs as the whole tree. Gives its path, `/`.
-fn enter(run: &SandboxRun) -> Result<PathBuf> {
+/// The rootfs as the whole tree.
+fn enter(run: &SandboxRun) -> Result<World> {
     // Mount points stand in a layer below all others, so that making them changes nothing.
     let base = run.work.join("mount-points");
     for directory in DIRECTORIES {
@@ -101,7 +158,6 @@ fn enter(run: &SandboxRun) -> Result<PathBuf> {
     let root = run.work.join("root");
     std::fs::create_dir_all(&root).map_err(fault("make mount points"))?;
     attach(&overlay(run, Some(&base))?, &root)?;
-    mount_proc(&root.join("proc"))?;
     mount_devices(&root.join("dev"))?;
     for (directory, options) in [("tmp", "mode=1777"), ("root", "mode=0700")] {
         mount_tmpfs(&root.join(directory), options)?;
@@ -113,11 +169,7 @@ fn enter(run: &SandboxRun) -> Result<PathBuf> {
             lend(&from, &to)?;
         }
     }
-    std::env::set_current_dir(&root).map_err(fault("enter the rootfs"))?;
-    rustix::process::pivot_root(".", ".").map_err(io).map_err(fault("enter the rootfs"))?;
-    unmount(".", UnmountFlags::DETACH).map_err(io).map_err(fault("leave the old root"))?;
-    std::env::set_current_dir("/").map_err(fault("enter the rootfs"))?;
-    Ok(PathBuf::from("/"))
+    Ok(World { rootfs: PathBuf::from("/"), proc: root.join("proc"), root: Some(root) })
 }
 
 /// The layers on each other, not attached anywhere yet.
@@ -225,12 +277,6 @@ fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
     let options = std::ffi::CString::new(options).map_err(|_| fault("mount a tmpfs")(std::io::ErrorKind::InvalidInput.into()))?;
     let mounted = mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str());
     mounted.map_err(io).map_err(fault(format!("mount a tmpfs on {}", target.display())))
-}
-
-/// Processes of the new process namespace only.
-fn mount_proc(target: &Path) -> Result<()> {
-    let mounted = mount("proc", target, "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None);
-    mounted.map_err(io).map_err(fault(format!("mount {}", target.display())))
 }
 
 /// A few harmless devices of this machine.
