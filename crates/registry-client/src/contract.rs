@@ -60,6 +60,12 @@ impl Fixture {
     }
 }
 
+/// `sha256:` and the digest of the bytes, as the suite names blobs.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
+    wire::digest_of(bytes)
+}
+
 /// Checks the contract of [`Registry`].
 pub async fn contract(registry: &dyn Registry, fixture: &Fixture) {
     manifests(registry, fixture).await;

@@ -11,12 +11,7 @@ async fn memory_keeps_the_contract() {
     let fixture = Fixture::new("registry.example:5000");
     fixture.fill(&memory);
     contract(&memory, &fixture).await;
-    assert!(
-        memory
-            .asked()
-            .iter()
-            .any(|asked| asked.contains("contract/none"))
-    );
+    assert!(memory.asked().iter().any(|asked| asked.contains("contract/none")));
 }
 
 #[tokio::test]
@@ -25,28 +20,10 @@ async fn a_blob_broken_on_purpose_breaks_once() {
     let fixture = Fixture::new("registry.example");
     let digest = memory.put_blob(&fixture.image, fixture.blobs[2].clone());
     memory.break_blob(&digest);
-    let items: Vec<_> = memory
-        .blob(&fixture.image, &digest, 0)
-        .await
-        .unwrap()
-        .stream
-        .collect()
-        .await;
+    let items: Vec<_> = memory.blob(&fixture.image, &digest, 0).await.unwrap().stream.collect().await;
     assert!(matches!(items.last(), Some(Err(Error::Interrupted { .. }))));
     let read: usize = items.iter().flatten().map(bytes::Bytes::len).sum();
     assert_eq!(read, fixture.blobs[2].len() / 2);
-    let rest: Vec<_> = memory
-        .blob(&fixture.image, &digest, read as u64)
-        .await
-        .unwrap()
-        .stream
-        .collect()
-        .await;
-    assert_eq!(
-        read + rest
-            .into_iter()
-            .map(|item| item.unwrap().len())
-            .sum::<usize>(),
-        fixture.blobs[2].len()
-    );
+    let rest: Vec<_> = memory.blob(&fixture.image, &digest, read as u64).await.unwrap().stream.collect().await;
+    assert_eq!(read + rest.into_iter().map(|item| item.unwrap().len()).sum::<usize>(), fixture.blobs[2].len());
 }

@@ -4,6 +4,8 @@ use super::Options;
 use super::endpoint::Scheme;
 use crate::error::{Cause, Error, Result};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::error::Error as _;
 use std::io;
 use std::sync::OnceLock;
@@ -27,12 +29,14 @@ impl Clients {
     pub(super) fn new(options: Options) -> Result<Self> {
         let mut certificates = Vec::new();
         for pem in &options.extra_ca {
-            let parsed = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
-                .map_err(|error| invalid_ca(&error.to_string()))?;
-            if parsed.is_empty() {
-                return Err(invalid_ca("the text holds no certificate"));
+            check_ca(pem)?;
+            let parsed = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
+            certificates.extend(parsed.map_err(|error| invalid_ca(error.to_string()))?);
+        }
+        for (option, url) in [("https_proxy", &options.https_proxy), ("http_proxy", &options.http_proxy)] {
+            if url.as_ref().is_some_and(|url| reqwest::Proxy::all(url).is_err()) {
+                return Err(Error::InvalidOption { option, reason: "it is not a URL".to_owned() });
             }
-            certificates.extend(parsed);
         }
         Ok(Self {
             options,
@@ -155,6 +159,16 @@ fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
     }
 }
 
-fn invalid_ca(reason: &str) -> Error {
-    Error::InvalidOption { option: "extra_ca", reason: reason.to_owned() }
+/// The clients pass over what is no certificate; a user wants to know.
+fn check_ca(pem: &str) -> Result<()> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| invalid_ca(error.to_string()))?;
+        roots.add(certificate).map_err(|error| invalid_ca(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(invalid_ca("the text holds no certificate".to_owned())) } else { Ok(()) }
+}
+
+fn invalid_ca(reason: String) -> Error {
+    Error::InvalidOption { option: "extra_ca", reason }
 }
