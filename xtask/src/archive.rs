@@ -31,14 +31,8 @@ pub(crate) struct Image<'a> {
 }
 
 /// Writes `image` as an archive at `target`; `scratch` is an existing directory for what is made on the way.
-pub(crate) fn write(
-    image: &Image<'_>,
-    format: Format,
-    scratch: &Path,
-    target: &Path,
-) -> Result<()> {
-    let stage =
-        tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
+pub(crate) fn write(image: &Image<'_>, format: Format, scratch: &Path, target: &Path) -> Result<()> {
+    let stage = tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
     let layers = image
         .layers
         .iter()
@@ -62,25 +56,14 @@ struct Layer {
 
 fn pack_layer(tree: &Path, tar: &Path) -> Result<Layer> {
     pack(tree, tar)?;
-    Ok(Layer {
-        tar: tar.to_path_buf(),
-        diff_id: file_digest(tar)?,
-    })
+    Ok(Layer { tar: tar.to_path_buf(), diff_id: file_digest(tar)? })
 }
 
 /// Packs a directory; names sorted, times and owners zero, so that equal trees give equal bytes.
 fn pack(tree: &Path, tar: &Path) -> Result<()> {
     run_quietly(
         program("tar")
-            .args([
-                "--create",
-                "--sort=name",
-                "--mtime=@0",
-                "--owner=0",
-                "--group=0",
-                "--numeric-owner",
-                "--file",
-            ])
+            .args(["--create", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--file"])
             .arg(tar)
             .arg("--directory")
             .arg(tree)
@@ -108,23 +91,12 @@ fn write_oci(image: &Image<'_>, layers: &[Layer], config: &[u8], tree: &Path) ->
     let mut descriptors = Vec::new();
     for layer in layers {
         let packed = layer.tar.with_extension("tar.zst");
-        run_quietly(
-            program("zstd")
-                .args(["-q", "-f", "-10", "-T0", "-o"])
-                .arg(&packed)
-                .arg(&layer.tar),
-        )?;
+        run_quietly(program("zstd").args(["-q", "-f", "-10", "-T0", "-o"]).arg(&packed).arg(&layer.tar))?;
         let digest = file_digest(&packed)?;
         let blob = blobs.join(&digest);
         fs::rename(&packed, &blob).map_err(Error::file("move into place", &blob))?;
-        let size = fs::metadata(&blob)
-            .map_err(Error::file("read", &blob))?
-            .len();
-        descriptors.push(descriptor(
-            "application/vnd.oci.image.layer.v1.tar+zstd",
-            &digest,
-            size,
-        ));
+        let size = fs::metadata(&blob).map_err(Error::file("read", &blob))?.len();
+        descriptors.push(descriptor("application/vnd.oci.image.layer.v1.tar+zstd", &digest, size));
     }
     let config = write_blob(&blobs, "application/vnd.oci.image.config.v1+json", config)?;
     let manifest = json!({
@@ -133,24 +105,14 @@ fn write_oci(image: &Image<'_>, layers: &[Layer], config: &[u8], tree: &Path) ->
         "config": config,
         "layers": descriptors,
     });
-    let mut manifest = write_blob(
-        &blobs,
-        "application/vnd.oci.image.manifest.v1+json",
-        &to_bytes(&manifest),
-    )?;
+    let mut manifest = write_blob(&blobs, "application/vnd.oci.image.manifest.v1+json", &to_bytes(&manifest))?;
     manifest["annotations"] = json!({
         "io.containerd.image.name": image.name,
         "org.opencontainers.image.ref.name": image.name,
     });
     manifest["platform"] = json!({ "architecture": "amd64", "os": "linux" });
-    write_file(
-        &tree.join("index.json"),
-        &to_bytes(&json!({ "schemaVersion": 2, "manifests": [manifest] })),
-    )?;
-    write_file(
-        &tree.join("oci-layout"),
-        &to_bytes(&json!({ "imageLayoutVersion": "1.0.0" })),
-    )
+    write_file(&tree.join("index.json"), &to_bytes(&json!({ "schemaVersion": 2, "manifests": [manifest] })))?;
+    write_file(&tree.join("oci-layout"), &to_bytes(&json!({ "imageLayoutVersion": "1.0.0" })))
 }
 
 fn write_docker(image: &Image<'_>, layers: &[Layer], config: &[u8], tree: &Path) -> Result<()> {
@@ -212,34 +174,17 @@ mod tests {
         let tree = directory.path().join("layer");
         fs::create_dir_all(tree.join("bin")).unwrap();
         fs::write(tree.join("bin/hello"), "hello").unwrap();
-        let image = Image {
-            name: "docker.io/example/hello:1.0",
-            layers: &[tree],
-            entrypoint: &["/bin/hello"],
-        };
+        let image = Image { name: "docker.io/example/hello:1.0", layers: &[tree], entrypoint: &["/bin/hello"] };
         let targets = ["one.tar", "two.tar"].map(|name| directory.path().join(name));
         for target in &targets {
             write(&image, Format::Docker, directory.path(), target).unwrap();
         }
-        assert_eq!(
-            fs::read(&targets[0]).unwrap(),
-            fs::read(&targets[1]).unwrap()
-        );
-        let manifest = read(
-            program("tar")
-                .arg("-xOf")
-                .arg(&targets[0])
-                .arg("./manifest.json"),
-        )
-        .unwrap();
+        assert_eq!(fs::read(&targets[0]).unwrap(), fs::read(&targets[1]).unwrap());
+        let manifest = read(program("tar").arg("-xOf").arg(&targets[0]).arg("./manifest.json")).unwrap();
         let manifest: Value = serde_json::from_str(&manifest).unwrap();
         assert_eq!(manifest[0]["RepoTags"][0], "docker.io/example/hello:1.0");
         let layer = manifest[0]["Layers"][0].as_str().unwrap();
         let content = fs::read(&targets[0]).unwrap();
-        assert!(
-            content
-                .windows(layer.len())
-                .any(|window| window == layer.as_bytes())
-        );
+        assert!(content.windows(layer.len()).any(|window| window == layer.as_bytes()));
     }
 }

@@ -17,11 +17,7 @@ pub(crate) struct Cache {
 impl Cache {
     /// Opens `$SEALER_XTASK_CACHE`, `$XDG_CACHE_HOME/sealer-xtask` or `~/.cache/sealer-xtask`.
     pub(crate) fn open() -> Result<Cache> {
-        let variable = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = variable("SEALER_XTASK_CACHE")
             .or_else(|| variable("XDG_CACHE_HOME").map(|base| base.join("sealer-xtask")))
             .or_else(|| variable("HOME").map(|home| home.join(".cache/sealer-xtask")))
@@ -35,19 +31,12 @@ impl Cache {
     /// Opens the cache at a given place, made when missing.
     pub(crate) fn at(root: &Path) -> Result<Cache> {
         fs::create_dir_all(root).map_err(Error::file("create", root))?;
-        Ok(Cache {
-            root: root.to_path_buf(),
-        })
+        Ok(Cache { root: root.to_path_buf() })
     }
 
     /// Returns the directory of an entry; when there is none yet, `make` fills a fresh directory first. A second
     /// process that wants the same entry waits; an entry that was left half made is made anew.
-    pub(crate) fn entry(
-        &self,
-        name: &str,
-        key: &Key,
-        make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
+    pub(crate) fn entry(&self, name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let entry = self.root.join(format!("{name}-{}", key.short()));
         let lock_path = self.root.join(format!("{name}.lock"));
         let lock = File::create(&lock_path).map_err(Error::file("create", &lock_path))?;
@@ -93,14 +82,8 @@ impl Key {
     pub(crate) fn tree(mut self, path: &Path) -> Result<Key> {
         for file in files_below(path)? {
             let content = fs::read(&file).map_err(Error::file("read", &file))?;
-            let name = file
-                .strip_prefix(path)
-                .unwrap_or(&file)
-                .to_string_lossy()
-                .into_owned();
-            self = self
-                .text(&name)
-                .text(if is_executable(&file)? { "x" } else { "-" });
+            let name = file.strip_prefix(path).unwrap_or(&file).to_string_lossy().into_owned();
+            self = self.text(&name).text(if is_executable(&file)? { "x" } else { "-" });
             self.0.update((content.len() as u64).to_le_bytes());
             self.0.update(&content);
         }
@@ -176,10 +159,7 @@ mod tests {
         let key = Key::new("1");
         let failed = cache.entry("thing", &key, |target| {
             fs::write(target.join("half"), "").unwrap();
-            Err(Error::Checks {
-                failed: 1,
-                total: 1,
-            })
+            Err(Error::Checks { failed: 1, total: 1 })
         });
         assert!(failed.is_err());
         let entry = cache.entry("thing", &key, |_| Ok(())).unwrap();
@@ -188,9 +168,6 @@ mod tests {
 
     #[test]
     fn texts_cannot_run_together() {
-        assert_ne!(
-            Key::new("ab").text("c").short(),
-            Key::new("a").text("bc").short()
-        );
+        assert_ne!(Key::new("ab").text("c").short(), Key::new("a").text("bc").short());
     }
 }

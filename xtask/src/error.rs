@@ -11,21 +11,13 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 pub(crate) enum Error {
     /// A file or directory could not be read, written, locked or moved.
     #[error("failed to {act} {}", path.display())]
-    File {
-        act: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { act: &'static str, path: PathBuf, source: io::Error },
     /// A program could not be started at all.
     #[error("failed to start `{program}`: is it installed?")]
     Start { program: String, source: io::Error },
     /// A program ran and said no.
     #[error("`{line}` ended with {status}{}", tail(.output))]
-    Program {
-        line: String,
-        status: String,
-        output: String,
-    },
+    Program { line: String, status: String, output: String },
     /// A document had another shape than its writer promised.
     #[error("{what} is not what was expected: {found}")]
     Shape { what: String, found: String },
@@ -49,11 +41,7 @@ impl Error {
 fn tail(output: &str) -> String {
     let lines: Vec<&str> = output.lines().collect();
     let last = &lines[lines.len().saturating_sub(20)..];
-    if last.is_empty() {
-        String::new()
-    } else {
-        format!("; its last lines:\n    {}", last.join("\n    "))
-    }
+    if last.is_empty() { String::new() } else { format!("; its last lines:\n    {}", last.join("\n    ")) }
 }
 
 #[cfg(test)]
@@ -62,18 +50,8 @@ mod tests {
 
     #[test]
     fn only_the_last_lines_of_a_program_are_shown() {
-        let output = (0..100)
-            .map(|number| format!("line {number}\n"))
-            .collect::<String>();
-        let shown = Error::Program {
-            line: "make".into(),
-            status: "exit status: 2".into(),
-            output,
-        }
-        .to_string();
-        assert!(
-            shown.contains("line 99") && shown.contains("line 80") && !shown.contains("line 79"),
-            "{shown}"
-        );
+        let output = (0..100).map(|number| format!("line {number}\n")).collect::<String>();
+        let shown = Error::Program { line: "make".into(), status: "exit status: 2".into(), output }.to_string();
+        assert!(shown.contains("line 99") && shown.contains("line 80") && !shown.contains("line 79"), "{shown}");
     }
 }

@@ -1,37 +1,83 @@
 //! Developer automation: `cargo xtask COMMAND`.
 
+#![expect(clippy::disallowed_methods, reason = "a program for developers asks its environment and waits for others")]
+
 mod archive;
 mod assets;
+mod bench;
 mod cache;
+mod demo;
+mod dist;
 mod error;
 mod machine;
 mod output;
 mod program;
+mod reference;
+mod tidy;
+mod tiers;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use cache::Cache;
 use error::Result;
 use machine::Docker;
+use tiers::Tier;
 
 /// Developer automation for sealer.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
-    command: Task,
+    task: Task,
 }
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// From nothing to a Kubernetes cluster with an application: build, run, show
+    Demo {
+        /// Delete the cluster at the end
+        #[arg(long)]
+        rm: bool,
+    },
+    /// Run every check and test, with what they need installed first
+    Test {
+        /// Only these tiers
+        #[arg(long = "tier", value_enum, value_name = "TIER")]
+        tiers: Vec<Tier>,
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Check the rules of the repository: arrows, sizes, names, order
+    Tidy,
+    /// Write the generated pages of docs/reference
+    Reference,
+    /// Build the static, stripped binary
+    Dist {
+        /// Directory that receives it
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Measure sealer beside its peers
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        name: Measurement,
+    },
     /// Make (or find) the node image and the build contexts, and print where they are
     Assets,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Measurement {
+    /// Building a rootfs of 450 MB
+    Build,
+}
+
 fn main() -> ExitCode {
-    match perform(&Arguments::parse().command) {
+    match perform(&Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::failure(&error);
@@ -41,22 +87,23 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: &Task) -> Result<()> {
-    let cache = Cache::open()?;
     match task {
-        Task::Assets => {
-            let docker = Docker::ensure(&cache)?;
-            assets::node_image(&cache, &docker)?;
-            output::line(&format!("node-image    {}", assets::NODE_IMAGE));
-            output::line(&format!(
-                "base-context  {}",
-                assets::base_context(&cache)?.display()
-            ));
-            output::line(&format!(
-                "demo-context  {}",
-                assets::demo_context(&cache)?.display()
-            ));
-            docker.keep();
-            Ok(())
-        }
+        Task::Demo { rm } => demo::demo(&Cache::open()?, *rm),
+        Task::Test { tiers, filter } => tiers::test(&Cache::open()?, tiers, filter.as_deref()),
+        Task::Tidy => tidy::report(&tidy::repository()),
+        Task::Reference => reference::reference(),
+        Task::Dist { out } => dist::dist(out).map(drop),
+        Task::Bench { name: Measurement::Build } => bench::build(&Cache::open()?),
+        Task::Assets => print_assets(&Cache::open()?),
     }
+}
+
+fn print_assets(cache: &Cache) -> Result<()> {
+    let docker = Docker::ensure(cache)?;
+    assets::node_image(cache, &docker)?;
+    output::line(&format!("node-image    {}", assets::NODE_IMAGE));
+    output::line(&format!("base-context  {}", assets::base_context(cache)?.display()));
+    output::line(&format!("demo-context  {}", assets::demo_context(cache)?.display()));
+    docker.keep();
+    Ok(())
 }

@@ -1,9 +1,5 @@
 //! What does the developer see while automation runs?
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the only file that prints"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only file that prints")]
 
 use std::error::Error;
 use std::time::Duration;
@@ -36,11 +32,7 @@ pub(crate) fn spoken(duration: Duration) -> String {
     } else if seconds < 60.0 {
         format!("{seconds:.1} s")
     } else {
-        format!(
-            "{} min {:02} s",
-            duration.as_secs() / 60,
-            duration.as_secs() % 60
-        )
+        format!("{} min {:02} s", duration.as_secs() / 60, duration.as_secs() % 60)
     }
 }
 

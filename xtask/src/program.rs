@@ -13,17 +13,11 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 
 /// Runs with the terminal's own input and output; fails unless the exit status is zero.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .map_err(|source| start_error(command, source))?;
+    let status = command.status().map_err(|source| start_error(command, source))?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Program {
-        line: line(command),
-        status: status.to_string(),
-        output: String::new(),
-    })
+    Err(Error::Program { line: line(command), status: status.to_string(), output: String::new() })
 }
 
 /// Runs silently; the output is part of the error when it fails.
@@ -34,10 +28,8 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
 /// Runs silently and returns standard output as text, without the final line end.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = output(command)?;
-    let text = String::from_utf8(output.stdout).map_err(|error| Error::Shape {
-        what: format!("output of `{}`", line(command)),
-        found: error.to_string(),
-    })?;
+    let text = String::from_utf8(output.stdout)
+        .map_err(|error| Error::Shape { what: format!("output of `{}`", line(command)), found: error.to_string() })?;
     Ok(text.trim_end().to_string())
 }
 
@@ -77,10 +69,7 @@ pub(crate) fn recipe(script: &Path) -> Command {
 }
 
 fn output(command: &mut Command) -> Result<Output> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| start_error(command, source))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|source| start_error(command, source))?;
     if output.status.success() {
         return Ok(output);
     }
@@ -93,10 +82,7 @@ fn output(command: &mut Command) -> Result<Output> {
 }
 
 fn start_error(command: &Command, source: std::io::Error) -> Error {
-    Error::Start {
-        program: command.get_program().to_string_lossy().into_owned(),
-        source,
-    }
+    Error::Start { program: command.get_program().to_string_lossy().into_owned(), source }
 }
 
 #[cfg(test)]
@@ -105,13 +91,9 @@ mod tests {
 
     #[test]
     fn a_failing_program_is_named_with_its_status_and_its_words() {
-        let error = run_quietly(program("sh").args(["-c", "echo no space left >&2; exit 3"]))
-            .expect_err("exit 3");
+        let error = run_quietly(program("sh").args(["-c", "echo no space left >&2; exit 3"])).expect_err("exit 3");
         let text = error.to_string();
-        assert!(
-            text.contains("exit status: 3") && text.contains("no space left"),
-            "{text}"
-        );
+        assert!(text.contains("exit status: 3") && text.contains("no space left"), "{text}");
     }
 
     #[test]

@@ -21,14 +21,8 @@ const SOURCES: &[&str] = &["Kubefile", "Metadata", "etc", "manifests", "scripts"
 const CNI_PLUGINS: &[&str] = &["bridge", "host-local", "loopback", "portmap", "ptp"];
 const IPTABLES: &str = "usr/sbin/xtables-nft-multi";
 /// The names under which the network programs of Kubernetes call the one binary of iptables.
-const IPTABLES_NAMES: &[&str] = &[
-    "iptables",
-    "iptables-save",
-    "iptables-restore",
-    "ip6tables",
-    "ip6tables-save",
-    "ip6tables-restore",
-];
+const IPTABLES_NAMES: &[&str] =
+    &["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
 /// What the agent of the network add-on calls.
 const BUSYBOX_NAMES: &[&str] = &["awk", "cat", "cmp", "cp", "grep", "mv", "rm", "sh", "sleep"];
 
@@ -36,10 +30,7 @@ const BUSYBOX_NAMES: &[&str] = &["awk", "cat", "cmp", "cp", "grep", "mv", "rm", 
 pub(crate) fn base_context(cache: &Cache) -> Result<PathBuf> {
     let (kubernetes, kubernetes_key) = kubernetes(cache, KUBERNETES)?;
     let packages = Packages::unpacked(cache)?;
-    let key = Key::new("1")
-        .tree(&in_xtask("base-image"))?
-        .text(&kubernetes_key.short())
-        .text(&packages.key().short());
+    let key = Key::new("1").tree(&in_xtask("base-image"))?.text(&kubernetes_key.short()).text(&packages.key().short());
     cache.entry("base-context", &key, |target| {
         machine::ensure_programs(&[("gcc", "gcc"), ("zstd", "zstd"), ("tar", "tar")])?;
         machine::ensure_packages(&["libc6-dev"])?;
@@ -51,18 +42,10 @@ pub(crate) fn base_context(cache: &Cache) -> Result<PathBuf> {
             copy(&kubernetes.join(program), &target.join("bin").join(program))?;
         }
         for plugin in CNI_PLUGINS {
-            copy(
-                &packages.path("usr/lib/cni").join(plugin),
-                &target.join("cni").join(plugin),
-            )?;
+            copy(&packages.path("usr/lib/cni").join(plugin), &target.join("cni").join(plugin))?;
         }
-        engine_bundle(
-            &packages,
-            cache.root(),
-            &target.join("cri/containerd.tar.gz"),
-        )?;
-        let scratch = tempfile::tempdir_in(cache.root())
-            .map_err(Error::file("create a directory in", cache.root()))?;
+        engine_bundle(&packages, cache.root(), &target.join("cri/containerd.tar.gz"))?;
+        let scratch = tempfile::tempdir_in(cache.root()).map_err(Error::file("create a directory in", cache.root()))?;
         let images = Images {
             kubernetes: &kubernetes,
             packages: &packages,
@@ -75,24 +58,17 @@ pub(crate) fn base_context(cache: &Cache) -> Result<PathBuf> {
 
 /// containerd and what it starts, as a tar that is unpacked at `/` of a host.
 fn engine_bundle(packages: &Packages, scratch: &Path, target: &Path) -> Result<()> {
-    let stage =
-        tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
+    let stage = tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
     let root = stage.path();
     for name in ["containerd", "containerd-shim-runc-v2", "ctr"] {
-        copy(
-            &packages.path("usr/bin").join(name),
-            &root.join("usr/bin").join(name),
-        )?;
+        copy(&packages.path("usr/bin").join(name), &root.join("usr/bin").join(name))?;
     }
     copy(&packages.path("usr/sbin/runc"), &root.join("usr/bin/runc"))?;
     // Small systems lack it; containerd.service names this directory.
     let library = root.join("usr/lib/sealer/libseccomp.so.2");
     make_directory(&root.join("usr/lib/sealer"))?;
-    fs::copy(
-        packages.path("usr/lib/x86_64-linux-gnu/libseccomp.so.2"),
-        &library,
-    )
-    .map_err(Error::file("write", &library))?;
+    fs::copy(packages.path("usr/lib/x86_64-linux-gnu/libseccomp.so.2"), &library)
+        .map_err(Error::file("write", &library))?;
     make_directory(target.parent().unwrap_or(target))?;
     run_quietly(
         program("tar")
@@ -125,101 +101,53 @@ struct Images<'a> {
 impl Images<'_> {
     fn write_all(&self) -> Result<()> {
         make_directory(self.target)?;
-        for name in [
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-        ] {
+        for name in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
             let tree = self.kubernetes_layer(name)?;
-            self.write(
-                name,
-                &format!("k8s.gcr.io/{name}:{KUBERNETES}"),
-                &[tree],
-                &[],
-            )?;
+            self.write(name, &format!("k8s.gcr.io/{name}:{KUBERNETES}"), &[tree], &[])?;
         }
         let tools = self.network_tools()?;
         let proxy = self.kubernetes_layer("kube-proxy")?;
-        self.write(
-            "kube-proxy",
-            &format!("k8s.gcr.io/kube-proxy:{KUBERNETES}"),
-            &[tools.clone(), proxy],
-            &[],
-        )?;
+        self.write("kube-proxy", &format!("k8s.gcr.io/kube-proxy:{KUBERNETES}"), &[tools.clone(), proxy], &[])?;
         self.write(
             "network",
             "docker.io/sealerio/network:1.0",
             &[tools, self.network_agent()?],
             &["/usr/local/bin/sealer-network"],
         )?;
-        self.write(
-            "etcd",
-            &format!("k8s.gcr.io/etcd:{ETCD_TAG}"),
-            &[self.etcd()?],
-            &[],
-        )?;
-        self.write(
-            "pause",
-            "k8s.gcr.io/pause:3.2",
-            &[self.pause()?],
-            &["/pause"],
-        )
+        self.write("etcd", &format!("k8s.gcr.io/etcd:{ETCD_TAG}"), &[self.etcd()?], &[])?;
+        self.write("pause", "k8s.gcr.io/pause:3.2", &[self.pause()?], &["/pause"])
     }
 
     fn write(&self, file: &str, name: &str, layers: &[PathBuf], entrypoint: &[&str]) -> Result<()> {
-        let image = Image {
-            name,
-            layers,
-            entrypoint,
-        };
-        archive::write(
-            &image,
-            Format::Oci,
-            self.scratch,
-            &self.target.join(format!("{file}.tar")),
-        )
+        let image = Image { name, layers, entrypoint };
+        archive::write(&image, Format::Oci, self.scratch, &self.target.join(format!("{file}.tar")))
     }
 
     fn kubernetes_layer(&self, name: &str) -> Result<PathBuf> {
         let root = self.scratch.join(name);
-        copy(
-            &self.kubernetes.join(name),
-            &root.join("usr/local/bin").join(name),
-        )?;
+        copy(&self.kubernetes.join(name), &root.join("usr/local/bin").join(name))?;
         with_scratch_directory(root)
     }
 
     /// iptables, conntrack and ip: the layer that kube-proxy and the network add-on share.
     fn network_tools(&self) -> Result<PathBuf> {
         let root = self.scratch.join("network-tools");
-        self.packages.install(
-            IPTABLES,
-            &root,
-            IPTABLES,
-            &["usr/lib/x86_64-linux-gnu/xtables"],
-        )?;
+        self.packages.install(IPTABLES, &root, IPTABLES, &["usr/lib/x86_64-linux-gnu/xtables"])?;
         for name in IPTABLES_NAMES {
             link("xtables-nft-multi", &root.join("usr/sbin").join(name))?;
         }
-        self.packages
-            .install("usr/sbin/conntrack", &root, "usr/sbin/conntrack", &[])?;
+        self.packages.install("usr/sbin/conntrack", &root, "usr/sbin/conntrack", &[])?;
         self.packages.install("bin/ip", &root, "usr/sbin/ip", &[])?;
         with_scratch_directory(root)
     }
 
     fn network_agent(&self) -> Result<PathBuf> {
         let root = self.scratch.join("network-agent");
-        copy(
-            &self.packages.path("bin/busybox"),
-            &root.join("bin/busybox"),
-        )?;
+        copy(&self.packages.path("bin/busybox"), &root.join("bin/busybox"))?;
         for name in BUSYBOX_NAMES {
             link("busybox", &root.join("bin").join(name))?;
         }
-        copy(
-            &self.kubernetes.join("kubectl"),
-            &root.join("usr/local/bin/kubectl"),
-        )?;
+        copy(&self.kubernetes.join("kubectl"), &root.join("usr/local/bin/kubectl"))?;
         let agent = root.join("usr/local/bin/sealer-network");
         copy(&in_xtask("base-image/network/sealer-network"), &agent)?;
         fs::set_permissions(&agent, fs::Permissions::from_mode(0o755))
@@ -229,8 +157,7 @@ impl Images<'_> {
 
     fn etcd(&self) -> Result<PathBuf> {
         let root = self.scratch.join("etcd");
-        self.packages
-            .install("usr/bin/etcd", &root, "usr/local/bin/etcd", &[])?;
+        self.packages.install("usr/bin/etcd", &root, "usr/local/bin/etcd", &[])?;
         with_scratch_directory(root)
     }
 
@@ -251,8 +178,7 @@ impl Images<'_> {
 fn with_scratch_directory(root: PathBuf) -> Result<PathBuf> {
     let directory = root.join("tmp");
     make_directory(&directory)?;
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777))
-        .map_err(Error::file("open up", &directory))?;
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).map_err(Error::file("open up", &directory))?;
     Ok(root)
 }
 

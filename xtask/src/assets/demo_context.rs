@@ -12,18 +12,14 @@ use crate::machine;
 /// The build context of the demo application: manifests and the archive of its only container image.
 pub(crate) fn demo_context(cache: &Cache) -> Result<PathBuf> {
     let packages = Packages::unpacked(cache)?;
-    let key = Key::new("1")
-        .tree(&in_xtask("demo-app"))?
-        .text(&packages.key().short());
+    let key = Key::new("1").tree(&in_xtask("demo-app"))?.text(&packages.key().short());
     cache.entry("demo-context", &key, |target| {
         machine::ensure_programs(&[("tar", "tar")])?;
         for source in ["Kubefile", "manifests"] {
             copy(&in_xtask("demo-app").join(source), &target.join(source))?;
         }
-        let scratch = tempfile::tempdir_in(cache.root()).map_err(crate::error::Error::file(
-            "create a directory in",
-            cache.root(),
-        ))?;
+        let scratch = tempfile::tempdir_in(cache.root())
+            .map_err(crate::error::Error::file("create a directory in", cache.root()))?;
         let root = scratch.path().join("hello");
         copy(&packages.path("bin/busybox"), &root.join("bin/busybox"))?;
         copy(&in_xtask("demo-app/www"), &root.join("www"))?;
@@ -33,11 +29,6 @@ pub(crate) fn demo_context(cache: &Cache) -> Result<PathBuf> {
             layers: &[root],
             entrypoint: &["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"],
         };
-        archive::write(
-            &image,
-            Format::Docker,
-            scratch.path(),
-            &target.join("images/hello.tar"),
-        )
+        archive::write(&image, Format::Docker, scratch.path(), &target.join("images/hello.tar"))
     })
 }

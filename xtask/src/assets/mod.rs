@@ -28,12 +28,7 @@ fn copy(source: &Path, target: &Path) -> Result<()> {
     make_directory(target.parent().unwrap_or(target))?;
     run_quietly(
         program("cp")
-            .args([
-                "--recursive",
-                "--no-dereference",
-                "--preserve=mode,links",
-                "--no-target-directory",
-            ])
+            .args(["--recursive", "--no-dereference", "--preserve=mode,links", "--no-target-directory"])
             .arg(source)
             .arg(target),
     )

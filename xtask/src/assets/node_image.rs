@@ -21,11 +21,7 @@ pub(crate) fn node_image(cache: &Cache, docker: &Docker) -> Result<()> {
             machine::ensure_programs(&[("debootstrap", "debootstrap"), ("tar", "tar")])?;
             let (mirror, suite) = machine::mirror()?;
             output::step("building the node image (about a minute and a half)");
-            run_quietly(
-                recipe(&script)
-                    .arg(target.join("rootfs.tar"))
-                    .args([&mirror, suite]),
-            )
+            run_quietly(recipe(&script).arg(target.join("rootfs.tar")).args([&mirror, suite]))
         })?;
         run_quietly(
             program("docker")

@@ -52,17 +52,9 @@ impl Packages {
             machine::ensure_programs(&[("dpkg-deb", "dpkg")])?;
             output::step("fetching containerd, etcd and their companions");
             let source = PackageSource::new(cache.root())?;
-            run_quietly(
-                recipe(&script)
-                    .arg(target.join("tree"))
-                    .arg(source.file())
-                    .args(PACKAGES),
-            )
+            run_quietly(recipe(&script).arg(target.join("tree")).arg(source.file()).args(PACKAGES))
         })?;
-        Ok(Packages {
-            tree: entry.join("tree"),
-            key,
-        })
+        Ok(Packages { tree: entry.join("tree"), key })
     }
 
     /// Path of a file of the tree.
@@ -77,23 +69,13 @@ impl Packages {
 
     /// Copies a program to `place` in `root`, with the loader and every library it needs, also those that it opens
     /// only while running when they are named in `plugins`.
-    pub(super) fn install(
-        &self,
-        file: &str,
-        root: &Path,
-        place: &str,
-        plugins: &[&str],
-    ) -> Result<()> {
+    pub(super) fn install(&self, file: &str, root: &Path, place: &str, plugins: &[&str]) -> Result<()> {
         copy(&self.path(file), &root.join(place))?;
         let mut libraries = self.libraries(&self.path(file))?;
         for plugin in plugins {
             copy(&self.path(plugin), &root.join(plugin))?;
-            for entry in
-                fs::read_dir(self.path(plugin)).map_err(Error::file("list", &self.path(plugin)))?
-            {
-                let path = entry
-                    .map_err(Error::file("list", &self.path(plugin)))?
-                    .path();
+            for entry in fs::read_dir(self.path(plugin)).map_err(Error::file("list", &self.path(plugin)))? {
+                let path = entry.map_err(Error::file("list", &self.path(plugin)))?.path();
                 if path.is_file() && !path.is_symlink() {
                     libraries.extend(self.libraries(&path)?);
                 }
@@ -112,25 +94,14 @@ impl Packages {
 
     /// The shared libraries of a file, as the tree's own loader resolves them inside the tree.
     fn libraries(&self, file: &Path) -> Result<Vec<PathBuf>> {
-        let search = format!(
-            "{}:{}",
-            self.path(LIBRARIES).display(),
-            self.path("usr").join(LIBRARIES).display()
-        );
-        let listing = read(
-            program(self.path(LOADER))
-                .args(["--library-path", &search, "--list"])
-                .arg(file),
-        )?;
+        let search = format!("{}:{}", self.path(LIBRARIES).display(), self.path("usr").join(LIBRARIES).display());
+        let listing = read(program(self.path(LOADER)).args(["--library-path", &search, "--list"]).arg(file))?;
         resolved(&listing)
             .map(|path| {
                 if path.starts_with(&self.tree) {
                     return Ok(path);
                 }
-                Err(Error::Shape {
-                    what: format!("library of {}", file.display()),
-                    found: path.display().to_string(),
-                })
+                Err(Error::Shape { what: format!("library of {}", file.display()), found: path.display().to_string() })
             })
             .collect()
     }
@@ -141,21 +112,12 @@ fn resolved(listing: &str) -> impl Iterator<Item = PathBuf> {
     listing
         .lines()
         .filter_map(|line| line.split_once(" => "))
-        .map(|(_, found)| {
-            PathBuf::from(
-                found
-                    .rsplit_once(" (")
-                    .map_or(found, |(path, _)| path)
-                    .trim(),
-            )
-        })
+        .map(|(_, found)| PathBuf::from(found.rsplit_once(" (").map_or(found, |(path, _)| path).trim()))
 }
 
 /// Copies what a link points at.
 fn copy_content(source: &Path, target: &Path) -> Result<()> {
-    fs::copy(source, target)
-        .map(drop)
-        .map_err(Error::file("copy", source))
+    fs::copy(source, target).map(drop).map_err(Error::file("copy", source))
 }
 
 #[cfg(test)]
@@ -166,9 +128,6 @@ mod tests {
     fn listings_of_the_loader_are_read() {
         let listing = "\tlinux-vdso.so.1 (0x7f)\n\tlibmnl.so.0 => /t/libmnl.so.0 (0x7f)\n\tlibx.so => not found\n";
         let found: Vec<_> = resolved(listing).collect();
-        assert_eq!(
-            found,
-            [PathBuf::from("/t/libmnl.so.0"), PathBuf::from("not found")]
-        );
+        assert_eq!(found, [PathBuf::from("/t/libmnl.so.0"), PathBuf::from("not found")]);
     }
 }

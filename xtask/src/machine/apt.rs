@@ -14,21 +14,14 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Installs the package of every program that is not found; a program that came another way is left alone.
 pub(crate) fn ensure_programs(needs: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> = needs
-        .iter()
-        .filter(|(name, _)| find(name).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        needs.iter().filter(|(name, _)| find(name).is_none()).map(|(_, package)| *package).collect();
     install(&missing)
 }
 
 /// Installs those of `packages` that are not installed.
 pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
-    let missing: Vec<&str> = packages
-        .iter()
-        .copied()
-        .filter(|package| !is_installed(package))
-        .collect();
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     install(&missing)
 }
 
@@ -38,13 +31,10 @@ pub(crate) fn mirror() -> Result<(String, &'static str)> {
     for file in source_files() {
         texts.push(fs::read_to_string(&file).map_err(Error::file("read", &file))?);
     }
-    let address = texts
-        .iter()
-        .find_map(|text| archive_address(text))
-        .ok_or_else(|| Error::Machine {
-            missing: "no Debian archive among this machine's apt sources".into(),
-            remedy: "add one to /etc/apt/sources.list.d".into(),
-        })?;
+    let address = texts.iter().find_map(|text| archive_address(text)).ok_or_else(|| Error::Machine {
+        missing: "no Debian archive among this machine's apt sources".into(),
+        remedy: "add one to /etc/apt/sources.list.d".into(),
+    })?;
     Ok((address, SUITE))
 }
 
@@ -58,8 +48,7 @@ impl PackageSource {
     /// Writes the file below `scratch`; it goes away with the value.
     pub(crate) fn new(scratch: &Path) -> Result<PackageSource> {
         let (address, suite) = mirror()?;
-        let directory =
-            tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
+        let directory = tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
         let source = PackageSource { directory };
         let entry = |kind: &str| format!("{kind} [signed-by={KEYRING}] {address} {suite} main\n");
         let file = source.file();
@@ -86,14 +75,7 @@ fn install(packages: &[&str]) -> Result<()> {
     run_quietly(
         program("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .args([
-                "-q",
-                "-y",
-                "--no-install-recommends",
-                "-o",
-                "DPkg::Lock::Timeout=300",
-                "install",
-            ])
+            .args(["-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "install"])
             .args(packages),
     )
 }
@@ -109,10 +91,7 @@ fn source_files() -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|end| end == "sources" || end == "list")
-        })
+        .filter(|path| path.extension().is_some_and(|end| end == "sources" || end == "list"))
         .collect();
     files.sort();
     let main = PathBuf::from("/etc/apt/sources.list");
@@ -140,24 +119,13 @@ mod tests {
     #[test]
     fn the_archive_is_found_in_both_formats() {
         let new = "Types: deb\n# http://old.example/debian\nURIs: http://mirror.example/debian/\nSuites: bookworm\n";
-        assert_eq!(
-            archive_address(new).as_deref(),
-            Some("http://mirror.example/debian")
-        );
+        assert_eq!(archive_address(new).as_deref(), Some("http://mirror.example/debian"));
         let old = "# deb cdrom\ndeb [arch=amd64] https://m.example/debian bookworm main\n";
-        assert_eq!(
-            archive_address(old).as_deref(),
-            Some("https://m.example/debian")
-        );
+        assert_eq!(archive_address(old).as_deref(), Some("https://m.example/debian"));
     }
 
     #[test]
     fn other_archives_are_not_taken_for_it() {
-        assert_eq!(
-            archive_address(
-                "URIs: http://mirror.example/debian-security\nURIs: https://x.example/apt"
-            ),
-            None
-        );
+        assert_eq!(archive_address("URIs: http://mirror.example/debian-security\nURIs: https://x.example/apt"), None);
     }
 }

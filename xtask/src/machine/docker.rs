@@ -25,19 +25,13 @@ impl Docker {
         if answers() {
             return Ok(Docker { started: None });
         }
-        super::ensure_programs(&[
-            ("dockerd", "docker.io"),
-            ("docker", "docker.io"),
-            ("iptables", "iptables"),
-        ])?;
+        super::ensure_programs(&[("dockerd", "docker.io"), ("docker", "docker.io"), ("iptables", "iptables")])?;
         // Installing the package may have started it, where there is a service manager.
-        if wait_for_answer(Duration::from_secs(
-            if std::path::Path::new("/run/systemd/system").exists() {
-                15
-            } else {
-                0
-            },
-        )) {
+        if wait_for_answer(Duration::from_secs(if std::path::Path::new("/run/systemd/system").exists() {
+            15
+        } else {
+            0
+        })) {
             return Ok(Docker { started: None });
         }
         output::step("starting dockerd");
@@ -53,20 +47,12 @@ impl Docker {
             .stdout(file)
             .stderr(copy)
             .spawn()
-            .map_err(|source| Error::Start {
-                program: daemon.display().to_string(),
-                source,
-            })?;
-        let docker = Docker {
-            started: Some(child),
-        };
+            .map_err(|source| Error::Start { program: daemon.display().to_string(), source })?;
+        let docker = Docker { started: Some(child) };
         if wait_for_answer(START_LIMIT) {
             return Ok(docker);
         }
-        Err(Error::Machine {
-            missing: "dockerd does not answer".into(),
-            remedy: format!("see {}", log.display()),
-        })
+        Err(Error::Machine { missing: "dockerd does not answer".into(), remedy: format!("see {}", log.display()) })
     }
 
     /// Leaves the engine running even though we started it: something still needs it.
@@ -84,19 +70,11 @@ impl Docker {
         let filter = format!("label={label}");
         let containers = read(program("docker").args(["ps", "-aq", "--filter", &filter]))?;
         if !containers.is_empty() {
-            run_quietly(
-                program("docker")
-                    .args(["rm", "-f", "-v"])
-                    .args(containers.lines()),
-            )?;
+            run_quietly(program("docker").args(["rm", "-f", "-v"]).args(containers.lines()))?;
         }
         let networks = read(program("docker").args(["network", "ls", "-q", "--filter", &filter]))?;
         if !networks.is_empty() {
-            run_quietly(
-                program("docker")
-                    .args(["network", "rm"])
-                    .args(networks.lines()),
-            )?;
+            run_quietly(program("docker").args(["network", "rm"]).args(networks.lines()))?;
         }
         Ok(())
     }
@@ -115,8 +93,7 @@ impl Drop for Docker {
 }
 
 fn answers() -> bool {
-    find("docker").is_some()
-        && succeeds(program("docker").args(["version", "--format", "{{.Server.Version}}"]))
+    find("docker").is_some() && succeeds(program("docker").args(["version", "--format", "{{.Server.Version}}"]))
 }
 
 fn wait_for_answer(limit: Duration) -> bool {

@@ -13,8 +13,5 @@ pub(crate) fn require_root() -> Result<()> {
     if crate::program::read(crate::program::program("id").arg("-u"))? == "0" {
         return Ok(());
     }
-    Err(Error::Machine {
-        missing: "this command needs root".into(),
-        remedy: "run it as root".into(),
-    })
+    Err(Error::Machine { missing: "this command needs root".into(), remedy: "run it as root".into() })
 }
