@@ -15,6 +15,7 @@ mod layer;
 mod platform;
 pub mod sandbox;
 pub mod source;
+mod transfer;
 mod unpack;
 
 pub use build::{BuildEvent, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, Seams, StepOutcome, build, plan_build};

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use content_store::{Digest, Reference, Store};
+use content_store::{Digest, PartialBlob, Reference, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use registry_client::{ImageName, Registry};
 use tokio::sync::{Mutex, mpsc};
@@ -200,19 +200,14 @@ impl Carrier<'_> {
         advance(offset, 0, false);
         let name = ImageName::new(reference.registry(), reference.repository(), digest.to_string());
         let mut source = self.registry.blob(&name, &digest.to_string(), offset).await?;
-        let (sender, mut receiver) = mpsc::channel::<Bytes>(16);
-        let writer = tokio::task::spawn_blocking(move || -> Result<()> {
-            while let Some(bytes) = receiver.blocking_recv() {
-                partial.write_all(&bytes).map_err(Error::file("write", digest.to_string()))?;
-            }
-            Ok(partial.commit().map(drop)?)
-        });
+        let (sender, receiver) = mpsc::channel(16);
+        let writer = tokio::task::spawn_blocking(move || write_blob(partial, digest, receiver));
         let mut broken = None;
         while let Some(bytes) = source.stream.next().await {
             match bytes {
                 Ok(bytes) => {
                     let count = bytes.len() as u64;
-                    if sender.send(bytes).await.is_err() {
+                    if sender.send(Piece::Bytes(bytes)).await.is_err() {
                         break; // The writer failed and says why.
                     }
                     advance(count, count, false);
@@ -223,19 +218,41 @@ impl Carrier<'_> {
                 }
             }
         }
-        if let Some(error) = broken {
-            // What arrived stays for the next attempt.
-            writer.abort();
-            drop(sender);
-            return Err(error.into());
+        if broken.is_none() {
+            // When the writer failed, it says why.
+            let _ = sender.send(Piece::End).await;
         }
         drop(sender);
-        writer.await.map_err(Error::Lost)?
+        let written = writer.await.map_err(Error::Lost)?;
+        match broken {
+            Some(error) => Err(error.into()),
+            None => written,
+        }
     }
 
     fn tell(&self, event: BuildEvent) {
         (self.events.borrow_mut())(event);
     }
+}
+
+/// What travels from the network to the disk.
+enum Piece {
+    Bytes(Bytes),
+    /// The blob is complete. Without it, what arrived stays for the next attempt.
+    End,
+}
+
+fn write_blob(mut partial: PartialBlob, digest: Digest, mut pieces: mpsc::Receiver<Piece>) -> Result<()> {
+    while let Some(piece) = pieces.blocking_recv() {
+        match piece {
+            Piece::Bytes(bytes) => partial.write_all(&bytes).map_err(Error::file("write", digest.to_string()))?,
+            Piece::End => {
+                partial.commit()?;
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An error and its causes on one line.

@@ -1,0 +1,104 @@
+//! How is an OCI archive read back, from whoever it comes?
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+use content_store::{Descriptor, Digest, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
+
+use super::closure;
+use crate::build::seal::now;
+use crate::documents::{Index, IndexEntry};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::image::Image;
+use crate::images::Images;
+use crate::layer::Compression;
+use crate::layer::tar::{MemberKind, Reader};
+
+impl Images {
+    /// Reads the images of an OCI archive (plain, gzip or zstd) into the store under the names that they have in it, and
+    /// gives these names. Blobs that are here already are not written again.
+    ///
+    /// # Errors
+    /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob or a name; [`Error::Store`] for a blob that
+    /// is not what its name says. Then no name was set.
+    pub fn load(&self, path: &Path) -> Result<Vec<String>> {
+        let _hold = self.content().hold()?;
+        let archive = path.display().to_string();
+        let fault = |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
+        let mut reader = Reader::new(open(path)?, &archive);
+        let mut index = None;
+        while let Some(member) = reader.next()? {
+            let MemberKind::File { .. } = member.kind else { continue };
+            if member.path == Path::new("index.json") {
+                let bytes = reader.read_data(format::DOCUMENT_LIMIT, &member.path)?;
+                index = Some(serde_json::from_slice::<Index>(&bytes).map_err(Error::document(format!("{archive}: index.json")))?);
+            } else if let Some(digest) = blob_digest(&member.path) {
+                self.take(&mut reader, &digest, path)?;
+            }
+        }
+        let index = index.ok_or_else(|| fault("", "it is no OCI archive: it has no index.json".to_owned()))?;
+        let created = now()?;
+        let mut named = Vec::new();
+        for entry in &index.manifests {
+            let reference = name(entry).ok_or_else(|| fault("index.json", format!("{} has no name; write the archive with one", entry.digest)))?;
+            let reference: Reference = reference.parse()?;
+            self.check(&entry.digest).map_err(|error| match error {
+                Error::Store(content_store::Error::Missing { digest, .. }) => fault("", format!("it lacks {digest}, a part of {reference}")),
+                other => other,
+            })?;
+            let media_type = closure::media_type(self.content(), &entry.digest)?;
+            let descriptor = Descriptor::new(MediaType::from(media_type.as_str()), self.content().size(&entry.digest)?, entry.digest);
+            let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), created.clone())]);
+            named.push(Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations });
+        }
+        if named.is_empty() {
+            return Err(fault("index.json", "there is no image in it".to_owned()));
+        }
+        let names = named.iter().map(|named| named.name.clone()).collect();
+        self.content().set_names(named)?;
+        Ok(names)
+    }
+
+    /// Copies the data of the current member into the store as the blob `digest`.
+    fn take(&self, reader: &mut Reader<Box<dyn Read + Send>>, digest: &Digest, path: &Path) -> Result<()> {
+        if self.content().contains(digest) {
+            return Ok(());
+        }
+        let mut writer = self.content().writer()?;
+        io::copy(reader, &mut writer).map_err(Error::file("load", path))?;
+        writer.commit(Some(digest))?;
+        Ok(())
+    }
+
+    /// Whether the image is whole and one that we understand.
+    fn check(&self, digest: &Digest) -> Result<()> {
+        closure::blobs(self.content(), digest)?;
+        match Image::from_content(self.content(), digest) {
+            // Made for another machine: that is no fault of the archive.
+            Err(Error::NoPlatform { .. }) => Ok(()),
+            read => read.map(drop),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+    let fault = |source| Error::File { act: "read", path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(fault)?;
+    let mut start = [0; 4];
+    let got = io::Read::read(&mut file, &mut start).map_err(fault)?;
+    file.rewind().map_err(fault)?;
+    Compression::of_magic(&start[..got]).decoder(BufReader::with_capacity(1 << 20, file)).map_err(fault)
+}
+
+fn blob_digest(path: &Path) -> Option<Digest> {
+    let hex = path.strip_prefix("blobs/sha256").ok()?.to_str()?;
+    Digest::from_hex(hex).ok()
+}
+
+/// The name of an entry; that of containerd is always whole.
+fn name(entry: &IndexEntry) -> Option<&String> {
+    entry.annotations.get(format::CONTAINERD_NAME_ANNOTATION).or_else(|| entry.annotations.get(REF_NAME_ANNOTATION))
+}

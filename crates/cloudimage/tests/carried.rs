@@ -1,0 +1,253 @@
+//! Do carried images reach the catalogue byte for byte, from archives and from registries?
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+
+use bench::Bench;
+use cloudimage::{BuildEvent, Error, Platform, format};
+use content_store::Digest;
+use registry_client::{ImageName, Memory};
+use serde_json::{Value, json};
+
+fn name(repository: &str, reference: &str) -> ImageName {
+    ImageName::new("docker.io", repository, reference)
+}
+
+fn blob(media_type: &str, bytes: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": Digest::of(bytes).to_string(), "size": bytes.len() })
+}
+
+fn config(architecture: &str, layers: &[&[u8]]) -> Vec<u8> {
+    let layers: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+    serde_json::to_vec(&json!({ "architecture": architecture, "os": "linux", "rootfs": { "type": "layers", "diff_ids": layers } })).unwrap()
+}
+
+fn manifest(config: &[u8], layers: &[&[u8]]) -> Vec<u8> {
+    let layers: Vec<Value> = layers.iter().map(|layer| blob(format::LAYER_TAR, layer)).collect();
+    // Odd spacing and an unknown field: it must stay as it is.
+    let value = json!({ "schemaVersion": 2, "mediaType": format::MANIFEST, "config": blob(format::CONFIG, config), "layers": layers, "x-unknown": 1 });
+    serde_json::to_vec_pretty(&value).unwrap()
+}
+
+/// Puts an image for one platform; gives its manifest.
+fn put(registry: &Memory, repository: &str, tag: &str, architecture: &str, layers: &[&[u8]]) -> Vec<u8> {
+    let image = name(repository, tag);
+    let config = config(architecture, layers);
+    for layer in layers {
+        registry.put_blob(&image, layer.to_vec());
+    }
+    registry.put_blob(&image, config.clone());
+    let manifest = manifest(&config, layers);
+    registry.put_manifest(&image, format::MANIFEST, manifest.clone());
+    manifest
+}
+
+/// Puts an index over images of two platforms; gives it.
+fn put_index(registry: &Memory, repository: &str, tag: &str) -> Vec<u8> {
+    let entries: Vec<Value> = ["amd64", "arm64"]
+        .into_iter()
+        .map(|architecture| {
+            let manifest = put(registry, repository, architecture, architecture, &[architecture.as_bytes(), b"shared layer"]);
+            let mut entry = blob(format::MANIFEST, &manifest);
+            entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
+            entry
+        })
+        .collect();
+    let index = serde_json::to_vec(&json!({ "schemaVersion": 2, "mediaType": format::INDEX, "manifests": entries })).unwrap();
+    registry.put_manifest(&name(repository, tag), format::INDEX, index.clone());
+    index
+}
+
+#[tokio::test]
+async fn named_images_are_fetched_verbatim_for_the_platform() {
+    let bench = Bench::new();
+    let index = put_index(&bench.registry, "library/web", "1");
+    let single = put(&bench.registry, "library/redis", "6.2", "amd64", &[b"redis layer", b"shared layer"]);
+    bench.write("manifests/imageList", "web:1\n# the cache\nredis:6.2\n");
+    let built = bench.build("FROM scratch\nCOPY manifests manifests\n").await.unwrap();
+    assert_eq!(built.carried_images, 2);
+    let image = bench.images().get("shop:1.4").unwrap();
+    let catalogue = image.catalogue();
+    let redis = catalogue.image("docker.io/library/redis:6.2").unwrap();
+    assert_eq!((redis.name.as_str(), redis.source.as_str(), redis.tag.as_deref()), ("redis:6.2", "manifests/imageList:3", Some("6.2")));
+    assert_eq!(redis.digest, Digest::of(&single));
+    let web = catalogue.image("docker.io/library/web:1").unwrap();
+    assert_eq!((web.digest, web.media_type.as_str()), (Digest::of(&index), format::INDEX));
+    assert_eq!(web.platform.to_string(), "linux/amd64");
+    let content = bench.images().content();
+    assert_eq!(content.read_verified(&web.digest, 1 << 20).unwrap(), index, "documents stay byte for byte");
+    assert!(content.contains(&Digest::of(b"amd64")) && !content.contains(&Digest::of(b"arm64")), "one platform only");
+    check_format(&bench, &image);
+    // What is here is not asked for again.
+    let before = bench.registry.asked().len();
+    let again = bench.build("FROM scratch\nCOPY manifests manifests\n").await.unwrap();
+    assert_eq!((again.digest, again.new_bytes), (built.digest, 0));
+    assert!(bench.registry.asked()[before..].iter().all(|asked| asked.starts_with("image ")), "{:?}", &bench.registry.asked()[before..]);
+}
+
+/// The documents are those of the design: index of a rootfs and an artifact manifest, no `artifactType` in descriptors.
+fn check_format(bench: &Bench, image: &cloudimage::Image) {
+    let content = bench.images().content();
+    let read = |digest: &str| -> Value { serde_json::from_slice(&content.read_verified(&digest.parse().unwrap(), 1 << 20).unwrap()).unwrap() };
+    let index = read(&image.index_digest().to_string());
+    assert_eq!(index["mediaType"], format::INDEX);
+    let [rootfs, artifact] = [0, 1].map(|at| index["manifests"][at].clone());
+    assert_eq!(rootfs["platform"], json!({ "os": "linux", "architecture": "amd64" }));
+    assert_eq!(artifact["platform"], json!({ "os": "unknown", "architecture": "unknown" }));
+    assert_eq!(artifact["annotations"][format::ROOTFS_ANNOTATION], rootfs["digest"]);
+    assert!(artifact.get("artifactType").is_none());
+    let manifest = read(artifact["digest"].as_str().unwrap());
+    assert_eq!(manifest["artifactType"], format::CONTAINER_IMAGES);
+    assert_eq!(manifest["config"]["mediaType"], format::CONTAINER_IMAGES);
+    let types: BTreeMap<&str, &str> = manifest["layers"].as_array().unwrap().iter().map(|blob| (blob["digest"].as_str().unwrap(), blob["mediaType"].as_str().unwrap())).collect();
+    for carried in image.catalogue().blobs() {
+        let expected = if carried.is_document() { content_store::DOCUMENT_MEDIA_TYPE } else { carried.media_type.as_str() };
+        assert_eq!(types[carried.digest.to_string().as_str()], expected);
+    }
+    assert_eq!(types.len(), image.catalogue().blobs().len());
+    let rootfs = read(rootfs["digest"].as_str().unwrap());
+    let extension: Value = serde_json::from_str(rootfs["annotations"]["sealer.image.extension"].as_str().unwrap()).unwrap();
+    assert_eq!((extension["schemaVersion"].as_str(), extension["type"].as_str()), (Some("v1alpha1"), Some("app-installer")));
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_had_are_all_named_and_fail_the_build() {
+    let bench = Bench::new();
+    put(&bench.registry, "library/redis", "6.2", "amd64", &[b"redis layer"]);
+    put(&bench.registry, "library/arm", "1", "arm64", &[b"arm layer"]);
+    bench.write("manifests/imageList", "redis:6.2\nmissing:1\narm:1\nregistry.example.com/a/b@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n");
+    let error = bench.build("FROM scratch\n").await.unwrap_err();
+    let Error::Unfetchable(failed) = &error else { panic!("{error}") };
+    assert_eq!(failed.iter().map(|one| one.image.source.clone()).collect::<Vec<_>>(), ["manifests/imageList:3", "manifests/imageList:2", "manifests/imageList:4"]);
+    let message = error.to_string();
+    assert!(message.starts_with("3 of the container images to carry cannot be had"), "{message}");
+    assert!(message.contains("arm:1 is not built for linux/amd64; it has linux/arm64") && message.contains("missing:1"), "{message}");
+    assert!(bench.images().list().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_interrupted_blob_continues_where_it_stopped() {
+    let bench = Bench::new();
+    let layer = vec![7; 3 << 20];
+    put(&bench.registry, "library/big", "1", "amd64", &[&layer]);
+    bench.registry.break_blob(&Digest::of(&layer).to_string());
+    bench.write("manifests/imageList", "big:1\n");
+    let broken = bench.build("FROM scratch\n").await;
+    assert!(broken.is_err());
+    bench.build("FROM scratch\n").await.unwrap();
+    let fetched = bench.events().into_iter().filter_map(|event| match event {
+        BuildEvent::Image { fetched, done: true, .. } => Some(fetched),
+        _ => None,
+    });
+    assert!(fetched.last().unwrap() < layer.len() as u64, "the second attempt fetched everything again");
+}
+
+#[tokio::test]
+async fn a_base_brings_its_images_along_even_offline() {
+    let bench = Bench::new();
+    put(&bench.registry, "library/redis", "6.2", "amd64", &[b"redis layer"]);
+    bench.write("manifests/imageList", "redis:6.2\n");
+    let options = cloudimage::BuildOptions { tag: Some("base:1".into()), ..bench.options() };
+    bench.build_with("FROM scratch\n", &options).await.unwrap();
+    let mut offline = bench;
+    offline.registry = Memory::default();
+    offline.build("FROM base:1\n").await.unwrap();
+    let image = offline.images().get("shop:1.4").unwrap();
+    assert!(image.catalogue().image("docker.io/library/redis:6.2").is_some());
+    assert!(offline.events().iter().any(|event| matches!(event, BuildEvent::Warning { message } if message.contains("base image"))));
+}
+
+fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, &bytes[..]).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn docker_archive(tag: &str, layers: &[&[u8]]) -> Vec<u8> {
+    let config = config("amd64", layers);
+    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [tag], "Layers": names }]);
+    let mut members = vec![("manifest.json".to_owned(), serde_json::to_vec(&manifest).unwrap()), ("config.json".to_owned(), config)];
+    members.extend(names.into_iter().zip(layers).map(|(name, layer)| (name, layer.to_vec())));
+    let members: Vec<(&str, Vec<u8>)> = members.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    tar(&members)
+}
+
+#[tokio::test]
+async fn archives_in_images_become_carried_images_and_leave_the_rootfs() {
+    let bench = Bench::new();
+    fs::create_dir(bench.context().join("images")).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(bench.context().join("images").join(name), bytes).unwrap();
+    write("registry.tar", &docker_archive("registry:2", &[b"registry layer", b"second"]));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&docker_archive("quay.io/a/b:1", &[b"other layer"])).unwrap();
+    write("other.tar.gz", &gzip.finish().unwrap());
+    let layer = b"oci layer";
+    let (config, manifest) = (config("amd64", &[layer]), manifest(&config("amd64", &[layer]), &[layer]));
+    let mut entry = blob(format::MANIFEST, &manifest);
+    entry["annotations"] = json!({ "org.opencontainers.image.ref.name": "pause:3.2" });
+    let index = serde_json::to_vec(&json!({ "schemaVersion": 2, "manifests": [entry] })).unwrap();
+    let path = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    let paths = [path(layer), path(&config), path(&manifest)];
+    let members = [
+        ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+        ("index.json", index),
+        (paths[0].as_str(), layer.to_vec()),
+        (paths[1].as_str(), config.clone()),
+        (paths[2].as_str(), manifest.clone()),
+    ];
+    write("oci.tar.zst", &zstd::encode_all(&tar(&members)[..], 1).unwrap());
+    write("tools.tar", &tar(&[("tool", b"x".to_vec())]));
+    write("readme.txt", b"x");
+    // A name that an archive brings is not asked for.
+    bench.write("manifests/imageList", "registry:2\n");
+    let kubefile = "FROM scratch\nCOPY images images\nCMD echo\n";
+    let built = bench.build(kubefile).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.list_files().unwrap(), ["images/readme.txt", "images/tools.tar"]);
+    let names: Vec<&str> = image.catalogue().images.iter().map(|image| image.reference.as_str()).collect();
+    assert_eq!(names, ["docker.io/library/pause:3.2", "docker.io/library/registry:2", "quay.io/a/b:1"]);
+    let pause = image.catalogue().image("docker.io/library/pause:3.2").unwrap();
+    assert_eq!((pause.digest, pause.source.as_str()), (Digest::of(&manifest), "images/oci.tar.zst"));
+    for carried in image.catalogue().blobs() {
+        bench.images().content().verify(&carried.digest).unwrap();
+    }
+    assert!(bench.images().content().contains(&Digest::of(b"registry layer")), "layers are verbatim");
+    let again = bench.build(kubefile).await.unwrap();
+    assert_eq!((bench.cached(), again.digest), (vec![true], built.digest));
+    assert!(bench.registry.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_archive_is_refused_with_the_member_that_is_wrong() {
+    let bench = Bench::new();
+    fs::create_dir(bench.context().join("images")).unwrap();
+    let mut archive = docker_archive("registry:2", &[b"registry layer"]);
+    let at = archive.windows(14).rposition(|window| window == b"registry layer").unwrap();
+    archive[at] = b'R';
+    fs::write(bench.context().join("images/registry.tar"), archive).unwrap();
+    let message = bench.build("FROM scratch\nCOPY images images\n").await.unwrap_err().to_string();
+    assert!(message.contains("images/registry.tar is refused: 0/layer.tar: it is damaged"), "{message}");
+}
+
+#[test]
+fn platforms_are_compared_as_registries_mean_them() {
+    let platform = |text: &str| text.parse::<Platform>().unwrap();
+    assert!(platform("linux/arm64/v8").serves(&platform("linux/arm64")));
+    assert!(platform("linux/arm64").serves(&platform("linux/arm64/v8")));
+    assert!(!platform("linux/arm/v6").serves(&platform("linux/arm/v7")));
+    assert!(!platform("linux/amd64").serves(&platform("linux/arm64")));
+    for text in ["linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux/am d64"] {
+        assert!(text.parse::<Platform>().is_err(), "{text}");
+    }
+}

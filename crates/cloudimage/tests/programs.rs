@@ -1,0 +1,137 @@
+//! Do skopeo, umoci and buildah read what we write, and do we read what they write?
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use bench::Bench;
+use cloudimage::{BuildOptions, Compression, unpack};
+use serde_json::Value;
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{program} {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+async fn build(bench: &Bench, compression: Compression) {
+    bench.write("bin/tool", "#!/bin/sh\n");
+    fs::set_permissions(bench.context().join("bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink("tool", bench.context().join("bin/link")).unwrap();
+    fs::hard_link(bench.context().join("bin/tool"), bench.context().join("bin/hard")).unwrap();
+    let long = "long/".repeat(30) + "name";
+    bench.write(&long, "deep");
+    bench.write("images/readme", "x");
+    let options = BuildOptions { compression, ..bench.options() };
+    bench.build_with("FROM scratch\nCOPY . .\nLABEL who=us\nCMD echo\n", &options).await.unwrap();
+}
+
+#[tokio::test]
+async fn skopeo_reads_a_saved_image_by_name_and_umoci_unpacks_it() {
+    // umoci of Debian 12 knows no zstd.
+    for compression in [Compression::Gzip, Compression::None] {
+        let bench = Bench::new();
+        build(&bench, compression).await;
+        let archive = bench.path("shop.tar");
+        bench.images().save(&["shop:1.4"], &archive).unwrap();
+        let layout = bench.path("layout");
+        run("skopeo", &["copy", &format!("oci-archive:{}:shop:1.4", archive.display()), &format!("oci:{}:copy", layout.display())]);
+        let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &format!("oci-archive:{}:shop:1.4", archive.display())])).unwrap();
+        assert_eq!((inspected["Labels"]["who"].as_str(), inspected["Architecture"].as_str()), (Some("us"), Some("amd64")));
+        let bundle = bench.path("bundle");
+        run("umoci", &["unpack", "--image", &format!("{}:copy", layout.display()), &bundle.display().to_string()]);
+        let ours = bench.path("rootfs");
+        unpack(bench.images().content(), bench.images().get("shop:1.4").unwrap().layers(), &ours, &mut |_| {}).unwrap();
+        assert_eq!(tree(&bundle.join("rootfs")), tree(&ours));
+    }
+}
+
+#[tokio::test]
+async fn skopeo_copies_the_whole_index_and_we_load_it_back_unchanged() {
+    let bench = Bench::new();
+    build(&bench, Compression::Zstd).await;
+    let archive = bench.path("shop.tar");
+    bench.images().save(&["shop:1.4"], &archive).unwrap();
+    let copy = bench.path("copy.tar");
+    run("skopeo", &["copy", "--all", &format!("oci-archive:{}:shop:1.4", archive.display()), &format!("oci-archive:{}:shop:1.4", copy.display())]);
+    let other = Bench::new();
+    assert_eq!(other.images().load(&copy).unwrap(), ["docker.io/library/shop:1.4"]);
+    let [before, after] = [&bench, &other].map(|bench| *bench.images().get("shop:1.4").unwrap().index_digest());
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn an_archive_made_by_skopeo_is_a_carried_image() {
+    let bench = Bench::new();
+    build(&bench, Compression::Gzip).await;
+    let archive = bench.path("shop.tar");
+    bench.images().save(&["shop:1.4"], &archive).unwrap();
+    fs::create_dir_all(bench.context().join("images")).unwrap();
+    let source = format!("oci-archive:{}:shop:1.4", archive.display());
+    run("skopeo", &["copy", &source, &format!("docker-archive:{}:registry.example.com/team/one:1", bench.context().join("images/one.tar").display())]);
+    run("skopeo", &["copy", &source, &format!("oci-archive:{}:two:2", bench.context().join("images/two.tar").display())]);
+    bench.build("FROM scratch\nCOPY images images\n").await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    let names: Vec<&str> = image.catalogue().images.iter().map(|image| image.reference.as_str()).collect();
+    assert_eq!(names, ["docker.io/library/two:2", "registry.example.com/team/one:1"]);
+    assert_eq!(image.list_files().unwrap(), ["images/readme"]);
+}
+
+#[tokio::test]
+async fn an_image_that_upstream_built_is_read_and_built_upon() {
+    let bench = Bench::new();
+    bench.write("Dockerfile", "FROM scratch\nCOPY etc etc\nLABEL cluster.alpha.sealer.io/cluster-runtime-type=kubernetes\n");
+    bench.write("etc/kubeadm.yml", "kind: ClusterConfiguration\n");
+    let extension = r#"{"buildClient":{"sealerVersion":"0.11.0","buildahVersion":"1.27"},"schemaVersion":"v1alpha1","type":"kube-installer","applications":null,"launch":{"cmds":["kubectl get node"],"app_names":null}}"#;
+    let storage = bench.path("storage").display().to_string();
+    let buildah = |arguments: &[&str]| {
+        let state = bench.path("run").display().to_string();
+        let global = ["--root", &storage, "--runroot", &state, "--storage-driver", "vfs"];
+        run("buildah", &[&global[..], arguments].concat())
+    };
+    let annotation = format!("sealer.image.extension={extension}");
+    let context = bench.context().display().to_string();
+    buildah(&["build", "--isolation", "chroot", "--format", "oci", "--annotation", &annotation, "-t", "upstream:1", &context]);
+    let archive = bench.path("upstream.tar").display().to_string();
+    buildah(&["push", "upstream:1", &format!("oci-archive:{archive}:upstream:1")]);
+    bench.images().load(Path::new(&archive)).unwrap();
+    let image = bench.images().get("upstream:1").unwrap();
+    assert_eq!(image.launch_commands(&BTreeMap::new()), ["kubectl get node"]);
+    assert_eq!(image.labels()["cluster.alpha.sealer.io/cluster-runtime-type"], "kubernetes");
+    assert_eq!(image.read_files(&["etc/kubeadm.yml"], 1000).unwrap().len(), 1);
+    assert!(image.layers()[0].media_type.ends_with("gzip"));
+    bench.write("app.yaml", "kind: Deployment\n");
+    bench.build("FROM upstream:1\nCOPY app.yaml manifests\nCMD kubectl apply -f manifests\n").await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.list_files().unwrap(), ["etc/kubeadm.yml", "manifests/app.yaml"]);
+    assert_eq!(image.launch_commands(&BTreeMap::new()), ["kubectl get node", "kubectl apply -f manifests"]);
+    assert_eq!(image.extension().build_client.sealer_version, env!("CARGO_PKG_VERSION"));
+}
+
+/// Path, mode, size, links and target of everything below a directory.
+fn tree(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory).unwrap().flatten() {
+            let path = entry.path();
+            let metadata = path.symlink_metadata().unwrap();
+            let target = fs::read_link(&path).map(|target| target.display().to_string()).unwrap_or_default();
+            let (size, links) = if metadata.is_dir() { (0, 0) } else { (metadata.size(), metadata.nlink()) };
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            lines.push(format!("{name} {:o} {size} {links} {} {target}", metadata.mode(), metadata.mtime()));
+            if metadata.is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
