@@ -1,5 +1,5 @@
 //! What every registry implementation must do; run by the real ones and by the stand-in.
-#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a contract suite reports by panicking")]
+#![expect(clippy::unwrap_used, reason = "a contract suite reports by panicking")]
 
 use crate::{Error, ImageName, Memory, Registry, wire};
 use bytes::Bytes;

@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
 /// How many bytes of one blob may be on the way: enough for 1 Gbit/s at 60 ms.
-const STREAM_WINDOW: u32 = 8 << 20;
+pub(crate) const STREAM_WINDOW: u32 = 8 << 20;
 /// How many bytes of all blobs together may be on the way.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME: u32 = 1 << 20;
 /// A peer that is silent for twice this long while something is asked of it is gone.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -185,11 +185,8 @@ async fn a_broken_transfer_goes_on_where_it_stopped() {
                     _ => 0,
                 };
                 let rest = blob.slice(start..);
-                let body = if server.count("/blobs/") < 3 {
-                    broken_after(rest.clone(), 1_000_000)
-                } else {
-                    full(rest.clone())
-                };
+                let body =
+                    if server.count("/blobs/") < 3 { broken_after(&rest, 1_000_000) } else { full(rest.clone()) };
                 let response = Response::builder().header("content-length", rest.len());
                 if start > 0 {
                     let range = format!("bytes {start}-{}/{}", blob.len() - 1, blob.len());
@@ -225,7 +222,7 @@ async fn passing_failures_are_tried_again_and_lasting_ones_are_not() {
             Response::builder().status(429).header("retry-after", "1").body(empty()).unwrap()
         }
         ("/v2/contract/shop/manifests/flaky", 3) => {
-            Response::builder().body(broken_after(answer.manifest.clone(), 10)).unwrap()
+            Response::builder().body(broken_after(&answer.manifest, 10)).unwrap()
         }
         ("/v2/contract/shop/manifests/flaky", _) => manifest_answer(&answer),
         ("/v2/contract/shop/manifests/down", _) => Response::builder().status(500).body(full("out of order")).unwrap(),

@@ -10,18 +10,31 @@ use crate::{Event, Options};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use bytes::Bytes;
 use content_store::{DOCUMENT_LIMIT, Digest, Error as ContentError, Store};
+use futures_util::{Stream, StreamExt};
 use http::header::{ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LINK};
 use http::response::Builder;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
+use std::io;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+
+/// More transfers wait for others to end: each holds two chunks in memory.
+const TRANSFER_LIMIT: usize = 512;
 
 /// A router that answers the read side of the OCI distribution API from `content`.
 pub fn service(content: Store, options: Options) -> Router {
     let names = Names::new(content.clone());
-    let answerer = Answerer { content, names, soundness: Arc::default(), options };
+    let answerer = Answerer {
+        content,
+        names,
+        soundness: Arc::default(),
+        transfers: Arc::new(Semaphore::new(TRANSFER_LIMIT)),
+        options,
+    };
     Router::new().fallback(answer).with_state(Arc::new(answerer))
 }
 
@@ -30,6 +43,7 @@ struct Answerer {
     content: Store,
     names: Names,
     soundness: Arc<Soundness>,
+    transfers: Arc<Semaphore>,
     options: Options,
 }
 
@@ -158,15 +172,25 @@ impl Answerer {
             return finish(response, Body::empty());
         }
         if (start, end) == (0, size) {
-            let bytes = blob::whole(blob, self.soundness.clone(), self.on_damage());
-            return finish(response, Body::from_stream(bytes));
+            let bytes = blob::whole(blob, self.soundness.clone(), self.clone().on_damage());
+            return finish(response, self.transfer(bytes).await?);
         }
         if self.soundness.get(&digest, blob.version).is_none() {
             blob = self.clone().check(blob).await?.ok_or_else(|| unknown(format!("{digest} is damaged here")))?;
         }
         let bytes = blob::section(blob, start, end)
             .map_err(|error| Failure::Internal(format!("cannot read {digest}: {error}")))?;
-        finish(response, Body::from_stream(bytes))
+        finish(response, self.transfer(bytes).await?)
+    }
+
+    /// Makes the bytes a body as soon as there is room for another transfer.
+    async fn transfer(&self, bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<Body, Failure> {
+        let place =
+            self.transfers.clone().acquire_owned().await.map_err(|error| Failure::Internal(error.to_string()))?;
+        Ok(Body::from_stream(bytes.inspect(move |_| {
+            // The place is taken until the stream is dropped.
+            let _ = &place;
+        })))
     }
 
     /// A part of a blob can only be trusted when all of it was read once.

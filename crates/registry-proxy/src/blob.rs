@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Large enough that hashing and sending are the cost, small enough for many transfers at once.
-const CHUNK: usize = 512 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// Called with the digest of a blob whose bytes are wrong.
 pub(crate) type OnDamage = Arc<dyn Fn(Digest) + Send + Sync>;

@@ -3,7 +3,10 @@
 use crate::error::{Error, Result};
 use crate::tls::Tls;
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -11,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// More clients wait until others have finished.
 const CONNECTION_LIMIT: usize = 1024;
-/// The longest time for a TLS handshake or the head of a request.
+/// The longest time for the head of a request, the TLS handshake before the first included.
 const HEAD_PATIENCE: Duration = Duration::from_secs(15);
 /// A peer that answers no ping for this long is gone.
 const PING: Duration = Duration::from_secs(30);
@@ -30,7 +34,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 const ACCEPT_WAIT: Duration = Duration::from_millis(200);
 const HEADER_LIMIT: usize = 32 << 10;
 const HEADER_LIST_LIMIT: u32 = 32 << 10;
-const STREAM_LIMIT: u32 = 256;
+const STREAM_LIMIT: u32 = 128;
 const FRAME: u32 = 1 << 20;
 const SEND_BUFFER: usize = 2 << 20;
 
@@ -134,14 +138,47 @@ async fn connection(
     watcher: Watcher,
 ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let service = TowerToHyperService::new(router);
+    let service = Watched { service: TowerToHyperService::new(router), begun: Arc::default() };
+    let begun = service.begun.clone();
     let builder = builder();
-    match acceptor {
-        None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
-        Some(acceptor) => {
-            let stream = tokio::time::timeout(HEAD_PATIENCE, acceptor.accept(stream)).await??;
-            watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
+    let served = async {
+        match acceptor {
+            None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+            Some(acceptor) => {
+                let stream = acceptor.accept(stream).await?;
+                watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
+            }
         }
+    };
+    tokio::select! {
+        served = served => served,
+        () = stalled(&begun) => Err("no request came".into()),
+    }
+}
+
+/// Ready when no request has begun in time; never when one has.
+async fn stalled(begun: &AtomicBool) {
+    tokio::time::sleep(HEAD_PATIENCE).await;
+    if begun.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Remembers that a request has come.
+#[derive(Clone)]
+struct Watched {
+    service: TowerToHyperService<Router>,
+    begun: Arc<AtomicBool>,
+}
+
+impl Service<Request<Incoming>> for Watched {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.begun.store(true, Ordering::Relaxed);
+        self.service.call(request)
     }
 }
 

@@ -314,3 +314,22 @@ async fn wrong_certificates_and_keys_are_named() {
         assert!(error.to_string().contains(object) && !error.to_string().contains("s3cret"), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_dropped() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let fixture = Fixture::new("registry.example");
+    let content = Content::new(&fixture);
+    for certificate in [None, Some(tls())] {
+        let server = Server::start(&content, certificate).await;
+        for words in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /v2/ HTTP/1.1\r\n"] {
+            let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(words.as_bytes()).await.unwrap();
+            let start = tokio::time::Instant::now();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            assert!(start.elapsed().as_secs() < 60, "{words:?}");
+        }
+        server.stop().await;
+    }
+}

@@ -126,8 +126,10 @@ impl Doorman {
 
     async fn login(&self, host: &str) -> Result<Login> {
         let (logins, name) = (self.logins.clone(), host.to_owned());
-        let found = tokio::task::spawn_blocking(move || logins.of(&name)).await;
-        found.map_err(|error| Error::InvalidOption { option: "docker_config", reason: error.to_string() })?
+        let failed = |reason: String| Error::InvalidOption { option: "docker_config", reason };
+        let found = tokio::task::spawn_blocking(move || logins.of(&name));
+        let late = |_| failed(format!("the credential helper for {host} does not answer"));
+        tokio::time::timeout(PATIENCE, found).await.map_err(late)?.map_err(|error| failed(error.to_string()))?
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Options;
 use super::endpoint::Scheme;
 use crate::error::{Cause, Error, Result};
+use crate::http2::{CONNECTION_WINDOW, STREAM_WINDOW};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -110,6 +111,8 @@ impl Clients {
             .user_agent(options.user_agent)
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.idle_timeout)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .tls_danger_accept_invalid_certs(!verify)
             .no_proxy();
         let direct = || options.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);

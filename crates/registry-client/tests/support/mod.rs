@@ -121,7 +121,7 @@ pub fn json(text: &str) -> Response<Body> {
 }
 
 /// Sends the first bytes, then breaks the connection.
-pub fn broken_after(bytes: Bytes, count: usize) -> Body {
+pub fn broken_after(bytes: &Bytes, count: usize) -> Body {
     let some = bytes.slice(..count.min(bytes.len()));
     let pause = stream::once(async {
         // Lets the bytes go out before the end does.
