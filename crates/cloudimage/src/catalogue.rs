@@ -89,7 +89,8 @@ impl Catalogue {
     /// Size of all blobs in bytes, each counted once.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let sizes: BTreeMap<Digest, u64> = self.images.iter().flat_map(|image| &image.blobs).map(|blob| (blob.digest, blob.size)).collect();
+        let sizes: BTreeMap<Digest, u64> =
+            self.images.iter().flat_map(|image| &image.blobs).map(|blob| (blob.digest, blob.size)).collect();
         sizes.values().sum()
     }
 

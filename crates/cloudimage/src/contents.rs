@@ -41,7 +41,8 @@ impl Image {
             }
         }
         for (layer, names) in wanted {
-            let contents = read_from_layer(&self.store, &self.layers()[layer], &names.keys().cloned().collect(), limit)?;
+            let contents =
+                read_from_layer(&self.store, &self.layers()[layer], &names.keys().cloned().collect(), limit)?;
             for (path, content) in contents {
                 for name in names.get(&path).into_iter().flatten() {
                     found.insert((*name).to_owned(), content.clone());
@@ -86,7 +87,12 @@ pub(crate) fn listing(store: &Store, layer: &Layer, cache: Option<&Path>) -> Res
 }
 
 /// Reads files from one layer; a hard link is read where its target stands.
-pub(crate) fn read_from_layer(store: &Store, layer: &Layer, wanted: &BTreeSet<PathBuf>, limit: u64) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+pub(crate) fn read_from_layer(
+    store: &Store,
+    layer: &Layer,
+    wanted: &BTreeSet<PathBuf>,
+    limit: u64,
+) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let (mut contents, links) = scan_layer(store, layer, wanted, limit)?;
     if !links.is_empty() {
         // A link to a link is none of ours: tar writers link to the first name.

@@ -176,6 +176,8 @@ pub(crate) fn put<T: Serialize>(store: &Store, document: &T, media_type: &str) -
 }
 
 /// Go writes empty lists and maps as `null`.
-pub(crate) fn null_is_empty<'de, T: Default + Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
+pub(crate) fn null_is_empty<'de, T: Default + Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

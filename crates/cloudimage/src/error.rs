@@ -21,7 +21,9 @@ pub enum Error {
     File { act: &'static str, path: PathBuf, source: io::Error },
     #[error("`{value}` is not a value of {option}; expected {expected}")]
     Option { option: &'static str, value: String, expected: &'static str },
-    #[error("cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not built yet)")]
+    #[error(
+        "cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not built yet)"
+    )]
     UnknownImage { name: String },
     #[error("{document} is not a cluster image: {reason}")]
     NotAnImage { document: String, reason: String },
@@ -60,7 +62,9 @@ pub enum Error {
     Unsupported { line: usize, what: String, instead: &'static str },
     #[error("line {line}: `{command}` {outcome}{}", lines(last_lines))]
     Run { line: usize, command: String, outcome: String, last_lines: Vec<String> },
-    #[error("line {line}: RUN needs root (to mount the layers over each other); run the build as root, or do without RUN")]
+    #[error(
+        "line {line}: RUN needs root (to mount the layers over each other); run the build as root, or do without RUN"
+    )]
     RunNeedsRoot { line: usize },
     #[error(transparent)]
     Registry(#[from] registry_client::Error),
@@ -71,7 +75,7 @@ pub enum Error {
     #[error("{} of the container images to carry cannot be had:{}", .0.len(), .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
     Unfetchable(Vec<Unfetchable>),
     #[error("{list}:{line}: `{text}` is not an image name")]
-    ImageName { list: String, line: usize, text: String, source: content_store::Error },
+    ImageName { list: String, line: usize, text: String, source: Box<content_store::Error> },
     #[error("a thread of the build was lost")]
     Lost(#[source] tokio::task::JoinError),
 }

@@ -99,7 +99,10 @@ const SCHEMA_VERSION: &str = "v1alpha1";
 impl Default for Extension {
     fn default() -> Self {
         Self {
-            build_client: BuildClient { sealer_version: env!("CARGO_PKG_VERSION").to_owned(), buildah_version: String::new() },
+            build_client: BuildClient {
+                sealer_version: env!("CARGO_PKG_VERSION").to_owned(),
+                buildah_version: String::new(),
+            },
             schema_version: SCHEMA_VERSION.to_owned(),
             kind: ImageKind::default(),
             applications: Vec::new(),
@@ -158,7 +161,9 @@ impl Application {
             return self.cmds.clone();
         }
         let directory = format!("{APPLICATIONS}/{}/", self.name);
-        let on_each = |verb: &str| self.files.iter().map(|file| format!("{verb} {}", quote(&format!("{directory}{file}")))).collect();
+        let on_each = |verb: &str| {
+            self.files.iter().map(|file| format!("{verb} {}", quote(&format!("{directory}{file}")))).collect()
+        };
         match self.kind.as_str() {
             "helm" => vec![format!("helm install {} {}", quote(&self.name), quote(&directory))],
             "kube" if self.files.is_empty() => vec![format!("kubectl apply -f {}", quote(&directory))],
@@ -181,5 +186,9 @@ fn mentions(command: &str, name: &str) -> bool {
 /// Quotes a word for the shell where it needs it.
 pub(crate) fn quote(word: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-:=@%+,".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

@@ -260,7 +260,13 @@ fn single(store: &Store, digest: &Digest, bytes: &[u8], value: Value) -> Result<
         Platform::host()
     };
     let media_type = manifest.media_type.unwrap_or_else(|| format::MANIFEST.to_owned());
-    let entry = IndexEntry { media_type, digest: *digest, size: bytes.len() as u64, platform: Some(platform), annotations: BTreeMap::new() };
+    let entry = IndexEntry {
+        media_type,
+        digest: *digest,
+        size: bytes.len() as u64,
+        platform: Some(platform),
+        annotations: BTreeMap::new(),
+    };
     Ok(Index { schema_version: 2, media_type: None, manifests: vec![entry], annotations: BTreeMap::new() })
 }
 
@@ -273,7 +279,10 @@ fn choose<'a>(index: &'a Index, wanted: Option<&Platform>, name: &str) -> Result
     match (found, entries.as_slice()) {
         (Some(entry), _) => Ok(entry),
         (None, [only]) if wanted.is_none() => Ok(only),
-        (None, []) => Err(Error::NotAnImage { document: name.to_owned(), reason: "its index has no manifest for any platform".to_owned() }),
+        (None, []) => Err(Error::NotAnImage {
+            document: name.to_owned(),
+            reason: "its index has no manifest for any platform".to_owned(),
+        }),
         (None, _) => Err(Error::NoPlatform {
             name: name.to_owned(),
             wanted: wanted.unwrap_or(&host).to_string(),
@@ -295,7 +304,9 @@ fn layers(manifest: &Manifest) -> Vec<Layer> {
 
 fn extension(manifest: &Manifest) -> Result<Extension> {
     match manifest.annotations.get(format::EXTENSION_ANNOTATION) {
-        Some(text) => serde_json::from_str(text).map_err(Error::document(format!("annotation {}", format::EXTENSION_ANNOTATION))),
+        Some(text) => {
+            serde_json::from_str(text).map_err(Error::document(format!("annotation {}", format::EXTENSION_ANNOTATION)))
+        }
         None => Ok(Extension::default()),
     }
 }

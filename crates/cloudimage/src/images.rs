@@ -143,7 +143,10 @@ impl Images {
     pub fn tag(&self, source: &str, name: &str) -> Result<Reference> {
         let (_, digest) = self.resolve(source)?;
         let reference = self.check_name(name)?;
-        let old = self.names()?.into_iter().find(|named| Digest::try_from(named.descriptor.digest()).is_ok_and(|other| other == digest));
+        let old = self
+            .names()?
+            .into_iter()
+            .find(|named| Digest::try_from(named.descriptor.digest()).is_ok_and(|other| other == digest));
         let size = self.content.size(&digest)?;
         let annotations = old.map(|named| named.annotations).unwrap_or_default();
         let descriptor = Descriptor::new(MediaType::from(self.media_type(&digest)?.as_str()), size, digest);
@@ -166,7 +169,8 @@ impl Images {
                 meant => unwanted.extend(meant?),
             }
         }
-        self.content.remove_names_where(|named| named.kind == NameKind::ClusterImage && unwanted.contains(&named.name))?;
+        self.content
+            .remove_names_where(|named| named.kind == NameKind::ClusterImage && unwanted.contains(&named.name))?;
         let freed = self.free()?;
         Ok(Removed {
             names: unwanted.into_iter().collect(),
@@ -206,7 +210,11 @@ impl Images {
     pub(crate) fn check_name(&self, name: &str) -> Result<Reference> {
         let reference: Reference = name.parse()?;
         if reference.digest().is_some() {
-            return Err(Error::Option { option: "the image name", value: name.to_owned(), expected: "a name with a tag, not with a digest" });
+            return Err(Error::Option {
+                option: "the image name",
+                value: name.to_owned(),
+                expected: "a name with a tag, not with a digest",
+            });
         }
         Ok(reference)
     }

@@ -92,7 +92,8 @@ pub struct Sizes {
 impl Summary {
     pub(crate) fn read(images: &Images, named: &Named) -> Result<Self> {
         let image = images.get(&named.name)?;
-        let familiar = named.name.parse::<content_store::Reference>().map_or_else(|_| named.name.clone(), |name| name.familiar());
+        let familiar =
+            named.name.parse::<content_store::Reference>().map_or_else(|_| named.name.clone(), |name| name.familiar());
         Ok(Self {
             name: named.name.clone(),
             familiar,
@@ -109,9 +110,12 @@ impl Inspection {
     pub(crate) fn read(images: &Images, name: &str) -> Result<Self> {
         let image = images.get(name)?;
         let all = images.names()?;
-        let is_same = |named: &&Named| Digest::try_from(named.descriptor.digest()).is_ok_and(|digest| digest == *image.index_digest());
+        let is_same = |named: &&Named| {
+            Digest::try_from(named.descriptor.digest()).is_ok_and(|digest| digest == *image.index_digest())
+        };
         let names: Vec<String> = all.iter().filter(is_same).map(|named| named.name.clone()).collect();
-        let created = all.iter().filter(is_same).find_map(|named| named.annotations.get(format::CREATED_ANNOTATION).cloned());
+        let created =
+            all.iter().filter(is_same).find_map(|named| named.annotations.get(format::CREATED_ANNOTATION).cloned());
         let version = &image.extension().build_client.sealer_version;
         Ok(Self {
             name: image.name(),

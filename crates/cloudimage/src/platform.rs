@@ -41,7 +41,9 @@ impl Platform {
             (_, variant) => variant.clone(),
         };
         let variants = (variant(self), variant(wanted));
-        self.os == wanted.os && self.architecture == wanted.architecture && !matches!(&variants, (Some(one), Some(other)) if one != other)
+        self.os == wanted.os
+            && self.architecture == wanted.architecture
+            && !matches!(&variants, (Some(one), Some(other)) if one != other)
     }
 
     /// Whether the index entry is for no platform: an artifact.
@@ -72,16 +74,26 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split('/').collect();
-        let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_');
-        let fault = || Error::Option { option: "platform", value: text.to_owned(), expected: "OS/ARCHITECTURE[/VARIANT], such as linux/amd64" };
+        let is_word = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
+        };
+        let fault = || Error::Option {
+            option: "platform",
+            value: text.to_owned(),
+            expected: "OS/ARCHITECTURE[/VARIANT], such as linux/amd64",
+        };
         if !parts.iter().all(is_word) {
             return Err(fault());
         }
         match parts.as_slice() {
-            [os, architecture] => Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant: None }),
-            [os, architecture, variant] => {
-                Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant: Some((*variant).to_owned()) })
+            [os, architecture] => {
+                Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant: None })
             }
+            [os, architecture, variant] => Ok(Self {
+                os: (*os).to_owned(),
+                architecture: (*architecture).to_owned(),
+                variant: Some((*variant).to_owned()),
+            }),
             _ => Err(fault()),
         }
     }

@@ -37,7 +37,10 @@ pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Resu
     }
     let parent = into.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
-    let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent).map_err(Error::file("create a directory in", parent))?;
+    let partial = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(parent)
+        .map_err(Error::file("create a directory in", parent))?;
     make(content, std::slice::from_ref(layer), partial.path(), Whiteouts::Overlay, &mut |_| {})?;
     match fs::rename(partial.path(), into) {
         // Another build was faster.
@@ -46,7 +49,13 @@ pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Resu
     }
 }
 
-fn make(content: &Store, layers: &[Layer], directory: &Path, whiteouts: Whiteouts, progress: &mut dyn FnMut(u64)) -> Result<()> {
+fn make(
+    content: &Store,
+    layers: &[Layer],
+    directory: &Path,
+    whiteouts: Whiteouts,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
     remove(directory)?;
     fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
     set_mode(directory)?;
@@ -70,7 +79,9 @@ fn set_mode(directory: &Path) -> Result<()> {
 /// Paths in messages are whole ones.
 fn below(directory: &Path) -> impl Fn(Error) -> Error + '_ {
     move |error| match error {
-        Error::File { act, path, source } if path.is_relative() => Error::File { act, path: directory.join(path), source },
+        Error::File { act, path, source } if path.is_relative() => {
+            Error::File { act, path: directory.join(path), source }
+        }
         other => other,
     }
 }
@@ -81,7 +92,10 @@ fn replace(new: &Path, old: &Path) -> Result<()> {
     if old.symlink_metadata().is_ok() {
         let flags = rustix::fs::RenameFlags::EXCHANGE;
         let exchanged = rustix::fs::renameat_with(rustix::fs::CWD, new, rustix::fs::CWD, old, flags);
-        exchanged.map_err(io::Error::from).or_else(|error| step_aside(new, old, error)).map_err(Error::file("replace", old))?;
+        exchanged
+            .map_err(io::Error::from)
+            .or_else(|error| step_aside(new, old, error))
+            .map_err(Error::file("replace", old))?;
         durable::sync_directory(parent)?;
         return remove(new);
     }

@@ -59,7 +59,7 @@ async fn the_same_inputs_give_the_same_digest_elsewhere_and_later() {
             let mut names: Vec<String> = (0..50).map(|number| format!("d{}/file-{number}", number % 7)).collect();
             if round == 1 {
                 names.reverse();
-                std::thread::sleep(std::time::Duration::from_millis(1100));
+                tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
             }
             for name in &names {
                 bench.write(name, &name.repeat(1000));
@@ -131,9 +131,20 @@ async fn copy_follows_dockers_rules_and_the_rootfs_convention() {
     let image = bench.images().get("shop:1.4").unwrap();
     let files = image.list_files().unwrap();
     let expected = [
-        "all/.hidden", "all/charts/a/Chart.yaml", "all/imageList.txt", "all/list", "all/one.yaml", "all/two.yaml",
-        "charts/a/Chart.yaml", "deep/er/Chart.yaml", "manifests/one.yaml", "many/one.yaml", "many/two.yaml", "notes/text",
-        "owned/one.yaml", "renamed.yaml",
+        "all/.hidden",
+        "all/charts/a/Chart.yaml",
+        "all/imageList.txt",
+        "all/list",
+        "all/one.yaml",
+        "all/two.yaml",
+        "charts/a/Chart.yaml",
+        "deep/er/Chart.yaml",
+        "manifests/one.yaml",
+        "many/one.yaml",
+        "many/two.yaml",
+        "notes/text",
+        "owned/one.yaml",
+        "renamed.yaml",
     ];
     assert_eq!(files, expected);
 }
@@ -197,13 +208,27 @@ async fn add_unpacks_archives_and_copy_does_not() {
     bench.write("plain.txt", "plain");
     bench.write("x.tar.xz", "\u{0}");
     fs::write(bench.context().join("x.tar.xz"), b"\xfd7zXZ\0rest").unwrap();
-    bench.build("FROM scratch\nADD tools.tar /opt/\nADD tools.tar.zst plain.txt /usr/\nCOPY tools.tar kept/\n").await.unwrap();
+    bench
+        .build("FROM scratch\nADD tools.tar /opt/\nADD tools.tar.zst plain.txt /usr/\nCOPY tools.tar kept/\n")
+        .await
+        .unwrap();
     let image = bench.images().get("shop:1.4").unwrap();
     let expected = [
-        "kept/tools.tar", "opt/a-link", "opt/script.sh", "opt/z/target", "usr/a-link", "usr/plain.txt", "usr/script.sh", "usr/z/target",
+        "kept/tools.tar",
+        "opt/a-link",
+        "opt/script.sh",
+        "opt/z/target",
+        "usr/a-link",
+        "usr/plain.txt",
+        "usr/script.sh",
+        "usr/z/target",
     ];
     assert_eq!(image.list_files().unwrap(), expected);
-    assert_eq!(image.read_files(&["usr/z/target"], 100).unwrap()["usr/z/target"], b"hello", "a link is read at its target");
+    assert_eq!(
+        image.read_files(&["usr/z/target"], 100).unwrap()["usr/z/target"],
+        b"hello",
+        "a link is read at its target"
+    );
     let rootfs = bench.path("rootfs");
     unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
     let inodes = ["opt/a-link", "opt/z/target"].map(|path| rootfs.join(path).metadata().unwrap().ino());
@@ -255,7 +280,10 @@ async fn run_changes_become_a_layer_and_failures_leave_nothing() {
     assert!(bench.images().get("other:1").is_err());
     let steps = bench.outcomes();
     assert!(!steps.iter().any(|outcome| matches!(outcome, StepOutcome::Layer { .. })));
-    assert_eq!(fs::read_dir(bench.path("root/cache/build")).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(), 0);
+    assert_eq!(
+        fs::read_dir(bench.path("root/cache/build")).unwrap().flatten().filter(|entry| entry.path().is_dir()).count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -270,7 +298,10 @@ async fn images_get_and_lose_names() {
     let digest = built.digest.to_string();
     assert!(matches!(images.remove(&[&digest], false), Err(Error::InUse { .. })));
     let removed = images.remove(&["shop:1.4"], false).unwrap();
-    assert_eq!((removed.names.as_slice(), removed.freed_blobs), (&["docker.io/library/shop:1.4".to_owned()][..], Some(0)));
+    assert_eq!(
+        (removed.names.as_slice(), removed.freed_blobs),
+        (&["docker.io/library/shop:1.4".to_owned()][..], Some(0))
+    );
     assert!(matches!(images.get("shop:1.4"), Err(Error::UnknownImage { .. })));
     assert_eq!(images.get(&digest[..20]).unwrap().index_digest(), &built.digest, "by a short digest");
     let removed = images.remove(&[&digest], true).unwrap();
@@ -278,4 +309,126 @@ async fn images_get_and_lose_names() {
     assert!(images.content().blobs().unwrap().is_empty());
     assert!(images.remove(&["shop:1.4"], true).unwrap().names.is_empty());
     assert!(images.remove(&["shop:1.4"], false).is_err());
+}
+
+#[tokio::test]
+async fn files_are_downloaded_with_a_limit() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let count = connection.read(&mut request).await.unwrap();
+            let text = String::from_utf8_lossy(&request[..count]).into_owned();
+            // Without a length, so that only counting can enforce the limit.
+            let body = "x".repeat(if text.contains("large") { 5000 } else { 100 });
+            let status = if text.contains("missing") { "404 Not Found" } else { "200 OK" };
+            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let bench = Bench::new();
+    let options = BuildOptions { download_limit: 1000, ..bench.options() };
+    let kubefile = |name: &str| format!("FROM scratch\nCOPY http://{address}/path/{name}?query=1 manifests/\n");
+    bench.build_with(&kubefile("small.yaml"), &options).await.unwrap();
+    assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["manifests/small.yaml"]);
+    bench.build_with(&kubefile("small.yaml"), &options).await.unwrap();
+    assert_eq!(bench.cached(), [true], "the same content is the same layer");
+    let message = bench.build_with(&kubefile("large.yaml"), &options).await.unwrap_err().to_string();
+    assert!(message.contains("line 2: cannot download") && message.contains("longer than 1000 bytes"), "{message}");
+    let message = bench.build_with(&kubefile("missing.yaml"), &options).await.unwrap_err().to_string();
+    assert!(message.contains("404 Not Found"), "{message}");
+}
+
+#[tokio::test]
+async fn sources_of_images_keep_the_contract() {
+    use cloudimage::source::contract;
+    use cloudimage::{Context, FixedList, ImageList, WantedImage};
+    let bench = Bench::new();
+    bench.write("manifests/imageList", "redis:6.2\n");
+    bench.write("more", "\nnginx\n");
+    let context = Context::open(&bench.context()).unwrap();
+    let image = |name: &str, source: &str| WantedImage { name: name.to_owned(), source: source.to_owned() };
+    let more = bench.context().join("more");
+    let expected = [image("nginx", &format!("{}:2", more.display())), image("redis:6.2", "manifests/imageList:1")];
+    contract::check(&ImageList::new(&context, Some(&more)), context.directory(), &expected).await;
+    contract::check(&ImageList::new(&context, None), context.directory(), &expected[1..]).await;
+    contract::check(&FixedList::new(expected.clone()), context.directory(), &expected).await;
+    let missing = ImageList::new(&context, Some(Path::new("/nowhere/list")));
+    let rootfs = cloudimage::source::Rootfs { context: context.directory(), added: &BTreeMap::new() };
+    assert!(cloudimage::ImageSource::find(&missing, &rootfs).await.unwrap_err().to_string().contains("/nowhere/list"));
+}
+
+#[tokio::test]
+async fn the_stand_in_for_run_keeps_the_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    cloudimage::sandbox::contract::check(&cloudimage::sandbox::contract::scripted(), directory.path()).await;
+}
+
+/// Run by the next test in a process of its own, which is then killed.
+#[tokio::test]
+#[ignore = "never ends: it is the victim of another test"]
+async fn a_build_that_waits_to_be_killed() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    fs::write(bench.path("started"), "").unwrap();
+    let note = std::env::temp_dir().join(format!("sealer-victim-{}", std::process::id()));
+    fs::write(note, bench.path("").display().to_string()).unwrap();
+    let _ = bench.build("FROM scratch\nCOPY file file\nRUN echo started; sleep 600\n").await;
+}
+
+#[tokio::test]
+async fn a_killed_build_leaves_no_name_and_the_next_one_finishes() {
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "a_build_that_waits_to_be_killed"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let note = std::env::temp_dir().join(format!("sealer-victim-{}", victim.id()));
+    let work = |root: &Path| {
+        fs::read_dir(root.join("cache/build"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+            .count()
+    };
+    let mut root = std::path::PathBuf::new();
+    for _ in 0..600 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        root = Path::new(&fs::read_to_string(&note).unwrap_or_default()).join("root");
+        let is_running = fs::read_dir(root.join("cache/build")).into_iter().flatten().flatten().any(|entry| {
+            entry.path().is_dir()
+                && fs::read_dir(entry.path())
+                    .unwrap()
+                    .flatten()
+                    .any(|entry| entry.file_name().to_string_lossy().starts_with("run-"))
+        });
+        if is_running {
+            break;
+        }
+    }
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    assert_eq!(work(&root), 1, "the build was at work when it was killed");
+    let images = cloudimage::Images::open(&root).unwrap();
+    assert!(images.list().unwrap().is_empty());
+    let bench = Bench::new();
+    let kubefile = kubefile::parse("FROM scratch\nCOPY file file\n").unwrap();
+    bench.write("file", "x");
+    let context = cloudimage::Context::open(&bench.context()).unwrap();
+    let seams = cloudimage::Seams { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
+    let mut cached = Vec::new();
+    let mut events = |event| {
+        if let cloudimage::BuildEvent::StepDone { outcome: StepOutcome::Layer { cached: was, .. }, .. } = event {
+            cached.push(was);
+        }
+    };
+    cloudimage::build(&images, &kubefile, &context, &bench.options(), &seams, &mut events).await.unwrap();
+    assert_eq!(cached, [true], "what the killed build had finished is used");
+    assert_eq!(work(&root), 0, "what it left is removed");
+    assert_eq!(images.list().unwrap().len(), 1);
+    fs::remove_dir_all(root.parent().unwrap()).unwrap();
+    fs::remove_file(note).unwrap();
 }

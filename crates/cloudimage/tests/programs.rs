@@ -17,7 +17,13 @@ use serde_json::Value;
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{program} {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {}: {}{}",
+        arguments.join(" "),
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -42,9 +48,21 @@ async fn skopeo_reads_a_saved_image_by_name_and_umoci_unpacks_it() {
         let archive = bench.path("shop.tar");
         bench.images().save(&["shop:1.4"], &archive).unwrap();
         let layout = bench.path("layout");
-        run("skopeo", &["copy", &format!("oci-archive:{}:shop:1.4", archive.display()), &format!("oci:{}:copy", layout.display())]);
-        let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &format!("oci-archive:{}:shop:1.4", archive.display())])).unwrap();
-        assert_eq!((inspected["Labels"]["who"].as_str(), inspected["Architecture"].as_str()), (Some("us"), Some("amd64")));
+        run(
+            "skopeo",
+            &[
+                "copy",
+                &format!("oci-archive:{}:shop:1.4", archive.display()),
+                &format!("oci:{}:copy", layout.display()),
+            ],
+        );
+        let inspected: Value =
+            serde_json::from_str(&run("skopeo", &["inspect", &format!("oci-archive:{}:shop:1.4", archive.display())]))
+                .unwrap();
+        assert_eq!(
+            (inspected["Labels"]["who"].as_str(), inspected["Architecture"].as_str()),
+            (Some("us"), Some("amd64"))
+        );
         let bundle = bench.path("bundle");
         run("umoci", &["unpack", "--image", &format!("{}:copy", layout.display()), &bundle.display().to_string()]);
         let ours = bench.path("rootfs");
@@ -60,7 +78,15 @@ async fn skopeo_copies_the_whole_index_and_we_load_it_back_unchanged() {
     let archive = bench.path("shop.tar");
     bench.images().save(&["shop:1.4"], &archive).unwrap();
     let copy = bench.path("copy.tar");
-    run("skopeo", &["copy", "--all", &format!("oci-archive:{}:shop:1.4", archive.display()), &format!("oci-archive:{}:shop:1.4", copy.display())]);
+    run(
+        "skopeo",
+        &[
+            "copy",
+            "--all",
+            &format!("oci-archive:{}:shop:1.4", archive.display()),
+            &format!("oci-archive:{}:shop:1.4", copy.display()),
+        ],
+    );
     let other = Bench::new();
     assert_eq!(other.images().load(&copy).unwrap(), ["docker.io/library/shop:1.4"]);
     let [before, after] = [&bench, &other].map(|bench| *bench.images().get("shop:1.4").unwrap().index_digest());
@@ -75,8 +101,21 @@ async fn an_archive_made_by_skopeo_is_a_carried_image() {
     bench.images().save(&["shop:1.4"], &archive).unwrap();
     fs::create_dir_all(bench.context().join("images")).unwrap();
     let source = format!("oci-archive:{}:shop:1.4", archive.display());
-    run("skopeo", &["copy", &source, &format!("docker-archive:{}:registry.example.com/team/one:1", bench.context().join("images/one.tar").display())]);
-    run("skopeo", &["copy", &source, &format!("oci-archive:{}:two:2", bench.context().join("images/two.tar").display())]);
+    run(
+        "skopeo",
+        &[
+            "copy",
+            &source,
+            &format!(
+                "docker-archive:{}:registry.example.com/team/one:1",
+                bench.context().join("images/one.tar").display()
+            ),
+        ],
+    );
+    run(
+        "skopeo",
+        &["copy", &source, &format!("oci-archive:{}:two:2", bench.context().join("images/two.tar").display())],
+    );
     bench.build("FROM scratch\nCOPY images images\n").await.unwrap();
     let image = bench.images().get("shop:1.4").unwrap();
     let names: Vec<&str> = image.catalogue().images.iter().map(|image| image.reference.as_str()).collect();
@@ -87,7 +126,10 @@ async fn an_archive_made_by_skopeo_is_a_carried_image() {
 #[tokio::test]
 async fn an_image_that_upstream_built_is_read_and_built_upon() {
     let bench = Bench::new();
-    bench.write("Dockerfile", "FROM scratch\nCOPY etc etc\nLABEL cluster.alpha.sealer.io/cluster-runtime-type=kubernetes\n");
+    bench.write(
+        "Dockerfile",
+        "FROM scratch\nCOPY etc etc\nLABEL cluster.alpha.sealer.io/cluster-runtime-type=kubernetes\n",
+    );
     bench.write("etc/kubeadm.yml", "kind: ClusterConfiguration\n");
     let extension = r#"{"buildClient":{"sealerVersion":"0.11.0","buildahVersion":"1.27"},"schemaVersion":"v1alpha1","type":"kube-installer","applications":null,"launch":{"cmds":["kubectl get node"],"app_names":null}}"#;
     let storage = bench.path("storage").display().to_string();
@@ -98,7 +140,18 @@ async fn an_image_that_upstream_built_is_read_and_built_upon() {
     };
     let annotation = format!("sealer.image.extension={extension}");
     let context = bench.context().display().to_string();
-    buildah(&["build", "--isolation", "chroot", "--format", "oci", "--annotation", &annotation, "-t", "upstream:1", &context]);
+    buildah(&[
+        "build",
+        "--isolation",
+        "chroot",
+        "--format",
+        "oci",
+        "--annotation",
+        &annotation,
+        "-t",
+        "upstream:1",
+        &context,
+    ]);
     let archive = bench.path("upstream.tar").display().to_string();
     buildah(&["push", "upstream:1", &format!("oci-archive:{archive}:upstream:1")]);
     bench.images().load(Path::new(&archive)).unwrap();

@@ -64,7 +64,11 @@ async fn only_the_rootfs_is_writable() {
     assert!(processes <= 4, "other processes are seen: {processes}");
     assert_eq!(lines[7..], ["private", "gone"]);
     assert!(!marker.exists());
-    assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["bin/tool"], "nothing but the rootfs is in the image");
+    assert_eq!(
+        bench.images().get("shop:1.4").unwrap().list_files().unwrap(),
+        ["bin/tool"],
+        "nothing but the rootfs is in the image"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,9 +99,15 @@ async fn deletions_replacements_and_attributes_reach_the_unpacked_rootfs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_command_shows_its_last_lines_and_leaves_nothing() {
     let bench = bench();
-    let error = build(&bench, "FROM scratch\nRUN for n in $(seq 1 50); do echo line $n; done; echo half > half; exit 3\n").await.unwrap_err();
+    let error =
+        build(&bench, "FROM scratch\nRUN for n in $(seq 1 50); do echo line $n; done; echo half > half; exit 3\n")
+            .await
+            .unwrap_err();
     let Error::Run { line: 2, outcome, last_lines, .. } = &error else { panic!("{error}") };
-    assert_eq!((outcome.as_str(), last_lines.len(), last_lines[19].as_str()), ("failed with exit code 3", 20, "line 50"));
+    assert_eq!(
+        (outcome.as_str(), last_lines.len(), last_lines[19].as_str()),
+        ("failed with exit code 3", 20, "line 50")
+    );
     assert!(bench.images().list().unwrap().is_empty());
     assert!(bench.images().content().blobs().unwrap().is_empty(), "no half layer");
     let error = build(&bench, "FROM scratch\nRUN kill -9 $$; sleep 5\nRUN true\n").await;
@@ -115,21 +125,25 @@ async fn an_operating_system_is_entered() {
     assert!(lines.contains(&"etc-file".to_owned()) && !lines.contains(&"var".to_owned()), "{lines:?}");
     let files = bench.images().get("shop:1.4").unwrap().list_files().unwrap();
     assert!(files.contains(&"etc-file".to_owned()));
-    assert!(!files.iter().any(|file| file.starts_with("dev/") || file.starts_with("proc/") || file == "etc/resolv.conf"), "{files:?}");
+    assert!(
+        !files.iter().any(|file| file.starts_with("dev/") || file.starts_with("proc/") || file == "etc/resolv.conf"),
+        "{files:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_build_kills_the_whole_process_tree() {
     let bench = bench();
     let number = std::process::id() + 900_000;
-    let kubefile = format!("FROM scratch\nRUN (sleep {number} &) ; (setsid sleep {number} &) ; echo ready; sleep {number}\n");
+    let kubefile =
+        format!("FROM scratch\nRUN (sleep {number} &) ; (setsid sleep {number} &) ; echo ready; sleep {number}\n");
     let building = build(&bench, &kubefile);
     assert!(tokio::time::timeout(Duration::from_secs(3), building).await.is_err());
     assert_eq!(output(&bench), ["ready"]);
     let deadline = Instant::now() + Duration::from_secs(10);
     while sleepers(number) > 0 {
         assert!(Instant::now() < deadline, "processes of the RUN are left");
-        std::thread::sleep(Duration::from_millis(50));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(bench.images().list().unwrap().is_empty());
 }
@@ -138,7 +152,10 @@ async fn a_dropped_build_kills_the_whole_process_tree() {
 async fn a_full_disk_is_said_and_leaves_no_name() {
     let disk = SmallDisk::new("12m");
     let bench = Bench::below(&disk.0);
-    let noise: Vec<u8> = (0..6_000_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).take(9_000_000).collect();
+    let noise: Vec<u8> = (0..6_000_000_u32)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .take(9_000_000)
+        .collect();
     fs::write(bench.context().join("noise"), noise).unwrap();
     let options = BuildOptions { compression: cloudimage::Compression::None, ..bench.options() };
     let error = bench.build_with("FROM scratch\nCOPY noise noise\n", &options).await.unwrap_err();
@@ -160,7 +177,11 @@ struct SmallDisk(PathBuf, #[expect(dead_code, reason = "removed when dropped")] 
 impl SmallDisk {
     fn new(size: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path()).status().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(directory.path())
+            .status()
+            .unwrap();
         assert!(mounted.success());
         Self(directory.path().to_owned(), directory)
     }
@@ -174,7 +195,8 @@ impl Drop for SmallDisk {
 
 fn sleepers(number: u32) -> usize {
     let wanted = format!("sleep\0{number}\0");
-    let is_ours = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes());
+    let is_ours =
+        |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes());
     fs::read_dir("/proc").unwrap().flatten().map(is_ours).filter(|&ours| ours).count()
 }
 

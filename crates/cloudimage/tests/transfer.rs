@@ -54,7 +54,13 @@ async fn an_archive_with_changed_or_missing_bytes_is_refused() {
     changed[at + 512 + 20] ^= 1;
     let mut renamed = whole.clone();
     renamed[at..at + 5].copy_from_slice(b"blobz");
-    let sum = |header: &[u8]| header.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum::<u32>();
+    let sum = |header: &[u8]| {
+        header
+            .iter()
+            .enumerate()
+            .map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte }))
+            .sum::<u32>()
+    };
     let checksum = format!("{:06o}\0 ", sum(&renamed[at..at + 512]));
     renamed[at + 148..at + 156].copy_from_slice(checksum.as_bytes());
     let cases = [
@@ -89,7 +95,7 @@ async fn a_damaged_blob_is_named_and_never_given_out() {
     let target = bench.path("rootfs");
     let outcomes = [
         bench.images().save(&["shop:1.4"], &bench.path("again.tar")).map(drop),
-        unpack(bench.images().content(), &[layer.clone()], &target, &mut |_| {}),
+        unpack(bench.images().content(), std::slice::from_ref(&layer), &target, &mut |_| {}),
     ];
     for outcome in outcomes {
         let message = outcome.unwrap_err().to_string();
@@ -122,7 +128,13 @@ fn hostile_layer(store: &Store, members: &[Hostile<'_>]) -> Layer {
     }
     bytes.resize(bytes.len() + 1024, 0);
     let blob = store.put(&bytes).unwrap();
-    Layer { digest: blob.digest, size: blob.size, media_type: format::LAYER_TAR.to_owned(), diff_id: None, created_by: String::new() }
+    Layer {
+        digest: blob.digest,
+        size: blob.size,
+        media_type: format::LAYER_TAR.to_owned(),
+        diff_id: None,
+        created_by: String::new(),
+    }
 }
 
 #[test]
@@ -153,7 +165,10 @@ fn hostile_layers_write_nothing_outside_their_root() {
         assert!(!target.exists());
     }
     let kept_inside = [
-        vec![Hostile("link", Type::Symlink, &outside_text, b"", None), Hostile("link/x", Type::Regular, "", b"x", None)],
+        vec![
+            Hostile("link", Type::Symlink, &outside_text, b"", None),
+            Hostile("link/x", Type::Regular, "", b"x", None),
+        ],
         vec![Hostile("link", Type::Symlink, &up, b"", None), Hostile("link/x", Type::Regular, "", b"x", None)],
         vec![Hostile("/absolute/x", Type::Regular, "", b"x", None)],
         vec![

@@ -13,9 +13,17 @@ use crate::layer::listing::{Listed, Merged};
 /// The COPY that brings an application's files into the rootfs.
 pub(super) fn transfer(name: &str, sources: &[ResolvedSource], line: usize) -> Result<ResolvedTransfer> {
     if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-        return Err(Error::Application { line, reason: format!("`{name}` cannot be the name of an application: it names a directory") });
+        return Err(Error::Application {
+            line,
+            reason: format!("`{name}` cannot be the name of an application: it names a directory"),
+        });
     }
-    Ok(ResolvedTransfer { sources: sources.to_vec(), destination: format!("{APPLICATIONS}/{name}/"), chown: None, chmod: None })
+    Ok(ResolvedTransfer {
+        sources: sources.to_vec(),
+        destination: format!("{APPLICATIONS}/{name}/"),
+        chown: None,
+        chmod: None,
+    })
 }
 
 /// Records an application whose files are in the rootfs; its kind is told from them, as upstream does.
@@ -39,8 +47,11 @@ pub(super) fn declare(draft: &mut Draft, declared_by: Keyword, name: &str) {
 fn kind_of(merged: &Merged, name: &str) -> (&'static str, Vec<String>) {
     let directory = Path::new(APPLICATIONS).join(name);
     let below = merged.iter().filter_map(|(path, listed)| Some((path.strip_prefix(&directory).ok()?, listed)));
-    let files: Vec<String> = below.filter(|(_, listed)| **listed == Listed::File).map(|(path, _)| path.display().to_string()).collect();
-    let all = |endings: &[&str]| !files.is_empty() && files.iter().all(|file| endings.iter().any(|ending| file.ends_with(ending)));
+    let files: Vec<String> =
+        below.filter(|(_, listed)| **listed == Listed::File).map(|(path, _)| path.display().to_string()).collect();
+    let all = |endings: &[&str]| {
+        !files.is_empty() && files.iter().all(|file| endings.iter().any(|ending| file.ends_with(ending)))
+    };
     if files.iter().any(|file| file == "Chart.yaml") {
         ("helm", Vec::new())
     } else if all(&[".yaml", ".yml"]) {
@@ -54,7 +65,10 @@ fn kind_of(merged: &Merged, name: &str) -> (&'static str, Vec<String>) {
 
 /// Changes an application that is declared here or in the base.
 pub(super) fn change(draft: &mut Draft, name: &str, line: usize, change: impl FnOnce(&mut Application)) -> Result<()> {
-    let unknown = || Error::Application { line, reason: format!("there is no application {name}, neither here nor in the base image; declare it with APP") };
+    let unknown = || Error::Application {
+        line,
+        reason: format!("there is no application {name}, neither here nor in the base image; declare it with APP"),
+    };
     let mut application = draft.extension.application(name).cloned().ok_or_else(unknown)?;
     change(&mut application);
     draft.extension.put(application);
@@ -63,6 +77,7 @@ pub(super) fn change(draft: &mut Draft, name: &str, line: usize, change: impl Fn
 
 /// Records which applications are launched, after those of the base.
 pub(super) fn launch(draft: &mut Draft, names: &[String], line: usize) -> Result<()> {
+    draft.launch_line = line;
     for name in names {
         change(draft, name, line, |_| {})?;
         let launched = &mut draft.extension.launch.app_names;
@@ -76,8 +91,10 @@ pub(super) fn launch(draft: &mut Draft, names: &[String], line: usize) -> Result
 pub(super) fn check(draft: &Draft) -> Result<()> {
     for name in &draft.extension.launch.app_names {
         if draft.extension.application(name).is_some_and(|application| application.commands().is_empty()) {
-            let reason = format!("nothing says how the application {name} is launched: it is no chart, not only YAML and not only scripts; give its commands with APPCMDS");
-            return Err(Error::Application { line: 1, reason });
+            let reason = format!(
+                "nothing says how the application {name} is launched: it is no chart, not only YAML and not only scripts; give its commands with APPCMDS"
+            );
+            return Err(Error::Application { line: draft.launch_line, reason });
         }
     }
     Ok(())
@@ -86,5 +103,9 @@ pub(super) fn check(draft: &Draft) -> Result<()> {
 /// Whether the image brings a cluster: it has Kubernetes binaries in its rootfs.
 pub(super) fn kind(draft: &Draft) -> ImageKind {
     let binaries = ["bin/kubeadm", "bin/kubelet", "bin/k0s", "bin/k3s"];
-    if binaries.iter().any(|path| draft.ground.merged.get(Path::new(path)).is_some()) { ImageKind::KubeInstaller } else { ImageKind::AppInstaller }
+    if binaries.iter().any(|path| draft.ground.merged.get(Path::new(path)).is_some()) {
+        ImageKind::KubeInstaller
+    } else {
+        ImageKind::AppInstaller
+    }
 }

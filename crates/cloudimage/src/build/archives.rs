@@ -26,7 +26,10 @@ use crate::platform::Platform;
 pub(super) fn take(job: &Job<'_>, tree: &mut Tree) -> Result<Vec<CarriedImage>> {
     let is_archive = |path: &Path| {
         path.parent() == Some(Path::new("images"))
-            && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains(".tar") || name.ends_with(".tgz"))
+            && path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.contains(".tar") || name.ends_with(".tgz"))
     };
     let candidates: Vec<(PathBuf, Content)> = tree
         .iter()
@@ -111,7 +114,9 @@ fn members(mut file: &File, start: u64, size: u64, shown: &str) -> Result<Option
         first = false;
         let place = match member.kind {
             MemberKind::File { size } => Place::Data { offset: reader.position(), size },
-            MemberKind::Symlink(target) => Place::Link(normal(&member.path.parent().unwrap_or(Path::new("")).join(target))),
+            MemberKind::Symlink(target) => {
+                Place::Link(normal(&member.path.parent().unwrap_or(Path::new("")).join(target)))
+            }
             MemberKind::HardLink(target) => Place::Link(target),
             _ => continue,
         };
@@ -124,10 +129,15 @@ impl Archive<'_> {
         let has = |name: &str| self.members.contains_key(Path::new(name));
         if has("index.json") && has("oci-layout") {
             let index: Index = self.document("index.json")?;
-            let named: Vec<(&IndexEntry, Option<String>)> = index.manifests.iter().map(|entry| (entry, oci_name(entry))).collect();
+            let named: Vec<(&IndexEntry, Option<String>)> =
+                index.manifests.iter().map(|entry| (entry, oci_name(entry))).collect();
             // Docker writes both forms, and names only in one of them when a tag has no whole name.
             if named.iter().all(|(_, name)| name.is_some()) || !has("manifest.json") {
-                return named.into_iter().map(|(entry, name)| self.oci_image(entry, name)).collect::<Result<_>>().map(Some);
+                return named
+                    .into_iter()
+                    .map(|(entry, name)| self.oci_image(entry, name))
+                    .collect::<Result<_>>()
+                    .map(Some);
             }
         }
         if has("manifest.json") {
@@ -143,15 +153,24 @@ impl Archive<'_> {
 
     /// Imports an image of an OCI layout: its documents and blobs as they are.
     fn oci_image(&self, entry: &IndexEntry, name: Option<String>) -> Result<CarriedImage> {
-        let name = name.ok_or_else(|| self.fault("index.json", format!("{} has no name (annotation {})", entry.digest, content_store::REF_NAME_ANNOTATION)))?;
+        let name = name.ok_or_else(|| {
+            self.fault(
+                "index.json",
+                format!("{} has no name (annotation {})", entry.digest, content_store::REF_NAME_ANNOTATION),
+            )
+        })?;
         let mut blobs = Vec::new();
         self.import_document(entry.digest, &entry.media_type, &mut blobs)?;
         let mut manifest = entry.digest;
         if format::is_index(&entry.media_type) {
             let index: Index = documents::read(self.store, &entry.digest, format::DOCUMENT_LIMIT)?;
-            let serves = |entry: &&IndexEntry| entry.platform.as_ref().is_none_or(|platform| platform.serves(self.platform)) && self.has_blob(&entry.digest);
+            let serves = |entry: &&IndexEntry| {
+                entry.platform.as_ref().is_none_or(|platform| platform.serves(self.platform))
+                    && self.has_blob(&entry.digest)
+            };
             let chosen = index.rootfs_entries().find(serves);
-            let chosen = chosen.ok_or_else(|| self.fault("index.json", format!("{name} is not in it for {}", self.platform)))?;
+            let chosen =
+                chosen.ok_or_else(|| self.fault("index.json", format!("{name} is not in it for {}", self.platform)))?;
             self.import_document(chosen.digest, &chosen.media_type, &mut blobs)?;
             manifest = chosen.digest;
         }
@@ -168,26 +187,38 @@ impl Archive<'_> {
     fn saved_images(&self, saved: &Saved) -> Result<Vec<CarriedImage>> {
         let names = saved.names.clone().unwrap_or_default();
         if names.is_empty() {
-            return Err(self.fault("manifest.json", "an image in it has no name; save it by name, not by its id".to_owned()));
+            return Err(
+                self.fault("manifest.json", "an image in it has no name; save it by name, not by its id".to_owned())
+            );
         }
         let config = self.import_blob(Path::new(&saved.config), None)?;
         let parsed: Config = documents::read(self.store, &config.digest, format::DOCUMENT_LIMIT)?;
         let platform = Platform { os: parsed.os, architecture: parsed.architecture, variant: parsed.variant };
         if !platform.serves(self.platform) {
-            return Err(self.fault("manifest.json", format!("{} is for {platform}, the image is built for {}", names.join(", "), self.platform)));
+            return Err(self.fault(
+                "manifest.json",
+                format!("{} is for {platform}, the image is built for {}", names.join(", "), self.platform),
+            ));
         }
         if parsed.rootfs.diff_ids.len() != saved.layers.len() {
-            return Err(self.fault("manifest.json", format!("{} has not as many layers as its config", names.join(", "))));
+            return Err(
+                self.fault("manifest.json", format!("{} has not as many layers as its config", names.join(", ")))
+            );
         }
         let mut layers = Vec::new();
         for (layer, diff_id) in saved.layers.iter().zip(&parsed.rootfs.diff_ids) {
             let blob = self.import_blob(Path::new(layer), None)?;
             if blob.media_type == format::LAYER_TAR && blob.digest != *diff_id {
-                return Err(self.fault(layer, format!("it is damaged: its digest is {}, the config says {diff_id}", blob.digest)));
+                return Err(self
+                    .fault(layer, format!("it is damaged: its digest is {}, the config says {diff_id}", blob.digest)));
             }
             layers.push(blob);
         }
-        let describe = |blob: &CarriedBlob| Descriptor { media_type: blob.media_type.clone(), digest: blob.digest, size: blob.size };
+        let describe = |blob: &CarriedBlob| Descriptor {
+            media_type: blob.media_type.clone(),
+            digest: blob.digest,
+            size: blob.size,
+        };
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(format::MANIFEST.to_owned()),
@@ -206,7 +237,8 @@ impl Archive<'_> {
     }
 
     fn carried(&self, name: &str, digest: Digest, media_type: &str, blobs: Vec<CarriedBlob>) -> Result<CarriedImage> {
-        let reference: Reference = name.parse().map_err(|error: content_store::Error| self.fault("", error.to_string()))?;
+        let reference: Reference =
+            name.parse().map_err(|error: content_store::Error| self.fault("", error.to_string()))?;
         let size = blobs.iter().find(|blob| blob.digest == digest).map_or(0, |blob| blob.size);
         Ok(CarriedImage {
             name: name.to_owned(),
@@ -246,7 +278,9 @@ impl Archive<'_> {
         let mut writer = self.store.writer()?;
         io::copy(&mut (&start[..got]).chain(input), &mut writer).map_err(Error::file("import", &self.shown))?;
         let blob = writer.commit(expected).map_err(|error| match error {
-            content_store::Error::Mismatch { found, .. } => self.fault(&path.display().to_string(), format!("it is damaged: its digest is {found}")),
+            content_store::Error::Mismatch { found, .. } => {
+                self.fault(&path.display().to_string(), format!("it is damaged: its digest is {found}"))
+            }
             other => other.into(),
         })?;
         if blob.size != size {

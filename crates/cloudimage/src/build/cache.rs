@@ -202,7 +202,10 @@ impl Workplace {
                 fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
             }
         }
-        let directory = tempfile::Builder::new().prefix("at-work-").tempdir_in(&parent).map_err(Error::file("create a directory in", &parent))?;
+        let directory = tempfile::Builder::new()
+            .prefix("at-work-")
+            .tempdir_in(&parent)
+            .map_err(Error::file("create a directory in", &parent))?;
         let path = directory.path().join("lock");
         let lock = File::create(&path).map_err(Error::file("create", &path))?;
         lock.lock().map_err(Error::file("lock", &path))?;

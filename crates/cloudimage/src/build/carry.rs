@@ -86,7 +86,11 @@ impl Carrier<'_> {
             return Err(Error::NotAnImage { document: reference.to_string(), reason });
         };
         let rest = std::iter::once(&manifest.config).chain(&manifest.layers);
-        blobs.extend(rest.map(|blob| CarriedBlob { digest: blob.digest, media_type: blob.media_type.clone(), size: blob.size }));
+        blobs.extend(rest.map(|blob| CarriedBlob {
+            digest: blob.digest,
+            media_type: blob.media_type.clone(),
+            size: blob.size,
+        }));
         self.fetch_blobs(image, &reference, &blobs).await?;
         if !format::is_index(&media_type) {
             self.check_platform(&reference, &manifest)?;
@@ -138,7 +142,9 @@ impl Carrier<'_> {
     }
 
     fn choose(&self, index: &Index, reference: &Reference) -> Result<Digest> {
-        let entry = index.rootfs_entries().find(|entry| entry.platform.as_ref().is_some_and(|platform| platform.serves(self.platform)));
+        let entry = index
+            .rootfs_entries()
+            .find(|entry| entry.platform.as_ref().is_some_and(|platform| platform.serves(self.platform)));
         let entry = entry.ok_or_else(|| Error::NoPlatform {
             name: reference.familiar(),
             wanted: self.platform.to_string(),
@@ -149,7 +155,10 @@ impl Carrier<'_> {
 
     /// A single manifest says only in its config for which platform it is.
     fn check_platform(&self, reference: &Reference, manifest: &Manifest) -> Result<()> {
-        let is_config = matches!(manifest.config.media_type.as_str(), format::CONFIG | "application/vnd.docker.container.image.v1+json");
+        let is_config = matches!(
+            manifest.config.media_type.as_str(),
+            format::CONFIG | "application/vnd.docker.container.image.v1+json"
+        );
         if !is_config {
             return Ok(()); // An artifact, such as a chart: for every platform.
         }
@@ -158,7 +167,11 @@ impl Carrier<'_> {
         if platform.os.is_empty() || platform.serves(self.platform) {
             return Ok(());
         }
-        Err(Error::NoPlatform { name: reference.familiar(), wanted: self.platform.to_string(), available: platform.to_string() })
+        Err(Error::NoPlatform {
+            name: reference.familiar(),
+            wanted: self.platform.to_string(),
+            available: platform.to_string(),
+        })
     }
 
     async fn fetch_blobs(&self, image: &WantedImage, reference: &Reference, blobs: &[CarriedBlob]) -> Result<()> {
@@ -172,7 +185,13 @@ impl Carrier<'_> {
                 progress.1 += fetched;
                 *progress
             };
-            self.tell(BuildEvent::Image { name: image.name.clone(), bytes, total: Some(total), fetched: all_fetched, done });
+            self.tell(BuildEvent::Image {
+                name: image.name.clone(),
+                bytes,
+                total: Some(total),
+                fetched: all_fetched,
+                done,
+            });
         };
         stream::iter(unique)
             .map(|(digest, size)| self.fetch_blob(reference, digest, size, &advance))
@@ -183,7 +202,13 @@ impl Carrier<'_> {
         Ok(())
     }
 
-    async fn fetch_blob(&self, reference: &Reference, digest: Digest, size: u64, advance: &dyn Fn(u64, u64, bool)) -> Result<()> {
+    async fn fetch_blob(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        size: u64,
+        advance: &dyn Fn(u64, u64, bool),
+    ) -> Result<()> {
         let turn = Arc::clone(self.in_flight.borrow_mut().entry(digest).or_default());
         let _turn = turn.lock().await;
         if self.store.contains(&digest) {

@@ -10,8 +10,8 @@ use kubefile::{ResolvedSource, ResolvedTransfer};
 
 use super::find::{self, Found};
 use super::{extract, owner};
-use crate::build::draft::Ground;
 use crate::build::download::Downloaded;
+use crate::build::draft::Ground;
 use crate::error::{Error, Result};
 use crate::layer::listing::Listed;
 use crate::layer::scan::Scan;
@@ -19,7 +19,19 @@ use crate::layer::tree::{Content, Entry, Kind, Tree};
 
 /// Directories that upstream's rootfs layout fixes: as a destination they are directories even before they exist.
 const CONVENTIONAL: [&str; 13] = [
-    "application", "bin", "charts", "cri", "etc", "images", "lib", "lib64", "manifests", "plugins", "registry", "scripts", "statics",
+    "application",
+    "bin",
+    "charts",
+    "cri",
+    "etc",
+    "images",
+    "lib",
+    "lib64",
+    "manifests",
+    "plugins",
+    "registry",
+    "scripts",
+    "statics",
 ];
 
 /// A COPY or ADD, ready to be performed.
@@ -80,7 +92,9 @@ fn items(ground: &Ground, transfer: &Transfer) -> Result<Vec<Item>> {
                 items.extend(find::find(&ground.context, pattern, transfer.line)?.into_iter().map(Item::Local));
             }
             ResolvedSource::Url(_) => items.push(Item::Url),
-            ResolvedSource::Heredoc { name, content } => items.push(Item::Text { name: name.clone(), content: content.clone() }),
+            ResolvedSource::Heredoc { name, content } => {
+                items.push(Item::Text { name: name.clone(), content: content.clone() })
+            }
         }
     }
     Ok(items)
@@ -127,11 +141,21 @@ fn destination(ground: &Ground, transfer: &Transfer, items: &[Item]) -> Result<D
     Ok(Destination { path, is_directory })
 }
 
-fn add_local(tree: &mut Tree, ground: &Ground, transfer: &Transfer, found: &Found, destination: &Destination) -> Result<()> {
+fn add_local(
+    tree: &mut Tree,
+    ground: &Ground,
+    transfer: &Transfer,
+    found: &Found,
+    destination: &Destination,
+) -> Result<()> {
     let metadata = fs::symlink_metadata(&found.path).map_err(Error::file("read", &found.path))?;
     if metadata.is_dir() {
         if matches!(ground.merged.get(&destination.path), Some(listed) if *listed != Listed::Directory) {
-            let reason = format!("{} is a directory, {} is a file in the rootfs", found.relative.display(), destination.path.display());
+            let reason = format!(
+                "{} is a directory, {} is a file in the rootfs",
+                found.relative.display(),
+                destination.path.display()
+            );
             return Err(Error::Destination { line: transfer.line, reason });
         }
         if !destination.path.as_os_str().is_empty() && ground.merged.get(&destination.path).is_none() {
@@ -172,7 +196,12 @@ fn set_attributes(tree: &mut Tree, ground: &Ground, transfer: &Transfer) -> Resu
 /// Adds the directories above the entries that the rootfs does not have yet; those it has keep their attributes.
 fn add_parents(tree: &mut Tree, ground: &Ground) {
     let missing = |path: &Path| !path.as_os_str().is_empty() && ground.merged.get(path).is_none();
-    let parents: BTreeSet<PathBuf> = tree.iter().flat_map(|(path, _)| path.ancestors().skip(1)).filter(|path| missing(path)).map(Path::to_owned).collect();
+    let parents: BTreeSet<PathBuf> = tree
+        .iter()
+        .flat_map(|(path, _)| path.ancestors().skip(1))
+        .filter(|path| missing(path))
+        .map(Path::to_owned)
+        .collect();
     for parent in parents {
         if tree.get(&parent).is_none() {
             tree.insert(parent, Entry::directory());

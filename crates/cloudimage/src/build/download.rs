@@ -23,7 +23,8 @@ pub(super) struct Downloaded {
 pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -> Result<Downloaded> {
     let fault = |reason: String| Error::Download { line, url: url.to_owned(), reason };
     let of_client = |error: reqwest::Error| fault(chain(&error));
-    let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(30)).read_timeout(Duration::from_secs(60));
+    let client =
+        reqwest::Client::builder().connect_timeout(Duration::from_secs(30)).read_timeout(Duration::from_secs(60));
     let client = client.user_agent(concat!("sealer/", env!("CARGO_PKG_VERSION"))).build().map_err(of_client)?;
     let response = client.get(url).send().await.map_err(of_client)?;
     if !response.status().is_success() {
@@ -33,9 +34,18 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
     if announced.is_some_and(|length| length > limit) {
         return Err(fault(format!("it is longer than {limit} bytes")));
     }
-    let name = file_name(response.url().path()).or_else(|| file_name(url)).ok_or_else(|| fault("it ends in no file name".to_owned()))?;
-    let spooled = tempfile::Builder::new().prefix("download-").tempfile_in(spool).map_err(Error::file("create a file in", spool))?;
-    let (mut file, path) = spooled.keep().map_err(|error| Error::File { act: "create a file in", path: spool.to_owned(), source: error.error })?;
+    let name = file_name(response.url().path())
+        .or_else(|| file_name(url))
+        .ok_or_else(|| fault("it ends in no file name".to_owned()))?;
+    let spooled = tempfile::Builder::new()
+        .prefix("download-")
+        .tempfile_in(spool)
+        .map_err(Error::file("create a file in", spool))?;
+    let (mut file, path) = spooled.keep().map_err(|error| Error::File {
+        act: "create a file in",
+        path: spool.to_owned(),
+        source: error.error,
+    })?;
     let mut size = 0;
     let mut stream = response.bytes_stream();
     while let Some(bytes) = stream.next().await {
@@ -44,7 +54,8 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
         if size > limit {
             return Err(fault(format!("it is longer than {limit} bytes")));
         }
-        let written = tokio::task::spawn_blocking(move || file.write_all(&bytes).map(|()| file)).await.map_err(Error::Lost)?;
+        let written =
+            tokio::task::spawn_blocking(move || file.write_all(&bytes).map(|()| file)).await.map_err(Error::Lost)?;
         file = written.map_err(Error::file("write", &path))?;
     }
     Ok(Downloaded { name, path, size })

@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) author: Option<String>,
     pub(super) extension: Extension,
+    /// Line of the last LAUNCH, for messages.
+    pub(super) launch_line: usize,
     /// Carried images of the base.
     pub(super) inherited: Catalogue,
     /// Carried images that came with archives.
@@ -61,6 +63,7 @@ impl Draft {
             labels: BTreeMap::new(),
             author: None,
             extension: Extension::default(),
+            launch_line: 1,
             inherited: Catalogue::default(),
             archived: Vec::new(),
             added: BTreeMap::new(),

@@ -50,8 +50,15 @@ pub(super) fn plain_tar(path: &Path, mut file: File, start: &[u8], spool: &Path)
     if !is_tar(&inner[..got]) {
         return Ok(None);
     }
-    let spooled = tempfile::Builder::new().prefix("archive-").tempfile_in(spool).map_err(Error::file("create a file in", spool))?;
-    let (mut output, plain) = spooled.keep().map_err(|error| Error::File { act: "create a file in", path: spool.to_owned(), source: error.error })?;
+    let spooled = tempfile::Builder::new()
+        .prefix("archive-")
+        .tempfile_in(spool)
+        .map_err(Error::file("create a file in", spool))?;
+    let (mut output, plain) = spooled.keep().map_err(|error| Error::File {
+        act: "create a file in",
+        path: spool.to_owned(),
+        source: error.error,
+    })?;
     io::copy(&mut (&inner[..got]).chain(decoder), &mut output).map_err(fault)?;
     Ok(Some(plain))
 }
@@ -70,7 +77,8 @@ pub(super) fn read_start(input: &mut impl Read, buffer: &mut [u8]) -> io::Result
 /// Whether the first block is a tar header: its checksum is right.
 fn is_tar(start: &[u8]) -> bool {
     let Ok(block) = <[u8; 512]>::try_from(start) else { return false };
-    let sum: u32 = block.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
     sum != 256 && tar::Header::from_byte_slice(&block).cksum().ok() == Some(sum)
 }
 

@@ -34,7 +34,8 @@ pub(super) fn find(context: &Context, pattern: &str, line: usize) -> Result<Vec<
         context: context.directory().to_owned(),
         suggestion: suggest(context, &names),
     };
-    let existing: Vec<PathBuf> = candidates.into_iter().filter(|path| context.directory().join(path).symlink_metadata().is_ok()).collect();
+    let existing: Vec<PathBuf> =
+        candidates.into_iter().filter(|path| context.directory().join(path).symlink_metadata().is_ok()).collect();
     if existing.is_empty() {
         return Err(missing());
     }
@@ -84,7 +85,8 @@ fn step(context: &Context, candidates: Vec<PathBuf>, name: &str, pattern: &str, 
     if !has_wildcard(name) {
         return Ok(candidates.into_iter().map(|path| path.join(name)).collect());
     }
-    let fault = |error: globset::Error| Error::Pattern { line, pattern: pattern.to_owned(), reason: error.kind().to_string() };
+    let fault =
+        |error: globset::Error| Error::Pattern { line, pattern: pattern.to_owned(), reason: error.kind().to_string() };
     let matcher = glob(name).map_err(fault)?;
     let mut matching = Vec::new();
     for candidate in candidates {
@@ -114,7 +116,9 @@ fn suggest(context: &Context, names: &[String]) -> Option<String> {
         }
         let entries = fs::read_dir(context.directory().join(&directory)).ok()?;
         let near = entries.flatten().take(10_000).filter_map(|entry| entry.file_name().into_string().ok());
-        let near = near.map(|entry| (distance(name, &entry), entry)).filter(|(distance, entry)| *distance <= 1 + entry.len().min(name.len()) / 4);
+        let near = near
+            .map(|entry| (distance(name, &entry), entry))
+            .filter(|(distance, entry)| *distance <= 1 + entry.len().min(name.len()) / 4);
         let (_, nearest) = near.min()?;
         return Some(directory.join(nearest).display().to_string());
     }
@@ -171,7 +175,11 @@ mod tests {
     fn a_missing_source_is_named_with_what_is_near() {
         let (_directory, context) = context(&["manifests/redis.yaml"]);
         let message = |pattern: &str| find(&context, pattern, 3).unwrap_err().to_string();
-        assert!(message("manifest").contains("line 3: there is no manifest in the build context"), "{}", message("manifest"));
+        assert!(
+            message("manifest").contains("line 3: there is no manifest in the build context"),
+            "{}",
+            message("manifest")
+        );
         assert!(message("manifest").ends_with("did you mean manifests?"));
         assert!(message("manifests/Redis.yml").ends_with("did you mean manifests/redis.yaml?"));
         assert!(!message("something-else").contains("did you mean"));

@@ -29,9 +29,11 @@ impl Ignore {
     pub(crate) fn read(context: &Path) -> Result<Self> {
         let path = context.join(FILE);
         match path.metadata() {
-            Ok(metadata) if metadata.len() > LIMIT => {
-                Err(Error::Pattern { line: 1, pattern: FILE.to_owned(), reason: format!("it is longer than {LIMIT} bytes") })
-            }
+            Ok(metadata) if metadata.len() > LIMIT => Err(Error::Pattern {
+                line: 1,
+                pattern: FILE.to_owned(),
+                reason: format!("it is longer than {LIMIT} bytes"),
+            }),
             Ok(_) => Self::parse(&std::fs::read_to_string(&path).map_err(Error::file("read", &path))?),
             Err(_) => Ok(Self::default()),
         }
@@ -67,7 +69,11 @@ impl Ignore {
 }
 
 fn matcher(pattern: &str, line: usize) -> Result<GlobMatcher> {
-    glob(pattern).map_err(|error| Error::Pattern { line, pattern: format!("{FILE}: {pattern}"), reason: error.kind().to_string() })
+    glob(pattern).map_err(|error| Error::Pattern {
+        line,
+        pattern: format!("{FILE}: {pattern}"),
+        reason: error.kind().to_string(),
+    })
 }
 
 /// A pattern in which `*` and `?` stop at `/` and `**` does not.
@@ -97,7 +103,9 @@ mod tests {
     fn the_last_matching_pattern_counts() {
         let ignore = Ignore::parse("# comment\n\n*.md\n!README.md\n/target/\nsub/*/tmp\n**/*.log\n").unwrap();
         let ignored = |path: &str| ignore.matches(Path::new(path));
-        for path in ["NOTES.md", "target", "target/debug/x", "sub/a/tmp", "sub/a/tmp/x", "a/b/c.log", "x.log", ".sealerignore"] {
+        for path in
+            ["NOTES.md", "target", "target/debug/x", "sub/a/tmp", "sub/a/tmp/x", "a/b/c.log", "x.log", ".sealerignore"]
+        {
             assert!(ignored(path), "{path}");
         }
         for path in ["README.md", "doc/NOTES.md", "sub/tmp", "sub/a/b/tmp", "targets", "a/target"] {

@@ -13,7 +13,13 @@ const LIMIT: u64 = 4 << 20;
 
 /// User and group numbers of `owner`; names are looked up in the rootfs' own `etc/passwd` and `etc/group`. Without a
 /// group, a user name brings its own group, a number is also the group's.
-pub(super) fn resolve(owner: &Owner, line: usize, store: &Store, layers: &[Layer], merged: &Merged) -> Result<(u64, u64)> {
+pub(super) fn resolve(
+    owner: &Owner,
+    line: usize,
+    store: &Store,
+    layers: &[Layer],
+    merged: &Merged,
+) -> Result<(u64, u64)> {
     let fault = |reason: String| {
         let shown = owner.group.as_ref().map_or_else(|| owner.user.clone(), |group| format!("{}:{group}", owner.user));
         Error::Owner { line, owner: shown, reason }
@@ -22,9 +28,11 @@ pub(super) fn resolve(owner: &Owner, line: usize, store: &Store, layers: &[Layer
         Ok(uid) => (u64::from(uid), u64::from(uid)),
         Err(_) => {
             let fields = look_up("etc/passwd", &owner.user, store, layers, merged)?;
-            let fields = fields.ok_or_else(|| fault(format!("the rootfs has no user {} in etc/passwd; use a number", owner.user)))?;
+            let fields = fields
+                .ok_or_else(|| fault(format!("the rootfs has no user {} in etc/passwd; use a number", owner.user)))?;
             let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
-            let (uid, gid) = number(2).zip(number(3)).ok_or_else(|| fault("its line in etc/passwd is malformed".to_owned()))?;
+            let (uid, gid) =
+                number(2).zip(number(3)).ok_or_else(|| fault("its line in etc/passwd is malformed".to_owned()))?;
             (uid.into(), gid.into())
         }
     };
@@ -34,7 +42,8 @@ pub(super) fn resolve(owner: &Owner, line: usize, store: &Store, layers: &[Layer
             Ok(gid) => gid.into(),
             Err(_) => {
                 let fields = look_up("etc/group", group, store, layers, merged)?;
-                let fields = fields.ok_or_else(|| fault(format!("the rootfs has no group {group} in etc/group; use a number")))?;
+                let fields = fields
+                    .ok_or_else(|| fault(format!("the rootfs has no group {group} in etc/group; use a number")))?;
                 let gid = fields.get(2).and_then(|field| field.parse::<u32>().ok());
                 gid.ok_or_else(|| fault("its line in etc/group is malformed".to_owned()))?.into()
             }

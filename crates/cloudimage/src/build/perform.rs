@@ -41,7 +41,7 @@ pub async fn build(
     if let Some(tag) = &options.tag {
         images.check_name(tag)?;
     }
-    let resolved = kubefile.expand(&options.build_args, &super::predefined(&options.platform))?;
+    let resolved = expand(images, kubefile, options).await?;
     for warning in &resolved.warnings {
         events(BuildEvent::Warning { message: warning.to_string() });
     }
@@ -67,15 +67,30 @@ pub async fn build(
     builder.finish(&resolved)?;
     let catalogue = builder.carry(context, events).await?;
     let (draft, options, created) = (builder.draft, options.clone(), builder.created);
-    let store = images.content().clone();
-    let sealed = tokio::task::spawn_blocking(move || {
-        let images = draft.images.clone();
-        let mut built = seal::seal(draft, &catalogue, &options, &created)?;
-        let image = images.get_for(&built.digest.to_string(), &options.platform)?;
-        built.new_bytes = image.blobs().iter().filter(|(digest, _)| !before.contains(digest) && store.contains(digest)).map(|(_, size)| size).sum();
-        Ok(built)
-    });
+    let sealed = tokio::task::spawn_blocking(move || seal::seal(&draft, &catalogue, &options, &created, &before));
     sealed.await.map_err(Error::Lost)?
+}
+
+/// Replaces variables; those of the base image are known to its children.
+async fn expand(images: &Images, kubefile: &Kubefile, options: &BuildOptions) -> Result<Resolved> {
+    let mut variables = super::predefined(&options.platform);
+    let resolved = kubefile.expand(&options.build_args, &variables)?;
+    let base = resolved.instructions.iter().find_map(|instruction| match &instruction.kind {
+        ResolvedKind::From { base: Base::Image(name), platform } => Some((name.clone(), platform.clone())),
+        _ => None,
+    });
+    let Some((name, platform)) = base else {
+        return Ok(resolved);
+    };
+    let platform = platform.map_or_else(|| Ok(options.platform.clone()), |platform| platform.parse())?;
+    let images = images.clone();
+    let base = tokio::task::spawn_blocking(move || images.get_for(&name, &platform)).await.map_err(Error::Lost)??;
+    let inherited = base.config().and_then(|config| config.config.env.clone()).unwrap_or_default();
+    for variable in &inherited {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    if inherited.is_empty() { Ok(resolved) } else { Ok(kubefile.expand(&options.build_args, &variables)?) }
 }
 
 struct Builder<'a> {
@@ -89,7 +104,12 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    async fn perform(&mut self, index: usize, instruction: &ResolvedInstruction, events: &mut dyn FnMut(BuildEvent)) -> Result<StepOutcome> {
+    async fn perform(
+        &mut self,
+        index: usize,
+        instruction: &ResolvedInstruction,
+        events: &mut dyn FnMut(BuildEvent),
+    ) -> Result<StepOutcome> {
         let line = instruction.span.line;
         match &instruction.kind {
             ResolvedKind::From { base, platform } => self.start_from(base, platform.as_deref()).await,
@@ -143,7 +163,12 @@ impl Builder<'_> {
         Ok(StepOutcome::Base { size: image.rootfs_bytes(), carried_images: image.catalogue().images.len() })
     }
 
-    async fn copy(&mut self, instruction: &ResolvedInstruction, transfer: &ResolvedTransfer, unpack: bool) -> Result<StepOutcome> {
+    async fn copy(
+        &mut self,
+        instruction: &ResolvedInstruction,
+        transfer: &ResolvedTransfer,
+        unpack: bool,
+    ) -> Result<StepOutcome> {
         let line = instruction.span.line;
         let spool = self.workplace.path().to_owned();
         let mut downloads = Vec::new();
@@ -153,7 +178,13 @@ impl Builder<'_> {
             }
         }
         let transfer = Transfer { line, transfer: transfer.clone(), downloads, unpack, spool: spool.clone() };
-        let job = Job { images: &self.draft.images, ground: &self.draft.ground, options: self.options, title: &instruction.title, spool: &spool };
+        let job = Job {
+            images: &self.draft.images,
+            ground: &self.draft.ground,
+            options: self.options,
+            title: &instruction.title,
+            spool: &spool,
+        };
         let job = Owned::new(&job);
         let copied = tokio::task::spawn_blocking(move || layers::copy(&job.job(), &transfer));
         let (record, cached) = copied.await.map_err(Error::Lost)??;
@@ -186,12 +217,16 @@ impl Builder<'_> {
             }
             ResolvedKind::Label(values) => draft.labels.extend(values.iter().cloned()),
             ResolvedKind::Maintainer(text) => draft.author = Some(text.clone()),
-            ResolvedKind::AppCmds { name, commands } => applications::change(draft, name, line, |application| application.cmds.clone_from(commands))?,
+            ResolvedKind::AppCmds { name, commands } => {
+                applications::change(draft, name, line, |application| application.cmds.clone_from(commands))?
+            }
             ResolvedKind::AppEnv { name, values } => {
                 applications::change(draft, name, line, |application| application.env.extend(values.iter().cloned()))?;
             }
             ResolvedKind::Launch(names) => applications::launch(draft, names, line)?,
-            ResolvedKind::KubeVersion(range) => drop(draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.clone())),
+            ResolvedKind::KubeVersion(range) => {
+                drop(draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.clone()))
+            }
             _ => {}
         }
         Ok(())
@@ -224,7 +259,11 @@ impl Builder<'_> {
             wanted.remove(&image.reference);
         }
         let inherited = std::mem::take(&mut self.draft.inherited);
-        events(BuildEvent::Images { named: wanted.len(), in_archives: archived.len(), inherited: inherited.images.len() });
+        events(BuildEvent::Images {
+            named: wanted.len(),
+            in_archives: archived.len(),
+            inherited: inherited.images.len(),
+        });
         let carrier = Carrier {
             store: &self.draft.ground.store,
             registry: self.seams.registry,

@@ -77,7 +77,9 @@ pub fn plan_build(kubefile: &Kubefile, options: &BuildOptions) -> Result<LayerPl
 }
 
 fn describe(kind: &ResolvedKind) -> (String, Effect) {
-    let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    let pairs = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+    };
     match kind {
         ResolvedKind::From { base: Base::Scratch, .. } => ("scratch".to_owned(), Effect::None),
         ResolvedKind::From { base: Base::Image(name), .. } => (name.clone(), Effect::Base),
@@ -86,9 +88,13 @@ fn describe(kind: &ResolvedKind) -> (String, Effect) {
         }
         ResolvedKind::Run { command, .. } => (one_line(&command_text(command)), Effect::Run),
         ResolvedKind::Cmd(command) => (one_line(&command_text(command)), Effect::Recorded),
-        ResolvedKind::Cmds(commands) => (commands.iter().map(|command| one_line(command)).collect::<Vec<_>>().join("; "), Effect::Recorded),
+        ResolvedKind::Cmds(commands) => {
+            (commands.iter().map(|command| one_line(command)).collect::<Vec<_>>().join("; "), Effect::Recorded)
+        }
         ResolvedKind::Arg(values) => {
-            let value = |(name, value): &(String, Option<String>)| value.as_ref().map_or_else(|| name.clone(), |value| format!("{name}={value}"));
+            let value = |(name, value): &(String, Option<String>)| {
+                value.as_ref().map_or_else(|| name.clone(), |value| format!("{name}={value}"))
+            };
             (values.iter().map(value).collect::<Vec<_>>().join(" "), Effect::None)
         }
         ResolvedKind::Env(values) | ResolvedKind::Label(values) => (pairs(values), Effect::Recorded),
@@ -116,7 +122,9 @@ fn sources(sources: &[ResolvedSource]) -> String {
 pub(crate) fn command_text(command: &ShellOrExec) -> String {
     match command {
         ShellOrExec::Shell(text) => text.clone(),
-        ShellOrExec::Exec(words) => words.iter().map(|word| crate::extension::quote(word)).collect::<Vec<_>>().join(" "),
+        ShellOrExec::Exec(words) => {
+            words.iter().map(|word| crate::extension::quote(word)).collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
@@ -144,7 +152,14 @@ impl fmt::Display for LayerPlan {
         let width = self.steps.iter().map(|step| step.keyword.len()).max().unwrap_or(0);
         for (index, step) in self.steps.iter().enumerate() {
             let number = format!("[{}/{}]", index + 1, self.steps.len());
-            writeln!(formatter, "{number:>7} line {:<4} {:<width$}  {:<8}  {}", step.line, step.keyword, step.effect.to_string(), step.arguments)?;
+            writeln!(
+                formatter,
+                "{number:>7} line {:<4} {:<width$}  {:<8}  {}",
+                step.line,
+                step.keyword,
+                step.effect.to_string(),
+                step.arguments
+            )?;
         }
         self.warnings.iter().try_for_each(|warning| writeln!(formatter, "warning: {warning}"))
     }

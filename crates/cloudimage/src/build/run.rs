@@ -41,7 +41,11 @@ pub(super) struct Running<'a> {
 }
 
 /// Performs the RUN; the flag says that an earlier build had done it. When the command fails, nothing is kept.
-pub(super) async fn run(running: &Running<'_>, sandbox: &dyn Sandbox, events: &mut dyn FnMut(BuildEvent)) -> Result<(Record, bool)> {
+pub(super) async fn run(
+    running: &Running<'_>,
+    sandbox: &dyn Sandbox,
+    events: &mut dyn FnMut(BuildEvent),
+) -> Result<(Record, bool)> {
     let environment = serde_json::to_string(&*running.environment).map_err(Error::document("the environment"))?;
     let form = match running.command {
         ShellOrExec::Shell(_) => "shell",
@@ -56,14 +60,23 @@ pub(super) async fn run(running: &Running<'_>, sandbox: &dyn Sandbox, events: &m
     if sandbox.obstacle().is_some() {
         return Err(Error::RunNeedsRoot { line: running.line });
     }
-    let place = tempfile::Builder::new().prefix("run-").tempdir_in(running.spool).map_err(Error::file("create a directory in", running.spool))?;
+    let place = tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(running.spool)
+        .map_err(Error::file("create a directory in", running.spool))?;
     let lower = unpack_layers(running).await?;
     let upper = place.path().join("upper");
     let work = place.path().join("work");
     for directory in [&upper, &work] {
         fs::create_dir(directory).map_err(Error::file("create", directory))?;
     }
-    let request = SandboxRun { lower, upper: upper.clone(), work, command: running.command.clone(), environment: (*running.environment).clone() };
+    let request = SandboxRun {
+        lower,
+        upper: upper.clone(),
+        work,
+        command: running.command.clone(),
+        environment: (*running.environment).clone(),
+    };
     perform(running, sandbox, request, events).await?;
     let owned = Owned::of(running);
     let record = tokio::task::spawn_blocking(move || {
@@ -75,7 +88,12 @@ pub(super) async fn run(running: &Running<'_>, sandbox: &dyn Sandbox, events: &m
 }
 
 /// Runs the command, tells its output, and turns a failure into an error with its last lines.
-async fn perform(running: &Running<'_>, sandbox: &dyn Sandbox, request: SandboxRun, events: &mut dyn FnMut(BuildEvent)) -> Result<()> {
+async fn perform(
+    running: &Running<'_>,
+    sandbox: &dyn Sandbox,
+    request: SandboxRun,
+    events: &mut dyn FnMut(BuildEvent),
+) -> Result<()> {
     let (sender, mut receiver) = mpsc::channel::<OutputLine>(256);
     let mut last: VecDeque<String> = VecDeque::new();
     let mut tell = |line: OutputLine| {
@@ -118,7 +136,13 @@ async fn unpack_layers(running: &Running<'_>) -> Result<Vec<PathBuf>> {
 }
 
 fn job<'a>(running: &'a Running<'_>) -> Job<'a> {
-    Job { images: running.images, ground: running.ground, options: running.options, title: running.title, spool: running.spool }
+    Job {
+        images: running.images,
+        ground: running.ground,
+        options: running.options,
+        title: running.title,
+        spool: running.spool,
+    }
 }
 
 /// A job that a thread of its own may hold.
@@ -146,6 +170,12 @@ impl Owned {
     }
 
     pub(super) fn job(&self) -> Job<'_> {
-        Job { images: &self.images, ground: &self.ground, options: &self.options, title: &self.title, spool: &self.spool }
+        Job {
+            images: &self.images,
+            ground: &self.ground,
+            options: &self.options,
+            title: &self.title,
+            spool: &self.spool,
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! How do layers, records and carried images become an image with a digest and a name?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use content_store::{Descriptor, MediaType, NameKind, Named};
+use content_store::{Descriptor, Digest, MediaType, NameKind, Named};
 use serde::Serialize;
 
 use super::draft::Draft;
@@ -14,10 +14,16 @@ use crate::format;
 use crate::image::Layer;
 use crate::platform::Platform;
 
-/// Writes the documents of the image and names it.
-pub(super) fn seal(draft: Draft, catalogue: &Catalogue, options: &BuildOptions, created: &str) -> Result<Built> {
+/// Writes the documents of the image and names it. `before` are the blobs that were in the store before the build.
+pub(super) fn seal(
+    draft: &Draft,
+    catalogue: &Catalogue,
+    options: &BuildOptions,
+    created: &str,
+    before: &BTreeSet<Digest>,
+) -> Result<Built> {
     let store = draft.images.content().clone();
-    let rootfs = put_rootfs(&draft, catalogue, options, created)?;
+    let rootfs = put_rootfs(draft, catalogue, options, created)?;
     let mut entries = vec![IndexEntry {
         media_type: rootfs.media_type,
         digest: rootfs.digest,
@@ -26,7 +32,7 @@ pub(super) fn seal(draft: Draft, catalogue: &Catalogue, options: &BuildOptions, 
         annotations: BTreeMap::new(),
     }];
     if !catalogue.images.is_empty() {
-        let artifact = put_artifact(&draft, catalogue)?;
+        let artifact = put_artifact(draft, catalogue)?;
         let kind = (format::KIND_ANNOTATION.to_owned(), format::KIND_CONTAINER_IMAGES.to_owned());
         let belongs_to = (format::ROOTFS_ANNOTATION.to_owned(), rootfs.digest.to_string());
         entries.push(IndexEntry {
@@ -37,29 +43,48 @@ pub(super) fn seal(draft: Draft, catalogue: &Catalogue, options: &BuildOptions, 
             annotations: BTreeMap::from([kind, belongs_to]),
         });
     }
-    let index = Index { schema_version: 2, media_type: Some(format::INDEX.to_owned()), manifests: entries, annotations: BTreeMap::new() };
+    let index = Index {
+        schema_version: 2,
+        media_type: Some(format::INDEX.to_owned()),
+        manifests: entries,
+        annotations: BTreeMap::new(),
+    };
     let index = documents::put(&store, &index, format::INDEX)?;
     let reference = options.tag.as_deref().map(|tag| draft.images.check_name(tag)).transpose()?;
     if let Some(reference) = &reference {
         let descriptor = Descriptor::new(MediaType::ImageIndex, index.size, index.digest);
         let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), now()?)]);
-        store.set_names(vec![Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations }])?;
+        store.set_names(vec![Named {
+            kind: NameKind::ClusterImage,
+            name: reference.to_string(),
+            descriptor,
+            annotations,
+        }])?;
     }
     let image = draft.images.get_for(&index.digest.to_string(), &options.platform)?;
+    let blobs = image.blobs();
     Ok(Built {
         reference,
         digest: index.digest,
         platform: options.platform.clone(),
-        size: image.blobs().values().sum(),
-        new_bytes: 0,
+        size: blobs.values().sum(),
+        new_bytes: blobs.iter().filter(|(digest, _)| !before.contains(digest)).map(|(_, size)| size).sum(),
         carried_images: catalogue.images.len(),
     })
 }
 
-fn put_rootfs(draft: &Draft, catalogue: &Catalogue, options: &BuildOptions, created: &str) -> Result<documents::Descriptor> {
+fn put_rootfs(
+    draft: &Draft,
+    catalogue: &Catalogue,
+    options: &BuildOptions,
+    created: &str,
+) -> Result<documents::Descriptor> {
     let store = draft.images.content();
     let layers = &draft.ground.layers;
-    let missing = |layer: &Layer| Error::NotAnImage { document: layer.digest.to_string(), reason: "the base image's config does not name this layer".to_owned() };
+    let missing = |layer: &Layer| Error::NotAnImage {
+        document: layer.digest.to_string(),
+        reason: "the base image's config does not name this layer".to_owned(),
+    };
     let diff_ids = layers.iter().map(|layer| layer.diff_id.ok_or_else(|| missing(layer))).collect::<Result<_>>()?;
     let environment: Vec<String> = draft.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let config = Config {
@@ -82,7 +107,11 @@ fn put_rootfs(draft: &Draft, catalogue: &Catalogue, options: &BuildOptions, crea
         config: documents::put(store, &config, format::CONFIG)?,
         layers: layers
             .iter()
-            .map(|layer| documents::Descriptor { media_type: layer.media_type.clone(), digest: layer.digest, size: layer.size })
+            .map(|layer| documents::Descriptor {
+                media_type: layer.media_type.clone(),
+                digest: layer.digest,
+                size: layer.size,
+            })
             .collect(),
         annotations: annotations(draft, catalogue)?,
     };
@@ -101,7 +130,11 @@ fn annotations(draft: &Draft, catalogue: &Catalogue) -> Result<BTreeMap<String, 
     let extension = text(serde_json::to_string(&draft.extension))?;
     let mut annotations = BTreeMap::from([(format::EXTENSION_ANNOTATION.to_owned(), extension)]);
     if !catalogue.images.is_empty() {
-        let listed: Vec<Listed<'_>> = catalogue.images.iter().map(|image| Listed { image: &image.reference, platform: &image.platform }).collect();
+        let listed: Vec<Listed<'_>> = catalogue
+            .images
+            .iter()
+            .map(|image| Listed { image: &image.reference, platform: &image.platform })
+            .collect();
         annotations.insert(format::IMAGES_ANNOTATION.to_owned(), text(serde_json::to_string(&listed))?);
     }
     Ok(annotations)
@@ -112,7 +145,8 @@ fn put_artifact(draft: &Draft, catalogue: &Catalogue) -> Result<documents::Descr
     let store = draft.images.content();
     let mut blobs: BTreeMap<_, documents::Descriptor> = BTreeMap::new();
     for blob in catalogue.blobs() {
-        let media_type = if blob.is_document() { content_store::DOCUMENT_MEDIA_TYPE.to_owned() } else { blob.media_type };
+        let media_type =
+            if blob.is_document() { content_store::DOCUMENT_MEDIA_TYPE.to_owned() } else { blob.media_type };
         blobs.entry(blob.digest).or_insert(documents::Descriptor { media_type, digest: blob.digest, size: blob.size });
     }
     let manifest = Manifest {

@@ -29,7 +29,8 @@ pub(crate) fn apply<R: Read>(
     whiteouts: Whiteouts,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let mut state = State { whiteouts, written: HashSet::new(), directories: HashMap::new(), buffer: vec![0; 256 << 10] };
+    let mut state =
+        State { whiteouts, written: HashSet::new(), directories: HashMap::new(), buffer: vec![0; 256 << 10] };
     while let Some(member) = tar.next()? {
         let fault = |source| Error::File { act: "unpack", path: member.path.clone(), source };
         let size = if let MemberKind::File { size } = member.kind { size } else { 0 };
@@ -118,8 +119,12 @@ impl State {
             }
             MemberKind::HardLink(target) => root.create_hard_link(&place, target),
             MemberKind::Fifo => special(root, &place, FileType::Fifo, 0, 0, attributes),
-            MemberKind::Character { major, minor } => special(root, &place, FileType::CharacterDevice, *major, *minor, attributes),
-            MemberKind::Block { major, minor } => special(root, &place, FileType::BlockDevice, *major, *minor, attributes),
+            MemberKind::Character { major, minor } => {
+                special(root, &place, FileType::CharacterDevice, *major, *minor, attributes)
+            }
+            MemberKind::Block { major, minor } => {
+                special(root, &place, FileType::BlockDevice, *major, *minor, attributes)
+            }
         }
     }
 
@@ -174,7 +179,14 @@ fn set_or_ignore_missing(set: impl FnOnce() -> io::Result<()>) -> io::Result<()>
     }
 }
 
-fn special(root: &Root, place: &Place, kind: FileType, major: u32, minor: u32, attributes: Attributes) -> io::Result<()> {
+fn special(
+    root: &Root,
+    place: &Place,
+    kind: FileType,
+    major: u32,
+    minor: u32,
+    attributes: Attributes,
+) -> io::Result<()> {
     root.create_special(place, kind, major, minor)?;
     root.set_attributes(place, attributes)
 }
@@ -187,7 +199,8 @@ fn set_xattrs(member: &Member, set: impl Fn(&str, &[u8]) -> io::Result<()>) -> i
             match set(name, value) {
                 // The file system does not keep user attributes (tmpfs of old kernels): the file is still right.
                 Err(error) if name.starts_with("user.") && error.kind() == io::ErrorKind::Unsupported => {}
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
                 other => other?,
             }
         }

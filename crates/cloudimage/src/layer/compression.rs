@@ -26,7 +26,9 @@ impl std::str::FromStr for Compression {
             "zstd" => Ok(Self::Zstd),
             "gzip" => Ok(Self::Gzip),
             "none" => Ok(Self::None),
-            other => Err(Error::Option { option: "compression", value: other.to_owned(), expected: "zstd, gzip or none" }),
+            other => {
+                Err(Error::Option { option: "compression", value: other.to_owned(), expected: "zstd, gzip or none" })
+            }
         }
     }
 }

@@ -37,7 +37,13 @@ impl<'a> Scan<'a> {
     ///
     /// `ignore` is asked with paths below `relative`; a directory it leaves out is entered all the same, because an
     /// exception may bring a child back.
-    pub(crate) fn add_children(&mut self, directory: &Path, destination: &Path, relative: &Path, ignore: Ignore<'_>) -> Result<()> {
+    pub(crate) fn add_children(
+        &mut self,
+        directory: &Path,
+        destination: &Path,
+        relative: &Path,
+        ignore: Ignore<'_>,
+    ) -> Result<()> {
         if destination.components().count() > DEPTH_LIMIT {
             let source = io::Error::other("directories are nested too deep");
             return Err(Error::File { act: "read", path: directory.to_owned(), source });
@@ -67,7 +73,11 @@ impl<'a> Scan<'a> {
     pub(crate) fn add(&mut self, path: &Path, metadata: &Metadata, destination: PathBuf) -> Result<()> {
         let Some(kind) = self.kind(path, metadata, &destination)? else { return Ok(()) };
         let (uid, gid) = if self.keep_owners { (metadata.uid(), metadata.gid()) } else { (0, 0) };
-        let xattrs = if matches!(kind, Kind::File(_) | Kind::Directory) { read_xattrs(path, self.keep_owners)? } else { BTreeMap::new() };
+        let xattrs = if matches!(kind, Kind::File(_) | Kind::Directory) {
+            read_xattrs(path, self.keep_owners)?
+        } else {
+            BTreeMap::new()
+        };
         let entry = Entry { kind, mode: metadata.mode() & 0o7777, uid: uid.into(), gid: gid.into(), xattrs };
         self.tree.insert(destination, entry);
         Ok(())
@@ -109,7 +119,13 @@ pub(crate) fn upper_directory(upper: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-fn add_upper(tree: &mut Tree, links: &mut HashMap<(u64, u64), PathBuf>, directory: &Path, destination: &Path, depth: usize) -> Result<()> {
+fn add_upper(
+    tree: &mut Tree,
+    links: &mut HashMap<(u64, u64), PathBuf>,
+    directory: &Path,
+    destination: &Path,
+    depth: usize,
+) -> Result<()> {
     if depth > DEPTH_LIMIT {
         let source = io::Error::other("directories are nested too deep");
         return Err(Error::File { act: "read", path: directory.to_owned(), source });
@@ -135,7 +151,8 @@ fn add_upper(tree: &mut Tree, links: &mut HashMap<(u64, u64), PathBuf>, director
 }
 
 fn sorted_names(directory: &Path) -> Result<Vec<OsString>> {
-    let names = fs::read_dir(directory).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
+    let names =
+        fs::read_dir(directory).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
     let mut names: Vec<OsString> = names.map_err(Error::file("read the directory", directory))?;
     names.sort();
     Ok(names)
@@ -143,7 +160,8 @@ fn sorted_names(directory: &Path) -> Result<Vec<OsString>> {
 
 /// The extended attributes that travel in layers: file capabilities and, with `user`, the `user.` name space.
 fn read_xattrs(path: &Path, user: bool) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let fault = |error: Errno| Error::File { act: "read the attributes of", path: path.to_owned(), source: error.into() };
+    let fault =
+        |error: Errno| Error::File { act: "read the attributes of", path: path.to_owned(), source: error.into() };
     let mut list = vec![0; 1024];
     let mut length = rustix::fs::llistxattr(path, &mut list[..]);
     if length == Err(Errno::RANGE) {

@@ -19,10 +19,8 @@ pub(crate) fn with_tar<T>(
     layer: &Layer,
     read: impl FnOnce(&mut TarStream) -> Result<Done<T>>,
 ) -> Result<T> {
-    let compression = Compression::of_media_type(&layer.media_type).ok_or_else(|| Error::LayerType {
-        digest: layer.digest,
-        media_type: layer.media_type.clone(),
-    })?;
+    let compression = Compression::of_media_type(&layer.media_type)
+        .ok_or_else(|| Error::LayerType { digest: layer.digest, media_type: layer.media_type.clone() })?;
     let blob = store.verified_reader(&layer.digest)?;
     let label = layer.digest.to_string();
     let fault = |source: io::Error| match source.downcast::<content_store::Error>() {

@@ -141,7 +141,8 @@ impl<R: Read> Reader<R> {
         let gid = extensions.gid.map_or_else(|| number(&fields.gid, header.gid()), Ok)?;
         let mtime = extensions.mtime.unwrap_or_else(|| header.mtime().unwrap_or(0).try_into().unwrap_or(0));
         let mode = number(&fields.mode, header.mode().map(u64::from))? as u32 & 0o7777;
-        let link = extensions.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
+        let link =
+            extensions.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
         let kind = self.kind(header, &path, link, size, &shown)?;
         let path = self.relative(&path, &shown)?;
         if path.as_os_str().is_empty() && kind != MemberKind::Directory {
@@ -166,15 +167,25 @@ impl<R: Read> Reader<R> {
             EntryType::Regular if path.ends_with(b"/") && size == 0 => MemberKind::Directory,
             EntryType::Regular | EntryType::Continuous => MemberKind::File { size },
             EntryType::Directory => MemberKind::Directory,
-            EntryType::Symlink if link.is_empty() => return Err(self.fault(shown, "its link target is missing".to_owned())),
-            EntryType::Symlink if link.len() >= PATH_LIMIT => return Err(self.fault(shown, "its link target is too long".to_owned())),
+            EntryType::Symlink if link.is_empty() => {
+                return Err(self.fault(shown, "its link target is missing".to_owned()));
+            }
+            EntryType::Symlink if link.len() >= PATH_LIMIT => {
+                return Err(self.fault(shown, "its link target is too long".to_owned()));
+            }
             EntryType::Symlink => MemberKind::Symlink(PathBuf::from(OsString::from_vec(link))),
             EntryType::Link => MemberKind::HardLink(self.relative(&link, shown)?),
             EntryType::Fifo => MemberKind::Fifo,
             EntryType::Char => device_kind(device(), true),
             EntryType::Block => device_kind(device(), false),
-            EntryType::GNUSparse => return Err(self.fault(shown, "sparse files are not supported; pack it without --sparse".to_owned())),
-            other => return Err(self.fault(shown, format!("members of type {:?} are not supported", char::from(other.as_byte())))),
+            EntryType::GNUSparse => {
+                return Err(self.fault(shown, "sparse files are not supported; pack it without --sparse".to_owned()));
+            }
+            other => {
+                return Err(
+                    self.fault(shown, format!("members of type {:?} are not supported", char::from(other.as_byte())))
+                );
+            }
         })
     }
 
@@ -188,7 +199,9 @@ impl<R: Read> Reader<R> {
         for component in path.components() {
             match component {
                 Component::Normal(name) => relative.push(name),
-                Component::ParentDir => return Err(self.fault(shown, "its path leads out of the archive (`..`)".to_owned())),
+                Component::ParentDir => {
+                    return Err(self.fault(shown, "its path leads out of the archive (`..`)".to_owned()));
+                }
                 Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
             }
         }
@@ -203,7 +216,9 @@ impl<R: Read> Reader<R> {
             match record.key_bytes() {
                 b"path" => extensions.path = Some(value.to_vec()),
                 b"linkpath" => extensions.link = Some(value.to_vec()),
-                b"size" => extensions.size = Some(number().ok_or_else(|| self.fault("", "a size is malformed".to_owned()))?),
+                b"size" => {
+                    extensions.size = Some(number().ok_or_else(|| self.fault("", "a size is malformed".to_owned()))?)
+                }
                 b"uid" => extensions.uid = number(),
                 b"gid" => extensions.gid = number(),
                 b"mtime" => extensions.mtime = seconds(value),
@@ -230,7 +245,11 @@ impl<R: Read> Reader<R> {
             return Err(self.read_fault(io::ErrorKind::UnexpectedEof.into()));
         }
         let header = Header::from_byte_slice(&block).clone();
-        let sum = block.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum::<u32>();
+        let sum = block
+            .iter()
+            .enumerate()
+            .map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte }))
+            .sum::<u32>();
         if header.cksum().ok() != Some(sum) {
             return Err(self.fault("", "it is not a tar archive, or a header is damaged".to_owned()));
         }

@@ -36,15 +36,25 @@ pub(crate) enum Kind {
     /// Another name of the file at this path of the same tree.
     HardLink(PathBuf),
     Fifo,
-    Character { major: u32, minor: u32 },
-    Block { major: u32, minor: u32 },
+    Character {
+        major: u32,
+        minor: u32,
+    },
+    Block {
+        major: u32,
+        minor: u32,
+    },
 }
 
 /// Where the bytes of a file are until the layer is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     /// `size` bytes from `offset` of a file on disk.
-    Disk { path: PathBuf, offset: u64, size: u64 },
+    Disk {
+        path: PathBuf,
+        offset: u64,
+        size: u64,
+    },
     Bytes(Arc<[u8]>),
 }
 

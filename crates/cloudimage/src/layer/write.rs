@@ -43,7 +43,10 @@ pub(crate) fn write(store: &Store, tree: &Tree, compression: Compression, mtime:
     })
 }
 
-fn consume<W: Write>(chunks: &Receiver<Vec<u8>>, mut encoder: super::compression::Encoder<W>) -> io::Result<(Digest, W)> {
+fn consume<W: Write>(
+    chunks: &Receiver<Vec<u8>>,
+    mut encoder: super::compression::Encoder<W>,
+) -> io::Result<(Digest, W)> {
     let mut hash = Sha256::new();
     for chunk in chunks {
         hash.update(&chunk);
@@ -77,7 +80,9 @@ impl ChunkWriter {
             let got = input.read(&mut self.chunk[start..]);
             self.chunk.truncate(start + *got.as_ref().unwrap_or(&0));
             match got {
-                Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")),
+                Ok(0) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read"));
+                }
                 Ok(count) => left -= count as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -95,7 +95,9 @@ impl Bench<'_> {
     async fn output_comes_line_by_line_in_order(&self) {
         let (ended, lines) = self.shell("output", "echo out; echo err >&2; echo last").await;
         assert_eq!(ended, Ended::Exited(0));
-        let of = |is_error: bool| lines.iter().filter(|line| line.is_error == is_error).map(|line| line.text.as_str()).collect::<Vec<_>>();
+        let of = |is_error: bool| {
+            lines.iter().filter(|line| line.is_error == is_error).map(|line| line.text.as_str()).collect::<Vec<_>>()
+        };
         assert_eq!(of(false), ["out", "last"]);
         assert_eq!(of(true), ["err"]);
     }

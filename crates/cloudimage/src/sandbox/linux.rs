@@ -54,7 +54,8 @@ impl Sandbox for LinuxSandbox {
         });
         thread.map_err(fault("start a thread"))?;
         let guard = KillOnDrop(&killer);
-        let ended = receiver.await.unwrap_or_else(|_| Err(fault("keep its thread")(std::io::ErrorKind::Other.into())))?;
+        let ended =
+            receiver.await.unwrap_or_else(|_| Err(fault("keep its thread")(std::io::ErrorKind::Other.into())))?;
         drop(guard);
         for reader in readers {
             reader.await.map_err(Error::Lost)?;

@@ -12,8 +12,9 @@ use std::process::{Child, Command, Stdio};
 use kubefile::ShellOrExec;
 use nix::sched::CloneFlags;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive, mount_change,
+    mount_remount, move_mount, unmount,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::CapabilitySet;
@@ -35,8 +36,14 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Runs the command to its end in new namespaces of this thread, which must be used for nothing else afterwards.
 pub(super) fn run(run: &SandboxRun, stdout: OwnedFd, stderr: OwnedFd, started: &dyn Fn(OwnedFd)) -> Result<Ended> {
-    let enters = run.lower.iter().any(|layer| layer.join("bin/sh").symlink_metadata().is_ok() || layer.join("usr/bin/sh").symlink_metadata().is_ok());
-    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    let enters = run.lower.iter().any(|layer| {
+        layer.join("bin/sh").symlink_metadata().is_ok() || layer.join("usr/bin/sh").symlink_metadata().is_ok()
+    });
+    let flags = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_FS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
     nix::sched::unshare(flags).map_err(std::io::Error::from).map_err(fault("make namespaces"))?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(io).map_err(fault("separate its mounts"))?;
@@ -87,9 +94,15 @@ impl FirstProcess {
         const SCRIPT: &str = "mount -t proc -o nosuid,nodev,noexec proc \"$1\" && echo ready && read -r line";
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "sh"]).arg(proc).env_clear().env("PATH", PATH);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(fault("start /bin/sh"))?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(fault("start /bin/sh"))?;
         let mut answer = [0; 6];
-        let ready = child.stdout.as_mut().is_some_and(|stdout| stdout.read_exact(&mut answer).is_ok()) && &answer == b"ready\n";
+        let ready =
+            child.stdout.as_mut().is_some_and(|stdout| stdout.read_exact(&mut answer).is_ok()) && &answer == b"ready\n";
         let process = Self(child);
         if ready { Ok(process) } else { Err(process.explain(proc)) }
     }
@@ -123,7 +136,9 @@ impl Drop for FirstProcess {
 fn overlook(run: &SandboxRun) -> Result<World> {
     let overlay = overlay(run, None)?;
     let target = MOUNT_POINTS.iter().map(Path::new).find(|path| path.is_dir());
-    let target = target.ok_or_else(|| fault("find a mount point (none of /mnt, /media, /srv is a directory)")(std::io::ErrorKind::NotFound.into()))?;
+    let target = target.ok_or_else(|| {
+        fault("find a mount point (none of /mnt, /media, /srv is a directory)")(std::io::ErrorKind::NotFound.into())
+    })?;
     let devices = run.work.join("devices");
     std::fs::create_dir_all(&devices).map_err(fault("make mount points"))?;
     mount_devices(&devices)?;
@@ -132,7 +147,9 @@ fn overlook(run: &SandboxRun) -> Result<World> {
     make_read_only(&devices)?;
     mount_bind_recursive(&devices, "/dev").map_err(io).map_err(fault("mount /dev"))?;
     attach(&overlay, target)?;
-    for (directory, options) in [("/tmp", "mode=1777"), ("/var/tmp", "mode=1777"), ("/root", "mode=0700"), ("/run", "mode=0755")] {
+    for (directory, options) in
+        [("/tmp", "mode=1777"), ("/var/tmp", "mode=1777"), ("/root", "mode=0700"), ("/run", "mode=0755")]
+    {
         if Path::new(directory).is_dir() {
             mount_tmpfs(Path::new(directory), options)?;
         }
@@ -220,9 +237,13 @@ fn overlay_by_options(lower: &[&Path], run: &SandboxRun, work: &Path) -> Result<
     std::fs::create_dir_all(&target).map_err(fault("prepare the overlay"))?;
     std::env::set_current_dir(&run.work).map_err(fault("prepare the overlay"))?;
     let options: String = OVERLAY_OPTIONS.iter().map(|(option, value)| format!(",{option}={value}")).collect();
-    let options = format!("lowerdir={},upperdir={},workdir={}{options}", names.join(":"), run.upper.display(), work.display());
-    let options = std::ffi::CString::new(options).map_err(|_| fault("prepare the overlay")(std::io::ErrorKind::InvalidInput.into()))?;
-    mount("overlay", &target, "overlay", MountFlags::NODEV, options.as_c_str()).map_err(io).map_err(fault("mount the layers over each other"))?;
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}{options}", names.join(":"), run.upper.display(), work.display());
+    let options = std::ffi::CString::new(options)
+        .map_err(|_| fault("prepare the overlay")(std::io::ErrorKind::InvalidInput.into()))?;
+    mount("overlay", &target, "overlay", MountFlags::NODEV, options.as_c_str())
+        .map_err(io)
+        .map_err(fault("mount the layers over each other"))?;
     let flags = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE | rustix::mount::OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(rustix::fs::CWD, &target, flags).map_err(io).map_err(fault("take the overlay"))
 }
@@ -274,7 +295,8 @@ fn unescape(field: &str) -> PathBuf {
 }
 
 fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
-    let options = std::ffi::CString::new(options).map_err(|_| fault("mount a tmpfs")(std::io::ErrorKind::InvalidInput.into()))?;
+    let options =
+        std::ffi::CString::new(options).map_err(|_| fault("mount a tmpfs")(std::io::ErrorKind::InvalidInput.into()))?;
     let mounted = mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str());
     mounted.map_err(io).map_err(fault(format!("mount a tmpfs on {}", target.display())))
 }
@@ -292,7 +314,12 @@ fn mount_devices(target: &Path) -> Result<()> {
     let shared = target.join("shm");
     std::fs::create_dir(&shared).map_err(fault("make shm"))?;
     mount_tmpfs(&shared, "mode=1777")?;
-    for (name, link) in [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+    for (name, link) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         std::os::unix::fs::symlink(link, target.join(name)).map_err(fault(format!("make {name}")))?;
     }
     Ok(())
@@ -300,7 +327,8 @@ fn mount_devices(target: &Path) -> Result<()> {
 
 /// Shows a file of this machine in the rootfs, read-only.
 fn lend(from: &Path, to: &Path) -> Result<()> {
-    let lent = mount_bind_recursive(from, to).and_then(|()| mount_remount(to, MountFlags::BIND | MountFlags::RDONLY, ""));
+    let lent =
+        mount_bind_recursive(from, to).and_then(|()| mount_remount(to, MountFlags::BIND | MountFlags::RDONLY, ""));
     lent.map_err(io).map_err(fault(format!("lend {}", from.display())))
 }
 
@@ -323,7 +351,9 @@ fn drop_capabilities() -> Result<()> {
     for capability in CapabilitySet::all().iter() {
         let bounded = rustix::thread::capability_is_in_bounding_set(capability);
         if !kept.contains(capability) && bounded.unwrap_or(false) {
-            rustix::thread::remove_capability_from_bounding_set(capability).map_err(io).map_err(fault("drop capabilities"))?;
+            rustix::thread::remove_capability_from_bounding_set(capability)
+                .map_err(io)
+                .map_err(fault("drop capabilities"))?;
         }
     }
     Ok(())

@@ -57,7 +57,12 @@ fn parse(text: &str, list: &str) -> Result<Vec<WantedImage>> {
             continue;
         }
         let checked: std::result::Result<content_store::Reference, _> = name.parse();
-        checked.map_err(|source| Error::ImageName { list: list.to_owned(), line: at + 1, text: name.to_owned(), source })?;
+        checked.map_err(|source| Error::ImageName {
+            list: list.to_owned(),
+            line: at + 1,
+            text: name.to_owned(),
+            source: Box::new(source),
+        })?;
         images.push(WantedImage { name: name.to_owned(), source: format!("{list}:{}", at + 1) });
     }
     Ok(images)

@@ -27,14 +27,18 @@ impl Images {
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
         let _hold = self.content().hold()?;
         let archive = path.display().to_string();
-        let fault = |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
+        let fault =
+            |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
         let mut reader = Reader::new(open(path)?, &archive);
         let mut index = None;
         while let Some(member) = reader.next()? {
             let MemberKind::File { .. } = member.kind else { continue };
             if member.path == Path::new("index.json") {
                 let bytes = reader.read_data(format::DOCUMENT_LIMIT, &member.path)?;
-                index = Some(serde_json::from_slice::<Index>(&bytes).map_err(Error::document(format!("{archive}: index.json")))?);
+                index = Some(
+                    serde_json::from_slice::<Index>(&bytes)
+                        .map_err(Error::document(format!("{archive}: index.json")))?,
+                );
             } else if let Some(digest) = blob_digest(&member.path) {
                 self.take(&mut reader, &digest, path)?;
             }
@@ -43,14 +47,22 @@ impl Images {
         let created = now()?;
         let mut named = Vec::new();
         for entry in &index.manifests {
-            let reference = name(entry).ok_or_else(|| fault("index.json", format!("{} has no name; write the archive with one", entry.digest)))?;
+            let reference = name(entry).ok_or_else(|| {
+                fault("index.json", format!("{} has no name; write the archive with one", entry.digest))
+            })?;
             let reference: Reference = reference.parse()?;
             self.check(&entry.digest).map_err(|error| match error {
-                Error::Store(content_store::Error::Missing { digest, .. }) => fault("", format!("it lacks {digest}, a part of {reference}")),
+                Error::Store(content_store::Error::Missing { digest, .. }) => {
+                    fault("", format!("it lacks {digest}, a part of {reference}"))
+                }
                 other => other,
             })?;
             let media_type = closure::media_type(self.content(), &entry.digest)?;
-            let descriptor = Descriptor::new(MediaType::from(media_type.as_str()), self.content().size(&entry.digest)?, entry.digest);
+            let descriptor = Descriptor::new(
+                MediaType::from(media_type.as_str()),
+                self.content().size(&entry.digest)?,
+                entry.digest,
+            );
             let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), created.clone())]);
             named.push(Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations });
         }

@@ -30,10 +30,16 @@ impl Images {
             entries.push(self.entry(name.as_ref(), whole, &digest)?);
             blobs.append(&mut closure::blobs(self.content(), &digest)?);
         }
-        let index = Index { schema_version: 2, media_type: Some(format::INDEX.to_owned()), manifests: entries, annotations: BTreeMap::new() };
+        let index = Index {
+            schema_version: 2,
+            media_type: Some(format::INDEX.to_owned()),
+            manifests: entries,
+            annotations: BTreeMap::new(),
+        };
         let index = serde_json::to_vec(&index).map_err(Error::document("index.json"))?;
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".save-").tempfile_in(directory).map_err(Error::file("write", path))?;
+        let file =
+            tempfile::Builder::new().prefix(".save-").tempfile_in(directory).map_err(Error::file("write", path))?;
         let mut output = BufWriter::with_capacity(1 << 20, file);
         let mut size = 0;
         let mut add = |name: &str, length: u64, input: &mut dyn io::Read| -> io::Result<()> {
@@ -66,7 +72,13 @@ impl Images {
             annotations.insert(format::CONTAINERD_NAME_ANNOTATION.to_owned(), whole);
         }
         let size = self.content().size(digest)?;
-        Ok(IndexEntry { media_type: closure::media_type(self.content(), digest)?, digest: *digest, size, platform: None, annotations })
+        Ok(IndexEntry {
+            media_type: closure::media_type(self.content(), digest)?,
+            digest: *digest,
+            size,
+            platform: None,
+            annotations,
+        })
     }
 }
 
@@ -84,7 +96,10 @@ fn append(output: &mut impl Write, name: &str, length: u64, input: &mut dyn io::
     // Reading one byte more than there should be reaches the end, where the digest is checked.
     let copied = io::copy(&mut io::Read::take(input, length + 1), output)?;
     if copied != length {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} has {copied} bytes instead of {length}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{name} has {copied} bytes instead of {length}"),
+        ));
     }
     output.write_all(&[0; 512][..padding(length)])
 }

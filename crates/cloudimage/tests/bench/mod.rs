@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cloudimage::sandbox::{ScriptedSandbox, contract};
-use cloudimage::{BuildEvent, BuildOptions, Built, Context, Error, ImageList, Images, Sandbox, Seams, StepOutcome, build};
+use cloudimage::{
+    BuildEvent, BuildOptions, Built, Context, Error, ImageList, Images, Sandbox, Seams, StepOutcome, build,
+};
 use registry_client::Memory;
 
 pub struct Bench {
@@ -28,7 +30,13 @@ impl Bench {
         let directory = tempfile::tempdir_in(parent).unwrap();
         fs::create_dir(directory.path().join("context")).unwrap();
         let images = Images::open(&directory.path().join("root")).unwrap();
-        Self { directory, images, sandbox: contract::scripted(), registry: Memory::default(), events: RefCell::default() }
+        Self {
+            directory,
+            images,
+            sandbox: contract::scripted(),
+            registry: Memory::default(),
+            events: RefCell::default(),
+        }
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -62,7 +70,12 @@ impl Bench {
         self.build_in(kubefile, options, &self.sandbox).await
     }
 
-    pub async fn build_in(&self, kubefile: &str, options: &BuildOptions, sandbox: &dyn Sandbox) -> Result<Built, Error> {
+    pub async fn build_in(
+        &self,
+        kubefile: &str,
+        options: &BuildOptions,
+        sandbox: &dyn Sandbox,
+    ) -> Result<Built, Error> {
         self.events.borrow_mut().clear();
         let kubefile = kubefile::parse(kubefile).unwrap();
         let context = Context::open(&self.context()).unwrap();
