@@ -71,8 +71,6 @@ pub struct HostFacts {
     pub kubelet_active: bool,
     /// Whether the host has the file `/etc/kubernetes/admin.conf`.
     pub admin_kubeconfig: bool,
-    /// Whether the host has images of its own in `/var/lib/sealer/content`, because `sealer` is used there.
-    pub own_content: bool,
 }
 
 /// What we wrote on a host about ourselves: `/var/lib/sealer/data/<cluster>/host.json`.
@@ -93,8 +91,6 @@ pub struct Marker {
     pub engine: String,
     /// Whether the engine was installed by us and goes when the cluster goes.
     pub engine_ours: bool,
-    /// Whether `/var/lib/sealer/content` was made for the cluster and goes with it.
-    pub content_ours: bool,
 }
 
 /// How far a host is on its way into the cluster.

@@ -80,7 +80,7 @@ section modules each_module
 section tools each_tool
 section leftovers each_leftover
 section kubelet systemctl is-active kubelet
-section present is_there /var/lib/sealer/content /etc/kubernetes/admin.conf
+section present is_there /etc/kubernetes/admin.conf
 for marker in /var/lib/sealer/data/*/host.json; do
     [ -f "$marker" ] && section marker head -c 65536 "$marker"
 done

@@ -64,7 +64,6 @@ pub(crate) fn host_facts(output: &[u8], cluster: &str) -> Result<(HostFacts, Opt
         leftovers: owned("leftovers"),
         kubelet_active: line("kubelet") == "active",
         admin_kubeconfig: present("/etc/kubernetes/admin.conf"),
-        own_content: present("/var/lib/sealer/content"),
     };
     Ok((facts, clock(line("time"))))
 }
@@ -320,7 +319,7 @@ mod tests {
             ("x86_64", "debian 12", "host-2")
         );
         assert!(facts.root && facts.systemd && facts.container && facts.swap && facts.admin_kubeconfig);
-        assert!(!facts.kubelet_active && !facts.own_content && facts.leftovers.is_empty());
+        assert!(!facts.kubelet_active && facts.leftovers.is_empty());
         let eth0: Vec<String> = facts.addresses["eth0"].iter().map(ToString::to_string).collect();
         assert_eq!(eth0, ["192.168.0.2", "fd00::2"]);
         assert_eq!(facts.default_interface.as_deref(), Some("eth0"));

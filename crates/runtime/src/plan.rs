@@ -221,7 +221,7 @@ pub(crate) fn size(bytes: u64) -> String {
         return format!("{bytes} B");
     };
     let tenths = bytes.saturating_mul(10) / unit;
-    if tenths < 100 && tenths % 10 != 0 {
+    if tenths < 100 && !tenths.is_multiple_of(10) {
         format!("{}.{} {name}", tenths / 10, tenths % 10)
     } else {
         format!("{} {name}", tenths / 10)

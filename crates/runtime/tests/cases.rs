@@ -42,7 +42,7 @@ fn planning_is_pure() {
             let files: Vec<Vec<u8>> = files(&plan).map(|file| file.content.clone()).collect();
             (serde_json::to_string(&plan).unwrap(), files)
         };
-        let twice = [case.plan(), case.plan()].map(|plan| plan.map(bytes).map_err(|error| error.to_string()));
+        let twice = [case.plan(), case.plan()].map(|plan| plan.map(bytes));
         assert_eq!(twice[0], twice[1], "{}", path.display());
     }
 }
@@ -186,8 +186,8 @@ impl Case {
         }
     }
 
-    fn plan(&self) -> Result<Plan, runtime::Error> {
-        Kubeadm.plan(&self.change, &self.facts, &self.payload())
+    fn plan(&self) -> Result<Plan, String> {
+        Kubeadm.plan(&self.change, &self.facts, &self.payload()).map_err(|error| error.to_string())
     }
 
     fn payload(&self) -> Payload<'static> {
@@ -245,9 +245,7 @@ fn file(plan: &Plan, host: IpAddr, path: &str) -> String {
     let plan = Plan { steps: of_host, ..Plan::default() };
     let file = files(&plan).find(|file| file.path == path).unwrap_or_else(|| panic!("{host} gets no {path}"));
     let text = String::from_utf8(file.content.clone()).unwrap();
-    let text = text.replace(&secret_texts()[0], "<token>");
-    let start = text.find("sha256:").filter(|_| path.ends_with("join.yaml"));
-    start.map_or(text.clone(), |start| format!("{}<hash>{}", &text[..start], &text[start + 71..]))
+    text.replace(&secret_texts()[0], "<token>")
 }
 
 fn env(plan: &Plan, id: &str) -> String {

@@ -7,7 +7,6 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
-use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::Pem;
 
@@ -95,13 +94,6 @@ pub(crate) fn belong_together(certified: &Certified) -> bool {
     };
     let public = rcgen::PublicKeyData::subject_public_key_info(&key);
     read(&certified.certificate, |certificate| certificate.public_key().raw == public) == Some(true)
-}
-
-/// `sha256:` and the hash of a certificate's public key, as `kubeadm join` wants it for discovery.
-pub(crate) fn public_key_hash(certificate: &str) -> Option<String> {
-    let hash = read(certificate, |certificate| Sha256::digest(certificate.public_key().raw))?;
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("sha256:{hex}"))
 }
 
 /// Whether a certificate was signed by `authority`, is for all these names and addresses, and will be for `at_least` from now on.

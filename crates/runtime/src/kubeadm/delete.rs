@@ -42,7 +42,6 @@ fn add(plan: &mut Plan, change: &Change, host: &Host, role: &str, marker: &Marke
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
     let mut env = environment::ours(&change.wanted, &engine);
     env.insert("SEALER_ENGINE_OURS".into(), yes(marker.engine_ours));
-    env.insert("SEALER_CONTENT_OURS".into(), yes(marker.content_ours));
     env.insert("SEALER_CRI_SOCKET".into(), engine.socket());
     let step = |id: &str, title: &str, body| -> Step {
         let script = Script {

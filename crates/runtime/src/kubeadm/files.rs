@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clusterfile::Cluster;
 
-use super::Secrets;
-use super::paths;
+use super::environment::API_SERVER;
+use super::{Secrets, paths, yaml};
 use crate::{File, Marker};
 
 /// The marker file.
@@ -52,7 +54,7 @@ pub(crate) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
          WantedBy=multi-user.target\n",
         name = cluster.name,
         binary = paths::BINARY,
-        root = paths::ROOT,
+        root = paths::data(&cluster.name),
         listen = with_port(any, cluster.registry.port),
     );
     vec![
@@ -79,8 +81,19 @@ pub(crate) fn control_plane(cluster: &Cluster, secrets: &Secrets, init: &str) ->
 }
 
 /// What `kubeadm join` takes.
-pub(crate) fn join(cluster: &Cluster, join: &str) -> Vec<File> {
-    vec![secret(format!("{}/join.yaml", paths::kubeadm(&cluster.name)), join)]
+pub(crate) fn join(cluster: &Cluster, secrets: &Secrets, join: &str) -> Vec<File> {
+    let discovery = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "", "cluster": {
+            "server": format!("https://{API_SERVER}:6443"),
+            "certificate-authority-data": STANDARD.encode(secrets.authority()),
+        }}],
+    });
+    vec![
+        public(paths::discovery(&cluster.name), yaml::to_text(&discovery)),
+        secret(format!("{}/join.yaml", paths::kubeadm(&cluster.name)), join),
+    ]
 }
 
 /// An address and a port as URLs and listeners write them.

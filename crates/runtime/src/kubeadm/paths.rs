@@ -2,16 +2,14 @@
 
 /// Our binary on every host, brought there before a plan is performed.
 pub(crate) const BINARY: &str = "/var/lib/sealer/bin/sealer";
-/// The root of a host's content store.
-pub(crate) const ROOT: &str = "/var/lib/sealer";
 /// Where containerd looks for the rules by which it finds images.
 pub(crate) const CERTS_D: &str = "/etc/containerd/certs.d";
 /// The systemd unit of the registry.
 pub(crate) const REGISTRY_UNIT: &str = "/etc/systemd/system/sealer-registry.service";
 
-/// The directory of a cluster on its hosts.
+/// The directory of a cluster on its hosts: everything of the cluster, its content store (`content/`) too.
 pub(crate) fn data(cluster: &str) -> String {
-    format!("{ROOT}/data/{cluster}")
+    format!("/var/lib/sealer/data/{cluster}")
 }
 
 /// The unpacked cluster image.
@@ -32,4 +30,9 @@ pub(crate) fn certs(cluster: &str) -> String {
 /// What kubeadm is given: configuration and certificate authorities.
 pub(crate) fn kubeadm(cluster: &str) -> String {
     format!("{}/kubeadm", data(cluster))
+}
+
+/// By what a joining host knows the API server: a kubeconfig without credentials.
+pub(crate) fn discovery(cluster: &str) -> String {
+    format!("{}/discovery.conf", kubeadm(cluster))
 }

@@ -192,11 +192,6 @@ impl Secrets {
         });
         Ok(super::yaml::to_text(&config).into())
     }
-
-    /// Hash of the cluster's certificate authority, by which joining hosts know that they found the right API server.
-    pub(crate) fn discovery_hash(&self) -> String {
-        certificates::public_key_hash(&self.kubernetes.certificate).unwrap_or_default()
-    }
 }
 
 fn registry_certificate(authority: &Certified, cluster: &Cluster) -> Result<Certified, Error> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::config::{self, Documents, Given};
 use super::super::environment::{API_SERVER, VIRTUAL_ADDRESS};
+use super::super::paths;
 use super::Create;
 use crate::Error;
 
@@ -73,11 +74,12 @@ impl Create<'_> {
                 "controlPlaneEndpoint": endpoint,
             }),
             join: json!({
-                "discovery": {"bootstrapToken": {
-                    "apiServerEndpoint": endpoint,
-                    "token": token,
-                    "caCertHashes": [secrets.discovery_hash()],
-                }},
+                // By a file and not by the token: the whole authority is known, and a host need not wait until the
+                // controller manager has signed the cluster's description with the token.
+                "discovery": {
+                    "file": {"kubeConfigPath": paths::discovery(&self.cluster.name)},
+                    "tlsBootstrapToken": token,
+                },
                 "nodeRegistration": registration,
             }),
             ..Documents::default()

@@ -1,5 +1,7 @@
 //! Which steps bring one host to where kubeadm takes over, and mark it as done?
 
+use std::net::IpAddr;
+
 use clusterfile::Host;
 
 use super::super::environment::API_SERVER;
@@ -21,7 +23,7 @@ impl Create<'_> {
             own.extend(files::registry(self.cluster, address, self.payload.secrets));
             own.extend(files::control_plane(self.cluster, self.payload.secrets, &documents.init_file(api)));
         } else {
-            own.extend(files::join(self.cluster, &documents.join_file(api)));
+            own.extend(files::join(self.cluster, self.payload.secrets, &documents.join_file(api)));
         }
         let claim = files::marker(&self.marker(host, MarkerState::Joining)?);
         let mut steps = vec![
@@ -54,20 +56,31 @@ impl Create<'_> {
     pub(super) fn content(&self, host: &Host) -> Step {
         let carried_images = host.is_master();
         let bytes = self.payload.rootfs_bytes + if carried_images { self.payload.carried_bytes } else { 0 };
+        let sources = self.sources(host);
+        // A master that is done serves already; one that is not does so once its registry runs.
+        let waits = !sources.is_empty() && !self.is_done(self.master.address);
+        let after = if waits { vec![on("registry", self.master.address)] } else { Vec::new() };
         let action = Action::Content {
             image: self.payload.image_digest.clone(),
             carried_images,
             rootfs: paths::rootfs(&self.cluster.name),
             bytes,
-            sources: Vec::new(),
+            sources,
         };
         Step {
             id: on("content", host.address),
             title: format!("content {}", size(bytes)),
             hosts: vec![host.address],
-            after: Vec::new(),
+            after,
             action,
         }
+    }
+
+    /// Who has the content of a node already: the master, so that nothing is sent twice over the way from here.
+    fn sources(&self, host: &Host) -> Vec<IpAddr> {
+        // Those who fetch look for it at the usual port.
+        let usual = self.cluster.registry.port == clusterfile::RegistrySettings::default().port;
+        if usual && !host.is_master() { vec![self.master.address] } else { Vec::new() }
     }
 
     pub(super) fn registry(&self, host: &Host) -> Result<Step, Error> {
@@ -94,7 +107,6 @@ impl Create<'_> {
             state,
             engine: self.engine.name.clone(),
             engine_ours: before.map_or(!facts.engines.contains(&self.engine.name), |marker| marker.engine_ours),
-            content_ours: before.map_or(!facts.own_content, |marker| marker.content_ours),
         })
     }
 }

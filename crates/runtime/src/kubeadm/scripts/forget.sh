@@ -11,9 +11,8 @@ if grep -qxF "$begin" /etc/hosts; then
     awk -v begin="$begin" -v end="$end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
     cat "$new" >/etc/hosts
 fi
-if [ "$SEALER_CONTENT_OURS" = yes ]; then
-    rm -rf /var/lib/sealer/content /var/lib/sealer/bin
-fi
+# A machine that has images of its own uses sealer itself.
+[ -e /var/lib/sealer/content ] || rm -rf /var/lib/sealer/bin
 find "$SEALER_DATA" -mindepth 1 -maxdepth 1 ! -name host.json -exec rm -rf {} +
 rm -f "$SEALER_DATA/host.json"
 rmdir "$SEALER_DATA" /var/lib/sealer/data /var/lib/sealer 2>/dev/null || true

@@ -17,9 +17,16 @@ for component in etcd:2379 kube-apiserver:6443 kube-controller-manager:10257 kub
     why=$name
     break
 done
-echo "the kubelet's last lines${why:+ that speak of errors}:"
+# Everything that only follows from there being no API server says nothing.
+kubelet_errors() {
+    journalctl -u kubelet --since -5min --no-pager -o cat 2>&1 | tail -n 2000 | grep -E '^[EF][0-9]|rror|ailed' |
+        grep -vE 'node ".*" not found|connection refused|leases/|Unable to register node|Unable to write event' |
+        sed -E 's/^[A-Z][0-9]{4} [0-9:.]+ +[0-9]+ [a-z_]+\.go:[0-9]+\] //' | tac | awk '!seen[$0]++' | head -n "$1" | tac
+}
 if [ -n "$why" ] && systemctl is-active --quiet kubelet; then
-    journalctl -u kubelet -n 400 --no-pager -o cat 2>&1 | grep -E '^[EF][0-9]|rror|ailed' | tail -n 6 | sed 's/^/  /'
+    errors=$(kubelet_errors 3 | cut -c 1-300)
+    [ -z "$errors" ] || printf "the kubelet's last errors:\n%s\n" "$errors" | sed '2,$s/^/  /'
 else
-    journalctl -u kubelet -n 12 --no-pager -o cat 2>&1 | sed 's/^/  /'
+    echo "the kubelet's last lines:"
+    journalctl -u kubelet --since -5min --no-pager -o cat 2>&1 | tail -n 12 | cut -c 1-300 | sed 's/^/  /'
 fi

@@ -2,7 +2,8 @@
 [ -f "$SEALER_DATA/host.json" ] || exit 0
 systemctl stop kubelet 2>/dev/null || true
 if cmp -s /etc/kubernetes/admin.conf /root/.kube/config; then
-    rm -f /root/.kube/config
+    rm -rf /root/.kube/config /root/.kube/cache
+    rmdir /root/.kube 2>/dev/null || true
 fi
 if command -v kubeadm >/dev/null && [ -e /etc/kubernetes ]; then
     timeout 60 kubeadm reset -f --cri-socket "$SEALER_CRI_SOCKET" </dev/null >/dev/null 2>&1 || true
