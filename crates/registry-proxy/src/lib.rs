@@ -22,8 +22,9 @@
 //! `_catalog`. The query `ns=` of containerd's mirrors says which registry is meant; without it Docker Hub is tried, then any registry that alone
 //! has the repository. Content by digest is answered in every repository.
 //!
-//! Bytes are compared with their digest on the way out. A damaged blob never arrives whole: its transfer is broken off, [`Event::Damaged`] is told,
-//! and from then on the blob is not found, so that clients turn to another registry.
+//! A blob is compared with its digest before it is first served, and again whenever it is sent whole; a transfer during which it turns
+//! out damaged is broken off before its end. [`Event::Damaged`] is told, and from then on the blob is not found, so that clients turn to
+//! another registry, until its file is replaced.
 
 mod answer;
 mod blob;
@@ -50,6 +51,9 @@ use std::sync::Arc;
 pub struct Options {
     /// Names of this registry itself (`host[:port]`): a request that means one of them is answered as one that means no registry in particular.
     pub own_names: Vec<String>,
+    /// Clients throw away what does not match its digest, as sealer's own do. Blobs are then compared only while they are sent, which
+    /// saves the first reading.
+    pub clients_verify: bool,
     /// Is told what happens; must return quickly.
     pub events: Option<Arc<dyn Fn(Event) + Send + Sync>>,
 }

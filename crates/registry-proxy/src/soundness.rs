@@ -1,10 +1,12 @@
 //! Which blobs were already compared with their digest, and how did it end?
 
+use crate::blob::{self, Blob};
 use content_store::Digest;
 use std::collections::HashMap;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Enough for the blobs of several clusters; then it starts over.
 const LIMIT: usize = 16_384;
@@ -35,23 +37,57 @@ impl From<&Metadata> for FileVersion {
 #[derive(Debug, Default)]
 pub(crate) struct Soundness {
     known: Mutex<HashMap<Digest, (FileVersion, bool)>>,
+    /// Blobs that are being read, so that many requests at once read them once.
+    gates: Mutex<HashMap<Digest, Arc<Gate>>>,
+}
+
+type Gate = tokio::sync::Mutex<()>;
+
+/// A blob that was compared with its digest.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) blob: Blob,
+    pub(crate) is_sound: bool,
+    /// Whether it was found out just now.
+    pub(crate) is_news: bool,
 }
 
 impl Soundness {
     /// Whether this file was found sound, or damaged; `None` when it was not read yet.
     pub(crate) fn get(&self, digest: &Digest, version: FileVersion) -> Option<bool> {
-        self.known().get(digest).filter(|(seen, _)| *seen == version).map(|(_, is_sound)| *is_sound)
+        lock(&self.known).get(digest).filter(|(seen, _)| *seen == version).map(|(_, is_sound)| *is_sound)
     }
 
     pub(crate) fn set(&self, digest: Digest, version: FileVersion, is_sound: bool) {
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         if known.len() >= LIMIT {
             known.clear();
         }
         known.insert(digest, (version, is_sound));
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Digest, (FileVersion, bool)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Compares the blob with its digest, unless that was done before.
+    pub(crate) async fn check(&self, mut blob: Blob) -> io::Result<Checked> {
+        let (digest, version) = (blob.digest, blob.version);
+        if let Some(is_sound) = self.get(&digest, version) {
+            return Ok(Checked { blob, is_sound, is_news: false });
+        }
+        let gate = lock(&self.gates).entry(digest).or_default().clone();
+        let _turn = gate.lock().await;
+        if let Some(is_sound) = self.get(&digest, version) {
+            return Ok(Checked { blob, is_sound, is_news: false });
+        }
+        let read =
+            tokio::task::spawn_blocking(move || blob::is_sound(&mut blob).map(|is_sound| (blob, is_sound))).await;
+        if let Ok(Ok((_, is_sound))) = &read {
+            self.set(digest, version, *is_sound);
+        }
+        lock(&self.gates).remove(&digest);
+        let (blob, is_sound) = read.map_err(io::Error::other)??;
+        Ok(Checked { blob, is_sound, is_news: true })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -48,7 +48,7 @@ async fn over_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn over_a_byte_stream() {
     let fixture = Fixture::new("registry.example");
-    let content = Content::new(&fixture);
+    let content = Content { clients_verify: true, ..Content::new(&fixture) };
     let (near, far) = tokio::io::duplex(64 << 10);
     let served = tokio::spawn(serve_http2_stream(far, content.router()));
     let registry = Http2Stream::new(near).await.unwrap();

@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 pub struct Content {
     pub store: Store,
     pub events: Arc<Mutex<Vec<Event>>>,
-    _directory: TempDir,
+    pub clients_verify: bool,
+    pub _directory: TempDir,
 }
 
 impl Content {
@@ -26,7 +27,7 @@ impl Content {
         for blob in &fixture.blobs {
             store.put(blob).unwrap();
         }
-        let content = Self { store, events: Arc::default(), _directory: directory };
+        let content = Self { store, events: Arc::default(), clients_verify: false, _directory: directory };
         content.name(&fixture.image, &fixture.manifest, MediaType::ImageManifest);
         content.name(&fixture.index, &fixture.index_bytes, MediaType::ImageIndex);
         content
@@ -41,8 +42,8 @@ impl Content {
 
     pub fn router(&self) -> axum::Router {
         let events = self.events.clone();
-        let options =
-            Options { events: Some(Arc::new(move |event| events.lock().unwrap().push(event))), ..Options::default() };
+        let events: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| events.lock().unwrap().push(event));
+        let options = Options { clients_verify: self.clients_verify, events: Some(events), ..Options::default() };
         service(self.store.clone(), options)
     }
 

@@ -1,0 +1,79 @@
+//! Which form answers and refusals have on the wire.
+
+use crate::route::{Page, Refusal};
+use axum::body::Body;
+use content_store::Digest;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK};
+use http::response::Builder;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+/// What becomes of a request.
+pub(super) type Answer = Result<Response<Body>, Failure>;
+
+/// Why there is no answer: the client's doing, or ours.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Refusal(Refusal),
+    Internal(String),
+}
+
+impl Failure {
+    /// The error with its causes on one line.
+    pub(super) fn caused_by(error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+        let texts: Vec<String> = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect();
+        Self::Internal(texts.join(": "))
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+/// Does work that blocks where it may.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::caused_by(&error))
+}
+
+/// The start of an answer that is about content.
+pub(super) fn described(status: StatusCode, digest: &Digest, etag: &str) -> Builder {
+    response(status).header("docker-content-digest", digest.to_string()).header(ETAG, etag)
+}
+
+pub(super) fn finish(response: Builder, body: Body) -> Answer {
+    response.body(body).map_err(|error| Failure::caused_by(&error))
+}
+
+/// A JSON answer; `link` names the next page of a list.
+pub(super) fn json(value: &Value, is_head: bool, link: Option<String>) -> Answer {
+    let text = value.to_string();
+    let response = response(StatusCode::OK).header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, text.len());
+    let response = match link {
+        Some(link) => response.header(LINK, link),
+        None => response,
+    };
+    finish(response, if is_head { Body::empty() } else { text.into() })
+}
+
+/// The header that says where a list goes on.
+pub(super) fn next_page(path: &str, page: &Page, last: &str) -> String {
+    format!("<{path}?n={}&last={last}>; rel=\"next\"", page.limit.unwrap_or_default())
+}
+
+/// A refusal in the JSON form of the distribution specification.
+pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
+    let error = serde_json::json!({ "code": refusal.code, "message": refusal.message });
+    let body = serde_json::json!({ "errors": [error] }).to_string();
+    let mut response = response(refusal.status).header(CONTENT_TYPE, "application/json");
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        response = response.header(ALLOW, "GET, HEAD");
+    }
+    response.body(body.into()).unwrap_or_else(|_| Response::new(Body::empty()))
+}
+
+fn response(status: StatusCode) -> Builder {
+    Response::builder().status(status).header("docker-distribution-api-version", "registry/2.0")
+}
