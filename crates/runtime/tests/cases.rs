@@ -76,6 +76,7 @@ fn plans_show_no_secret() {
 /// Steps wait only for steps that are there and stand before them, ids are unique, and every script is one for `sh`.
 #[test]
 fn plans_are_well_formed() {
+    let mut scripts = std::collections::BTreeSet::new();
     for path in paths("plan") {
         let Ok(plan) = Case::read(&path).plan() else {
             continue;
@@ -89,7 +90,77 @@ fn plans_are_well_formed() {
             known.push(&step.id);
         }
         assert!(plan.steps.iter().all(|step| !step.hosts.is_empty()));
+        scripts.extend(plan.steps.iter().flat_map(scripts_of));
     }
+    assert!(scripts.len() > 15, "only {} scripts", scripts.len());
+    for script in scripts {
+        let output = sh(&["-n"], &script, &BTreeMap::new());
+        assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The names of the cluster stand once in the file, however often they are put there, and nothing else is touched.
+#[test]
+fn names_are_put_into_the_hosts_file_once() {
+    let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_three_hosts.case")).unwrap());
+    let plan = case.plan().unwrap();
+    let step = plan.steps.iter().find(|step| step.id == "names@192.168.0.3").unwrap();
+    let Action::Run { script, env, .. } = &step.action else {
+        panic!("names are given by a script");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 localhost\n10.0.0.1 other\n").unwrap();
+    let script = script.replace("/etc/hosts", hosts.to_str().unwrap());
+    let mut env = env.clone();
+    env.insert("SEALER_DATA".to_owned(), folder.path().to_str().unwrap().to_owned());
+    let put = |env: &BTreeMap<String, String>| {
+        let output = sh(&["-s"], &script, env);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read_to_string(&hosts).unwrap()
+    };
+    let text = "127.0.0.1 localhost\n10.0.0.1 other\n# begin sealer my-cluster\n192.168.0.2 apiserver.cluster.local\n\
+                192.168.0.2 sea.hub\n# end sealer my-cluster\n";
+    assert_eq!(put(&env), text);
+    assert_eq!(put(&env), text);
+    env.insert("SEALER_NAMES".to_owned(), "192.168.0.9 apiserver.cluster.local".to_owned());
+    assert_eq!(put(&env).matches("apiserver").count(), 1);
+}
+
+/// Values reach the scripts that bring their environment along, whatever is in them.
+#[test]
+fn a_waiting_script_knows_its_nodes() {
+    let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_three_hosts.case")).unwrap());
+    let plan = case.plan().unwrap();
+    let step = plan.steps.iter().find(|step| step.id == "wait-ready").unwrap();
+    let Action::Wait { script, .. } = &step.action else {
+        panic!("that waits");
+    };
+    // Asked with a kubectl of our own that knows two nodes.
+    let known = "host-192-168-0-2 Ready master 1m v1\nhost-192-168-0-3 NotReady <none> 1m v1\nhost-192-168-0-4 Ready <none> 1m v1\n";
+    for (known, ready) in [(known.to_owned(), false), (known.replace("NotReady", "Ready"), true)] {
+        let script = format!("kubectl() {{ printf '{known}'; }}\n{script}");
+        assert_eq!(sh(&["-s"], &script, &BTreeMap::new()).status.success(), ready);
+    }
+}
+
+fn scripts_of(step: &runtime::Step) -> Vec<String> {
+    match &step.action {
+        Action::Run { script, diagnose, .. } | Action::Wait { script, diagnose, .. } => {
+            std::iter::once(script).chain(diagnose).cloned().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn sh(arguments: &[&str], script: &str, env: &BTreeMap<String, String>) -> std::process::Output {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new("sh");
+    command.args(arguments).envs(env).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 fn check(suite: &str, run: impl Fn(&Case) -> String) {

@@ -184,3 +184,84 @@ fn take(value: &mut Value, path: &[&str]) -> Option<Value> {
     let place = path.iter().try_fold(value, |place, key| place.get_mut(*key))?;
     place.as_object_mut()?.shift_remove(*last)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const APIS: [ConfigApi; 3] = [ConfigApi::V1Beta2, ConfigApi::V1Beta3, ConfigApi::V1Beta4];
+
+    /// Any document, with a liking for the names that mean something.
+    fn any_document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-z]{0,5}".prop_map(Value::from),
+        ];
+        let key = prop_oneof![
+            Just("apiServer"),
+            Just("extraArgs"),
+            Just("etcd"),
+            Just("local"),
+            Just("timeouts"),
+            Just("discovery"),
+            Just("nodeRegistration"),
+            Just("kubeletExtraArgs"),
+            Just("name"),
+            Just("value"),
+            Just("dns"),
+            Just("timeout"),
+            Just("controlPlaneComponentHealthCheck"),
+            Just("timeoutForControlPlane"),
+            Just("x"),
+        ];
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            let map = prop::collection::vec((key.clone(), inner.clone()), 0..6);
+            let map = map
+                .prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>());
+            prop_oneof![prop::collection::vec(inner, 0..4).prop_map(Value::from), map.prop_map(Value::from)]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_makes_us_panic(value in any_document()) {
+            let Ok(neutral) = neutral(value) else { return Ok(()); };
+            let all = Documents { init: neutral.clone(), cluster: neutral.clone(), ..Documents::default() };
+            for api in APIS {
+                for kind in KubeadmKind::ALL {
+                    document(kind, &neutral, &all, api);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_comes_back_the_same_from_every_format() {
+        let cluster = json!({
+            "apiServer": {"extraArgs": {"a": "1", "b": "2"}, "certSANs": ["x"]},
+            "controllerManager": {"extraArgs": {"c": "3"}},
+            "etcd": {"local": {"extraArgs": {"d": "4"}, "imageTag": "3.5"}},
+        });
+        let init = json!({"nodeRegistration": {"kubeletExtraArgs": {"v": "2"}, "name": "n"}});
+        let all = Documents { init: init.clone(), cluster: cluster.clone(), ..Documents::default() };
+        for api in APIS {
+            for (kind, value) in
+                [(KubeadmKind::ClusterConfiguration, &cluster), (KubeadmKind::InitConfiguration, &init)]
+            {
+                assert_eq!(neutral(document(kind, value, &all, api)).unwrap(), *value, "{api:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_need_name_and_value() {
+        let broken = json!({"apiServer": {"extraArgs": [{"name": "a"}]}});
+        assert!(neutral(broken).unwrap_err().contains("extraArgs needs a name and a value"));
+        assert!(neutral(json!([])).is_err());
+    }
+}

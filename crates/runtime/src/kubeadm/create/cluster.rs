@@ -86,7 +86,7 @@ impl Create<'_> {
         let action = Action::Wait {
             script: complete(include_str!("../scripts/ready.sh"), &env),
             until: until.to_owned(),
-            timeout_seconds: 300,
+            timeout_seconds: 600,
             diagnose: Some(complete(include_str!("../scripts/ready_why.sh"), &env)),
         };
         Ok(Step {
