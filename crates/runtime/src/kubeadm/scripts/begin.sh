@@ -40,6 +40,9 @@ remove_half_made() {
 # Runs kubeadm; shows only the lines that say what failed, and keeps all of them beside.
 run_kubeadm() {
     log=$SEALER_DATA/kubeadm/$1.log
+    # It tells the token too.
+    rm -f "$log"
+    (umask 077 && : >"$log")
     if kubeadm "$@" >"$log" 2>&1; then
         return 0
     fi
