@@ -31,6 +31,9 @@ pub struct Summary {
     pub size: u64,
     /// Number of carried images.
     pub carried_images: usize,
+    /// Why nothing more is known about it: a document of it is missing or damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// Everything about a cluster image.
@@ -90,19 +93,28 @@ pub struct Sizes {
 }
 
 impl Summary {
+    /// One damaged image must not hide the others: its problem is part of its line.
     pub(crate) fn read(images: &Images, named: &Named) -> Result<Self> {
-        let image = images.get(&named.name)?;
-        let familiar =
-            named.name.parse::<content_store::Reference>().map_or_else(|_| named.name.clone(), |name| name.familiar());
-        Ok(Self {
+        let reference: std::result::Result<content_store::Reference, _> = named.name.parse();
+        let mut summary = Self {
             name: named.name.clone(),
-            familiar,
-            digest: *image.index_digest(),
-            platforms: image.platforms().to_vec(),
+            familiar: reference.map_or_else(|_| named.name.clone(), |name| name.familiar()),
+            digest: Digest::try_from(named.descriptor.digest())?,
+            platforms: Vec::new(),
             created: named.annotations.get(format::CREATED_ANNOTATION).cloned(),
-            size: image.blobs().values().sum(),
-            carried_images: image.catalogue().images.len(),
-        })
+            size: 0,
+            carried_images: 0,
+            problem: None,
+        };
+        match images.get(&named.name) {
+            Ok(image) => {
+                summary.platforms = image.platforms().to_vec();
+                summary.size = image.blobs().values().sum();
+                summary.carried_images = image.catalogue().images.len();
+            }
+            Err(error) => summary.problem = Some(error.to_string()),
+        }
+        Ok(summary)
     }
 }
 
@@ -147,7 +159,11 @@ fn sizes(images: &Images, image: &Image, all: &[Named]) -> Result<Sizes> {
         if digest == *image.index_digest() {
             continue;
         }
-        let theirs = images.get(&named.name)?.blobs();
+        // One that cannot be read shares nothing that could be counted.
+        let Ok(other) = images.get(&named.name) else {
+            continue;
+        };
+        let theirs = other.blobs();
         let common: Vec<Digest> = theirs.into_keys().filter(|digest| blobs.contains_key(digest)).collect();
         if !common.is_empty() {
             sharing.insert(digest);

@@ -26,11 +26,11 @@ use crate::layer::tar::Reader;
 pub fn unpack(content: &Store, layers: &[Layer], into: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
     let partial = sibling(into, ".partial");
     make(content, layers, &partial, Whiteouts::Apply, progress)?;
-    Root::open(&partial).and_then(|root| root.sync()).map_err(Error::file("flush", &partial))?;
+    flush(&partial)?;
     replace(&partial, into)
 }
 
-/// Unpacks one layer alone as overlay lower directory, unless that was done before; not flushed, it is only a cache.
+/// Unpacks one layer alone as overlay lower directory, unless that was done before.
 pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Result<()> {
     if into.is_dir() {
         return Ok(());
@@ -42,6 +42,7 @@ pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Resu
         .tempdir_in(parent)
         .map_err(Error::file("create a directory in", parent))?;
     make(content, std::slice::from_ref(layer), partial.path(), Whiteouts::Overlay, &mut |_| {})?;
+    flush(partial.path())?;
     match fs::rename(partial.path(), into) {
         // Another build was faster.
         Err(_) if into.is_dir() => Ok(()),
@@ -68,6 +69,11 @@ fn make(
         })?;
     }
     Ok(())
+}
+
+/// Without it, a power cut after the rename could leave a tree of empty files under the final name.
+fn flush(directory: &Path) -> Result<()> {
+    Root::open(directory).and_then(|root| root.sync()).map_err(Error::file("flush", directory))
 }
 
 /// A rootfs is readable by everyone, whatever the umask.

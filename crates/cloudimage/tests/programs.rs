@@ -121,6 +121,20 @@ async fn an_archive_made_by_skopeo_is_a_carried_image() {
     let names: Vec<&str> = image.catalogue().images.iter().map(|image| image.reference.as_str()).collect();
     assert_eq!(names, ["docker.io/library/two:2", "registry.example.com/team/one:1"]);
     assert_eq!(image.list_files().unwrap(), ["images/readme"]);
+    // An image with carried images survives other programs too: one platform is the rootfs, all is everything.
+    let carrying = bench.path("carrying.tar");
+    bench.images().save(&["shop:1.4"], &carrying).unwrap();
+    let source = format!("oci-archive:{}:shop:1.4", carrying.display());
+    run("skopeo", &["copy", &source, &format!("oci:{}:one", bench.path("layout").display())]);
+    run("skopeo", &["copy", "--all", &source, &format!("oci-archive:{}:shop:1.4", bench.path("all.tar").display())]);
+    let other = Bench::new();
+    other.images().load(&bench.path("all.tar")).unwrap();
+    let loaded = other.images().get("shop:1.4").unwrap();
+    assert_eq!(loaded.index_digest(), image.index_digest());
+    assert_eq!(loaded.catalogue(), image.catalogue());
+    for blob in loaded.catalogue().blobs() {
+        other.images().content().verify(&blob.digest).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn only_the_rootfs_is_writable() {
     let marker = PathBuf::from("/etc/sealer-test-marker");
     let kubefile = format!(
         "FROM scratch\nCOPY bin bin\nRUN tool; (echo x > {0}) 2>/dev/null && echo leaked || echo safe\n\
-         RUN mount -t tmpfs none /opt 2>/dev/null && echo mounted || echo refused; ls -A /tmp /root | tr '\\n' ' '; echo; echo $HOME; pwd; ls /proc | grep -c '^[0-9]'\n\
+         RUN (mount -t tmpfs none /opt || echo 1 > /proc/sys/vm/drop_caches || find /dev -type b | grep .) 2>/dev/null && echo done || echo refused; ls -A /tmp /root | tr '\\n' ' '; echo; echo $HOME; pwd; ls /proc | grep -c '^[0-9]'\n\
          RUN echo x > /tmp/file && test -e /tmp/file && echo private\nRUN test -e /tmp/file || echo gone\n",
         marker.display()
     );

@@ -102,6 +102,17 @@ async fn a_damaged_blob_is_named_and_never_given_out() {
         assert!(message.contains(&layer.digest.to_string()) && message.contains("damaged"), "{message}");
     }
     assert!(!bench.path("again.tar").exists() && !target.exists());
+    // A damaged document is told in the list, which still has the other images.
+    bench.write("b/file", "other");
+    let options = cloudimage::BuildOptions { tag: Some("other:1".into()), ..bench.options() };
+    bench.build_with("FROM scratch\nCOPY b b\n", &options).await.unwrap();
+    let document = bench.images().content().blob_path(image.manifest_digest());
+    make_writable(&document);
+    fs::write(&document, "{}").unwrap();
+    let list = bench.images().list().unwrap();
+    assert_eq!(list.iter().map(|summary| summary.problem.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert!(list[1].problem.as_ref().unwrap().contains(&image.manifest_digest().to_string()));
+    assert_eq!(bench.images().inspect("other:1").unwrap().sizes.shared_with, 0);
 }
 
 fn make_writable(path: &Path) {

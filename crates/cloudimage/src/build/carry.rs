@@ -23,6 +23,8 @@ use crate::source::{Unfetchable, WantedImage};
 const IMAGES: usize = 4;
 /// Blobs of one image fetched at once.
 const BLOBS: usize = 3;
+/// Bytes between two events about an image.
+const TELL_EVERY: u64 = 1 << 20;
 
 /// Fetches container images for one platform.
 pub(super) struct Carrier<'a> {
@@ -56,7 +58,10 @@ impl Carrier<'_> {
     async fn fetch_or_inherit(&self, image: WantedImage) -> Result<std::result::Result<CarriedImage, Unfetchable>> {
         let reason = match self.fetch(&image).await {
             Ok(carried) => return Ok(Ok(carried)),
-            Err(Error::Store(error)) => return Err(Error::Store(error)),
+            // Wrong bytes are the registry's fault; everything else that the store refuses ends the build.
+            Err(Error::Store(error)) if !matches!(error, content_store::Error::Mismatch { .. }) => {
+                return Err(error.into());
+            }
             Err(error) => chain(&error),
         };
         let reference: Reference = image.name.parse()?;
@@ -177,21 +182,19 @@ impl Carrier<'_> {
     async fn fetch_blobs(&self, image: &WantedImage, reference: &Reference, blobs: &[CarriedBlob]) -> Result<()> {
         let unique: BTreeMap<Digest, u64> = blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
         let total = unique.values().sum();
-        let progress = RefCell::new((0, 0));
+        let progress = RefCell::new(Progress::default());
         let advance = |here: u64, fetched: u64, done: bool| {
-            let (bytes, all_fetched) = {
+            let Progress { bytes, fetched, .. } = {
                 let mut progress = progress.borrow_mut();
-                progress.0 += here;
-                progress.1 += fetched;
+                progress.bytes += here;
+                progress.fetched += fetched;
+                if !done && progress.bytes < progress.told + TELL_EVERY {
+                    return;
+                }
+                progress.told = progress.bytes;
                 *progress
             };
-            self.tell(BuildEvent::Image {
-                name: image.name.clone(),
-                bytes,
-                total: Some(total),
-                fetched: all_fetched,
-                done,
-            });
+            self.tell(BuildEvent::Image { name: image.name.clone(), bytes, total: Some(total), fetched, done });
         };
         stream::iter(unique)
             .map(|(digest, size)| self.fetch_blob(reference, digest, size, &advance))
@@ -258,6 +261,17 @@ impl Carrier<'_> {
     fn tell(&self, event: BuildEvent) {
         (self.events.borrow_mut())(event);
     }
+}
+
+/// How far an image is, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Here.
+    bytes: u64,
+    /// Of these, fetched now.
+    fetched: u64,
+    /// Here when an event last told it.
+    told: u64,
 }
 
 /// What travels from the network to the disk.

@@ -50,6 +50,7 @@ pub(super) fn run(run: &SandboxRun, stdout: OwnedFd, stderr: OwnedFd, started: &
     let world = if enters { enter(run)? } else { overlook(run)? };
     let first = FirstProcess::start(&world.proc)?;
     started(first.pidfd()?);
+    protect(&world.proc)?;
     world.step_in()?;
     drop_capabilities()?;
     let mut command = command(run, &world.rootfs);
@@ -60,6 +61,20 @@ pub(super) fn run(run: &SandboxRun, stdout: OwnedFd, stderr: OwnedFd, started: &
     let status = child.wait().map_err(fault("wait for the command"))?;
     drop(first);
     Ok(status.code().map_or_else(|| Ended::Killed(status.signal().unwrap_or_default()), Ended::Exited))
+}
+
+/// Makes the kernel's switches under `proc` read-only: they are this machine's, not the namespace's.
+fn protect(proc: &Path) -> Result<()> {
+    for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
+        let path = proc.join(name);
+        if path.exists() {
+            let flags =
+                MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            let protected = mount_bind(&path, &path).and_then(|()| mount_remount(&path, flags, ""));
+            protected.map_err(io).map_err(fault(format!("protect {}", path.display())))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the command will see.
