@@ -3,6 +3,8 @@
 //! [`tree`] is the value, [`scan`] makes it from a directory, [`write`] turns it into a blob, [`tar`] and
 //! [`stream`] read blobs, [`place`] and [`apply`] put them on disk, [`listing`] remembers what is in one.
 
+#[cfg(test)]
+mod agree;
 pub(crate) mod apply;
 pub(crate) mod compression;
 pub(crate) mod listing;
