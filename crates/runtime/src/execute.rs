@@ -2,6 +2,8 @@
 
 mod action;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -149,24 +151,14 @@ pub async fn execute(
 ) -> Result<Report, Error> {
     let started = Instant::now();
     let schedule = Schedule::of(plan)?;
-    if let Some(host) = schedule
-        .hosts
-        .keys()
-        .find(|host| !remotes.contains_key(host))
-    {
-        return Err(Error::Plan {
-            cluster: plan.cluster.clone(),
-            reason: format!("there is no connection to {host}"),
-        });
+    if let Some(host) = schedule.hosts.keys().find(|host| !remotes.contains_key(host)) {
+        return Err(Error::Plan { cluster: plan.cluster.clone(), reason: format!("there is no connection to {host}") });
     }
     let held = held(plan, &schedule, journal);
     let total = schedule.counts.iter().sum();
     let skipped: usize = held.values().sum();
     if skipped > 0 {
-        events(Event::Resuming {
-            done: skipped,
-            total,
-        });
+        events(Event::Resuming { done: skipped, total });
     }
     let board = Board::new(&schedule, &held);
     let work = Work {
@@ -179,11 +171,8 @@ pub async fn execute(
         places: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
         board: watch::Sender::new(board),
     };
-    let mut hosts: FuturesUnordered<_> = schedule
-        .hosts
-        .iter()
-        .map(|(host, steps)| work.host(*host, &steps[held[host]..]))
-        .collect();
+    let mut hosts: FuturesUnordered<_> =
+        schedule.hosts.iter().map(|(host, steps)| work.host(*host, &steps[held[host]..])).collect();
     let mut failure = None;
     loop {
         tokio::select! {
@@ -198,15 +187,8 @@ pub async fn execute(
     let left: usize = work.board.borrow().remaining.iter().sum();
     match failure {
         Some(error) => Err(error),
-        None if left > 0 => Err(Error::Cancelled {
-            done: total - left,
-            total,
-        }),
-        None => Ok(Report {
-            done: total - skipped,
-            skipped,
-            elapsed: started.elapsed(),
-        }),
+        None if left > 0 => Err(Error::Cancelled { done: total - left, total }),
+        None => Ok(Report { done: total - skipped, skipped, elapsed: started.elapsed() }),
     }
 }
 
@@ -215,13 +197,7 @@ fn held(plan: &Plan, schedule: &Schedule, journal: &Journal) -> BTreeMap<IpAddr,
     let hosts = schedule.hosts.iter();
     hosts
         .map(|(&host, steps)| {
-            (
-                host,
-                steps
-                    .iter()
-                    .take_while(|&&index| journal.contains(&plan.steps[index], host))
-                    .count(),
-            )
+            (host, steps.iter().take_while(|&&index| journal.contains(&plan.steps[index], host)).count())
         })
         .collect()
 }
@@ -238,14 +214,9 @@ impl Board {
     fn new(schedule: &Schedule, held: &BTreeMap<IpAddr, usize>) -> Self {
         let mut remaining = schedule.counts.clone();
         for (host, steps) in &schedule.hosts {
-            steps[..held[host]]
-                .iter()
-                .for_each(|&index| remaining[index] -= 1);
+            steps[..held[host]].iter().for_each(|&index| remaining[index] -= 1);
         }
-        Self {
-            remaining,
-            stop: false,
-        }
+        Self { remaining, stop: false }
     }
 }
 
@@ -265,10 +236,7 @@ impl Work<'_> {
     async fn host(&self, host: IpAddr, steps: &[usize]) -> Result<(), Error> {
         for &index in steps {
             let ready = |board: &Board| {
-                board.stop
-                    || self.schedule.after[index]
-                        .iter()
-                        .all(|&before| board.remaining[before] == 0)
+                board.stop || self.schedule.after[index].iter().all(|&before| board.remaining[before] == 0)
             };
             // Neither the board nor the places go away while hosts are at work.
             let _ = self.board.subscribe().wait_for(ready).await;
@@ -293,18 +261,8 @@ impl Work<'_> {
     async fn step(&self, host: IpAddr, step: &Step) -> Result<bool, Error> {
         let started = Instant::now();
         let (id, title) = (step.id.clone(), step.title.clone());
-        (self.events)(Event::Started {
-            host,
-            step: id.clone(),
-            title: title.clone(),
-        });
-        let act = Act {
-            step,
-            host,
-            remote: &self.remotes[&host],
-            deliver: self.deliver,
-            events: self.events,
-        };
+        (self.events)(Event::Started { host, step: id.clone(), title: title.clone() });
+        let act = Act { step, host, remote: &self.remotes[&host], deliver: self.deliver, events: self.events };
         let mut stopped = self.board.subscribe();
         let performed = tokio::select! {
             biased;
@@ -318,19 +276,9 @@ impl Work<'_> {
         match &recorded {
             Ok(()) => {
                 let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                (self.events)(Event::Finished {
-                    host,
-                    step: id,
-                    title,
-                    millis,
-                });
+                (self.events)(Event::Finished { host, step: id, title, millis });
             }
-            Err(error) => (self.events)(Event::Failed {
-                host,
-                step: id,
-                title,
-                reason: error.to_string(),
-            }),
+            Err(error) => (self.events)(Event::Failed { host, step: id, title, reason: error.to_string() }),
         }
         recorded.map(|()| true)
     }
@@ -338,9 +286,7 @@ impl Work<'_> {
     async fn record(&self, step: &Step, host: IpAddr) -> Result<(), Error> {
         let (journal, step) = (self.journal.clone(), step.clone());
         let recording = tokio::task::spawn_blocking(move || journal.record(&step, host));
-        recording.await.map_err(|error| Error::Task {
-            detail: error.to_string(),
-        })?
+        recording.await.map_err(|error| Error::Task { detail: error.to_string() })?
     }
 
     fn stop(&self) {

@@ -58,20 +58,10 @@ impl Journal {
     ///
     /// When it cannot be read or made; a torn last line is dropped.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Journal {
-            act: "read",
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| Error::Journal { act: "read", path: path.to_owned(), source };
         let state = load(path).map_err(failed)?;
-        let inner = Inner {
-            path: path.to_owned(),
-            state: Mutex::new(state),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-            machines: Arc::default(),
-        })
+        let inner = Inner { path: path.to_owned(), state: Mutex::new(state) };
+        Ok(Self { inner: Arc::new(inner), machines: Arc::default() })
     }
 
     /// The same journal, knowing each host's machine id: steps finished on another machine under the same
@@ -113,19 +103,11 @@ impl Journal {
     /// When it cannot be written.
     pub fn record(&self, step: &Step, host: IpAddr) -> Result<(), Error> {
         let entry = self.entry(step, host);
-        let failed = |source| Error::Journal {
-            act: "append to",
-            path: self.inner.path.clone(),
-            source,
-        };
+        let failed = |source| Error::Journal { act: "append to", path: self.inner.path.clone(), source };
         let mut line = serde_json::to_vec(&entry).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         let mut state = self.state();
-        state
-            .file
-            .write_all(&line)
-            .and_then(|()| state.file.sync_data())
-            .map_err(failed)?;
+        state.file.write_all(&line).and_then(|()| state.file.sync_data()).map_err(failed)?;
         state.entries.insert(entry);
         Ok(())
     }
@@ -136,62 +118,35 @@ impl Journal {
     ///
     /// When the file cannot be emptied.
     pub fn clear(&self) -> Result<(), Error> {
-        let failed = |source| Error::Journal {
-            act: "clear",
-            path: self.inner.path.clone(),
-            source,
-        };
+        let failed = |source| Error::Journal { act: "clear", path: self.inner.path.clone(), source };
         let mut state = self.state();
-        state
-            .file
-            .set_len(0)
-            .and_then(|()| state.file.sync_all())
-            .map_err(failed)?;
+        state.file.set_len(0).and_then(|()| state.file.sync_all()).map_err(failed)?;
         state.entries.clear();
         Ok(())
     }
 
     fn entry(&self, step: &Step, host: IpAddr) -> Entry {
         let machine = self.machines.get(&host).cloned().unwrap_or_default();
-        Entry {
-            step: step.id.clone(),
-            host,
-            action: digest(&step.action),
-            machine,
-        }
+        Entry { step: step.id.clone(), host, action: digest(&step.action), machine }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Reads what is there, and cuts off what a crash left half written.
 fn load(path: &Path) -> io::Result<State> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let mut bytes = Vec::new();
     (&mut file).take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "larger than 64 MiB",
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
     }
     let mut entries = BTreeSet::new();
     let mut sound = 0;
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        let Some(entry) = line
-            .strip_suffix(b"\n")
-            .and_then(|line| serde_json::from_slice(line).ok())
-        else {
+        let Some(entry) = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()) else {
             break;
         };
         entries.insert(entry);
@@ -202,10 +157,7 @@ fn load(path: &Path) -> io::Result<State> {
         file.sync_all()?;
     }
     if bytes.is_empty() {
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()?;
     }
     Ok(State { file, entries })
@@ -235,12 +187,7 @@ fn digest(action: &Action) -> String {
                 part(&file.content);
             }
         }
-        Action::Content {
-            image,
-            carried_images,
-            rootfs,
-            ..
-        } => {
+        Action::Content { image, carried_images, rootfs, .. } => {
             part(b"content");
             part(image.as_bytes());
             part(&[u8::from(*carried_images)]);
@@ -265,19 +212,8 @@ mod tests {
     const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     fn step(id: &str, script: &str) -> Step {
-        let action = Action::Wait {
-            script: script.into(),
-            until: String::new(),
-            timeout_seconds: 1,
-            diagnose: None,
-        };
-        Step {
-            id: id.into(),
-            title: id.into(),
-            hosts: vec![HOST],
-            after: Vec::new(),
-            action,
-        }
+        let action = Action::Wait { script: script.into(), until: String::new(), timeout_seconds: 1, diagnose: None };
+        Step { id: id.into(), title: id.into(), hosts: vec![HOST], after: Vec::new(), action }
     }
 
     fn machines(id: &str) -> BTreeMap<IpAddr, String> {
@@ -297,12 +233,7 @@ mod tests {
         assert!(same.contains(&step("a", "true"), HOST));
         assert!(!same.contains(&step("a", "false"), HOST), "another action");
         assert!(!same.contains(&step("b", "true"), HOST), "another step");
-        assert!(
-            !again
-                .with_machines(machines("m2"))
-                .contains(&step("a", "true"), HOST),
-            "another machine"
-        );
+        assert!(!again.with_machines(machines("m2")).contains(&step("a", "true"), HOST), "another machine");
         same.clear().unwrap();
         same.record(&step("b", "true"), HOST).unwrap();
         assert_eq!(Journal::open(&path).unwrap().len(), 1);
@@ -330,20 +261,13 @@ mod tests {
     fn secrets_written_do_not_appear() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.jsonl");
-        let file = crate::File {
-            path: "/x".into(),
-            mode: 0o600,
-            content: b"hunter2".to_vec(),
-            secret: true,
-        };
+        let file = crate::File { path: "/x".into(), mode: 0o600, content: b"hunter2".to_vec(), secret: true };
         let mut step = step("a", "");
         step.action = Action::Write { files: vec![file] };
         Journal::open(&path).unwrap().record(&step, HOST).unwrap();
         assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
         let mut other = step.clone();
-        let Action::Write { files } = &mut other.action else {
-            panic!()
-        };
+        let Action::Write { files } = &mut other.action else { panic!() };
         files[0].content = b"hunter3".to_vec();
         assert!(!Journal::open(&path).unwrap().contains(&other, HOST));
     }

@@ -40,92 +40,48 @@ impl Act<'_> {
     /// [`Error::Step`] when what it runs fails; otherwise what kept it from being run.
     pub(super) async fn perform(&self) -> Result<(), Error> {
         match &self.step.action {
-            Action::Run {
-                script,
-                timeout_seconds,
-                show_output,
-                diagnose,
-                ..
-            } => {
-                self.run(script, *timeout_seconds, *show_output, diagnose.as_deref())
-                    .await
+            Action::Run { script, timeout_seconds, show_output, diagnose, .. } => {
+                self.run(script, *timeout_seconds, *show_output, diagnose.as_deref()).await
             }
             Action::Write { files } => {
                 for file in files {
-                    self.remote
-                        .write(&file.path, file.mode, &file.content)
-                        .await?;
+                    self.remote.write(&file.path, file.mode, &file.content).await?;
                 }
                 Ok(())
             }
             Action::Content { .. } => {
-                let progress = |progress| {
-                    (self.events)(Event::Moving {
-                        host: self.host,
-                        step: self.step.id.clone(),
-                        progress,
-                    })
-                };
-                self.deliver
-                    .deliver(self.remote.clone(), &self.step.action, &progress)
-                    .await
+                let progress =
+                    |progress| (self.events)(Event::Moving { host: self.host, step: self.step.id.clone(), progress });
+                self.deliver.deliver(self.remote.clone(), &self.step.action, &progress).await
             }
-            Action::Wait {
-                script,
-                timeout_seconds,
-                diagnose,
-                ..
-            } => {
-                self.wait(script, *timeout_seconds, diagnose.as_deref())
-                    .await
+            Action::Wait { script, timeout_seconds, diagnose, .. } => {
+                self.wait(script, *timeout_seconds, diagnose.as_deref()).await
             }
         }
     }
 
-    async fn run(
-        &self,
-        script: &str,
-        seconds: u64,
-        show: bool,
-        diagnose: Option<&str>,
-    ) -> Result<(), Error> {
+    async fn run(&self, script: &str, seconds: u64, show: bool, diagnose: Option<&str>) -> Result<(), Error> {
         let script = self.with_environment(script);
         let lock_seconds = seconds.max(60) + 30;
-        let command = Command {
-            script: guarded(&script, seconds, lock_seconds, show),
-            ..Command::default()
-        };
+        let command = Command { script: guarded(&script, seconds, lock_seconds, show), ..Command::default() };
         let started = Instant::now();
         let running = async {
             match show {
                 true => self.run_shown(&command, script.as_bytes()).await,
                 false => {
-                    self.remote
-                        .run(&Command {
-                            stdin: Some(script.clone().into_bytes()),
-                            ..command.clone()
-                        })
-                        .await
+                    self.remote.run(&Command { stdin: Some(script.clone().into_bytes()), ..command.clone() }).await
                 }
             }
         };
         let limit = Duration::from_secs(seconds + lock_seconds) + GRACE;
         let output = timeout(limit, running).await;
-        let output = output.map_err(|_| Error::TimedOut {
-            host: self.host,
-            seconds,
-            detail: self.step.title.clone(),
-        })??;
+        let output =
+            output.map_err(|_| Error::TimedOut { host: self.host, seconds, detail: self.step.title.clone() })??;
         if output.code == Some(0) {
             return Ok(());
         }
-        let out_of_time = matches!(output.code, Some(124 | 137))
-            && started.elapsed() >= Duration::from_secs(seconds);
-        let status = if out_of_time {
-            format!("no end after {seconds} s")
-        } else {
-            output.status()
-        };
+        let out_of_time = matches!(output.code, Some(124 | 137)) && started.elapsed() >= Duration::from_secs(seconds);
+        let status = if out_of_time { format!("no end after {seconds} s") } else { output.status() };
         Err(self.failure(status, &output, diagnose).await)
     }
 
@@ -156,100 +112,54 @@ impl Act<'_> {
         if !line.is_empty() {
             self.show(&mut line);
         }
-        let ended = (&mut session.end).await.map_err(|error| Error::Task {
-            detail: error.to_string(),
-        })?;
-        Ok(Output {
-            stdout: shown,
-            ..ended?
-        })
+        let ended = (&mut session.end).await.map_err(|error| Error::Task { detail: error.to_string() })?;
+        Ok(Output { stdout: shown, ..ended? })
     }
 
     fn show(&self, line: &mut Vec<u8>) {
         let text = printable(&String::from_utf8_lossy(line));
-        (self.events)(Event::Output {
-            host: self.host,
-            step: self.step.id.clone(),
-            line: text,
-        });
+        (self.events)(Event::Output { host: self.host, step: self.step.id.clone(), line: text });
         line.clear();
     }
 
     async fn wait(&self, script: &str, seconds: u64, diagnose: Option<&str>) -> Result<(), Error> {
-        let command = Command {
-            script: repeated(script, seconds),
-            ..Command::default()
-        };
-        let output = timeout(
-            Duration::from_secs(seconds) + GRACE,
-            self.remote.run(&command),
-        )
-        .await;
-        let output = output.map_err(|_| Error::TimedOut {
-            host: self.host,
-            seconds,
-            detail: self.step.title.clone(),
-        })??;
+        let command = Command { script: repeated(script, seconds), ..Command::default() };
+        let output = timeout(Duration::from_secs(seconds) + GRACE, self.remote.run(&command)).await;
+        let output =
+            output.map_err(|_| Error::TimedOut { host: self.host, seconds, detail: self.step.title.clone() })??;
         if output.code == Some(0) {
             return Ok(());
         }
-        let status = if output.code == Some(1) {
-            format!("no success within {seconds} s")
-        } else {
-            output.status()
-        };
-        let output = Output {
-            stdout: Vec::new(),
-            ..output
-        };
+        let status = if output.code == Some(1) { format!("no success within {seconds} s") } else { output.status() };
+        let output = Output { stdout: Vec::new(), ..output };
         Err(self.failure(status, &output, diagnose).await)
     }
 
     async fn failure(&self, status: String, output: &Output, diagnose: Option<&str>) -> Error {
-        let said = if output.stderr.is_empty() {
-            &output.stdout
-        } else {
-            &output.stderr
-        };
+        let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
         let mut detail = last_lines(said, LINES);
         if let Some(script) = diagnose {
-            let command = Command {
-                script: script.to_owned(),
-                timeout: Some(DIAGNOSE),
-                ..Command::default()
-            };
+            let command = Command { script: script.to_owned(), timeout: Some(DIAGNOSE), ..Command::default() };
             // A diagnosis that fails must not hide the failure.
             if let Ok(output) = self.remote.run(&command).await {
                 let said = [&output.stdout[..], &output.stderr[..]].concat();
                 let said = last_lines(&said, LINES);
                 if !said.is_empty() {
-                    detail = if detail.is_empty() {
-                        said
-                    } else {
-                        format!("{detail}\n{said}")
-                    };
+                    detail = if detail.is_empty() { said } else { format!("{detail}\n{said}") };
                 }
             }
         }
         if detail.is_empty() {
             detail = "it said nothing".to_owned();
         }
-        Error::Step {
-            host: self.host,
-            step: self.step.title.clone(),
-            status,
-            detail,
-        }
+        Error::Step { host: self.host, step: self.step.title.clone(), status, detail }
     }
 
     fn with_environment(&self, script: &str) -> String {
         let Action::Run { env, .. } = &self.step.action else {
             return script.to_owned();
         };
-        let mut text: String = env
-            .iter()
-            .map(|(name, value)| format!("export {name}={}\n", quote(value)))
-            .collect();
+        let mut text: String = env.iter().map(|(name, value)| format!("export {name}={}\n", quote(value))).collect();
         text.push_str(script);
         text
     }
@@ -284,7 +194,7 @@ while kill -0 $relay 2>/dev/null && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); don
         r#"mkdir -p /run/lock
 exec 9>>/run/lock/sealer.lock || exit 74
 flock -w {lock_seconds} 9 || {{ echo "another step of sealer is still running on this host (it holds /run/lock/sealer.lock)" >&2; exit 75; }}
-trap : HUP INT TERM
+trap : HUP INT PIPE TERM
 f=/run/sealer-step
 trap 'rm -f "$f" "$f.out" "$f.err" "$f.pipe"' EXIT
 ( umask 077; cat >"$f" )

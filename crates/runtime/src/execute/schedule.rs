@@ -23,31 +23,21 @@ impl Schedule {
     ///
     /// When two steps have the same id, one waits for a step that is not there, or steps wait for each other in a circle.
     pub(super) fn of(plan: &Plan) -> Result<Self, Error> {
-        let wrong = |reason| Error::Plan {
-            cluster: plan.cluster.clone(),
-            reason,
-        };
+        let wrong = |reason| Error::Plan { cluster: plan.cluster.clone(), reason };
         let mut ids = BTreeMap::new();
         for (index, step) in plan.steps.iter().enumerate() {
             if ids.insert(step.id.as_str(), index).is_some() {
                 return Err(wrong(format!("two steps are called `{}`", step.id)));
             }
         }
-        let mut schedule = Self {
-            hosts: BTreeMap::new(),
-            after: Vec::new(),
-            counts: Vec::new(),
-        };
+        let mut schedule = Self { hosts: BTreeMap::new(), after: Vec::new(), counts: Vec::new() };
         for (index, step) in plan.steps.iter().enumerate() {
             let mut after = Vec::new();
             for id in &step.after {
                 let before = ids.get(id.as_str());
-                after.push(*before.ok_or_else(|| {
-                    wrong(format!(
-                        "step `{}` waits for `{id}`, which is not there",
-                        step.id
-                    ))
-                })?);
+                after.push(
+                    *before.ok_or_else(|| wrong(format!("step `{}` waits for `{id}`, which is not there", step.id)))?,
+                );
             }
             schedule.after.push(after);
             let hosts: BTreeSet<IpAddr> = step.hosts.iter().copied().collect();
@@ -60,31 +50,21 @@ impl Schedule {
         if stuck.is_empty() {
             return Ok(schedule);
         }
-        let names: Vec<_> = stuck
-            .iter()
-            .map(|&index| format!("`{}`", plan.steps[index].id))
-            .collect();
-        Err(wrong(format!(
-            "these steps wait for each other: {}",
-            names.join(", ")
-        )))
+        let names: Vec<_> = stuck.iter().map(|&index| format!("`{}`", plan.steps[index].id)).collect();
+        Err(wrong(format!("these steps wait for each other: {}", names.join(", "))))
     }
 
     /// The steps at which the hosts would wait for ever.
     fn stuck(&self) -> BTreeSet<usize> {
         let mut remaining = self.counts.clone();
-        let mut places: BTreeMap<IpAddr, usize> =
-            self.hosts.keys().map(|&host| (host, 0)).collect();
+        let mut places: BTreeMap<IpAddr, usize> = self.hosts.keys().map(|&host| (host, 0)).collect();
         loop {
             let mut moved = false;
             let mut waiting = BTreeSet::new();
             for (host, steps) in &self.hosts {
                 let place = places.entry(*host).or_default();
                 while let Some(&index) = steps.get(*place) {
-                    if self.after[index]
-                        .iter()
-                        .any(|&before| remaining[before] > 0)
-                    {
+                    if self.after[index].iter().any(|&before| remaining[before] > 0) {
                         waiting.insert(index);
                         break;
                     }
@@ -111,18 +91,11 @@ mod tests {
         let steps = steps.iter().map(|(id, hosts, after)| Step {
             id: (*id).into(),
             title: (*id).into(),
-            hosts: hosts
-                .iter()
-                .map(|&last| IpAddr::from([10, 0, 0, last]))
-                .collect(),
+            hosts: hosts.iter().map(|&last| IpAddr::from([10, 0, 0, last])).collect(),
             after: after.iter().map(|&id| id.into()).collect(),
             action: Action::Write { files: Vec::new() },
         });
-        Plan {
-            cluster: "c".into(),
-            steps: steps.collect(),
-            ..Plan::default()
-        }
+        Plan { cluster: "c".into(), steps: steps.collect(), ..Plan::default() }
     }
 
     fn reason(plan: &Plan) -> String {
@@ -131,16 +104,9 @@ mod tests {
 
     #[test]
     fn each_host_has_its_steps_in_order() {
-        let schedule = Schedule::of(&plan(&[
-            ("a", &[1, 2], &[]),
-            ("b", &[1], &["a"]),
-            ("c", &[2, 2], &["b"]),
-        ]))
-        .unwrap();
-        assert_eq!(
-            schedule.hosts.values().collect::<Vec<_>>(),
-            [&vec![0, 1], &vec![0, 2]]
-        );
+        let schedule =
+            Schedule::of(&plan(&[("a", &[1, 2], &[]), ("b", &[1], &["a"]), ("c", &[2, 2], &["b"])])).unwrap();
+        assert_eq!(schedule.hosts.values().collect::<Vec<_>>(), [&vec![0, 1], &vec![0, 2]]);
         assert_eq!(schedule.counts, [2, 1, 1]);
     }
 
@@ -149,13 +115,8 @@ mod tests {
         assert!(reason(&plan(&[("a", &[1], &["b"]), ("b", &[2], &["a"])])).contains("`a`, `b`"));
         assert!(reason(&plan(&[("a", &[1], &["b"]), ("b", &[1], &[])])).contains("`a`"));
         assert!(
-            reason(&plan(&[
-                ("a", &[1], &["d"]),
-                ("b", &[1], &[]),
-                ("c", &[2], &["b"]),
-                ("d", &[2], &[])
-            ]))
-            .contains("`a`, `c`")
+            reason(&plan(&[("a", &[1], &["d"]), ("b", &[1], &[]), ("c", &[2], &["b"]), ("d", &[2], &[])]))
+                .contains("`a`, `c`")
         );
         assert!(reason(&plan(&[("a", &[1], &["a"])])).contains("`a`"));
     }
@@ -163,10 +124,7 @@ mod tests {
     #[test]
     fn unknown_and_double_names_are_told() {
         assert!(reason(&plan(&[("a", &[1], &["x"])])).contains("`a` waits for `x`"));
-        assert!(
-            reason(&plan(&[("a", &[1], &[]), ("a", &[2], &[])]))
-                .contains("two steps are called `a`")
-        );
+        assert!(reason(&plan(&[("a", &[1], &[]), ("a", &[2], &[])])).contains("two steps are called `a`"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a suite of tests")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,67 +18,32 @@ use crate::Error;
 /// When the implementation does not keep the contract.
 pub async fn files(remote: &dyn Remote, directory: &str, local: &Path) {
     let path = format!("{directory}/new parent/it's a file");
-    assert_eq!(
-        remote.read(&path, 10).await.unwrap(),
-        None,
-        "no file, no content"
-    );
+    assert_eq!(remote.read(&path, 10).await.unwrap(), None, "no file, no content");
     remote.write(&path, 0o640, b"one\n").await.unwrap();
     remote.write(&path, 0o600, b"two\0\n\n").await.unwrap();
-    assert_eq!(
-        remote.read(&path, 6).await.unwrap().unwrap(),
-        b"two\0\n\n",
-        "content comes back as it was"
-    );
+    assert_eq!(remote.read(&path, 6).await.unwrap().unwrap(), b"two\0\n\n", "content comes back as it was");
     let error = remote.read(&path, 5).await.unwrap_err();
-    assert!(
-        matches!(error, Error::FileTooLarge { limit: 5, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::FileTooLarge { limit: 5, .. }), "{error}");
     remote.write(&path, 0o600, b"").await.unwrap();
-    assert_eq!(
-        remote.read(&path, 0).await.unwrap().unwrap(),
-        b"",
-        "an empty file is a file"
-    );
+    assert_eq!(remote.read(&path, 0).await.unwrap().unwrap(), b"", "an empty file is a file");
     for bad in ["relative", "/directory/"] {
         let error = remote.write(bad, 0o600, b"").await.unwrap_err();
         assert!(matches!(error, Error::RemotePath { .. }), "{error}");
     }
-    let error = remote
-        .write(&format!("{directory}/new parent"), 0o600, b"")
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, Error::File { .. }) && error.to_string().contains("directory"),
-        "{error}"
-    );
+    let error = remote.write(&format!("{directory}/new parent"), 0o600, b"").await.unwrap_err();
+    assert!(matches!(error, Error::File { .. }) && error.to_string().contains("directory"), "{error}");
 
     let content: Vec<u8> = (0..1_500_000u32).map(|n| (n % 251) as u8).collect();
     std::fs::write(local, &content).unwrap();
     let target = format!("{directory}/uploaded");
-    let told = std::sync::atomic::AtomicU64::new(0);
-    let tell = |bytes| told.store(bytes, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(
-        remote.upload(local, &target, 0o755, &tell).await.unwrap(),
-        1_500_000
-    );
-    assert_eq!(
-        told.load(std::sync::atomic::Ordering::Relaxed),
-        1_500_000,
-        "progress reaches the end"
-    );
+    let told = AtomicU64::new(0);
+    let tell = |bytes| told.store(bytes, Ordering::Relaxed);
+    assert_eq!(remote.upload(local, &target, 0o755, &tell).await.unwrap(), 1_500_000);
+    assert_eq!(told.load(Ordering::Relaxed), 1_500_000, "progress reaches the end");
     assert!(remote.read(&target, 2_000_000).await.unwrap().unwrap() == content);
-    assert_eq!(
-        remote.upload(local, &target, 0o755, &tell).await.unwrap(),
-        0,
-        "what is there is not sent again"
-    );
+    assert_eq!(remote.upload(local, &target, 0o755, &tell).await.unwrap(), 0, "what is there is not sent again");
     assert!(remote.upload(local, &target, 0o700, &tell).await.is_ok());
-    let error = remote
-        .upload(&local.with_extension("absent"), &target, 0o755, &tell)
-        .await
-        .unwrap_err();
+    let error = remote.upload(&local.with_extension("absent"), &target, 0o755, &tell).await.unwrap_err();
     assert!(matches!(error, Error::LocalFile { .. }), "{error}");
 }
 
@@ -87,17 +53,10 @@ pub async fn files(remote: &dyn Remote, directory: &str, local: &Path) {
 ///
 /// When the implementation does not keep the contract.
 pub async fn commands(remote: &dyn Remote) {
-    let mut command = Command {
-        script: "echo out; echo err >&2; exit 7".into(),
-        ..Command::default()
-    };
+    let mut command = Command { script: "echo out; echo err >&2; exit 7".into(), ..Command::default() };
     let output = remote.run(&command).await.unwrap();
     assert_eq!((output.code, output.signal.as_deref()), (Some(7), None));
-    assert_eq!(
-        (&output.stdout[..], &output.stderr[..]),
-        (&b"out\n"[..], &b"err\n"[..]),
-        "output is kept apart"
-    );
+    assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]), "output is kept apart");
 
     command.script = "id -u; kill -KILL $$".into();
     let output = remote.run(&command).await.unwrap();
@@ -111,65 +70,35 @@ pub async fn commands(remote: &dyn Remote) {
     command.script = "printf %s \"$A_1\"; cat".into();
     command.env.insert("A_1".into(), value.into());
     let output = remote.run(&command).await.unwrap();
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        value,
-        "no input is an empty input"
-    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), value, "no input is an empty input");
     command.stdin = Some(b"\0secret\n".to_vec());
     let output = remote.run(&command).await.unwrap();
     assert_eq!(output.stdout, [value.as_bytes(), b"\0secret\n"].concat());
     command.env.insert("not a name".into(), String::new());
-    assert!(matches!(
-        remote.run(&command).await,
-        Err(Error::VariableName { .. })
-    ));
+    assert!(matches!(remote.run(&command).await, Err(Error::VariableName { .. })));
 
-    let command = Command {
-        script: "exit 3".into(),
-        stdin: Some(vec![b'x'; 8 << 20]),
-        ..Command::default()
-    };
-    assert_eq!(
-        remote.run(&command).await.unwrap().code,
-        Some(3),
-        "input may stay unread"
-    );
-    let command = Command {
-        script: "head -c 5000000 /dev/zero; echo end".into(),
-        ..Command::default()
-    };
+    let command = Command { script: "exit 3".into(), stdin: Some(vec![b'x'; 8 << 20]), ..Command::default() };
+    assert_eq!(remote.run(&command).await.unwrap().code, Some(3), "input may stay unread");
+    let command = Command { script: "head -c 5000000 /dev/zero; echo end".into(), ..Command::default() };
     let output = remote.run(&command).await.unwrap();
     assert_eq!(output.stdout.len(), 4 << 20);
     assert!(output.stdout.ends_with(b"\0end\n"), "the last bytes win");
-    let command = Command {
-        script: format!("{}echo \"large\"; cat", "# filler\n".repeat(40_000)),
-        ..Command::default()
-    };
-    assert_eq!(
-        remote.run(&command).await.unwrap().stdout,
-        b"large\n",
-        "scripts may be large"
-    );
+    let command =
+        Command { script: format!("{}echo \"large\"; cat", "# filler\n".repeat(40_000)), ..Command::default() };
+    assert_eq!(remote.run(&command).await.unwrap().stdout, b"large\n", "scripts may be large");
 
     time_limits(remote).await;
     streams(remote).await;
 }
 
 async fn time_limits(remote: &dyn Remote) {
-    let mark = format!("sealer-test-{}", std::process::id());
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mark = format!("sealer-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let script = format!("echo begun >&2; sh -c 'sleep 300; : {mark}'");
-    let command = Command {
-        script,
-        timeout: Some(Duration::from_secs(1)),
-        ..Command::default()
-    };
+    let command = Command { script, timeout: Some(Duration::from_secs(1)), ..Command::default() };
     let started = std::time::SystemTime::now();
     let error = remote.run(&command).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::TimedOut { detail, .. } if detail == "begun"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::TimedOut { detail, .. } if detail == "begun"), "{error}");
     assert!(started.elapsed().unwrap() < Duration::from_secs(8));
     let command = Command {
         script: format!("grep -l '[s]leep 300; : {mark}' /proc/[0-9]*/cmdline 2>/dev/null; true"),
@@ -177,28 +106,16 @@ async fn time_limits(remote: &dyn Remote) {
     };
     let output = remote.run(&command).await.unwrap();
     let left = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        left.lines().all(|line| line.contains("/self/")),
-        "the command was ended: {left}"
-    );
+    assert!(left.lines().all(|line| line.contains("/self/")), "the command was ended: {left}");
 
-    let command = Command {
-        script: "sleep 30 & echo begun".into(),
-        ..Command::default()
-    };
+    let command = Command { script: "sleep 30 & echo begun".into(), ..Command::default() };
     let started = std::time::SystemTime::now();
     assert_eq!(remote.run(&command).await.unwrap().stdout, b"begun\n");
-    assert!(
-        started.elapsed().unwrap() < Duration::from_secs(10),
-        "what a command leaves behind is not waited for"
-    );
+    assert!(started.elapsed().unwrap() < Duration::from_secs(10), "what a command leaves behind is not waited for");
 }
 
 async fn streams(remote: &dyn Remote) {
-    let command = Command {
-        script: "cat; echo problem >&2; exit 4".into(),
-        ..Command::default()
-    };
+    let command = Command { script: "cat; echo problem >&2; exit 4".into(), ..Command::default() };
     let session = remote.stream(&command).await.unwrap();
     let (mut reader, mut writer) = tokio::io::split(session.io);
     let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n % 253) as u8).collect();
@@ -211,31 +128,16 @@ async fn streams(remote: &dyn Remote) {
     read.unwrap();
     assert!(received == sent, "a stream carries every byte both ways");
     let output = session.end.await.unwrap().unwrap();
-    assert_eq!(
-        (output.code, &output.stderr[..]),
-        (Some(4), &b"problem\n"[..])
-    );
+    assert_eq!((output.code, &output.stderr[..]), (Some(4), &b"problem\n"[..]));
 
-    let command = Command {
-        script: "cat >/dev/null; echo ended >&2".into(),
-        ..Command::default()
-    };
+    let command = Command { script: "cat >/dev/null; echo ended >&2".into(), ..Command::default() };
     let session = remote.stream(&command).await.unwrap();
     drop(session.io);
     let ended = tokio::time::timeout(Duration::from_secs(20), session.end).await;
-    let output = ended
-        .expect("dropping a stream ends the command's input")
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (output.code, &output.stderr[..]),
-        (Some(0), &b"ended\n"[..])
-    );
+    let output = ended.expect("dropping a stream ends the command's input").unwrap().unwrap();
+    assert_eq!((output.code, &output.stderr[..]), (Some(0), &b"ended\n"[..]));
 
-    let command = Command {
-        script: "exit 0".into(),
-        ..Command::default()
-    };
+    let command = Command { script: "exit 0".into(), ..Command::default() };
     let mut session = remote.stream(&command).await.unwrap();
     let writing = async { while session.io.write_all(&[0; 65536]).await.is_ok() {} };
     let written = tokio::time::timeout(Duration::from_secs(20), writing).await;

@@ -27,12 +27,7 @@ pub(super) async fn write(
     content: &[u8],
 ) -> Result<(), Error> {
     let script = receive(path, mode, &hex(&Sha256::digest(content)))?;
-    let command = Command {
-        script,
-        stdin: Some(content.to_vec()),
-        timeout: Some(TIMEOUT),
-        ..Command::default()
-    };
+    let command = Command { script, stdin: Some(content.to_vec()), timeout: Some(TIMEOUT), ..Command::default() };
     let output = process::run(transport, privilege, &command, None).await?;
     accepted(transport, "write", path, &output)
 }
@@ -62,15 +57,9 @@ pub(super) async fn upload(
         return Ok(0);
     }
 
-    let failed = |source| Error::LocalFile {
-        path: local.to_owned(),
-        source,
-    };
+    let failed = |source| Error::LocalFile { path: local.to_owned(), source };
     let mut file = tokio::fs::File::open(local).await.map_err(failed)?;
-    let command = Command {
-        script: receive(path, mode, &sum)?,
-        ..Command::default()
-    };
+    let command = Command { script: receive(path, mode, &sum)?, ..Command::default() };
     let launch = Launch::of(host, &command, privilege, true)?;
     let mut running = transport.start(&launch.line).await?;
     let mut stdin = running.stdin();
@@ -112,10 +101,7 @@ pub(super) async fn read(
 ) -> Result<Option<Vec<u8>>, Error> {
     let most = limit.saturating_add(1);
     let command = Command {
-        script: format!(
-            "p={}\n[ -e \"$p\" ] || exit {ABSENT}\nexec head -c {most} < \"$p\"",
-            quote(absolute(path)?)
-        ),
+        script: format!("p={}\n[ -e \"$p\" ] || exit {ABSENT}\nexec head -c {most} < \"$p\"", quote(absolute(path)?)),
         timeout: Some(TIMEOUT),
         ..Command::default()
     };
@@ -126,11 +112,7 @@ pub(super) async fn read(
     }
     accepted(transport, "read", path, &output)?;
     if output.stdout.len() as u64 > limit {
-        return Err(Error::FileTooLarge {
-            host: transport.address(),
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(Error::FileTooLarge { host: transport.address(), path: path.to_owned(), limit });
     }
     Ok(Some(output.stdout))
 }
@@ -152,7 +134,7 @@ t=$d/.{name}.{random}
 [ ! -d "$p" ] || {{ echo "it is a directory" >&2; exit 73; }}
 mkdir -p "$d"
 trap 'rm -f "$t"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 umask 077
 cat > "$t"
 sum=$(sha256sum < "$t" | cut -c1-64)
@@ -164,10 +146,7 @@ sync "$d"
 "#,
         directory = quote(directory),
         path = quote(path),
-        name = quote(
-            name.get(..name.floor_char_boundary(100))
-                .unwrap_or_default()
-        ),
+        name = quote(name.get(..name.floor_char_boundary(100)).unwrap_or_default()),
         random = hex(&random),
         mode = mode & 0o7777,
     ))
@@ -175,21 +154,10 @@ sync "$d"
 
 fn absolute(path: &str) -> Result<&str, Error> {
     let good = path.starts_with('/') && !path.ends_with('/') && !path.contains(['\n', '\0']);
-    if good {
-        Ok(path)
-    } else {
-        Err(Error::RemotePath {
-            path: path.to_owned(),
-        })
-    }
+    if good { Ok(path) } else { Err(Error::RemotePath { path: path.to_owned() }) }
 }
 
-fn accepted(
-    transport: &dyn Transport,
-    act: &'static str,
-    path: &str,
-    output: &Output,
-) -> Result<(), Error> {
+fn accepted(transport: &dyn Transport, act: &'static str, path: &str, output: &Output) -> Result<(), Error> {
     if output.code == Some(0) {
         return Ok(());
     }
@@ -197,12 +165,7 @@ fn accepted(
     if detail.is_empty() {
         detail = output.status();
     }
-    Err(Error::File {
-        host: transport.address(),
-        act,
-        path: path.to_owned(),
-        detail,
-    })
+    Err(Error::File { host: transport.address(), act, path: path.to_owned(), detail })
 }
 
 async fn hash(local: &Path) -> Result<String, Error> {
@@ -219,14 +182,8 @@ async fn hash(local: &Path) -> Result<String, Error> {
             hasher.update(&buffer[..read]);
         }
     });
-    let hashed = hashed
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|hashed| hashed);
-    hashed.map_err(|source| Error::LocalFile {
-        path: local.to_owned(),
-        source,
-    })
+    let hashed = hashed.await.map_err(std::io::Error::other).and_then(|hashed| hashed);
+    hashed.map_err(|source| Error::LocalFile { path: local.to_owned(), source })
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -242,10 +199,7 @@ mod tests {
     #[test]
     fn only_absolute_file_paths_are_taken() {
         for bad in ["", "etc/x", "/etc/", "/a\nb", "/"] {
-            assert!(
-                matches!(absolute(bad), Err(Error::RemotePath { .. })),
-                "{bad:?}"
-            );
+            assert!(matches!(absolute(bad), Err(Error::RemotePath { .. })), "{bad:?}");
         }
         assert_eq!(absolute("/x").unwrap(), "/x");
     }

@@ -56,30 +56,18 @@ pub(crate) enum Verdict {
     /// The host was never met.
     New,
     /// We know another one.
-    Changed {
-        known: String,
-        file: PathBuf,
-        line: usize,
-    },
+    Changed { known: String, file: PathBuf, line: usize },
     /// It must never be accepted.
     Revoked { file: PathBuf, line: usize },
 }
 
 impl KnownHost {
     /// Collects what all files say about a host.
-    pub(crate) fn load(
-        policy: &KnownHostsPolicy,
-        address: IpAddr,
-        port: u16,
-    ) -> Result<Self, Error> {
+    pub(crate) fn load(policy: &KnownHostsPolicy, address: IpAddr, port: u16) -> Result<Self, Error> {
         let mut entries = Vec::new();
         let record = Some(&policy.record).filter(|path| !path.as_os_str().is_empty());
         for path in policy.files.iter().chain(record) {
-            let text = read(path).map_err(|source| Error::KnownHosts {
-                act: "read",
-                path: path.clone(),
-                source,
-            })?;
+            let text = read(path).map_err(|source| Error::KnownHosts { act: "read", path: path.clone(), source })?;
             entries.extend(parse(&text, path, address, port));
         }
         Ok(Self { entries })
@@ -87,31 +75,20 @@ impl KnownHost {
 
     /// Whether the host could prove itself by a certificate.
     pub(crate) fn has_authority(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.marker == Marker::Authority)
+        self.entries.iter().any(|entry| entry.marker == Marker::Authority)
     }
 
     /// Whether a plain key of the same kind is known, so that the host should be asked for that kind first.
     pub(crate) fn knows_kind(&self, same: impl Fn(&PublicKey) -> bool) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.marker == Marker::Plain && same(&entry.key))
+        self.entries.iter().any(|entry| entry.marker == Marker::Plain && same(&entry.key))
     }
 
     /// What to think of a plain key.
     pub(crate) fn judge(&self, shown: &PublicKey) -> Verdict {
         if let Some(entry) = self.revoked(shown) {
-            return Verdict::Revoked {
-                file: entry.file.clone(),
-                line: entry.line,
-            };
+            return Verdict::Revoked { file: entry.file.clone(), line: entry.line };
         }
-        let mut plain = self
-            .entries
-            .iter()
-            .filter(|entry| entry.marker == Marker::Plain)
-            .peekable();
+        let mut plain = self.entries.iter().filter(|entry| entry.marker == Marker::Plain).peekable();
         let Some(first) = plain.peek().copied() else {
             return Verdict::New;
         };
@@ -120,42 +97,25 @@ impl KnownHost {
             if entry.key.key_data() == shown.key_data() {
                 return Verdict::Known;
             }
-            if entry.key.algorithm() == shown.algorithm()
-                && other.key.algorithm() != shown.algorithm()
-            {
+            if entry.key.algorithm() == shown.algorithm() && other.key.algorithm() != shown.algorithm() {
                 other = entry;
             }
         }
-        Verdict::Changed {
-            known: describe(&other.key),
-            file: other.file.clone(),
-            line: other.line,
-        }
+        Verdict::Changed { known: describe(&other.key), file: other.file.clone(), line: other.line }
     }
 
     /// What to think of a host certificate; one that nobody vouches for counts as the key in it.
     pub(crate) fn judge_certificate(&self, shown: &Certificate, address: IpAddr) -> Verdict {
         let authority = PublicKey::from(shown.signature_key().clone());
         if let Some(entry) = self.revoked(&authority) {
-            return Verdict::Revoked {
-                file: entry.file.clone(),
-                line: entry.line,
-            };
+            return Verdict::Revoked { file: entry.file.clone(), line: entry.line };
         }
         let key = PublicKey::from(shown.public_key().clone());
-        let trusted = self
-            .entries
-            .iter()
-            .filter(|entry| entry.marker == Marker::Authority);
-        let trusted: Vec<_> = trusted
-            .map(|entry| entry.key.fingerprint(HashAlg::Sha256))
-            .collect();
+        let trusted = self.entries.iter().filter(|entry| entry.marker == Marker::Authority);
+        let trusted: Vec<_> = trusted.map(|entry| entry.key.fingerprint(HashAlg::Sha256)).collect();
         let name = address.to_string();
         let names = shown.valid_principals();
-        let named = names.is_empty()
-            || names
-                .iter()
-                .any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()));
+        let named = names.is_empty() || names.iter().any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()));
         let vouched = shown.cert_type() == CertType::Host
             && named
             && shown.critical_options().iter().next().is_none()
@@ -167,9 +127,7 @@ impl KnownHost {
     }
 
     fn revoked(&self, key: &PublicKey) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.marker == Marker::Revoked && entry.key.key_data() == key.key_data())
+        self.entries.iter().find(|entry| entry.marker == Marker::Revoked && entry.key.key_data() == key.key_data())
     }
 }
 
@@ -180,54 +138,31 @@ pub(crate) fn describe(key: &PublicKey) -> String {
 
 /// The host's name in `known_hosts` files.
 pub(crate) fn name(address: IpAddr, port: u16) -> String {
-    if port == 22 {
-        address.to_string()
-    } else {
-        format!("[{address}]:{port}")
-    }
+    if port == 22 { address.to_string() } else { format!("[{address}]:{port}") }
 }
 
 /// Adds the key of a host met for the first time; on disk when this returns.
-pub(crate) fn learn(
-    policy: &KnownHostsPolicy,
-    address: IpAddr,
-    port: u16,
-    key: &PublicKey,
-) -> Result<(), Error> {
+pub(crate) fn learn(policy: &KnownHostsPolicy, address: IpAddr, port: u16, key: &PublicKey) -> Result<(), Error> {
     let path = &policy.record;
     if path.as_os_str().is_empty() {
         return Ok(());
     }
-    let failed = |source| Error::KnownHosts {
-        act: "extend",
-        path: path.clone(),
-        source,
-    };
-    let key = PublicKey::from(key.key_data().clone())
-        .to_openssh()
-        .map_err(|error| failed(std::io::Error::other(error)))?;
+    let failed = |source| Error::KnownHosts { act: "extend", path: path.clone(), source };
+    let key =
+        PublicKey::from(key.key_data().clone()).to_openssh().map_err(|error| failed(std::io::Error::other(error)))?;
     append(path, &format!("{} {key}\n", name(address, port))).map_err(failed)
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
 
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(-1)).is_ok() {
         file.read_exact(&mut last)?;
     }
     // One write: several hosts may be met at once.
-    let line = if last == [b'\n'] {
-        line.to_owned()
-    } else {
-        format!("\n{line}")
-    };
+    let line = if last == [b'\n'] { line.to_owned() } else { format!("\n{line}") };
     file.write_all(line.as_bytes())?;
     file.sync_all()
 }
@@ -241,10 +176,7 @@ fn read(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     file.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LIMIT {
-        return Err(std::io::Error::new(
-            ErrorKind::FileTooLarge,
-            "larger than 16 MiB",
-        ));
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, "larger than 16 MiB"));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -275,12 +207,7 @@ fn parse(text: &str, file: &Path, address: IpAddr, port: u16) -> Vec<Entry> {
             continue;
         }
         if let Ok(key) = PublicKey::from_openssh(&format!("{kind} {key}")) {
-            entries.push(Entry {
-                file: file.to_owned(),
-                line: index + 1,
-                marker,
-                key,
-            });
+            entries.push(Entry { file: file.to_owned(), line: index + 1, marker, key });
         }
     }
     entries
@@ -290,9 +217,7 @@ fn parse(text: &str, file: &Path, address: IpAddr, port: u16) -> Vec<Entry> {
 fn matches(patterns: &str, name: &str) -> bool {
     let mut matched = false;
     for pattern in patterns.split(',') {
-        let (negated, pattern) = pattern
-            .strip_prefix('!')
-            .map_or((false, pattern), |rest| (true, rest));
+        let (negated, pattern) = pattern.strip_prefix('!').map_or((false, pattern), |rest| (true, rest));
         let hit = match pattern.strip_prefix("|1|") {
             Some(hashed) => hashed_match(hashed, name),
             None => wildcard(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()),
@@ -315,9 +240,7 @@ fn hashed_match(hashed: &str, name: &str) -> bool {
     let Ok(hmac) = Hmac::<Sha1>::new_from_slice(&salt) else {
         return false;
     };
-    hmac.chain_update(name.as_bytes())
-        .verify_slice(&hash)
-        .is_ok()
+    hmac.chain_update(name.as_bytes()).verify_slice(&hash).is_ok()
 }
 
 /// `*` stands for any characters, `?` for one.
@@ -345,4 +268,107 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     pattern[p..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    const TWO: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
+    const OTHER_KIND: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=";
+
+    fn key(text: &str) -> PublicKey {
+        PublicKey::from_openssh(text).unwrap()
+    }
+
+    fn judged(text: &str, shown: &str) -> Verdict {
+        KnownHost { entries: parse(text, Path::new("f"), HOST, 22) }.judge(&key(shown))
+    }
+
+    fn is_changed(verdict: &Verdict, at: usize) -> bool {
+        matches!(verdict, Verdict::Changed { line, .. } if *line == at)
+    }
+
+    #[test]
+    fn names_and_patterns_are_matched() {
+        for (patterns, address, port, expected) in [
+            ("10.0.0.1", "10.0.0.1", 22, true),
+            ("10.0.0.1", "10.0.0.1", 2222, false),
+            ("[10.0.0.1]:2222", "10.0.0.1", 2222, true),
+            ("a.example,10.0.0.1", "10.0.0.1", 22, true),
+            ("10.0.0.10", "10.0.0.1", 22, false),
+            ("10.0.0.?", "10.0.0.1", 22, true),
+            ("10.*", "10.0.0.1", 22, true),
+            ("10.*,!10.0.0.1", "10.0.0.1", 22, false),
+            ("!10.0.0.2,10.*", "10.0.0.1", 22, true),
+            ("!10.0.0.2", "10.0.0.1", 22, false),
+            ("FD00::1", "fd00::1", 22, true),
+            ("[fd00::1]:2222", "fd00::1", 2222, true),
+            ("*", "10.0.0.1", 2222, true),
+            ("|1|nonsense|x", "10.0.0.1", 22, false),
+            ("|1|", "10.0.0.1", 22, false),
+        ] {
+            assert_eq!(
+                matches(patterns, &name(address.parse().unwrap(), port)),
+                expected,
+                "{patterns} {address} {port}"
+            );
+        }
+    }
+
+    #[test]
+    fn hashed_names_are_matched() {
+        let salt = [1u8; 20];
+        let hash = Hmac::<Sha1>::new_from_slice(&salt).unwrap().chain_update(b"10.0.0.1").finalize().into_bytes();
+        let line = format!("|1|{}|{} {ONE}", STANDARD.encode(salt), STANDARD.encode(hash));
+        assert_eq!(judged(&line, ONE), Verdict::Known);
+        assert!(is_changed(&judged(&line, TWO), 1));
+    }
+
+    #[test]
+    fn a_key_is_known_new_changed_or_revoked() {
+        assert_eq!(judged("", ONE), Verdict::New);
+        assert_eq!(judged(&format!("10.0.0.2 {ONE}"), TWO), Verdict::New);
+        assert_eq!(judged(&format!("# c\n\n10.0.0.1 {ONE} comment\n"), ONE), Verdict::Known);
+        assert!(is_changed(&judged(&format!("# c\n\n10.0.0.1\t{ONE}\n"), TWO), 3));
+        assert_eq!(judged(&format!("10.0.0.1 {ONE}\n10.0.0.1 {TWO}"), TWO), Verdict::Known, "several keys");
+        assert!(
+            is_changed(&judged(&format!("10.0.0.1 {OTHER_KIND}"), ONE), 1),
+            "a kind that was never seen is another key"
+        );
+        assert!(
+            is_changed(&judged(&format!("10.0.0.1 {OTHER_KIND}\n10.0.0.1 {ONE}"), TWO), 2),
+            "the line of the same kind"
+        );
+        let revoked = format!("10.0.0.1 {ONE}\n@revoked * {ONE}");
+        assert!(matches!(judged(&revoked, ONE), Verdict::Revoked { line: 2, .. }), "revoked wins");
+        assert_eq!(judged(&format!("@cert-authority * {ONE}"), TWO), Verdict::New, "an authority is no host");
+        assert_eq!(judged(&format!("@other * {ONE}\n10.0.0.1 ssh-new AAAA\n10.0.0.1"), ONE), Verdict::New);
+    }
+
+    #[test]
+    fn what_is_learned_is_known_and_broken_files_are_mended() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy =
+            KnownHostsPolicy { files: vec![directory.path().join("absent")], record: directory.path().join("record") };
+        std::fs::write(&policy.record, "torn line").unwrap();
+        learn(&policy, HOST, 2222, &key(&format!("{ONE} secret comment"))).unwrap();
+        learn(&policy, HOST, 22, &key(TWO)).unwrap();
+        let text = std::fs::read_to_string(&policy.record).unwrap();
+        assert_eq!(text, format!("torn line\n[10.0.0.1]:2222 {ONE}\n10.0.0.1 {TWO}\n"));
+        assert_eq!(KnownHost::load(&policy, HOST, 2222).unwrap().judge(&key(ONE)), Verdict::Known);
+        assert!(is_changed(&KnownHost::load(&policy, HOST, 22).unwrap().judge(&key(ONE)), 3));
+    }
+
+    #[test]
+    fn hostile_patterns_end_soon() {
+        let pattern = "*a".repeat(200);
+        assert!(!wildcard(pattern.as_bytes(), "a".repeat(150).as_bytes()));
+    }
 }

@@ -49,16 +49,11 @@ impl Launch {
         stdin_in_use: bool,
     ) -> Result<Self, Error> {
         let body = body(host, command)?;
-        let too_large = || Error::ScriptTooLarge {
-            host,
-            bytes: body.len(),
-        };
+        let too_large = || Error::ScriptTooLarge { host, bytes: body.len() };
         if body.len() > SCRIPT_LIMIT {
             return Err(too_large());
         }
-        let limit = command
-            .timeout
-            .map(|timeout| timeout.as_secs_f64().ceil().max(1.0));
+        let limit = command.timeout.map(|timeout| timeout.as_secs_f64().ceil().max(1.0));
         let mut preamble = Zeroizing::new(Vec::new());
         if let Privilege::SudoPassword(password) = privilege {
             preamble.extend_from_slice(password.expose().as_bytes());
@@ -79,10 +74,7 @@ impl Launch {
             Privilege::SudoPassword(_) => "sudo -k -S -p '' ",
         };
         let encoded = STANDARD.encode(outer);
-        Ok(Self {
-            line: format!("exec {sudo}/bin/sh -c 'eval \"$(echo {encoded} | base64 -d)\"'"),
-            preamble,
-        })
+        Ok(Self { line: format!("exec {sudo}/bin/sh -c 'eval \"$(echo {encoded} | base64 -d)\"'"), preamble })
     }
 }
 
@@ -93,16 +85,12 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// The script with its environment, and a path on which administrators' programs are found.
 fn body(host: IpAddr, command: &Command) -> Result<String, Error> {
-    let mut body = String::from(
-        "PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH\n",
-    );
+    let mut body =
+        String::from("PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH\n");
     for (name, value) in &command.env {
         let starts_well = name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic());
         if !starts_well || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
-            return Err(Error::VariableName {
-                host,
-                name: name.clone(),
-            });
+            return Err(Error::VariableName { host, name: name.clone() });
         }
         body.push_str(&format!("export {name}={}\n", quote(value)));
     }
@@ -130,22 +118,13 @@ mod tests {
     const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn decoded(line: &str) -> String {
-        let encoded = line
-            .split("echo ")
-            .nth(1)
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap();
+        let encoded = line.split("echo ").nth(1).unwrap().split(' ').next().unwrap();
         String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
     }
 
     #[test]
     fn the_line_is_tame_for_any_login_shell() {
-        let command = Command {
-            script: "echo 'it''s' !! \\ \"$x\"\necho two\n".into(),
-            ..Command::default()
-        };
+        let command = Command { script: "echo 'it''s' !! \\ \"$x\"\necho two\n".into(), ..Command::default() };
         let launch = Launch::of(HOST, &command, &Privilege::Sudo, false).unwrap();
         assert!(!launch.line.contains(['\n', '\\', '!']), "{}", launch.line);
         assert_eq!(launch.line.matches('\'').count(), 2);
@@ -155,10 +134,7 @@ mod tests {
 
     #[test]
     fn values_are_quoted_and_names_are_checked() {
-        let mut command = Command {
-            script: "true".into(),
-            ..Command::default()
-        };
+        let mut command = Command { script: "true".into(), ..Command::default() };
         command.env.insert("A".into(), "it's; rm -rf $HOME".into());
         let launch = Launch::of(HOST, &command, &Privilege::Root, false).unwrap();
         assert!(decoded(&launch.line).contains(r"export A='it'\''s; rm -rf $HOME'"));
@@ -170,47 +146,25 @@ mod tests {
 
     #[test]
     fn the_password_is_only_on_standard_input() {
-        let command = Command {
-            script: "true".into(),
-            ..Command::default()
-        };
-        let launch = Launch::of(
-            HOST,
-            &command,
-            &Privilege::SudoPassword("hunter2".into()),
-            false,
-        )
-        .unwrap();
+        let command = Command { script: "true".into(), ..Command::default() };
+        let launch = Launch::of(HOST, &command, &Privilege::SudoPassword("hunter2".into()), false).unwrap();
         assert!(!launch.line.contains("hunter2") && !decoded(&launch.line).contains("hunter2"));
         assert_eq!(&launch.preamble[..], b"hunter2\n");
     }
 
     #[test]
     fn a_large_script_moves_to_standard_input_when_that_is_free() {
-        let command = Command {
-            script: "# filler\n".repeat(20_000),
-            ..Command::default()
-        };
+        let command = Command { script: "# filler\n".repeat(20_000), ..Command::default() };
         let launch = Launch::of(HOST, &command, &Privilege::Root, false).unwrap();
         assert!(launch.line.len() < 1_000 && launch.preamble.ends_with(command.script.as_bytes()));
-        assert!(matches!(
-            Launch::of(HOST, &command, &Privilege::Root, true),
-            Err(Error::ScriptTooLarge { .. })
-        ));
+        assert!(matches!(Launch::of(HOST, &command, &Privilege::Root, true), Err(Error::ScriptTooLarge { .. })));
     }
 
     #[test]
     fn a_limit_is_kept_by_the_host_in_whole_seconds() {
-        let command = Command {
-            script: "sleep 9".into(),
-            timeout: Some(Duration::from_millis(1500)),
-            ..Command::default()
-        };
+        let command =
+            Command { script: "sleep 9".into(), timeout: Some(Duration::from_millis(1500)), ..Command::default() };
         let launch = Launch::of(HOST, &command, &Privilege::Root, false).unwrap();
-        assert!(
-            decoded(&launch.line).starts_with("exec timeout -k 5 2 /bin/sh -c '"),
-            "{}",
-            decoded(&launch.line)
-        );
+        assert!(decoded(&launch.line).starts_with("exec timeout -k 5 2 /bin/sh -c '"), "{}", decoded(&launch.line));
     }
 }

@@ -1,14 +1,17 @@
 //! How is this machine itself worked on, through the same trait as a distant host?
 
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::OnceCell;
 
 use super::launch::Privilege;
@@ -27,16 +30,11 @@ impl Local {
     /// This machine, under the address by which the cluster knows it. How to become root is asked at first use.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
-        Self {
-            shell: Shell { address },
-            privilege: OnceCell::new(),
-        }
+        Self { shell: Shell { address }, privilege: OnceCell::new() }
     }
 
     async fn privilege(&self) -> Result<&Privilege, Error> {
-        self.privilege
-            .get_or_try_init(|| privilege::probe(&self.shell, "this user", None))
-            .await
+        self.privilege.get_or_try_init(|| privilege::probe(&self.shell, "this user", None)).await
     }
 }
 
@@ -65,15 +63,7 @@ impl Remote for Local {
         mode: u32,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
-        files::upload(
-            &self.shell,
-            self.privilege().await?,
-            local,
-            remote,
-            mode,
-            progress,
-        )
-        .await
+        files::upload(&self.shell, self.privilege().await?, local, remote, mode, progress).await
     }
 
     async fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
@@ -93,10 +83,7 @@ impl Transport for Shell {
     }
 
     async fn start(&self, line: &str) -> Result<Box<dyn Running>, Error> {
-        let failed = |source| Error::Start {
-            host: self.address,
-            source,
-        };
+        let failed = |source| Error::Start { host: self.address, source };
         let mut child = tokio::process::Command::new("/bin/sh")
             .args(["-c", line])
             .current_dir("/")
@@ -108,12 +95,7 @@ impl Transport for Shell {
             .spawn()
             .map_err(failed)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Ok(Box::new(LocalProcess {
-            child,
-            stdout,
-            stderr,
-            ended: false,
-        }))
+        Ok(Box::new(LocalProcess { child, stdout, stderr, ended: false }))
     }
 }
 
@@ -127,10 +109,7 @@ struct LocalProcess {
 #[async_trait]
 impl Running for LocalProcess {
     fn stdin(&mut self) -> Box<dyn AsyncWrite + Send + Unpin> {
-        match self.child.stdin.take() {
-            Some(stdin) => Box::new(stdin),
-            None => Box::new(tokio::io::sink()),
-        }
+        Box::new(Stdin(self.child.stdin.take()))
     }
 
     async fn next(&mut self) -> Chunk {
@@ -170,6 +149,32 @@ impl Running for LocalProcess {
             let _ = kill.await;
         }
         let _ = self.child.start_kill();
+    }
+}
+
+/// Standard input that ends when it is shut down; a pipe alone ends only when dropped.
+struct Stdin(Option<ChildStdin>);
+
+impl Stdin {
+    fn pipe(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
+        let pipe = self.0.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Pin::new(pipe))
+    }
+}
+
+impl AsyncWrite for Stdin {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.pipe()?.poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = std::task::ready!(self.pipe()?.poll_flush(context));
+        self.0 = None;
+        Poll::Ready(flushed)
     }
 }
 

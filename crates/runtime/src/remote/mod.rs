@@ -91,10 +91,7 @@ pub struct Command {
 
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Command")
-            .field("script", &self.script)
-            .field("env", &self.env)
-            .finish_non_exhaustive()
+        f.debug_struct("Command").field("script", &self.script).field("env", &self.env).finish_non_exhaustive()
     }
 }
 
@@ -126,13 +123,8 @@ impl Output {
 /// The last lines of a command's output that say something, without control characters.
 pub(crate) fn last_lines(bytes: &[u8], count: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut lines: Vec<String> = text
-        .lines()
-        .rev()
-        .map(printable)
-        .filter(|line| !line.is_empty())
-        .take(count)
-        .collect();
+    let mut lines: Vec<String> =
+        text.lines().rev().map(printable).filter(|line| !line.is_empty()).take(count).collect();
     lines.reverse();
     lines.join("\n")
 }
@@ -144,12 +136,7 @@ pub(crate) fn printable(line: &str) -> String {
     while let Some(character) = characters.next() {
         match character {
             // ESC [ parameters letter
-            '\u{1b}' => drop(
-                characters
-                    .by_ref()
-                    .skip_while(|c| *c == '[')
-                    .find(|c| c.is_ascii_alphabetic()),
-            ),
+            '\u{1b}' => drop(characters.by_ref().skip_while(|c| *c == '[').find(|c| c.is_ascii_alphabetic())),
             '\t' => shown.push_str("    "),
             character if character.is_control() => {}
             character => shown.push(character),
@@ -164,8 +151,8 @@ pub(crate) fn printable(line: &str) -> String {
 
 /// A running command whose standard input and output are a byte stream.
 ///
-/// Shutting down or dropping `io` ends the command's input. Output must be read as it comes: over SSH,
-/// unread output in time also holds up other commands on the same host.
+/// Shutting down or dropping `io` ends the command's input. Output must be read as it comes: when 32 MiB wait to be
+/// read, other commands on the same host wait too, so do not await one of them before reading on.
 pub struct Session {
     /// Its standard input and output.
     pub io: Box<dyn Duplex>,
@@ -182,3 +169,25 @@ impl std::fmt::Debug for Session {
 /// A byte stream in both directions.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn lines_shown_are_the_last_ones_without_control_characters() {
+        let output = b"one\ntwo\r\n\n\x1b[1;31mthree\x1b[0m\x07\n\xff\n   \n";
+        assert_eq!(last_lines(output, 2), "three\n\u{fffd}");
+        assert_eq!(last_lines(output, 9), "one\ntwo\nthree\n\u{fffd}");
+        assert!(printable(&"x".repeat(9_000)).len() < 3_000);
+    }
+
+    #[tokio::test]
+    async fn the_stand_in_keeps_the_contract_of_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let remote = transcript::Transcript::new(IpAddr::from([10, 0, 0, 1]));
+        contract::files(&remote, "/somewhere", &directory.path().join("local")).await;
+    }
+}

@@ -47,30 +47,14 @@ pub(super) async fn probe(
         Some(Ok(0)) => return Ok(Privilege::Root),
         Some(Ok(_)) => {}
         Some(Err(noise)) => {
-            return Err(Error::NoisyLogin {
-                host,
-                user: user.to_owned(),
-                noise,
-            });
+            return Err(Error::NoisyLogin { host, user: user.to_owned(), noise });
         }
         None => {
-            let said = if output.stderr.is_empty() {
-                &output.stdout
-            } else {
-                &output.stderr
-            };
-            return Err(Error::NoShell {
-                host,
-                user: user.to_owned(),
-                detail: last_lines(said, 3),
-            });
+            let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+            return Err(Error::NoShell { host, user: user.to_owned(), detail: last_lines(said, 3) });
         }
     }
-    let refused = |problem| Error::Sudo {
-        host,
-        user: user.to_owned(),
-        problem,
-    };
+    let refused = |problem| Error::Sudo { host, user: user.to_owned(), problem };
     let output = ask(transport, &Privilege::Sudo).await?;
     if uid(&output) == Some(Ok(0)) {
         return Ok(Privilege::Sudo);
@@ -81,11 +65,7 @@ pub(super) async fn probe(
     };
     let privilege = Privilege::SudoPassword(password.clone());
     let output = ask(transport, &privilege).await?;
-    if uid(&output) == Some(Ok(0)) {
-        Ok(privilege)
-    } else {
-        Err(refused(problem(&output)))
-    }
+    if uid(&output) == Some(Ok(0)) { Ok(privilege) } else { Err(refused(problem(&output))) }
 }
 
 async fn ask(transport: &dyn Transport, privilege: &Privilege) -> Result<Output, Error> {
@@ -105,11 +85,7 @@ fn uid(output: &Output) -> Option<Result<u32, String>> {
     let text = String::from_utf8_lossy(&output.stdout);
     let (before, after) = text.split_once("sealer-uid=")?;
     let uid = after.trim().parse().ok()?;
-    Some(if before.is_empty() {
-        Ok(uid)
-    } else {
-        Err(last_lines(before.as_bytes(), 1))
-    })
+    Some(if before.is_empty() { Ok(uid) } else { Err(last_lines(before.as_bytes(), 1)) })
 }
 
 fn problem(output: &Output) -> SudoProblem {
@@ -135,50 +111,25 @@ mod tests {
     use super::*;
 
     fn said(code: i32, stderr: &str) -> Output {
-        Output {
-            code: Some(code),
-            stderr: stderr.into(),
-            ..Output::default()
-        }
+        Output { code: Some(code), stderr: stderr.into(), ..Output::default() }
     }
 
     #[test]
     fn answers_of_sudo_are_understood() {
         for (output, expected) in [
+            (said(1, "sudo: a password is required\n"), SudoProblem::PasswordNeeded),
             (
-                said(1, "sudo: a password is required\n"),
-                SudoProblem::PasswordNeeded,
-            ),
-            (
-                said(
-                    1,
-                    "Sorry, try again.\nsudo: no password was provided\nsudo: 1 incorrect password attempt\n",
-                ),
+                said(1, "Sorry, try again.\nsudo: no password was provided\nsudo: 1 incorrect password attempt\n"),
                 SudoProblem::PasswordRefused,
             ),
+            (said(1, "kim is not in the sudoers file.\n"), SudoProblem::NotAllowed),
             (
-                said(1, "kim is not in the sudoers file.\n"),
+                said(1, "Sorry, user kim is not allowed to execute '/bin/sh -c ...' as root on h.\n"),
                 SudoProblem::NotAllowed,
             ),
-            (
-                said(
-                    1,
-                    "Sorry, user kim is not allowed to execute '/bin/sh -c ...' as root on h.\n",
-                ),
-                SudoProblem::NotAllowed,
-            ),
-            (
-                said(1, "sudo: sorry, you must have a tty to run sudo\n"),
-                SudoProblem::TerminalNeeded,
-            ),
-            (
-                said(127, "env: 'sudo': No such file or directory\n"),
-                SudoProblem::Missing,
-            ),
-            (
-                said(1, "sudo: unable to allocate pty\n"),
-                SudoProblem::Failed("sudo: unable to allocate pty".into()),
-            ),
+            (said(1, "sudo: sorry, you must have a tty to run sudo\n"), SudoProblem::TerminalNeeded),
+            (said(127, "env: 'sudo': No such file or directory\n"), SudoProblem::Missing),
+            (said(1, "sudo: unable to allocate pty\n"), SudoProblem::Failed("sudo: unable to allocate pty".into())),
         ] {
             assert_eq!(problem(&output), expected);
         }
@@ -186,15 +137,9 @@ mod tests {
 
     #[test]
     fn a_login_that_talks_is_noticed() {
-        let output = Output {
-            stdout: b"Welcome!\nsealer-uid=0\n".to_vec(),
-            ..Output::default()
-        };
+        let output = Output { stdout: b"Welcome!\nsealer-uid=0\n".to_vec(), ..Output::default() };
         assert_eq!(uid(&output), Some(Err("Welcome!".into())));
-        let output = Output {
-            stdout: b"sealer-uid=1000\n".to_vec(),
-            ..Output::default()
-        };
+        let output = Output { stdout: b"sealer-uid=1000\n".to_vec(), ..Output::default() };
         assert_eq!(uid(&output), Some(Ok(1000)));
         assert_eq!(uid(&Output::default()), None);
     }

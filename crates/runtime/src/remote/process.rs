@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::poll_fn;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::io::StreamReader;
 
@@ -23,9 +25,13 @@ const STDERR_LIMIT: usize = 1 << 20;
 /// Bytes of standard error that a session's end keeps.
 const SESSION_STDERR_LIMIT: usize = 64 << 10;
 /// How long output may pause after the end of a command whose children hold its output open.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(5);
+/// The same for a stream, where cutting off too early would look like its end.
+const STREAM_LINGER: Duration = Duration::from_secs(20);
 /// How long output may come after the end of a command at all.
 const LINGER_LIMIT: Duration = Duration::from_secs(60);
+/// What is said of a command of which we do not know how it ended.
+const NO_END: &str = "the command's end was not told";
 /// The host ends a command when its time is up; this much later we stop waiting for the news.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -76,19 +82,8 @@ pub(super) async fn run(
     command: &Command,
     stdout_limit: Option<usize>,
 ) -> Result<Output, Error> {
-    let launch = Launch::of(
-        transport.address(),
-        command,
-        privilege,
-        command.stdin.is_some(),
-    )?;
-    run_launch(
-        transport,
-        &launch,
-        command,
-        stdout_limit.unwrap_or(STDOUT_LIMIT),
-    )
-    .await
+    let launch = Launch::of(transport.address(), command, privilege, command.stdin.is_some())?;
+    run_launch(transport, &launch, command, stdout_limit.unwrap_or(STDOUT_LIMIT)).await
 }
 
 /// Runs a launch to its end.
@@ -105,14 +100,7 @@ pub(super) async fn run_launch(
         // A command may well end without reading its input: that is no failure of its.
         let _ = feed(&mut stdin, &[&launch.preamble, data]).await;
     };
-    finish(
-        transport.address(),
-        running.as_mut(),
-        command,
-        stdout_limit,
-        feed,
-    )
-    .await
+    finish(transport.address(), running.as_mut(), command, stdout_limit, feed).await
 }
 
 /// Feeds and collects until the command has ended or its time is up.
@@ -143,7 +131,7 @@ pub(super) async fn finish(
     };
     let Some(ended) = ended else {
         running.kill().await;
-        return Err(timed_out(host, command, Vec::new()));
+        return Err(timed_out(host, command, &[]));
     };
     in_time(host, command, started, ended?)
 }
@@ -158,56 +146,37 @@ pub(super) async fn stream(
     let launch = Launch::of(host, command, privilege, true)?;
     let mut running = transport.start(&launch.line).await?;
     let mut stdin = running.stdin();
-    let first = feed_open(
-        &mut stdin,
-        &[
-            &launch.preamble,
-            command.stdin.as_deref().unwrap_or_default(),
-        ],
-    )
-    .await;
-    first.map_err(|error| Error::ConnectionLost {
-        host,
-        detail: error.to_string(),
-    })?;
-    let (sender, mut receiver) = mpsc::channel(16);
-    let reader = StreamReader::new(poll_fn(move |context| receiver.poll_recv(context)));
+    let first = feed_open(&mut stdin, &[&launch.preamble, command.stdin.as_deref().unwrap_or_default()]).await;
+    first.map_err(|error| Error::ConnectionLost { host, detail: error.to_string() })?;
+    let (sender, reader) = backlog();
     let end = tokio::spawn(pump(host, running, command.clone(), sender));
-    Ok(Session {
-        io: Box::new(tokio::io::join(reader, stdin)),
-        end,
-    })
+    Ok(Session { io: Box::new(tokio::io::join(reader, stdin)), end })
 }
 
 /// Moves output to the reader until the command has ended.
-async fn pump(
-    host: IpAddr,
-    mut running: Box<dyn Running>,
-    command: Command,
-    sender: mpsc::Sender<io::Result<Bytes>>,
-) -> Result<Output, Error> {
+async fn pump(host: IpAddr, mut running: Box<dyn Running>, command: Command, sender: Backlog) -> Result<Output, Error> {
     let started = Instant::now();
     let mut stderr = Tail::new(SESSION_STDERR_LIMIT);
     let mut output = Output::default();
     let mut ended = None;
     let moving = async {
         loop {
-            match next(running.as_mut(), ended).await {
-                // A reader that is gone wants no more; the command is still heard to its end.
-                Chunk::Stdout(bytes) => drop(sender.send(Ok(bytes)).await),
+            let chunk = match ended {
+                None => running.next().await,
+                Some(_) => timeout(STREAM_LINGER, running.next()).await.unwrap_or(Chunk::End),
+            };
+            match chunk {
+                Chunk::Stdout(bytes) => {
+                    if !sender.send(bytes).await {
+                        break Err(format!("its output was not read for {} s", STALL.as_secs()));
+                    }
+                }
                 Chunk::Stderr(bytes) => stderr.push(&bytes),
                 Chunk::Exit(code) => (output.code, ended) = (Some(code), Some(Instant::now())),
                 Chunk::Signal(name) => (output.signal, ended) = (Some(name), Some(Instant::now())),
-                Chunk::End => break Ok(()),
-                Chunk::Lost(_) if ended.is_some() => break Ok(()),
-                Chunk::Lost(detail) => {
-                    let error = io::Error::new(
-                        io::ErrorKind::ConnectionReset,
-                        format!("connection to {host} lost: {detail}"),
-                    );
-                    let _ = sender.send(Err(error)).await;
-                    break Err(Error::ConnectionLost { host, detail });
-                }
+                Chunk::End | Chunk::Lost(_) if ended.is_some() => break Ok(()),
+                Chunk::End => break Err(NO_END.to_owned()),
+                Chunk::Lost(detail) => break Err(detail),
             }
         }
     };
@@ -219,23 +188,70 @@ async fn pump(
     match moved {
         None => {
             running.kill().await;
-            Err(timed_out(host, &command, output.stderr))
+            Err(timed_out(host, &command, &output.stderr))
         }
-        Some(Err(error)) => Err(error),
-        Some(Ok(())) if ended.is_none() => Err(Error::ConnectionLost {
-            host,
-            detail: "the command's end was not told".into(),
-        }),
+        Some(Err(detail)) => {
+            let broken = format!("connection to {host} lost: {detail}");
+            sender.fail(io::Error::new(io::ErrorKind::ConnectionReset, broken));
+            Err(Error::ConnectionLost { host, detail })
+        }
         Some(Ok(())) => in_time(host, &command, started, output),
     }
 }
 
+/// Output on its way to the reader of a stream. As long as it is not too much, a reader that is slow does not hold up
+/// the connection, on which other commands may be under way.
+struct Backlog {
+    sender: mpsc::UnboundedSender<io::Result<Bytes>>,
+    room: Arc<Semaphore>,
+}
+
+/// Bytes that a stream's reader may be behind.
+const BACKLOG: usize = 32 << 20;
+/// A reader this far behind that reads nothing for so long will never read: the connection is freed of it.
+const STALL: Duration = Duration::from_secs(120);
+
+fn backlog() -> (Backlog, impl AsyncRead + Send + Unpin) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<io::Result<Bytes>>();
+    let room = Arc::new(Semaphore::new(BACKLOG));
+    let freed = room.clone();
+    let reader = StreamReader::new(poll_fn(move |context| {
+        let chunk = std::task::ready!(receiver.poll_recv(context));
+        if let Some(Ok(bytes)) = &chunk {
+            freed.add_permits(bytes.len());
+        }
+        Poll::Ready(chunk)
+    }));
+    (Backlog { sender, room }, reader)
+}
+
+impl Backlog {
+    /// Passes on bytes as soon as there is room; `false` when the reader does not read at all. A reader that is gone
+    /// wants no more, and holds nothing up.
+    async fn send(&self, bytes: Bytes) -> bool {
+        let needed = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let room = timeout(STALL, self.room.acquire_many(needed));
+        tokio::select! {
+            biased;
+            () = self.sender.closed() => true,
+            room = room => match room {
+                Ok(Ok(room)) => {
+                    room.forget();
+                    let _ = self.sender.send(Ok(bytes));
+                    true
+                }
+                Ok(Err(_)) | Err(_) => false,
+            },
+        }
+    }
+
+    fn fail(&self, error: io::Error) {
+        let _ = self.sender.send(Err(error));
+    }
+}
+
 /// Takes in all output until the end.
-async fn collect(
-    host: IpAddr,
-    running: &mut dyn Running,
-    stdout_limit: usize,
-) -> Result<Output, Error> {
+async fn collect(host: IpAddr, running: &mut dyn Running, stdout_limit: usize) -> Result<Output, Error> {
     let mut stdout = Tail::new(stdout_limit);
     let mut stderr = Tail::new(STDERR_LIMIT);
     let mut output = Output::default();
@@ -248,10 +264,7 @@ async fn collect(
             Chunk::Signal(name) => (output.signal, ended) = (Some(name), Some(Instant::now())),
             Chunk::End | Chunk::Lost(_) if ended.is_some() => break,
             Chunk::End => {
-                return Err(Error::ConnectionLost {
-                    host,
-                    detail: "the command's end was not told".into(),
-                });
+                return Err(Error::ConnectionLost { host, detail: NO_END.to_owned() });
             }
             Chunk::Lost(detail) => return Err(Error::ConnectionLost { host, detail }),
         }
@@ -284,27 +297,18 @@ async fn feed_open(stdin: &mut (dyn AsyncWrite + Send + Unpin), parts: &[&[u8]])
 }
 
 /// `timeout` on the host ends with 124, or 137 when it had to kill.
-fn in_time(
-    host: IpAddr,
-    command: &Command,
-    started: Instant,
-    output: Output,
-) -> Result<Output, Error> {
+fn in_time(host: IpAddr, command: &Command, started: Instant, output: Output) -> Result<Output, Error> {
     match command.timeout {
         Some(limit) if matches!(output.code, Some(124 | 137)) && started.elapsed() >= limit => {
-            Err(timed_out(host, command, output.stderr))
+            Err(timed_out(host, command, &output.stderr))
         }
         _ => Ok(output),
     }
 }
 
-fn timed_out(host: IpAddr, command: &Command, stderr: Vec<u8>) -> Error {
-    let detail = crate::remote::last_lines(&stderr, 5);
-    Error::TimedOut {
-        host,
-        seconds: command.timeout.unwrap_or_default().as_secs(),
-        detail,
-    }
+fn timed_out(host: IpAddr, command: &Command, stderr: &[u8]) -> Error {
+    let detail = crate::remote::last_lines(stderr, 5);
+    Error::TimedOut { host, seconds: command.timeout.unwrap_or_default().as_secs(), detail }
 }
 
 /// The last bytes of something that may be long.
@@ -315,10 +319,7 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            limit,
-        }
+        Self { bytes: Vec::new(), limit }
     }
 
     pub(super) fn push(&mut self, more: &[u8]) {

@@ -54,10 +54,7 @@ impl Transcript {
     /// A host that says yes to everything.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
-        Self {
-            address,
-            state: Arc::default(),
-        }
+        Self { address, state: Arc::default() }
     }
 
     /// Adds an answer; the first that fits is given.
@@ -70,11 +67,7 @@ impl Transcript {
     /// Adds an answer that ends with `code` at once.
     #[must_use]
     pub fn answering(self, part: &str, code: i32, stdout: &str, stderr: &str) -> Self {
-        self.with(Answer {
-            part: part.to_owned(),
-            output: exit(code, stdout, stderr),
-            ..Answer::default()
-        })
+        self.with(Answer { part: part.to_owned(), output: exit(code, stdout, stderr), ..Answer::default() })
     }
 
     /// Everything asked so far.
@@ -86,7 +79,9 @@ impl Transcript {
     /// Whether a command was run whose script or standard input contains `part`.
     #[must_use]
     pub fn ran(&self, part: &str) -> bool {
-        self.calls().iter().any(|call| matches!(call, Call::Run(script, stdin) if script.contains(part) || stdin.contains(part)))
+        self.calls()
+            .iter()
+            .any(|call| matches!(call, Call::Run(script, stdin) if script.contains(part) || stdin.contains(part)))
     }
 
     /// A file as written, with its mode.
@@ -101,25 +96,14 @@ impl Transcript {
 
     fn put(&self, path: &str, mode: u32, content: Vec<u8>) -> Result<(), Error> {
         if !path.starts_with('/') || path.ends_with('/') {
-            return Err(Error::RemotePath {
-                path: path.to_owned(),
-            });
+            return Err(Error::RemotePath { path: path.to_owned() });
         }
         let mut state = self.state();
         state.calls.push(Call::Write(path.to_owned()));
         let directory = format!("{path}/");
-        if state
-            .files
-            .keys()
-            .any(|other| other.starts_with(&directory))
-        {
+        if state.files.keys().any(|other| other.starts_with(&directory)) {
             let detail = "it is a directory".to_owned();
-            return Err(Error::File {
-                host: self.address,
-                act: "write",
-                path: path.to_owned(),
-                detail,
-            });
+            return Err(Error::File { host: self.address, act: "write", path: path.to_owned(), detail });
         }
         state.files.insert(path.to_owned(), (mode, content));
         Ok(())
@@ -139,10 +123,7 @@ impl State {
         let answer = match found {
             Some(index) if self.answers[index].once => self.answers.remove(index),
             Some(index) => self.answers[index].clone(),
-            None => Answer {
-                output: exit(0, "", ""),
-                ..Answer::default()
-            },
+            None => Answer { output: exit(0, "", ""), ..Answer::default() },
         };
         self.calls.push(Call::Run(script.to_owned(), stdin));
         answer
@@ -152,12 +133,7 @@ impl State {
 /// An end with an exit code.
 #[must_use]
 pub fn exit(code: i32, stdout: &str, stderr: &str) -> Output {
-    Output {
-        code: Some(code),
-        signal: None,
-        stdout: stdout.into(),
-        stderr: stderr.into(),
-    }
+    Output { code: Some(code), signal: None, stdout: stdout.into(), stderr: stderr.into() }
 }
 
 #[async_trait]
@@ -167,10 +143,7 @@ impl Remote for Transcript {
     }
 
     async fn run(&self, command: &Command) -> Result<Output, Error> {
-        let answer = self.state().answer(
-            &command.script,
-            command.stdin.as_deref().unwrap_or_default(),
-        );
+        let answer = self.state().answer(&command.script, command.stdin.as_deref().unwrap_or_default());
         tokio::time::sleep(answer.takes).await;
         Ok(answer.output)
     }
@@ -189,10 +162,7 @@ impl Remote for Transcript {
             let _ = writer.shutdown().await;
             Ok(answer.output)
         });
-        Ok(Session {
-            io: Box::new(ours),
-            end,
-        })
+        Ok(Session { io: Box::new(ours), end })
     }
 
     async fn write(&self, path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
@@ -206,17 +176,9 @@ impl Remote for Transcript {
         mode: u32,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
-        let failed = |source| Error::LocalFile {
-            path: local.to_owned(),
-            source,
-        };
+        let failed = |source| Error::LocalFile { path: local.to_owned(), source };
         let content = tokio::fs::read(local).await.map_err(failed)?;
-        if self
-            .state()
-            .files
-            .get(remote)
-            .is_some_and(|file| *file == (mode, content.clone()))
-        {
+        if self.state().files.get(remote).is_some_and(|file| *file == (mode, content.clone())) {
             return Ok(0);
         }
         let sent = content.len() as u64;
@@ -229,11 +191,9 @@ impl Remote for Transcript {
         let mut state = self.state();
         state.calls.push(Call::Read(path.to_owned()));
         match state.files.get(path) {
-            Some((_, content)) if content.len() as u64 > limit => Err(Error::FileTooLarge {
-                host: self.address,
-                path: path.to_owned(),
-                limit,
-            }),
+            Some((_, content)) if content.len() as u64 > limit => {
+                Err(Error::FileTooLarge { host: self.address, path: path.to_owned(), limit })
+            }
             Some((_, content)) => Ok(Some(content.clone())),
             None => Ok(None),
         }

@@ -26,25 +26,16 @@ pub(super) async fn authenticate(link: &mut Link, options: &SshOptions) -> Resul
     logging_in.await.map_err(|_| Error::Unreachable {
         host: options.address,
         port: options.port,
-        detail: format!(
-            "logging in took longer than {} s",
-            options.timeout.as_secs()
-        ),
+        detail: format!("logging in took longer than {} s", options.timeout.as_secs()),
     })?
 }
 
 async fn attempts(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
-    let mut login = Login {
-        link,
-        options,
-        tried: Vec::new(),
-    };
+    let mut login = Login { link, options, tried: Vec::new() };
     let failed = login.link.handle.authenticate_none(&options.user).await;
     let mut offered = match failed.map_err(|error| login.broken(&error))? {
         AuthResult::Success => return Ok(()),
-        AuthResult::Failure {
-            remaining_methods, ..
-        } => remaining_methods,
+        AuthResult::Failure { remaining_methods, .. } => remaining_methods,
     };
     // A way that was one of several wanted opens the next round.
     for _ in 0..options.auth.len() {
@@ -53,10 +44,7 @@ async fn attempts(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
             match login.attempt(auth, &offered).await? {
                 None => {}
                 Some(AuthResult::Success) => return Ok(()),
-                Some(AuthResult::Failure {
-                    remaining_methods,
-                    partial_success,
-                }) => {
+                Some(AuthResult::Failure { remaining_methods, partial_success }) => {
                     further |= partial_success;
                     offered = remaining_methods;
                 }
@@ -77,41 +65,24 @@ struct Login<'a> {
 
 impl Login<'_> {
     /// Tries one way; `None` when the server does not offer it.
-    async fn attempt(
-        &mut self,
-        auth: &Auth,
-        offered: &MethodSet,
-    ) -> Result<Option<AuthResult>, Error> {
+    async fn attempt(&mut self, auth: &Auth, offered: &MethodSet) -> Result<Option<AuthResult>, Error> {
         let offers = |kind| offered.contains(&kind);
         match auth {
             Auth::Password(password) if offers(MethodKind::Password) => {
                 self.tried.push("password".to_owned());
-                let answer = self
-                    .link
-                    .handle
-                    .authenticate_password(&self.options.user, password.expose())
-                    .await;
+                let answer = self.link.handle.authenticate_password(&self.options.user, password.expose()).await;
                 Ok(Some(answer.map_err(|error| self.broken(&error))?))
             }
             Auth::Password(password) if offers(MethodKind::KeyboardInteractive) => {
-                self.tried
-                    .push("password (keyboard-interactive)".to_owned());
+                self.tried.push("password (keyboard-interactive)".to_owned());
                 Ok(Some(self.answer_questions(password).await?))
             }
-            Auth::Key {
-                name,
-                pem,
-                passphrase,
-            } if offers(MethodKind::PublicKey) => {
+            Auth::Key { name, pem, passphrase } if offers(MethodKind::PublicKey) => {
                 self.tried.push(format!("key {name}"));
                 let key = Arc::new(decode(name, pem, passphrase.as_ref()).await?);
                 let hash = self.hash(&key.algorithm()).await?;
                 let key = PrivateKeyWithHashAlg::new(key, hash);
-                let answer = self
-                    .link
-                    .handle
-                    .authenticate_publickey(&self.options.user, key)
-                    .await;
+                let answer = self.link.handle.authenticate_publickey(&self.options.user, key).await;
                 Ok(Some(answer.map_err(|error| self.broken(&error))?))
             }
             Auth::Agent { socket } if offers(MethodKind::PublicKey) => self.ask_agent(socket).await,
@@ -122,48 +93,25 @@ impl Login<'_> {
     /// Gives the password to every hidden question.
     async fn answer_questions(&mut self, password: &Secret) -> Result<AuthResult, Error> {
         let handle = &mut self.link.handle;
-        let mut response = handle
-            .authenticate_keyboard_interactive_start(&self.options.user, None::<String>)
-            .await;
+        let mut response = handle.authenticate_keyboard_interactive_start(&self.options.user, None::<String>).await;
         for _ in 0..QUESTIONS {
             let prompts = match response.map_err(|error| self.broken(&error))? {
                 KeyboardInteractiveAuthResponse::Success => return Ok(AuthResult::Success),
-                KeyboardInteractiveAuthResponse::Failure {
-                    remaining_methods,
-                    partial_success,
-                } => {
-                    return Ok(AuthResult::Failure {
-                        remaining_methods,
-                        partial_success,
-                    });
+                KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success } => {
+                    return Ok(AuthResult::Failure { remaining_methods, partial_success });
                 }
                 KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => prompts,
             };
-            let answers = prompts.iter().map(|prompt| {
-                if prompt.echo {
-                    String::new()
-                } else {
-                    password.expose().to_owned()
-                }
-            });
-            response = self
-                .link
-                .handle
-                .authenticate_keyboard_interactive_respond(answers.collect())
-                .await;
+            let answers =
+                prompts.iter().map(|prompt| if prompt.echo { String::new() } else { password.expose().to_owned() });
+            response = self.link.handle.authenticate_keyboard_interactive_respond(answers.collect()).await;
         }
-        Ok(AuthResult::Failure {
-            remaining_methods: MethodSet::empty(),
-            partial_success: false,
-        })
+        Ok(AuthResult::Failure { remaining_methods: MethodSet::empty(), partial_success: false })
     }
 
     /// Tries the agent's keys in its order.
     async fn ask_agent(&mut self, socket: &Path) -> Result<Option<AuthResult>, Error> {
-        let failed = |error: russh::keys::Error| Error::Agent {
-            socket: socket.to_owned(),
-            source: Box::new(error),
-        };
+        let failed = |error: russh::keys::Error| Error::Agent { socket: socket.to_owned(), source: Box::new(error) };
         let mut agent = AgentClient::connect_uds(socket).await.map_err(failed)?;
         if let Some(binding) = self.link.handle.agent_session_binding() {
             // Older agents do not know this; keys that need it will then not sign.
@@ -171,40 +119,25 @@ impl Login<'_> {
         }
         let identities = agent.request_identities().await.map_err(failed)?;
         let mut last = None;
-        let keys = identities
-            .into_iter()
-            .filter_map(|identity| match identity {
-                AgentIdentity::PublicKey { key, comment } => Some((key, comment)),
-                AgentIdentity::Certificate { .. } => None,
-            });
+        let keys = identities.into_iter().filter_map(|identity| match identity {
+            AgentIdentity::PublicKey { key, comment } => Some((key, comment)),
+            AgentIdentity::Certificate { .. } => None,
+        });
         for (key, comment) in keys.take(AGENT_KEYS) {
-            self.tried.push(format!(
-                "agent key {} ({comment})",
-                key.fingerprint(HashAlg::Sha256)
-            ));
+            self.tried.push(format!("agent key {} ({comment})", key.fingerprint(HashAlg::Sha256)));
             let hash = self.hash(&key.algorithm()).await?;
-            let answer = self
-                .link
-                .handle
-                .authenticate_publickey_with(&self.options.user, key, hash, &mut agent)
-                .await;
+            let answer = self.link.handle.authenticate_publickey_with(&self.options.user, key, hash, &mut agent).await;
             // A key that the agent will not sign with is one that does not fit.
             let Ok(answer) = answer else { continue };
-            let go_on = matches!(
-                &answer,
-                AuthResult::Failure {
-                    partial_success: false,
-                    ..
-                }
-            ) && !self.link.handle.is_closed();
+            let go_on =
+                matches!(&answer, AuthResult::Failure { partial_success: false, .. }) && !self.link.handle.is_closed();
             last = Some(answer);
             if !go_on {
                 break;
             }
         }
         if last.is_none() {
-            self.tried
-                .push(format!("agent {} (no key of use)", socket.display()));
+            self.tried.push(format!("agent {} (no key of use)", socket.display()));
         }
         Ok(last)
     }
@@ -214,24 +147,13 @@ impl Login<'_> {
         if !matches!(algorithm, Algorithm::Rsa { .. }) {
             return Ok(None);
         }
-        let best = self
-            .link
-            .handle
-            .best_supported_rsa_hash()
-            .await
-            .map_err(|error| self.broken(&error))?;
+        let best = self.link.handle.best_supported_rsa_hash().await.map_err(|error| self.broken(&error))?;
         Ok(best.unwrap_or(Some(HashAlg::Sha256)))
     }
 
     fn broken(&self, error: &russh::Error) -> Error {
-        let detail = self
-            .link
-            .end()
-            .unwrap_or_else(|| error.to_string().to_lowercase());
-        Error::ConnectionLost {
-            host: self.options.address,
-            detail,
-        }
+        let detail = self.link.end().unwrap_or_else(|| error.to_string().to_lowercase());
+        Error::ConnectionLost { host: self.options.address, detail }
     }
 
     fn refused(self, offered: &MethodSet) -> Error {
@@ -239,44 +161,21 @@ impl Login<'_> {
         if offered.is_empty() && self.link.handle.is_closed() {
             offered.push("nothing more, it ended the connection".to_owned());
         }
-        let tried = if self.tried.is_empty() {
-            vec!["nothing that it offers".to_owned()]
-        } else {
-            self.tried
-        };
-        Error::LoginRefused {
-            host: self.options.address,
-            user: self.options.user.clone(),
-            tried,
-            offered,
-        }
+        let tried = if self.tried.is_empty() { vec!["nothing that it offers".to_owned()] } else { self.tried };
+        Error::LoginRefused { host: self.options.address, user: self.options.user.clone(), tried, offered }
     }
 }
 
 /// Reads a private key; decrypting one takes a while by design.
-async fn decode(
-    name: &str,
-    pem: &Secret,
-    passphrase: Option<&Secret>,
-) -> Result<PrivateKey, Error> {
+async fn decode(name: &str, pem: &Secret, passphrase: Option<&Secret>) -> Result<PrivateKey, Error> {
     let (pem, given) = (pem.clone(), passphrase.cloned());
     let decoding = tokio::task::spawn_blocking(move || {
         russh::keys::decode_secret_key(pem.expose(), given.as_ref().map(Secret::expose))
     });
-    let decoded = decoding.await.map_err(|error| Error::Task {
-        detail: error.to_string(),
-    })?;
+    let decoded = decoding.await.map_err(|error| Error::Task { detail: error.to_string() })?;
     decoded.map_err(|source| match (&source, passphrase) {
-        (russh::keys::Error::KeyIsEncrypted, _) => Error::KeyEncrypted {
-            name: name.to_owned(),
-        },
-        (_, Some(_)) => Error::KeyPassphrase {
-            name: name.to_owned(),
-            source: Box::new(source),
-        },
-        (_, None) => Error::KeyUnreadable {
-            name: name.to_owned(),
-            source: Box::new(source),
-        },
+        (russh::keys::Error::KeyIsEncrypted, _) => Error::KeyEncrypted { name: name.to_owned() },
+        (_, Some(_)) => Error::KeyPassphrase { name: name.to_owned(), source: Box::new(source) },
+        (_, None) => Error::KeyUnreadable { name: name.to_owned(), source: Box::new(source) },
     })
 }

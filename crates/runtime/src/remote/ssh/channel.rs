@@ -36,11 +36,7 @@ pub(super) struct Line {
 impl Line {
     pub(super) async fn open(options: Arc<SshOptions>) -> Result<Self, Error> {
         let link = Link::open(&options).await?;
-        Ok(Self {
-            options,
-            link: Mutex::new(Arc::new(link)),
-            places: Arc::new(Semaphore::new(CHANNELS)),
-        })
+        Ok(Self { options, link: Mutex::new(Arc::new(link)), places: Arc::new(Semaphore::new(CHANNELS)) })
     }
 
     /// A connection other than the broken one; whoever comes first makes it.
@@ -67,10 +63,7 @@ impl Line {
                     sleep(Duration::from_millis(100)).await;
                 }
                 Ok(Err(error)) => {
-                    return Err(Opening::Broken(
-                        link.end()
-                            .unwrap_or_else(|| error.to_string().to_lowercase()),
-                    ));
+                    return Err(Opening::Broken(link.end().unwrap_or_else(|| error.to_string().to_lowercase())));
                 }
                 Err(_) => return Err(Opening::Broken("no answer".to_owned())),
             }
@@ -92,12 +85,7 @@ impl Transport for Line {
     async fn start(&self, line: &str) -> Result<Box<dyn Running>, Error> {
         let host = self.options.address;
         let lost = |detail| Error::ConnectionLost { host, detail };
-        let place = self
-            .places
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| lost(error.to_string()))?;
+        let place = self.places.clone().acquire_owned().await.map_err(|error| lost(error.to_string()))?;
         let mut link = self.link.lock().await.clone();
         let mut renewed = false;
         let channel = loop {
@@ -113,10 +101,7 @@ impl Transport for Line {
                 }
             }
         };
-        channel
-            .exec(true, line)
-            .await
-            .map_err(|error| lost(error.to_string()))?;
+        channel.exec(true, line).await.map_err(|error| lost(error.to_string()))?;
         let (read, write) = channel.split();
         let write = Arc::new(write);
         Ok(Box::new(SshProcess {
@@ -239,21 +224,14 @@ struct Stdin {
 impl Stdin {
     fn poll_gone(&mut self, context: &mut Context<'_>) -> std::io::Result<()> {
         match self.unread.as_mut().poll(context) {
-            Poll::Ready(()) => Err(std::io::Error::new(
-                std::io::ErrorKind::BrokenPipe,
-                "the command ended",
-            )),
+            Poll::Ready(()) => Err(std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the command ended")),
             Poll::Pending => Ok(()),
         }
     }
 }
 
 impl AsyncWrite for Stdin {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -261,17 +239,11 @@ impl AsyncWrite for Stdin {
         Pin::new(&mut self.writer).poll_write(context, bytes)
     }
 
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.writer).poll_flush(context)
     }
 
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         self.poll_gone(context)?;
         let ended = std::task::ready!(Pin::new(&mut self.writer).poll_shutdown(context));
         self.input.finished.store(true, Ordering::Release);

@@ -22,9 +22,7 @@ pub(super) struct Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link")
-            .field("closed", &self.handle.is_closed())
-            .finish_non_exhaustive()
+        f.debug_struct("Link").field("closed", &self.handle.is_closed()).finish_non_exhaustive()
     }
 }
 
@@ -34,24 +32,12 @@ impl Link {
         let known = load(options).await?;
         let config = Arc::new(config(options, &known));
         let notes = Arc::new(Mutex::new(Notes::default()));
-        let guard = Guard {
-            known,
-            options: options.clone(),
-            notes: notes.clone(),
-        };
+        let guard = Guard { known, options: options.clone(), notes: notes.clone() };
         let handle = timeout(options.timeout, reach(options, config, guard, &notes)).await;
-        let handle = handle.map_err(|_| {
-            unreachable(
-                options,
-                format!("no answer within {} s", options.timeout.as_secs()),
-            )
-        })??;
+        let handle =
+            handle.map_err(|_| unreachable(options, format!("no answer within {} s", options.timeout.as_secs())))??;
         let mut link = Self { handle, notes };
-        let fresh = link
-            .notes
-            .lock()
-            .ok()
-            .and_then(|mut notes| notes.fresh.take());
+        let fresh = link.notes.lock().ok().and_then(|mut notes| notes.fresh.take());
         if let Some(key) = fresh {
             learn(options, key).await?;
         }
@@ -62,11 +48,7 @@ impl Link {
     /// Why the connection ended, when it did.
     pub(super) fn end(&self) -> Option<String> {
         let notes = self.notes.lock().ok()?;
-        notes.end.clone().or_else(|| {
-            self.handle
-                .is_closed()
-                .then(|| "the host closed it".to_owned())
-        })
+        notes.end.clone().or_else(|| self.handle.is_closed().then(|| "the host closed it".to_owned()))
     }
 }
 
@@ -92,21 +74,13 @@ async fn reach(
 }
 
 fn unreachable(options: &SshOptions, detail: String) -> Error {
-    Error::Unreachable {
-        host: options.address,
-        port: options.port,
-        detail,
-    }
+    Error::Unreachable { host: options.address, port: options.port, detail }
 }
 
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "connection refused: no SSH server listens there".to_owned()
-        }
-        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
-            "no route to it".to_owned()
-        }
+        std::io::ErrorKind::ConnectionRefused => "connection refused: no SSH server listens there".to_owned(),
+        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => "no route to it".to_owned(),
         std::io::ErrorKind::TimedOut => "no answer".to_owned(),
         _ => error.to_string(),
     }
@@ -115,29 +89,20 @@ fn reason(error: &std::io::Error) -> String {
 async fn load(options: &SshOptions) -> Result<KnownHost, Error> {
     let (policy, address, port) = (options.known_hosts.clone(), options.address, options.port);
     let loading = tokio::task::spawn_blocking(move || KnownHost::load(&policy, address, port));
-    loading.await.map_err(|error| Error::Task {
-        detail: error.to_string(),
-    })?
+    loading.await.map_err(|error| Error::Task { detail: error.to_string() })?
 }
 
 async fn learn(options: &SshOptions, key: PublicKey) -> Result<(), Error> {
     let (policy, address, port) = (options.known_hosts.clone(), options.address, options.port);
-    let learning =
-        tokio::task::spawn_blocking(move || known_hosts::learn(&policy, address, port, &key));
-    learning.await.map_err(|error| Error::Task {
-        detail: error.to_string(),
-    })?
+    let learning = tokio::task::spawn_blocking(move || known_hosts::learn(&policy, address, port, &key));
+    learning.await.map_err(|error| Error::Task { detail: error.to_string() })?
 }
 
 fn config(options: &SshOptions, known: &KnownHost) -> client::Config {
     // A host is asked first for the kinds of key that we know of it: another kind would look like another host.
     let mut kinds = Preferred::DEFAULT.key.to_vec();
     kinds.sort_by_key(|kind| !known.knows_kind(|key| same_kind(kind, &key.algorithm())));
-    let certificates = if known.has_authority() {
-        kinds.clone()
-    } else {
-        Vec::new()
-    };
+    let certificates = if known.has_authority() { kinds.clone() } else { Vec::new() };
     client::Config {
         preferred: Preferred {
             key: Cow::Owned(kinds),
@@ -206,12 +171,9 @@ impl Guard {
                     file.display()
                 ),
             }),
-            Verdict::Revoked { file, line } => Some(Error::HostKeyRevoked {
-                host,
-                shown,
-                file: file.clone(),
-                line: *line,
-            }),
+            Verdict::Revoked { file, line } => {
+                Some(Error::HostKeyRevoked { host, shown, file: file.clone(), line: *line })
+            }
         }
     }
 }
@@ -219,16 +181,12 @@ impl Guard {
 impl client::Handler for Guard {
     type Error = russh::Error;
 
-    async fn check_server_key(
-        &mut self,
-        shown: &PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let (key, verdict) = match shown {
             PublicKeyOrCertificate::PublicKey { key, .. } => (key.clone(), self.known.judge(key)),
             PublicKeyOrCertificate::Certificate(certificate) => (
                 PublicKey::from(certificate.public_key().clone()),
-                self.known
-                    .judge_certificate(certificate, self.options.address),
+                self.known.judge_certificate(certificate, self.options.address),
             ),
         };
         let refused = self.refusal(&key, &verdict);
@@ -241,15 +199,11 @@ impl client::Handler for Guard {
         Ok(accepted)
     }
 
-    async fn disconnected(
-        &mut self,
-        reason: DisconnectReason<Self::Error>,
-    ) -> Result<(), Self::Error> {
+    async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         let end = match &reason {
-            DisconnectReason::ReceivedDisconnect(info) => format!(
-                "the host ended it: {}",
-                crate::remote::printable(&info.message)
-            ),
+            DisconnectReason::ReceivedDisconnect(info) => {
+                format!("the host ended it: {}", crate::remote::printable(&info.message))
+            }
             DisconnectReason::Error(error) => error.to_string().to_lowercase(),
         };
         if let Ok(mut notes) = self.notes.lock() {
