@@ -97,6 +97,31 @@ async fn deletions_replacements_and_attributes_reach_the_unpacked_rootfs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn owners_and_capabilities_of_files_are_kept() {
+    let bench = bench();
+    bench.write("etc/passwd", "root:x:0:0\nalice:x:1000:1001\n");
+    bench.write("etc/group", "staff:x:50:\n");
+    bench.write("file", "x");
+    // cap_net_raw=ep, as `setcap` writes it.
+    let capability = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(bench.context().join("file"), "security.capability", &capability, flags).unwrap();
+    let kubefile = "FROM scratch\nCOPY etc etc\nCOPY file plain\nCOPY --chown=alice file own/\nCOPY --chown=alice:staff file named\nCOPY --chown=7 file number\nCOPY --chown=7:8 file both\n";
+    build(&bench, kubefile).await.unwrap();
+    let rootfs = bench.path("rootfs");
+    let image = bench.images().get("shop:1.4").unwrap();
+    unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+    let expected = [("plain", 0, 0), ("own/file", 1000, 1001), ("named", 1000, 50), ("number", 7, 7), ("both", 7, 8)];
+    for (path, uid, gid) in expected {
+        let metadata = rootfs.join(path).metadata().unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (uid, gid), "{path}");
+        let mut value = vec![0; 64];
+        let length = rustix::fs::getxattr(rootfs.join(path), "security.capability", &mut value[..]).unwrap();
+        assert_eq!(value[..length], capability, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_command_shows_its_last_lines_and_leaves_nothing() {
     let bench = bench();
     let error =

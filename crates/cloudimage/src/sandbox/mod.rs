@@ -4,6 +4,7 @@
 pub mod contract;
 mod linux;
 mod namespace;
+mod overlay;
 #[cfg(feature = "testing")]
 mod scripted;
 

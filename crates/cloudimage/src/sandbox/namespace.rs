@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,14 +12,14 @@ use std::process::{Child, Command, Stdio};
 use kubefile::ShellOrExec;
 use nix::sched::CloneFlags;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive, mount_change,
-    mount_remount, move_mount, unmount,
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+    mount_remount, unmount,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::CapabilitySet;
 
 use super::linux::fault;
+use super::overlay::{attach, mount_layers};
 use super::{Ended, SandboxRun};
 use crate::error::{Error, Result};
 
@@ -149,7 +149,7 @@ impl Drop for FirstProcess {
 
 /// This machine's tree, read-only, with the rootfs mounted somewhere in it.
 fn overlook(run: &SandboxRun) -> Result<World> {
-    let overlay = overlay(run, None)?;
+    let overlay = mount_layers(run, None)?;
     let target = MOUNT_POINTS.iter().map(Path::new).find(|path| path.is_dir());
     let target = target.ok_or_else(|| {
         fault("find a mount point (none of /mnt, /media, /srv is a directory)")(std::io::ErrorKind::NotFound.into())
@@ -189,7 +189,7 @@ fn enter(run: &SandboxRun) -> Result<World> {
     }
     let root = run.work.join("root");
     std::fs::create_dir_all(&root).map_err(fault("make mount points"))?;
-    attach(&overlay(run, Some(&base))?, &root)?;
+    attach(&mount_layers(run, Some(&base))?, &root)?;
     mount_devices(&root.join("dev"))?;
     for (directory, options) in [("tmp", "mode=1777"), ("root", "mode=0700")] {
         mount_tmpfs(&root.join(directory), options)?;
@@ -202,70 +202,6 @@ fn enter(run: &SandboxRun) -> Result<World> {
         }
     }
     Ok(World { rootfs: PathBuf::from("/"), proc: root.join("proc"), root: Some(root) })
-}
-
-/// The layers on each other, not attached anywhere yet.
-fn overlay(run: &SandboxRun, bottom: Option<&Path>) -> Result<OwnedFd> {
-    let work = run.work.join("overlay");
-    let empty = run.work.join("empty");
-    for directory in [&work, &empty] {
-        std::fs::create_dir_all(directory).map_err(fault("prepare the overlay"))?;
-    }
-    let mut lower: Vec<&Path> = run.lower.iter().map(PathBuf::as_path).chain(bottom).collect();
-    if lower.is_empty() {
-        lower.push(&empty);
-    }
-    match overlay_by_calls(&lower, &run.upper, &work) {
-        // Kernels before 6.5 know no `lowerdir+`.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => overlay_by_options(&lower, run, &work),
-        overlay => overlay.map_err(io).map_err(fault("mount the layers over each other")),
-    }
-}
-
-fn overlay_by_calls(lower: &[&Path], upper: &Path, work: &Path) -> rustix::io::Result<OwnedFd> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for layer in lower {
-        fsconfig_set_string(context.as_fd(), "lowerdir+", *layer)?;
-    }
-    fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
-    fsconfig_set_string(context.as_fd(), "workdir", work)?;
-    // Every change must be a whole file in the upper directory.
-    for (option, value) in OVERLAY_OPTIONS {
-        fsconfig_set_string(context.as_fd(), option, value)?;
-    }
-    fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
-}
-
-const OVERLAY_OPTIONS: [(&str, &str); 3] = [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")];
-
-/// The same through one option string, kept short by relative names: it must fit into one page.
-fn overlay_by_options(lower: &[&Path], run: &SandboxRun, work: &Path) -> Result<OwnedFd> {
-    let links = run.work.join("l");
-    std::fs::create_dir_all(&links).map_err(fault("prepare the overlay"))?;
-    let mut names = Vec::new();
-    for (at, layer) in lower.iter().enumerate() {
-        std::os::unix::fs::symlink(layer, links.join(at.to_string())).map_err(fault("prepare the overlay"))?;
-        names.push(format!("l/{at}"));
-    }
-    let target = run.work.join("merged");
-    std::fs::create_dir_all(&target).map_err(fault("prepare the overlay"))?;
-    std::env::set_current_dir(&run.work).map_err(fault("prepare the overlay"))?;
-    let options: String = OVERLAY_OPTIONS.iter().map(|(option, value)| format!(",{option}={value}")).collect();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}{options}", names.join(":"), run.upper.display(), work.display());
-    let options = std::ffi::CString::new(options)
-        .map_err(|_| fault("prepare the overlay")(std::io::ErrorKind::InvalidInput.into()))?;
-    mount("overlay", &target, "overlay", MountFlags::NODEV, options.as_c_str())
-        .map_err(io)
-        .map_err(fault("mount the layers over each other"))?;
-    let flags = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE | rustix::mount::OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    rustix::mount::open_tree(rustix::fs::CWD, &target, flags).map_err(io).map_err(fault("take the overlay"))
-}
-
-fn attach(mounted: &OwnedFd, target: &Path) -> Result<()> {
-    let moved = move_mount(mounted.as_fd(), "", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
-    moved.map_err(io).map_err(fault(format!("mount the rootfs on {}", target.display())))
 }
 
 /// Makes every mount of this namespace read-only but those of devices and processes.
@@ -394,6 +330,6 @@ fn command(run: &SandboxRun, rootfs: &Path) -> Command {
     command
 }
 
-fn io(error: rustix::io::Errno) -> std::io::Error {
+pub(super) fn io(error: rustix::io::Errno) -> std::io::Error {
     error.into()
 }
