@@ -50,9 +50,7 @@ impl Inspect {
 
 /// Give a cluster image another name
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 registry.example.com/team/shop:1.4"
-)]
+#[command(after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 registry.example.com/team/shop:1.4")]
 pub(crate) struct Tag {
     /// The image
     #[arg(value_name = "IMAGE")]
@@ -109,8 +107,7 @@ pub(crate) struct Save {
 impl Save {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open(&RegistryArguments::default())?;
-        let bytes = 0;
-        let _ = sealer;
+        let bytes = sealer.images().save(&self.images, &self.output).map_err(Error::from)?;
         let file = self.output.display().to_string();
         session.printer.done(&file, &serde_json::json!({ "file": file, "images": self.images, "bytes": bytes }))
     }
@@ -130,8 +127,7 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open(&RegistryArguments::default())?;
-        let names: Vec<String> = Vec::new();
-        let _ = sealer;
+        let names = sealer.images().load(&self.input).map_err(Error::from)?;
         session.printer.done(&names.join("\n"), &serde_json::json!({ "file": self.input, "images": names }))
     }
 }

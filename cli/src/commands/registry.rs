@@ -31,6 +31,9 @@ struct Serve {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
+    /// A name of this registry itself: images asked for by it may come from any registry
+    #[arg(long = "name", value_name = "HOST:PORT")]
+    names: Vec<String>,
     /// Certificate chain (PEM); without it plain HTTP is spoken
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
@@ -46,6 +49,8 @@ impl Registry {
             root: settings::root(&session.global),
             listen: arguments.listen,
             tls: arguments.cert.zip(arguments.key),
+            names: arguments.names,
+            events: std::sync::Arc::new(|event| crate::output::registry_event(&event)),
         };
         let stopped = async {
             use tokio::signal::unix::{SignalKind, signal};

@@ -127,6 +127,16 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Writes what a registry tells about itself to standard error, where its journal is.
+pub(crate) fn registry_event(event: &sealer_core::registry_proxy::Event) {
+    use sealer_core::registry_proxy::Event;
+    match event {
+        Event::Damaged { digest, path } => say(&format!("{digest} is damaged and is not served: {}", path.display())),
+        Event::Failed { request, reason } => say(&format!("{request} failed: {reason}")),
+        _ => {}
+    }
+}
+
 fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use content_store::Store;
 use tokio::net::TcpListener;
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::Error;
 
 /// What to serve, and where.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServeRequest {
     /// The sealer root whose content is served, for example `/var/lib/sealer`.
     pub root: PathBuf,
@@ -18,6 +19,16 @@ pub struct ServeRequest {
     pub listen: SocketAddr,
     /// Certificate chain and private key (PEM files); without them plain HTTP is spoken.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Names of this registry itself (`host:port`): asked for by one of them, an image may come from any registry.
+    pub names: Vec<String>,
+    /// Is told what goes wrong while serving; must return quickly.
+    pub events: Arc<dyn Fn(registry_proxy::Event) + Send + Sync>,
+}
+
+impl std::fmt::Debug for ServeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServeRequest").field("root", &self.root).field("listen", &self.listen).finish_non_exhaustive()
+    }
 }
 
 /// Serves the read side of the OCI distribution API until `shutdown` resolves.
@@ -39,7 +50,12 @@ pub async fn serve(
     let failed = |source| Error::Listen { address: request.listen, source };
     let listener = TcpListener::bind(request.listen).await.map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
-    let service = registry_proxy::service(content, registry_proxy::Options::default());
+    let options = registry_proxy::Options {
+        own_names: request.names.clone(),
+        events: Some(Arc::clone(&request.events)),
+        ..registry_proxy::Options::default()
+    };
+    let service = registry_proxy::service(content, options);
     match tls {
         Some(tls) => registry_proxy::serve_tls(listener, tls, service, shutdown).await?,
         None => registry_proxy::serve_plain(listener, service, shutdown).await?,

@@ -45,7 +45,7 @@ pub(crate) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
          Wants=network-online.target\n\
          \n\
          [Service]\n\
-         ExecStart={binary} registry serve --root {root} --listen {listen} --cert {certs}/registry.crt --key {certs}/registry.key\n\
+         ExecStart={binary} registry serve --root {root} --listen {listen} --name {domain}:{port} --cert {certs}/registry.crt --key {certs}/registry.key\n\
          Restart=always\n\
          RestartSec=2\n\
          LimitNOFILE=1048576\n\
@@ -56,6 +56,8 @@ pub(crate) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
         binary = paths::BINARY,
         root = paths::data(&cluster.name),
         listen = with_port(any, cluster.registry.port),
+        domain = cluster.registry.domain,
+        port = cluster.registry.port,
     );
     vec![
         public(format!("{certs}/registry.crt"), secrets.registry.certificate.clone()),
