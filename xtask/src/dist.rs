@@ -8,6 +8,8 @@ use crate::output;
 use crate::program::{program, read, run};
 use crate::tidy::repository;
 
+/// Static, and without the tables for unwinding: the program aborts on panic, so nothing reads them.
+const FLAGS: &str = "-C target-feature=+crt-static -C force-unwind-tables=no";
 /// Largest size that the file may have before somebody has to think about it.
 const SIZE_GOAL: u64 = 25_000_000;
 
@@ -15,7 +17,7 @@ const SIZE_GOAL: u64 = 25_000_000;
 pub(crate) fn dist(directory: &Path) -> Result<PathBuf> {
     let target = host_target()?;
     output::step("building the static binary");
-    run(program("cargo").current_dir(repository()).env("RUSTFLAGS", "-C target-feature=+crt-static").args([
+    run(program("cargo").current_dir(repository()).env("RUSTFLAGS", FLAGS).args([
         "build",
         "--quiet",
         "--release",

@@ -14,8 +14,9 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Installs the package of every program that is not found; a program that came another way is left alone.
 pub(crate) fn ensure_programs(needs: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         needs.iter().filter(|(name, _)| find(name).is_none()).map(|(_, package)| *package).collect();
+    missing.dedup();
     install(&missing)
 }
 

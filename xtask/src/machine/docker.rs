@@ -1,5 +1,6 @@
 //! Is there a container engine, who started it, and what did earlier runs leave in it?
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -63,6 +64,15 @@ impl Docker {
     /// Does the engine have this image?
     pub(crate) fn has_image(&self, name: &str) -> bool {
         succeeds(program("docker").args(["image", "inspect", name]))
+    }
+
+    /// The values that containers and networks have for a label, each once.
+    pub(crate) fn label_values(&self, label: &str) -> Result<BTreeSet<String>> {
+        let format = format!("{{{{.Label \"{label}\"}}}}");
+        let filter = format!("label={label}");
+        let containers = read(program("docker").args(["ps", "-a", "--filter", &filter, "--format", &format]))?;
+        let networks = read(program("docker").args(["network", "ls", "--filter", &filter, "--format", &format]))?;
+        Ok(containers.lines().chain(networks.lines()).map(String::from).collect())
     }
 
     /// Removes containers (with their volumes) and networks that carry `label`.

