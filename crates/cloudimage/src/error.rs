@@ -62,10 +62,8 @@ pub enum Error {
     Unsupported { line: usize, what: String, instead: &'static str },
     #[error("line {line}: `{command}` {outcome}{}", lines(last_lines))]
     Run { line: usize, command: String, outcome: String, last_lines: Vec<String> },
-    #[error(
-        "line {line}: RUN needs root (to mount the layers over each other); run the build as root, or do without RUN"
-    )]
-    RunNeedsRoot { line: usize },
+    #[error("line {line}: RUN cannot be performed here: {reason}; run the build as root, or do without RUN")]
+    NoSandbox { line: usize, reason: String },
     #[error(transparent)]
     Registry(#[from] registry_client::Error),
     #[error("the sandbox cannot {act}")]

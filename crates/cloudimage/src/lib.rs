@@ -30,7 +30,7 @@
 //!
 //! An OCI image index with one image manifest for each platform, whose layers are the rootfs, and beside it an artifact
 //! manifest whose config is the [`Catalogue`] of carried container images and whose layers are all their blobs, unchanged.
-//! [`format`] has the media types and annotations. The same inputs give the same digest: entries are sorted, times are
+//! [`mod@format`] has the media types and annotations. The same inputs give the same digest: entries are sorted, times are
 //! [`BuildOptions::source_date_epoch`] or 1970, owners are root unless `--chown` says otherwise.
 //!
 //! What the rootfs layout makes of a build:

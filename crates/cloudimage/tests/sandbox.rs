@@ -115,7 +115,7 @@ async fn owners_and_capabilities_of_files_are_kept() {
     for (path, uid, gid) in expected {
         let metadata = rootfs.join(path).metadata().unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (uid, gid), "{path}");
-        let mut value = vec![0; 64];
+        let mut value = [0; 64];
         let length = rustix::fs::getxattr(rootfs.join(path), "security.capability", &mut value[..]).unwrap();
         assert_eq!(value[..length], capability, "{path}");
     }

@@ -57,8 +57,8 @@ pub(super) async fn run(
     if let Some(record) = layers::reuse(&job, &key) {
         return Ok((record, true));
     }
-    if sandbox.obstacle().is_some() {
-        return Err(Error::RunNeedsRoot { line: running.line });
+    if let Some(reason) = sandbox.obstacle() {
+        return Err(Error::NoSandbox { line: running.line, reason });
     }
     let place = tempfile::Builder::new()
         .prefix("run-")
