@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clusterfile::Cluster;
 
-use super::environment::API_SERVER;
+use super::environment::{API_SERVER, exports};
 use super::{Secrets, paths, yaml};
 use crate::{File, Marker};
 
@@ -32,6 +32,32 @@ pub(crate) fn registry_rules(cluster: &Cluster, master: IpAddr, secrets: &Secret
             format!("# written by sealer\nserver = \"{own}\"\n\n{}", host(&own)),
         ),
     ]
+}
+
+/// What keeps the cluster's names in `/etc/hosts`: a script and the unit that runs it at each start of the host.
+pub(crate) fn names(cluster: &Cluster, master: IpAddr) -> Vec<File> {
+    let mut lines = vec![format!("{master} {API_SERVER}"), format!("{master} {}", cluster.registry.domain)];
+    for alias in &cluster.host_aliases {
+        lines.push(format!("{} {}", alias.address, alias.hostnames.join(" ")));
+    }
+    let data = paths::data(&cluster.name);
+    let values = [("SEALER_CLUSTER", &cluster.name), ("SEALER_DATA", &data), ("SEALER_NAMES", &lines.join("\n"))];
+    let values = values.map(|(key, value)| (key.to_owned(), value.clone())).into();
+    let script = format!("{}{}", exports(&values), include_str!("scripts/hosts_file.sh"));
+    let unit = format!(
+        "[Unit]\n\
+         Description=sealer: names of cluster {} in /etc/hosts\n\
+         Before=containerd.service kubelet.service\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/bin/sh {data}/names.sh\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n",
+        cluster.name,
+    );
+    vec![public(format!("{data}/names.sh"), script), public(paths::NAMES_UNIT.to_owned(), unit)]
 }
 
 /// The registry of a master: its certificate and its unit.

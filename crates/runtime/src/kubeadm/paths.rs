@@ -4,6 +4,8 @@
 pub(crate) const BINARY: &str = "/var/lib/sealer/bin/sealer";
 /// Where containerd looks for the rules by which it finds images.
 pub(crate) const CERTS_D: &str = "/etc/containerd/certs.d";
+/// The systemd unit that keeps the cluster's names in `/etc/hosts`.
+pub(crate) const NAMES_UNIT: &str = "/etc/systemd/system/sealer-names.service";
 /// The systemd unit of the registry.
 pub(crate) const REGISTRY_UNIT: &str = "/etc/systemd/system/sealer-registry.service";
 

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use clusterfile::Host;
 
-use super::super::environment::API_SERVER;
 use super::super::steps::{on, write};
 use super::super::{files, paths};
 use super::Create;
@@ -16,7 +15,8 @@ impl Create<'_> {
     pub(super) fn prepare(&self, host: &Host) -> Result<Vec<Step>, Error> {
         let address = host.address;
         let master = host.is_master();
-        let mut own = files::registry_rules(self.cluster, self.master.address, self.payload.secrets);
+        let mut own = files::names(self.cluster, self.master.address);
+        own.extend(files::registry_rules(self.cluster, self.master.address, self.payload.secrets));
         let api = self.version.config_api()?;
         let documents = self.documents_for(host)?;
         if master {
@@ -42,15 +42,8 @@ impl Create<'_> {
         Ok(steps)
     }
 
-    pub(super) fn names(&self, host: &Host) -> Result<Step, Error> {
-        let master = self.master.address;
-        let mut lines = vec![format!("{master} {API_SERVER}"), format!("{master} {}", self.cluster.registry.domain)];
-        for alias in &self.cluster.host_aliases {
-            lines.push(format!("{} {}", alias.address, alias.hostnames.join(" ")));
-        }
-        let mut script = self.script(host, "names", "names", (include_str!("../scripts/names.sh"), None))?;
-        script.env.insert("SEALER_NAMES".into(), lines.join("\n"));
-        Ok(script.step())
+    fn names(&self, host: &Host) -> Result<Step, Error> {
+        Ok(self.script(host, "names", "names", (include_str!("../scripts/names.sh"), None))?.step())
     }
 
     pub(super) fn content(&self, host: &Host) -> Step {

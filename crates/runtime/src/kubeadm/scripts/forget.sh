@@ -1,8 +1,8 @@
 # Removes the registry, the cluster's names, our content and, last of all, the marker.
 [ -f "$SEALER_DATA/host.json" ] || exit 0
 cd /
-systemctl disable --now sealer-registry.service 2>/dev/null || true
-rm -f /etc/systemd/system/sealer-registry.service
+systemctl disable --now sealer-registry.service sealer-names.service 2>/dev/null || true
+rm -f /etc/systemd/system/sealer-registry.service /etc/systemd/system/sealer-names.service
 systemctl daemon-reload 2>/dev/null || true
 begin="# begin sealer $SEALER_CLUSTER"
 end="# end sealer $SEALER_CLUSTER"

@@ -1,12 +1,5 @@
-# Gives the cluster's names their addresses in /etc/hosts. Written in place: in a container the file is a mount.
-begin="# begin sealer $SEALER_CLUSTER"
-end="# end sealer $SEALER_CLUSTER"
-new=$SEALER_DATA/hosts.new
-awk -v begin="$begin" -v end="$end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
-{
-    echo "$begin"
-    printf '%s\n' "$SEALER_NAMES"
-    echo "$end"
-} >>"$new"
-cmp -s "$new" /etc/hosts || cat "$new" >/etc/hosts
-rm -f "$new"
+# Gives the cluster's names their addresses, now and after each start of the host: in a container, and where a cloud
+# looks after it, /etc/hosts is made anew then.
+sh "$SEALER_DATA/names.sh"
+systemctl daemon-reload
+systemctl enable sealer-names.service 2>/dev/null
