@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Action, Error, Journal, Plan, Remote, Step};
 use action::Act;
@@ -115,7 +116,7 @@ pub struct ExecuteOptions {
     /// Hosts worked on at once.
     pub parallel: usize,
     /// Asked between steps: when set, the current steps are finished and no new one is started.
-    pub cancel: tokio_util::sync::CancellationToken,
+    pub cancel: CancellationToken,
 }
 
 /// What was done.
@@ -168,6 +169,7 @@ pub async fn execute(
         deliver,
         journal,
         events,
+        cancel: &options.cancel,
         places: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
         board: watch::Sender::new(board),
     };
@@ -176,12 +178,13 @@ pub async fn execute(
     let mut failure = None;
     loop {
         tokio::select! {
+            biased;
+            () = options.cancel.cancelled(), if !work.board.borrow().stop => work.stop(),
             ended = hosts.next() => match ended {
                 Some(Ok(())) => {}
                 Some(Err(error)) => failure = failure.or(Some(error)),
                 None => break,
             },
-            () = options.cancel.cancelled(), if !work.board.borrow().stop => work.stop(),
         }
     }
     let left: usize = work.board.borrow().remaining.iter().sum();
@@ -227,6 +230,7 @@ struct Work<'a> {
     deliver: &'a dyn Deliver,
     journal: &'a Journal,
     events: &'a (dyn Fn(Event) + Send + Sync),
+    cancel: &'a CancellationToken,
     places: Semaphore,
     board: watch::Sender<Board>,
 }
@@ -241,7 +245,7 @@ impl Work<'_> {
             // Neither the board nor the places go away while hosts are at work.
             let _ = self.board.subscribe().wait_for(ready).await;
             let _place = self.places.acquire().await;
-            if self.board.borrow().stop {
+            if self.board.borrow().stop || self.cancel.is_cancelled() {
                 return Ok(());
             }
             let done = self.step(host, &self.plan.steps[index]).await;

@@ -78,6 +78,16 @@ async fn a_server_may_want_a_key_and_a_password() {
 }
 
 #[tokio::test]
+async fn a_password_is_also_given_where_it_is_asked_for_interactively() {
+    let settings = "UsePAM yes\nPasswordAuthentication no\nKbdInteractiveAuthentication yes";
+    let sshd = Sshd::start_with(settings);
+    let user = User::new("right", Some("ALL=(ALL) ALL"));
+    Ssh::connect(sshd.options(&user.name, vec![Auth::Password("right".into())])).await.unwrap();
+    let error = refusal(sshd.options(&user.name, vec![Auth::Password("wrong".into())])).await;
+    assert!(error.to_string().contains("keyboard-interactive"), "{error}");
+}
+
+#[tokio::test]
 async fn each_trouble_with_sudo_has_its_name() {
     let sshd = Sshd::start();
     let problem = |error: Error| match error {

@@ -3,13 +3,14 @@
 
 mod machine;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use machine::{LOOPBACK, Sshd, User, key_file};
 use runtime::remote::local::Local;
-use runtime::remote::ssh::{Auth, Ssh};
+use runtime::remote::ssh::{Auth, Ssh, SshOptions};
 use runtime::remote::{Remote, contract};
 use runtime::{Command, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,17 +99,61 @@ async fn a_lost_connection_is_told_and_made_anew() {
 }
 
 #[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up() {
+    let sshd = Sshd::start();
+    let ssh = Ssh::connect(SshOptions { keepalive: Duration::from_secs(1), ..sshd.root() }).await.unwrap();
+    let pid = parent(&ssh).await;
+    machine::run("kill", &["-STOP", &pid]);
+    let started = SystemTime::now();
+    let error = ssh.run(&script("echo hello")).await.map(|output| output.stdout);
+    let took = started.elapsed().unwrap();
+    machine::run("kill", &["-KILL", &pid]);
+    assert!(matches!(&error, Ok(stdout) if stdout == b"hello\n"), "opened anew, as nothing was under way: {error:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let pid = parent(&ssh).await;
+    let stop = script(&format!("(sleep 1; kill -STOP {pid}) >/dev/null 2>&1 & sleep 60"));
+    let error = ssh.run(&stop).await.unwrap_err();
+    machine::run("kill", &["-KILL", &pid]);
+    assert!(error.to_string().contains("keepalive"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_last_user() {
+    let sshd = Sshd::start();
+    let ssh = Ssh::connect(sshd.root()).await.unwrap();
+    let session = ssh.stream(&script("cat")).await.unwrap();
+    let process = PathBuf::from(format!("/proc/{}", parent(&ssh).await));
+    drop(ssh);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(process.exists(), "the stream still uses it");
+    drop(session.io);
+    session.end.await.unwrap().unwrap();
+    for _ in 0..100 {
+        if !process.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the connection stays open");
+}
+
+/// The server's process of this connection.
+async fn parent(ssh: &Ssh) -> String {
+    let output = ssh.run(&script("echo $PPID")).await.unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
 async fn an_upload_that_breaks_off_never_gets_to_its_place() {
     let sshd = Sshd::start();
     let ssh = Ssh::connect(sshd.root()).await.unwrap();
-    let pid = ssh.run(&script("echo $PPID")).await.unwrap().stdout;
-    let pid = String::from_utf8(pid).unwrap();
+    let pid = parent(&ssh).await;
     let (local, target) = (sshd.path("large"), sshd.path("target"));
     std::fs::File::create(&local).unwrap().set_len(300 << 20).unwrap();
     let told = std::sync::atomic::AtomicBool::new(false);
     let kill = |_| {
         if !told.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            machine::run("kill", &["-KILL", pid.trim()]);
+            machine::run("kill", &["-KILL", &pid]);
         }
     };
     let error = ssh.upload(&local, target.to_str().unwrap(), 0o644, &kill).await.unwrap_err();

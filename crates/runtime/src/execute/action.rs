@@ -18,6 +18,8 @@ const LINES: usize = 20;
 const LINE_LIMIT: usize = 4096;
 /// Bytes kept of output that was shown, for a failure.
 const SHOWN_LIMIT: usize = 64 << 10;
+/// How long a script of an earlier session may at least still go on, in seconds.
+const LONGEST: u64 = 900;
 /// How long a script that tells the reason of a failure may take.
 const DIAGNOSE: Duration = Duration::from_secs(60);
 /// How long after its end, as the host sees it, a script's end must have come to us.
@@ -62,7 +64,7 @@ impl Act<'_> {
 
     async fn run(&self, script: &str, seconds: u64, show: bool, diagnose: Option<&str>) -> Result<(), Error> {
         let script = self.with_environment(script);
-        let lock_seconds = seconds.max(60) + 30;
+        let lock_seconds = seconds.max(LONGEST) + 30;
         let command = Command { script: guarded(&script, seconds, lock_seconds, show), ..Command::default() };
         let started = Instant::now();
         let running = async {
@@ -193,7 +195,12 @@ while kill -0 $relay 2>/dev/null && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); don
     format!(
         r#"mkdir -p /run/lock
 exec 9>>/run/lock/sealer.lock || exit 74
-flock -w {lock_seconds} 9 || {{ echo "another step of sealer is still running on this host (it holds /run/lock/sealer.lock)" >&2; exit 75; }}
+flock -w {lock_seconds} 9
+case $? in
+0) ;;
+1) echo "another step of sealer is still running on this host (it holds /run/lock/sealer.lock)" >&2; exit 75 ;;
+*) echo "cannot lock /run/lock/sealer.lock" >&2; exit 74 ;;
+esac
 trap : HUP INT PIPE TERM
 f=/run/sealer-step
 trap 'rm -f "$f" "$f.out" "$f.err" "$f.pipe"' EXIT

@@ -27,7 +27,7 @@ const SESSION_STDERR_LIMIT: usize = 64 << 10;
 /// How long output may pause after the end of a command whose children hold its output open.
 const LINGER: Duration = Duration::from_secs(5);
 /// The same for a stream, where cutting off too early would look like its end.
-const STREAM_LINGER: Duration = Duration::from_secs(20);
+const STREAM_LINGER: Duration = Duration::from_secs(10);
 /// How long output may come after the end of a command at all.
 const LINGER_LIMIT: Duration = Duration::from_secs(60);
 /// What is said of a command of which we do not know how it ended.

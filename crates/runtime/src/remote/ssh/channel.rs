@@ -51,12 +51,13 @@ impl Line {
     async fn channel(&self, link: &Link) -> Result<russh::Channel<Msg>, Opening> {
         let started = Instant::now();
         loop {
-            let opening = timeout(self.options.timeout, link.handle.channel_open_session()).await;
-            match opening {
+            let alone = self.places.available_permits() == CHANNELS - 1;
+            // Beside a busy stream on a slow line an answer may take long; a dead line is noticed by its keepalives.
+            let patience = if alone { self.options.timeout } else { self.options.timeout + self.options.keepalive * 4 };
+            match timeout(patience, link.handle.channel_open_session()).await {
                 Ok(Ok(channel)) => return Ok(channel),
                 // Too many at once for this server: wait for one of ours to end.
                 Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
-                    let alone = self.places.available_permits() == CHANNELS - 1;
                     if alone || started.elapsed() > CROWDED {
                         return Err(Opening::Refused(reason.description().to_owned()));
                     }

@@ -13,6 +13,7 @@ use super::SshOptions;
 use super::authenticate::authenticate;
 use crate::Error;
 use crate::remote::known_hosts::{self, KnownHost, Verdict};
+use crate::remote::quote;
 
 /// An authenticated connection.
 pub(super) struct Link {
@@ -166,9 +167,9 @@ impl Guard {
                 file: file.clone(),
                 line: *line,
                 accept: format!(
-                    "ssh-keygen -R '{}' -f '{}'",
-                    known_hosts::name(host, self.options.port),
-                    file.display()
+                    "ssh-keygen -R {} -f {}",
+                    quote(&known_hosts::name(host, self.options.port)),
+                    quote(&file.display().to_string())
                 ),
             }),
             Verdict::Revoked { file, line } => {
