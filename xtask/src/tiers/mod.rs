@@ -76,7 +76,7 @@ fn check(cache: &Cache, summary: &mut Summary) {
         Ok(tool) => {
             let mut command = program(tool);
             // Advisories need a database from the internet; everything else is in the repository.
-            command.current_dir(repository()).args(["--offline", "check", "bans", "licenses", "sources"]);
+            command.current_dir(repository()).args(["check", "bans", "licenses", "sources"]);
             summary.step("dependencies", command);
         }
         Err(error) => summary.failed("dependencies", &error.to_string()),
