@@ -44,13 +44,13 @@ fn a_clusterfile_of_the_first_generation_works_with_sudo_and_an_encrypted_key() 
     made.expect_code(0);
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     for machine in [machines.get(0), machines.get(1)] {
-        machine.authorize("operator", &public);
-        machine.shell("echo 'operator ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/operator");
+        machine.authorize("deployer", &public);
+        machine.shell("echo 'deployer ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deployer");
     }
 
     let clusterfile = program.home().join("Clusterfile");
     let text = format!(
-        "apiVersion: sealer.aliyun.com/v1alpha1\nkind: Cluster\nmetadata:\n  name: blog\nspec:\n  image: {APP}\n  provider: BAREMETAL\n  ssh:\n    user: operator\n    pk: {}\n    pkPasswd: \"{PASSWORD}\"\n  network:\n    podCIDR: 100.64.0.0/10\n    svcCIDR: 10.96.0.0/22\n  certSANS:\n    - aliyun-inc.com\n    - 10.0.0.2\n  masters:\n    ipList:\n      - {}\n  nodes:\n    ipList:\n      - {}\n",
+        "apiVersion: sealer.aliyun.com/v1alpha1\nkind: Cluster\nmetadata:\n  name: blog\nspec:\n  image: {APP}\n  provider: BAREMETAL\n  ssh:\n    user: deployer\n    pk: {}\n    pkPasswd: \"{PASSWORD}\"\n  network:\n    podCIDR: 100.64.0.0/10\n    svcCIDR: 10.96.0.0/22\n  certSANS:\n    - aliyun-inc.com\n    - 10.0.0.2\n  masters:\n    ipList:\n      - {}\n  nodes:\n    ipList:\n      - {}\n",
         key.display(),
         machines.get(0).address,
         machines.get(1).address
@@ -66,7 +66,8 @@ fn a_clusterfile_of_the_first_generation_works_with_sudo_and_an_encrypted_key() 
     let shell = |script: &str| machines.get(0).shell(script);
     expect_ready(&shell, 2);
     expect_hello(&shell, machines.get(1).address);
-    let names = shell("openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -ext subjectAltName 2>/dev/null || true");
+    let names =
+        shell("openssl x509 -in /etc/kubernetes/pki/apiserver.crt -noout -ext subjectAltName 2>/dev/null || true");
     assert!(names.is_empty() || names.contains("aliyun-inc.com"), "{names}");
 
     let again = program.call(&["apply", "-f", &file]);

@@ -28,10 +28,15 @@ pub(crate) fn expect_hello(shell: &dyn Fn(&str) -> String, address: IpAddr) {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let answer = shell(&format!("curl --silent --max-time 3 http://{address}:30080/ || true"));
-        if answer.contains("hello") {
+        if answer.contains("Hello from a cluster image") {
             return;
         }
-        let pods = || kubectl(shell, "get pod -A -o wide; KUBECONFIG=/etc/kubernetes/admin.conf kubectl get events -A | tail -n 20");
+        let pods = || {
+            kubectl(
+                shell,
+                "get pod -A -o wide; KUBECONFIG=/etc/kubernetes/admin.conf kubectl get events -A | tail -n 20",
+            )
+        };
         assert!(Instant::now() < deadline, "the application does not answer: `{answer}`\n{}", pods());
         std::thread::sleep(Duration::from_millis(500));
     }

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use sealer_tests::Stage;
 use sealer_tests::machines::docker;
 use sealer_tests::stage::APP;
-use sealer_tests::Stage;
 use serde_json::Value;
 
 use crate::cluster::{expect_hello, expect_original_name, expect_ready};
@@ -13,13 +13,31 @@ use crate::cluster::{expect_hello, expect_original_name, expect_ready};
 fn one_command_makes_a_cluster_and_one_takes_it_away() {
     let stage = Stage::get();
     let program = stage.program();
-    let arguments = ["run", APP, "--provider", "CONTAINER", "--masters", "1", "--nodes", "1", "--cluster-name", "e2e-container", "-o", "json"];
+    let arguments = [
+        "run",
+        APP,
+        "--provider",
+        "CONTAINER",
+        "--masters",
+        "1",
+        "--nodes",
+        "1",
+        "--cluster-name",
+        "e2e-container",
+        "-o",
+        "json",
+    ];
 
     let applied: Value = serde_json::from_str(&program.succeed(&arguments)).unwrap();
     assert_eq!(applied["outcome"], "changed");
     let shell = |script: &str| docker(&["exec", "e2e-container-master-0", "sh", "-c", script]);
     expect_ready(&shell, 2);
-    let address = docker(&["inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "e2e-container-node-0"]);
+    let address = docker(&[
+        "inspect",
+        "--format",
+        "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
+        "e2e-container-node-0",
+    ]);
     expect_hello(&shell, address.trim().parse::<IpAddr>().unwrap());
     expect_original_name(&shell);
 

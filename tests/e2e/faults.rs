@@ -65,7 +65,13 @@ fn preflight_finds_everything_at_once_and_changes_nothing() {
     machines.get(1).shell("hostname faults-0; systemd-run --quiet --unit squatter socat TCP-LISTEN:10250,fork,reuseaddr EXEC:true; sleep 0.5");
     let node = machines.get(1).address.to_string();
     let outcome = run(&stage.program(), machines.get(0), &["-n", &node, "-p", PASSWORD]);
-    outcome.expect_code(3).expect_stderr("6443").expect_stderr("10250").expect_stderr("socat").expect_stderr("/etc/kubernetes").expect_stderr("nothing was changed");
+    outcome
+        .expect_code(3)
+        .expect_stderr("6443")
+        .expect_stderr("10250")
+        .expect_stderr("socat")
+        .expect_stderr("/etc/kubernetes")
+        .expect_stderr("nothing was changed");
     outcome.expect_stderr("faults-0");
     assert!(!machines.get(0).test("test -e /var/lib/sealer") && !machines.get(1).test("test -e /var/lib/sealer"));
 }

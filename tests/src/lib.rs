@@ -2,7 +2,10 @@
 //!
 //! Nothing here is shipped. A test that lacks what it needs fails and says what is missing; none is skipped.
 
-#![expect(clippy::disallowed_methods, reason = "tests are told by the environment where things are, and wait for machines")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by the environment where things are, and wait for machines"
+)]
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on must stop the test")]
 
 pub mod machines;

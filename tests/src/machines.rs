@@ -10,7 +10,7 @@ use crate::program::finish;
 /// Label of everything that tests make in the container engine.
 const LABEL: &str = "io.sealer.test";
 
-/// A network without a way out, and the machines on it; all gone when dropped.
+/// Machines on a network of their own, without a way out of it; all gone when dropped.
 #[derive(Debug)]
 pub struct Machines {
     network: String,
@@ -36,8 +36,8 @@ impl Machines {
     pub fn start(prefix: &str, image: &str, count: usize) -> Self {
         let network = format!("sealer-test-{prefix}");
         remove(&network);
-        // Internal: no route to anywhere but the host, so nothing can be pulled from the outside.
-        docker(&["network", "create", "--internal", "--label", LABEL, &network]);
+        // An internal network would also drop what pods send each other; the way out is closed on the machines instead.
+        docker(&["network", "create", "--label", LABEL, &network]);
         let mut machines = Self { network, machines: Vec::new() };
         for index in 0..count {
             let name = format!("{prefix}-{index}");
@@ -57,13 +57,39 @@ impl Machines {
     }
 
     fn boot(&mut self, name: &str, image: &str) {
-        let common = ["run", "--detach", "--name", name, "--hostname", name, "--label", LABEL, "--network", &self.network];
-        let options = ["--cgroupns=private", "--tmpfs", "/run:exec", "--tmpfs", "/tmp:exec", "--volume", "/var", "--device", "/dev/kmsg", "--env", "container=docker"];
+        let common =
+            ["run", "--detach", "--name", name, "--hostname", name, "--label", LABEL, "--network", &self.network];
+        let options = [
+            "--cgroupns=private",
+            "--tmpfs",
+            "/run:exec",
+            "--tmpfs",
+            "/tmp:exec",
+            "--volume",
+            "/var",
+            "--device",
+            "/dev/kmsg",
+            "--env",
+            "container=docker",
+        ];
         let entry = ["--entrypoint", "/usr/local/bin/sealer-node-init", image];
         let privileged = if has_every_capability() {
             vec!["--privileged"]
         } else {
-            vec!["--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--device-cgroup-rule", "a *:* rwm", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined"]
+            vec![
+                "--cap-add",
+                "ALL",
+                "--cap-drop",
+                "SYS_RESOURCE",
+                "--device-cgroup-rule",
+                "a *:* rwm",
+                "--security-opt",
+                "seccomp=unconfined",
+                "--security-opt",
+                "apparmor=unconfined",
+                "--security-opt",
+                "systempaths=unconfined",
+            ]
         };
         let arguments: Vec<&str> = common.iter().chain(&options).copied().chain(privileged).chain(entry).collect();
         docker(&arguments);
@@ -136,10 +162,18 @@ impl Machine {
 
     fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.test("systemctl is-active --quiet ssh && systemctl is-system-running | grep -qE 'running|degraded'") {
-            assert!(Instant::now() < deadline, "{} does not come up: {}", self.name, self.shell("systemctl --failed; systemctl status ssh | tail -n 20"));
+        while !self.test("systemctl is-active --quiet ssh && systemctl is-system-running | grep -qE 'running|degraded'")
+        {
+            assert!(
+                Instant::now() < deadline,
+                "{} does not come up: {}",
+                self.name,
+                self.shell("systemctl --failed; systemctl status ssh | tail -n 20")
+            );
             std::thread::sleep(Duration::from_millis(300));
         }
+        // Nobody is at the gateway: what leaves the network of the test gets lost, so nothing can be pulled from outside.
+        self.shell("gateway=$(ip route show default | awk '{ print $3 }'); ip route replace default via ${gateway%.*}.254");
     }
 }
 

@@ -107,7 +107,13 @@ impl Outcome {
     /// When the code is another.
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
-        assert!(self.code == code, "exit code {} instead of {code}\nstdout: {}\nstderr: {}", self.code, self.stdout, self.stderr);
+        assert!(
+            self.code == code,
+            "exit code {} instead of {code}\nstdout: {}\nstderr: {}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 

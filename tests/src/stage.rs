@@ -30,7 +30,11 @@ impl Stage {
         STAGE.get_or_init(|| {
             let root = PathBuf::from(variable("SEALER_TEST_WORK")).join("root");
             std::fs::create_dir_all(&root).unwrap();
-            let stage = Self { binary: variable("SEALER_TEST_BINARY").into(), root, node_image: variable("SEALER_TEST_NODE_IMAGE") };
+            let stage = Self {
+                binary: variable("SEALER_TEST_BINARY").into(),
+                root,
+                node_image: variable("SEALER_TEST_NODE_IMAGE"),
+            };
             let program = stage.program();
             program.succeed(&["build", "-q", "-t", BASE, &variable("SEALER_TEST_BASE_CONTEXT")]);
             program.succeed(&["build", "-q", "-t", APP, &variable("SEALER_TEST_APP_CONTEXT")]);
@@ -52,5 +56,6 @@ impl Stage {
 }
 
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: end-to-end tests are started by `cargo xtask test`"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: end-to-end tests are started by `cargo xtask test`"))
 }
