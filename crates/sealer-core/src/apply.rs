@@ -1,5 +1,6 @@
 //! How does a cluster come to match its Clusterfile?
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clusterfile::{Change, ChangeKind, Cluster, Clusterfile, Secret};
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Remotes, connect};
 use crate::deliver::Courier;
+use crate::nodes::{Busy, Node, nodes};
 use crate::payload::{Prepared, prepare};
 use crate::sealer::RUNTIME_ANNOTATION;
 use crate::{ClusterState, Error, Event, Events, Sealer};
@@ -48,6 +50,8 @@ pub struct Applied {
     pub skipped: usize,
     /// Where the administrator's kubeconfig is.
     pub kubeconfig: std::path::PathBuf,
+    /// Every host, as the cluster itself now calls it.
+    pub nodes: Vec<Node>,
 }
 
 /// Whether anything had to be done.
@@ -79,45 +83,58 @@ pub struct Planned {
 ///
 /// # Errors
 ///
-/// [`Error::Preflight`] before anything is changed; [`Error::Unfinished`] when a plan was begun.
+/// [`Error::Unbuilt`] for what cannot be done yet; [`Error::Preflight`] before anything is changed;
+/// [`Error::Unfinished`] when a plan was begun; [`Error::Interrupted`] when it was cancelled before that.
 pub async fn apply(
     sealer: &Sealer,
     wanted: Clusterfile,
     options: &ApplyOptions,
     events: Events<'_>,
 ) -> Result<Applied, Error> {
-    let prepared = prepare(sealer, wanted).await?;
+    let prepared = prepare(sealer, wanted, events).await?;
     let runtime = sealer.runtime_for(&prepared.image)?;
     let provider = sealer.provider_for(&prepared.wanted.cluster)?;
     runtime.supports(&prepared.wanted.cluster)?;
 
+    let started = Instant::now();
     let state = sealer.state().lock(&prepared.wanted.cluster.name)?;
     let current = state.clusterfile()?;
     let mut wanted = prepared.wanted.clone();
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_owned());
     let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
+    if provider.owns_hosts() && known.is_none() {
+        state.remember(&wanted)?; // What is made from here on can be deleted by the cluster's name.
+    }
     let tell = |provider| events(Event::Provider { provider });
-    wanted.cluster = provider.provision(&wanted.cluster, known, state.path(), &tell).await?;
+    let provisioned = provider.provision(&wanted.cluster, known, state.path(), &tell);
+    wanted.cluster = until(options, "making hosts", provisioned).await?;
+    if provider.owns_hosts() {
+        events(phase("hosts", &wanted.cluster, started));
+    }
     let change = change(known, &wanted.cluster)?;
     remember(&state, &wanted, known)?; // From here on a crash must not leak hosts.
 
     let secrets = Secrets::open(state.path(), &wanted.cluster)?;
-    let (remotes, facts) = observe(sealer, &state, &change, events).await?;
+    let observed = observe(sealer, &state, &change, events);
+    let (remotes, mut facts) = until(options, "asking the hosts", observed).await?;
     let payload = prepared.payload(&wanted, &secrets);
     let findings = runtime::preflight(&change, &facts, &payload);
     if !findings.is_empty() {
         return Err(Error::Preflight(findings));
     }
-    let plan = runtime.plan(&change, &facts, &payload)?;
+    let plan = Arc::new(runtime.plan(&change, &facts, &payload)?);
     state.write("kubeconfig", kubeconfig(&wanted.cluster, &secrets)?.expose().as_bytes())?;
 
-    let report = if plan.is_empty() {
-        Report::default()
-    } else {
-        let work = Work { plan: &plan, remotes: &remotes, facts: &facts, journal: "journal.jsonl" };
-        work.perform(sealer, &state, options, events).await?
-    };
-    finish(&state, wanted, &prepared, &plan, report)
+    let busy = Busy::default();
+    let mut report = Report::default();
+    if !plan.is_empty() {
+        let image = &wanted.cluster.image;
+        let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: "journal.jsonl", busy: &busy };
+        report = work.perform(sealer, &state, options, events).await?;
+        facts = look_again(&remotes, &wanted.cluster, events).await;
+    }
+    let nodes = nodes(&wanted.cluster, &facts, &busy);
+    finish(&state, wanted, &prepared, &plan, report, nodes)
 }
 
 /// What [`apply`] would do, without changing anything.
@@ -126,7 +143,7 @@ pub async fn apply(
 ///
 /// As [`apply`]; findings of the preflight are part of the answer.
 pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> Result<Planned, Error> {
-    let prepared = prepare(sealer, wanted).await?;
+    let prepared = prepare(sealer, wanted, events).await?;
     let runtime = sealer.runtime_for(&prepared.image)?;
     let provider = sealer.provider_for(&prepared.wanted.cluster)?;
     runtime.supports(&prepared.wanted.cluster)?;
@@ -195,19 +212,49 @@ async fn observe(
     let started = Instant::now();
     let remotes = connect(sealer, state, &change.wanted).await?;
     let facts = runtime::gather(&remotes, &change.wanted.name).await?;
-    let count = remotes.len();
-    let detail = format!("{count} host{}", if count == 1 { "" } else { "s" });
-    events(Event::Phase { name: "preflight".to_owned(), detail, millis: millis(started) });
+    events(phase("preflight", &change.wanted, started));
     Ok((remotes, facts))
+}
+
+/// What the finished cluster says about itself. It stands, so not to learn it is no failure.
+async fn look_again(remotes: &Remotes, cluster: &Cluster, events: Events<'_>) -> Facts {
+    match runtime::gather(remotes, &cluster.name).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            events(Event::Warning { message: format!("the state of the nodes is not known: {error}") });
+            Facts::default()
+        }
+    }
+}
+
+/// What can be dropped at any time without harm is dropped when the user interrupts.
+pub(crate) async fn until<T, E: Into<Error>>(
+    options: &ApplyOptions,
+    act: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    match options.cancel.run_until_cancelled(work).await {
+        Some(done) => done.map_err(Into::into),
+        None => Err(Error::Interrupted { act }),
+    }
+}
+
+fn phase(name: &str, cluster: &Cluster, started: Instant) -> Event {
+    let count = cluster.hosts.len();
+    let detail = format!("{count} host{}", if count == 1 { "" } else { "s" });
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Event::Phase { name: name.to_owned(), detail, millis }
 }
 
 /// A plan and what it is performed with.
 pub(crate) struct Work<'a> {
-    pub(crate) plan: &'a Plan,
+    pub(crate) plan: &'a Arc<Plan>,
+    pub(crate) image: &'a str,
     pub(crate) remotes: &'a Remotes,
     pub(crate) facts: &'a Facts,
     /// Name of the journal in the cluster's state.
     pub(crate) journal: &'static str,
+    pub(crate) busy: &'a Busy,
 }
 
 impl Work<'_> {
@@ -218,14 +265,22 @@ impl Work<'_> {
         options: &ApplyOptions,
         events: Events<'_>,
     ) -> Result<Report, Error> {
-        events(Event::Planned { steps: self.plan.steps.len() });
+        events(Event::Planned {
+            steps: self.plan.steps.len(),
+            hosts: self.plan.hosts.clone(),
+            image: self.image.to_owned(),
+            plan: Arc::clone(self.plan),
+        });
         let courier = Courier::new(sealer, &self.plan.cluster)?;
         // A machine that was installed anew has another id: what was done on the old one says nothing about it.
         let machines = self.facts.hosts.iter().map(|(address, host)| (*address, host.machine_id.clone())).collect();
         let journal = Journal::open(&state.file(self.journal))?.with_machines(machines);
         let execute = ExecuteOptions { parallel: options.parallel, cancel: options.cancel.clone() };
         let total = self.plan.steps.iter().map(|step| step.hosts.len()).sum();
-        let tell = |step| events(Event::Step { step });
+        let tell = |step: runtime::Event| {
+            self.busy.note(&step);
+            events(Event::Step { step });
+        };
         let failed = |source| Error::Unfinished { done: journal.len().min(total), total, source };
         runtime::execute(self.plan, self.remotes, &courier, &journal, &execute, &tell).await.map_err(failed)
     }
@@ -245,6 +300,7 @@ fn finish(
     prepared: &Prepared,
     plan: &Plan,
     report: Report,
+    nodes: Vec<Node>,
 ) -> Result<Applied, Error> {
     wanted.cluster.annotations.insert(APPLIED.to_owned(), prepared.image_digest());
     state.remember(&wanted)?;
@@ -254,6 +310,7 @@ fn finish(
         done: report.done,
         skipped: report.skipped,
         kubeconfig: state.file("kubeconfig"),
+        nodes,
         cluster: wanted.cluster,
     })
 }
@@ -265,8 +322,4 @@ fn kubeconfig(cluster: &Cluster, secrets: &Secrets) -> Result<Secret, Error> {
     };
     let server = std::net::SocketAddr::new(master.address, 6443);
     Ok(secrets.admin_kubeconfig(&cluster.name, &format!("https://{server}"))?)
-}
-
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -25,6 +25,8 @@ pub struct BuildRequest {
 ///
 /// [`Error::Kubefile`] with all errors of the file at once; [`Error::Image`] for what fails later.
 /// Nothing half built is named.
+///
+/// To cancel a build, drop it: a RUN under way and everything that it started is killed, no layer of it is kept.
 pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) -> Result<Built, Error> {
     let kubefile = kubefile::parse(&request.kubefile)?;
     let context = Context::open(&request.context)?;

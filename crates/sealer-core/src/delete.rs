@@ -1,13 +1,15 @@
 //! How does a cluster go away again, with everything that was made for it?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clusterfile::Cluster;
 use runtime::{Payload, Secrets};
 use serde::Serialize;
 
-use crate::apply::{ApplyOptions, Work, secrets};
+use crate::apply::{ApplyOptions, Work, secrets, until};
 use crate::connect::connect_reachable;
+use crate::nodes::Busy;
 use crate::{ClusterState, Error, Events, Sealer};
 
 /// How to delete.
@@ -73,16 +75,25 @@ async fn clean(
     options: &DeleteOptions,
     events: Events<'_>,
 ) -> Result<Vec<std::net::IpAddr>, Error> {
-    let (remotes, unreachable) = connect_reachable(sealer, state, current, options.force).await?;
-    let facts = runtime::gather(&remotes, &current.name).await?;
+    const ASKING: &str = "asking the hosts";
+    let reached = connect_reachable(sealer, state, current, options.force);
+    let (remotes, unreachable) = until(&options.apply, ASKING, reached).await?;
+    let facts = until(&options.apply, ASKING, runtime::gather(&remotes, &current.name)).await?;
     let mut reachable = current.clone();
     reachable.hosts.retain(|host| remotes.contains_key(&host.address));
     let change = clusterfile::diff(Some(&reachable), &reachable.without_hosts());
     let secrets = secrets(state, current)?;
-    let plan = sealer.runtime_of(current)?.plan(&change, &facts, &empty_payload(current, &secrets))?;
+    let plan = Arc::new(sealer.runtime_of(current)?.plan(&change, &facts, &empty_payload(current, &secrets))?);
 
     // A journal of its own, and a new one each time: what was finished once may have come back since.
-    let work = Work { plan: &plan, remotes: &remotes, facts: &facts, journal: "delete.jsonl" };
+    let work = Work {
+        plan: &plan,
+        image: &current.image,
+        remotes: &remotes,
+        facts: &facts,
+        journal: "delete.jsonl",
+        busy: &Busy::default(),
+    };
     let journal = state.file(work.journal);
     if journal.exists() {
         std::fs::remove_file(&journal).map_err(|source| Error::State { act: "remove", path: journal, source })?;

@@ -5,19 +5,27 @@ use std::path::PathBuf;
 
 use runtime::Finding;
 
+use crate::Unbuilt;
+
 /// Why a workflow failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Building, storing or moving images failed.
     #[error(transparent)]
-    Image(#[from] cloudimage::Error),
+    Image(cloudimage::Error),
     /// The Kubefile has errors.
     #[error(transparent)]
     Kubefile(#[from] kubefile::Errors),
     /// The Clusterfile has errors.
     #[error(transparent)]
     Clusterfile(#[from] clusterfile::Errors),
+    /// What was asked for does not make a cluster.
+    #[error("this makes no cluster: {}", kinds(.0))]
+    Request(clusterfile::Errors),
+    /// The Clusterfile asks for what cannot be done yet; nothing was done.
+    #[error("the Clusterfile asks for what is not built yet:{}", .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Unbuilt(Vec<Unbuilt>),
     /// The store of contents failed.
     #[error(transparent)]
     Content(#[from] content_store::Error),
@@ -49,6 +57,12 @@ pub enum Error {
         /// What stopped it.
         #[source]
         source: runtime::Error,
+    },
+    /// The user interrupted before a plan was begun.
+    #[error("interrupted while {act}; the same command again starts over")]
+    Interrupted {
+        /// What was under way, for example `asking the hosts`.
+        act: &'static str,
     },
     /// No provider of this kind is registered.
     #[error("provider {kind} is not built yet")]
@@ -109,6 +123,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The Clusterfile that is remembered of a cluster has errors.
+    #[error("the remembered Clusterfile {} has errors: {errors}", .path.display())]
+    Remembered {
+        /// The file.
+        path: PathBuf,
+        /// The errors.
+        errors: clusterfile::Errors,
     },
     /// Work in the background was cut off.
     #[error("{act} was cut off")]
@@ -201,13 +223,39 @@ impl Error {
         match self {
             Self::Kubefile(_)
             | Self::Clusterfile(_)
+            | Self::Request(_)
+            | Self::Unbuilt(_)
+            | Self::Image(
+                cloudimage::Error::Context { .. }
+                | cloudimage::Error::Option { .. }
+                | cloudimage::Error::Store(
+                    content_store::Error::InvalidReference { .. } | content_store::Error::InvalidDigest { .. },
+                ),
+            )
             | Self::Argument { .. }
             | Self::NoHosts { .. }
             | Self::UnknownProvider { .. } => Class::Usage,
             Self::Preflight(_) => Class::Preflight,
-            Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => Class::Interrupted,
+            Self::Interrupted { .. } | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
+                Class::Interrupted
+            }
             Self::Unfinished { .. } => Class::Partly,
             _ => Class::Failed,
         }
     }
+}
+
+impl From<cloudimage::Error> for Error {
+    /// Errors of a Kubefile are the same, whether they show at once or only when variables have values.
+    fn from(error: cloudimage::Error) -> Self {
+        match error {
+            cloudimage::Error::Kubefile(errors) => Self::Kubefile(errors),
+            error => Self::Image(error),
+        }
+    }
+}
+
+/// Without places: the text that they point into was never seen by the user.
+fn kinds(errors: &clusterfile::Errors) -> String {
+    errors.iter().map(|error| error.kind.to_string()).collect::<Vec<_>>().join("; ")
 }

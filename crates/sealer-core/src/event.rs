@@ -1,5 +1,8 @@
 //! What a workflow tells while it works.
 
+use std::sync::Arc;
+
+use runtime::{Plan, PlannedHost};
 use serde::Serialize;
 
 /// Receives events, from any thread, in the order in which they happened.
@@ -29,10 +32,17 @@ pub enum Event {
         /// How long it took, in milliseconds.
         millis: u64,
     },
-    /// The plan was made.
+    /// The plan was made and is now performed.
     Planned {
         /// How many steps it has.
         steps: usize,
+        /// The hosts that it works on.
+        hosts: Vec<PlannedHost>,
+        /// The image that the cluster is of.
+        image: String,
+        /// The whole plan; it holds no secrets, but its files do.
+        #[serde(skip)]
+        plan: Arc<Plan>,
     },
     /// A step of the plan.
     Step {

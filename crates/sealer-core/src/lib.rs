@@ -33,10 +33,12 @@ mod deliver;
 mod error;
 mod event;
 pub mod host;
+mod nodes;
 mod payload;
 mod sealer;
 pub mod serve;
 mod state;
+mod unbuilt;
 mod wanted;
 
 pub use crate::apply::{Applied, ApplyOptions, Outcome, Planned, apply, plan};
@@ -44,8 +46,10 @@ pub use crate::build::{BuildRequest, build, plan_build};
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
+pub use crate::nodes::Node;
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 pub use crate::state::{ClusterState, State};
+pub use crate::unbuilt::Unbuilt;
 pub use crate::wanted::{RunRequest, wanted};
 
 // The crates below, so that one dependency is enough.

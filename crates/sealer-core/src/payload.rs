@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use cloudimage::Image;
-use clusterfile::Clusterfile;
+use clusterfile::{Cluster, Clusterfile};
 use runtime::{Payload, Secrets};
 
-use crate::{Error, Sealer};
+use crate::{Error, Event, Events, Sealer, unbuilt};
 
 /// None of them is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -20,8 +20,10 @@ pub(crate) struct Prepared {
     documents: BTreeMap<String, Vec<u8>>,
 }
 
-/// Finds the image and reads what planning needs of it.
-pub(crate) async fn prepare(sealer: &Sealer, wanted: Clusterfile) -> Result<Prepared, Error> {
+/// Refuses what cannot be done yet, finds the image and reads what planning needs of it.
+pub(crate) async fn prepare(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> Result<Prepared, Error> {
+    unbuilt::refuse(&wanted)?;
+    sealer.provider_for(&wanted.cluster)?;
     let images = sealer.images().clone();
     let name = wanted.cluster.image.clone();
     let read = tokio::task::spawn_blocking(move || -> Result<_, Error> {
@@ -35,7 +37,12 @@ pub(crate) async fn prepare(sealer: &Sealer, wanted: Clusterfile) -> Result<Prep
     if !files.iter().any(|file| file == "bin/kubeadm" || file.starts_with("bin/k")) {
         return Err(Error::ApplicationImage { image: wanted.cluster.image });
     }
-    Ok(Prepared { wanted, image, files, documents })
+    let prepared = Prepared { wanted, image, files, documents };
+    let cluster = &prepared.wanted.cluster;
+    for message in unbuilt::without_effect(cluster, &prepared.launch(cluster), &prepared.files) {
+        events(Event::Warning { message });
+    }
+    Ok(prepared)
 }
 
 impl Prepared {
@@ -44,14 +51,19 @@ impl Prepared {
         self.image.index_digest().to_string()
     }
 
+    /// The commands that launch the image: its own, or those that the Clusterfile gives instead.
+    fn launch(&self, cluster: &Cluster) -> Vec<String> {
+        if cluster.commands.is_empty() {
+            return self.image.launch_commands(&cluster.command_args);
+        }
+        let mut extension = self.image.extension().clone();
+        extension.launch = cloudimage::Launch { cmds: cluster.commands.clone(), app_names: Vec::new() };
+        extension.launch_commands(&cluster.command_args)
+    }
+
     /// The payload for planning this Clusterfile.
     pub(crate) fn payload<'a>(&self, wanted: &Clusterfile, secrets: &'a Secrets) -> Payload<'a> {
         let cluster = &wanted.cluster;
-        let launch = if cluster.commands.is_empty() {
-            self.image.launch_commands(&cluster.command_args)
-        } else {
-            cluster.commands.clone()
-        };
         Payload {
             image: cluster.image.clone(),
             image_digest: self.image_digest(),
@@ -62,7 +74,7 @@ impl Prepared {
             carried_images: self.image.catalogue().images.iter().map(|image| image.name.clone()).collect(),
             rootfs_bytes: self.image.rootfs_bytes(),
             carried_bytes: self.image.carried_bytes(),
-            launch,
+            launch: self.launch(cluster),
             kubeadm_documents: wanted.kubeadm.clone(),
             secrets,
         }

@@ -179,7 +179,8 @@ fn read_clusterfile(path: &Path) -> Result<Option<Clusterfile>, Error> {
         Err(source) => return Err(failed(source)),
     }
     let text = fs::read_to_string(path).map_err(failed)?;
-    Ok(Some(clusterfile::parse(&text)?))
+    let parsed = clusterfile::parse(&text);
+    parsed.map(Some).map_err(|errors| Error::Remembered { path: path.to_owned(), errors })
 }
 
 fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {

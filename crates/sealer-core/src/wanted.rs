@@ -102,7 +102,7 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Clusterfile, Error
         return Err(Error::NoHosts { image: request.image });
     }
     // What flags and an embedded file make together must be as right as a file.
-    Ok(clusterfile::parse(&wanted.to_yaml())?)
+    clusterfile::parse(&wanted.to_yaml()).map_err(Error::Request)
 }
 
 impl Sealer {

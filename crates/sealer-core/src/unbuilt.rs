@@ -1,0 +1,176 @@
+//! Which wishes of a Clusterfile cannot be fulfilled yet, and which have no effect?
+
+use std::fmt;
+
+use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderKind};
+use serde::Serialize;
+
+use crate::Error;
+
+/// Something that a Clusterfile asks for and that this version cannot do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unbuilt {
+    /// Where it stands: a document or a field, for example `Plugin backup` or `spec.appNames`.
+    pub place: String,
+    /// What cannot be done yet.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Unbuilt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {} is not built yet", self.place, self.what)
+    }
+}
+
+/// Refuses what would otherwise be left undone without a word.
+///
+/// What depends on the runtime is refused by [`runtime::Runtime::supports`].
+pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
+    let mut found = documents(wanted);
+    let cluster = &wanted.cluster;
+    let mut add = |place: String, what| found.push(Unbuilt { place, what });
+    if !cluster.app_names.is_empty() {
+        add(format!("spec.appNames ({})", cluster.app_names.join(", ")), "choosing applications of the image");
+    }
+    if cluster.registry.insecure {
+        add("spec.registry.localRegistry.insecure".to_owned(), "a registry of the cluster without TLS");
+    }
+    for host in cluster.hosts.iter().filter(|host| !host.is_master() && !host.is_node()) {
+        let roles: Vec<&str> = host.roles.iter().map(clusterfile::Role::as_str).collect();
+        add(
+            format!("spec.hosts {} (roles {})", host.address, roles.join(", ")),
+            "a host that is neither master nor node",
+        );
+    }
+    if found.is_empty() { Ok(()) } else { Err(Error::Unbuilt(found)) }
+}
+
+fn documents(wanted: &Clusterfile) -> Vec<Unbuilt> {
+    let named = |kind: &str, name: &str, more: String| {
+        if name.is_empty() { format!("{kind} without a name{more}") } else { format!("{kind} {name}{more}") }
+    };
+    let configs = wanted.configs.iter().map(|config| Unbuilt {
+        place: named("Config", &config.name, format!(" (spec.path {})", config.path)),
+        what: "changing files of the rootfs",
+    });
+    let plugins = wanted.plugins.iter().map(|plugin| Unbuilt {
+        place: named("Plugin", &plugin.name, format!(" (spec.type {})", plugin.plugin_type)),
+        what: "running plugins",
+    });
+    let applications = wanted.applications.iter().map(|application| Unbuilt {
+        place: named("Application", &application.name, String::new()),
+        what: "configuring applications of the image",
+    });
+    configs.chain(plugins).chain(applications).collect()
+}
+
+/// What is said and changes nothing, one sentence each; `launch` are the commands of the image, `files` those of its rootfs.
+pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[String]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(name) = &cluster.network.cni_name {
+        remarks
+            .push(format!("spec.network.cniName `{name}` has no effect: the image decides about the network plugin"));
+    }
+    // Commands that use an argument begin with setting it.
+    let used = |name: &String| launch.iter().any(|command| command.contains(&format!("export {name}=")));
+    for name in cluster.command_args.keys().filter(|name| !used(name)) {
+        remarks.push(format!("no launch command uses the argument {name}"));
+    }
+    let no_variable = |name: &&str| name.contains(['-', '.']);
+    let hosts = cluster.hosts.iter().flat_map(|host: &Host| host.env.iter());
+    let mut names: Vec<&str> = cluster.env.iter().chain(hosts).map(|(name, _)| name).filter(no_variable).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        remarks.push(format!("the variable `{name}` reaches no script: a shell takes letters, digits and `_`"));
+    }
+    if cluster.provider == ProviderKind::Container {
+        for (field, machines) in [("masters", &cluster.machines.masters), ("nodes", &cluster.machines.nodes)] {
+            if machines.as_ref().is_some_and(has_disks) {
+                remarks
+                    .push(format!("the disks of spec.{field} have no effect: hosts of CONTAINER share this machine's"));
+            }
+        }
+    }
+    remarks.extend(templates(files));
+    remarks
+}
+
+fn has_disks(machines: &MachineSpec) -> bool {
+    machines.system_disk.is_some() || !machines.data_disks.is_empty()
+}
+
+/// Upstream fills in templates below these directories before scripts run.
+fn templates(files: &[String]) -> Option<String> {
+    let rendered = |file: &&String| {
+        // What kubeadm gets is read in planning.
+        file.ends_with(".tmpl")
+            && ["etc/", "charts/", "manifests/"].iter().any(|directory| file.starts_with(directory))
+            && !file.starts_with("etc/kubeadm.yml")
+    };
+    let found: Vec<&String> = files.iter().filter(rendered).collect();
+    let first = found.first()?;
+    let more = if found.len() == 1 { String::new() } else { format!(" and {} more", found.len() - 1) };
+    Some(format!("templates of the image are sent as they are, filling them in is not built yet: {first}{more}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const CLUSTER: &str = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: a}\nspec:\n  image: i:1\n  hosts:\n    - {ips: [10.0.0.1], roles: [master]}\n";
+
+    fn parse(more: &str) -> Clusterfile {
+        clusterfile::parse(&format!("{CLUSTER}{more}")).unwrap()
+    }
+
+    fn refused(more: &str) -> String {
+        refuse(&parse(more)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_performed_is_not_refused() {
+        let performed = "  hostAliases: [{ip: 10.0.0.9, hostnames: [a.b]}]\n  certSANS: [x.y]\n  env: [A=b]\n  cmd: [\"echo $A\"]\n---\nkind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta3\n";
+        refuse(&parse(performed)).unwrap();
+        refuse(&parse("    - {ips: [10.0.0.2], roles: [node, db], labels: {a: b}, taints: [\"a=b:NoSchedule\"]}\n"))
+            .unwrap();
+    }
+
+    #[test]
+    fn documents_and_fields_are_named_all_at_once() {
+        let text = refused(
+            "    - {ips: [10.0.0.7], roles: [db]}\n  appNames: [x, y]\n  registry: {localRegistry: {insecure: true}}\n---\n\
+             kind: Config\napiVersion: sealer.io/v1\nmetadata: {name: my}\nspec: {path: etc/my.yaml, data: x}\n---\n\
+             kind: Plugin\napiVersion: sealer.io/v1\nmetadata: {name: p}\nspec: {type: SHELL, action: PreInit, data: \"true\"}\n---\n\
+             kind: Application\napiVersion: sealer.io/v2\nspec: {launchApps: [x]}\n",
+        );
+        for expected in [
+            "Config my (spec.path etc/my.yaml): changing files of the rootfs is not built yet",
+            "Plugin p (spec.type SHELL): running plugins is not built yet",
+            "Application without a name: configuring applications",
+            "spec.appNames (x, y): choosing applications",
+            "spec.registry.localRegistry.insecure: a registry of the cluster without TLS is not built yet",
+            "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node is not built yet",
+        ] {
+            assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        let cluster = parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c]\n").cluster;
+        let files = ["etc/a.tmpl", "charts/b/c.tmpl", "etc/kubeadm.yml.tmpl", "scripts/d.tmpl"].map(str::to_owned);
+        let remarks = without_effect(&cluster, &["export USED=x; echo ${USED}".to_owned()], &files);
+        assert_eq!(
+            remarks,
+            [
+                "spec.network.cniName `calico` has no effect: the image decides about the network plugin",
+                "no launch command uses the argument WHO",
+                "the variable `a-b` reaches no script: a shell takes letters, digits and `_`",
+                "templates of the image are sent as they are, filling them in is not built yet: etc/a.tmpl and 1 more",
+            ]
+        );
+    }
+}
