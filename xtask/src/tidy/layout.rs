@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 const TOP_LEVEL: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
-    "LICENSE",
     "README.md",
     "cli",
     "crates",
