@@ -157,32 +157,34 @@ impl std::fmt::Display for Times {
     }
 }
 
-/// A context with the same rootfs every time: a few large files and many small ones, half of it compressible.
+/// A context with the same rootfs every time, made up as base images are: packed blobs, programs, and many small files.
 fn rootfs(cache: &Cache) -> Result<PathBuf> {
-    let key = Key::new("1").text(&format!("{ROOTFS_SIZE} {LARGE_FILES} {SMALL_FILES} {SMALL_SIZE}"));
+    let key = Key::new("2").text(&format!("{ROOTFS_SIZE} {LARGE_FILES} {SMALL_FILES} {SMALL_SIZE}"));
     cache.entry("bench-rootfs", &key, |target| {
         output::step("making the rootfs");
-        let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+        let mut content = Content::new(0x9e37_79b9_7f4a_7c15);
         let large = (ROOTFS_SIZE - SMALL_FILES * SMALL_SIZE) / LARGE_FILES;
-        for index in 0..LARGE_FILES {
-            write_file(&target.join(format!("rootfs/bin/program-{index}")), large, &mut noise)?;
+        for index in 0..LARGE_FILES / 2 {
+            write_file(&target.join(format!("rootfs/images/blob-{index}")), large, || content.packed())?;
+            write_file(&target.join(format!("rootfs/bin/program-{index}")), large, || content.program())?;
         }
         for index in 0..SMALL_FILES {
-            write_file(&target.join(format!("rootfs/etc/{}/file-{index}", index % 40)), SMALL_SIZE, &mut noise)?;
+            let path = target.join(format!("rootfs/etc/{}/file-{index}", index % 40));
+            write_file(&path, SMALL_SIZE, || content.program())?;
         }
         let kubefile = target.join("Kubefile");
         fs::write(&kubefile, "FROM scratch\nCOPY rootfs .\n").map_err(Error::file("write", &kubefile))
     })
 }
 
-/// Writes `size` bytes: blocks of noise in turn with blocks that repeat themselves, much as machine code compresses.
-fn write_file(path: &Path, size: u64, noise: &mut Noise) -> Result<()> {
+/// Writes a file of `size` bytes, block by block.
+fn write_file(path: &Path, size: u64, mut block: impl FnMut() -> Vec<u8>) -> Result<()> {
     let directory = path.parent().unwrap_or(path);
     fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
     let mut file = BufWriter::new(File::create(path).map_err(Error::file("create", path))?);
     let mut left = size;
     while left > 0 {
-        let block = noise.block();
+        let block = block();
         let count = left.min(block.len() as u64);
         file.write_all(&block[..usize::try_from(count).unwrap_or(block.len())]).map_err(Error::file("write", path))?;
         left -= count;
@@ -190,28 +192,61 @@ fn write_file(path: &Path, size: u64, noise: &mut Noise) -> Result<()> {
     file.flush().map_err(Error::file("write", path))
 }
 
-/// A small generator (xorshift) with a fixed start: the same bytes on every machine.
-struct Noise(u64);
+/// Generates the same bytes on every machine, from a small generator (xorshift) with a fixed start.
+struct Content {
+    state: u64,
+    /// What programs repeat: sequences of 8 to 64 bytes.
+    phrases: Vec<Vec<u8>>,
+}
 
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+impl Content {
+    fn new(state: u64) -> Content {
+        let mut content = Content { state, phrases: Vec::new() };
+        content.phrases = (0..4096)
+            .map(|_| {
+                let length = 8 + content.below(57);
+                content.bytes(length)
+            })
+            .collect();
+        content
     }
 
-    /// 4096 bytes, the second half of which repeats words from the first.
-    fn block(&mut self) -> Vec<u8> {
-        let mut block = Vec::with_capacity(4096);
-        for _ in 0..256 {
-            block.extend(self.next().to_le_bytes());
-        }
-        for _ in 0..256 {
-            let start = usize::try_from(self.next() % 255).unwrap_or(0) * 8;
-            block.extend_from_within(start..start + 8);
+    /// A block that cannot be compressed, like a layer that already is.
+    fn packed(&mut self) -> Vec<u8> {
+        self.bytes(4096)
+    }
+
+    /// A block that compresses about as well as machine code: phrases, a few of them very common, and loose bytes.
+    fn program(&mut self) -> Vec<u8> {
+        let mut block = Vec::with_capacity(4096 + 80);
+        while block.len() < 4096 {
+            let range = 1 + self.below(self.phrases.len());
+            let index = self.below(range);
+            block.extend_from_slice(&self.phrases[index]);
+            let loose = self.below(8);
+            block.extend(self.bytes(loose));
         }
         block
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count + 8);
+        while bytes.len() < count {
+            bytes.extend(self.next().to_le_bytes());
+        }
+        bytes.truncate(count);
+        bytes
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap_or(0)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
     }
 }
 
@@ -228,10 +263,10 @@ mod tests {
 
     #[test]
     fn the_bytes_are_the_same_every_time() {
-        let (mut one, mut two) = (Noise(7), Noise(7));
-        assert_eq!(one.block(), two.block());
-        assert_ne!(one.block(), Noise(7).block());
-        assert_eq!(two.block().len(), 4096);
+        let (mut one, mut two) = (Content::new(7), Content::new(7));
+        assert_eq!(one.program(), two.program());
+        assert_eq!(one.packed(), two.packed());
+        assert_ne!(one.packed(), two.program());
     }
 
     #[test]
