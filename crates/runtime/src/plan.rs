@@ -70,8 +70,8 @@ pub enum Action {
     Run {
         /// The script, given to `/bin/sh` on standard input or as an argument; holds no secret.
         script: String,
-        /// Environment of the script; holds no secret.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        /// Environment of the script. Variables of users may hold secrets: only values of ours are shown.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "shown")]
         env: BTreeMap<String, String>,
         /// How long it may take, in seconds.
         timeout_seconds: u64,
@@ -112,6 +112,12 @@ pub enum Action {
         #[serde(skip_serializing_if = "Option::is_none")]
         diagnose: Option<String>,
     },
+}
+
+/// Environment with the values that users gave replaced by `***`.
+fn shown<S: serde::Serializer>(env: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let hidden = |name: &str| !crate::kubeadm::is_our_variable(name);
+    serializer.collect_map(env.iter().map(|(name, value)| (name, if hidden(name) { "***" } else { value })))
 }
 
 /// A small file that a step writes.

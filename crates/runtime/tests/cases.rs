@@ -140,6 +140,61 @@ fn a_waiting_script_knows_its_nodes() {
     }
 }
 
+/// A password in the environment of the Clusterfile reaches scripts, and nobody else.
+#[test]
+fn variables_of_users_are_not_shown() {
+    let case = "labels_taints_aliases_and_variables.case";
+    let case = std::fs::read_to_string(paths("plan").into_iter().find(|path| path.ends_with(case)).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case");
+    std::fs::write(&path, case.replace("[A=1, ", "[A=hunter2, SEALER_STANDS=yes, ").replace("env: [A=2], ", ""))
+        .unwrap();
+    let plan = Case::read(&path).plan().unwrap();
+    assert!(env(&plan, "init-kube@192.168.0.2").contains("A=hunter2\n"));
+    assert!(env(&plan, "kubeadm-init").contains("SEALER_STANDS=no\n"), "a name of ours is not set by users");
+    assert!(!serde_json::to_string(&plan).unwrap().contains("hunter2"));
+    for step in &plan.steps {
+        let arguments = match &step.action {
+            Action::Run { diagnose, .. } => diagnose.clone().unwrap_or_default(),
+            _ => scripts_of(step).concat(),
+        };
+        assert!(!arguments.contains("hunter2"), "{}", step.id);
+    }
+}
+
+/// A control plane that stood, or was finished with the same configuration, is never made anew.
+#[test]
+fn a_finished_control_plane_is_not_destroyed() {
+    let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_one_host.case")).unwrap());
+    let plan = case.plan().unwrap();
+    let Action::Run { script, .. } = &plan.steps.iter().find(|step| step.id == "kubeadm-init").unwrap().action else {
+        panic!("that runs a script");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("kubeadm");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("init.yaml"), "a: b\n").unwrap();
+    let admin = folder.path().join("admin.conf");
+    std::fs::write(&admin, "").unwrap();
+    // Nothing of this machine is touched: what the script calls are functions that only tell.
+    let mock = "sleep() { :; }\nkubectl() { return 1; }\nkubeadm() { echo KUBEADM >&2; }\nremove_half_made() { echo REMOVED >&2; exit 9; }\n";
+    let (begin, body) = script.split_once("# Makes this host the control plane").unwrap();
+    let script = format!("{begin}{mock}#{body}").replace("/etc/kubernetes/admin.conf", admin.to_str().unwrap());
+    let run = |stands: &str| {
+        let env = [("SEALER_STANDS", stands), ("SEALER_DATA", folder.path().to_str().unwrap())];
+        let env = env.into_iter().chain([("SEALER_ROOTFS", "/none"), ("SEALER_KUBEADM_FLAGS", "")]);
+        let output = sh(&["-s"], &script, &env.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(run("no").contains("REMOVED"), "what was never finished is made anew");
+    assert!(run("yes").contains("does not answer"));
+    std::fs::write(data.join("init.done"), "of another configuration\n").unwrap();
+    assert!(run("no").contains("REMOVED") && run("yes").contains("does not answer"));
+    let digest = sh(&["-s"], "printf 'a: b\\n' | sha256sum | cut -d ' ' -f 1", &BTreeMap::new()).stdout;
+    std::fs::write(data.join("init.done"), digest).unwrap();
+    assert!(run("no").contains("does not answer"));
+}
+
 fn scripts_of(step: &runtime::Step) -> Vec<String> {
     match &step.action {
         Action::Run { script, diagnose, .. } | Action::Wait { script, diagnose, .. } => {

@@ -64,6 +64,15 @@ fn an_administrator_gets_in() {
         line.unwrap().trim_start_matches(':').trim().trim_matches('"').to_owned()
     };
     assert_eq!(value("server"), "https://192.168.0.2:6443");
+    let serves = |secrets: &Secrets, cluster: &str, server: &str| {
+        secrets.serves_administrator(kubeconfig.expose(), cluster, server)
+    };
+    assert!(serves(&secrets, "my-cluster", "https://192.168.0.2:6443"), "it need not be made again");
+    assert!(!serves(&secrets, "other", "https://192.168.0.2:6443"));
+    assert!(!serves(&secrets, "my-cluster", "https://192.168.0.3:6443"));
+    let others = Secrets::make(&cluster(&["192.168.0.2"])).unwrap();
+    assert!(!serves(&others, "my-cluster", "https://192.168.0.2:6443"), "another authority");
+    assert!(!secrets.serves_administrator("", "my-cluster", "https://192.168.0.2:6443"));
     for (key, file) in [
         ("client-certificate-data", "client.crt"),
         ("client-key-data", "client.key"),

@@ -105,7 +105,6 @@ pub(crate) fn serves(
     at_least: Duration,
 ) -> bool {
     use x509_parser::extensions::GeneralName;
-    let until = (OffsetDateTime::now_utc() + at_least).unix_timestamp();
     let covers = |certificate: &x509_parser::certificate::X509Certificate<'_>| {
         let Ok(Some(listed)) = certificate.subject_alternative_name() else {
             return false;
@@ -119,14 +118,20 @@ pub(crate) fn serves(
             };
             listed.iter().any(|san| matches!(san, GeneralName::IPAddress(ip) if *ip == bytes.as_slice()))
         };
+        names.iter().all(name) && addresses.iter().all(address)
+    };
+    lasts(certificate, authority, at_least) && read(certificate, covers) == Some(true)
+}
+
+/// Whether a certificate was signed by `authority` and will be valid for `at_least` from now on.
+pub(crate) fn lasts(certificate: &str, authority: &str, at_least: Duration) -> bool {
+    let until = (OffsetDateTime::now_utc() + at_least).unix_timestamp();
+    let good = |certificate: &x509_parser::certificate::X509Certificate<'_>| {
         let by_authority =
             read(authority, |authority| certificate.verify_signature(Some(authority.public_key())).is_ok());
-        certificate.validity().not_after.timestamp() > until
-            && by_authority == Some(true)
-            && names.iter().all(name)
-            && addresses.iter().all(address)
+        certificate.validity().not_after.timestamp() > until && by_authority == Some(true)
     };
-    read(certificate, covers) == Some(true)
+    read(certificate, good) == Some(true)
 }
 
 /// Applies a function to the first certificate of a PEM text.

@@ -102,6 +102,12 @@ impl<'a> Create<'a> {
         done && self.facts.api.as_ref().is_some_and(|api| api.nodes.contains_key(&host))
     }
 
+    /// Whether a host's marker says that it was done once, whatever the cluster says now.
+    fn stood(&self, host: IpAddr) -> bool {
+        let marker = self.facts.hosts.get(&host).and_then(|facts| facts.marker.as_ref());
+        marker.is_some_and(|marker| marker.cluster == self.cluster.name && marker.state == MarkerState::Ready)
+    }
+
     fn summary(&self, todo: &[&Host]) -> String {
         let verb = if todo.len() == 1 { "host joins" } else { "hosts join" };
         let whole = size(self.payload.rootfs_bytes + self.payload.carried_bytes);

@@ -23,7 +23,8 @@ pub(crate) fn of_host(
     documents: &Documents,
 ) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
-    for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key)) {
+    // Names that begin like ours mean something to our scripts.
+    for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_")) {
         env.insert(key.to_owned(), host.env.values(key).join(";"));
     }
     env.extend(system(cluster, host.address, engine, documents));
@@ -43,6 +44,33 @@ pub(crate) fn ours(cluster: &Cluster, engine: &Engine) -> BTreeMap<String, Strin
     ];
     set.map(|(key, value)| (key.to_owned(), value)).into()
 }
+
+/// Whether a variable of a script is one that we set, so that its value is no secret.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name.starts_with("SEALER_") || SYSTEM.contains(&name)
+}
+
+/// The names of [`system`].
+const SYSTEM: [&str; 18] = [
+    "HostIP",
+    "HostIPFamily",
+    "ContainerRuntime",
+    "IPv6DualStack",
+    "RegistryDomain",
+    "RegistryPort",
+    "RegistryURL",
+    "LocalRegistryDomain",
+    "LocalRegistryPort",
+    "LocalRegistryURL",
+    "CertSANs",
+    "IPvsVIPv4",
+    "IPvsVIPv6",
+    "SvcCIDR",
+    "PodCIDR",
+    "KubeSvcIP",
+    "DNSSvcIP",
+    "UseIPasNodeName",
+];
 
 fn system(cluster: &Cluster, address: IpAddr, engine: &Engine, documents: &Documents) -> BTreeMap<String, String> {
     let registry = &cluster.registry;

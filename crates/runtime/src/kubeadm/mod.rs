@@ -20,6 +20,7 @@ use clusterfile::{Change, ChangeKind, Cluster};
 use crate::{Error, Facts, Payload, Plan, Runtime};
 
 pub(crate) use config::{asked, version as version_of};
+pub(crate) use environment::is_ours as is_our_variable;
 pub use secrets::Secrets;
 pub use version::{ConfigApi, Version};
 

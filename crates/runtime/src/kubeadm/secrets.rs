@@ -194,6 +194,24 @@ impl Secrets {
     }
 }
 
+impl Secrets {
+    /// Whether a kubeconfig of [`Secrets::admin_kubeconfig`] still serves: for this cluster and server, signed by its
+    /// authority, and for more than a month to come.
+    #[must_use]
+    pub fn serves_administrator(&self, kubeconfig: &str, cluster: &str, server: &str) -> bool {
+        let value = |key: &str| {
+            let line = kubeconfig.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
+            line.map(|value| value.trim().trim_matches(['"', '\'']))
+        };
+        let certificate = value("client-certificate-data").and_then(|text| STANDARD.decode(text).ok());
+        let certificate = certificate.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        value("server") == Some(server)
+            && value("current-context") == Some(format!("kubernetes-admin@{cluster}").as_str())
+            && value("certificate-authority-data") == Some(STANDARD.encode(&self.kubernetes.certificate).as_str())
+            && certificates::lasts(&certificate, &self.kubernetes.certificate, RENEW_BEFORE)
+    }
+}
+
 fn registry_certificate(authority: &Certified, cluster: &Cluster) -> Result<Certified, Error> {
     let (names, addresses) = registry_names(cluster);
     let subject = Subject {

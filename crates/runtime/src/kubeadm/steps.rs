@@ -24,7 +24,10 @@ pub(crate) struct Script<'a> {
 
 impl Script<'_> {
     pub(crate) fn step(self) -> Step {
-        let diagnose = self.why.map(|why| complete(why, &self.env));
+        // It travels as an argument, which everybody on the host can read; variables of users stay out of it.
+        let ours = self.env.iter().filter(|(key, _)| key.starts_with("SEALER_"));
+        let ours = ours.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let diagnose = self.why.map(|why| complete(why, &ours));
         let action = Action::Run {
             script: format!("{BEGIN}{}", self.body),
             env: self.env,

@@ -23,6 +23,8 @@ impl Create<'_> {
             skipped.push("addon/coredns");
         }
         script.env.insert("SEALER_KUBEADM_FLAGS".into(), self.flags(self.master.address, skipped)?);
+        let stands = self.stood(self.master.address);
+        script.env.insert("SEALER_STANDS".into(), if stands { "yes" } else { "no" }.to_owned());
         Ok(script.step())
     }
 

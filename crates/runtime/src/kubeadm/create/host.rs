@@ -97,7 +97,8 @@ impl Create<'_> {
             cluster: self.cluster.name.clone(),
             image: self.payload.image_digest.clone(),
             role: if host.is_master() { "master" } else { "node" }.to_owned(),
-            state,
+            // A control plane that stood is never claimed as if nobody needed it.
+            state: if host.is_master() && self.stood(host.address) { MarkerState::Ready } else { state },
             engine: self.engine.name.clone(),
             engine_ours: before.map_or(!facts.engines.contains(&self.engine.name), |marker| marker.engine_ours),
         })

@@ -20,12 +20,20 @@ remove_containers() {
 }
 # Volumes of pods are mounted below; removing files through such a mount would remove somebody's data.
 unmount_below() {
-    awk -v below="$1/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r point; do
+    # The kernel calls mount points by their real names.
+    below=$(readlink -f "$1") || return 0
+    awk -v below="$below/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r point; do
         point=$(printf '%b' "$point")
         umount "$point" 2>/dev/null || umount -l "$point" 2>/dev/null || true
     done
-    if awk -v below="$1/" 'index($5, below) == 1 { found = 1 } END { exit !found }' /proc/self/mountinfo; then
+    if awk -v below="$below/" 'index($5, below) == 1 { found = 1 } END { exit !found }' /proc/self/mountinfo; then
         say_why "cannot unmount what is mounted below $1"
+    fi
+}
+# A kubeconfig that leads elsewhere is not ours.
+remove_our_kubeconfig() {
+    if cmp -s /etc/kubernetes/admin.conf /root/.kube/config; then
+        rm -f /root/.kube/config
     fi
 }
 # Takes away what a kubeadm that was interrupted left, but nothing that was here before it.
@@ -33,6 +41,7 @@ remove_half_made() {
     systemctl stop kubelet 2>/dev/null || true
     remove_containers
     unmount_below /var/lib/kubelet
+    remove_our_kubeconfig
     rm -rf /etc/kubernetes/manifests /etc/kubernetes/pki /etc/kubernetes/*.conf /var/lib/etcd/member
     rm -rf /var/lib/kubelet/pki /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env
     rm -rf /var/lib/kubelet/cpu_manager_state /var/lib/kubelet/memory_manager_state /var/lib/kubelet/pods

@@ -13,6 +13,7 @@ if grep -qxF "$begin" /etc/hosts; then
 fi
 # A machine that has images of its own uses sealer itself.
 [ -e /var/lib/sealer/content ] || rm -rf /var/lib/sealer/bin
+unmount_below "$SEALER_DATA"
 find "$SEALER_DATA" -mindepth 1 -maxdepth 1 ! -name host.json -exec rm -rf {} +
 rm -f "$SEALER_DATA/host.json"
 rmdir "$SEALER_DATA" /var/lib/sealer/data /var/lib/sealer 2>/dev/null || true

@@ -5,7 +5,8 @@ digest=$(digest_of "$config")
 KUBECONFIG=/etc/kubernetes/admin.conf
 export KUBECONFIG
 made=no
-if [ -f "$KUBECONFIG" ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ]; then
+finished=$(cat "$done_with" 2>/dev/null) || finished=
+if [ -f "$KUBECONFIG" ] && { [ "$SEALER_STANDS" = yes ] || [ "$finished" = "$digest" ]; }; then
     # The host may have been restarted a moment ago.
     for _ in 1 2 3 4 5 6; do
         if kubectl --request-timeout=10s get --raw /healthz >/dev/null 2>&1; then
@@ -14,6 +15,8 @@ if [ -f "$KUBECONFIG" ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ]; th
         fi
         sleep 10
     done
+    # Making it anew would destroy all that it knows, and it may only be slow.
+    [ "$made" = yes ] || say_why "this host has a finished control plane that does not answer: mend it and try again, or give the cluster up (sealer delete)"
 fi
 if [ "$made" = yes ]; then
     # The token by which nodes join lives for a day.
@@ -27,5 +30,8 @@ else
     run_kubeadm init --config "$config" $SEALER_KUBEADM_FLAGS
     echo "$digest" >"$done_with"
 fi
-mkdir -p /root/.kube
-cp "$KUBECONFIG" /root/.kube/config
+# One that leads to another cluster is left alone.
+if [ ! -e /root/.kube/config ]; then
+    mkdir -p /root/.kube
+    cp "$KUBECONFIG" /root/.kube/config
+fi

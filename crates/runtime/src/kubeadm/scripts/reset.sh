@@ -1,10 +1,13 @@
 # Stops Kubernetes on this host and takes its containers away.
 [ -f "$SEALER_DATA/host.json" ] || exit 0
 systemctl stop kubelet 2>/dev/null || true
-if cmp -s /etc/kubernetes/admin.conf /root/.kube/config; then
-    rm -rf /root/.kube/config /root/.kube/cache
+remove_our_kubeconfig
+if [ ! -e /root/.kube/config ]; then
+    rm -rf /root/.kube/cache
     rmdir /root/.kube 2>/dev/null || true
 fi
+# Before kubeadm removes what is below: it goes on where it cannot unmount, and then removes what is mounted.
+unmount_below /var/lib/kubelet
 if command -v kubeadm >/dev/null && [ -e /etc/kubernetes ]; then
     timeout 60 kubeadm reset -f --cri-socket "$SEALER_CRI_SOCKET" </dev/null >/dev/null 2>&1 || true
 fi
