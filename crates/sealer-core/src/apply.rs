@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use clusterfile::{Change, ChangeKind, Cluster, Clusterfile, Secret};
+use clusterfile::{Change, ChangeKind, Cluster, Clusterfile};
 use runtime::{ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,9 @@ use crate::{ClusterState, Error, Event, Events, Sealer};
 
 /// Annotation of a remembered Clusterfile: digest of the image that the cluster was finished with.
 pub(crate) const APPLIED: &str = "sealer.io/applied-image";
+
+/// Name of the journal in a cluster's state: which steps of an unfinished change are done.
+pub(crate) const JOURNAL: &str = "journal.jsonl";
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -112,7 +115,9 @@ pub async fn apply(
         events(phase("hosts", &wanted.cluster, started));
     }
     let change = change(known, &wanted.cluster)?;
-    remember(&state, &wanted, known)?; // From here on a crash must not leak hosts.
+    if provider.owns_hosts() {
+        remember(&state, &wanted, known)?; // From here on a crash must not leak hosts.
+    }
 
     let secrets = Secrets::open(state.path(), &wanted.cluster)?;
     let observed = observe(sealer, &state, &change, events);
@@ -123,13 +128,16 @@ pub async fn apply(
         return Err(Error::Preflight(findings));
     }
     let plan = Arc::new(runtime.plan(&change, &facts, &payload)?);
-    state.write("kubeconfig", kubeconfig(&wanted.cluster, &secrets)?.expose().as_bytes())?;
+    // Hosts that exist anyway are remembered only now, when something is about to be done to them: an address that
+    // was mistyped binds nobody.
+    remember(&state, &wanted, known)?;
+    keep_kubeconfig(&state, &wanted.cluster, &secrets)?;
 
     let busy = Busy::default();
     let mut report = Report::default();
     if !plan.is_empty() {
         let image = &wanted.cluster.image;
-        let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: "journal.jsonl", busy: &busy };
+        let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: JOURNAL, busy: &busy };
         report = work.perform(sealer, &state, options, events).await?;
         facts = look_again(&remotes, &wanted.cluster, events).await;
     }
@@ -304,6 +312,8 @@ fn finish(
 ) -> Result<Applied, Error> {
     wanted.cluster.annotations.insert(APPLIED.to_owned(), prepared.image_digest());
     state.remember(&wanted)?;
+    // What is done is done; a host that has to be mended later must not be skipped for having been made now.
+    Journal::open(&state.file(JOURNAL))?.clear()?;
     Ok(Applied {
         name: wanted.cluster.name.clone(),
         outcome: if plan.steps.is_empty() { Outcome::Unchanged } else { Outcome::Changed },
@@ -315,11 +325,17 @@ fn finish(
     })
 }
 
-/// The administrator's kubeconfig points at the first master by its address: no name needs to resolve here.
-fn kubeconfig(cluster: &Cluster, secrets: &Secrets) -> Result<Secret, Error> {
+/// Writes the administrator's kubeconfig, unless the one that is there still serves.
+///
+/// It points at the first master by its address: no name needs to resolve here.
+fn keep_kubeconfig(state: &ClusterState, cluster: &Cluster, secrets: &Secrets) -> Result<(), Error> {
     let Some(master) = cluster.masters().next() else {
         return Err(Error::NotBuilt { what: "a cluster without a master".to_owned() });
     };
-    let server = std::net::SocketAddr::new(master.address, 6443);
-    Ok(secrets.admin_kubeconfig(&cluster.name, &format!("https://{server}"))?)
+    let server = format!("https://{}", std::net::SocketAddr::new(master.address, 6443));
+    let there = state.read("kubeconfig")?;
+    if there.is_some_and(|text| secrets.serves_administrator(text.expose(), &cluster.name, &server)) {
+        return Ok(());
+    }
+    state.write("kubeconfig", secrets.admin_kubeconfig(&cluster.name, &server)?.expose().as_bytes())
 }

@@ -73,8 +73,20 @@ async fn try_connect(
 
 /// Whether the host is this machine and we may act on it without logging in.
 fn is_local(host: &Host) -> bool {
-    // Only an address of this machine can be bound.
-    rustix::process::geteuid().is_root() && UdpSocket::bind((host.address, 0)).is_ok()
+    rustix::process::geteuid().is_root() && is_own(host.address)
+}
+
+/// Whether packets to this address would come from this very address: then it is one of this machine.
+///
+/// That it can be bound says nothing where `ip_nonlocal_bind` is set, as it is beside load balancers.
+fn is_own(address: IpAddr) -> bool {
+    let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+    // Connecting such a socket sends nothing.
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == address)
 }
 
 fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host) -> Result<SshOptions, Error> {
@@ -109,4 +121,19 @@ fn key(path: &Path, passphrase: Option<Secret>) -> Result<Auth, Error> {
     }
     let text = fs::read_to_string(path).map_err(failed)?;
     Ok(Auth::Key { name: path.display().to_string(), pem: Secret::from(text), passphrase })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_are_local() {
+        assert!(is_own("127.0.0.1".parse().unwrap()));
+        for other in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "224.0.0.1", "2001:db8::1"] {
+            assert!(!is_own(other.parse().unwrap()), "{other}");
+        }
+    }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clusterfile::Cluster;
-use runtime::{Payload, Secrets};
+use runtime::{Journal, Payload, Secrets};
 use serde::Serialize;
 
-use crate::apply::{ApplyOptions, Work, secrets, until};
+use crate::apply::{ApplyOptions, JOURNAL, Work, secrets, until};
 use crate::connect::connect_reachable;
 use crate::nodes::Busy;
 use crate::{ClusterState, Error, Events, Sealer};
@@ -53,6 +53,12 @@ pub async fn delete(
     }
     let state = sealer.state().lock(name)?;
     let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
+    if current.name != name {
+        // Its own name decides which files and hosts are taken away.
+        return Err(unknown());
+    }
+    // From here on the steps by which it was made are undone: applying it again must not believe that they are done.
+    Journal::open(&state.file(JOURNAL))?.clear()?;
     let provider = sealer.provider_for(&current)?;
 
     let mut deleted = Deleted { name: name.to_owned(), hosts: current.hosts.len(), unreachable: Vec::new() };

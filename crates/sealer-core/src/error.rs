@@ -108,6 +108,12 @@ pub enum Error {
         /// Where states are kept.
         state: PathBuf,
     },
+    /// This is no name of a cluster.
+    #[error("`{given}` cannot be the name of a cluster (small letters, digits, `-` and `.`)")]
+    ClusterName {
+        /// What was given.
+        given: String,
+    },
     /// Another process works on the cluster.
     #[error("another sealer is working on cluster {cluster}")]
     Busy {
@@ -234,6 +240,7 @@ impl Error {
             )
             | Self::Argument { .. }
             | Self::NoHosts { .. }
+            | Self::ClusterName { .. }
             | Self::UnknownProvider { .. } => Class::Usage,
             Self::Preflight(_) => Class::Preflight,
             Self::Interrupted { .. } | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {

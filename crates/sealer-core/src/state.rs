@@ -11,11 +11,11 @@
 //! | `lock` | [`ClusterState::lock`] |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use clusterfile::Clusterfile;
+use clusterfile::{Clusterfile, Secret};
 
 use crate::Error;
 
@@ -67,7 +67,7 @@ impl State {
     ///
     /// [`Error::Busy`] when another process holds it.
     pub fn lock(&self, cluster: &str) -> Result<ClusterState, Error> {
-        let path = self.root.join(cluster);
+        let path = self.directory(cluster)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| Error::State {
             act: "make",
             path: path.clone(),
@@ -82,6 +82,8 @@ impl State {
             .open(&file)
             .map_err(|source| Error::State { act: "open", path: file.clone(), source })?;
         match lock.try_lock() {
+            // Whoever held it before may have forgotten the cluster, and the file that we opened is no longer there.
+            Ok(()) if !is_at(&lock, &file) => Err(Error::Busy { cluster: cluster.to_owned() }),
             Ok(()) => Ok(ClusterState { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Busy { cluster: cluster.to_owned() }),
             Err(TryLockError::Error(source)) => Err(Error::State { act: "lock", path: file, source }),
@@ -94,8 +96,23 @@ impl State {
     ///
     /// When it cannot be read or parsed.
     pub fn clusterfile(&self, cluster: &str) -> Result<Option<Clusterfile>, Error> {
-        read_clusterfile(&self.root.join(cluster).join("Clusterfile"))
+        read_clusterfile(&self.directory(cluster)?.join("Clusterfile"))
     }
+
+    /// Where the state of a cluster is. What is there is removed with the cluster, so it must not be anything else.
+    fn directory(&self, cluster: &str) -> Result<PathBuf, Error> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+        let is_name = cluster.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && cluster.len() <= 253
+            && cluster.bytes().all(plain);
+        if is_name { Ok(self.root.join(cluster)) } else { Err(Error::ClusterName { given: cluster.to_owned() }) }
+    }
+}
+
+/// Whether an open file still is the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().map(id).is_ok_and(|own| fs::metadata(path).map(id).is_ok_and(|there| own == there))
 }
 
 /// The state of one cluster, held by this process until dropped.
@@ -148,6 +165,21 @@ impl ClusterState {
         replace(&path, &temporary, content).map_err(|source| Error::State { act: "write", path, source })
     }
 
+    /// Reads one small file of text; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read; what is no text or too large counts as not there.
+    pub fn read(&self, name: &str) -> Result<Option<Secret>, Error> {
+        let path = self.file(name);
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(CLUSTERFILE_LIMIT).read_to_end(&mut bytes)) {
+            Ok(_) => Ok(String::from_utf8(bytes).ok().map(Secret::from)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::State { act: "read", path, source }),
+        }
+    }
+
     /// Removes everything that is known of the cluster.
     ///
     /// # Errors
@@ -191,5 +223,49 @@ fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// A directory of this test alone.
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("sealer-state-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_path_is_no_name_of_a_cluster() {
+        let root = scratch("names");
+        fs::write(root.join("Clusterfile"), "not ours").unwrap();
+        let state = State::new(&root.join("state"));
+        let outside = root.display().to_string();
+        for name in ["", ".", "..", "../x", "a/b", "a/..", "-x", "a\nb", outside.as_str()] {
+            assert!(matches!(state.clusterfile(name), Err(Error::ClusterName { .. })), "{name}");
+            assert!(matches!(state.lock(name), Err(Error::ClusterName { .. })), "{name}");
+        }
+        assert!(state.clusterfile("my-cluster.1").unwrap().is_none());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_cluster_is_held_once_and_can_be_forgotten() {
+        let root = scratch("locks");
+        let state = State::new(&root);
+        let held = state.lock("a").unwrap();
+        assert!(matches!(state.lock("a"), Err(Error::Busy { .. })));
+        let opened = File::open(held.file("lock")).unwrap();
+        assert!(is_at(&opened, &held.file("lock")));
+        held.forget().unwrap();
+        let again = state.lock("a").unwrap();
+        assert!(!is_at(&opened, &again.file("lock")), "the lock of a forgotten cluster does not count");
+        drop(again);
+        fs::remove_dir_all(root).unwrap();
     }
 }
