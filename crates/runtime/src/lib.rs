@@ -4,9 +4,9 @@
 //!
 //! 1. [`Remote`] reaches one host (over SSH, or this machine itself).
 //! 2. [`gather`] asks every host and the cluster's API what there is: [`Facts`].
-//! 3. [`preflight`] turns facts into [`Finding`]s before anything is changed.
+//! 3. [`fn@preflight`] turns facts into [`Finding`]s before anything is changed.
 //! 4. [`Runtime::plan`] is pure: change, facts and payload in, a printable [`Plan`] out.
-//! 5. [`execute`] performs the plan, journals each finished step, and reports.
+//! 5. [`fn@execute`] performs the plan, journals each finished step, and reports.
 
 pub mod error;
 pub mod execute;
