@@ -56,6 +56,11 @@ pub(super) fn manifests(root: &Path) -> Result<Vec<PathBuf>> {
     files(root, |name| name == "Cargo.toml")
 }
 
+/// Every page of documentation, relative to the root, sorted.
+pub(super) fn pages(root: &Path) -> Result<Vec<PathBuf>> {
+    files(root, |name| name.ends_with(".md"))
+}
+
 fn files(root: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut pending = vec![root.to_path_buf()];

@@ -1,7 +1,9 @@
 //! Does the repository keep its own rules? Runs as `cargo xtask tidy` and inside `cargo test`.
 
 mod layout;
+mod links;
 mod manifests;
+mod purity;
 mod sizes;
 mod source;
 
@@ -56,7 +58,9 @@ impl fmt::Display for Finding {
 /// Checks the repository at `root`; errors first.
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = layout::check(root)?;
+    findings.extend(links::check(root)?);
     findings.extend(manifests::check(root)?);
+    findings.extend(purity::check(root)?);
     findings.extend(sizes::check(root)?);
     findings.sort_by(|left, right| (left.kind, left).cmp(&(right.kind, right)));
     Ok(findings)
