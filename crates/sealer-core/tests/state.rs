@@ -1,0 +1,76 @@
+//! Is the state of a cluster private, written whole, and held by one process at a time?
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sealer_core::clusterfile::{Clusterfile, parse};
+use sealer_core::{Error, State};
+
+const TEXT: &str = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: shop}\nspec:\n  image: shop:1.4\n  ssh: {passwd: hunter2}\n  hosts:\n    - {ips: [192.0.2.2], roles: [master]}\n";
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn wanted() -> Clusterfile {
+    parse(TEXT).unwrap()
+}
+
+#[test]
+fn what_is_remembered_is_private_and_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::new(&directory.path().join("states"));
+    assert!(state.clusters().unwrap().is_empty() && state.clusterfile("shop").unwrap().is_none());
+
+    let held = state.lock("shop").unwrap();
+    held.remember(&wanted()).unwrap();
+    held.write("kubeconfig", b"secret").unwrap();
+    assert_eq!(mode(held.path()), 0o700);
+    for file in ["Clusterfile", "kubeconfig", "lock"] {
+        assert_eq!(mode(&held.file(file)), 0o600, "{file}");
+    }
+    assert_eq!(held.clusterfile().unwrap().unwrap(), wanted());
+    assert_eq!(state.clusters().unwrap(), ["shop"]);
+}
+
+#[test]
+fn only_one_holds_a_cluster_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::new(directory.path());
+    let held = state.lock("shop").unwrap();
+    assert!(matches!(state.lock("shop"), Err(Error::Busy { cluster }) if cluster == "shop"));
+    let _other = state.lock("other").unwrap();
+    drop(held);
+    drop(state.lock("shop").unwrap());
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_old_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let held = State::new(directory.path()).lock("shop").unwrap();
+    held.remember(&wanted()).unwrap();
+    // Where the new file would be written there is a directory in the way.
+    fs::create_dir(held.file(".Clusterfile.new")).unwrap();
+    assert!(matches!(held.remember(&wanted()), Err(Error::State { act: "write", .. })));
+    assert_eq!(held.clusterfile().unwrap().unwrap(), wanted());
+    // What a killed process left half written is written over.
+    fs::remove_dir(held.file(".Clusterfile.new")).unwrap();
+    fs::write(held.file(".Clusterfile.new"), "apiVers").unwrap();
+    held.remember(&wanted()).unwrap();
+    assert_eq!(held.clusterfile().unwrap().unwrap(), wanted());
+}
+
+#[test]
+fn a_forgotten_cluster_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::new(directory.path());
+    let held = state.lock("shop").unwrap();
+    held.remember(&wanted()).unwrap();
+    fs::create_dir_all(held.file("pki")).unwrap();
+    fs::write(held.file("pki").join("ca.key"), "key").unwrap();
+    held.forget().unwrap();
+    assert!(state.clusters().unwrap().is_empty());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
