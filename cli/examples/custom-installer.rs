@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example custom-installer -- inventory`, and every command of sealer besides.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)] // A program, not a library.
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;

@@ -12,6 +12,8 @@
 mod arguments;
 mod commands;
 mod exit;
+mod hints;
+mod interrupt;
 mod output;
 pub mod reference;
 mod settings;
@@ -51,6 +53,12 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if arguments.len() < 2 {
+        // Said here, because a variable that sets an option would count as an argument.
+        output::say(command().render_help().to_string().trim_end());
+        return ExitCode::from(2);
+    }
     let parsed = command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command())));

@@ -38,15 +38,20 @@ pub(crate) struct Session<'a> {
 
 impl Session<'_> {
     /// Opens the stores where options, environment and defaults say they are.
-    pub(crate) fn open(&self, registry: &RegistryArguments) -> Result<Sealer, Failure> {
-        open(&self.global, registry).map(self.extend)
+    pub(crate) fn open(&self) -> Result<Sealer, Failure> {
+        open(&self.global, registry_client::Options::default()).map(self.extend)
+    }
+
+    /// The same for what talks to registries.
+    pub(crate) fn open_with_registries(&self, registry: &RegistryArguments) -> Result<Sealer, Failure> {
+        open(&self.global, registries(registry)?).map(self.extend)
     }
 }
 
-fn open(global: &Global, registry: &RegistryArguments) -> Result<Sealer, Failure> {
+fn open(global: &Global, registry: registry_client::Options) -> Result<Sealer, Failure> {
     let mut settings = Settings::new(root(global), state(global)?);
     settings.ssh = ssh();
-    settings.registry = registries(registry)?;
+    settings.registry = registry;
     let sealer = Sealer::open(settings)?;
     let socket = env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
     let options = sealer_core::infra_provider::ContainerOptions {
@@ -122,7 +127,28 @@ fn registries(arguments: &RegistryArguments) -> Result<registry_client::Options,
     }
     options.insecure = arguments.insecure.iter().cloned().collect();
     options.docker_config = docker_config()?;
+    // They are the user's own programs, named in the user's own file.
+    options.run_credential_helpers = true;
+    options.https_proxy = proxy("HTTPS_PROXY");
+    options.http_proxy = proxy("HTTP_PROXY");
+    options.no_proxy = variable("NO_PROXY");
     Ok(options)
+}
+
+/// A proxy as the environment names it; often without the scheme.
+fn proxy(name: &str) -> Option<String> {
+    variable(name).map(|url| if url.contains("://") { url } else { format!("http://{url}") })
+}
+
+/// A variable that some write in small letters; these win, as for other programs.
+fn variable(name: &str) -> Option<String> {
+    let value = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    value(&name.to_lowercase()).or_else(|| value(name))
+}
+
+/// Whether the terminal can only print line after line.
+pub(crate) fn terminal_is_dumb() -> bool {
+    env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// The logins that docker keeps.
@@ -132,7 +158,7 @@ fn docker_config() -> Result<Option<String>, Failure> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Failure::File { act: "read", path: path.display().to_string(), source }),
+        Err(source) => Err(Failure::Input { path: path.display().to_string(), source }),
     }
 }
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
-use sealer_core::{ApplyOptions, Sealer, apply, plan};
+use sealer_core::{ApplyOptions, Error, Sealer, apply, plan};
 
 use crate::arguments::OutputFormat;
+use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{RegistryArguments, Session};
+use crate::settings::Session;
 
 /// A Clusterfile is never larger than this.
 const CLUSTERFILE_LIMIT: u64 = 1 << 20;
@@ -30,13 +31,16 @@ pub(crate) struct Apply {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    login: LoginArguments,
+    #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
 impl Apply {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let clusterfile = read(&self.file)?;
-        let sealer = session.open(&RegistryArguments::default())?;
+        let mut clusterfile = read(&self.file)?;
+        let sealer = session.open()?;
+        self.login.overlay(&mut clusterfile.cluster)?;
         perform(&sealer, clusterfile, self.dry_run, session).await
     }
 }
@@ -52,7 +56,9 @@ pub(crate) async fn perform(
     if dry_run {
         let planned = plan(sealer, clusterfile, &|event| progress.event(&event)).await;
         progress.finish();
-        return session.printer.planned(&planned?);
+        let planned = planned?;
+        session.printer.planned(&planned)?;
+        return if planned.findings.is_empty() { Ok(()) } else { Err(Error::Preflight(planned.findings).into()) };
     }
     let options = ApplyOptions::default();
     let interrupts = session.printer.cancel_on_interrupt(options.cancel.clone());
@@ -65,7 +71,7 @@ pub(crate) async fn perform(
 /// Reads and parses a Clusterfile; errors keep its text.
 pub(crate) fn read(path: &std::path::Path) -> Result<Clusterfile, Failure> {
     let file = path.display().to_string();
-    let failed = |source| Failure::File { act: "read", path: file.clone(), source };
+    let failed = |source| Failure::Input { path: file.clone(), source };
     if std::fs::metadata(path).map_err(failed)?.len() > CLUSTERFILE_LIMIT {
         return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
     }

@@ -5,11 +5,12 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use sealer_core::cloudimage::{BuildOptions, Compression, Platform};
+use sealer_core::cloudimage::{self, BuildOptions, Compression, Platform};
 use sealer_core::{BuildRequest, Error, build, plan_build};
 
 use crate::arguments::OutputFormat;
 use crate::exit::Failure;
+use crate::interrupt;
 use crate::settings::{self, RegistryArguments, Session};
 
 /// A Kubefile is never larger than this.
@@ -65,20 +66,28 @@ enum CompressionArgument {
 impl Build {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let file = self.file.clone().unwrap_or_else(|| self.context.join("Kubefile"));
-        let kubefile = read(&file)?;
+        let kubefile = read(&file).map_err(|failure| match failure {
+            // Its Kubefile is not what is missing first.
+            _ if self.file.is_none() && !self.context.is_dir() => {
+                Error::from(cloudimage::Error::Context { path: self.context.clone() }).into()
+            }
+            failure => failure,
+        })?;
         let request = self.request(kubefile.clone())?;
-        let explain = |error: Error| match error {
-            Error::Kubefile(errors) => {
+        let explain = |failure| match failure {
+            Failure::Core(Error::Kubefile(errors)) => {
                 Failure::Kubefile { file: file.display().to_string(), text: kubefile.clone(), errors }
             }
-            other => other.into(),
+            other => other,
         };
+        // Also before a build: what is wrong with the Kubefile shows before a store is made.
+        let plan = plan_build(&request).map_err(|error| explain(error.into()))?;
         if self.dry_run {
-            return session.printer.layer_plan(&plan_build(&request).map_err(explain)?);
+            return session.printer.layer_plan(&plan);
         }
-        let sealer = session.open(&self.registry)?;
+        let sealer = session.open_with_registries(&self.registry)?;
         let progress = session.printer.build_progress();
-        let built = build(&sealer, &request, &|event| progress.event(&event)).await;
+        let built = interrupt::droppable(build(&sealer, &request, &|event| progress.event(&event))).await;
         progress.finish();
         session.printer.built(&built.map_err(explain)?)
     }
@@ -115,7 +124,7 @@ pub(crate) fn pairs(option: &str, arguments: &[String]) -> Result<BTreeMap<Strin
 }
 
 fn read(file: &std::path::Path) -> Result<String, Failure> {
-    let failed = |source| Failure::File { act: "read", path: file.display().to_string(), source };
+    let failed = |source| Failure::Input { path: file.display().to_string(), source };
     let mut text = String::new();
     if file.as_os_str() == "-" {
         std::io::stdin().take(KUBEFILE_LIMIT + 1).read_to_string(&mut text).map_err(failed)?;

@@ -8,7 +8,7 @@ use sealer_core::{DeleteOptions, delete};
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::exit::Failure;
-use crate::settings::{RegistryArguments, Session};
+use crate::settings::Session;
 
 /// Delete a cluster and everything that was made for it
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         let names = match (&self.cluster, &self.file) {
             (Some(name), _) => vec![name.clone()],
             (None, Some(file)) => vec![apply::read(file)?.cluster.name],

@@ -7,7 +7,7 @@ use sealer_core::Error;
 
 use crate::arguments::OutputFormat;
 use crate::exit::Failure;
-use crate::settings::{RegistryArguments, Session};
+use crate::settings::Session;
 
 /// List cluster images
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         session.printer.images(&sealer.images().list().map_err(Error::from)?)
     }
 }
@@ -40,7 +40,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         if self.clusterfile {
             return session.printer.clusterfile(&sealer.default_clusterfile(&self.image)?);
         }
@@ -50,7 +50,9 @@ impl Inspect {
 
 /// Give a cluster image another name
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 registry.example.com/team/shop:1.4")]
+#[command(
+    after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 registry.example.com/team/shop:1.4"
+)]
 pub(crate) struct Tag {
     /// The image
     #[arg(value_name = "IMAGE")]
@@ -64,7 +66,7 @@ pub(crate) struct Tag {
 
 impl Tag {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         sealer.images().tag(&self.source, &self.target).map_err(Error::from)?;
         session.printer.done(&self.target, &serde_json::json!({ "source": self.source, "target": self.target }))
     }
@@ -86,7 +88,7 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         let removed = sealer.images().remove(&self.images, self.force).map_err(Error::from)?;
         session.printer.removed(&removed)
     }
@@ -106,7 +108,7 @@ pub(crate) struct Save {
 
 impl Save {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         let bytes = sealer.images().save(&self.images, &self.output).map_err(Error::from)?;
         let file = self.output.display().to_string();
         session.printer.done(&file, &serde_json::json!({ "file": file, "images": self.images, "bytes": bytes }))
@@ -126,8 +128,8 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open(&RegistryArguments::default())?;
+        let sealer = session.open()?;
         let names = sealer.images().load(&self.input).map_err(Error::from)?;
-        session.printer.done(&names.join("\n"), &serde_json::json!({ "file": self.input, "images": names }))
+        session.printer.loaded(&self.input, &names)
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod delete;
 pub(crate) mod host;
 pub(crate) mod image;
+pub(crate) mod login;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod version;

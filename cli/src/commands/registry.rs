@@ -52,18 +52,7 @@ impl Registry {
             names: arguments.names,
             events: std::sync::Arc::new(|event| crate::output::registry_event(&event)),
         };
-        let stopped = async {
-            use tokio::signal::unix::{SignalKind, signal};
-            match signal(SignalKind::terminate()) {
-                Ok(mut terminate) => {
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = tokio::signal::ctrl_c() => {}
-                    }
-                }
-                Err(_) => drop(tokio::signal::ctrl_c().await),
-            }
-        };
-        Ok(serve(&request, |address| crate::output::say(&format!("serving on {address}")), stopped).await?)
+        let ready = |address| crate::output::say(&format!("serving on {address}"));
+        Ok(serve(&request, ready, crate::interrupt::interrupted()).await?)
     }
 }

@@ -1,9 +1,14 @@
 //! How do clusters read: what was planned, made, deleted?
 
-use sealer_core::{Applied, Deleted, Outcome, Planned};
+use std::path::Path;
+use std::time::Duration;
 
+use sealer_core::{Applied, Deleted, Node, Outcome, Planned};
+
+use super::layout::pad;
 use super::{Printer, units, write_out};
 use crate::exit::Failure;
+use crate::settings;
 
 impl Printer {
     /// What apply would do.
@@ -12,16 +17,16 @@ impl Printer {
             return self.json(planned);
         }
         let mut text = String::new();
-        for line in &planned.provider {
-            text.push_str(&format!("provider: {line}\n"));
-        }
-        if planned.plan.hosts.is_empty() && !planned.provider.is_empty() {
-            text.push_str("the steps on these hosts are planned once they are there; nothing was changed\n");
+        let not_made_yet = planned.plan.hosts.is_empty() && !planned.provider.is_empty();
+        if not_made_yet {
+            text.push_str(&format!(
+                "cluster {}: hosts are made first, then the steps on them are planned\n",
+                planned.plan.cluster
+            ));
+            planned.provider.iter().for_each(|line| text.push_str(&format!("  + {line}\n")));
+            text.push_str("nothing was changed\n");
         } else {
             text.push_str(&planned.plan.to_text());
-        }
-        for finding in &planned.findings {
-            text.push_str(&format!("finding: {}  {}  {}\n", finding.host, finding.problem, finding.fix));
         }
         write_out(text.as_bytes())
     }
@@ -31,18 +36,19 @@ impl Printer {
         if self.is_json() {
             return self.json(applied);
         }
-        let kubeconfig = applied.kubeconfig.display();
         if self.quiet {
-            return write_out(format!("{kubeconfig}\n").as_bytes());
+            return write_out(format!("{}\n", applied.kubeconfig.display()).as_bytes());
         }
-        let nodes = units::count(applied.cluster.hosts.len(), "node");
-        let text = match applied.outcome {
-            Outcome::Unchanged => format!("cluster {} is as wanted: {nodes}; nothing to do\n", applied.name),
+        let kubeconfig = shell_path(&applied.kubeconfig);
+        let count = units::count(applied.nodes.len(), "node");
+        let mut text = node_lines(&applied.nodes);
+        text.push_str(&match applied.outcome {
+            Outcome::Unchanged => format!("cluster {} is as wanted: {count}; nothing to do\n", applied.name),
             _ => format!(
-                "cluster {} is up: {nodes}, kubeconfig {kubeconfig}\n  next: export KUBECONFIG={kubeconfig}; kubectl get node\n",
+                "cluster {} is up: {count}, kubeconfig {kubeconfig}\n  next: export KUBECONFIG={kubeconfig}; kubectl get node\n",
                 applied.name
             ),
-        };
+        });
         write_out(text.as_bytes())
     }
 
@@ -62,9 +68,50 @@ impl Printer {
                 text.push_str(&format!("  {host} could not be reached and was left as it is\n"));
             }
         }
-        if deleted.is_empty() {
+        if deleted.is_empty() && !self.quiet {
             text.push_str("there is no cluster\n");
         }
         write_out(text.as_bytes())
+    }
+}
+
+/// One line for each host: address, role, state, version, and how long steps ran on it.
+fn node_lines(nodes: &[Node]) -> String {
+    let width = nodes.iter().map(|node| node.address.to_string().len()).max().unwrap_or_default();
+    let line = |node: &Node| {
+        let state = match (node.name.is_empty(), node.ready) {
+            (true, _) => "unknown",
+            (false, true) => "Ready",
+            (false, false) => "NotReady",
+        };
+        let time = if node.millis == 0 { String::new() } else { units::duration(Duration::from_millis(node.millis)) };
+        let address = pad(&node.address.to_string(), width);
+        let line = format!(" {address}  {:<6}  {state:<8}  {:<12} {time:>6}", node.role, node.version);
+        format!("{}\n", line.trim_end())
+    };
+    nodes.iter().map(line).collect()
+}
+
+/// A path as a shell takes it, below the home directory in its short form.
+fn shell_path(path: &Path) -> String {
+    let plain = |text: &str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-+@%".contains(letter));
+    let whole = path.display().to_string();
+    if !plain(&whole) {
+        return format!("'{}'", whole.replace('\'', r"'\''"));
+    }
+    match settings::home().and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
+        Some(below) => format!("~/{}", below.display()),
+        None => whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_can_be_pasted_into_a_shell() {
+        assert_eq!(shell_path(Path::new("/srv/a-b/kubeconfig")), "/srv/a-b/kubeconfig");
+        assert_eq!(shell_path(Path::new("/srv/a b/ku'be")), r"'/srv/a b/ku'\''be'");
     }
 }

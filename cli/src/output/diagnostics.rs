@@ -1,42 +1,47 @@
-//! How does a failure read: the line it stands in, what was expected, what to do next?
+//! How does a failure read: the line it stands in, what was expected, what failed where?
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use sealer_core::{Error, clusterfile, kubefile};
+use console::Style;
+use sealer_core::{Error, clusterfile, kubefile, runtime};
 
+use super::units::count;
 use crate::exit::Failure;
 
-/// A failure for people.
-pub(crate) fn render(failure: &Failure, color: bool) -> String {
-    match failure {
-        Failure::Kubefile { file, text, errors } => kubefile_errors(file, text, errors, color),
-        Failure::Clusterfile { file, text, errors } => clusterfile_errors(file, text, errors, color),
+/// A failure for people; `width` is that of the terminal.
+pub(super) fn render(failure: &Failure, color: bool, width: usize) -> String {
+    let text = match failure {
+        Failure::Kubefile { file, text, errors } => return kubefile_errors(file, text, errors, color),
+        Failure::Clusterfile { file, text, errors } => return clusterfile_errors(file, text, errors, color),
         Failure::Core(Error::Preflight(findings)) => {
-            let width = findings.iter().map(|finding| finding.host.to_string().len()).max().unwrap_or(0);
-            let problem = findings.iter().map(|finding| finding.problem.len()).max().unwrap_or(0).min(60);
-            let mut text = format!("error: {failure}");
-            for finding in findings {
-                let host = finding.host.to_string();
-                text.push_str(&format!("\n  {host:<width$}  {:<problem$}  {}", finding.problem, finding.fix));
-            }
+            let mut text = failure.to_string();
+            let entry = |finding: &runtime::Finding| {
+                (finding.host.to_string(), finding.problem.clone(), Some(finding.fix.clone()))
+            };
+            text.push_str(&table(&findings.iter().map(entry).collect::<Vec<_>>(), width));
             text
         }
         Failure::Core(Error::Connect(failures)) => {
-            let mut text =
-                format!("error: {} cannot be used, nothing was changed", super::units::count(failures.len(), "host"));
-            for (host, error) in failures {
-                text.push_str(&format!("\n  {host}  {error}"));
-            }
+            let mut text = format!("{} cannot be used, nothing was changed", count(failures.len(), "host"));
+            let entry = |(host, error): &(std::net::IpAddr, runtime::Error)| {
+                let reason = chain(error);
+                let reason = reason.strip_prefix(&format!("{host}: ")).unwrap_or(&reason).to_owned();
+                (host.to_string(), reason, None)
+            };
+            text.push_str(&table(&failures.iter().map(entry).collect::<Vec<_>>(), width));
             text
         }
-        other => format!("error: {}", chain(other)),
-    }
+        Failure::Core(Error::Unfinished { done, total, source }) => unfinished(*done, *total, source),
+        other => chain(other),
+    };
+    format!("{}: {text}", Style::new().red().bold().force_styling(color).apply_to("error"))
 }
 
 /// A failure for programs.
-pub(crate) fn as_json(failure: &Failure, hint: Option<&str>) -> serde_json::Value {
-    let mut value = serde_json::json!({ "message": chain(failure), "hint": hint });
+pub(super) fn as_json(failure: &Failure, hint: Option<&str>) -> serde_json::Value {
+    let mut value = serde_json::json!({ "message": chain(failure), "code": failure.code(), "hint": hint });
     match failure {
         Failure::Core(Error::Preflight(findings)) => value["findings"] = serde_json::json!(findings),
+        Failure::Core(Error::Unbuilt(found)) => value["unbuilt"] = serde_json::json!(found),
         Failure::Kubefile { file, errors, .. } => {
             let list = errors.iter().map(|error| {
                 location(file, error.span.line, error.span.column, &error.message(), error.suggestion().as_deref())
@@ -54,19 +59,47 @@ pub(crate) fn as_json(failure: &Failure, hint: Option<&str>) -> serde_json::Valu
     value
 }
 
-/// What to do about a failure of a crate below the workflows, where that is the same for every such failure.
-pub(crate) fn hint(_error: &Error) -> Option<String> {
-    None
-}
-
 fn location(file: &str, line: usize, column: usize, message: &str, suggestion: Option<&str>) -> serde_json::Value {
     serde_json::json!({ "file": file, "line": line, "column": column, "message": message, "suggestion": suggestion })
 }
 
+/// Host, problem and fix in columns; the fix gets a line of its own where the lines would become too long.
+fn table(entries: &[(String, String, Option<String>)], width: usize) -> String {
+    let longest = |of: fn(&(String, String, Option<String>)) -> usize| entries.iter().map(of).max().unwrap_or_default();
+    let host_width = longest(|entry| entry.0.chars().count());
+    let problem_width = longest(|entry| entry.1.chars().count());
+    let fix_width = longest(|entry| entry.2.as_deref().map_or(0, |fix| fix.chars().count()));
+    let beside = host_width + problem_width + fix_width + 6 <= width;
+    let mut text = String::new();
+    for (host, problem, fix) in entries {
+        let line = match fix {
+            Some(fix) if beside => format!("  {host:<host_width$}  {problem:<problem_width$}  {fix}"),
+            Some(fix) => format!("  {host:<host_width$}  {problem}\n  {:<host_width$}    fix: {fix}", ""),
+            None => format!("  {host:<host_width$}  {problem}"),
+        };
+        text.push('\n');
+        text.push_str(&line);
+    }
+    text
+}
+
+/// What stopped a plan: the host, the step, how it ended and the lines of its output that matter.
+fn unfinished(done: usize, total: usize, source: &runtime::Error) -> String {
+    let far = format!("{done} of {} done", count(total, "step"));
+    match source {
+        runtime::Error::Cancelled { .. } => format!("interrupted; {far}"),
+        runtime::Error::Step { host, step, status, detail } => {
+            let lines: String = detail.lines().map(|line| format!("\n  | {line}")).collect();
+            format!("`{step}` on {host} failed with {status}; {far}{lines}")
+        }
+        other => format!("{}; {far}", chain(other)),
+    }
+}
+
 /// The message with those of its causes that it does not already contain.
-fn chain(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut cause = std::error::Error::source(failure);
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
     while let Some(error) = cause {
         let message = error.to_string();
         if !text.contains(&message) {
@@ -80,36 +113,27 @@ fn chain(failure: &Failure) -> String {
 
 fn kubefile_errors(file: &str, text: &str, errors: &kubefile::Errors, color: bool) -> String {
     let one = |error: &kubefile::Error| {
-        let label = label(&error.label(), error.suggestion().as_deref());
-        snippet(file, text, error.span.start, error.span.end, &error.message(), &label, color)
+        snippet(file, text, error.span.start..error.span.end, &error.message(), &error.label(), color)
     };
     let mut shown: Vec<String> = errors.iter().map(one).collect();
-    shown.push(format!("{}; nothing was built", super::units::count(errors.len(), "error")));
+    shown.push(format!("{}; nothing was built", count(errors.len(), "error")));
     shown.join("\n")
 }
 
 fn clusterfile_errors(file: &str, text: &str, errors: &clusterfile::Errors, color: bool) -> String {
     let text = &clusterfile::redacted(text);
     let one = |error: &clusterfile::Error| {
-        let label = label(&error.label(), error.suggestion.as_deref());
-        snippet(file, text, error.span.start, error.span.end, &error.message(), &label, color)
+        snippet(file, text, error.span.start..error.span.end, &error.message(), &error.label(), color)
     };
     let mut shown: Vec<String> = errors.iter().map(one).collect();
-    shown.push(format!("{}; nothing was changed", super::units::count(errors.len(), "error")));
+    shown.push(format!("{}; nothing was changed", count(errors.len(), "error")));
     shown.join("\n")
 }
 
-fn label(expected: &str, suggestion: Option<&str>) -> String {
-    match suggestion {
-        Some(suggestion) => format!("did you mean `{suggestion}`?"),
-        None => expected.to_owned(),
-    }
-}
-
-fn snippet(file: &str, text: &str, start: usize, end: usize, title: &str, label: &str, color: bool) -> String {
+fn snippet(file: &str, text: &str, span: std::ops::Range<usize>, title: &str, label: &str, color: bool) -> String {
     // A span that ends on a newline would spill to the next line.
-    let start = start.min(text.len());
-    let mut end = end.clamp(start, text.len());
+    let start = span.start.min(text.len());
+    let mut end = span.end.clamp(start, text.len());
     while end > start + 1 && text[..end].ends_with(['\n', '\r']) {
         end -= 1;
     }

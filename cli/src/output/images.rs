@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Summary};
+use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Sizes, Summary};
 use sealer_core::clusterfile::Clusterfile;
+use sealer_core::content_store::Reference;
 
+use super::layout::{printable, shorten};
 use super::{Printer, units, write_out};
 use crate::exit::Failure;
 
@@ -31,10 +33,22 @@ impl Printer {
             return write_out(format!("{digest}\n").as_bytes());
         }
         let name = built.reference.as_ref().map_or("(no name)".to_owned(), |reference| reference.familiar());
-        let new = units::bytes(built.new_bytes);
+        let (size, new) = (units::bytes(built.size), units::bytes(built.new_bytes));
         write_out(
-            format!("{name}  {digest}  {}  {} ({new} new)\n", built.platform, units::bytes(built.size)).as_bytes(),
+            self.fitting(&digest, |digest| format!("{name}  {digest}  {}  {size} ({new} new)\n", built.platform))
+                .as_bytes(),
         )
+    }
+
+    /// A line with a digest, which is shortened only where the terminal is too narrow for the whole of it.
+    fn fitting(&self, digest: &str, line: impl Fn(&str) -> String) -> String {
+        let whole = line(digest);
+        // Twelve digits are enough to name the image again.
+        if whole.trim_end().chars().count() <= self.room() {
+            whole
+        } else {
+            line(&format!("{}…", &digest[..digest.len().min(19)]))
+        }
     }
 
     /// All cluster images.
@@ -59,7 +73,13 @@ impl Printer {
             ]);
         }
         right(&mut table, &[4, 5]);
-        write_table(&table)
+        write_table(&table)?;
+        for image in images {
+            if let Some(problem) = &image.problem {
+                self.warn(&format!("{}: {problem}", image.familiar));
+            }
+        }
+        Ok(())
     }
 
     /// What is inside one cluster image.
@@ -67,33 +87,25 @@ impl Printer {
         if self.is_json() {
             return self.json(image);
         }
-        let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-        let mut text = format!("{}  {}  {}", image.name, image.digest, platforms.join(", "));
-        if let Some(created) = &image.created {
-            text.push_str(&format!("  built {created}"));
-        }
-        text.push_str(&format!(" with sealer {}\n", image.sealer_version));
-        let sizes = &image.sizes;
-        let others = units::count(sizes.shared_with, "other cluster image");
-        let shared = if sizes.shared_with == 0 {
-            String::new()
-        } else {
-            format!(", {} shared with {others}", units::bytes(sizes.shared))
-        };
-        text.push_str(&format!("size      {}: {} own{shared}\n", units::bytes(sizes.total), units::bytes(sizes.own)));
+        let mut text = self.fitting(&image.digest.to_string(), |digest| head(image, digest));
+        section(&mut text, "names", image.names.iter().map(|name| familiar(name)));
+        section(&mut text, "size", std::iter::once(sizes(&image.sizes)));
+        let room = self.room();
         section(
             &mut text,
             "layers",
             image.layers.iter().map(|layer| {
-                format!("{:>8}  {}  {}", units::bytes(layer.size), short(&layer.digest.to_string()), layer.created_by)
+                let made = shorten(&printable(&layer.created_by.replace('\n', " ")), room.saturating_sub(34).max(20));
+                format!("{:>8}  {}  {made}", units::bytes(layer.size), short(&layer.digest.to_string()))
             }),
         );
+        let width = image.images.iter().map(|carried| carried.name.chars().count()).max().unwrap_or_default();
         section(
             &mut text,
             "images",
             image.images.iter().map(|carried| {
                 format!(
-                    "{:>8}  {}  {}  from {}",
+                    "{:>8}  {}  {:<width$}  from {}",
                     units::bytes(carried.bytes()),
                     short(&carried.digest.to_string()),
                     carried.name,
@@ -101,6 +113,7 @@ impl Printer {
                 )
             }),
         );
+        section(&mut text, "apps", image.applications.iter().map(|application| application.name.clone()));
         section(&mut text, "labels", image.labels.iter().map(|(key, value)| format!("{key}={value}")));
         section(&mut text, "env", image.env.iter().cloned());
         section(&mut text, "args", image.arguments.iter().map(|(key, value)| format!("{key}={value}")));
@@ -117,12 +130,18 @@ impl Printer {
         }
     }
 
+    /// Which images an archive brought.
+    pub(crate) fn loaded(&self, file: &std::path::Path, names: &[String]) -> Result<(), Failure> {
+        let lines: Vec<String> = names.iter().map(|name| familiar(name)).collect();
+        self.done(&lines.join("\n"), &serde_json::json!({ "file": file, "images": names }))
+    }
+
     /// Which names were taken away and what that freed.
     pub(crate) fn removed(&self, removed: &Removed) -> Result<(), Failure> {
         if self.is_json() {
             return self.json(removed);
         }
-        let mut text: String = removed.names.iter().map(|name| format!("{name}\n")).collect();
+        let mut text: String = removed.names.iter().map(|name| format!("{}\n", familiar(name))).collect();
         if !self.quiet {
             match removed.freed_bytes {
                 Some(bytes) => text.push_str(&format!("{} freed\n", units::bytes(bytes))),
@@ -131,6 +150,30 @@ impl Printer {
         }
         write_out(text.as_bytes())
     }
+}
+
+/// Name, digest, platforms, and who built it when.
+fn head(image: &Inspection, digest: &str) -> String {
+    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+    let day = image.created.as_deref().and_then(|created| created.split('T').next());
+    let day = day.map(|day| format!(" {day}")).unwrap_or_default();
+    let version = &image.sealer_version;
+    format!("{}  {digest}  {}  built{day} with sealer {version}\n", familiar(&image.name), platforms.join(", "))
+}
+
+fn sizes(sizes: &Sizes) -> String {
+    let [total, own, shared] = [sizes.total, sizes.own, sizes.shared].map(units::bytes);
+    match sizes.shared_with {
+        0 => format!("{total}, shared with no other cluster image"),
+        count => format!("{total}: {own} own, {shared} shared with {}", units::count(count, "other cluster image")),
+    }
+}
+
+/// A whole name as a user writes it; a digest stays as it is.
+pub(super) fn familiar(name: &str) -> String {
+    let is_digest = name.starts_with("sha256:");
+    let reference = if is_digest { None } else { name.parse::<Reference>().ok() };
+    reference.map_or_else(|| name.to_owned(), |reference| reference.familiar())
 }
 
 /// A heading with one line for each entry, the first beside it; nothing when there is none.

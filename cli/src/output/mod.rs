@@ -3,21 +3,26 @@
 //! Results go to standard output, progress and errors to standard error.
 
 mod cluster;
-pub(crate) mod diagnostics;
+mod diagnostics;
 mod images;
+mod layout;
 mod progress;
 mod units;
 
 use std::io::{IsTerminal, Write};
 
-use console::Style;
+use console::{Style, Term};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Format};
 use crate::exit::Failure;
+use crate::{interrupt, settings};
 
 pub(crate) use progress::{BuildProgress, ClusterProgress};
+
+/// Columns of a failure where no terminal says how wide it is.
+const LINE: usize = 120;
 
 /// Prints results, progress and failures in the wanted form.
 #[derive(Debug)]
@@ -49,11 +54,8 @@ impl Printer {
     }
 
     fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let mut text = serde_json::to_vec_pretty(value).map_err(|error| Failure::File {
-            act: "write",
-            path: "the result".to_owned(),
-            source: error.into(),
-        })?;
+        let failed = |error: serde_json::Error| Failure::Output { path: "the result".to_owned(), source: error.into() };
+        let mut text = serde_json::to_vec_pretty(value).map_err(failed)?;
         text.push(b'\n');
         write_out(&text)
     }
@@ -73,7 +75,7 @@ impl Printer {
             progress::Mode::Json
         } else if self.quiet {
             progress::Mode::Silent
-        } else if std::io::stderr().is_terminal() {
+        } else if std::io::stderr().is_terminal() && !settings::terminal_is_dumb() {
             progress::Mode::Terminal
         } else {
             progress::Mode::Lines
@@ -87,6 +89,20 @@ impl Printer {
         }
     }
 
+    /// A warning on standard error.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.is_json() && !self.quiet {
+            let label = Style::new().for_stderr().yellow().bold().apply_to("warning");
+            say(&format!("{label}: {text}"));
+        }
+    }
+
+    /// Columns of a line of a result; without end where it does not go to a terminal.
+    fn room(&self) -> usize {
+        let term = Term::stdout();
+        if term.is_term() { usize::from(term.size().1) } else { usize::MAX }
+    }
+
     /// Prints why a command failed and what to do next.
     pub(crate) fn failure(&self, failure: &Failure, hint: Option<&str>) {
         if self.is_json() {
@@ -94,28 +110,20 @@ impl Printer {
             say(&serde_json::json!({ "error": value }).to_string());
             return;
         }
-        say(&diagnostics::render(failure, std::io::stderr().is_terminal()));
+        let width = if std::io::stderr().is_terminal() { usize::from(Term::stderr().size().1) } else { LINE };
+        say(&diagnostics::render(failure, console::colors_enabled_stderr(), width));
         if let Some(hint) = hint {
             let label = Style::new().for_stderr().cyan().bold().apply_to("hint");
             say(&format!("{label}: {hint}"));
         }
     }
 
-    /// The first Ctrl-C cancels after the current steps, the second ends at once.
-    pub(crate) fn cancel_on_interrupt(&self, cancel: CancellationToken) -> tokio::task::JoinHandle<()> {
+    /// The first Ctrl-C cancels after the current steps and says so, the second ends at once.
+    pub(crate) fn cancel_on_interrupt(&self, token: CancellationToken) -> tokio::task::JoinHandle<()> {
         let quiet = self.quiet || self.is_json();
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_err() {
-                return;
-            }
-            cancel.cancel();
+        interrupt::cancel(token, move || {
             if !quiet {
-                say(
-                    "interrupted: finishing the current steps; the same command goes on from there (again: stop at once)",
-                );
-            }
-            if tokio::signal::ctrl_c().await.is_ok() {
-                crate::exit::at_once();
+                say("interrupted: finishing the steps under way; once more stops at once");
             }
         })
     }
@@ -141,7 +149,7 @@ fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::File { act: "write", path: "standard output".to_owned(), source: error })
+            Err(Failure::Output { path: "standard output".to_owned(), source: error })
         }
         _ => Ok(()),
     }

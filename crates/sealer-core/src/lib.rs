@@ -50,7 +50,7 @@ pub use crate::nodes::Node;
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 pub use crate::state::{ClusterState, State};
 pub use crate::unbuilt::Unbuilt;
-pub use crate::wanted::{RunRequest, wanted};
+pub use crate::wanted::{Login, RunRequest, wanted};
 
 // The crates below, so that one dependency is enough.
 pub use {cloudimage, clusterfile, content_store, infra_provider, kubefile, registry_client, registry_proxy, runtime};

@@ -23,16 +23,8 @@ pub struct RunRequest {
     pub masters: Option<String>,
     /// Addresses or a count.
     pub nodes: Option<String>,
-    /// User on the hosts.
-    pub user: Option<String>,
-    /// Its password, also for sudo.
-    pub password: Option<Secret>,
-    /// Path of the private key.
-    pub private_key: Option<String>,
-    /// Its passphrase.
-    pub private_key_password: Option<Secret>,
-    /// SSH port.
-    pub port: Option<u16>,
+    /// How to log in on the hosts.
+    pub login: Login,
     /// Network interface that the cluster uses.
     pub interface: Option<String>,
     /// Address range of pods.
@@ -49,6 +41,21 @@ pub struct RunRequest {
     pub provider: Option<String>,
 }
 
+/// How to log in on hosts; what is left out is as the Clusterfile says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// User on the hosts.
+    pub user: Option<String>,
+    /// Its password, also for sudo.
+    pub password: Option<Secret>,
+    /// Path of the private key.
+    pub private_key: Option<String>,
+    /// Its passphrase.
+    pub private_key_password: Option<Secret>,
+    /// SSH port.
+    pub port: Option<u16>,
+}
+
 impl RunRequest {
     /// Runs `image` by its own Clusterfile unless more is said.
     #[must_use]
@@ -57,11 +64,7 @@ impl RunRequest {
             image: image.to_owned(),
             masters: None,
             nodes: None,
-            user: None,
-            password: None,
-            private_key: None,
-            private_key_password: None,
-            port: None,
+            login: Login::default(),
             interface: None,
             pod_cidr: None,
             service_cidr: None,
@@ -90,7 +93,7 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Clusterfile, Error
     if let Some(name) = &request.cluster_name {
         cluster.name.clone_from(name);
     }
-    access(cluster, &request);
+    request.login.overlay(cluster);
     network(cluster, &request)?;
     for pair in &request.env {
         let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
@@ -127,24 +130,27 @@ impl Sealer {
     }
 }
 
-fn access(cluster: &mut Cluster, request: &RunRequest) {
-    let mut ssh = cluster.ssh.clone();
-    if let Some(user) = &request.user {
-        ssh.user.clone_from(user);
+impl Login {
+    /// Says how to log in to the hosts of a cluster, except to those that have a setting of their own.
+    pub fn overlay(&self, cluster: &mut Cluster) {
+        let mut ssh = cluster.ssh.clone();
+        if let Some(user) = &self.user {
+            ssh.user.clone_from(user);
+        }
+        if let Some(port) = self.port {
+            ssh.port = port;
+        }
+        if self.password.is_some() {
+            ssh.password.clone_from(&self.password);
+        }
+        if self.private_key.is_some() {
+            ssh.private_key.clone_from(&self.private_key);
+        }
+        if self.private_key_password.is_some() {
+            ssh.private_key_password.clone_from(&self.private_key_password);
+        }
+        cluster.set_ssh(ssh);
     }
-    if let Some(port) = request.port {
-        ssh.port = port;
-    }
-    if request.password.is_some() {
-        ssh.password.clone_from(&request.password);
-    }
-    if request.private_key.is_some() {
-        ssh.private_key.clone_from(&request.private_key);
-    }
-    if request.private_key_password.is_some() {
-        ssh.private_key_password.clone_from(&request.private_key_password);
-    }
-    cluster.set_ssh(ssh);
 }
 
 fn network(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {

@@ -1,0 +1,107 @@
+//! How is a password or key for the hosts given, without showing it to others?
+
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sealer_core::Login;
+use sealer_core::clusterfile::{Cluster, Secret};
+
+use crate::exit::Failure;
+use crate::settings;
+
+/// A password file is never larger than this.
+const PASSWORD_LIMIT: u64 = 4096;
+
+/// How to log in on the hosts.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArguments {
+    /// User on the hosts; another than root needs sudo
+    #[arg(short, long, value_name = "NAME")]
+    user: Option<String>,
+    /// Password of that user; without a value it is asked for
+    ///
+    /// Other users of this machine can see arguments: prefer to be asked, --passwd-file, or the variable SEALER_PASSWORD.
+    #[arg(short, long, value_name = "PASSWORD", num_args = 0..=1, default_missing_value = "")]
+    passwd: Option<String>,
+    /// File that holds the password
+    #[arg(long, value_name = "FILE", conflicts_with = "passwd")]
+    passwd_file: Option<PathBuf>,
+    /// Private key for the hosts [default: the agent's keys and ~/.ssh/id_*]
+    #[arg(long, value_name = "FILE")]
+    pk: Option<PathBuf>,
+    /// Passphrase of the private key; without a value it is asked for
+    #[arg(long, value_name = "PASSPHRASE", num_args = 0..=1, default_missing_value = "")]
+    pk_passwd: Option<String>,
+    /// SSH port of the hosts
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+}
+
+impl LoginArguments {
+    /// Says it to a cluster; asks for what shall be asked for.
+    pub(crate) fn overlay(&self, cluster: &mut Cluster) -> Result<(), Failure> {
+        let mut login = Login {
+            user: self.user.clone(),
+            private_key: self.pk.as_deref().map(|path| path.display().to_string()),
+            port: self.port,
+            ..Login::default()
+        };
+        login.overlay(cluster);
+        login.password = self.password(cluster)?;
+        login.private_key_password = match self.pk_passwd.as_deref() {
+            Some("") => Some(ask("Passphrase of the private key")?),
+            given => given.map(|text| Secret::from(text.to_owned())),
+        };
+        login.overlay(cluster);
+        expand_keys(cluster);
+        Ok(())
+    }
+
+    fn password(&self, cluster: &Cluster) -> Result<Option<Secret>, Failure> {
+        if let Some(file) = &self.passwd_file {
+            return password_in(file).map(Some);
+        }
+        let known = settings::password().map(Secret::from);
+        match self.passwd.as_deref() {
+            Some("") if known.is_none() => {
+                let count = cluster.hosts.len();
+                let hosts = if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") };
+                ask(&format!("Password for {} on {hosts}", cluster.ssh.user)).map(Some)
+            }
+            Some("") | None => Ok(known),
+            Some(given) => Ok(Some(Secret::from(given.to_owned()))),
+        }
+    }
+}
+
+/// Clusterfiles name keys as in a shell: `~/.ssh/id_rsa`.
+fn expand_keys(cluster: &mut Cluster) {
+    let hosts = cluster.hosts.iter_mut().map(|host| &mut host.ssh);
+    for key in std::iter::once(&mut cluster.ssh).chain(hosts).filter_map(|ssh| ssh.private_key.as_mut()) {
+        *key = settings::expand_home(Path::new(key)).display().to_string();
+    }
+}
+
+fn password_in(file: &Path) -> Result<Secret, Failure> {
+    let failed = |source| Failure::Input { path: file.display().to_string(), source };
+    if std::fs::metadata(file).map_err(failed)?.len() > PASSWORD_LIMIT {
+        return Err(failed(Error::new(ErrorKind::FileTooLarge, "larger than 4 KiB")));
+    }
+    let text = std::fs::read_to_string(file).map_err(failed)?;
+    Ok(Secret::from(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Asks on the terminal, without showing what is typed.
+fn ask(what: &str) -> Result<Secret, Failure> {
+    let term = console::Term::stderr();
+    if !term.is_term() {
+        let what = format!("{}{}", what[..1].to_lowercase(), &what[1..]);
+        return Err(Failure::Usage(format!(
+            "cannot ask for the {what}: standard error is not a terminal; use --passwd-file or SEALER_PASSWORD"
+        )));
+    }
+    let failed = |source| Failure::Input { path: "the terminal".to_owned(), source };
+    term.write_str(&format!("{what}: ")).map_err(failed)?;
+    term.read_secure_line().map(Secret::from).map_err(failed)
+}

@@ -1,0 +1,249 @@
+//! What should the user do next, where the message of a failure does not say so itself?
+
+use std::io::ErrorKind;
+
+use sealer_core::{Error, cloudimage, content_store, infra_provider, registry_client, registry_proxy, runtime};
+
+use crate::exit::Failure;
+
+/// The next step; none where the message names it already.
+pub(crate) fn hint(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Core(error) => of_core(error),
+        Failure::Input { path, source } => of_input(path, source),
+        Failure::Output { source, .. } | Failure::Start(source) => of_io(source),
+        Failure::Interrupted => Some("what was finished is kept: the same command again goes on from there".to_owned()),
+        Failure::Kubefile { .. } | Failure::Clusterfile { .. } | Failure::Usage(_) => None,
+    }
+}
+
+fn of_core(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::Image(error) => return of_image(error),
+        Error::Content(error) => return of_content(error),
+        Error::Provider(error) => return of_provider(error),
+        Error::Runtime(error) => return of_runtime(error),
+        Error::Registry(error) => return of_registry(error),
+        Error::Serve(error) => return of_serving(error),
+        Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
+            "the same command again goes on from there"
+        }
+        Error::Unfinished { .. } => "mend the cause and run the same command again: it goes on where it stopped",
+        Error::Connect(failures) => return of_connections(failures),
+        Error::ForeignHosts { cluster, .. } => {
+            return Some(format!("name these hosts again, or `sealer delete -c {cluster}` first"));
+        }
+        Error::NoCluster { state, .. } => {
+            return Some(format!("`ls {}` shows which clusters there are", state.display()));
+        }
+        Error::Busy { .. } => "wait until it has finished, or end it",
+        Error::NoProvider { .. } => {
+            "name hosts by their addresses with `--masters` and `--nodes`, or make them with `--provider CONTAINER`"
+        }
+        Error::NoHosts { .. } => "`--masters ADDRESS --nodes ADDRESS,ADDRESS`, or `--provider CONTAINER --masters 1`",
+        Error::NotBuilt { .. } => "to make it differently, `sealer delete` the cluster and run it again",
+        Error::Unbuilt(_) => "take it out of the Clusterfile to go on without it",
+        Error::ApplicationImage { .. } => "build it `FROM` a Kubernetes image, then it brings its cluster along",
+        Error::NoRuntime { .. } => "use an image of Kubernetes made by kubeadm",
+        Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
+        Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            "choose another port with `--listen`, or end who listens there (`ss -ltnp`)"
+        }
+        Error::Listen { .. } => "choose another address with `--listen`",
+        Error::EmbeddedClusterfile { .. } => "mend etc/Clusterfile in the image's context and build it again",
+        Error::Remembered { .. } => "mend the file by hand; it was valid when it was written",
+        Error::State { source, .. } => return of_io(source),
+        Error::Aborted { .. } => "run the same command again",
+        Error::Argument { .. } => "`sealer run --help` shows the forms of all arguments",
+        Error::Delivery { .. } | Error::NoSource { .. } => "run the same command again: what arrived is kept",
+        // The findings bring their fixes, the rest says it itself.
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn of_image(error: &cloudimage::Error) -> Option<String> {
+    use cloudimage::Error as Image;
+    let hint = match error {
+        Image::Store(error) => return of_content(error),
+        Image::Registry(error) => return of_registry(error),
+        Image::File { source, .. } | Image::Sandbox { source, .. } => return of_io(source),
+        Image::Context { .. } => "the last argument of `sealer build` is the directory that COPY reads from",
+        Image::MissingSource { suggestion: None, context, .. } => {
+            return Some(format!("paths of COPY are below the context: `ls {}`", context.display()));
+        }
+        Image::IgnoredSource { .. } => "take the pattern out of .sealerignore, or the source out of the Kubefile",
+        Image::Download { .. } => "check the address, or download it into the context and COPY it from there",
+        Image::Run { .. } => "`-v` shows everything that the command prints",
+        Image::NoPlatform { .. } => "choose one of them with `--platform`",
+        Image::NotAnImage { .. } | Image::LayerType { .. } | Image::Document { .. } => {
+            "cluster images are made by `sealer build` and brought by `sealer load`"
+        }
+        Image::Decompress { .. } => "it is damaged where it came from: build or load the image again",
+        Image::Archive { .. } => "archives are written by `sealer save`, or by `skopeo copy … oci-archive:FILE:NAME`",
+        Image::Unfetchable(_) => {
+            "check the names and log in with `docker login`; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
+        }
+        Image::ImageName { .. } => {
+            "expected one name a line, such as docker.io/library/redis:6.2; `#` begins a comment"
+        }
+        Image::Pattern { .. } => "`*`, `?` and `[a-z]` are patterns, `**` is any number of directories",
+        Image::Owner { .. } => "give numbers, such as --chown=0:0",
+        Image::Application { .. } => {
+            "APP NAME declares an application; see `sealer inspect` for those of the base image"
+        }
+        Image::Lost(_) => "run the same command again",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn of_content(error: &content_store::Error) -> Option<String> {
+    use content_store::Error as Content;
+    let hint = match error {
+        Content::File { source, .. } | Content::Source { source, .. } => return of_io(source),
+        Content::Missing { .. } => "build or load its image again",
+        Content::Mismatch { .. } => "run the same command again; if that fails too, the source is damaged",
+        Content::Layout { .. } => "move that directory away, or use another with `--root`",
+        Content::InvalidDigest { .. } | Content::InvalidReference { .. } => {
+            "a name looks like shop:1.4 or registry.example.com/team/shop:1.4"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn of_registry(error: &registry_client::Error) -> Option<String> {
+    use registry_client::Error as Registry;
+    match error {
+        Registry::Tls { host, .. } => {
+            Some(format!("`--insecure-registry {host}` speaks to it without verifying who it is"))
+        }
+        Registry::Unauthorised { host, .. } => {
+            Some(format!("`docker login {host}` keeps a login that sealer uses too"))
+        }
+        Registry::Unreachable { host, .. } => {
+            Some(format!("`--registry-mirror {host}=URL` names a mirror, the variable HTTPS_PROXY a proxy"))
+        }
+        Registry::Answer { host, .. } | Registry::WrongContent { host, .. } => {
+            Some(format!("try again, or ask another with `--registry-mirror {host}=URL`"))
+        }
+        Registry::Everywhere { source, .. } => of_registry(source),
+        Registry::InvalidOption { .. } => {
+            Some("see `--registry-mirror`, `--insecure-registry`, HTTPS_PROXY and docker's config.json".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn of_serving(error: &registry_proxy::Error) -> Option<String> {
+    match error {
+        registry_proxy::Error::Tls { .. } => Some("see `--cert` and `--key`; both are PEM files".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_provider(error: &infra_provider::Error) -> Option<String> {
+    use infra_provider::Error as Provider;
+    let hint = match error {
+        Provider::NoMasters { .. } => "add `--masters 1`",
+        Provider::HostTwice { .. } => "name each host once",
+        Provider::NoEngine { .. } => "the variable DOCKER_HOST names another socket, as in unix:///run/docker.sock",
+        Provider::NodeImageMissing { .. } => "the variable SEALER_NODE_IMAGE names another image",
+        Provider::Engine { .. } => "see `journalctl -u docker`; the same command again goes on",
+        Provider::HostStopped { host, .. } | Provider::NotReady { host, .. } => {
+            return Some(format!("see `docker logs {host}`; the same command again goes on"));
+        }
+        Provider::KeyFile { source, .. } => return of_io(source),
+        Provider::StatePath { .. } => "see `--state`",
+        Provider::SubnetFull { .. } => "delete the cluster and make it again with the wanted number of hosts",
+        Provider::KeyMaking { .. } | Provider::Interrupted { .. } => "run the same command again",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// One hint for all hosts that cannot be reached: what most of them lack.
+fn of_connections(failures: &[(std::net::IpAddr, runtime::Error)]) -> Option<String> {
+    failures.iter().find_map(|(_, error)| of_runtime(error))
+}
+
+fn of_runtime(error: &runtime::Error) -> Option<String> {
+    use runtime::Error as Runtime;
+    let hint = match error {
+        Runtime::Unreachable { .. } | Runtime::Handshake { .. } => {
+            "check the address, that sshd runs there, firewalls, and `--port`"
+        }
+        Runtime::LoginRefused { .. } => "see `--user`, `--passwd` and `--pk`, or `spec.ssh` of the Clusterfile",
+        Runtime::KeyEncrypted { .. } => "`--pk-passwd` asks for the passphrase",
+        Runtime::KeyPassphrase { .. } => "see `--pk-passwd`",
+        Runtime::KeyUnreadable { .. } => "`--pk` takes a private key in OpenSSH or PEM form, not its .pub file",
+        Runtime::Agent { .. } => "start the agent, or unset SSH_AUTH_SOCK and name a key with `--pk`",
+        Runtime::HostKeyRevoked { .. } => "do not use this host, or take the line out of the file if it is wrong",
+        Runtime::NoShell { .. } => {
+            "give the user a login shell (`chsh -s /bin/sh`), or log in as another with `--user`"
+        }
+        Runtime::ChannelRefused { .. } => "raise MaxSessions in the host's sshd_config to 10 or more",
+        Runtime::Sudo { .. } => "see `--passwd`, or log in as root with `--user root`",
+        Runtime::ConnectionLost { .. } | Runtime::TimedOut { .. } | Runtime::Content { .. } | Runtime::Task { .. } => {
+            "run the same command again: it goes on where it stopped"
+        }
+        Runtime::File { .. } | Runtime::FileTooLarge { .. } | Runtime::Facts { .. } => {
+            "look at the host: a full or read-only disk and an unusual shell are common causes"
+        }
+        Runtime::SecretFile { source, .. }
+        | Runtime::KnownHosts { source, .. }
+        | Runtime::LocalFile { source, .. }
+        | Runtime::Journal { source, .. } => return of_io(source),
+        Runtime::Document { .. } => "mend it; kubeadm reads it as it is",
+        Runtime::Payload { .. } => "build the image FROM a Kubernetes image of kubeadm",
+        Runtime::NotBuilt { .. } => "change the Clusterfile or the flags to go on without it",
+        Runtime::VariableName { .. } => "names of variables are letters, digits and `_`",
+        Runtime::Plan { .. } => "run the same command again; if that fails too, `sealer delete` the cluster first",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn of_input(path: &str, source: &std::io::Error) -> Option<String> {
+    match source.kind() {
+        ErrorKind::NotFound if path.ends_with("Kubefile") => {
+            Some("`-f` names the Kubefile, the last argument the directory that it copies from".to_owned())
+        }
+        ErrorKind::NotFound if path.ends_with("Clusterfile") => Some("`-f` names the Clusterfile".to_owned()),
+        ErrorKind::IsADirectory => Some("expected a file".to_owned()),
+        ErrorKind::InvalidData => Some("expected a text in UTF-8".to_owned()),
+        _ => of_io(source),
+    }
+}
+
+fn of_io(source: &std::io::Error) -> Option<String> {
+    let hint = match source.kind() {
+        ErrorKind::PermissionDenied => "run it as root, or use other places: see `--root`",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space there",
+        ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: choose another place",
+        ErrorKind::NotFound => "check the path: its directory must exist",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_does_not_repeat_the_message() {
+        let name = Failure::Core(Error::from(cloudimage::Error::UnknownImage { name: "shop:1.4".to_owned() }));
+        assert!(name.to_string().contains("sealer build") && hint(&name).is_none());
+        let cluster = Failure::Core(Error::NoProvider { kind: "ALI_CLOUD".to_owned() });
+        assert!(hint(&cluster).is_some_and(|hint| hint.contains("--provider CONTAINER")));
+    }
+
+    #[test]
+    fn permissions_lead_to_another_root() {
+        let denied = std::io::Error::from(ErrorKind::PermissionDenied);
+        let failure = Failure::Core(Error::State { act: "make", path: "/x".into(), source: denied });
+        assert!(hint(&failure).is_some_and(|hint| hint.contains("--root")));
+    }
+}

@@ -1,0 +1,67 @@
+//! What does Ctrl-C do?
+
+use std::time::Duration;
+
+use sealer_core::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{self, Failure};
+
+/// How long after a failure a signal may still come in that was its cause.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Ctrl-C and what a supervisor sends in its place.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Does work that may be dropped at any time; an interrupt drops it.
+pub(crate) async fn droppable<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let done = tokio::select! {
+        biased;
+        () = interrupts.next() => return Err(Failure::Interrupted),
+        done = work => done,
+    };
+    // What a RUN started gets the terminal's Ctrl-C too, and may have failed of it before we heard of it.
+    if done.is_err() && tokio::time::timeout(GRACE, interrupts.next()).await.is_ok() {
+        return Err(Failure::Interrupted);
+    }
+    Ok(done?)
+}
+
+/// Resolves at the first interrupt.
+pub(crate) async fn interrupted() {
+    match Interrupts::listen() {
+        Ok(mut interrupts) => interrupts.next().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// The first interrupt cancels: what is under way is finished. The second ends this process at once.
+pub(crate) fn cancel(token: CancellationToken, tell: impl Fn() + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let Ok(mut interrupts) = Interrupts::listen() else { return };
+        interrupts.next().await;
+        token.cancel();
+        tell();
+        interrupts.next().await;
+        exit::at_once();
+    })
+}

@@ -1,0 +1,22 @@
+//! What is shown while work goes on: one line per thing that lives.
+
+mod build;
+mod cluster;
+mod commands;
+mod screen;
+
+pub(crate) use build::BuildProgress;
+pub(crate) use cluster::ClusterProgress;
+
+/// Where progress goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Lines that are updated in place.
+    Terminal,
+    /// One line for each thing that is finished.
+    Lines,
+    /// Every event as a JSON line.
+    Json,
+    /// Nowhere.
+    Silent,
+}

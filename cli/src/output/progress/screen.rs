@@ -1,0 +1,115 @@
+//! Which lines are on the terminal now, and which stay?
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use console::{Style, Term};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use sealer_core::Event;
+
+use super::Mode;
+use crate::output::layout::{RIGHT, WIDEST};
+use crate::output::{say, units};
+
+/// Lines that change in place while something lives, above them those that stay.
+#[derive(Debug)]
+pub(super) struct Screen {
+    mode: Mode,
+    width: usize,
+    bars: MultiProgress,
+    living: Mutex<BTreeMap<String, ProgressBar>>,
+}
+
+impl Screen {
+    pub(super) fn new(mode: Mode) -> Self {
+        let width = match mode {
+            // The last column stays free: some terminals wrap when it is written.
+            Mode::Terminal => usize::from(Term::stderr().size().1).saturating_sub(1).clamp(40, WIDEST),
+            _ => WIDEST,
+        };
+        Self { mode, width, bars: MultiProgress::new(), living: Mutex::default() }
+    }
+
+    /// Columns of a line.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Columns of a line that lives, left of the time that it shows by itself.
+    pub(super) fn room(&self) -> usize {
+        self.width.saturating_sub(RIGHT + 1)
+    }
+
+    pub(super) fn is_terminal(&self) -> bool {
+        self.mode == Mode::Terminal
+    }
+
+    /// Whether events are for people; if for programs, they are printed here.
+    pub(super) fn takes(&self, event: &Event) -> bool {
+        if self.mode == Mode::Json {
+            say(&serde_json::to_string(event).unwrap_or_default());
+        }
+        matches!(self.mode, Mode::Terminal | Mode::Lines)
+    }
+
+    /// Shows or changes a line that lives; only on a terminal.
+    pub(super) fn set(&self, key: &str, text: String) {
+        if !self.is_terminal() {
+            return;
+        }
+        let room = self.room();
+        let mut living = self.living();
+        let bar = living.entry(key.to_owned()).or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::no_length().with_style(style(room)));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        bar.set_message(text);
+    }
+
+    /// Takes a living line away.
+    pub(super) fn unset(&self, key: &str) {
+        if let Some(bar) = self.living().remove(key) {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+
+    /// Prints a line that stays.
+    pub(super) fn line(&self, text: &str) {
+        let text = text.trim_end();
+        if self.is_terminal() { self.bars.suspend(|| say(text)) } else { say(text) }
+    }
+
+    /// Prints a remark.
+    pub(super) fn warning(&self, text: &str) {
+        let label = Style::new().for_stderr().yellow().bold().apply_to("warning");
+        self.line(&format!("{label}: {text}"));
+    }
+
+    /// Takes all living lines away.
+    pub(super) fn clear(&self) {
+        for bar in std::mem::take(&mut *self.living()).into_values() {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+
+    fn living(&self) -> MutexGuard<'_, BTreeMap<String, ProgressBar>> {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The text, and at the right how long it lives.
+fn style(room: usize) -> ProgressStyle {
+    let template = ProgressStyle::with_template(&format!("{{msg:{room}!}} {{time}}"));
+    template.unwrap_or_else(|_| ProgressStyle::default_spinner()).with_key(
+        "time",
+        |state: &ProgressState, out: &mut dyn Write| {
+            // Writing to indicatif's buffer cannot fail.
+            let _ = write!(out, "{:>RIGHT$}", units::duration(state.elapsed()));
+        },
+    )
+}

@@ -1,0 +1,131 @@
+//! `sealer save | load`: archives that come back whole, and those that must not.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Program, overwrite};
+
+#[test]
+fn what_is_saved_can_be_loaded() {
+    let program = Program::new();
+    let digest = program.build("shop:1.4");
+    program.call(&["tag", "shop:1.4", "shop:latest"]).code(0);
+    let archive = program.text("shop.tar");
+    let saved = program.call(&["save", "-o", &archive, "shop:1.4", "shop:latest"]);
+    assert_eq!((saved.code(0).stdout.as_str(), saved.stderr.as_str()), (format!("{archive}\n").as_str(), ""));
+    let saved = program.json(&["save", "--json", "-o", &archive, "shop:1.4"]);
+    assert_eq!((&saved["file"], &saved["images"]), (&json!(archive), &json!(["shop:1.4"])));
+    assert_eq!(saved["bytes"], fs::metadata(&archive).unwrap().len());
+
+    let other = Program::new();
+    let loaded = other.call(&["load", "-i", &archive]);
+    assert_eq!(loaded.code(0).stdout, "shop:1.4\n");
+    assert_eq!(other.call(&["images", "-q"]).stdout, format!("{digest}\n"));
+    let loaded = other.json(&["load", "-i", &archive, "-o", "json"]);
+    assert_eq!(loaded, json!({ "file": archive, "images": ["docker.io/library/shop:1.4"] }));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    let nowhere = program.text("no/such/directory/shop.tar");
+    program.call(&["save", "-o", &nowhere, "shop:1.4"]).fails(1, &[&format!("cannot write {nowhere}"), "hint:"]);
+    let directory = program.text("context");
+    program.call(&["save", "-o", &directory, "shop:1.4"]).fails(1, &[&directory]);
+    program.call(&["save", "shop:1.4"]).fails(2, &["--output <FILE>"]);
+    program.call(&["save", "-o", &program.text("x.tar"), "nobody:1"]).fails(1, &["nobody:1"]);
+    assert!(!program.path("x.tar").exists());
+}
+
+#[test]
+fn a_damaged_blob_is_not_saved() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    let layer = program.json(&["inspect", "shop:1.4", "-o", "json"])["layers"][0]["digest"].clone();
+    let layer = layer.as_str().unwrap();
+    let mut content = fs::read(program.blob(layer)).unwrap();
+    content[20] ^= 1;
+    overwrite(&program.blob(layer), &content);
+    let archive = program.text("x.tar");
+    program.call(&["save", "-o", &archive, "shop:1.4"]).fails(1, &[&format!("blob {layer} is damaged")]);
+    assert!(!program.path("x.tar").exists(), "no half archive");
+}
+
+#[test]
+fn what_is_no_archive_is_refused() {
+    let program = Program::new();
+    program.call(&["load", "-i", "nowhere.tar"]).fails(1, &["nowhere.tar"]);
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("empty.tar", Vec::new(), "no OCI archive"),
+        ("text.tar", b"this is no archive\n".repeat(100), "is refused"),
+        ("end.tar", vec![0; 1024], "no index.json"),
+        ("cut.tar", tar(&[("index.json", br#"{"manifests":[]}"#)])[..700].to_vec(), "cut.tar"),
+        ("nothing.tar", tar(&[("index.json", br#"{"schemaVersion":2,"manifests":[]}"#)]), "there is no image in it"),
+        ("broken.tar", tar(&[("index.json", b"{")]), "index.json"),
+    ];
+    for (name, content, reason) in cases {
+        let path = program.write(name, content);
+        program.call(&["load", "-i", &path]).fails(1, &[name, reason]);
+    }
+    assert_eq!(program.json(&["images", "-o", "json"]), json!([]));
+}
+
+#[test]
+fn a_hostile_archive_writes_nothing_outside() {
+    let program = Program::new();
+    let outside = program.path("root/escaped");
+    for name in ["../../escaped", "/tmp/../escaped", "blobs/sha256/../../../escaped"] {
+        let index = br#"{"schemaVersion":2,"manifests":[]}"#;
+        let path = program.write("hostile.tar", tar(&[(name, b"evil"), ("index.json", index)]));
+        program.call(&["load", "-i", &path]).fails(1, &["hostile.tar"]);
+        assert!(!outside.exists() && !program.path("escaped").exists(), "{name}");
+    }
+    // A blob under a digest that is not its own.
+    let digest = "a".repeat(64);
+    let path = program.write("wrong.tar", tar(&[(&format!("blobs/sha256/{digest}"), b"evil")]));
+    program.call(&["load", "-i", &path]).fails(1, &[&digest]);
+    assert!(!program.blob(&format!("sha256:{digest}")).exists());
+}
+
+#[test]
+fn a_saved_archive_that_was_damaged_is_refused() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    let archive = program.text("shop.tar");
+    program.call(&["save", "-o", &archive, "shop:1.4"]).code(0);
+    let layer = program.json(&["inspect", "shop:1.4", "-o", "json"])["layers"][0]["digest"].clone();
+    let content = fs::read(program.blob(layer.as_str().unwrap())).unwrap();
+    let mut bytes = fs::read(&archive).unwrap();
+    let at = bytes.windows(content.len()).position(|window| window == content).unwrap();
+    bytes[at + content.len() / 2] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+
+    let other = Program::new();
+    other.call(&["load", "-i", &archive]).fails(1, &["wrong content", layer.as_str().unwrap()]);
+    assert_eq!(other.json(&["images", "-o", "json"]), Value::Array(Vec::new()));
+}
+
+/// A tar archive of plain files.
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, content) in files {
+        let mut header = [0_u8; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..108].copy_from_slice(b"0000644\0");
+        header[108..124].copy_from_slice(b"0000000\x000000000\0");
+        header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+        header[136..148].copy_from_slice(b"00000000000\0");
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        archive.extend(header);
+        archive.extend(*content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}

@@ -1,0 +1,221 @@
+//! `sealer run | apply | delete`: what is refused before any host is touched, and how.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Outcome, Program, finish};
+
+const HEAD: &str = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata:\n  name: mine\nspec:\n  image: kube:1\n";
+const HOSTS: &str = "  hosts:\n    - ips: [10.0.0.1]\n      roles: [master]\n";
+/// Hosts that a provider would make: no address is ever tried.
+const MACHINES: &str = "  provider: CONTAINER\n  masters:\n    count: 1\n";
+
+fn apply(program: &Program, text: &str) -> Outcome {
+    let file = program.write("Clusterfile", text);
+    let outcome = program.call(&["apply", "-f", &file]);
+    assert!(!program.path("home/.sealer").exists(), "something was begun:\n{}", outcome.stderr);
+    outcome
+}
+
+#[test]
+fn arguments_of_run_are_checked_before_anything_is_done() {
+    let program = Program::with_kubernetes();
+    let cases: [(&[&str], &[&str]); 14] = [
+        (&[], &["kube:1 brings no Clusterfile of its own", "hint: `--masters ADDRESS"]),
+        (&["-m", "10.0.0.300"], &["--masters 10.0.0.300: `10.0.0.300` is no IP address", "hint:"]),
+        (&["-m", "10.0.0.9-10.0.0.2"], &["the range `10.0.0.9-10.0.0.2` ends before it begins"]),
+        (&["-m", "10.0.0.1", "--podcidr", "10.0.0.0/33"], &["--podcidr 10.0.0.0/33", "no address block"]),
+        (&["-m", "10.0.0.1", "--svccidr", "10.96.0.1/22"], &["not the start of its block, which is 10.96.0.0/22"]),
+        (
+            &["-m", "10.0.0.1", "--podcidr", "10.96.0.0/16"],
+            &[
+                "error: this makes no cluster: the pod network 10.96.0.0/16 and the service network 10.96.0.0/22 overlap",
+            ],
+        ),
+        (&["-m", "100.64.0.9"], &["the host 100.64.0.9 lies in the pod network"]),
+        (&["-n", "10.0.0.1"], &["the cluster has no master"]),
+        (&["-m", "1", "--provider", "NOBODY"], &["--provider NOBODY: expected BAREMETAL, CONTAINER or ALI_CLOUD"]),
+        (&["-m", "10.0.0.1", "--provider", "CONTAINER"], &["CONTAINER makes its hosts itself"]),
+        (&["-m", "1", "--provider", "BAREMETAL"], &["BAREMETAL makes no machines"]),
+        (&["-m", "10.0.0.1", "-e", "novalue"], &["--env novalue: `novalue` has no `=`"]),
+        (&["-m", "10.0.0.1", "--cmd-args", "WHO"], &["--cmd-args WHO: expected KEY=VALUE"]),
+        (&["-m", "10.0.0.1", "--cluster-name", "Not_This"], &["`Not_This` is no valid name of a cluster"]),
+    ];
+    for (arguments, texts) in cases {
+        program.call(&[&["run", "kube:1"], arguments].concat()).fails(2, texts);
+    }
+    assert!(!program.path("home/.sealer").exists());
+}
+
+#[test]
+fn what_is_not_built_yet_says_so() {
+    let program = Program::with_kubernetes();
+    program.build("shop:1.4");
+    let run = |arguments: &[&str]| program.call(&[&["run"], arguments].concat());
+    run(&["kube:1", "--masters", "1", "--nodes", "2"])
+        .fails(1, &["error: provider ALI_CLOUD is not built yet\n", "hint: ", "--provider CONTAINER"]);
+    run(&["kube:1", "-m", "10.0.0.1,10.0.0.2"]).fails(1, &["a cluster with several masters", "is not built yet"]);
+    run(&["shop:1.4", "-m", "10.0.0.1"]).fails(1, &["shop:1.4 is an application image", "not built yet", "hint:"]);
+    run(&["nobody:1", "-m", "10.0.0.1"]).fails(1, &["cluster image nobody:1 is not in the store"]);
+    assert!(!program.path("home/.sealer").exists());
+}
+
+#[test]
+fn passwords_are_not_asked_for_where_nobody_can_answer() {
+    let program = Program::with_kubernetes();
+    let run = |arguments: &[&str]| program.call(&[&["run", "kube:1", "-m", "10.0.0.1,10.0.0.2"], arguments].concat());
+    run(&["-p"]).fails(2, &["cannot ask for the password for root on 2 hosts", "SEALER_PASSWORD"]);
+    run(&["--pk", "key", "--pk-passwd"]).fails(2, &["cannot ask for the passphrase"]);
+    run(&["-p", "x", "--passwd-file", "y"]).fails(2, &["cannot be used with"]);
+    run(&["--passwd-file", "nowhere"]).fails(2, &["cannot read nowhere"]);
+    let large = program.write("large", vec![b'x'; 5000]);
+    run(&["--passwd-file", &large]).fails(2, &["larger than 4 KiB"]);
+    // Given by the environment, it is not asked for; the failure is the next one.
+    let mut command = program.command(&["run", "kube:1", "-m", "10.0.0.1,10.0.0.2", "-p"]);
+    finish(command.env("SEALER_PASSWORD", "hunter2")).fails(1, &["several masters"]);
+}
+
+#[test]
+fn a_dry_run_for_hosts_that_are_not_made_yet_says_what_would_be_made() {
+    let program = Program::with_kubernetes();
+    let arguments = ["run", "kube:1", "--provider", "container", "-m", "1", "-n", "1", "--dry-run"];
+    let outcome = program.call(&arguments);
+    let text = &outcome.code(0).stdout;
+    assert!(text.starts_with("cluster my-cluster: hosts are made first"), "{text}");
+    assert!(
+        text.contains("\n  + host my-cluster-master-0 (master)") && text.contains("+ host my-cluster-node-0"),
+        "{text}"
+    );
+    assert!(text.ends_with("nothing was changed\n"), "{text}");
+    let plan = program.json(&[&arguments[..], &["-o", "json"]].concat());
+    assert_eq!((&plan["plan"]["steps"], &plan["findings"]), (&json!([]), &json!([])));
+    assert!(!program.path("home/.sealer").exists());
+}
+
+#[test]
+fn errors_of_a_clusterfile_are_shown_without_its_passwords() {
+    let program = Program::with_kubernetes();
+    let text = format!("{HEAD}  imagee: x\n  ssh: {{user: root, passwd: hunter2, prot: 22}}\n{HOSTS}");
+    let outcome = apply(&program, &text);
+    outcome
+        .fails(2, &[":7:3\n", "^^^^^^ did you mean `image`?", "did you mean `port`?", "2 errors; nothing was changed"]);
+    assert!(!outcome.stderr.contains("hunter2") && outcome.stderr.contains("passwd: *"), "{}", outcome.stderr);
+    let file = program.text("Clusterfile");
+    let outcome = program.call(&["apply", "-o", "json", "-f", &file]);
+    let error: Value = serde_json::from_str(&outcome.code(2).stderr).unwrap();
+    assert_eq!(error["error"]["errors"][0]["suggestion"], "image");
+    assert!(!outcome.stderr.contains("hunter2"));
+
+    program.call(&["apply", "-f", "nowhere"]).fails(2, &["cannot read nowhere"]);
+    program.call(&["apply"]).fails(2, &["cannot read Clusterfile", "hint: `-f` names the Clusterfile"]);
+    program.call(&["apply", "-f", "."]).fails(2, &["cannot read ."]);
+    let binary = program.write("binary", [0xff, 0xfe, 0]);
+    program.call(&["apply", "-f", &binary]).fails(2, &["hint: expected a text"]);
+}
+
+#[test]
+fn documents_that_nobody_performs_are_refused_all_at_once() {
+    let program = Program::with_kubernetes();
+    let documents = "---\napiVersion: sealer.io/v1\nkind: Config\nmetadata: {name: db}\nspec: {path: etc/db.yaml, data: x}\n\
+                     ---\napiVersion: sealer.io/v1\nkind: Plugin\nmetadata: {name: backup}\nspec: {type: ETCD, action: PostInstall}\n\
+                     ---\napiVersion: sealer.io/v2\nkind: Application\nmetadata: {name: apps}\nspec: {launchApps: [shop]}\n";
+    let outcome = apply(&program, &format!("{HEAD}  appNames: [shop]\n{HOSTS}{documents}"));
+    outcome.fails(
+        2,
+        &[
+            "error: the Clusterfile asks for what is not built yet:\n  Config db (spec.path etc/db.yaml)",
+            "\n  Plugin backup (spec.type ETCD): running plugins is not built yet",
+            "\n  Application apps: ",
+            "\n  spec.appNames (shop): ",
+            "hint: take it out of the Clusterfile",
+        ],
+    );
+    let file = program.text("Clusterfile");
+    let outcome = program.call(&["apply", "--json", "-f", &file]);
+    let error: Value = serde_json::from_str(&outcome.code(2).stderr).unwrap();
+    assert_eq!(error["error"]["unbuilt"][0]["place"], "Config db (spec.path etc/db.yaml)");
+}
+
+#[test]
+fn fields_that_nobody_performs_are_refused() {
+    let program = Program::with_kubernetes();
+    let cases = [
+        ("  dataRoot: /data\n", 1, "spec.dataRoot"),
+        ("  containerRuntime: {type: docker}\n", 1, "a container runtime other than containerd"),
+        ("  network: {withoutCNI: true}\n", 1, "spec.network.withoutCNI"),
+        ("  registry: {externalRegistry: {domain: r.example.com}}\n", 1, "spec.registry.externalRegistry"),
+        ("  registry: {localRegistry: {username: a, password: hunter2}}\n", 1, "spec.registry.localRegistry.username"),
+        ("  registry: {localRegistry: {insecure: true}}\n", 2, "spec.registry.localRegistry.insecure"),
+    ];
+    for (field, code, text) in cases {
+        let outcome = apply(&program, &format!("{HEAD}{field}{HOSTS}"));
+        outcome.fails(code, &[text, "not built yet", "hint:"]);
+        assert!(!outcome.stderr.contains("hunter2"));
+    }
+    let custom = apply(&program, &format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [db]\n"));
+    custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node is not built yet"]);
+    let cloud = apply(&program, &format!("{HEAD}  provider: ALI_CLOUD\n  masters: {{count: 3}}\n"));
+    cloud.fails(1, &["provider ALI_CLOUD is not built yet", "hint:"]);
+}
+
+#[test]
+fn what_has_no_effect_is_told_and_what_has_is_taken() {
+    let program = Program::with_kubernetes();
+    let fields = "  network: {cniName: calico}\n  cmd_args: [WHO=me, WHOO=x]\n  env: [a-b=c, GOOD=x]\n  \
+                  hostAliases: [{ip: 10.0.0.9, hostnames: [db.example.com]}]\n  certSANS: [example.com]\n  \
+                  dataRoot: /var/lib/sealer/data\n  containerRuntime: {type: containerd}\n";
+    let file = program.write("Clusterfile", format!("{HEAD}{MACHINES}{fields}"));
+    let outcome = program.call(&["apply", "-f", &file, "--dry-run"]);
+    outcome.code(0);
+    let warnings: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "warning: spec.network.cniName `calico` has no effect: the image decides about the network plugin",
+            "warning: no launch command uses the argument WHOO",
+            "warning: the variable `a-b` reaches no script: a shell takes letters, digits and `_`",
+        ]
+    );
+}
+
+#[test]
+fn delete_wants_one_cluster_that_is_there() {
+    let program = Program::new();
+    let unknown = program.call(&["delete", "-c", "nobody"]);
+    unknown.fails(1, &["there is no cluster nobody", "hint: `ls "]);
+    program.call(&["delete"]).fails(2, &["--cluster <NAME>"]);
+    for arguments in [&["-c", "a", "-a"][..], &["-c", "a", "-f", "b"], &["-f", "b", "-a"]] {
+        program.call(&[&["delete"], arguments].concat()).fails(2, &["cannot be used with"]);
+    }
+    assert_eq!(program.call(&["delete", "-a"]).code(0).stdout, "there is no cluster\n");
+    assert_eq!(program.call(&["delete", "-a", "-q"]).code(0).stdout, "");
+    assert_eq!(program.json(&["delete", "--all", "-o", "json"]), json!([]));
+    program.call(&["delete", "-f", "nowhere"]).fails(2, &["cannot read nowhere"]);
+    assert!(!program.path("home/.sealer").exists());
+    for name in ["../x", "a/b", ""] {
+        program.call(&["delete", "-c", name]).fails(2, &["cannot be the name of a cluster"]);
+    }
+    assert!(!program.path("home/x").exists());
+}
+
+#[test]
+fn a_cluster_that_somebody_works_on_is_left_alone() {
+    let program = Program::new();
+    program.write("home/.sealer/mine/Clusterfile", format!("{HEAD}{HOSTS}"));
+    let lock = fs::File::create(program.path("home/.sealer/mine/lock")).unwrap();
+    lock.lock().unwrap();
+    program.call(&["delete", "-c", "mine"]).fails(1, &["another sealer is working on cluster mine", "hint: wait"]);
+    drop(lock);
+    program.write("home/.sealer/mine/Clusterfile", "kind: Cluster\nspce: {}\n");
+    let broken = program.call(&["delete", "-c", "mine"]);
+    broken.fails(1, &["home/.sealer/mine/Clusterfile has errors", "hint: mend the file"]);
+}
+
+#[test]
+fn places_that_cannot_be_written_are_named() {
+    let program = Program::with_kubernetes();
+    program.write("home/.sealer", "not a directory");
+    let file = program.write("Clusterfile", format!("{HEAD}{MACHINES}"));
+    program.call(&["apply", "-f", &file]).fails(1, &["cannot make ", "home/.sealer/mine"]);
+}

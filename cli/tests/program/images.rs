@@ -1,0 +1,135 @@
+//! `sealer images | inspect | tag | rmi`, as text and as JSON.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Program, overwrite};
+
+#[test]
+fn a_list_is_a_table() {
+    let program = Program::new();
+    let empty = program.call(&["images"]);
+    assert_eq!(empty.code(0).stdout, "NAME   DIGEST   PLATFORM   CREATED   IMAGES   SIZE\n");
+    let digest = program.build("shop:1.4");
+    let outcome = program.call(&["images"]);
+    let rows: Vec<Vec<&str>> = outcome
+        .stdout
+        .lines()
+        .map(|line| line.split("   ").map(str::trim).filter(|word| !word.is_empty()).collect())
+        .collect();
+    assert_eq!(rows[1][..3], ["shop:1.4", &digest[7..19], "linux/amd64"], "{}", outcome.stdout);
+    assert!(rows[1][3].ends_with("ago") && rows[1].len() == 6, "{}", outcome.stdout);
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(program.call(&["images", "-q"]).stdout, format!("{digest}\n"));
+    let list = program.json(&["images", "-o", "json"]);
+    assert_eq!(list[0]["name"], "docker.io/library/shop:1.4");
+    assert_eq!(list, program.json(&["images", "--json"]));
+}
+
+#[test]
+fn inspect_shows_what_is_inside() {
+    let program = Program::new();
+    let digest = program.build("shop:1.4");
+    let outcome = program.call(&["inspect", "shop:1.4"]);
+    let text = &outcome.code(0).stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with(&format!("shop:1.4  {digest}  linux/amd64  built ")), "{text}");
+    assert!(lines[1].starts_with("size      ") && lines[1].ends_with("shared with no other cluster image"), "{text}");
+    assert!(lines[2].starts_with("layers    ") && lines[2].ends_with("  COPY manifests manifests"), "{text}");
+    assert!(text.contains("\nlaunch    kubectl apply -f manifests\n") && text.contains("team=shop\n"), "{text}");
+
+    program.call(&["tag", "shop:1.4", "shop:latest"]).code(0);
+    let by_digest = program.call(&["inspect", &digest[7..20]]);
+    assert!(by_digest.code(0).stdout.contains("names     shop:1.4\n          shop:latest\n"), "{}", by_digest.stdout);
+    let inspection = program.json(&["inspect", "shop:latest", "-o", "json"]);
+    assert_eq!(inspection["launch"], json!(["kubectl apply -f manifests"]));
+    assert_eq!(inspection["layers"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn inspect_c_prints_a_clusterfile() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    let outcome = program.call(&["inspect", "-c", "shop:1.4"]);
+    let start = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata:\n  name: my-cluster\nspec:\n  image: shop:1.4\n";
+    assert!(outcome.code(0).stdout.starts_with(start), "{}", outcome.stdout);
+    let value = program.json(&["inspect", "--Clusterfile", "-o", "json", "shop:1.4"]);
+    assert_eq!(value, json!({ "clusterfile": outcome.stdout }));
+
+    // An image may bring its own.
+    program
+        .write("context/etc/Clusterfile", "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: own}\nspec: {}\n");
+    program.write("context/Kubefile", "FROM scratch\nCOPY etc etc\n");
+    program.build("own:1");
+    assert!(program.call(&["inspect", "-c", "own:1"]).code(0).stdout.contains("name: own\n"));
+    program
+        .write("context/etc/Clusterfile", "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {nam: own}\nspec: {}\n");
+    program.build("broken:1");
+    let broken = program.call(&["inspect", "-c", "broken:1"]);
+    broken.fails(
+        1,
+        &["the Clusterfile inside broken:1 has errors", "did you mean `name`?", "hint: mend etc/Clusterfile"],
+    );
+}
+
+#[test]
+fn names_are_given_and_taken() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    let tagged = program.json(&["tag", "shop:1.4", "registry.example.com/team/shop:1.4", "-o", "json"]);
+    assert_eq!(tagged, json!({ "source": "shop:1.4", "target": "registry.example.com/team/shop:1.4" }));
+    assert_eq!(program.call(&["tag", "shop:1.4", "b:2"]).code(0).stdout, "b:2\n");
+
+    let removed = program.call(&["rmi", "b:2"]);
+    assert_eq!(removed.code(0).stdout, "b:2\n0 B freed\n", "the blobs have another name");
+    let removed = program.json(&["rmi", "-o", "json", "shop:1.4", "registry.example.com/team/shop:1.4"]);
+    assert_eq!(removed["names"], json!(["docker.io/library/shop:1.4", "registry.example.com/team/shop:1.4"]));
+    assert!(removed["freedBytes"].as_u64().unwrap() > 0, "{removed}");
+    assert_eq!(fs::read_dir(program.path("root/content/blobs/sha256")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_missing_image_is_an_error_unless_forced() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    program.call(&["rmi", "shop:1.4", "nobody:1"]).fails(1, &["nobody:1 is not in the store"]);
+    program.call(&["inspect", "shop:1.4"]).code(0);
+    let forced = program.call(&["rmi", "-f", "shop:1.4", "nobody:1"]);
+    assert!(forced.code(0).stdout.starts_with("shop:1.4\n"), "{}", forced.stdout);
+    assert_eq!(program.call(&["rmi", "-q", "-f", "nobody:1"]).code(0).stdout, "");
+    for arguments in [&["inspect", "nobody"][..], &["tag", "nobody", "a:1"], &["inspect", "-c", "nobody"]] {
+        program.call(arguments).fails(1, &["cluster image nobody is not in the store", "sealer images"]);
+    }
+}
+
+#[test]
+fn wrong_names_are_wrong_input() {
+    let program = Program::new();
+    program.build("shop:1.4");
+    for name in ["A", "a b", "-x:1", "a:", "../a", "a@sha256:12"] {
+        for arguments in [&["inspect", "--", name][..], &["rmi", "--", name], &["tag", "shop:1.4", "--", name]] {
+            program.call(arguments).fails(2, &[&format!("`{}` is not a", name.rsplit('@').next().unwrap())]);
+        }
+    }
+    let digest = format!("a@sha256:{}", "0".repeat(64));
+    program.call(&["tag", "shop:1.4", &digest]).fails(2, &["expected a name with a tag, not with a digest"]);
+}
+
+#[test]
+fn damage_is_named_and_hides_no_other_image() {
+    let program = Program::new();
+    program.build("good:1");
+    program.write("context/manifests/more.yaml", "x: y\n");
+    let digest = program.build("bad:1");
+    overwrite(&program.blob(&digest), b"{}");
+    let list = program.call(&["images"]);
+    list.code(0).says(&["warning: bad:1: ", &format!("blob {digest} is damaged")]);
+    assert!(list.stdout.contains("good:1 "), "{}", list.stdout);
+    let inspected = program.call(&["inspect", "bad:1"]);
+    inspected.fails(1, &[&format!("blob {digest} is damaged"), "fetch or build its image again"]);
+    fs::remove_file(program.blob(&digest)).unwrap();
+    program
+        .call(&["inspect", "bad:1"])
+        .fails(1, &[&format!("blob {digest} is not in the store"), "hint: build or load"]);
+}

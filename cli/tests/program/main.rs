@@ -1,0 +1,15 @@
+//! Does the program, called as users call it, answer as documented: codes, streams, texts, JSON?
+//!
+//! Everything happens below temporary directories; nothing needs root or a network.
+
+#![allow(clippy::unwrap_used)]
+
+mod archives;
+mod arguments;
+mod build;
+mod clusters;
+mod images;
+mod interrupt;
+mod json;
+mod streams;
+mod support;
