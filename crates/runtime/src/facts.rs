@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Secrets;
+
 /// What was observed on hosts and in the API when the workflow began.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -91,6 +93,16 @@ pub struct Marker {
     pub engine: String,
     /// Whether the engine was installed by us and goes when the cluster goes.
     pub engine_ours: bool,
+    /// [`Secrets::fingerprint`] of the cluster: what tells it from another one of the same name. Empty when not known.
+    pub authority: String,
+}
+
+impl Marker {
+    /// Whether the host is one of the cluster of this name that has these secrets.
+    #[must_use]
+    pub fn is_of(&self, cluster: &str, secrets: &Secrets) -> bool {
+        self.cluster == cluster && (self.authority.is_empty() || self.authority == secrets.fingerprint())
+    }
 }
 
 /// How far a host is on its way into the cluster.

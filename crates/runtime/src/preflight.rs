@@ -38,7 +38,7 @@ pub fn preflight(change: &Change, facts: &Facts, payload: &Payload<'_>) -> Vec<F
         let Some(observed) = facts.hosts.get(&host.address) else {
             continue;
         };
-        let ours = observed.marker.as_ref().filter(|marker| marker.cluster == cluster.name);
+        let ours = observed.marker.as_ref().filter(|marker| marker.is_of(&cluster.name, payload.secrets));
         if ours.is_some_and(|marker| marker.state == MarkerState::Ready && marker.image == payload.image_digest) {
             continue;
         }

@@ -367,7 +367,7 @@ fn file(plan: &Plan, host: IpAddr, path: &str) -> String {
     let plan = Plan { steps: of_host, ..Plan::default() };
     let file = files(&plan).find(|file| file.path == path).unwrap_or_else(|| panic!("{host} gets no {path}"));
     let text = String::from_utf8(file.content.clone()).unwrap();
-    text.replace(&secret_texts()[0], "<token>")
+    text.replace(&secret_texts()[0], "<token>").replace(&secrets().fingerprint(), "<fingerprint>")
 }
 
 fn env(plan: &Plan, id: &str) -> String {

@@ -33,6 +33,14 @@ async fn keys_of_all_kinds_and_an_agent_are_accepted() {
     Ssh::connect(by_agent()).await.unwrap();
     let error = refusal(sshd.options("root", vec![Auth::Agent { socket: sshd.path("nowhere") }])).await;
     assert!(matches!(error, Error::Agent { .. }), "{error}");
+    // Where there are other ways, an agent that is gone and a locked key are passed over.
+    let locked = sshd.key("root", "ed25519", "open sesame");
+    let good = sshd.path("root-ed25519-0");
+    let gone = Auth::Agent { socket: sshd.path("nowhere") };
+    let ways = vec![gone.clone(), key_file(&locked, None), key_file(&good, None)];
+    Ssh::connect(sshd.options("root", ways)).await.unwrap();
+    let error = refusal(sshd.options("root", vec![gone, key_file(&locked, None)])).await;
+    assert!(matches!(&error, Error::LoginRefused { tried, .. } if tried.len() == 3), "{error}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::environment::{self, Engine};
 use super::steps::{Script, on};
 use super::version::Version;
 use crate::plan::size;
-use crate::{Error, Facts, HostChange, HostFacts, MarkerState, Payload, Plan, PlannedHost, Step};
+use crate::{Error, Facts, HostChange, HostFacts, Marker, MarkerState, Payload, Plan, PlannedHost, Step};
 
 /// Plans a cluster with one master. Hosts that are done are left alone; a cluster that is done gives an empty plan.
 pub(crate) fn plan(cluster: &Cluster, facts: &Facts, payload: &Payload<'_>) -> Result<Plan, Error> {
@@ -95,17 +95,19 @@ impl<'a> Create<'a> {
     fn is_done(&self, host: IpAddr) -> bool {
         let marker = self.facts.hosts.get(&host).and_then(|facts| facts.marker.as_ref());
         let done = marker.is_some_and(|marker| {
-            marker.cluster == self.cluster.name
-                && marker.image == self.payload.image_digest
-                && marker.state == MarkerState::Ready
+            self.is_ours(marker) && marker.image == self.payload.image_digest && marker.state == MarkerState::Ready
         });
         done && self.facts.api.as_ref().is_some_and(|api| api.nodes.contains_key(&host))
+    }
+
+    fn is_ours(&self, marker: &Marker) -> bool {
+        marker.is_of(&self.cluster.name, self.payload.secrets)
     }
 
     /// Whether a host's marker says that it was done once, whatever the cluster says now.
     fn stood(&self, host: IpAddr) -> bool {
         let marker = self.facts.hosts.get(&host).and_then(|facts| facts.marker.as_ref());
-        marker.is_some_and(|marker| marker.cluster == self.cluster.name && marker.state == MarkerState::Ready)
+        marker.is_some_and(|marker| self.is_ours(marker) && marker.state == MarkerState::Ready)
     }
 
     fn summary(&self, todo: &[&Host]) -> String {

@@ -2,19 +2,20 @@
 
 use clusterfile::{Change, Host};
 
+use super::Secrets;
 use super::environment::{self, Engine};
 use super::steps::{Script, on};
 use crate::{Facts, HostChange, Marker, Plan, PlannedHost, Step};
 
 /// Plans the removal of a cluster: nodes first, the master last. A host without the cluster's marker is left alone.
-pub(crate) fn plan(change: &Change, facts: &Facts) -> Plan {
+pub(crate) fn plan(change: &Change, facts: &Facts, secrets: &Secrets) -> Plan {
     let cluster = &change.wanted;
     let leaving: Vec<&Host> =
         if change.leaves.is_empty() { cluster.hosts.iter().collect() } else { change.leaves.iter().collect() };
     let (masters, nodes): (Vec<&Host>, Vec<&Host>) = leaving.into_iter().partition(|host| host.is_master());
     let marker = |host: &Host| {
         let marker = facts.hosts.get(&host.address)?.marker.as_ref()?;
-        (marker.cluster == cluster.name).then_some(marker)
+        marker.is_of(&cluster.name, secrets).then_some(marker)
     };
     let mut plan = Plan { cluster: cluster.name.clone(), ..Plan::default() };
     let mut before = Vec::new();

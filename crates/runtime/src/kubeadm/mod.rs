@@ -42,10 +42,10 @@ impl Runtime for Kubeadm {
 
     fn plan(&self, change: &Change, facts: &Facts, payload: &Payload<'_>) -> Result<Plan, Error> {
         if change.kind == ChangeKind::Delete {
-            return Ok(delete::plan(change, facts));
+            return Ok(delete::plan(change, facts, payload.secrets));
         }
         supports::supports(&change.wanted)?;
-        supports::supports_change(change, facts, &payload.image_digest)?;
+        supports::supports_change(change, facts, payload)?;
         create::plan(&change.wanted, facts, payload)
     }
 }

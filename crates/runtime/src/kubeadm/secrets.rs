@@ -158,6 +158,13 @@ impl Secrets {
         &self.kubernetes.certificate
     }
 
+    /// What tells this cluster from every other one, also of the same name; no secret.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        use sha2::Digest as _;
+        hex(&sha2::Sha256::digest(self.kubernetes.certificate.trim())[..16])
+    }
+
     /// A kubeconfig for an administrator, with a new key and a certificate of a year. It is a secret.
     ///
     /// `server` is a URL, for example `https://192.168.0.2:6443`.

@@ -2,7 +2,7 @@
 
 use clusterfile::{Change, Cluster};
 
-use crate::{Error, Facts, Marker, MarkerState};
+use crate::{Error, Facts, Marker, MarkerState, Payload};
 
 /// Whether a cluster of this shape can be made.
 pub(crate) fn supports(cluster: &Cluster) -> Result<(), Error> {
@@ -35,9 +35,10 @@ pub(crate) fn supports(cluster: &Cluster) -> Result<(), Error> {
 }
 
 /// Whether a change can be made. A cluster that never came to stand may still change in any way.
-pub(crate) fn supports_change(change: &Change, facts: &Facts, image: &str) -> Result<(), Error> {
+pub(crate) fn supports_change(change: &Change, facts: &Facts, payload: &Payload<'_>) -> Result<(), Error> {
     let cluster = &change.wanted;
-    let stands = |marker: &&Marker| marker.cluster == cluster.name && marker.state == MarkerState::Ready;
+    let image = &payload.image_digest;
+    let stands = |marker: &&Marker| marker.is_of(&cluster.name, payload.secrets) && marker.state == MarkerState::Ready;
     let mut masters = cluster.masters().chain(&change.leaves).filter(|host| host.is_master());
     let standing = masters.find_map(|host| {
         let marker = facts.hosts.get(&host.address)?.marker.as_ref().filter(stands)?;
@@ -54,7 +55,7 @@ pub(crate) fn supports_change(change: &Change, facts: &Facts, image: &str) -> Re
     let Some((master, marker)) = standing else {
         return Ok(());
     };
-    if change.image.is_some() || marker.image != image {
+    if change.image.is_some() || marker.image != *image {
         return not_built("changing the image of a cluster that stands");
     }
     if !change.joins.is_empty() && change.kind == clusterfile::ChangeKind::Alter {

@@ -44,7 +44,12 @@ pub(super) fn leftovers(checked: &Checked<'_>, findings: &mut Findings) {
     if checked.half_made {
         return;
     }
-    if let Some(other) = &checked.observed.cluster {
+    if checked.observed.cluster.as_ref() == Some(&checked.change.wanted.name) {
+        findings.add(
+            format!("belongs to another cluster that is called `{}` too", checked.change.wanted.name),
+            "delete that one from where it was made, or use another host",
+        );
+    } else if let Some(other) = &checked.observed.cluster {
         findings.add(format!("belongs to cluster `{other}`"), format!("sealer delete -c {other}, or use another host"));
     } else if let Some(path) = checked.observed.leftovers.first() {
         findings.add(

@@ -92,7 +92,7 @@ impl Create<'_> {
     /// What is ours on a host was decided when it was claimed first.
     pub(super) fn marker(&self, host: &Host, state: MarkerState) -> Result<Marker, Error> {
         let facts = self.host_facts(host.address)?;
-        let before = facts.marker.as_ref().filter(|marker| marker.cluster == self.cluster.name);
+        let before = facts.marker.as_ref().filter(|marker| self.is_ours(marker));
         Ok(Marker {
             cluster: self.cluster.name.clone(),
             image: self.payload.image_digest.clone(),
@@ -100,6 +100,7 @@ impl Create<'_> {
             // A control plane that stood is never claimed as if nobody needed it.
             state: if host.is_master() && self.stood(host.address) { MarkerState::Ready } else { state },
             engine: self.engine.name.clone(),
+            authority: self.payload.secrets.fingerprint(),
             engine_ours: before.map_or(!facts.engines.contains(&self.engine.name), |marker| marker.engine_ours),
         })
     }

@@ -37,11 +37,21 @@ async fn attempts(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
         AuthResult::Success => return Ok(()),
         AuthResult::Failure { remaining_methods, .. } => remaining_methods,
     };
+    let mut unusable = None;
     // A way that was one of several wanted opens the next round.
     for _ in 0..options.auth.len() {
         let mut further = false;
         for auth in &options.auth {
-            match login.attempt(auth, &offered).await? {
+            let attempt = match login.attempt(auth, &offered).await {
+                // An agent that is gone or a key with a passphrase must not keep us from the other ways.
+                Err(error) if is_ours(&error) => {
+                    login.tried.push(format!("{error}"));
+                    unusable.get_or_insert(error);
+                    None
+                }
+                attempt => attempt?,
+            };
+            match attempt {
                 None => {}
                 Some(AuthResult::Success) => return Ok(()),
                 Some(AuthResult::Failure { remaining_methods, partial_success }) => {
@@ -54,7 +64,18 @@ async fn attempts(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
             break;
         }
     }
-    Err(login.refused(&offered))
+    match unusable {
+        Some(error) if options.auth.len() == 1 => Err(error),
+        _ => Err(login.refused(&offered)),
+    }
+}
+
+/// Whether what failed is on this side: an agent or a key that cannot be used.
+fn is_ours(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Agent { .. } | Error::KeyEncrypted { .. } | Error::KeyPassphrase { .. } | Error::KeyUnreadable { .. }
+    )
 }
 
 struct Login<'a> {
