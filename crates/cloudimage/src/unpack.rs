@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use content_store::Store;
@@ -36,7 +37,10 @@ pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Resu
         return Ok(());
     }
     let parent = into.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+    // Programs of old images that become root when they are run must not be reached by other users of this machine.
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.and_then(|()| fs::set_permissions(parent, fs::Permissions::from_mode(0o700)))
+        .map_err(Error::file("create", parent))?;
     let partial = tempfile::Builder::new()
         .prefix(".partial-")
         .tempdir_in(parent)
@@ -78,7 +82,6 @@ fn flush(directory: &Path) -> Result<()> {
 
 /// A rootfs is readable by everyone, whatever the umask.
 fn set_mode(directory: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(Error::file("create", directory))
 }
 
