@@ -96,9 +96,9 @@ fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host) -> Result<Ssh
         auth.push(key(Path::new(path), host.ssh.private_key_password.clone())?);
     } else if host.ssh.password.is_none() {
         auth.extend(settings.agent.clone().map(|socket| Auth::Agent { socket }));
-        for path in settings.keys.iter().filter(|path| path.is_file()) {
-            auth.push(key(path, host.ssh.private_key_password.clone())?);
-        }
+        // Nobody asked for these by name: one that cannot be read is passed over.
+        let keys = settings.keys.iter().filter(|path| path.is_file());
+        auth.extend(keys.filter_map(|path| key(path, host.ssh.private_key_password.clone()).ok()));
     }
     if let Some(password) = &host.ssh.password {
         auth.push(Auth::Password(password.clone()));

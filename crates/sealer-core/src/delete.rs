@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::apply::{ApplyOptions, JOURNAL, Work, secrets, until};
 use crate::connect::connect_reachable;
 use crate::nodes::Busy;
-use crate::{ClusterState, Error, Events, Sealer};
+use crate::{ClusterState, Error, Event, Events, Sealer};
 
 /// How to delete.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +90,12 @@ async fn clean(
     let change = clusterfile::diff(Some(&reachable), &reachable.without_hosts());
     let secrets = secrets(state, current)?;
     let plan = Arc::new(sealer.runtime_of(current)?.plan(&change, &facts, &empty_payload(current, &secrets))?);
+
+    let untouched = remotes.keys().filter(|address| !plan.hosts.iter().any(|host| host.address == **address));
+    for address in untouched {
+        let message = format!("{address} does not belong to this cluster (any more) and is left as it is");
+        events(Event::Warning { message });
+    }
 
     // A journal of its own, and a new one each time: what was finished once may have come back since.
     let work = Work {

@@ -21,8 +21,9 @@ pub(crate) struct Prepared {
 }
 
 /// Refuses what cannot be done yet, finds the image and reads what planning needs of it.
-pub(crate) async fn prepare(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> Result<Prepared, Error> {
+pub(crate) async fn prepare(sealer: &Sealer, mut wanted: Clusterfile, events: Events<'_>) -> Result<Prepared, Error> {
     unbuilt::refuse(&wanted)?;
+    keys_from_anywhere(&mut wanted.cluster);
     sealer.provider_for(&wanted.cluster)?;
     let images = sealer.images().clone();
     let name = wanted.cluster.image.clone();
@@ -43,6 +44,19 @@ pub(crate) async fn prepare(sealer: &Sealer, wanted: Clusterfile, events: Events
         events(Event::Warning { message });
     }
     Ok(prepared)
+}
+
+/// Makes the paths of keys absolute: the cluster will also be used and deleted from other directories.
+fn keys_from_anywhere(cluster: &mut Cluster) {
+    let hosts = cluster.hosts.iter_mut().map(|host| &mut host.ssh);
+    for key in std::iter::once(&mut cluster.ssh).chain(hosts).filter_map(|ssh| ssh.private_key.as_mut()) {
+        if key.starts_with('~') {
+            continue; // Only whoever knows the user's home can say where that is.
+        }
+        if let Some(absolute) = std::path::absolute(&*key).ok().and_then(|path| path.to_str().map(str::to_owned)) {
+            *key = absolute;
+        }
+    }
 }
 
 impl Prepared {
@@ -78,5 +92,24 @@ impl Prepared {
             kubeadm_documents: wanted.kubeadm.clone(),
             secrets,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn keys_are_remembered_by_whole_paths() {
+        let mut cluster = Cluster::new("a", "i:1");
+        cluster.ssh.private_key = Some("keys/id".to_owned());
+        cluster.add_hosts(&clusterfile::Role::Master, ["10.0.0.1".parse().unwrap()]);
+        cluster.hosts[0].ssh.private_key = Some("/root/.ssh/id".to_owned());
+        keys_from_anywhere(&mut cluster);
+        let key = cluster.ssh.private_key.as_deref().unwrap();
+        assert!(key.starts_with('/') && key.ends_with("/keys/id"), "{key}");
+        assert_eq!(cluster.hosts[0].ssh.private_key.as_deref(), Some("/root/.ssh/id"));
     }
 }
