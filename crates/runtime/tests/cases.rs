@@ -121,6 +121,9 @@ fn names_are_put_into_the_hosts_file_once() {
     assert_eq!(put(&script), text);
     assert_eq!(put(&script), text);
     assert_eq!(put(&script.replace("192.168.0.2", "192.168.0.9")), text.replace("192.168.0.2", "192.168.0.9"));
+    // Where somebody took the last line away, what follows stays.
+    std::fs::write(&hosts, "# begin sealer my-cluster\n10.0.0.1 other\n").unwrap();
+    assert!(put(&script).starts_with("10.0.0.1 other\n# begin sealer my-cluster\n"));
 }
 
 /// Values reach the scripts that bring their environment along, whatever is in them.

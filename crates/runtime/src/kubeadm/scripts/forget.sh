@@ -7,8 +7,10 @@ systemctl daemon-reload 2>/dev/null || true
 begin="# begin sealer $SEALER_CLUSTER"
 end="# end sealer $SEALER_CLUSTER"
 if grep -qxF "$begin" /etc/hosts; then
+    # Without its end, nobody knows what belongs to it.
+    closed=$(grep -cxF "$end" /etc/hosts) || true
     new=$SEALER_DATA/hosts.new
-    awk -v begin="$begin" -v end="$end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
+    awk -v begin="$begin" -v end="$end" -v closed="$closed" '$0 == begin { skip = closed; next } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
     cat "$new" >/etc/hosts
 fi
 # A machine that has images of its own uses sealer itself.

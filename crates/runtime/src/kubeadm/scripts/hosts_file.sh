@@ -2,8 +2,10 @@
 set -eu
 begin="# begin sealer $SEALER_CLUSTER"
 end="# end sealer $SEALER_CLUSTER"
+# Without its end, nobody knows what belongs to it.
+closed=$(grep -cxF "$end" /etc/hosts) || true
 new=$SEALER_DATA/hosts.new
-awk -v begin="$begin" -v end="$end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
+awk -v begin="$begin" -v end="$end" -v closed="$closed" '$0 == begin { skip = closed; next } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
 {
     echo "$begin"
     printf '%s\n' "$SEALER_NAMES"
