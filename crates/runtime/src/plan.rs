@@ -19,6 +19,9 @@ pub struct Plan {
     pub hosts: Vec<PlannedHost>,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// What a person should know about the cluster that comes of it, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A host that a plan works on.
@@ -176,7 +179,7 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// The plan as a dry run prints it: a head line, one line per host, the cluster-wide steps, the number of steps.
+    /// The plan as a dry run prints it: a head line, one line per host, the cluster-wide steps, the notes, the number of steps.
     #[must_use]
     pub fn to_text(&self) -> String {
         if self.is_empty() {
@@ -202,6 +205,9 @@ impl Plan {
             if let Some(verb) = step.scope() {
                 text.push_str(&format!("  {:<width$}  {verb:<10} {}\n", "cluster", step.title));
             }
+        }
+        for note in &self.notes {
+            text.push_str(&format!("  note: {note}\n"));
         }
         let plural = if self.steps.len() == 1 { "" } else { "s" };
         text.push_str(&format!("{} step{plural}; nothing was changed\n", self.steps.len()));

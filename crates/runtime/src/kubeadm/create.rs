@@ -32,6 +32,9 @@ pub(crate) fn plan(cluster: &Cluster, facts: &Facts, payload: &Payload<'_>) -> R
     }
     let master_todo = todo.iter().any(|host| host.is_master());
     plan.steps.push(if master_todo { create.init()? } else { create.token()? });
+    if master_todo && !create.carries_coredns() {
+        plan.notes.push("the image carries no coredns: pods cannot find services by their names".to_owned());
+    }
     let gate = plan.steps.last().map(|step| step.id.clone());
     for host in todo.iter().filter(|host| !host.is_master()) {
         plan.steps.push(Step { after: gate.clone().into_iter().collect(), ..create.join(host)? });

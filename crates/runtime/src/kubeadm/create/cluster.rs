@@ -14,9 +14,7 @@ impl Create<'_> {
     pub(super) fn init(&self) -> Result<Step, Error> {
         let texts = (include_str!("../scripts/init.sh"), Some(include_str!("../scripts/init_why.sh")));
         let coredns = self.carries_coredns();
-        let title =
-            if coredns { "kubeadm init" } else { "kubeadm init without coredns, which the image does not carry" };
-        let mut script = self.script(self.master, "kubeadm-init", title, texts)?;
+        let mut script = self.script(self.master, "kubeadm-init", "kubeadm init", texts)?;
         script.id = "kubeadm-init".to_owned();
         let mut skipped: Vec<&str> = Vec::new();
         if !coredns {
