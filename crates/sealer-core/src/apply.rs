@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clusterfile::{Change, ChangeKind, Cluster, Clusterfile};
-use runtime::{ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
+use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::binary;
 use crate::connect::{Remotes, connect};
 use crate::deliver::Courier;
 use crate::nodes::{Busy, Node, nodes};
@@ -72,7 +73,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Planned {
-    /// What the provider would create first; the steps below are then planned for its hosts.
+    /// What the provider would create first; empty when every host exists.
     pub provider: Vec<String>,
     /// The steps; empty when the provider would have to create hosts first.
     pub plan: Plan,
@@ -105,6 +106,7 @@ pub async fn apply(
     let mut wanted = prepared.wanted.clone();
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_owned());
     let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
+    check_machines(known, &wanted.cluster)?;
     if provider.owns_hosts() && known.is_none() {
         state.remember(&wanted)?; // What is made from here on can be deleted by the cluster's name.
     }
@@ -128,6 +130,9 @@ pub async fn apply(
         return Err(Error::Preflight(findings));
     }
     let plan = Arc::new(runtime.plan(&change, &facts, &payload)?);
+    if plan.steps.iter().any(|step| matches!(step.action, Action::Content { .. })) {
+        binary::check(&sealer.binary()?)?;
+    }
     // Hosts that exist anyway are remembered only now, when something is about to be done to them: an address that
     // was mistyped binds nobody.
     remember(&state, &wanted, known)?;
@@ -142,7 +147,7 @@ pub async fn apply(
         facts = look_again(&remotes, &wanted.cluster, events).await;
     }
     let nodes = nodes(&wanted.cluster, &facts, &busy);
-    finish(&state, wanted, &prepared, &plan, report, nodes)
+    finish(&state, wanted, &prepared, &plan, &report, nodes)
 }
 
 /// What [`apply`] would do, without changing anything.
@@ -159,12 +164,12 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     let name = prepared.wanted.cluster.name.clone();
     let current = sealer.state().clusterfile(&name)?;
     let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
-    let created = provider.describe(&prepared.wanted.cluster);
+    check_machines(known, &prepared.wanted.cluster)?;
     let mut wanted = prepared.wanted.clone();
     if wanted.cluster.hosts.is_empty() {
         let Some(known) = known.filter(|known| !known.hosts.is_empty()) else {
             return Ok(Planned {
-                provider: created,
+                provider: provider.describe(&wanted.cluster),
                 plan: Plan { cluster: name, ..Plan::default() },
                 findings: Vec::new(),
             });
@@ -178,7 +183,13 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     let payload = prepared.payload(&wanted, &secrets);
     let findings = runtime::preflight(&change, &facts, &payload);
     let plan = runtime.plan(&change, &facts, &payload)?;
-    Ok(Planned { provider: created, plan, findings })
+    Ok(Planned { provider: Vec::new(), plan, findings })
+}
+
+/// Refuses a change of a finished cluster's machines before hosts are made for it.
+fn check_machines(known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
+    let finished = known.filter(|known| known.annotations.contains_key(APPLIED) && wanted.hosts.is_empty());
+    finished.map_or(Ok(()), |known| change(Some(known), wanted).map(drop))
 }
 
 /// The change from what is remembered as finished to what is wanted.
@@ -279,6 +290,9 @@ impl Work<'_> {
             image: self.image.to_owned(),
             plan: Arc::clone(self.plan),
         });
+        for note in &self.plan.notes {
+            events(Event::Warning { message: note.clone() });
+        }
         let courier = Courier::new(sealer, &self.plan.cluster)?;
         // A machine that was installed anew has another id: what was done on the old one says nothing about it.
         let machines = self.facts.hosts.iter().map(|(address, host)| (*address, host.machine_id.clone())).collect();
@@ -307,7 +321,7 @@ fn finish(
     mut wanted: Clusterfile,
     prepared: &Prepared,
     plan: &Plan,
-    report: Report,
+    report: &Report,
     nodes: Vec<Node>,
 ) -> Result<Applied, Error> {
     wanted.cluster.annotations.insert(APPLIED.to_owned(), prepared.image_digest());
