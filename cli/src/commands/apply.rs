@@ -76,5 +76,16 @@ pub(crate) fn read(path: &std::path::Path) -> Result<Clusterfile, Failure> {
         return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    clusterfile::parse(&text).map_err(|errors| Failure::Clusterfile { file, text, errors })
+    let parsed = clusterfile::parse(&text).map_err(|errors| Failure::Clusterfile { file, text, errors });
+    parsed.map(at_home)
+}
+
+/// Keys whose path begins with `~` are looked for at home, as a shell would.
+fn at_home(mut clusterfile: Clusterfile) -> Clusterfile {
+    let cluster = &mut clusterfile.cluster;
+    let hosts = cluster.hosts.iter_mut().map(|host| &mut host.ssh);
+    for key in std::iter::once(&mut cluster.ssh).chain(hosts).filter_map(|ssh| ssh.private_key.as_mut()) {
+        *key = settings::expand_home(std::path::Path::new(key)).display().to_string();
+    }
+    clusterfile
 }

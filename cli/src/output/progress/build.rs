@@ -144,11 +144,13 @@ fn outcome_text(outcome: &StepOutcome) -> (String, Option<&'static str>) {
         }
         StepOutcome::Layer { files, size, cached, archived_images, .. } => {
             let files = units::count(usize::try_from(*files).unwrap_or(usize::MAX), "file");
-            let archived = match archived_images {
-                0 => String::new(),
-                count => format!(", {}", units::count(*count, "image")),
+            let images = units::count(*archived_images, "image");
+            let text = match (files.as_str(), archived_images) {
+                (_, 0) => format!("{files}, {}", units::bytes(*size)),
+                ("0 files", _) => images,
+                _ => format!("{files}, {}, {images}", units::bytes(*size)),
             };
-            (format!("{files}, {}{archived}", units::bytes(*size)), cached.then_some("cached"))
+            (text, cached.then_some("cached"))
         }
         StepOutcome::Recorded => (String::new(), Some("recorded")),
         _ => (String::new(), None),

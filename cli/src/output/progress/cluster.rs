@@ -209,7 +209,9 @@ impl HostLine {
     fn text(&self, room: usize) -> String {
         let role = pad(&self.role, "master".len());
         let room = room.saturating_sub(role.len() + 2);
-        if let Some((progress, since)) = self.moving.filter(|(progress, _)| progress.done > 0) {
+        // What another host sends does not pass here; what does is only talk about it.
+        let talk = |progress: &Progress| if self.sources.is_empty() { 0 } else { progress.total / 100 };
+        if let Some((progress, since)) = self.moving.filter(|(progress, _)| progress.done > talk(progress)) {
             let Progress { done, total } = progress;
             let far = units::progress(done, total);
             return format!(
