@@ -9,7 +9,7 @@ use sealer_core::{ApplyOptions, Error, Sealer, apply, plan};
 use crate::arguments::OutputFormat;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::Session;
+use crate::settings::{self, Session};
 
 /// A Clusterfile is never larger than this.
 const CLUSTERFILE_LIMIT: u64 = 1 << 20;

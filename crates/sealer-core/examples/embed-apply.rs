@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example embed-apply -- CLUSTERFILE ROOT STATE BINARY`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)] // A program, not a library.
+
 use std::error::Error;
 
 use sealer_core::{ApplyOptions, Class, Sealer, Settings, apply, clusterfile};

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example embed-build -- CONTEXT NAME ROOT`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)] // A program, not a library.
+
 use std::error::Error;
 
 use sealer_core::cloudimage::BuildOptions;

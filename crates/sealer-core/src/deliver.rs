@@ -33,15 +33,8 @@ pub(crate) struct Courier {
 
 impl Courier {
     pub(crate) fn new(sealer: &Sealer, cluster: &str) -> Result<Self, Error> {
-        let binary = match sealer.binary() {
-            Some(binary) => binary.to_owned(),
-            None => std::env::current_exe().map_err(|source| Error::State {
-                act: "find",
-                path: PathBuf::from("/proc/self/exe"),
-                source,
-            })?,
-        };
-        Ok(Self { content: sealer.images().content().clone(), binary, cluster: cluster.to_owned() })
+        let content = sealer.images().content().clone();
+        Ok(Self { content, binary: sealer.binary()?, cluster: cluster.to_owned() })
     }
 }
 

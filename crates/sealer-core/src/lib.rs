@@ -26,6 +26,7 @@
 //! [`Error`] keeps the failing crate's own error as its source; [`Error::class`] tells what kind of failure it was.
 
 mod apply;
+mod binary;
 mod build;
 mod connect;
 mod delete;

@@ -1,6 +1,6 @@
 //! What does a workflow work with: stores, providers, runtimes, credentials.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,8 +136,16 @@ impl Sealer {
         self.registry.as_ref()
     }
 
-    pub(crate) fn binary(&self) -> Option<&Path> {
-        self.settings.binary.as_deref()
+    /// The program that is sent to hosts.
+    pub(crate) fn binary(&self) -> Result<PathBuf, Error> {
+        match &self.settings.binary {
+            Some(binary) => Ok(binary.clone()),
+            None => std::env::current_exe().map_err(|source| Error::State {
+                act: "find",
+                path: PathBuf::from("/proc/self/exe"),
+                source,
+            }),
+        }
     }
 
     pub(crate) fn provider_for(&self, cluster: &Cluster) -> Result<&dyn Provider, Error> {
