@@ -66,7 +66,11 @@ write_configuration() {
     sed -e "s|@STORAGE@|$storage|" -e "s|@RESTRICT_OOM_SCORE_ADJ@|$restrict|" \
         -e "s|@SNAPSHOTTER@|$snapshotter|" "$rootfs/etc/containerd-config.toml" > /etc/containerd/config.toml.new
     mkdir -p /etc/containerd/certs.d
-    if cmp -s /etc/containerd/config.toml.new /etc/containerd/config.toml; then
+    # The configuration of an engine that was here before comes back with uninstall-containerd.sh.
+    if [ -e /etc/containerd/config.toml ] && ! grep -q '^# Written by containerd.sh' /etc/containerd/config.toml; then
+        mv /etc/containerd/config.toml /etc/containerd/config.toml.before-sealer
+    fi
+    if cmp -s /etc/containerd/config.toml.new /etc/containerd/config.toml 2>/dev/null; then
         rm /etc/containerd/config.toml.new
     else
         mv /etc/containerd/config.toml.new /etc/containerd/config.toml

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Stops every container of the cluster and removes the containerd that containerd.sh installed, with its data.
+# Stops every container of the cluster and removes the containerd that containerd.sh installed, with its data. An
+# engine that was on the host before stays, with the configuration it had.
 #
 #   uninstall-containerd.sh [STORAGE]
 set -uo pipefail
@@ -22,18 +23,32 @@ systemctl disable --quiet --now containerd.service 2>/dev/null
 for process in $(pgrep --full '^/usr/bin/containerd-shim-runc-v2 -namespace k8s.io '); do
     kill -KILL "$process" 2>/dev/null
 done
-awk '$5 ~ "^/run/containerd/" { print $5 }' /proc/self/mountinfo | sort --reverse | while read -r point; do
+# Only the mounts of the cluster's namespace: another engine of this host may have containers of its own.
+awk '$5 ~ "^/run/containerd/.*(/k8s.io/|grpc.v1.cri)" { print $5 }' /proc/self/mountinfo | sort --reverse | while read -r point; do
     umount --lazy "$point" 2>/dev/null
 done
-rm -rf /run/containerd
+rm -rf /run/containerd/*/k8s.io /run/containerd/io.containerd.grpc.v1.cri
 
+rm -f /etc/systemd/system/containerd.service
 if [ -e "$installed" ]; then
     tail -n +2 "$installed" | while read -r file; do
         rm -f "$file"
     done
     rmdir --ignore-fail-on-non-empty /usr/lib/sealer 2>/dev/null
-    rm -rf "$storage"
+    rm -rf "$storage" /etc/containerd /run/containerd
+    systemctl daemon-reload
+    exit 0
 fi
-rm -rf /etc/containerd /etc/systemd/system/containerd.service
+
+# This engine was here before: it gets its own configuration back and goes on.
+if grep -qs '^# Written by containerd.sh' /etc/containerd/config.toml; then
+    rm -rf /etc/containerd/config.toml /etc/containerd/certs.d/_default
+    if [ -e /etc/containerd/config.toml.before-sealer ]; then
+        mv /etc/containerd/config.toml.before-sealer /etc/containerd/config.toml
+    fi
+fi
 systemctl daemon-reload
+if [ -e /lib/systemd/system/containerd.service ] || [ -e /usr/lib/systemd/system/containerd.service ]; then
+    systemctl enable --quiet --now containerd.service 2>/dev/null
+fi
 exit 0
