@@ -82,7 +82,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         Image::Decompress { .. } => "it is damaged where it came from: build or load the image again",
         Image::Archive { .. } => "archives are written by `sealer save`, or by `skopeo copy … oci-archive:FILE:NAME`",
         Image::Unfetchable(_) => {
-            "check the names and log in with `docker login`; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
+            "log in with `docker login` where that is needed; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
         }
         Image::ImageName { .. } => {
             "expected one name a line, such as docker.io/library/redis:6.2; `#` begins a comment"

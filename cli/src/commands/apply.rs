@@ -61,7 +61,7 @@ pub(crate) async fn perform(
         return if planned.findings.is_empty() { Ok(()) } else { Err(Error::Preflight(planned.findings).into()) };
     }
     let options = ApplyOptions::default();
-    let interrupts = session.printer.cancel_on_interrupt(options.cancel.clone());
+    let interrupts = progress.cancel_on_interrupt(options.cancel.clone());
     let applied = apply(sealer, clusterfile, &options, &|event| progress.event(&event)).await;
     interrupts.abort();
     progress.finish();

@@ -41,8 +41,8 @@ impl Delete {
         let mut deleted = Vec::new();
         for name in names {
             let options = DeleteOptions { force: self.force, ..DeleteOptions::default() };
-            let interrupts = session.printer.cancel_on_interrupt(options.apply.cancel.clone());
             let progress = session.printer.cluster_progress();
+            let interrupts = progress.cancel_on_interrupt(options.apply.cancel.clone());
             let done = delete(&sealer, &name, &options, &|event| progress.event(&event)).await;
             interrupts.abort();
             progress.finish();

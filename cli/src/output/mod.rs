@@ -13,11 +13,10 @@ use std::io::{IsTerminal, Write};
 
 use console::{Style, Term};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Arguments, Format};
+use crate::arguments::{Arguments, Command, Format};
 use crate::exit::Failure;
-use crate::{interrupt, settings};
+use crate::settings;
 
 pub(crate) use progress::{BuildProgress, ClusterProgress};
 
@@ -30,13 +29,17 @@ pub(crate) struct Printer {
     format: Format,
     quiet: bool,
     verbose: bool,
+    /// Whether the reader can follow a hint.
+    hints: bool,
 }
 
 impl Printer {
     /// A printer for what these arguments ask for.
     pub(crate) fn new(arguments: &Arguments) -> Self {
         let format = if arguments.global.json { Format::Json } else { arguments.command.format() };
-        Self { format, quiet: arguments.global.quiet, verbose: arguments.global.verbose }
+        // What runs on a host is read by a sealer elsewhere, which has hints of its own.
+        let hints = !matches!(arguments.command, Command::Host(_));
+        Self { format, quiet: arguments.global.quiet, verbose: arguments.global.verbose, hints }
     }
 
     fn is_json(&self) -> bool {
@@ -112,20 +115,10 @@ impl Printer {
         }
         let width = if std::io::stderr().is_terminal() { usize::from(Term::stderr().size().1) } else { LINE };
         say(&diagnostics::render(failure, console::colors_enabled_stderr(), width));
-        if let Some(hint) = hint {
+        if let Some(hint) = hint.filter(|_| self.hints) {
             let label = Style::new().for_stderr().cyan().bold().apply_to("hint");
             say(&format!("{label}: {hint}"));
         }
-    }
-
-    /// The first Ctrl-C cancels after the current steps and says so, the second ends at once.
-    pub(crate) fn cancel_on_interrupt(&self, token: CancellationToken) -> tokio::task::JoinHandle<()> {
-        let quiet = self.quiet || self.is_json();
-        interrupt::cancel(token, move || {
-            if !quiet {
-                say("interrupted: finishing the steps under way; once more stops at once");
-            }
-        })
     }
 }
 

@@ -11,5 +11,6 @@ mod clusters;
 mod images;
 mod interrupt;
 mod json;
+mod serve;
 mod streams;
 mod support;

@@ -9,8 +9,12 @@ use sealer_core::infra_provider::ProviderEvent;
 use sealer_core::runtime::{self, Action, Plan, PlannedHost};
 use sealer_core::{Event, runtime::execute::Progress};
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
 use super::screen::Screen;
 use super::{Mode, commands};
+use crate::interrupt;
 use crate::output::layout::{RIGHT, bar, last_parts, pad, printable, shorten};
 use crate::output::units;
 
@@ -67,6 +71,12 @@ impl ClusterProgress {
             Event::Warning { message } => self.screen.warning(message),
             _ => {}
         }
+    }
+
+    /// The first interrupt cancels after the steps under way and says so, the second ends at once.
+    pub(crate) fn cancel_on_interrupt(&self, token: CancellationToken) -> JoinHandle<()> {
+        let tell = self.screen.teller();
+        interrupt::cancel(token, move || tell("interrupted: finishing the steps under way; once more stops at once"))
     }
 
     /// Removes what is still shown.

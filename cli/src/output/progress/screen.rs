@@ -83,6 +83,16 @@ impl Screen {
         if self.is_terminal() { self.bars.suspend(|| say(text)) } else { say(text) }
     }
 
+    /// Says something to people from wherever an interrupt is noticed.
+    pub(super) fn teller(&self) -> impl Fn(&str) + Send + 'static {
+        let (mode, bars) = (self.mode, self.bars.clone());
+        move |text| match mode {
+            Mode::Terminal => bars.suspend(|| say(text)),
+            Mode::Lines => say(text),
+            Mode::Json | Mode::Silent => {}
+        }
+    }
+
     /// Prints a remark.
     pub(super) fn warning(&self, text: &str) {
         let label = Style::new().for_stderr().yellow().bold().apply_to("warning");
