@@ -39,8 +39,8 @@ pub(crate) enum Failure {
     #[error("cannot write {path}: {source}")]
     Output { path: String, source: std::io::Error },
     /// The user interrupted work that leaves nothing half done.
-    #[error("interrupted; nothing was built")]
-    Interrupted,
+    #[error("interrupted; nothing was {0}")]
+    Interrupted(&'static str),
     /// This process could not be set up.
     #[error("cannot start: {0}")]
     Start(#[from] std::io::Error),
@@ -59,7 +59,7 @@ impl Failure {
                 _ => 1,
             },
             Self::Output { .. } | Self::Start(_) => 1,
-            Self::Interrupted => 130,
+            Self::Interrupted(_) => 130,
         }
     }
 }

@@ -12,7 +12,9 @@ pub(crate) fn hint(failure: &Failure) -> Option<String> {
         Failure::Core(error) => of_core(error),
         Failure::Input { path, source } => of_input(path, source),
         Failure::Output { source, .. } | Failure::Start(source) => of_io(source),
-        Failure::Interrupted => Some("what was finished is kept: the same command again goes on from there".to_owned()),
+        Failure::Interrupted(_) => {
+            Some("what was finished is kept: the same command again goes on from there".to_owned())
+        }
         Failure::Kubefile { .. } | Failure::Clusterfile { .. } | Failure::Usage(_) => None,
     }
 }

@@ -31,17 +31,17 @@ impl Interrupts {
     }
 }
 
-/// Does work that may be dropped at any time; an interrupt drops it.
+/// Builds; an interrupt drops the build, as may be done at any time.
 pub(crate) async fn droppable<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let done = tokio::select! {
         biased;
-        () = interrupts.next() => return Err(Failure::Interrupted),
+        () = interrupts.next() => return Err(Failure::Interrupted("built")),
         done = work => done,
     };
     // What a RUN started gets the terminal's Ctrl-C too, and may have failed of it before we heard of it.
     if done.is_err() && tokio::time::timeout(GRACE, interrupts.next()).await.is_ok() {
-        return Err(Failure::Interrupted);
+        return Err(Failure::Interrupted("built"));
     }
     Ok(done?)
 }

@@ -1,5 +1,7 @@
 //! Are the generated reference pages those that the code would generate?
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

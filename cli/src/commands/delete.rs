@@ -39,6 +39,7 @@ impl Delete {
             (None, None) => sealer.state().clusters()?,
         };
         let mut deleted = Vec::new();
+        let mut failure = None;
         for name in names {
             let options = DeleteOptions { force: self.force, ..DeleteOptions::default() };
             let progress = session.printer.cluster_progress();
@@ -46,8 +47,18 @@ impl Delete {
             let done = delete(&sealer, &name, &options, &|event| progress.event(&event)).await;
             interrupts.abort();
             progress.finish();
-            deleted.push(done?);
+            match done {
+                Ok(done) => deleted.push(done),
+                Err(error) => {
+                    failure = Some(error.into());
+                    break;
+                }
+            }
         }
-        session.printer.deleted(&deleted)
+        // What is gone is told also when another could not be deleted.
+        if failure.is_none() || !deleted.is_empty() {
+            session.printer.deleted(&deleted)?;
+        }
+        failure.map_or(Ok(()), Err)
     }
 }

@@ -101,7 +101,10 @@ fn ask(what: &str) -> Result<Secret, Failure> {
             "cannot ask for the {what}: standard error is not a terminal; use --passwd-file or SEALER_PASSWORD"
         )));
     }
-    let failed = |source| Failure::Input { path: "the terminal".to_owned(), source };
+    let failed = |source: Error| match source.kind() {
+        ErrorKind::Interrupted => Failure::Interrupted("done"),
+        _ => Failure::Input { path: "the terminal".to_owned(), source },
+    };
     term.write_str(&format!("{what}: ")).map_err(failed)?;
     term.read_secure_line().map(Secret::from).map_err(failed)
 }

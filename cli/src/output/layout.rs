@@ -46,7 +46,7 @@ pub(super) fn last_parts(parts: &[String], width: usize) -> String {
 
 /// A bar of so many cells, filled as far as the work is done.
 pub(super) fn bar(done: u64, total: u64, cells: u64) -> String {
-    let filled = if total == 0 { 0 } else { (done.min(total).saturating_mul(cells) / total).min(cells) };
+    let filled = done.min(total).saturating_mul(cells).checked_div(total).unwrap_or(0).min(cells);
     (0..cells).map(|cell| if cell < filled { '█' } else { '░' }).collect()
 }
 
