@@ -43,8 +43,11 @@ pub(super) fn tests_one_by_one(
 pub(super) fn gated_packages(features: &[&str]) -> Result<Vec<(String, Vec<String>)>> {
     let mut packages = Vec::new();
     let crates = repository().join("crates");
+    let mut folders = vec![repository().join("cli")];
     for entry in fs::read_dir(&crates).map_err(Error::file("list", &crates))? {
-        let path = entry.map_err(Error::file("list", &crates))?.path().join("Cargo.toml");
+        folders.push(entry.map_err(Error::file("list", &crates))?.path());
+    }
+    for path in folders.into_iter().map(|folder| folder.join("Cargo.toml")) {
         let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
         let manifest: Table = text.parse().map_err(|error: toml::de::Error| Error::Shape {
             what: path.display().to_string(),

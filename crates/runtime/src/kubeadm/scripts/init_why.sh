@@ -6,8 +6,10 @@ for component in etcd:2379 kube-apiserver:6443 kube-controller-manager:10257 kub
         continue
     fi
     [ -e "/etc/kubernetes/manifests/$name.yaml" ] || continue
+    # A container that was just started anew has said nothing yet: the newest log with words in it counts.
     # shellcheck disable=SC2012
-    log=$(ls -t /var/log/pods/kube-system_"$name"-*/"$name"/*.log 2>/dev/null | head -n 1)
+    log=$(ls -t /var/log/pods/kube-system_"$name"-*/"$name"/*.log 2>/dev/null |
+        while read -r file; do [ ! -s "$file" ] || { echo "$file"; break; }; done)
     if [ -n "$log" ]; then
         echo "$name is not running; its last lines:"
         tail -n 10 "$log" | sed -e 's/^[^ ]* std[a-z]* [FP] //' -e 's/^/  /'
