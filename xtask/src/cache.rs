@@ -38,9 +38,7 @@ impl Cache {
     /// process that wants the same entry waits; an entry that was left half made is made anew.
     pub(crate) fn entry(&self, name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let entry = self.root.join(format!("{name}-{}", key.short()));
-        let lock_path = self.root.join(format!("{name}.lock"));
-        let lock = File::create(&lock_path).map_err(Error::file("create", &lock_path))?;
-        lock.lock().map_err(Error::file("lock", &lock_path))?;
+        let _lock = self.lock(name)?;
         if entry.is_dir() {
             return Ok(entry);
         }
@@ -52,6 +50,14 @@ impl Cache {
         make(&partial)?;
         fs::rename(&partial, &entry).map_err(Error::file("move into place", &entry))?;
         Ok(entry)
+    }
+
+    /// Waits until no other process holds `name`, and holds it until the value is dropped.
+    pub(crate) fn lock(&self, name: &str) -> Result<File> {
+        let path = self.root.join(format!("{name}.lock"));
+        let lock = File::create(&path).map_err(Error::file("create", &path))?;
+        lock.lock().map_err(Error::file("lock", &path))?;
+        Ok(lock)
     }
 
     /// The directory that holds the entries, for scratch files that must lie on the same disk.

@@ -99,6 +99,8 @@ fn service(cache: &Cache, summary: &mut Summary, filter: Option<&str>) -> Result
 fn end_to_end(cache: &Cache, summary: &mut Summary, filter: Option<&str>) -> Result<()> {
     machine::require_root()?;
     let docker = Docker::ensure(cache)?;
+    // Leftovers can be told from the machines of another run only while there is no other run.
+    let _alone = cache.lock("end-to-end")?;
     remove_leftovers(&docker)?;
     let work = cache.root().join("end-to-end");
     let binary = dist(&work)?;
