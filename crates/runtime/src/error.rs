@@ -46,7 +46,9 @@ pub enum Error {
         reason: String,
     },
     /// A cluster stands, but nothing can be said about it because its API server is silent.
-    #[error("{host}: cluster {cluster} stands, but its API server does not answer (journalctl -u kubelet on the host tells more)")]
+    #[error(
+        "{host}: cluster {cluster} stands, but its API server does not answer (journalctl -u kubelet on the host tells more)"
+    )]
     ApiSilent {
         /// Its master.
         host: IpAddr,

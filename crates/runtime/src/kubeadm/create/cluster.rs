@@ -37,6 +37,11 @@ impl Create<'_> {
         let texts = (include_str!("../scripts/join.sh"), Some(include_str!("../scripts/join_why.sh")));
         let mut script = self.script(host, "kubeadm-join", "kubeadm join", texts)?;
         script.env.insert("SEALER_KUBEADM_FLAGS".into(), self.flags(host.address, Vec::new())?);
+        // Somebody may have taken the node out of the cluster, of which the host itself knows nothing.
+        let unknown = self.facts.api.as_ref().is_some_and(|api| !api.nodes.contains_key(&host.address));
+        if unknown {
+            script.env.insert("SEALER_UNKNOWN".into(), "yes".into());
+        }
         Ok(script.step())
     }
 

@@ -2,7 +2,8 @@
 config=$SEALER_DATA/kubeadm/join.yaml
 done_with=$SEALER_DATA/kubeadm/join.done
 digest=$(digest_of "$config")
-if [ -f /etc/kubernetes/kubelet.conf ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet kubelet; then
+# A node that the cluster does not know (any more) joins again, whatever this host remembers.
+if [ "${SEALER_UNKNOWN:-no}" = no ] && [ -f /etc/kubernetes/kubelet.conf ] && [ "$(cat "$done_with" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet kubelet; then
     exit 0
 fi
 rm -f "$done_with"
