@@ -173,7 +173,9 @@ impl Machine {
             std::thread::sleep(Duration::from_millis(300));
         }
         // Nobody is at the gateway: what leaves the network of the test gets lost, so nothing can be pulled from outside.
-        self.shell("gateway=$(ip route show default | awk '{ print $3 }'); ip route replace default via ${gateway%.*}.254");
+        self.shell(
+            "gateway=$(ip route show default | awk '{ print $3 }'); ip route replace default via ${gateway%.*}.254",
+        );
     }
 }
 
