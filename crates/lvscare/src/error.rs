@@ -1,0 +1,55 @@
+//! What can fail here, in the words of somebody who has to mend it?
+
+use std::net::SocketAddr;
+
+/// What can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel has not what a dataplane needs.
+    #[error("this kernel has no {what}; {advice}")]
+    Unsupported {
+        /// What is missing, such as `IPVS`.
+        what: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The kernel refused an act.
+    #[error("cannot {act} {object}: {reason}")]
+    Refused {
+        /// The act, such as `add the server`.
+        act: &'static str,
+        /// What it was done to.
+        object: String,
+        /// The kernel's reason in words.
+        reason: String,
+    },
+    /// An answer of the kernel or of a program could not be understood.
+    #[error("cannot understand the answer about {object}: {reason}")]
+    Malformed {
+        /// What was asked about.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An operation on a socket, file or program failed.
+    #[error("cannot {act}")]
+    Io {
+        /// The act with its object, such as `open the netlink socket`.
+        act: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is wanted makes no sense.
+    #[error("virtual service {service}: {reason}")]
+    Invalid {
+        /// The virtual address.
+        service: SocketAddr,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Short form.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

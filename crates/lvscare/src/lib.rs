@@ -1,0 +1,33 @@
+//! Keeps one host's kernel load-balancing rules pointing at healthy servers.
+//!
+//! Local clients reach a set of servers through one virtual address that the kernel itself balances; this crate keeps
+//! those rules true and carries no traffic. When it stops or crashes the rules stay as they are.
+//!
+//! # Steps
+//!
+//! 1. [`Desired`] says what is wanted: the virtual address, its servers, how their health is judged.
+//! 2. A [`Probe`] asks each server, all in parallel; [`Health`] turns answers into "up" and "down" by thresholds.
+//! 3. [`reconcile`] compares the rules that should be with those the kernel has and returns the fewest changes.
+//! 4. A [`Dataplane`] reads and changes the kernel: IPVS, or nftables where the kernel has no IPVS.
+//!
+//! [`Guard`] does all of this over and over, until it is cancelled.
+
+mod dataplane;
+mod desired;
+mod error;
+mod event;
+mod guard;
+mod health;
+mod probe;
+mod reconcile;
+mod rule;
+
+pub use dataplane::Dataplane;
+pub use desired::{Desired, HealthPolicy};
+pub use error::{Error, Result};
+pub use event::Event;
+pub use guard::{Guard, GuardHandle};
+pub use health::{Health, Transition};
+pub use probe::{Probe, Unhealthy, UnhealthyKind};
+pub use reconcile::reconcile;
+pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};

@@ -1,0 +1,59 @@
+//! Is a server healthy?
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+
+/// Asks a server about its health.
+#[async_trait]
+pub trait Probe: Send + Sync + fmt::Debug {
+    /// One check. The caller bounds its time and drops the future when the time is over, so it must be safe to drop.
+    ///
+    /// # Errors
+    /// Why the server does not count as healthy.
+    async fn check(&self, server: SocketAddr) -> Result<(), Unhealthy>;
+
+    /// Ends when something suggests that `server` may have died since the last check, such as its closing a
+    /// connection that a check left open: the caller then checks at once. Never ends when nothing is watched.
+    async fn alarm(&self, server: SocketAddr) {
+        let _ = server;
+        std::future::pending().await
+    }
+
+    /// `server` is no longer of interest: connections kept for it may be closed.
+    fn forget(&self, server: SocketAddr) {
+        let _ = server;
+    }
+}
+
+/// Why a server does not count as healthy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unhealthy {
+    /// Which kind of failure.
+    pub kind: UnhealthyKind,
+    /// In words, such as `answered 500, wanted 200`.
+    pub reason: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnhealthyKind {
+    /// It refuses connections: nobody listens, or its host says it cannot be reached. There is no doubt about it.
+    Refused,
+    /// It accepted the connection and closed or reset it before it answered.
+    Closed,
+    /// It did not answer in time.
+    TimedOut,
+    /// It could not prove who it is.
+    Tls,
+    /// It answered something else than it should.
+    Answer,
+}
+
+impl fmt::Display for Unhealthy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
