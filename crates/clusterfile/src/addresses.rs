@@ -74,7 +74,7 @@ fn host_address(text: &str) -> Result<IpAddr, ErrorKind> {
 }
 
 /// An address that a single host can have.
-fn checked(address: IpAddr) -> Result<IpAddr, ErrorKind> {
+pub(crate) fn checked(address: IpAddr) -> Result<IpAddr, ErrorKind> {
     let broadcast = matches!(address, IpAddr::V4(four) if four.is_broadcast());
     if address.is_unspecified() || address.is_multicast() || broadcast {
         return Err(ErrorKind::NotAHostAddress(address));

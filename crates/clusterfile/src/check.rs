@@ -1,6 +1,6 @@
 //! Do the parts of a Cluster fit together?
 
-use crate::{Cluster, ErrorKind, ProviderKind, parse::rules};
+use crate::{Cluster, ErrorKind, MAX_JUMPS, ProviderKind, parse::rules};
 
 impl Cluster {
     /// Everything that would keep this cluster from being built, for clusters that were not parsed but put together.
@@ -10,7 +10,9 @@ impl Cluster {
     pub fn check(&self) -> Vec<ErrorKind> {
         let names =
             [rules::CLUSTER_NAME.check(&self.name), rules::IMAGE.check(&self.image), rules::USER.check(&self.ssh.user)];
-        names.into_iter().filter_map(Result::err).chain(misfits(self)).collect()
+        let logins = || std::iter::once(&self.ssh).chain(self.hosts.iter().map(|host| &host.ssh));
+        let long = logins().any(|ssh| ssh.jump.len() > MAX_JUMPS).then_some(ErrorKind::TooManyJumps);
+        names.into_iter().filter_map(Result::err).chain(long).chain(misfits(self)).collect()
     }
 }
 

@@ -1,10 +1,12 @@
 //! How is a Clusterfile written so that it reads back the same?
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    Application, Cluster, Clusterfile, Config, Disk, Env, Host, MachineSpec, Network, Plugin, RegistrySettings, Role,
-    Secret, Ssh, Strategy, yaml,
+    Application, Cluster, Clusterfile, Config, Disk, Env, Host, Jump, MachineSpec, Network, Plugin, RegistrySettings,
+    Role, Secret, Ssh, SshHost, Strategy, yaml,
 };
 
 impl Clusterfile {
@@ -136,7 +138,29 @@ fn ssh(ssh: &Ssh, base: Option<&Ssh>) -> Fields {
         ssh.private_key_password == base.private_key_password,
     );
     fields.put_unless("port", ssh.port, ssh.port == base.port);
+    fields.put_unless("jump", ssh.jump.iter().map(jump).collect::<Vec<_>>(), ssh.jump == base.jump);
     fields
+}
+
+/// One line, unless it has keys or passwords of its own.
+fn jump(jump: &Jump) -> Json {
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    if jump.password.is_some() || jump.private_key.is_some() || jump.private_key_password.is_some() {
+        let mut fields = Fields::default();
+        fields.put("host", jump.host.to_string());
+        fields.put_some("user", jump.user.clone());
+        fields.put_unless("port", jump.port, jump.port == 22);
+        fields.put_some("passwd", secret(&jump.password));
+        fields.put_some("pk", jump.private_key.clone());
+        fields.put_some("pkPasswd", secret(&jump.private_key_password));
+        return fields.into();
+    }
+    let user = jump.user.as_ref().map_or(String::new(), |user| format!("{user}@"));
+    match (&jump.host, jump.port) {
+        (host, 22) => json!(format!("{user}{host}")),
+        (SshHost::Address(IpAddr::V6(address)), port) => json!(format!("{user}[{address}]:{port}")),
+        (host, port) => json!(format!("{user}{host}:{port}")),
+    }
 }
 
 fn network(network: &Network) -> Fields {

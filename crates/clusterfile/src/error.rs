@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::{Cidr, addresses::MAX_HOSTS};
+use crate::{Cidr, addresses::MAX_HOSTS, ssh::MAX_JUMPS};
 
 /// A place in the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -266,6 +266,9 @@ pub enum ErrorKind {
     /// More hosts than Kubernetes supports.
     #[error("more than {MAX_HOSTS} hosts")]
     TooManyHosts,
+    /// More jump hosts than can be meant.
+    #[error("more than {MAX_JUMPS} jump hosts in a row")]
+    TooManyJumps,
     /// A text that should be an address block.
     #[error("`{0}` is no address block")]
     Cidr(String),

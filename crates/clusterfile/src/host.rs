@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use crate::{Env, Ssh};
+use crate::{Env, Jump, Ssh, SshHost};
 
 /// A machine that belongs to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,16 @@ impl Host {
     #[must_use]
     pub fn is_master(&self) -> bool {
         self.roles.contains(&Role::Master)
+    }
+
+    /// The jump hosts on the way to it, the first to be reached in front.
+    ///
+    /// A host that is one of its own jump hosts is reached like that one: over those before it, or directly.
+    #[must_use]
+    pub fn jumps(&self) -> &[Jump] {
+        let itself = |jump: &Jump| jump.host == SshHost::Address(self.address) && jump.port == self.ssh.port;
+        let before = self.ssh.jump.iter().position(itself);
+        &self.ssh.jump[..before.unwrap_or(self.ssh.jump.len())]
     }
 
     /// Whether the host is a worker.

@@ -63,4 +63,4 @@ pub use redact::redacted;
 pub use registry::{ExternalRegistry, RegistrySettings};
 pub use schema::schema;
 pub use secret::Secret;
-pub use ssh::Ssh;
+pub use ssh::{Jump, MAX_JUMPS, Ssh, SshHost};

@@ -19,11 +19,26 @@ pub fn redacted(text: &str) -> String {
             hidden_below = start.filter(|start| opens_block(&content[*start..])).map(|_| indent);
         }
         let start = start.unwrap_or(content.len());
-        result.push_str(&content[..start]);
+        push_without_logins(&mut result, &content[..start]);
         result.extend(content[start..].bytes().map(|byte| if byte == b' ' { ' ' } else { '*' }));
         result.push_str(&line[content.len()..]);
     }
     result
+}
+
+/// Passwords also stand between `:` and `@` of what is meant as `user:password@host`.
+fn push_without_logins(result: &mut String, text: &str) {
+    for word in text.split_inclusive(' ') {
+        let login = word.rfind('@').and_then(|at| Some(word[..at].find(':')? + 1..at));
+        match login.filter(|login| !word[login.clone()].contains('/')) {
+            Some(login) => {
+                result.push_str(&word[..login.start]);
+                result.extend(std::iter::repeat_n('*', login.len()));
+                result.push_str(&word[login.end..]);
+            }
+            None => result.push_str(word),
+        }
+    }
 }
 
 /// Where the value of the first secret key of a line starts.
@@ -57,6 +72,8 @@ mod tests {
             ("  password: |\n    a\n\n    b\n  user: a\n", "  password: *\n    *\n\n    *\n  user: a\n"),
             ("passwd:\nuser: a\n", "passwd:\nuser: a\n"),
             ("the passwd of: a", "the passwd of: a"),
+            ("jump: [a@b, root:é@c@8.8.8.8:22]\n", "jump: [a@b, root:****@8.8.8.8:22]\n"),
+            ("image: hub:5000/a@sha256:0", "image: hub:5000/a@sha256:0"),
         ] {
             assert_eq!(redacted(text), expected);
             assert_eq!(redacted(text).len(), text.len());

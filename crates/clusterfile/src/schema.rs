@@ -91,7 +91,14 @@ fn shared_fields() -> Value {
 }
 
 fn ssh() -> Value {
-    let fields = json!({ "user": text(), "passwd": text(), "pk": text(), "pkPasswd": text(), "port": port(), "encrypted": { "const": false } });
+    let login = json!({ "user": text(), "passwd": text(), "pk": text(), "pkPasswd": text(), "port": port() });
+    let mut jump = login.clone();
+    jump["host"] = text();
+    let jump = object(jump, &["host"]);
+    let mut fields = login;
+    fields["encrypted"] = json!({ "const": false });
+    // A text such as `user@host:port`, a mapping, or a list of these.
+    fields["jump"] = json!({ "anyOf": [text(), jump.clone(), list(json!({ "anyOf": [text(), jump] }))] });
     object(fields, &[])
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use clusterfile::{
     Application, ApplicationConfig, ApplicationFile, Cluster, Clusterfile, Config, Disk, Env, ExternalRegistry, Host,
-    HostAlias, KubeadmDocument, KubeadmKind, MachineSpec, Plugin, ProviderKind, RegistrySettings, Role, Secret, Ssh,
-    Strategy as OnConflict, parse, parse_default, redacted,
+    HostAlias, Jump, KubeadmDocument, KubeadmKind, MachineSpec, Plugin, ProviderKind, RegistrySettings, Role, Secret,
+    Ssh, SshHost, Strategy as OnConflict, parse, parse_default, redacted,
 };
 use proptest::{collection, option, prelude::*};
 use serde_json::{Value, json};
@@ -208,15 +208,35 @@ fn address() -> impl Strategy<Value = IpAddr> {
 }
 
 fn ssh() -> impl Strategy<Value = Ssh> {
-    (word(), secret(), option::of("[ -~]{1,20}"), secret(), 1..=u16::MAX)
-        .prop_map(|(user, password, private_key, private_key_password, port)| Ssh {
+    (word(), secret(), key_path(), secret(), 1..=u16::MAX, collection::vec(jump(), 0..3)).prop_map(
+        |(user, password, private_key, private_key_password, port, jump)| Ssh {
             user,
             password,
             private_key,
             private_key_password,
             port,
-        })
-        .prop_filter("a path, not a key", |ssh| !ssh.private_key.as_ref().is_some_and(|path| path.starts_with("-----")))
+            jump,
+        },
+    )
+}
+
+fn jump() -> impl Strategy<Value = Jump> {
+    let host = prop_oneof![
+        address().prop_map(SshHost::Address),
+        "[a-z]{1,8}(-[a-z0-9]{1,3})?(\\.[a-z]{2,5})?".prop_map(SshHost::Name)
+    ];
+    let port = prop_oneof![Just(22), 1..=u16::MAX];
+    let user = option::of("[a-z@.]{1,8}");
+    let own = option::of((secret(), key_path(), secret()));
+    (host, port, user, own).prop_map(|(host, port, user, own)| {
+        let (password, private_key, private_key_password) = own.unwrap_or_default();
+        Jump { host, port, user, password, private_key, private_key_password }
+    })
+}
+
+fn key_path() -> impl Strategy<Value = Option<String>> {
+    option::of("[ -~]{1,20}")
+        .prop_filter("a path, not a key", |path| !path.as_ref().is_some_and(|path| path.starts_with("-----")))
 }
 
 fn env() -> impl Strategy<Value = Env> {

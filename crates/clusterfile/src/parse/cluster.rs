@@ -28,7 +28,7 @@ const LOST_INDENTATION: [(&[&str], &str); 5] = [
         &["image", "provider", "env", "ssh", "network", "certSANS", "masters", "nodes", "hosts"],
         "indent it below `spec:`",
     ),
-    (&["user", "passwd", "pk", "pkPasswd"], "indent it below `ssh:`, and that below `spec:`"),
+    (&["user", "passwd", "pk", "pkPasswd", "jump"], "indent it below `ssh:`, and that below `spec:`"),
     (
         &["interface", "cniName", "podCIDR", "svcCIDR", "withoutCNI"],
         "indent it below `network:`, and that below `spec:`",

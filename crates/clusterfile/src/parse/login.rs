@@ -2,7 +2,7 @@
 
 use super::{
     fields::{Fields, Problems, text},
-    rules,
+    jump, rules,
 };
 use crate::{ErrorKind, Secret, Ssh, yaml::Node};
 
@@ -29,6 +29,9 @@ pub(crate) fn read(parent: &mut Fields<'_>, base: Option<&Ssh>, problems: &mut P
     if let Some(password) = fields.take("pkPasswd") {
         ssh.private_key_password = secret(password, problems);
     }
+    if let Some(hops) = fields.take("jump") {
+        ssh.jump = jump::read(hops, problems);
+    }
     if fields.boolean("encrypted", problems) == Some(true) {
         problems.add(fields.span_of("encrypted"), ErrorKind::Encrypted);
     }
@@ -36,12 +39,12 @@ pub(crate) fn read(parent: &mut Fields<'_>, base: Option<&Ssh>, problems: &mut P
     ssh
 }
 
-fn secret(node: &Node, problems: &mut Problems) -> Option<Secret> {
+pub(super) fn secret(node: &Node, problems: &mut Problems) -> Option<Secret> {
     text(node, problems).filter(|text| !text.is_empty()).map(Secret::from)
 }
 
 /// Whoever pastes a key where its path belongs must not find it in a message.
-fn key_path(node: &Node, problems: &mut Problems) -> Option<String> {
+pub(super) fn key_path(node: &Node, problems: &mut Problems) -> Option<String> {
     let path = text(node, problems).filter(|text| !text.is_empty())?;
     let checked = rules::KEY_PATH
         .check(&path)

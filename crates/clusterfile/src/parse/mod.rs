@@ -6,6 +6,7 @@ mod dispatch;
 mod documents;
 mod fields;
 mod hosts;
+mod jump;
 mod login;
 mod machines;
 pub(crate) mod rules;

@@ -18,7 +18,12 @@ impl Rule {
         if (self.allows)(text) {
             return Ok(());
         }
-        Err(ErrorKind::Invalid { what: self.what, value: shortened(text), rule: self.rule })
+        Err(self.refusal(text))
+    }
+
+    /// What to say of a text that does not follow the rule.
+    pub(crate) fn refusal(self, text: &str) -> ErrorKind {
+        ErrorKind::Invalid { what: self.what, value: shortened(text), rule: self.rule }
     }
 }
 
@@ -39,6 +44,21 @@ pub(crate) const IMAGE: Rule = Rule {
 };
 
 pub(crate) const DNS_NAME: Rule = Rule { what: "host name", rule: "a DNS name", allows: is_dns_name };
+
+/// A name whose last part is a number would be a mistyped address.
+pub(crate) const JUMP_HOST: Rule = Rule {
+    what: "jump host",
+    rule: "an IP address or a DNS name",
+    allows: |text| {
+        is_dns_name(text) && text.rsplit('.').next().is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()))
+    },
+};
+
+pub(crate) const JUMP: Rule = Rule {
+    what: "jump host",
+    rule: "[user@]host[:port], the host being an IP address or a DNS name; several make a list",
+    allows: |_| false,
+};
 
 pub(crate) const CERTIFICATE_NAME: Rule = Rule {
     what: "name for a certificate",
