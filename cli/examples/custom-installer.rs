@@ -5,12 +5,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)] // A program, not a library.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::ExitCode;
 
 use async_trait::async_trait;
 use sealer::sealer_core::clusterfile::{Change, Cluster, ProviderKind, Role};
-use sealer::sealer_core::infra_provider::{self, Provider, ProviderEvent, Release};
+use sealer::sealer_core::infra_provider::{self, Context, Provider, Release};
 use sealer::sealer_core::runtime::{self, Action, Facts, Payload, Plan, Runtime, Step};
 
 /// Machines that stand in our rack; the first are masters.
@@ -34,8 +33,7 @@ impl Provider for Rack {
         &self,
         wanted: &Cluster,
         _current: Option<&Cluster>,
-        _state_dir: &Path,
-        _events: &(dyn Fn(ProviderEvent) + Sync),
+        _context: &Context<'_>,
     ) -> infra_provider::Result<Cluster> {
         let mut cluster = wanted.clone();
         let mut free = RACK.iter().filter_map(|address| address.parse::<IpAddr>().ok());
@@ -46,13 +44,7 @@ impl Provider for Rack {
         Ok(cluster)
     }
 
-    async fn release(
-        &self,
-        _cluster: &Cluster,
-        _hosts: Release,
-        _state_dir: &Path,
-        _events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> infra_provider::Result<()> {
+    async fn release(&self, _cluster: &Cluster, _hosts: Release, _context: &Context<'_>) -> infra_provider::Result<()> {
         Ok(()) // The rack stays.
     }
 

@@ -1,12 +1,11 @@
 //! How are hosts got that are already there?
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderKind};
 
-use crate::{Error, Provider, ProviderEvent, Release, Result};
+use crate::{Context, Error, Provider, Release, Result};
 
 /// Hands out the hosts that the Clusterfile lists. It makes nothing, so it releases nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,13 +21,7 @@ impl Provider for BareMetal {
         false
     }
 
-    async fn provision(
-        &self,
-        wanted: &Cluster,
-        _current: Option<&Cluster>,
-        _state_dir: &Path,
-        _events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<Cluster> {
+    async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, _context: &Context<'_>) -> Result<Cluster> {
         let cluster = || wanted.name.clone();
         if wanted.hosts.is_empty() {
             return Err(Error::NoHosts { cluster: cluster() });
@@ -43,13 +36,7 @@ impl Provider for BareMetal {
         }
     }
 
-    async fn release(
-        &self,
-        _cluster: &Cluster,
-        _hosts: Release,
-        _state_dir: &Path,
-        _events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<()> {
+    async fn release(&self, _cluster: &Cluster, _hosts: Release, _context: &Context<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -72,11 +59,13 @@ impl Provider for BareMetal {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::path::Path;
+
     use super::*;
     use clusterfile::Role;
 
     async fn provision(wanted: &Cluster) -> Result<Cluster> {
-        BareMetal.provision(wanted, None, Path::new("/nowhere"), &|_| ()).await
+        BareMetal.provision(wanted, None, &Context::new(Path::new("/nowhere"), &|_| ())).await
     }
 
     #[tokio::test]

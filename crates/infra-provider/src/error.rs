@@ -17,6 +17,17 @@ pub enum Error {
         /// Name of the cluster.
         cluster: String,
     },
+    /// Something that the caller of the provider does for it failed.
+    #[error("cannot {act} of {object}")]
+    Caller {
+        /// What the caller was asked to do.
+        act: &'static str,
+        /// What it was asked to do it for: a cluster or a host.
+        object: String,
+        /// Why it could not.
+        #[source]
+        source: Cause,
+    },
     /// A cluster needs a control plane.
     #[error("cluster `{cluster}` asks for no master: it needs at least one")]
     NoMasters {

@@ -28,18 +28,18 @@
 
 mod bare_metal;
 mod container;
+mod context;
 mod error;
 mod event;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-
-use std::path::Path;
 
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderKind};
 
 pub use bare_metal::BareMetal;
 pub use container::{Container, ContainerOptions};
+pub use context::{CallerError, Context, Nothing, Workloads};
 pub use error::{Cause, Error, Result};
 pub use event::{ProviderEvent, Release};
 
@@ -60,29 +60,27 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     ///
     /// `current` is the cluster as it was remembered last; of more hosts than wanted, those it knows are kept first.
     /// Hosts that are no longer wanted are left out of the answer but stay until they are released.
-    /// Files that the hosts' log-in needs are kept below `state_dir`.
+    /// Files that the hosts' log-in needs are kept below the state directory of `context`.
     ///
     /// # Errors
     /// What is missing or was refused. What was made until then stays, and the next call goes on from there.
-    async fn provision(
-        &self,
-        wanted: &Cluster,
-        current: Option<&Cluster>,
-        state_dir: &Path,
-        events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<Cluster>;
+    async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster>;
 
     /// Takes hosts of `cluster` back. Hosts that are gone already are no error.
     ///
     /// # Errors
     /// What could not be removed; the next call goes on from there.
-    async fn release(
-        &self,
-        cluster: &Cluster,
-        hosts: Release,
-        state_dir: &Path,
-        events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<()>;
+    async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()>;
+
+    /// What exists of a cluster of which nothing is remembered, as far as it can be found by its name; enough to
+    /// release it. `None` when nothing exists, or when this provider cannot look.
+    ///
+    /// # Errors
+    /// When looking fails.
+    async fn find(&self, name: &str, context: &Context<'_>) -> Result<Option<Cluster>> {
+        let _ = (name, context);
+        Ok(None)
+    }
 
     /// What `provision` would have to give for `wanted`, a line each; asks nobody and changes nothing.
     fn describe(&self, wanted: &Cluster) -> Vec<String>;

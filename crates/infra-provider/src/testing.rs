@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderKind, Role};
 
-use crate::{Error, Provider, ProviderEvent, Release, Result};
+use crate::{Context, Error, Provider, ProviderEvent, Release, Result};
 
 /// Checks a provider against the promises of [`Provider`], and leaves nothing behind when they are kept.
 ///
@@ -19,7 +19,7 @@ use crate::{Error, Provider, ProviderEvent, Release, Result};
 pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster, state_dir: &Path) {
     let log = Mutex::new(Vec::new());
     let events = |event| held(&log).push(event);
-    let calls = Calls { provider, state_dir, events: &events };
+    let calls = Calls { provider, context: Context::new(state_dir, &events) };
 
     assert_eq!(provider.kind(), wanted.provider, "a provider serves its own kind");
     assert!(!provider.describe(wanted).is_empty(), "a dry run says what there will be");
@@ -33,8 +33,7 @@ pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster
 
 struct Calls<'a> {
     provider: &'a dyn Provider,
-    state_dir: &'a Path,
-    events: &'a (dyn Fn(ProviderEvent) + Sync),
+    context: Context<'a>,
 }
 
 impl Calls<'_> {
@@ -69,14 +68,14 @@ impl Calls<'_> {
     }
 
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Cluster {
-        match self.provider.provision(wanted, current, self.state_dir, self.events).await {
+        match self.provider.provision(wanted, current, &self.context).await {
             Ok(cluster) => cluster,
             Err(error) => panic!("hosts are given: {}", chain(&error)),
         }
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release) {
-        if let Err(error) = self.provider.release(cluster, hosts.clone(), self.state_dir, self.events).await {
+        if let Err(error) = self.provider.release(cluster, hosts.clone(), &self.context).await {
             panic!("releasing {hosts:?} can be repeated: {}", chain(&error));
         }
     }
@@ -96,9 +95,17 @@ fn check_hosts(wanted: &Cluster, given: &Cluster) {
     for host in &given.hosts {
         assert!(!host.ssh.user.is_empty() && host.ssh.port != 0, "host {} says how to log in", host.address);
     }
-    let without_hosts =
-        |cluster: &Cluster| Cluster { hosts: Vec::new(), ssh: clusterfile::Ssh::default(), ..cluster.clone() };
-    assert_eq!(without_hosts(given), without_hosts(wanted), "only hosts and log-in are filled in");
+    let without_hosts = |cluster: &Cluster| Cluster {
+        hosts: Vec::new(),
+        ssh: clusterfile::Ssh::default(),
+        annotations: wanted.annotations.clone(),
+        cert_sans: wanted.cert_sans.clone(),
+        ..cluster.clone()
+    };
+    assert_eq!(without_hosts(given), without_hosts(wanted), "only hosts, log-in, names and annotations are filled in");
+    let kept = |(key, value): (&String, &String)| given.annotations.get(key) == Some(value);
+    assert!(wanted.annotations.iter().all(kept), "annotations of the user stay");
+    assert!(wanted.cert_sans.iter().all(|name| given.cert_sans.contains(name)), "names of the user stay");
 }
 
 fn addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
@@ -181,13 +188,7 @@ impl Provider for Counting {
         true
     }
 
-    async fn provision(
-        &self,
-        wanted: &Cluster,
-        _current: Option<&Cluster>,
-        _state_dir: &Path,
-        events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<Cluster> {
+    async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
         let mut state = self.call(|counts| &mut counts.provisions)?;
         let mut cluster = wanted.clone();
         cluster.hosts.clear();
@@ -203,7 +204,7 @@ impl Provider for Counting {
                 let subnet = || Error::SubnetFull { cluster: wanted.name.clone(), subnet: "192.0.2.0/24".to_owned() };
                 let index = free.ok_or_else(subnet)?;
                 state.hosts.push((index, role.clone()));
-                events(ProviderEvent::Creating { host: format!("{role}-{index}"), address: address(index) });
+                context.tell(ProviderEvent::Creating { host: format!("{role}-{index}"), address: address(index) });
             }
             let mine = state.hosts.iter().filter(|(_, other)| *other == role).take(count);
             cluster.add_hosts(&role, mine.map(|(index, _)| address(*index)));
@@ -211,13 +212,7 @@ impl Provider for Counting {
         Ok(cluster)
     }
 
-    async fn release(
-        &self,
-        _cluster: &Cluster,
-        hosts: Release,
-        _state_dir: &Path,
-        _events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<()> {
+    async fn release(&self, _cluster: &Cluster, hosts: Release, _context: &Context<'_>) -> Result<()> {
         let mut state = self.call(|counts| &mut counts.releases)?;
         match hosts {
             Release::All => state.hosts.clear(),
@@ -271,8 +266,11 @@ mod tests {
         wanted.machines.masters = Some(MachineSpec::of(1));
         let (provider, state) = (Counting::default(), tempfile::tempdir().unwrap());
         provider.fail_next();
-        assert!(provider.provision(&wanted, None, state.path(), &|_| ()).await.is_err());
+        assert!(provider.provision(&wanted, None, &Context::new(state.path(), &|_| ())).await.is_err());
         assert_eq!(provider.counts(), Counts { provisions: 1, releases: 0, hosts: 0 });
-        assert_eq!(provider.provision(&wanted, None, state.path(), &|_| ()).await.unwrap().hosts.len(), 1);
+        assert_eq!(
+            provider.provision(&wanted, None, &Context::new(state.path(), &|_| ())).await.unwrap().hosts.len(),
+            1
+        );
     }
 }

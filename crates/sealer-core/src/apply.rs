@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clusterfile::{Change, ChangeKind, Cluster, Clusterfile};
+use infra_provider::Context;
 use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +112,12 @@ pub async fn apply(
         state.remember(&wanted)?; // What is made from here on can be deleted by the cluster's name.
     }
     let tell = |provider| events(Event::Provider { provider });
-    let provisioned = provider.provision(&wanted.cluster, known, state.path(), &tell);
+    let keep = |cluster: &Cluster| {
+        let wanted = Clusterfile { cluster: cluster.clone(), ..wanted.clone() };
+        Ok(remember(&state, &wanted, known)?)
+    };
+    let context = Context { remember: &keep, ..Context::new(state.path(), &tell) };
+    let provisioned = provider.provision(&wanted.cluster, known, &context);
     wanted.cluster = until(options, "making hosts", provisioned).await?;
     if provider.owns_hosts() {
         events(phase("hosts", &wanted.cluster, started));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clusterfile::Cluster;
+use infra_provider::{Context, Release};
 use runtime::{Journal, Payload, Secrets};
 use serde::Serialize;
 
@@ -68,7 +69,7 @@ pub async fn delete(
         deleted.hosts -= deleted.unreachable.len();
     }
     let tell = |provider| events(crate::Event::Provider { provider });
-    provider.release(&current, infra_provider::Release::All, state.path(), &tell).await?;
+    provider.release(&current, Release::All, &Context::new(state.path(), &tell)).await?;
     state.forget()?;
     Ok(deleted)
 }

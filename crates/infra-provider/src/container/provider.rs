@@ -15,7 +15,7 @@ use super::host::{self, Ground};
 use super::machine::{Duty, Machine, check_cluster_name, network_name};
 use super::select::{Counts, assign, select};
 use super::{network, ssh_key};
-use crate::{Error, Provider, ProviderEvent, Release, Result};
+use crate::{Context, Error, Provider, ProviderEvent, Release, Result};
 
 /// How many hosts are brought up at the same time; more would only make each of them late.
 const AT_ONCE: usize = 8;
@@ -68,13 +68,7 @@ impl Provider for Container {
         true
     }
 
-    async fn provision(
-        &self,
-        wanted: &Cluster,
-        current: Option<&Cluster>,
-        state_dir: &Path,
-        events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<Cluster> {
+    async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
         check_cluster_name(&wanted.name)?;
         let counts = Counts::wanted(wanted);
         if counts.masters == 0 {
@@ -88,12 +82,12 @@ impl Provider for Container {
         if !selection.missing.is_empty() {
             self.check_image(&engine).await?;
         }
-        let key = make_key(state_dir, &wanted.name).await?;
-        let subnet = network::ensure(&engine, wanted, &used, events).await?;
+        let key = make_key(context.state_dir, &wanted.name).await?;
+        let subnet = network::ensure(&engine, wanted, &used, context.events).await?;
         let new = assign(&selection.missing, &subnet, &used)
             .ok_or_else(|| Error::SubnetFull { cluster: wanted.name.clone(), subnet: subnet.to_string() })?;
         for (machine, container) in selection.unclaimed {
-            events(ProviderEvent::Unclaimed { host: container.name, address: IpAddr::V4(machine.address) });
+            context.tell(ProviderEvent::Unclaimed { host: container.name, address: IpAddr::V4(machine.address) });
         }
         let ground = Ground {
             engine: &engine,
@@ -101,20 +95,14 @@ impl Provider for Container {
             image: &self.options.node_image,
             key: &key,
             ready_within: self.options.ready_within,
-            events,
+            events: context.events,
         };
         bring_up(&ground, &selection.kept, &new).await?;
         let machines = selection.kept.into_iter().map(|(machine, _)| machine).chain(new).collect();
         filled(wanted, machines, &key.private)
     }
 
-    async fn release(
-        &self,
-        cluster: &Cluster,
-        hosts: Release,
-        state_dir: &Path,
-        events: &(dyn Fn(ProviderEvent) + Sync),
-    ) -> Result<()> {
+    async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {
         let engine = Engine::connect(&self.options.docker_socket).await?;
         for (machine, container) in engine.containers(&cluster.name).await? {
             let address = machine.ok().map(|machine| IpAddr::V4(machine.address));
@@ -124,13 +112,13 @@ impl Provider for Container {
             };
             if meant {
                 engine.remove_container(&container.id, &container.name).await?;
-                events(ProviderEvent::Released { host: container.name, address });
+                context.tell(ProviderEvent::Released { host: container.name, address });
             }
         }
         if hosts == Release::All {
-            network::remove(&engine, &cluster.name, events).await?;
+            network::remove(&engine, &cluster.name, context.events).await?;
             remove_volumes(&engine, &cluster.name).await?;
-            let state_dir = state_dir.to_owned();
+            let state_dir = context.state_dir.to_owned();
             let removed = spawn_blocking(move || ssh_key::remove(&state_dir)).await;
             removed.map_err(|_| Error::Interrupted { act: "removing the cluster's key" })??;
         }
@@ -284,7 +272,7 @@ mod tests {
         let socket = state.path().join("docker.sock");
         let provider =
             Container::new(ContainerOptions { docker_socket: socket.clone(), ..ContainerOptions::default() });
-        let error = provider.provision(&wanted(1, 0), None, state.path(), &|_| ()).await.unwrap_err();
+        let error = provider.provision(&wanted(1, 0), None, &Context::new(state.path(), &|_| ())).await.unwrap_err();
         assert!(matches!(error, Error::NoEngine { .. }));
         assert!(error.to_string().contains(socket.to_str().unwrap()), "{error}");
         assert!(!state.path().join("ssh").exists(), "nothing may be left of a failed start");
@@ -293,11 +281,11 @@ mod tests {
     #[tokio::test]
     async fn impossible_wishes_are_refused_before_anybody_is_asked() {
         let (provider, nowhere) = (Container::default(), Path::new("/nowhere"));
-        let error = provider.provision(&wanted(0, 1), None, nowhere, &|_| ()).await.unwrap_err();
+        let error = provider.provision(&wanted(0, 1), None, &Context::new(nowhere, &|_| ())).await.unwrap_err();
         assert!(matches!(error, Error::NoMasters { .. }));
         let mut named = wanted(1, 1);
         named.name = "My.Cluster".to_owned();
-        let error = provider.provision(&named, None, nowhere, &|_| ()).await.unwrap_err();
+        let error = provider.provision(&named, None, &Context::new(nowhere, &|_| ())).await.unwrap_err();
         assert!(matches!(error, Error::ClusterName { .. }));
     }
 }

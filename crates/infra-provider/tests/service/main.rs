@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 };
 use clusterfile::{Cluster, MachineSpec, ProviderKind};
 use infra_provider::testing::contract;
-use infra_provider::{Container, ContainerOptions, Error, Provider, ProviderEvent, Release, Result};
+use infra_provider::{Container, ContainerOptions, Context, Error, Provider, ProviderEvent, Release, Result};
 
 use engine::{TestEngine, login};
 
@@ -46,11 +46,11 @@ impl Scene {
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Result<Cluster> {
         self.events.lock().unwrap().clear();
         let events = |event| self.events.lock().unwrap().push(event);
-        self.provider.provision(wanted, current, self.state.path(), &events).await
+        self.provider.provision(wanted, current, &Context::new(self.state.path(), &events)).await
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release) {
-        self.provider.release(cluster, hosts, self.state.path(), &|_| ()).await.unwrap();
+        self.provider.release(cluster, hosts, &Context::new(self.state.path(), &|_| ())).await.unwrap();
     }
 
     /// Releases everything and checks that nothing of the cluster is left.
