@@ -21,6 +21,8 @@ mod health;
 mod probe;
 mod reconcile;
 mod rule;
+mod supervisor;
+mod unit;
 
 pub use dataplane::Dataplane;
 pub use desired::{Desired, HealthPolicy};
@@ -31,3 +33,5 @@ pub use health::{Health, Transition};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
+pub use supervisor::Supervisor;
+pub use unit::Unit;

@@ -41,6 +41,9 @@ pub enum Error {
     /// Serving content failed.
     #[error(transparent)]
     Serve(#[from] registry_proxy::Error),
+    /// Caring for load-balancing rules failed.
+    #[error(transparent)]
+    Care(#[from] lvscare::Error),
     /// Facts stand in the way; nothing was changed.
     #[error("{} finding{}, nothing was changed", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Preflight(Vec<Finding>),

@@ -54,4 +54,6 @@ pub use crate::unbuilt::Unbuilt;
 pub use crate::wanted::{Login, RunRequest, wanted};
 
 // The crates below, so that one dependency is enough.
-pub use {cloudimage, clusterfile, content_store, infra_provider, kubefile, registry_client, registry_proxy, runtime};
+pub use {
+    cloudimage, clusterfile, content_store, infra_provider, kubefile, lvscare, registry_client, registry_proxy, runtime,
+};

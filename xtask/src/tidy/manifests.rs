@@ -14,11 +14,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clusterfile", &[]),
     ("content-store", &[]),
     ("kubefile", &[]),
+    ("lvscare", &[]),
     ("registry-client", &[]),
     ("cloudimage", &["content-store", "kubefile", "registry-client"]),
     ("infra-provider", &["clusterfile"]),
     ("registry-proxy", &["content-store", "registry-client"]),
-    ("runtime", &["clusterfile"]),
+    ("runtime", &["clusterfile", "lvscare"]),
     (
         "sealer-core",
         &[
@@ -27,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "content-store",
             "infra-provider",
             "kubefile",
+            "lvscare",
             "registry-client",
             "registry-proxy",
             "runtime",
