@@ -31,6 +31,8 @@ mod container;
 mod context;
 mod error;
 mod event;
+mod kept;
+mod ssh_key;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

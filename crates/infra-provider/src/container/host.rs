@@ -16,8 +16,8 @@ use super::boot::Boot;
 use super::engine::{Engine, FoundContainer, failed, is_absent, status};
 use super::isolation::{Isolation, refused_for_capabilities};
 use super::machine::{Duty, Machine};
-use super::ssh_key::ClusterKey;
 use super::{network, ready};
+use crate::ssh_key::ClusterKey;
 use crate::{Error, ProviderEvent, Result};
 
 /// The largest `authorized_keys` that is looked into, in bytes.

@@ -15,7 +15,6 @@ mod network;
 mod provider;
 mod ready;
 mod select;
-mod ssh_key;
 mod subnet;
 
 pub use provider::{Container, ContainerOptions};

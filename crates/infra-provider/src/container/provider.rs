@@ -14,8 +14,8 @@ use super::engine::{Engine, FoundContainer, failed, is_absent, of_cluster};
 use super::host::{self, Ground};
 use super::machine::{Duty, Machine, check_cluster_name, network_name};
 use super::select::{Counts, assign, select};
-use super::{network, ssh_key};
-use crate::{Context, Error, Provider, ProviderEvent, Release, Result};
+use super::network;
+use crate::{Context, Error, Provider, ProviderEvent, Release, Result, ssh_key};
 
 /// How many hosts are brought up at the same time; more would only make each of them late.
 const AT_ONCE: usize = 8;

@@ -1,29 +1,28 @@
 //! Which key pair opens the hosts of a cluster, and where is it kept?
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{LineEnding, PrivateKey};
 
-use crate::{Error, Result};
+use crate::{Error, Result, kept};
 
 /// The largest key file that is read, in bytes; an ed25519 key has about 400.
 const SIZE_LIMIT: u64 = 16 * 1024;
 
 /// The public half of a cluster's key pair, and where the private half lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ClusterKey {
+pub(crate) struct ClusterKey {
     /// The file with the private key.
-    pub(super) private: PathBuf,
+    pub(crate) private: PathBuf,
     /// The line for `authorized_keys`, without a line end.
-    pub(super) authorized: String,
+    pub(crate) authorized: String,
 }
 
 /// Reads the pair below `state_dir`, or makes one and keeps it there (`ssh/id_ed25519`, mode 0600, and `.pub`).
-pub(super) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey> {
+pub(crate) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey> {
     let private = private_path(state_dir);
     let key = match read(&private)? {
         Some(text) => PrivateKey::from_openssh(&text)
@@ -46,7 +45,7 @@ pub(super) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey
 }
 
 /// Removes the pair and, when nothing else is in it, its directory.
-pub(super) fn remove(state_dir: &Path) -> Result<()> {
+pub(crate) fn remove(state_dir: &Path) -> Result<()> {
     let private = private_path(state_dir);
     for path in [private.with_extension("pub"), private] {
         match fs::remove_file(&path) {
@@ -75,36 +74,11 @@ fn make(cluster: &str) -> Result<PrivateKey> {
 }
 
 fn read(path: &Path) -> Result<Option<String>> {
-    let failed = |source| Error::KeyFile { act: "read", path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut text = String::new();
-    file.take(SIZE_LIMIT).read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
+    kept::read(path, SIZE_LIMIT).map_err(|source| Error::KeyFile { act: "read", path: path.to_owned(), source })
 }
 
-/// Writes a file so that after a crash it is there whole or not at all.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    let failed = |source| Error::KeyFile { act: "write", path: path.to_owned(), source };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let attempt = || -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
-    };
-    attempt().map_err(failed)
+    kept::write(path, content, mode).map_err(|source| Error::KeyFile { act: "write", path: path.to_owned(), source })
 }
 
 #[cfg(test)]
