@@ -12,6 +12,7 @@
 //!
 //! [`Guard`] does all of this over and over, until it is cancelled.
 
+mod addressing;
 mod dataplane;
 mod desired;
 mod error;
@@ -22,16 +23,23 @@ mod probe;
 mod reconcile;
 mod rule;
 mod supervisor;
+mod traffic;
 mod unit;
 
+pub use addressing::Addressing;
 pub use dataplane::Dataplane;
+#[cfg(any(test, feature = "testing"))]
+pub use dataplane::{Table, contract};
 pub use desired::{Desired, HealthPolicy};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use guard::{Guard, GuardHandle};
 pub use health::{Health, Transition};
+#[cfg(any(test, feature = "testing"))]
+pub use probe::{Manner, Switch};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
 pub use supervisor::Supervisor;
+pub use traffic::Traffic;
 pub use unit::Unit;

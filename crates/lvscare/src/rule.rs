@@ -34,10 +34,13 @@ pub enum Scheduler {
     Sh,
     /// By the virtual address.
     Dh,
+    /// Some other way that another program asked for; never wanted here.
+    #[serde(skip_deserializing)]
+    Other,
 }
 
 impl Scheduler {
-    /// All of them.
+    /// All that can be wanted.
     pub const ALL: [Self; 6] = [Self::Rr, Self::Wrr, Self::Lc, Self::Wlc, Self::Sh, Self::Dh];
 
     /// The kernel's name.
@@ -50,6 +53,7 @@ impl Scheduler {
             Self::Wlc => "wlc",
             Self::Sh => "sh",
             Self::Dh => "dh",
+            Self::Other => "other",
         }
     }
 }

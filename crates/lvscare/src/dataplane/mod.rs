@@ -1,10 +1,19 @@
 //! Where does the kernel hold the rules, and how are they read and changed?
 
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+#[cfg(any(test, feature = "testing"))]
+mod table;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
-use crate::{Change, Result, Rules, Service};
+use crate::{Change, Result, Rules, Service, Traffic};
+
+#[cfg(any(test, feature = "testing"))]
+pub use table::Table;
 
 /// The kernel's rules for virtual services. Rules of others are never touched.
 #[async_trait]
@@ -34,4 +43,13 @@ pub trait Dataplane: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the kernel refuses.
     async fn remove(&self, service: &Service) -> Result<()>;
+
+    /// What went through each server of `service` so far; empty where the kernel does not count.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell or its answer cannot be understood.
+    async fn traffic(&self, service: SocketAddr) -> Result<BTreeMap<SocketAddr, Traffic>> {
+        let _ = service;
+        Ok(BTreeMap::new())
+    }
 }
