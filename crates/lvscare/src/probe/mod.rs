@@ -1,14 +1,22 @@
 //! Is a server healthy?
 
+#[cfg(any(test, feature = "testing"))]
+mod switch;
+
 use std::fmt;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
+#[cfg(any(test, feature = "testing"))]
+pub use switch::{Manner, Switch};
+
 /// Asks a server about its health.
 #[async_trait]
 pub trait Probe: Send + Sync + fmt::Debug {
     /// One check. The caller bounds its time and drops the future when the time is over, so it must be safe to drop.
+    /// When half of the time is over the caller asks once more, while the first check still runs: the second should
+    /// not depend on what the first waits for, so it opens a connection of its own.
     ///
     /// # Errors
     /// Why the server does not count as healthy.
@@ -16,6 +24,7 @@ pub trait Probe: Send + Sync + fmt::Debug {
 
     /// Ends when something suggests that `server` may have died since the last check, such as its closing a
     /// connection that a check left open: the caller then checks at once. Never ends when nothing is watched.
+    /// Called after each check; the future is dropped when the next check begins.
     async fn alarm(&self, server: SocketAddr) {
         let _ = server;
         std::future::pending().await
