@@ -27,7 +27,8 @@ mod traffic;
 mod unit;
 
 pub use addressing::Addressing;
-pub use dataplane::Dataplane;
+pub use dataplane::ipvs;
+pub use dataplane::{Dataplane, Ipvs};
 #[cfg(any(test, feature = "testing"))]
 pub use dataplane::{Table, contract};
 pub use desired::{Desired, HealthPolicy};

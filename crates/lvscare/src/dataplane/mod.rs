@@ -2,6 +2,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+pub mod ipvs;
 #[cfg(any(test, feature = "testing"))]
 mod table;
 
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 
 use crate::{Change, Result, Rules, Service, Traffic};
 
+pub use ipvs::Ipvs;
 #[cfg(any(test, feature = "testing"))]
 pub use table::Table;
 
