@@ -3,6 +3,9 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use clusterfile::SshHost;
 
 use crate::remote::SudoProblem;
 
@@ -125,20 +128,43 @@ pub enum Error {
         reason: String,
     },
     /// A host cannot be reached.
-    #[error("{host}: cannot reach port {port}: {detail}")]
+    #[error(
+        "{host}: cannot reach port {port}{}: {detail}",
+        through.as_ref().map(|hops| format!(" through {hops}")).unwrap_or_default()
+    )]
     Unreachable {
         /** The host. */
-        host: IpAddr,
+        host: SshHost,
         /** Its SSH port. */
         port: u16,
+        /** The jump hosts on the way, all of which work; none when it is reached directly. */
+        through: Option<String>,
         /** Why. */
         detail: String,
+    },
+    /// A jump host on the way to a host cannot be used.
+    #[error("{host}: its jump host cannot be used: {source}")]
+    JumpHost {
+        /// The host that is not reached.
+        host: SshHost,
+        /// What failed, and at which jump host; the same for all hosts that waited for it.
+        source: Arc<Error>,
+    },
+    /// A jump host works, but does not let us through.
+    #[error("{host}: the jump host {jump} does not allow connections to port {port} of this host")]
+    ForwardingRefused {
+        /// The host that is not reached.
+        host: SshHost,
+        /// Its SSH port.
+        port: u16,
+        /// The jump host.
+        jump: SshHost,
     },
     /// What listens on the port does not complete an SSH handshake.
     #[error("{host}: no SSH connection on port {port}")]
     Handshake {
         /// The host.
-        host: IpAddr,
+        host: SshHost,
         /// Its SSH port.
         port: u16,
         /// Why.
@@ -152,7 +178,7 @@ pub enum Error {
     )]
     HostKeyChanged {
         /// The host.
-        host: IpAddr,
+        host: SshHost,
         /// Kind and fingerprint of the key that it shows.
         shown: String,
         /// Kind and fingerprint of the key known.
@@ -168,7 +194,7 @@ pub enum Error {
     #[error("{host}: the host key {shown} is revoked by {}:{line}", file.display())]
     HostKeyRevoked {
         /** The host. */
-        host: IpAddr,
+        host: SshHost,
         /** The key. */
         shown: String,
         /** The file. */
@@ -191,7 +217,7 @@ pub enum Error {
     #[error("{host}: login as {user} refused; tried: {}; the host offers: {}", tried.join(", "), offered.join(", "))]
     LoginRefused {
         /** The host. */
-        host: IpAddr,
+        host: SshHost,
         /** Who. */
         user: String,
         /** What was tried. */
@@ -268,7 +294,7 @@ pub enum Error {
     #[error("{host}: connection lost: {detail}")]
     ConnectionLost {
         /** The host. */
-        host: IpAddr,
+        host: SshHost,
         /** Why. */
         detail: String,
     },
@@ -394,4 +420,15 @@ pub enum Error {
         /** How. */
         detail: String,
     },
+}
+
+impl Error {
+    /// The failure itself: what went wrong at the jump host when that is why a host is not reached, else this.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::JumpHost { source, .. } => source,
+            error => error,
+        }
+    }
 }

@@ -73,8 +73,8 @@ fn written(text: &str) -> Result<Jump, ErrorKind> {
     if let Some(user) = user {
         rules::USER.check(user)?;
     }
-    let (host, port) = split(place).ok_or(()).or_else(|()| Err(rules::JUMP.refusal(text)))?;
-    let host = host.parse().map_err(|kind| match kind {
+    let (host, port) = split(place).ok_or_else(|| rules::JUMP.refusal(text))?;
+    let host: SshHost = host.parse().map_err(|kind| match kind {
         ErrorKind::NotAHostAddress(_) => kind,
         _ => rules::JUMP.refusal(text),
     })?;
@@ -82,7 +82,7 @@ fn written(text: &str) -> Result<Jump, ErrorKind> {
         Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| rules::JUMP.refusal(text))?,
         None => 22,
     };
-    Ok(Jump { port, user: user.map(str::to_owned), ..Jump::new(SshHost::clone(&host)) })
+    Ok(Jump { port, user: user.map(str::to_owned), ..Jump::new(host) })
 }
 
 /// Host and port; an IPv6 address with a port stands in brackets.

@@ -1,11 +1,11 @@
 //! Is the key that a host shows the one we know: reading, matching and extending `known_hosts` files (sshd(8)).
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clusterfile::SshHost;
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, HashAlg, PublicKey};
@@ -17,7 +17,7 @@ use crate::Error;
 const FILE_LIMIT: u64 = 16 << 20;
 
 /// Which files say what keys hosts have, and where a first contact is recorded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownHostsPolicy {
     /// The operator's files; only read.
     pub files: Vec<PathBuf>,
@@ -63,12 +63,12 @@ pub(crate) enum Verdict {
 
 impl KnownHost {
     /// Collects what all files say about a host.
-    pub(crate) fn load(policy: &KnownHostsPolicy, address: IpAddr, port: u16) -> Result<Self, Error> {
+    pub(crate) fn load(policy: &KnownHostsPolicy, host: &SshHost, port: u16) -> Result<Self, Error> {
         let mut entries = Vec::new();
         let record = Some(&policy.record).filter(|path| !path.as_os_str().is_empty());
         for path in policy.files.iter().chain(record) {
             let text = read(path).map_err(|source| Error::KnownHosts { act: "read", path: path.clone(), source })?;
-            entries.extend(parse(&text, path, address, port));
+            entries.extend(parse(&text, path, host, port));
         }
         Ok(Self { entries })
     }
@@ -105,7 +105,7 @@ impl KnownHost {
     }
 
     /// What to think of a host certificate; one that nobody vouches for counts as the key in it.
-    pub(crate) fn judge_certificate(&self, shown: &Certificate, address: IpAddr) -> Verdict {
+    pub(crate) fn judge_certificate(&self, shown: &Certificate, host: &SshHost) -> Verdict {
         let authority = PublicKey::from(shown.signature_key().clone());
         if let Some(entry) = self.revoked(&authority) {
             return Verdict::Revoked { file: entry.file.clone(), line: entry.line };
@@ -113,7 +113,7 @@ impl KnownHost {
         let key = PublicKey::from(shown.public_key().clone());
         let trusted = self.entries.iter().filter(|entry| entry.marker == Marker::Authority);
         let trusted: Vec<_> = trusted.map(|entry| entry.key.fingerprint(HashAlg::Sha256)).collect();
-        let name = address.to_string();
+        let name = host.to_string();
         let names = shown.valid_principals();
         let named = names.is_empty() || names.iter().any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()));
         let vouched = shown.cert_type() == CertType::Host
@@ -137,12 +137,12 @@ pub(crate) fn describe(key: &PublicKey) -> String {
 }
 
 /// The host's name in `known_hosts` files.
-pub(crate) fn name(address: IpAddr, port: u16) -> String {
-    if port == 22 { address.to_string() } else { format!("[{address}]:{port}") }
+pub(crate) fn name(host: &SshHost, port: u16) -> String {
+    if port == 22 { host.to_string() } else { format!("[{host}]:{port}") }
 }
 
 /// Adds the key of a host met for the first time; on disk when this returns.
-pub(crate) fn learn(policy: &KnownHostsPolicy, address: IpAddr, port: u16, key: &PublicKey) -> Result<(), Error> {
+pub(crate) fn learn(policy: &KnownHostsPolicy, host: &SshHost, port: u16, key: &PublicKey) -> Result<(), Error> {
     let path = &policy.record;
     if path.as_os_str().is_empty() {
         return Ok(());
@@ -150,7 +150,7 @@ pub(crate) fn learn(policy: &KnownHostsPolicy, address: IpAddr, port: u16, key: 
     let failed = |source| Error::KnownHosts { act: "extend", path: path.clone(), source };
     let key =
         PublicKey::from(key.key_data().clone()).to_openssh().map_err(|error| failed(std::io::Error::other(error)))?;
-    append(path, &format!("{} {key}\n", name(address, port))).map_err(failed)
+    append(path, &format!("{} {key}\n", name(host, port))).map_err(failed)
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
@@ -182,8 +182,8 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// The lines that concern the host; lines that cannot be understood are passed over, as ssh does.
-fn parse(text: &str, file: &Path, address: IpAddr, port: u16) -> Vec<Entry> {
-    let name = name(address, port);
+fn parse(text: &str, file: &Path, host: &SshHost, port: u16) -> Vec<Entry> {
+    let name = name(host, port);
     let mut entries = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let mut fields = line.split_ascii_whitespace();
@@ -274,11 +274,11 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
-    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const HOST: SshHost = SshHost::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
     const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     const TWO: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
     const OTHER_KIND: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=";
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn judged(text: &str, shown: &str) -> Verdict {
-        KnownHost { entries: parse(text, Path::new("f"), HOST, 22) }.judge(&key(shown))
+        KnownHost { entries: parse(text, Path::new("f"), &HOST, 22) }.judge(&key(shown))
     }
 
     fn is_changed(verdict: &Verdict, at: usize) -> bool {
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn names_and_patterns_are_matched() {
-        for (patterns, address, port, expected) in [
+        for (patterns, host, port, expected) in [
             ("10.0.0.1", "10.0.0.1", 22, true),
             ("10.0.0.1", "10.0.0.1", 2222, false),
             ("[10.0.0.1]:2222", "10.0.0.1", 2222, true),
@@ -309,16 +309,15 @@ mod tests {
             ("!10.0.0.2,10.*", "10.0.0.1", 22, true),
             ("!10.0.0.2", "10.0.0.1", 22, false),
             ("FD00::1", "fd00::1", 22, true),
+            ("*.Example.com", "GW.example.com", 22, true),
+            ("[gw.example.com]:2222", "gw.example.com", 2222, true),
+            ("gw.example.com", "gw2.example.com", 22, false),
             ("[fd00::1]:2222", "fd00::1", 2222, true),
             ("*", "10.0.0.1", 2222, true),
             ("|1|nonsense|x", "10.0.0.1", 22, false),
             ("|1|", "10.0.0.1", 22, false),
         ] {
-            assert_eq!(
-                matches(patterns, &name(address.parse().unwrap(), port)),
-                expected,
-                "{patterns} {address} {port}"
-            );
+            assert_eq!(matches(patterns, &name(&host.parse().unwrap(), port)), expected, "{patterns} {host} {port}");
         }
     }
 
@@ -358,12 +357,12 @@ mod tests {
         let policy =
             KnownHostsPolicy { files: vec![directory.path().join("absent")], record: directory.path().join("record") };
         std::fs::write(&policy.record, "torn line").unwrap();
-        learn(&policy, HOST, 2222, &key(&format!("{ONE} secret comment"))).unwrap();
-        learn(&policy, HOST, 22, &key(TWO)).unwrap();
+        learn(&policy, &HOST, 2222, &key(&format!("{ONE} secret comment"))).unwrap();
+        learn(&policy, &HOST, 22, &key(TWO)).unwrap();
         let text = std::fs::read_to_string(&policy.record).unwrap();
         assert_eq!(text, format!("torn line\n[10.0.0.1]:2222 {ONE}\n10.0.0.1 {TWO}\n"));
-        assert_eq!(KnownHost::load(&policy, HOST, 2222).unwrap().judge(&key(ONE)), Verdict::Known);
-        assert!(is_changed(&KnownHost::load(&policy, HOST, 22).unwrap().judge(&key(ONE)), 3));
+        assert_eq!(KnownHost::load(&policy, &HOST, 2222).unwrap().judge(&key(ONE)), Verdict::Known);
+        assert!(is_changed(&KnownHost::load(&policy, &HOST, 22).unwrap().judge(&key(ONE)), 3));
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub(super) async fn stream(
     let mut running = transport.start(&launch.line).await?;
     let mut stdin = running.stdin();
     let first = feed_open(&mut stdin, &[&launch.preamble, command.stdin.as_deref().unwrap_or_default()]).await;
-    first.map_err(|error| Error::ConnectionLost { host, detail: error.to_string() })?;
+    first.map_err(|error| Error::ConnectionLost { host: host.into(), detail: error.to_string() })?;
     let (sender, reader) = backlog();
     let end = tokio::spawn(pump(host, running, command.clone(), sender));
     Ok(Session { io: Box::new(tokio::io::join(reader, stdin)), end })
@@ -193,7 +193,7 @@ async fn pump(host: IpAddr, mut running: Box<dyn Running>, command: Command, sen
         Some(Err(detail)) => {
             let broken = format!("connection to {host} lost: {detail}");
             sender.fail(io::Error::new(io::ErrorKind::ConnectionReset, broken));
-            Err(Error::ConnectionLost { host, detail })
+            Err(Error::ConnectionLost { host: host.into(), detail })
         }
         Some(Ok(())) => in_time(host, &command, started, output),
     }
@@ -264,9 +264,9 @@ async fn collect(host: IpAddr, running: &mut dyn Running, stdout_limit: usize) -
             Chunk::Signal(name) => (output.signal, ended) = (Some(name), Some(Instant::now())),
             Chunk::End | Chunk::Lost(_) if ended.is_some() => break,
             Chunk::End => {
-                return Err(Error::ConnectionLost { host, detail: NO_END.to_owned() });
+                return Err(Error::ConnectionLost { host: host.into(), detail: NO_END.to_owned() });
             }
-            Chunk::Lost(detail) => return Err(Error::ConnectionLost { host, detail }),
+            Chunk::Lost(detail) => return Err(Error::ConnectionLost { host: host.into(), detail }),
         }
     }
     output.stdout = stdout.into_bytes();

@@ -11,8 +11,9 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 use tokio::time::timeout;
 
+use super::Auth;
 use super::connect::Link;
-use super::{Auth, SshOptions};
+use super::route::Server;
 use crate::Error;
 
 /// Servers end a connection after six refused attempts.
@@ -21,27 +22,26 @@ const AGENT_KEYS: usize = 5;
 const QUESTIONS: usize = 4;
 
 /// Logs in by the first way that is accepted; where the server wants several, by all that it wants.
-pub(super) async fn authenticate(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
-    let logging_in = timeout(options.timeout, attempts(link, options));
-    logging_in.await.map_err(|_| Error::Unreachable {
-        host: options.address,
-        port: options.port,
-        detail: format!("logging in took longer than {} s", options.timeout.as_secs()),
-    })?
+pub(super) async fn authenticate(link: &mut Link, server: &Server) -> Result<(), Error> {
+    let logging_in = timeout(server.timeout, attempts(link, server)).await;
+    logging_in.unwrap_or_else(|_| {
+        let detail = format!("logging in took longer than {} s", server.timeout.as_secs());
+        Err(server.unreachable(link.through(), detail))
+    })
 }
 
-async fn attempts(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
-    let mut login = Login { link, options, tried: Vec::new() };
-    let failed = login.link.handle.authenticate_none(&options.user).await;
+async fn attempts(link: &mut Link, server: &Server) -> Result<(), Error> {
+    let mut login = Login { link, server, tried: Vec::new() };
+    let failed = login.link.handle.authenticate_none(&server.user).await;
     let mut offered = match failed.map_err(|error| login.broken(&error))? {
         AuthResult::Success => return Ok(()),
         AuthResult::Failure { remaining_methods, .. } => remaining_methods,
     };
     let mut unusable = None;
     // A way that was one of several wanted opens the next round.
-    for _ in 0..options.auth.len() {
+    for _ in 0..server.auth.len() {
         let mut further = false;
-        for auth in &options.auth {
+        for auth in &server.auth {
             let attempt = match login.attempt(auth, &offered).await {
                 // An agent that is gone or a key with a passphrase must not keep us from the other ways.
                 Err(error) if is_ours(&error) => {
@@ -65,7 +65,7 @@ async fn attempts(link: &mut Link, options: &SshOptions) -> Result<(), Error> {
         }
     }
     match unusable {
-        Some(error) if options.auth.len() == 1 => Err(error),
+        Some(error) if server.auth.len() == 1 => Err(error),
         _ => Err(login.refused(&offered)),
     }
 }
@@ -80,7 +80,7 @@ fn is_ours(error: &Error) -> bool {
 
 struct Login<'a> {
     link: &'a mut Link,
-    options: &'a SshOptions,
+    server: &'a Server,
     tried: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl Login<'_> {
         match auth {
             Auth::Password(password) if offers(MethodKind::Password) => {
                 self.tried.push("password".to_owned());
-                let answer = self.link.handle.authenticate_password(&self.options.user, password.expose()).await;
+                let answer = self.link.handle.authenticate_password(&self.server.user, password.expose()).await;
                 Ok(Some(answer.map_err(|error| self.broken(&error))?))
             }
             Auth::Password(password) if offers(MethodKind::KeyboardInteractive) => {
@@ -103,7 +103,7 @@ impl Login<'_> {
                 let key = Arc::new(decode(name, pem, passphrase.as_ref()).await?);
                 let hash = self.hash(&key.algorithm()).await?;
                 let key = PrivateKeyWithHashAlg::new(key, hash);
-                let answer = self.link.handle.authenticate_publickey(&self.options.user, key).await;
+                let answer = self.link.handle.authenticate_publickey(&self.server.user, key).await;
                 Ok(Some(answer.map_err(|error| self.broken(&error))?))
             }
             Auth::Agent { socket } if offers(MethodKind::PublicKey) => self.ask_agent(socket).await,
@@ -114,7 +114,7 @@ impl Login<'_> {
     /// Gives the password to every hidden question.
     async fn answer_questions(&mut self, password: &Secret) -> Result<AuthResult, Error> {
         let handle = &mut self.link.handle;
-        let mut response = handle.authenticate_keyboard_interactive_start(&self.options.user, None::<String>).await;
+        let mut response = handle.authenticate_keyboard_interactive_start(&self.server.user, None::<String>).await;
         for _ in 0..QUESTIONS {
             let prompts = match response.map_err(|error| self.broken(&error))? {
                 KeyboardInteractiveAuthResponse::Success => return Ok(AuthResult::Success),
@@ -147,7 +147,7 @@ impl Login<'_> {
         for (key, comment) in keys.take(AGENT_KEYS) {
             self.tried.push(format!("agent key {} ({comment})", key.fingerprint(HashAlg::Sha256)));
             let hash = self.hash(&key.algorithm()).await?;
-            let answer = self.link.handle.authenticate_publickey_with(&self.options.user, key, hash, &mut agent).await;
+            let answer = self.link.handle.authenticate_publickey_with(&self.server.user, key, hash, &mut agent).await;
             // A key that the agent will not sign with is one that does not fit.
             let Ok(answer) = answer else { continue };
             let go_on =
@@ -174,7 +174,7 @@ impl Login<'_> {
 
     fn broken(&self, error: &russh::Error) -> Error {
         let detail = self.link.end().unwrap_or_else(|| error.to_string().to_lowercase());
-        Error::ConnectionLost { host: self.options.address, detail }
+        Error::ConnectionLost { host: self.server.host.clone(), detail }
     }
 
     fn refused(self, offered: &MethodSet) -> Error {
@@ -183,7 +183,7 @@ impl Login<'_> {
             offered.push("nothing more, it ended the connection".to_owned());
         }
         let tried = if self.tried.is_empty() { vec!["nothing that it offers".to_owned()] } else { self.tried };
-        Error::LoginRefused { host: self.options.address, user: self.options.user.clone(), tried, offered }
+        Error::LoginRefused { host: self.server.host.clone(), user: self.server.user.clone(), tried, offered }
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::SshOptions;
 use super::connect::Link;
+use super::route::Route;
 use crate::Error;
 use crate::remote::process::{Chunk, Running, Transport};
 
@@ -28,32 +28,33 @@ const CROWDED: Duration = Duration::from_secs(60);
 /// A connection that is made anew when it broke between commands.
 #[derive(Debug)]
 pub(super) struct Line {
-    options: Arc<SshOptions>,
+    route: Arc<Route>,
     link: Mutex<Arc<Link>>,
     places: Arc<Semaphore>,
 }
 
 impl Line {
-    pub(super) async fn open(options: Arc<SshOptions>) -> Result<Self, Error> {
-        let link = Link::open(&options).await?;
-        Ok(Self { options, link: Mutex::new(Arc::new(link)), places: Arc::new(Semaphore::new(CHANNELS)) })
+    pub(super) async fn open(route: Arc<Route>) -> Result<Self, Error> {
+        let link = route.connect().await?;
+        Ok(Self { route, link: Mutex::new(Arc::new(link)), places: Arc::new(Semaphore::new(CHANNELS)) })
     }
 
     /// A connection other than the broken one; whoever comes first makes it.
     async fn renewed(&self, broken: &Arc<Link>) -> Result<Arc<Link>, Error> {
         let mut link = self.link.lock().await;
         if Arc::ptr_eq(&link, broken) {
-            *link = Arc::new(Link::open(&self.options).await?);
+            *link = Arc::new(self.route.connect().await?);
         }
         Ok(link.clone())
     }
 
     async fn channel(&self, link: &Link) -> Result<russh::Channel<Msg>, Opening> {
         let started = Instant::now();
+        let target = &self.route.target;
         loop {
             let alone = self.places.available_permits() == CHANNELS - 1;
             // Beside a busy stream on a slow line an answer may take long; a dead line is noticed by its keepalives.
-            let patience = if alone { self.options.timeout } else { self.options.timeout + self.options.keepalive * 4 };
+            let patience = if alone { target.timeout } else { target.timeout + target.keepalive * 4 };
             match timeout(patience, link.handle.channel_open_session()).await {
                 Ok(Ok(channel)) => return Ok(channel),
                 // Too many at once for this server: wait for one of ours to end.
@@ -80,12 +81,12 @@ enum Opening {
 #[async_trait]
 impl Transport for Line {
     fn address(&self) -> IpAddr {
-        self.options.address
+        self.route.address
     }
 
     async fn start(&self, line: &str) -> Result<Box<dyn Running>, Error> {
-        let host = self.options.address;
-        let lost = |detail| Error::ConnectionLost { host, detail };
+        let host = self.route.address;
+        let lost = |detail| Error::ConnectionLost { host: host.into(), detail };
         let place = self.places.clone().acquire_owned().await.map_err(|error| lost(error.to_string()))?;
         let mut link = self.link.lock().await.clone();
         let mut renewed = false;

@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
+use clusterfile::SshHost;
 use russh::client::{self, DisconnectReason};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::SshOptions;
 use super::authenticate::authenticate;
+use super::jump::{Passage, Way};
+use super::route::Server;
 use crate::Error;
 use crate::remote::known_hosts::{self, KnownHost, Verdict};
 use crate::remote::quote;
@@ -19,6 +22,7 @@ use crate::remote::quote;
 pub(super) struct Link {
     pub(super) handle: client::Handle<Guard>,
     notes: Arc<Mutex<Notes>>,
+    way: Option<Way>,
 }
 
 impl std::fmt::Debug for Link {
@@ -28,54 +32,75 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Reaches the host, checks its key, logs in.
-    pub(super) async fn open(options: &SshOptions) -> Result<Self, Error> {
-        let known = load(options).await?;
-        let config = Arc::new(config(options, &known));
+    /// Reaches the server, directly or by a passage through others, checks its key, logs in.
+    pub(super) async fn open(server: &Server, passage: Option<Passage>) -> Result<Self, Error> {
+        let known = load(server).await?;
+        let (stream, way) = passage.map(|passage| (passage.stream, passage.way)).unzip();
+        let config = Arc::new(config(server, &known, way.as_ref().map_or(0, |way| way.hops)));
         let notes = Arc::new(Mutex::new(Notes::default()));
-        let guard = Guard { known, options: options.clone(), notes: notes.clone() };
-        let handle = timeout(options.timeout, reach(options, config, guard, &notes)).await;
-        let handle =
-            handle.map_err(|_| unreachable(options, format!("no answer within {} s", options.timeout.as_secs())))??;
-        let mut link = Self { handle, notes };
+        let guard = Guard { known, server: server.clone(), notes: notes.clone() };
+        let reached = timeout(server.timeout, async {
+            match stream {
+                Some(stream) => greet(server, stream, config, guard, &notes).await,
+                None => greet(server, dial(server).await?, config, guard, &notes).await,
+            }
+        });
+        let handle = reached.await.unwrap_or_else(|_| {
+            let through = way.as_ref().map(|way| way.through.as_str());
+            Err(server.unreachable(through, format!("no answer within {} s", server.timeout.as_secs())))
+        })?;
+        let mut link = Self { handle, notes, way };
         let fresh = link.notes.lock().ok().and_then(|mut notes| notes.fresh.take());
         if let Some(key) = fresh {
-            learn(options, key).await?;
+            learn(server, key).await?;
         }
-        authenticate(&mut link, options).await?;
+        authenticate(&mut link, server).await?;
         Ok(link)
+    }
+
+    /// The jump hosts on the way.
+    pub(super) fn through(&self) -> Option<&str> {
+        self.way.as_ref().map(|way| way.through.as_str())
     }
 
     /// Why the connection ended, when it did.
     pub(super) fn end(&self) -> Option<String> {
-        let notes = self.notes.lock().ok()?;
-        notes.end.clone().or_else(|| self.handle.is_closed().then(|| "the host closed it".to_owned()))
+        let end = self.notes.lock().ok()?.end.clone();
+        let end = end.or_else(|| self.handle.is_closed().then(|| "the host closed it".to_owned()))?;
+        Some(self.way.as_ref().and_then(Way::end).unwrap_or(end))
     }
 }
 
-async fn reach(
-    options: &SshOptions,
+async fn dial(server: &Server) -> Result<TcpStream, Error> {
+    let connected = match &server.host {
+        SshHost::Address(address) => TcpStream::connect((*address, server.port)).await,
+        SshHost::Name(name) => TcpStream::connect((name.as_str(), server.port)).await,
+    };
+    let stream = connected.map_err(|error| server.unreachable(None, reason(&error)))?;
+    // Small requests must not wait for one another; a failure costs only speed.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn greet<S>(
+    server: &Server,
+    stream: S,
     config: Arc<client::Config>,
     guard: Guard,
     notes: &Mutex<Notes>,
-) -> Result<client::Handle<Guard>, Error> {
-    let stream = TcpStream::connect((options.address, options.port)).await;
-    let stream = stream.map_err(|error| unreachable(options, reason(&error)))?;
-    // Small requests must not wait for one another; a failure costs only speed.
-    let _ = stream.set_nodelay(true);
+) -> Result<client::Handle<Guard>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connected = client::connect_stream(config, stream, guard).await;
     connected.map_err(|error| {
         let refused = notes.lock().ok().and_then(|mut notes| notes.refused.take());
         refused.unwrap_or_else(|| Error::Handshake {
-            host: options.address,
-            port: options.port,
+            host: server.host.clone(),
+            port: server.port,
             source: Box::new(error),
         })
     })
-}
-
-fn unreachable(options: &SshOptions, detail: String) -> Error {
-    Error::Unreachable { host: options.address, port: options.port, detail }
 }
 
 fn reason(error: &std::io::Error) -> String {
@@ -87,19 +112,19 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-async fn load(options: &SshOptions) -> Result<KnownHost, Error> {
-    let (policy, address, port) = (options.known_hosts.clone(), options.address, options.port);
-    let loading = tokio::task::spawn_blocking(move || KnownHost::load(&policy, address, port));
+async fn load(server: &Server) -> Result<KnownHost, Error> {
+    let (policy, host, port) = (server.known_hosts.clone(), server.host.clone(), server.port);
+    let loading = tokio::task::spawn_blocking(move || KnownHost::load(&policy, &host, port));
     loading.await.map_err(|error| Error::Task { detail: error.to_string() })?
 }
 
-async fn learn(options: &SshOptions, key: PublicKey) -> Result<(), Error> {
-    let (policy, address, port) = (options.known_hosts.clone(), options.address, options.port);
-    let learning = tokio::task::spawn_blocking(move || known_hosts::learn(&policy, address, port, &key));
+async fn learn(server: &Server, key: PublicKey) -> Result<(), Error> {
+    let (policy, host, port) = (server.known_hosts.clone(), server.host.clone(), server.port);
+    let learning = tokio::task::spawn_blocking(move || known_hosts::learn(&policy, &host, port, &key));
     learning.await.map_err(|error| Error::Task { detail: error.to_string() })?
 }
 
-fn config(options: &SshOptions, known: &KnownHost) -> client::Config {
+fn config(server: &Server, known: &KnownHost, hops: usize) -> client::Config {
     // A host is asked first for the kinds of key that we know of it: another kind would look like another host.
     let mut kinds = Preferred::DEFAULT.key.to_vec();
     kinds.sort_by_key(|kind| !known.knows_kind(|key| same_kind(kind, &key.algorithm())));
@@ -122,8 +147,9 @@ fn config(options: &SshOptions, known: &KnownHost) -> client::Config {
         window_size: 16 << 20,
         maximum_packet_size: 65_535,
         inactivity_timeout: None,
-        keepalive_interval: Some(options.keepalive),
-        keepalive_max: 3,
+        keepalive_interval: Some(server.keepalive),
+        // A jump host that falls silent is noticed before those behind it, so that they find a new way at once.
+        keepalive_max: 3 + hops,
         nodelay: true,
         ..client::Config::default()
     }
@@ -150,13 +176,14 @@ struct Notes {
 /// Answers the connection's questions.
 pub(super) struct Guard {
     known: KnownHost,
-    options: SshOptions,
+    server: Server,
     notes: Arc<Mutex<Notes>>,
 }
 
 impl Guard {
     fn refusal(&self, key: &PublicKey, verdict: &Verdict) -> Option<Error> {
-        let host = self.options.address;
+        let host = self.server.host.clone();
+        let name = known_hosts::name(&host, self.server.port);
         let shown = known_hosts::describe(key);
         match verdict {
             Verdict::Known | Verdict::New => None,
@@ -166,11 +193,7 @@ impl Guard {
                 known: known.clone(),
                 file: file.clone(),
                 line: *line,
-                accept: format!(
-                    "ssh-keygen -R {} -f {}",
-                    quote(&known_hosts::name(host, self.options.port)),
-                    quote(&file.display().to_string())
-                ),
+                accept: format!("ssh-keygen -R {} -f {}", quote(&name), quote(&file.display().to_string())),
             }),
             Verdict::Revoked { file, line } => {
                 Some(Error::HostKeyRevoked { host, shown, file: file.clone(), line: *line })
@@ -187,7 +210,7 @@ impl client::Handler for Guard {
             PublicKeyOrCertificate::PublicKey { key, .. } => (key.clone(), self.known.judge(key)),
             PublicKeyOrCertificate::Certificate(certificate) => (
                 PublicKey::from(certificate.public_key().clone()),
-                self.known.judge_certificate(certificate, self.options.address),
+                self.known.judge_certificate(certificate, &self.server.host),
             ),
         };
         let refused = self.refusal(&key, &verdict);

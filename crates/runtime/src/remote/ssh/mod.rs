@@ -3,6 +3,8 @@
 mod authenticate;
 mod channel;
 mod connect;
+mod jump;
+mod route;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -10,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clusterfile::Secret;
+use clusterfile::{Secret, SshHost};
 
 use super::launch::Privilege;
 use super::{Command, Output, Remote, Session, files, privilege, process};
 use crate::Error;
 use channel::Line;
+use route::Route;
 
 pub use super::known_hosts::KnownHostsPolicy;
+pub use jump::Jumps;
 
 /// How to reach a host.
 #[derive(Debug, Clone)]
@@ -31,6 +35,9 @@ pub struct SshOptions {
     /// The ways to log in, in the order in which they are tried; those that the host does not offer are left out.
     /// The first password among them is also the one that `sudo` gets, if it asks.
     pub auth: Vec<Auth>,
+    /// The jump hosts on the way, the first to be reached in front. Each is found by the one before it, shows its host
+    /// key, and is logged in to; settings below are theirs, too.
+    pub jump: Vec<Hop>,
     /// Which host keys are known, and where a new one is recorded.
     pub known_hosts: KnownHostsPolicy,
     /// How long reaching the host and logging in may take, each.
@@ -46,6 +53,7 @@ impl Default for SshOptions {
             port: 22,
             user: "root".to_owned(),
             auth: Vec::new(),
+            jump: Vec::new(),
             known_hosts: KnownHostsPolicy::default(),
             timeout: Duration::from_secs(20),
             keepalive: Duration::from_secs(15),
@@ -53,8 +61,21 @@ impl Default for SshOptions {
     }
 }
 
+/// A jump host: an SSH server that passes connections on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// Where it is.
+    pub host: SshHost,
+    /// The port of its SSH server.
+    pub port: u16,
+    /// Who logs in there.
+    pub user: String,
+    /// The ways to log in, in the order in which they are tried.
+    pub auth: Vec<Auth>,
+}
+
 /// One way to log in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// By password, also where the server asks for it interactively.
     Password(Secret),
@@ -78,6 +99,9 @@ pub enum Auth {
 ///
 /// When the connection is found broken at the start of a command it is made anew, once; a command that was under way
 /// is not repeated.
+///
+/// Hosts behind the same jump host share connections to it ([`Jumps`]): what is said of reading in [`Session`] holds
+/// for all of them together.
 #[derive(Debug)]
 pub struct Ssh {
     line: Line,
@@ -92,12 +116,22 @@ impl Ssh {
     /// One for each thing that can be in the way: the host cannot be reached, its key changed or is revoked,
     /// no way to log in is accepted, a key cannot be used, the login is not root and `sudo` does not help.
     pub async fn connect(options: SshOptions) -> Result<Self, Error> {
+        Self::connect_through(options, &Jumps::default()).await
+    }
+
+    /// Like [`Ssh::connect`], over jump hosts whose connections are shared with others.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ssh::connect`]. What goes wrong at a jump host is the source of [`Error::JumpHost`]; a jump host
+    /// that works and may not pass the connection on is [`Error::ForwardingRefused`].
+    pub async fn connect_through(options: SshOptions, jumps: &Jumps) -> Result<Self, Error> {
         let password = options.auth.iter().find_map(|auth| match auth {
             Auth::Password(password) => Some(password.clone()),
             Auth::Key { .. } | Auth::Agent { .. } => None,
         });
         let user = options.user.clone();
-        let line = Line::open(Arc::new(options)).await?;
+        let line = Line::open(Arc::new(Route::new(options, jumps.clone()))).await?;
         let privilege = privilege::probe(&line, &user, password.as_ref()).await?;
         Ok(Self { line, privilege })
     }

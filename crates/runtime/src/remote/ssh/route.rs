@@ -1,0 +1,74 @@
+//! Which servers lie between us and a host, and how is each of them logged in to?
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clusterfile::SshHost;
+
+use super::connect::Link;
+use super::{Auth, Jumps, KnownHostsPolicy, SshOptions};
+use crate::Error;
+
+/// The way to a host.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The host's address, as the Clusterfile names it.
+    pub(super) address: IpAddr,
+    pub(super) target: Server,
+    hops: Vec<Server>,
+    jumps: Jumps,
+}
+
+impl Route {
+    pub(super) fn new(options: SshOptions, jumps: Jumps) -> Self {
+        let server = |host, port, user, auth| Server {
+            host,
+            port,
+            user,
+            auth,
+            known_hosts: options.known_hosts.clone(),
+            timeout: options.timeout,
+            keepalive: options.keepalive,
+        };
+        let hops = options.jump.into_iter().map(|hop| server(hop.host, hop.port, hop.user, hop.auth)).collect();
+        let target = server(options.address.into(), options.port, options.user, options.auth);
+        Self { address: options.address, target, hops, jumps }
+    }
+
+    /// Goes the way.
+    pub(super) async fn connect(&self) -> Result<Link, Error> {
+        let passage = match self.hops.as_slice() {
+            [] => None,
+            hops => Some(self.jumps.passage(hops, &self.target).await?),
+        };
+        Link::open(&self.target, passage).await
+    }
+}
+
+/// An SSH server: where it is, how we log in, and what we know of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) host: SshHost,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) auth: Vec<Auth>,
+    pub(super) known_hosts: KnownHostsPolicy,
+    pub(super) timeout: Duration,
+    pub(super) keepalive: Duration,
+}
+
+impl Server {
+    pub(super) fn unreachable(&self, through: Option<&str>, detail: impl Into<String>) -> Error {
+        let through = through.map(str::to_owned);
+        Error::Unreachable { host: self.host.clone(), port: self.port, through, detail: detail.into() }
+    }
+}
+
+/// The servers of a way, as messages name them.
+pub(super) fn named(hops: &[Server]) -> String {
+    let name = |hop: &Server| match hop.port {
+        22 => hop.host.to_string(),
+        port => crate::remote::known_hosts::name(&hop.host, port),
+    };
+    hops.iter().map(name).collect::<Vec<_>>().join(" and ")
+}
