@@ -26,6 +26,7 @@
 //!
 //! Every failure is an [`Error`] that names the act, its object, and what to do about it.
 
+pub mod ali_cloud;
 mod bare_metal;
 mod container;
 mod context;

@@ -1,0 +1,280 @@
+//! How is one call made, from its parameters to its answer?
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use tokio::time::Instant;
+
+use super::answer::decode;
+use super::{
+    AccessKey, Action, ApiError, Call, Class, Credentials, Endpoint, EndpointError, Endpoints, Listing, Observer,
+    Parameters, Product, Transport, WallClock, sign,
+};
+
+/// More pages than any cluster has; a server that never ends its list is not followed further.
+const PAGE_LIMIT: usize = 200;
+
+/// Signs and sends calls for one account and region. Cheap to clone; clones share the clock offset and connections.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    credentials: Credentials,
+    region: String,
+    ecs: Endpoint,
+    vpc: Endpoint,
+    transport: Arc<dyn Transport>,
+    clock: WallClock,
+    /// Milliseconds to add to the clock, learned from an answer that refused our time.
+    offset: Arc<AtomicI64>,
+    observer: Option<Observer>,
+}
+
+impl Client {
+    /// A client for `region`; sends nothing yet.
+    ///
+    /// # Errors
+    /// The region has no usable endpoint.
+    pub fn new(
+        credentials: Credentials,
+        region: &str,
+        endpoints: &Endpoints,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, EndpointError> {
+        Ok(Self(Arc::new(Inner {
+            credentials,
+            region: region.to_owned(),
+            ecs: endpoints.resolve(Product::Ecs, region)?,
+            vpc: endpoints.resolve(Product::Vpc, region)?,
+            transport,
+            clock: WallClock::system(),
+            offset: Arc::default(),
+            observer: None,
+        })))
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: WallClock) -> Self {
+        Self(Arc::new(Inner { clock, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The same with somebody who is told of each request.
+    #[must_use]
+    pub fn with_observer(self, observer: Observer) -> Self {
+        Self(Arc::new(Inner { observer: Some(observer), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The region it asks.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    /// What time it is for the cloud, as far as is known.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        shifted(self.0.clock.now(), self.0.offset.load(Ordering::Relaxed))
+    }
+
+    /// Calls `request` once. A refused time stamp, nonce or stale token is corrected and the call sent again, each
+    /// at most once; nothing else is repeated.
+    ///
+    /// # Errors
+    /// The cloud refused, did not answer, or its answer cannot be read; [`ApiError::class`] says what to do.
+    pub async fn call<A: Action>(&self, request: &A) -> Result<A::Answer, ApiError> {
+        let mut parameters = request.parameters();
+        if A::REGIONAL {
+            parameters = parameters.text("RegionId", &self.0.region);
+        }
+        let answer = self.corrected(A::NAME, A::PRODUCT, &parameters).await?;
+        decode(answer.body()).map_err(|error| ApiError {
+            status: Some(answer.status().as_u16()),
+            class: Class::Server,
+            may_have_happened: true,
+            ..ApiError::local(A::NAME, format!("the answer cannot be read: {error}"), repeatable(A::NAME, &parameters))
+        })
+    }
+
+    /// Calls `request` for every page, and gives the items of all.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); also when the list does not come to an end.
+    pub async fn list<A: Listing>(&self, mut request: A) -> Result<Vec<A::Item>, ApiError> {
+        let mut items = Vec::new();
+        for _ in 0..PAGE_LIMIT {
+            let answer = self.call(&request).await?;
+            if !request.turn(answer, &mut items) {
+                return Ok(items);
+            }
+        }
+        Err(ApiError::local(A::NAME, format!("the list does not end after {PAGE_LIMIT} pages"), true))
+    }
+
+    async fn corrected(
+        &self,
+        action: &'static str,
+        product: Product,
+        parameters: &Parameters,
+    ) -> Result<Response<Bytes>, ApiError> {
+        let (mut clock, mut nonce, mut token) = (true, true, true);
+        loop {
+            let key = self.0.credentials.key().await.map_err(|error| ApiError::from_role(action, error))?;
+            let (error, date) = match self.observed(action, product, parameters, &key).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => *failed,
+            };
+            let again = match (error.class, date) {
+                (Class::ClockSkew, Some(date)) if std::mem::take(&mut clock) => {
+                    self.0.offset.store(offset(self.0.clock.now(), date), Ordering::Relaxed);
+                    true
+                }
+                (Class::NonceUsed, _) => std::mem::take(&mut nonce),
+                (Class::Denied, _) if error.code.contains("SecurityToken") && std::mem::take(&mut token) => {
+                    self.0.credentials.renew(&key).await
+                }
+                _ => false,
+            };
+            if !again {
+                return Err(error);
+            }
+        }
+    }
+
+    /// One request; what is wrong with it comes with the server's time.
+    async fn observed(
+        &self,
+        action: &'static str,
+        product: Product,
+        parameters: &Parameters,
+        key: &AccessKey,
+    ) -> Result<Response<Bytes>, Box<(ApiError, Option<SystemTime>)>> {
+        let repeatable = repeatable(action, parameters);
+        let request = self
+            .signed(action, product, parameters, key)
+            .map_err(|message| Box::new((ApiError::local(action, message, repeatable), None)))?;
+        let started = Instant::now();
+        let result = match self.0.transport.send(request, time_out(action)).await {
+            Ok(answer) if answer.status().is_success() => Ok(answer),
+            Ok(answer) => {
+                let secrets: Vec<_> = parameters.secrets().chain([&key.secret]).chain(key.token.as_ref()).collect();
+                Err((ApiError::from_answer(action, &answer, repeatable, &secrets), date(&answer)))
+            }
+            Err(failure) => Err((ApiError::from_transport(action, failure, repeatable), None)),
+        };
+        if let Some(observer) = &self.0.observer {
+            let failure = result.as_ref().err().map(|(error, _)| error);
+            observer(&Call { action, product, parameters, started, duration: started.elapsed(), failure });
+        }
+        result.map_err(Box::new)
+    }
+
+    fn signed(
+        &self,
+        action: &str,
+        product: Product,
+        parameters: &Parameters,
+        key: &AccessKey,
+    ) -> Result<Request<Bytes>, String> {
+        let endpoint = match product {
+            Product::Ecs => &self.0.ecs,
+            Product::Vpc => &self.0.vpc,
+        };
+        let (date, nonce, body_sha256) = (stamp(self.now()), nonce()?, sign::sha256_hex(b""));
+        let mut headers = vec![
+            ("host", endpoint.host()),
+            ("x-acs-action", action),
+            ("x-acs-content-sha256", body_sha256.as_str()),
+            ("x-acs-date", date.as_str()),
+            ("x-acs-signature-nonce", nonce.as_str()),
+            ("x-acs-version", product.version()),
+        ];
+        if let Some(token) = &key.token {
+            headers.push(("x-acs-security-token", token.expose()));
+        }
+        let query = parameters.query();
+        let request =
+            sign::V3Request { method: "POST", path: "/", query: &query, headers: &headers, body_sha256: &body_sha256 };
+        let authorization = sign::v3(&request, key.secret.expose()).authorization(key.id.expose());
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{endpoint}/?{query}"))
+            .header("accept", "application/json")
+            .header("user-agent", concat!("sealer/", env!("CARGO_PKG_VERSION")))
+            .header("authorization", authorization);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        // The cause may quote the key.
+        request.body(Bytes::new()).map_err(|_| "access key or parameters hold what cannot be sent".to_owned())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { credentials, region, ecs, vpc, transport, .. } = &*self.0;
+        let mut all = f.debug_struct("Client");
+        all.field("credentials", credentials).field("region", region).field("ecs", ecs).field("vpc", vpc);
+        all.field("transport", transport).finish_non_exhaustive()
+    }
+}
+
+/// How long an answer may take; not less than the vendor's own clients wait.
+fn time_out(action: &str) -> Duration {
+    Duration::from_secs(match action {
+        "RunInstances" | "CreateSecurityGroup" => 90,
+        "DescribeInstanceStatus" => 30,
+        _ => 20,
+    })
+}
+
+/// Whether the same call twice does no more than once. Some actions refuse the second, which is as good.
+fn repeatable(action: &str, parameters: &Parameters) -> bool {
+    let verbs = ["Describe", "List", "Delete", "Release", "Unassociate", "Start", "Stop", "Modify", "Tag", "Import"];
+    verbs.iter().any(|verb| action.starts_with(verb))
+        || matches!(action, "AuthorizeSecurityGroup" | "AssociateEipAddress")
+        || parameters.contains("ClientToken")
+}
+
+fn nonce() -> Result<String, String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// `2026-11-23T16:03:25Z`.
+fn stamp(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    let (hour, minute, second) = time.to_hms();
+    let (year, month, day) = time.to_calendar_date();
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
+}
+
+fn date(answer: &Response<Bytes>) -> Option<SystemTime> {
+    let text = answer.headers().get(http::header::DATE)?.to_str().ok()?;
+    let time: SystemTime = OffsetDateTime::parse(text, &Rfc2822).ok()?.into();
+    // What lies before 1970 is no clock to follow.
+    (time > UNIX_EPOCH).then_some(time)
+}
+
+/// Milliseconds from `ours` to `theirs`.
+fn offset(ours: SystemTime, theirs: SystemTime) -> i64 {
+    let milliseconds = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    match theirs.duration_since(ours) {
+        Ok(ahead) => milliseconds(ahead),
+        Err(behind) => -milliseconds(behind.duration()),
+    }
+}
+
+fn shifted(time: SystemTime, offset: i64) -> SystemTime {
+    let span = Duration::from_millis(offset.unsigned_abs());
+    let moved = if offset < 0 { time.checked_sub(span) } else { time.checked_add(span) };
+    moved.unwrap_or(time)
+}

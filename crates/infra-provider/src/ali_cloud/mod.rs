@@ -1,0 +1,3 @@
+//! How are machines got from Alibaba Cloud, and given back?
+
+pub mod api;

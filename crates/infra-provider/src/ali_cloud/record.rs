@@ -1,0 +1,198 @@
+//! What was asked of the cloud for this cluster, and what came of it? On disk before each call and after each answer.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::Role;
+use crate::{Error, Result, kept};
+
+/// Name of the file in a cluster's state directory.
+const FILE: &str = "ali-cloud.json";
+/// The file of a cluster of a thousand machines has about 200 KiB.
+const SIZE_LIMIT: u64 = 16 << 20;
+
+/// Everything that is remembered, as it stands in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Things {
+    /// Random, made once for this cluster; part of every token.
+    pub(super) uid: String,
+    /// Where everything is.
+    pub(super) region: String,
+    /// Calls whose answer is not known.
+    pub(super) intents: BTreeMap<String, Intent>,
+    /// How many calls were begun; makes every token different.
+    pub(super) calls: u64,
+    pub(super) vpc: Option<Thing>,
+    /// The vSwitches by zone.
+    pub(super) vswitches: BTreeMap<String, Thing>,
+    pub(super) security_group: Option<Thing>,
+    /// Whether the security group was opened, and for whom.
+    pub(super) opened_for: Vec<String>,
+    pub(super) key_pair: Option<Thing>,
+    pub(super) eip: Option<Eip>,
+    /// The machines by id.
+    pub(super) machines: BTreeMap<String, Machine>,
+}
+
+/// Something with an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Thing {
+    pub(super) id: String,
+    /// Whether it was made for this cluster: only then it is ever deleted.
+    pub(super) own: bool,
+}
+
+/// The address of the first master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Eip {
+    pub(super) id: String,
+    pub(super) address: IpAddr,
+    /// The machine it is bound to.
+    pub(super) bound_to: Option<String>,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Machine {
+    pub(super) role: Role,
+    /// Its number among the machines of its role; the first master has 0.
+    pub(super) index: u32,
+    /// Its address inside the VPC, once it is known.
+    pub(super) address: Option<IpAddr>,
+    /// Its type.
+    pub(super) instance_type: String,
+}
+
+/// A call that was about to be made. Repeating it exactly gives the first answer again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// The action.
+    pub(super) action: String,
+    /// Its parameters, token included, secrets left out.
+    pub(super) parameters: BTreeMap<String, String>,
+}
+
+/// The record of one cluster. Every change is on disk before the call that made it returns.
+#[derive(Debug)]
+pub(super) struct Record {
+    path: PathBuf,
+    things: Mutex<Things>,
+}
+
+impl Record {
+    /// Opens the record below `state_dir`; the second value tells whether there was none.
+    pub(super) fn open(state_dir: &Path, uid: impl FnOnce() -> Result<String>) -> Result<(Self, bool)> {
+        let path = state_dir.join(FILE);
+        let failed = |source| Error::File { act: "read", path: path.clone(), source };
+        let (things, new) = match kept::read(&path, SIZE_LIMIT).map_err(failed)? {
+            Some(text) => {
+                let things: Things = serde_json::from_str(&text).map_err(|error| failed(error.into()))?;
+                (things, false)
+            }
+            None => (Things::default(), true),
+        };
+        let things = if things.uid.is_empty() { Things { uid: uid()?, ..things } } else { things };
+        Ok((Self { path, things: Mutex::new(things) }, new))
+    }
+
+    /// What is remembered right now.
+    pub(super) fn things(&self) -> Things {
+        self.held().clone()
+    }
+
+    /// Looks at what is remembered.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&Things) -> T) -> T {
+        look(&self.held())
+    }
+
+    /// Changes what is remembered; on disk when this returns.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Things) -> T) -> Result<T> {
+        let mut things = self.held();
+        let before = things.clone();
+        let result = change(&mut things);
+        if *things != before {
+            let text = serde_json::to_string_pretty(&*things).map_err(|error| self.failed("write", error.into()))?;
+            kept::write(&self.path, text.as_bytes(), 0o600).map_err(|source| self.failed("write", source))?;
+        }
+        Ok(result)
+    }
+
+    /// A token that no other call of any cluster has; 40 characters at most, the cloud takes 64.
+    pub(super) fn token(&self) -> Result<String> {
+        self.change(|things| {
+            things.calls += 1;
+            format!("{}-{}", things.uid, things.calls)
+        })
+    }
+
+    /// Forgets everything, on disk too.
+    pub(super) fn forget(&self) -> Result<()> {
+        *self.held() = Things::default();
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(self.failed("remove", source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, act: &'static str, source: std::io::Error) -> Error {
+        Error::File { act, path: self.path.clone(), source }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Things> {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Things {
+    /// The machines of a role, by number.
+    pub(super) fn of_role(&self, role: Role) -> Vec<(&String, &Machine)> {
+        let mut machines: Vec<_> = self.machines.iter().filter(|(_, machine)| machine.role == role).collect();
+        machines.sort_by_key(|(_, machine)| machine.index);
+        machines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn open(state: &Path) -> (Record, bool) {
+        Record::open(state, || Ok("u1".to_owned())).unwrap()
+    }
+
+    #[test]
+    fn every_change_is_on_disk_and_private() {
+        let state = tempfile::tempdir().unwrap();
+        let (record, new) = open(state.path());
+        assert!(new);
+        let first = record.token().unwrap();
+        record.change(|things| things.vpc = Some(Thing { id: "vpc-1".to_owned(), own: true })).unwrap();
+        let (again, new) = open(state.path());
+        assert!(!new);
+        assert_eq!(again.things(), record.things());
+        assert_ne!(again.token().unwrap(), first);
+        let mode = std::fs::metadata(state.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        again.forget().unwrap();
+        again.forget().unwrap();
+        assert!(open(state.path()).1);
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_is_kept_and_named() {
+        let state = tempfile::tempdir().unwrap();
+        std::fs::write(state.path().join(FILE), "{").unwrap();
+        let error = Record::open(state.path(), || Ok(String::new())).unwrap_err().to_string();
+        assert!(error.contains(FILE), "{error}");
+        assert!(state.path().join(FILE).exists());
+    }
+}
