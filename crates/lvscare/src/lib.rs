@@ -13,12 +13,14 @@
 //! [`Guard`] does all of this over and over, until it is cancelled.
 
 mod addressing;
+mod conntrack;
 mod dataplane;
 mod desired;
 mod error;
 mod event;
 mod guard;
 mod health;
+mod netlink;
 mod probe;
 mod reconcile;
 mod rule;
@@ -28,7 +30,7 @@ mod unit;
 
 pub use addressing::Addressing;
 pub use dataplane::ipvs;
-pub use dataplane::{Dataplane, Ipvs};
+pub use dataplane::{Dataplane, Ipvs, Nftables};
 #[cfg(any(test, feature = "testing"))]
 pub use dataplane::{Table, contract};
 pub use desired::{Desired, HealthPolicy};

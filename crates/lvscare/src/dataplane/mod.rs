@@ -3,6 +3,7 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 pub mod ipvs;
+mod nftables;
 #[cfg(any(test, feature = "testing"))]
 mod table;
 
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use crate::{Change, Result, Rules, Service, Traffic};
 
 pub use ipvs::Ipvs;
+pub use nftables::Nftables;
 #[cfg(any(test, feature = "testing"))]
 pub use table::Table;
 

@@ -1,0 +1,178 @@
+//! How does nftables hold the rules for virtual services?
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::listing::{Listing, text};
+use super::ruleset::{BALANCE, HOOKS, Ruleset, WEIGHTS, delete, table_of};
+use crate::netlink::{
+    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Subsystem, exchange, find, netfilter_attributes,
+    netfilter_body, u32_be,
+};
+use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, conntrack};
+
+/// Balances by destination rewriting in nftables, for kernels without IPVS.
+///
+/// Each virtual service has its own table `lvscare-ADDRESS-PORT`; everything else in nftables is left alone. A
+/// connection through a server that leaves is cut.
+#[derive(Debug)]
+pub struct Nftables {
+    /// What was seen, and the generation of nftables' rules at that time.
+    seen: Mutex<BTreeMap<SocketAddr, (u32, Option<Rules>)>>,
+}
+
+/// So many services are remembered; one guard has one.
+const REMEMBERED: usize = 64;
+
+const GET_CHAIN: u16 = 4;
+const GET_RULE: u16 = 7;
+const GET_ELEMENTS: u16 = 13;
+const GET_GENERATION: u16 = 16;
+
+impl Nftables {
+    /// nftables of this network namespace, when the kernel has all that is needed of it.
+    ///
+    /// # Errors
+    /// When it has not, or this process may not change it.
+    pub async fn open() -> Result<Self> {
+        for service in ["192.0.2.1:1", "[2001:db8::1]:1"].into_iter().filter_map(|text| text.parse().ok()) {
+            try_out(service).await.map_err(|failure| match failure {
+                Failure::Errno { errno: 1, .. } => failure.of("use", "nftables"),
+                _ => Error::Unsupported {
+                    what: "nftables with address translation, numgen and jhash",
+                    advice: "load the modules nf_tables, nft_chain_nat, nft_numgen and nft_hash",
+                },
+            })?;
+        }
+        Ok(Self { seen: Mutex::default() })
+    }
+
+    /// What was seen of `service` when nftables' rules had this generation.
+    fn remembered(&self, service: SocketAddr, generation: u32) -> Option<Option<Rules>> {
+        let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seen.get(&service).filter(|(then, _)| *then == generation).map(|(_, rules)| rules.clone())
+    }
+
+    fn remember(&self, service: SocketAddr, generation: u32, rules: Option<Rules>) {
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(service, (generation, rules));
+    }
+}
+
+#[async_trait]
+impl Dataplane for Nftables {
+    fn name(&self) -> &'static str {
+        "nftables"
+    }
+
+    async fn observe(&self, service: SocketAddr) -> Result<Option<Rules>> {
+        let failed = |failure: Failure| failure.of("read", table_name(service));
+        let before = generation().await.map_err(failed)?;
+        if let Some(rules) = self.remembered(service, before) {
+            return Ok(rules);
+        }
+        let rules = list(service).await.map_err(failed)?;
+        let after = generation().await.map_err(failed)?;
+        if before == after {
+            self.remember(service, after, rules.clone());
+        }
+        Ok(rules)
+    }
+
+    async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
+        let ruleset = Ruleset::of(wanted)?;
+        let service = wanted.service.address;
+        let replaced = exchange(Bus::Netfilter, &ruleset.replace(), &mut |_| {}).await;
+        replaced.map_err(|failure| failure.of("write", table_name(service)))?;
+        for change in changes {
+            if let Change::RemoveServer(server) = change {
+                conntrack::cut(service, *server).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, service: &Service) -> Result<()> {
+        match exchange(Bus::Netfilter, &delete(service.address), &mut |_| {}).await {
+            Err(failure) if !failure.is_missing() => Err(failure.of("delete", table_name(service.address))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn table_name(service: SocketAddr) -> String {
+    let (family, table) = table_of(service);
+    let family = if family == Family::V4 { "ip" } else { "ip6" };
+    format!("the nftables table {family} {table}")
+}
+
+/// The number that grows with every change of nftables' rules by anybody.
+async fn generation() -> Result<u32, Failure> {
+    let mut generation = None;
+    ask(GET_GENERATION, ACK, Family::V4, &[], &mut |reply| {
+        generation = find(netfilter_attributes(reply.body), 1).and_then(u32_be);
+    })
+    .await?;
+    generation.ok_or(Failure::Silent)
+}
+
+/// What the table of `service` says; `None` when there is none.
+async fn list(service: SocketAddr) -> Result<Option<Rules>, Failure> {
+    let (family, table) = table_of(service);
+    let mut listing = Listing::default();
+    match list_elements(family, &table, &text(WEIGHTS), &mut listing).await {
+        Err(failure) if failure.is_missing() => return Ok(None),
+        other => other?,
+    }
+    let all = [Attribute::text(1, &table)];
+    ask(GET_RULE, DUMP, family, &all, &mut |reply| listing.rule(&table, reply.body)).await?;
+    for chain in [BALANCE].into_iter().chain(HOOKS.map(|hook| hook.name)) {
+        let one = [Attribute::text(1, &table), Attribute::text(3, chain)];
+        let told = ask(GET_CHAIN, ACK, family, &one, &mut |reply| listing.chain(&table, reply.body)).await;
+        told.or_else(|failure| if failure.is_missing() { Ok(()) } else { Err(failure) })?;
+    }
+    if let Some(places) = listing.places().map(<[u8]>::to_vec) {
+        list_elements(family, &table, &places, &mut listing).await?;
+    }
+    Ok(listing.rules(service))
+}
+
+async fn list_elements(family: Family, table: &str, map: &[u8], listing: &mut Listing) -> Result<(), Failure> {
+    let of = [Attribute::text(1, table), Attribute::bytes(2, map)];
+    ask(GET_ELEMENTS, DUMP, family, &of, &mut |reply| listing.elements(reply.body)).await
+}
+
+async fn ask(
+    message: u16,
+    flags: u16,
+    family: Family,
+    attributes: &[Attribute],
+    take: &mut (dyn FnMut(Reply<'_>) + Send),
+) -> Result<(), Failure> {
+    let kind = Subsystem::Nftables.kind(message);
+    let message = Message { kind, flags, body: netfilter_body(family, attributes) };
+    exchange(Bus::Netfilter, &[message], take).await
+}
+
+/// Lets the kernel check a table without keeping it: what is needed is there when the only failure is the last message,
+/// which makes what exists.
+async fn try_out(service: SocketAddr) -> Result<(), Failure> {
+    for scheduler in [Scheduler::Rr, Scheduler::Sh] {
+        let servers = BTreeMap::from([(service, Server::of(1))]);
+        let Ok(ruleset) = Ruleset::of(&Rules { service: Service { address: service, scheduler }, servers }) else {
+            return Err(Failure::Silent);
+        };
+        match exchange(Bus::Netfilter, &ruleset.rehearse(), &mut |_| {}).await {
+            Err(failure) if failure.is_there() => {}
+            Err(failure) => return Err(failure),
+            Ok(()) => return Err(Failure::Silent),
+        }
+    }
+    Ok(())
+}
