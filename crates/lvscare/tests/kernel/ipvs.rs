@@ -1,0 +1,250 @@
+//! Do we and Debian's `ipvsadm` read from the kernel what the other wrote?
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use lvscare::ipvs::Timeouts;
+use lvscare::{Change, Dataplane, Forward, Ipvs, Result, Rules, Scheduler, Server, Service, contract, reconcile};
+
+use crate::harness::{Test, World, figure, run_in, test, text_in, within};
+
+/// Everything that only IPVS has.
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for (family, six) in [("ipv4", false), ("ipv6", true)] {
+        tests.push(test(format!("ipvs::contract::{family}"), move || fulfils_the_contract(six)));
+        tests.push(test(format!("ipvs::written::{family}"), move || ipvsadm_reads_what_we_write(six)));
+        tests.push(test(format!("ipvs::read::{family}"), move || we_read_what_ipvsadm_writes(six)));
+    }
+    tests.push(test("ipvs::others_are_left_alone", others_are_left_alone));
+    tests.push(test("ipvs::others_meanwhile", what_others_did_meanwhile_is_no_failure));
+    tests.push(test("ipvs::settings", settings_are_those_that_ipvsadm_sees));
+    tests.push(test("ipvs::without_privilege", without_privilege_it_says_so));
+    tests.push(test("ipvs::cost_of_a_look", a_look_is_cheap));
+    tests
+}
+
+/// The same numbers in both families: `10.1.0.9:80` and `[fd01::9]:80`.
+fn at(host: u8, port: u16, six: bool) -> SocketAddr {
+    let text = if six { format!("[fd01::{host:x}]:{port}") } else { format!("10.1.0.{host}:{port}") };
+    text.parse().expect("an address")
+}
+
+fn rules(scheduler: Scheduler, six: bool, servers: &[(u8, u16)]) -> Rules {
+    let servers = servers.iter().map(|(host, weight)| (at(*host, 6443, six), Server::of(*weight))).collect();
+    Rules { service: Service { address: at(100, 6443, six), scheduler }, servers }
+}
+
+fn fulfils_the_contract(six: bool) {
+    let world = World::new(0);
+    within(&world.host(), async || {
+        let stage = contract::Stage {
+            dataplane: Arc::new(Ipvs::open().await.expect("open IPVS")),
+            again: Box::new(|| Arc::new(Anew)),
+            service: at(100, 6443, six),
+            neighbours: [at(100, 80, six), at(101, 6443, six)],
+            servers: [at(1, 6443, six), at(2, 6443, six), at(3, 6443, six), at(3, 6444, six)],
+            schedulers: Scheduler::ALL.to_vec(),
+        };
+        contract::all(&stage).await;
+    });
+}
+
+/// A process that opens IPVS for every single call.
+#[derive(Debug)]
+struct Anew;
+
+#[async_trait]
+impl Dataplane for Anew {
+    fn name(&self) -> &'static str {
+        "ipvs"
+    }
+
+    async fn observe(&self, service: SocketAddr) -> Result<Option<Rules>> {
+        Ipvs::open().await?.observe(service).await
+    }
+
+    async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
+        Ipvs::open().await?.apply(wanted, changes).await
+    }
+
+    async fn remove(&self, service: &Service) -> Result<()> {
+        Ipvs::open().await?.remove(service).await
+    }
+}
+
+fn ipvsadm_reads_what_we_write(six: bool) {
+    let world = World::new(0);
+    let host = world.host();
+    for scheduler in Scheduler::ALL {
+        let wanted = rules(scheduler, six, &[(1, 1), (2, 0), (3, u16::MAX)]);
+        within(&host, async || become_(&Ipvs::open().await.expect("open IPVS"), &wanted).await);
+        let service = wanted.service.address;
+        let mut expected = format!("-A -t {service} -s {scheduler}\n");
+        for (server, held) in &wanted.servers {
+            expected += &format!("-a -t {service} -r {server} -m -w {}\n", held.weight);
+        }
+        assert_eq!(sorted(&text_in(&host, &["ipvsadm", "-Sn"])), sorted(&expected));
+    }
+    within(&host, async || {
+        Ipvs::open().await.expect("open IPVS").remove(&rules(Scheduler::Rr, six, &[]).service).await.expect("remove");
+    });
+    assert_eq!(text_in(&host, &["ipvsadm", "-Sn"]), "");
+}
+
+fn we_read_what_ipvsadm_writes(six: bool) {
+    let world = World::new(0);
+    let host = world.host();
+    let service = at(100, 6443, six).to_string();
+    let wanted = rules(Scheduler::Wlc, six, &[(1, 7), (2, 0)]);
+    let servers: Vec<String> = [at(1, 6443, six), at(2, 6443, six)].map(|server| server.to_string()).to_vec();
+    let ours = || {
+        run_in(&host, &["ipvsadm", "-A", "-t", &service, "-s", "wlc"]);
+        run_in(&host, &["ipvsadm", "-a", "-t", &service, "-r", &servers[0], "-m", "-w", "7"]);
+        run_in(&host, &["ipvsadm", "-a", "-t", &service, "-r", &servers[1], "-m", "-w", "0"]);
+    };
+    let observed = || {
+        within(&host, async || {
+            Ipvs::open().await.expect("open IPVS").observe(wanted.service.address).await.expect("observe")
+        })
+    };
+    ours();
+    assert_eq!(observed().as_ref(), Some(&wanted));
+    // What we never want is seen as something else, and put right without taking anything out.
+    let meddled: [(&[&str], Scheduler, Forward); 6] = [
+        (&["-E", "-t", &service, "-s", "wlc", "-p", "60"], Scheduler::Other, Forward::Masquerade),
+        (&["-E", "-t", &service, "-s", "nq"], Scheduler::Other, Forward::Masquerade),
+        (&["-E", "-t", &service, "-s", "sh", "-b", "sh-port"], Scheduler::Other, Forward::Masquerade),
+        (&["-e", "-t", &service, "-r", &servers[0], "-g", "-w", "7"], Scheduler::Wlc, Forward::Other),
+        (&["-e", "-t", &service, "-r", &servers[0], "-i", "-w", "7"], Scheduler::Wlc, Forward::Other),
+        (&["-e", "-t", &service, "-r", &servers[0], "-m", "-w", "7", "-x", "9"], Scheduler::Wlc, Forward::Other),
+    ];
+    for (words, scheduler, forward) in meddled {
+        let line: Vec<&str> = ["ipvsadm"].into_iter().chain(words.iter().copied()).collect();
+        run_in(&host, &line);
+        let found = observed().expect("it is still there");
+        assert_eq!(found.service.scheduler, scheduler, "{line:?}");
+        assert_eq!(found.servers[&at(1, 6443, six)], Server { weight: 7, forward }, "{line:?}");
+        within(&host, async || become_(&Ipvs::open().await.expect("open IPVS"), &wanted).await);
+        let clean = text_in(&host, &["ipvsadm", "-Sn"]);
+        run_in(&host, &["ipvsadm", "-C"]);
+        ours();
+        assert_eq!(sorted(&clean), sorted(&text_in(&host, &["ipvsadm", "-Sn"])), "after {line:?}");
+    }
+}
+
+fn others_are_left_alone() {
+    let world = World::new(0);
+    let host = world.host();
+    let foreign: [&[&str]; 9] = [
+        &["-A", "-t", "10.1.0.100:80", "-s", "sh", "-p", "50"],
+        &["-a", "-t", "10.1.0.100:80", "-r", "10.1.0.1", "-g", "-w", "3"],
+        &["-A", "-u", "10.1.0.100:6443", "-s", "wrr", "-o"],
+        &["-a", "-u", "10.1.0.100:6443", "-r", "10.1.0.1:6443", "-m"],
+        &["-A", "--sctp-service", "10.1.0.100:6443", "-s", "rr"],
+        &["-A", "-f", "7", "-s", "lc"],
+        &["-a", "-f", "7", "-r", "10.1.0.2:0", "-i"],
+        &["-A", "-f", "8", "-6", "-s", "lc"],
+        &["-A", "-t", "[fd01::64]:6443", "-s", "nq"],
+    ];
+    for words in foreign {
+        run_in(&host, &["ipvsadm"].into_iter().chain(words.iter().copied()).collect::<Vec<_>>());
+    }
+    let before = sorted(&text_in(&host, &["ipvsadm", "-Sn"]));
+    within(&host, async || {
+        let ipvs = Ipvs::open().await.expect("open IPVS");
+        let wanted = rules(Scheduler::Rr, false, &[(1, 1), (2, 1)]);
+        assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe"), None);
+        become_(&ipvs, &wanted).await;
+        become_(&ipvs, &rules(Scheduler::Wrr, false, &[(2, 3)])).await;
+        ipvs.remove(&wanted.service).await.expect("remove");
+    });
+    assert_eq!(sorted(&text_in(&host, &["ipvsadm", "-Sn"])), before);
+}
+
+fn what_others_did_meanwhile_is_no_failure() {
+    let world = World::new(0);
+    within(&world.host(), async || {
+        let ipvs = Ipvs::open().await.expect("open IPVS");
+        let wanted = rules(Scheduler::Rr, false, &[(1, 1), (2, 1)]);
+        let everything = reconcile(&wanted, None);
+        for _ in 0..2 {
+            ipvs.apply(&wanted, &everything).await.expect("also when it is there already");
+            assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe").as_ref(), Some(&wanted));
+        }
+        let gone = at(9, 6443, false);
+        ipvs.apply(&wanted, &[Change::RemoveServer(gone)]).await.expect("also when it is gone already");
+        ipvs.apply(&wanted, &[Change::SetServer(gone, Server::of(4))]).await.expect("also when it is gone already");
+        assert_eq!(
+            ipvs.observe(wanted.service.address).await.expect("observe").expect("there").servers[&gone],
+            Server::of(4)
+        );
+        ipvs.flush().await.expect("flush");
+        assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe"), None);
+        let failed = ipvs.apply(&wanted, &[Change::AddServer(gone, Server::of(1))]).await.expect_err("no service");
+        assert_eq!(
+            failed.to_string(),
+            "cannot add the server 10.1.0.9:6443 of 10.1.0.100:6443: there is no such virtual service"
+        );
+        let mut mixed = wanted.clone();
+        mixed.servers.insert(at(1, 6443, true), Server::of(1));
+        assert!(ipvs.apply(&mixed, &[]).await.expect_err("mixed families").to_string().contains("address family"));
+    });
+}
+
+fn settings_are_those_that_ipvsadm_sees() {
+    let world = World::new(0);
+    let host = world.host();
+    within(&host, async || {
+        let ipvs = Ipvs::open().await.expect("open IPVS");
+        let wanted =
+            Timeouts { tcp: Duration::from_secs(901), tcp_fin: Duration::from_secs(31), udp: Duration::from_secs(302) };
+        ipvs.set_timeouts(wanted).await.expect("set time-outs");
+        assert_eq!(ipvs.timeouts().await.expect("read time-outs"), wanted);
+        let info = ipvs.info().await.expect("read the version");
+        let told = text_in(&host, &["ipvsadm", "-Ln"]);
+        let [major, minor, patch] = info.version;
+        let head = format!("IP Virtual Server version {major}.{minor}.{patch} (size={})", info.connection_table_size);
+        assert!(told.starts_with(&head), "{head} is not the head of {told}");
+    });
+    let told = text_in(&host, &["ipvsadm", "-L", "--timeout"]);
+    assert!(told.contains("901 31 302"), "{told}");
+}
+
+fn without_privilege_it_says_so() {
+    let world = World::new(0);
+    let itself = std::env::current_exe().expect("this program").display().to_string();
+    let told = text_in(&world.host(), &[&itself, "actor", "look-without-privilege"]);
+    assert_eq!(told.trim(), "cannot read the virtual service 10.1.0.100:6443: needs CAP_NET_ADMIN: run it as root");
+}
+
+fn a_look_is_cheap() {
+    let world = World::new(0);
+    within(&world.host(), async || {
+        let ipvs = Ipvs::open().await.expect("open IPVS");
+        let wanted = rules(Scheduler::Rr, false, &[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
+        become_(&ipvs, &wanted).await;
+        let start = Instant::now();
+        for _ in 0..500 {
+            assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe").as_ref(), Some(&wanted));
+        }
+        let each = start.elapsed() / 500;
+        figure(&format!("observe, 5 servers: {each:?}"));
+        assert!(each < Duration::from_millis(5), "{each:?}");
+    });
+}
+
+/// What the guard does: observe, compare, change; and the result is what was wanted.
+async fn become_(ipvs: &Ipvs, wanted: &Rules) {
+    let observed = ipvs.observe(wanted.service.address).await.expect("observe");
+    ipvs.apply(wanted, &reconcile(wanted, observed.as_ref())).await.expect("apply");
+    assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe").as_ref(), Some(wanted));
+}
+
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_string()).collect();
+    lines.sort();
+    lines
+}
