@@ -49,6 +49,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A health check that cannot be performed on any server.
+    #[error("health check, {part}: {reason}")]
+    Check {
+        /// Which part of it is wrong, such as `CA`.
+        part: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// Short form.

@@ -1,15 +1,28 @@
 //! Is a server healthy?
 
+mod body;
+mod check;
+mod connection;
+mod failure;
+mod http;
+mod kept;
+mod request;
+mod response;
 #[cfg(any(test, feature = "testing"))]
 mod switch;
+mod tcp;
+mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
+pub use check::{AnswerBody, ClientIdentity, HttpCheck, Scheme, TlsCheck, Trust};
+pub use http::HttpProbe;
 #[cfg(any(test, feature = "testing"))]
 pub use switch::{Manner, Switch};
+pub use tcp::TcpProbe;
 
 /// Asks a server about its health.
 #[async_trait]

@@ -1,0 +1,155 @@
+//! What is asked of a server over HTTP, and which answers are good?
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// One HTTP or HTTPS health check; the same for every server.
+///
+/// Start from [`HttpCheck::http`] or [`HttpCheck::https`] and change what differs:
+///
+/// ```
+/// use lvscare::{HttpCheck, TlsCheck, Trust};
+///
+/// let tls = TlsCheck { trust: Trust::SkipVerify, ..TlsCheck::trusting(Vec::new()) };
+/// let check = HttpCheck { path: "/readyz".to_owned(), ..HttpCheck::https(tls) };
+/// assert_eq!(check.method, "GET");
+/// ```
+#[derive(Clone)]
+pub struct HttpCheck {
+    /// Plain or over TLS.
+    pub scheme: Scheme,
+    /// The request's method.
+    pub method: String,
+    /// Path and query; a missing `/` at the beginning is added.
+    pub path: String,
+    /// The `Host` header; the server's own address and port when absent.
+    pub host: Option<String>,
+    /// More headers, sent as they are. Their values may be secrets and are not shown by `Debug`.
+    pub headers: Vec<(String, String)>,
+    /// The request's body; none when empty. At most 32 KiB.
+    pub body: Vec<u8>,
+    /// The accepted status codes.
+    pub status: Vec<RangeInclusive<u16>>,
+    /// What the body of the answer must be like. When wanted, an answer of more than 64 KiB counts as wrong.
+    pub answer: Option<AnswerBody>,
+    /// When a connection kept from an earlier check has not answered after this time, a fresh one is tried beside it
+    /// and the first answer counts. Should be well below the time-out of a check.
+    pub hedge_after: Duration,
+    /// A kept connection older than this is replaced, so that the listening socket and the server's certificate are
+    /// tested again.
+    pub refresh_after: Duration,
+}
+
+/// Plain or over TLS.
+#[derive(Debug, Clone)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https(TlsCheck),
+}
+
+/// How a server proves who it is.
+#[derive(Debug, Clone)]
+pub struct TlsCheck {
+    /// Whom to believe.
+    pub trust: Trust,
+    /// The DNS name or IP address that the server's certificate must be for; the address it is reached at when absent.
+    pub server_name: Option<String>,
+    /// How to prove to the server who is asking.
+    pub client: Option<ClientIdentity>,
+}
+
+/// Whom to believe about a server's identity.
+#[derive(Clone)]
+pub enum Trust {
+    /// Certificates signed by one of these CAs (PEM, one or more certificates).
+    Authorities(Vec<u8>),
+    /// Any certificate: whoever answers at the address is believed.
+    SkipVerify,
+}
+
+/// A certificate with its key, shown to servers that ask for one.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    /// The certificate (PEM) with those that lead to the CA.
+    pub cert_pem: Vec<u8>,
+    /// Its private key (PEM: PKCS#8, PKCS#1 or SEC1).
+    pub key_pem: Vec<u8>,
+}
+
+/// What the body of an answer must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerBody {
+    /// Exactly this, apart from white space at both ends.
+    Exact(Vec<u8>),
+    /// This must be somewhere in it.
+    Contains(Vec<u8>),
+}
+
+impl HttpCheck {
+    /// `GET /healthz`, any status from 200 to 399, over plain HTTP.
+    #[must_use]
+    pub fn http() -> Self {
+        Self {
+            scheme: Scheme::Http,
+            method: "GET".to_owned(),
+            path: "/healthz".to_owned(),
+            host: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            status: vec![200..=399],
+            answer: None,
+            hedge_after: Duration::from_millis(200),
+            refresh_after: Duration::from_secs(30),
+        }
+    }
+
+    /// `GET /healthz`, any status from 200 to 399, over TLS.
+    #[must_use]
+    pub fn https(tls: TlsCheck) -> Self {
+        Self { scheme: Scheme::Https(tls), ..Self::http() }
+    }
+}
+
+impl TlsCheck {
+    /// Certificates must be signed by one of these CAs (PEM) and be for the address that the server is reached at.
+    #[must_use]
+    pub fn trusting(authorities_pem: Vec<u8>) -> Self {
+        Self { trust: Trust::Authorities(authorities_pem), server_name: None, client: None }
+    }
+}
+
+impl fmt::Debug for HttpCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("HttpCheck")
+            .field("scheme", &self.scheme)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("host", &self.host)
+            .field("headers", &format_args!("{names:?}: ***"))
+            .field("body", &format_args!("*** ({} bytes)", self.body.len()))
+            .field("status", &self.status)
+            .field("answer", &self.answer)
+            .field("hedge_after", &self.hedge_after)
+            .field("refresh_after", &self.refresh_after)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authorities(pem) => write!(f, "Authorities({} bytes)", pem.len()),
+            Self::SkipVerify => f.write_str("SkipVerify"),
+        }
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientIdentity(***)")
+    }
+}
