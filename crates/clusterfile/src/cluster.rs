@@ -146,9 +146,21 @@ impl Cluster {
     }
 
     /// Sets how to log in, for the cluster and for every host that followed the cluster's setting so far.
+    ///
+    /// A host that differs only by its jump hosts follows and keeps them.
     pub fn set_ssh(&mut self, ssh: Ssh) {
-        for host in self.hosts.iter_mut().filter(|host| host.ssh == self.ssh) {
-            host.ssh = ssh.clone();
+        for host in &mut self.hosts {
+            let jump = std::mem::take(&mut host.ssh.jump);
+            let own = jump != self.ssh.jump;
+            host.ssh.jump.clone_from(&self.ssh.jump);
+            if host.ssh == self.ssh {
+                host.ssh = ssh.clone();
+                if own {
+                    host.ssh.jump = jump;
+                }
+            } else {
+                host.ssh.jump = jump;
+            }
         }
         self.ssh = ssh;
     }
@@ -208,4 +220,24 @@ pub struct HostAlias {
     pub address: IpAddr,
     /// Its names; never empty in a parsed file.
     pub hostnames: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Jump;
+
+    #[test]
+    fn who_logs_in_is_set_where_a_host_says_nothing_else() {
+        let mut cluster = Cluster::new("c", "image");
+        let gate = |last| vec![Jump::new(IpAddr::from([8, 8, 8, last]))];
+        cluster.ssh.jump = gate(8);
+        cluster.add_hosts(&Role::Node, (1..=3).map(|last| IpAddr::from([10, 0, 0, last])));
+        cluster.hosts[1].ssh.jump.clear();
+        cluster.hosts[2].ssh.user = "other".to_owned();
+        cluster.set_ssh(Ssh { user: "ops".to_owned(), jump: gate(4), ..cluster.ssh.clone() });
+        let set = |index: usize| (cluster.hosts[index].ssh.user.as_str(), cluster.hosts[index].ssh.jump.clone());
+        assert_eq!([set(0), set(1), set(2)], [("ops", gate(4)), ("ops", Vec::new()), ("other", gate(8))]);
+    }
 }

@@ -100,6 +100,70 @@ async fn a_host_behind_a_jump_host_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn large_files_to_several_hosts_at_once_share_a_jump_host() {
+    const SIZE: u64 = 64 << 20;
+    let (jump, target) = (Sshd::start(), Sshd::start());
+    let counted = Counted::before(jump.port).await;
+    let jumps = Jumps::default();
+    let to = || behind(&target, vec![Hop { port: counted.port, ..hop(&jump) }]);
+    let hosts = join_all((0..4).map(async |_| Ssh::connect_through(to(), &jumps).await.unwrap())).await;
+    let local = target.path("large");
+    std::fs::write(&local, vec![7; usize::try_from(SIZE).unwrap()]).unwrap();
+    let started = SystemTime::now();
+    let busy = join_all(hosts[1..].iter().enumerate().map(async |(index, ssh)| {
+        let path = target.path(&format!("copy-{index}"));
+        ssh.upload(&local, path.to_str().unwrap(), 0o600, &|_| {}).await.unwrap()
+    }));
+    let beside = async {
+        for _ in 0..10 {
+            assert_eq!(hosts[0].run(&script("exit 5")).await.unwrap().code, Some(5));
+        }
+        started.elapsed().unwrap()
+    };
+    let (sent, beside) = tokio::join!(busy, beside);
+    let took = started.elapsed().unwrap();
+    assert_eq!((sent, counted.connections()), (vec![SIZE; 3], 1));
+    assert!(took < Duration::from_secs(120), "{took:?}");
+    assert!(beside < Duration::from_secs(60), "others go on beside it: {beside:?} of {took:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_does_not_hold_up_the_others() {
+    let (jump, stuck, target) = (Sshd::start(), Sshd::start(), Sshd::start());
+    let jumps = Jumps::default();
+    let to = async |target| Ssh::connect_through(behind(target, vec![hop(&jump)]), &jumps).await.unwrap();
+    let (hanging, other) = (to(&stuck).await, to(&target).await);
+    let serving = child_of(&stuck);
+    let local = stuck.path("large");
+    std::fs::File::create(&local).unwrap().set_len(200 << 20).unwrap();
+    let told = std::sync::atomic::AtomicBool::new(false);
+    let stop = |_| {
+        if !told.swap(true, Ordering::Relaxed) {
+            run("kill", &["-STOP", &serving]);
+        }
+    };
+    let never = stuck.path("never");
+    let upload = hanging.upload(&local, never.to_str().unwrap(), 0o600, &stop);
+    let work = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(told.load(Ordering::Relaxed), "the upload is under way");
+        for _ in 0..10 {
+            assert_eq!(other.run(&script("exit 5")).await.unwrap().code, Some(5));
+        }
+        other.upload(&local, target.path("copy").to_str().unwrap(), 0o600, &|_| {}).await.unwrap()
+    };
+    let sent = tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::select! {
+            sent = work => sent,
+            ended = upload => panic!("it should hang: {ended:?}"),
+        }
+    });
+    let sent = sent.await;
+    run("kill", &["-KILL", &serving]);
+    assert_eq!(sent.expect("the other host waits"), 200 << 20);
+}
+
+#[tokio::test]
 async fn ways_go_over_several_jump_hosts_each_with_its_own_login() {
     let jumps = [Sshd::start(), Sshd::start_with("AllowTcpForwarding local")];
     let target = Sshd::start();
@@ -324,9 +388,14 @@ async fn logins_that_differ_do_not_share() {
     assert!(matches!(at_the_jump_host(&error), Error::LoginRefused { .. }), "{error}");
 }
 
-/// The server's process of its only connection.
+/// The server's process of its only connection, once those that only logged in are gone.
 fn child_of(sshd: &Sshd) -> String {
-    let children = machine::output("pgrep", &["-P", &sshd.pid().to_string()]);
-    assert_eq!(children.lines().count(), 1, "{children}");
-    children.trim().to_owned()
+    for _ in 0..50 {
+        let children = machine::output("pgrep", &["-P", &sshd.pid().to_string()]);
+        if children.lines().count() == 1 {
+            return children.trim().to_owned();
+        }
+        machine::pause();
+    }
+    panic!("no single connection");
 }

@@ -6,13 +6,13 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
-use clusterfile::{Cluster, Host, Secret};
+use clusterfile::{Cluster, Host, Jump, Secret};
 use futures_util::future::join_all;
 use runtime::Remote;
 use runtime::remote::local::Local;
-use runtime::remote::ssh::{Auth, KnownHostsPolicy, Ssh, SshOptions};
+use runtime::remote::ssh::{Auth, Hop, Jumps, KnownHostsPolicy, Ssh, SshOptions};
 
-use crate::{ClusterState, Error, Sealer};
+use crate::{ClusterState, Error, Sealer, SshSettings};
 
 /// One connection per host.
 pub(crate) type Remotes = BTreeMap<IpAddr, Arc<dyn Remote>>;
@@ -53,10 +53,11 @@ async fn try_connect(
             attempts.push((host.address, Some(ssh_options(sealer, state, host)?)));
         }
     }
+    let jumps = Jumps::default();
     let connected = join_all(attempts.into_iter().map(async |(address, options)| {
         let remote: Result<Arc<dyn Remote>, runtime::Error> = match options {
             None => Ok(Arc::new(Local::new(address))),
-            Some(options) => Ssh::connect(options).await.map(|ssh| Arc::new(ssh) as Arc<dyn Remote>),
+            Some(options) => Ssh::connect_through(options, &jumps).await.map(|ssh| Arc::new(ssh) as Arc<dyn Remote>),
         };
         (address, remote)
     }));
@@ -72,8 +73,10 @@ async fn try_connect(
 }
 
 /// Whether the host is this machine and we may act on it without logging in.
+///
+/// Behind jump hosts, the address belongs to a network in which this machine's addresses may be others'.
 fn is_local(host: &Host) -> bool {
-    rustix::process::geteuid().is_root() && is_own(host.address)
+    host.jumps().is_empty() && rustix::process::geteuid().is_root() && is_own(host.address)
 }
 
 /// Whether packets to this address would come from this very address: then it is one of this machine.
@@ -91,27 +94,37 @@ fn is_own(address: IpAddr) -> bool {
 
 fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host) -> Result<SshOptions, Error> {
     let settings = &sealer.settings().ssh;
-    let mut auth = Vec::new();
-    if let Some(path) = &host.ssh.private_key {
-        auth.push(key(Path::new(path), host.ssh.private_key_password.clone())?);
-    } else if host.ssh.password.is_none() {
-        auth.extend(settings.agent.clone().map(|socket| Auth::Agent { socket }));
-        // Nobody asked for these by name: one that cannot be read is passed over.
-        let keys = settings.keys.iter().filter(|path| path.is_file());
-        auth.extend(keys.filter_map(|path| key(path, host.ssh.private_key_password.clone()).ok()));
-    }
-    if let Some(password) = &host.ssh.password {
-        auth.push(Auth::Password(password.clone()));
-    }
+    let hop = |jump: &Jump| {
+        let login = jump.login(&host.ssh);
+        Ok(Hop { host: jump.host.clone(), port: login.port, auth: auth(settings, &login)?, user: login.user })
+    };
     Ok(SshOptions {
         address: host.address,
         port: host.ssh.port,
         user: host.ssh.user.clone(),
-        auth,
+        auth: auth(settings, &host.ssh)?,
+        jump: host.jumps().iter().map(hop).collect::<Result<_, Error>>()?,
         known_hosts: KnownHostsPolicy { files: settings.known_hosts.clone(), record: state.file("known_hosts") },
         timeout: settings.timeout,
         ..SshOptions::default()
     })
+}
+
+/// The ways to log in: those that are named, else whatever the operator has.
+fn auth(settings: &SshSettings, ssh: &clusterfile::Ssh) -> Result<Vec<Auth>, Error> {
+    let mut auth = Vec::new();
+    if let Some(path) = &ssh.private_key {
+        auth.push(key(Path::new(path), ssh.private_key_password.clone())?);
+    } else if ssh.password.is_none() {
+        auth.extend(settings.agent.clone().map(|socket| Auth::Agent { socket }));
+        // Nobody asked for these by name: one that cannot be read is passed over.
+        let keys = settings.keys.iter().filter(|path| path.is_file());
+        auth.extend(keys.filter_map(|path| key(path, ssh.private_key_password.clone()).ok()));
+    }
+    if let Some(password) = &ssh.password {
+        auth.push(Auth::Password(password.clone()));
+    }
+    Ok(auth)
 }
 
 fn key(path: &Path, passphrase: Option<Secret>) -> Result<Auth, Error> {
@@ -135,5 +148,33 @@ mod tests {
         for other in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "224.0.0.1", "2001:db8::1"] {
             assert!(!is_own(other.parse().unwrap()), "{other}");
         }
+    }
+
+    fn host(jump: &str) -> Host {
+        let text = format!(
+            "{{apiVersion: sealer.io/v2, kind: Cluster, metadata: {{name: c}}, spec: {{image: a, ssh: {{user: ops, \
+             passwd: own, jump: {jump}}}, hosts: [{{ips: [127.0.0.1], roles: [master]}}]}}}}"
+        );
+        clusterfile::parse(&text).unwrap().cluster.hosts.remove(0)
+    }
+
+    #[test]
+    fn a_host_behind_others_is_not_this_machine_and_knows_its_way() {
+        assert_eq!(is_local(&host("[]")), rustix::process::geteuid().is_root());
+        assert!(!is_local(&host("8.8.8.8")));
+        assert!(host("[127.0.0.1, 8.8.8.8]").jumps().is_empty(), "its own jump host");
+
+        let directory = tempfile::tempdir().unwrap();
+        let sealer = Sealer::open(crate::Settings::new(directory.path(), directory.path())).unwrap();
+        let state = sealer.state().lock("c").unwrap();
+        let options =
+            ssh_options(&sealer, &state, &host("[gate@a.example:2222, {host: 10.0.0.9, passwd: other}, 127.0.0.1]"));
+        let hop = |host: &str, port, user: &str, password: &str| Hop {
+            host: host.parse().unwrap(),
+            port,
+            user: user.to_owned(),
+            auth: vec![Auth::Password(password.into())],
+        };
+        assert_eq!(options.unwrap().jump, [hop("a.example", 2222, "gate", "own"), hop("10.0.0.9", 22, "ops", "other")]);
     }
 }

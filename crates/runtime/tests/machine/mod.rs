@@ -216,6 +216,6 @@ pub(crate) fn text(path: &Path) -> &str {
 }
 
 #[expect(clippy::disallowed_methods, reason = "programs that start are waited for before a test's own runtime goes on")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(30));
 }
