@@ -14,6 +14,14 @@ pub enum Error {
         /// What to do about it.
         advice: &'static str,
     },
+    /// The kernel has nothing that balances.
+    #[error("neither IPVS nor nftables can be used: {ipvs}; {nftables}")]
+    NoDataplane {
+        /// Why not IPVS.
+        ipvs: Box<Error>,
+        /// Why not nftables.
+        nftables: Box<Error>,
+    },
     /// The kernel refused an act.
     #[error("cannot {act} {object}: {reason}")]
     Refused {

@@ -1,11 +1,19 @@
 //! How does this host come to accept packets for the virtual address?
 
+mod ask;
+mod link;
+mod route;
+mod settings;
+mod vip;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
 
 use crate::Result;
+
+pub use vip::{AddressingMode, Vip};
 
 /// Makes the virtual address usable on this host: an address or a route, and the settings that go with it.
 #[async_trait]

@@ -2,6 +2,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+mod detect;
 pub mod ipvs;
 mod nftables;
 #[cfg(any(test, feature = "testing"))]
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 use crate::{Change, Result, Rules, Service, Traffic};
 
+pub use detect::{DataplaneKind, detect};
 pub use ipvs::Ipvs;
 pub use nftables::Nftables;
 #[cfg(any(test, feature = "testing"))]

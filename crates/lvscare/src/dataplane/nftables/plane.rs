@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::listing::{Listing, text};
-use super::ruleset::{BALANCE, HOOKS, Ruleset, WEIGHTS, delete, table_of};
+use super::ruleset::{self, BALANCE, HOOKS, Ruleset, WEIGHTS, delete, table_of};
 use crate::netlink::{
     ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Subsystem, exchange, find, netfilter_attributes,
     netfilter_body, u32_be,
@@ -48,6 +48,14 @@ impl Nftables {
             })?;
         }
         Ok(Self { seen: Mutex::default() })
+    }
+
+    /// Whether nftables can choose servers in this way.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when it cannot: it does not count the connections of a server.
+    pub fn knows(scheduler: Scheduler) -> Result<()> {
+        ruleset::knows(scheduler)
     }
 
     /// What was seen of `service` when nftables' rules had this generation.

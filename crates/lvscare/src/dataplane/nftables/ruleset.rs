@@ -52,6 +52,20 @@ pub(super) fn table_of(service: SocketAddr) -> (Family, String) {
     (Family::of(service.ip()), format!("lvscare-{address}-{}", service.port()))
 }
 
+/// Whether nftables can choose servers in this way.
+///
+/// # Errors
+/// When it cannot.
+pub(super) fn knows(scheduler: Scheduler) -> Result<()> {
+    match scheduler {
+        Scheduler::Rr | Scheduler::Wrr | Scheduler::Sh | Scheduler::Dh => Ok(()),
+        _ => Err(Error::Unsupported {
+            what: "least-connection scheduling without IPVS",
+            advice: "choose the scheduler rr, wrr, sh or dh, or load the module ip_vs",
+        }),
+    }
+}
+
 impl Ruleset {
     /// The table that says what `rules` say.
     ///
@@ -60,12 +74,7 @@ impl Ruleset {
     pub(super) fn of(rules: &Rules) -> Result<Self> {
         let service = rules.service.address;
         let invalid = |reason: String| Error::Invalid { service, reason };
-        if !matches!(rules.service.scheduler, Scheduler::Rr | Scheduler::Wrr | Scheduler::Sh | Scheduler::Dh) {
-            return Err(Error::Unsupported {
-                what: "IPVS, and nftables does not know how many connections a server has",
-                advice: "choose the scheduler rr, wrr, sh or dh instead, or load the module ip_vs",
-            });
-        }
+        knows(rules.service.scheduler)?;
         if rules.servers.len() > MOST_SERVERS {
             return Err(invalid(format!("{} servers are more than the {MOST_SERVERS} possible", rules.servers.len())));
         }

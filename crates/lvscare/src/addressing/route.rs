@@ -1,0 +1,130 @@
+//! How does this host come to treat an address as its own, and call it from the right one?
+
+use std::net::IpAddr;
+
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::ask::ask;
+use crate::netlink::{ACK, CREATE, Failure};
+use crate::{Error, Result};
+
+/// The number of the loopback link in every network namespace.
+pub(super) const LOOPBACK: u32 = 1;
+/// The kernel's table of this host's own addresses.
+const LOCAL_TABLE: u8 = 255;
+/// By this number, which no known program uses, our routes are known (`/etc/iproute2/rt_protos`).
+const OURS: RouteProtocol = RouteProtocol::Other(76);
+/// So many routes of ours are deleted at most.
+const MOST: usize = 16;
+
+/// Where packets to an address go.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// To this host itself.
+    pub(super) local: bool,
+    /// The source address that the kernel chooses.
+    pub(super) source: Option<IpAddr>,
+}
+
+/// Sees to it that packets to `service` stay on this host and come from `source` where one is given. True when that
+/// was not so.
+pub(super) async fn ensure(service: IpAddr, link: u32, source: Option<IpAddr>) -> Result<bool> {
+    let right = |found: &Found| found.local && source.is_none_or(|source| found.source == Some(source));
+    let failed = |act: &'static str| move |failure: Failure| failure.of(act, service.to_string());
+    // Where there is no route at all the kernel says that the network cannot be reached.
+    if look_up(service).await.is_ok_and(|found| right(&found)) {
+        return Ok(false);
+    }
+    remove(service).await?;
+    let route = RouteNetlinkMessage::NewRoute(ours(service, link, source));
+    ask(route, CREATE | ACK, &mut |_| {}).await.map_err(failed("add a local route to"))?;
+    if link != LOOPBACK && service.is_ipv6() {
+        // The kernel's own route for the address on the link would go first.
+        remove_matching(kernels(service, link), service).await?;
+    }
+    let found = look_up(service).await.map_err(failed("look up the route to"))?;
+    if right(&found) {
+        return Ok(true);
+    }
+    let from = found.source.map_or("an unknown address".to_owned(), |source| source.to_string());
+    let reason = format!("another route to it is preferred, by which clients call from {from}");
+    Err(Error::Refused { act: "route to this host the address", object: service.to_string(), reason })
+}
+
+/// Takes our routes to `service` away.
+pub(super) async fn remove(service: IpAddr) -> Result<()> {
+    let mut route = ours(service, LOOPBACK, None);
+    route.attributes.truncate(1);
+    remove_matching(route, service).await
+}
+
+async fn remove_matching(route: RouteMessage, service: IpAddr) -> Result<()> {
+    for _ in 0..MOST {
+        match ask(RouteNetlinkMessage::DelRoute(route.clone()), ACK, &mut |_| {}).await {
+            Ok(()) => {}
+            Err(failure) if failure.is_missing() => break,
+            Err(failure) => return Err(failure.of("delete the local route to", service.to_string())),
+        }
+    }
+    Ok(())
+}
+
+/// Asks the kernel where packets to `address` would go.
+pub(super) async fn look_up(address: IpAddr) -> Result<Found, Failure> {
+    let mut route = RouteMessage::default();
+    route.header = RouteHeader { address_family: family(address), ..RouteHeader::default() };
+    route.header.destination_prefix_length = length(address);
+    route.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
+    let mut found = None;
+    ask(RouteNetlinkMessage::GetRoute(route), ACK, &mut |reply| {
+        if let RouteNetlinkMessage::NewRoute(route) = reply {
+            found = Some(Found { local: route.header.kind == RouteType::Local, source: source_of(&route) });
+        }
+    })
+    .await?;
+    found.ok_or(Failure::Silent)
+}
+
+fn source_of(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::PrefSource(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::PrefSource(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    })
+}
+
+/// `local SERVICE dev LINK table local proto 76 src SOURCE`.
+fn ours(service: IpAddr, link: u32, source: Option<IpAddr>) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header = RouteHeader {
+        address_family: family(service),
+        destination_prefix_length: length(service),
+        table: LOCAL_TABLE,
+        protocol: OURS,
+        scope: if service.is_ipv4() { RouteScope::Host } else { RouteScope::Universe },
+        kind: RouteType::Local,
+        ..RouteHeader::default()
+    };
+    route.attributes = vec![RouteAttribute::Destination(RouteAddress::from(service)), RouteAttribute::Oif(link)];
+    route.attributes.extend(source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
+    route
+}
+
+/// The route that the kernel makes for an address on a link.
+fn kernels(service: IpAddr, link: u32) -> RouteMessage {
+    let mut route = ours(service, link, None);
+    route.header.protocol = RouteProtocol::Kernel;
+    route
+}
+
+pub(super) fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+/// The prefix length of one single address.
+pub(super) fn length(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}

@@ -1,0 +1,182 @@
+//! Which kernel settings are changed, and how do they get their previous values back?
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// A record is never larger.
+const LIMIT: u64 = 64 << 10;
+
+/// Kernel settings that should have certain values. Previous values are kept in a file, a line `setting=value` each.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// Settings below `/proc/sys` and their values; those that the kernel does not know are left out.
+    pub(super) wanted: &'static [(&'static str, &'static str)],
+    record: PathBuf,
+    root: PathBuf,
+}
+
+impl Settings {
+    /// None yet.
+    pub(super) fn none(record: PathBuf) -> Self {
+        Self { wanted: &[], record, root: PathBuf::from("/proc/sys") }
+    }
+
+    /// Gives the settings their values; true when one had another. While nothing differs this only reads the kernel's
+    /// memory.
+    pub(super) async fn ensure(&self) -> Result<bool> {
+        if self.wanted.iter().all(|(setting, value)| self.read(setting).is_none_or(|current| current == *value)) {
+            return Ok(false);
+        }
+        let settings = self.clone();
+        blocking(move || settings.set()).await?;
+        Ok(true)
+    }
+
+    /// Gives back the previous values, unless somebody else changed them meanwhile.
+    pub(super) async fn undo(&self) -> Result<()> {
+        let settings = self.clone();
+        blocking(move || settings.put_back()).await
+    }
+
+    fn set(&self) -> Result<()> {
+        let mut previous = self.recorded()?;
+        let differing: Vec<_> = self
+            .wanted
+            .iter()
+            .filter_map(|(setting, value)| Some((*setting, *value, self.read(setting)?)))
+            .filter(|(_, value, current)| value != current)
+            .collect();
+        for (setting, _, current) in &differing {
+            previous.entry((*setting).to_owned()).or_insert_with(|| current.clone());
+        }
+        let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
+        replace(&self.record, &text).map_err(|source| io_error("write", &self.record, source))?;
+        differing.iter().try_for_each(|(setting, value, _)| self.write(setting, value))
+    }
+
+    fn put_back(&self) -> Result<()> {
+        for (setting, previous) in self.recorded()? {
+            // Only what this crate sets is ever put back, whatever the file says.
+            let ours = crate::ipvs::SYSCTLS.iter().find(|(known, _)| *known == setting);
+            if ours.is_some_and(|(_, value)| self.read(&setting).as_deref() == Some(value)) {
+                self.write(&setting, &previous)?;
+            }
+        }
+        match fs::remove_file(&self.record) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(io_error("delete", &self.record, source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn recorded(&self) -> Result<BTreeMap<String, String>> {
+        let mut text = String::new();
+        match File::open(&self.record).and_then(|file| file.take(LIMIT).read_to_string(&mut text)) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(io_error("read", &self.record, source)),
+            _ => Ok(text.lines().filter_map(|line| line.split_once('=')).map(owned).collect()),
+        }
+    }
+
+    /// The value; none when the kernel does not know the setting.
+    fn read(&self, setting: &str) -> Option<String> {
+        fs::read_to_string(self.root.join(setting)).ok().map(|value| value.trim().to_owned())
+    }
+
+    fn write(&self, setting: &str, value: &str) -> Result<()> {
+        let path = self.root.join(setting);
+        fs::write(&path, value).map_err(|source| io_error("set", &path, source))
+    }
+}
+
+fn owned((setting, value): (&str, &str)) -> (String, String) {
+    (setting.to_owned(), value.to_owned())
+}
+
+/// Puts a file with this text in the place of what is there, so that a power cut leaves one or the other.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = directory.join(name);
+    let mut file = File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(directory)?.sync_all()
+}
+
+async fn blocking(doing: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let failed = |error| Error::Io { act: "wait for kernel settings".to_owned(), source: io::Error::other(error) };
+    tokio::task::spawn_blocking(doing).await.map_err(failed)?
+}
+
+fn io_error(act: &str, path: &Path, source: io::Error) -> Error {
+    Error::Io { act: format!("{act} {}", path.display()), source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const FORGET: &str = "net/ipv4/vs/expire_nodest_conn";
+    const TRACK: &str = "net/ipv4/vs/conntrack";
+
+    /// A stand-in for `/proc/sys` with one of two settings.
+    fn settings(directory: &Path) -> Settings {
+        fs::create_dir_all(directory.join("sys/net/ipv4/vs")).unwrap();
+        fs::write(directory.join("sys").join(FORGET), "0\n").unwrap();
+        Settings { wanted: &crate::ipvs::SYSCTLS, record: directory.join("state/record"), root: directory.join("sys") }
+    }
+
+    #[tokio::test]
+    async fn settings_are_set_and_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        assert!(settings.ensure().await.unwrap());
+        assert_eq!(settings.read(FORGET).unwrap(), "1");
+        assert_eq!(settings.read(TRACK), None, "what the kernel does not know is not made");
+        assert!(!settings.ensure().await.unwrap(), "nothing was left to do");
+        settings.undo().await.unwrap();
+        assert_eq!(settings.read(FORGET).unwrap(), "0");
+        settings.undo().await.unwrap();
+        assert!(!settings.record.exists());
+    }
+
+    #[tokio::test]
+    async fn the_first_previous_value_is_the_one_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        settings.ensure().await.unwrap();
+        settings.write(FORGET, "2").unwrap();
+        assert!(settings.ensure().await.unwrap(), "somebody changed it");
+        settings.undo().await.unwrap();
+        assert_eq!(settings.read(FORGET).unwrap(), "0");
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_wants_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        settings.ensure().await.unwrap();
+        settings.write(FORGET, "2").unwrap();
+        settings.undo().await.unwrap();
+        assert_eq!(settings.read(FORGET).unwrap(), "2");
+    }
+
+    #[tokio::test]
+    async fn a_record_cannot_name_other_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        settings.ensure().await.unwrap();
+        fs::write(directory.path().join("other"), "1").unwrap();
+        fs::write(&settings.record, "../other=7\n/etc/hostname=x\n\u{0}\n=\n").unwrap();
+        settings.undo().await.unwrap();
+        assert_eq!(fs::read_to_string(directory.path().join("other")).unwrap(), "1");
+    }
+}
