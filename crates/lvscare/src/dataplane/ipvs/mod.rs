@@ -6,6 +6,8 @@
 
 mod answer;
 mod attribute;
+#[cfg(test)]
+mod golden;
 mod module;
 mod plane;
 mod refusal;
