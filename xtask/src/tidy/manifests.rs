@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 /// Which crate of the workspace may use which; docs/architecture.md draws the same picture.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("cloud-double", &[]),
     ("clusterfile", &[]),
     ("content-store", &[]),
     ("kubefile", &[]),

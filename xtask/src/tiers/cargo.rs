@@ -43,7 +43,7 @@ pub(super) fn tests_one_by_one(
 pub(super) fn gated_packages(features: &[&str]) -> Result<Vec<(String, Vec<String>)>> {
     let mut packages = Vec::new();
     let crates = repository().join("crates");
-    let mut folders = vec![repository().join("cli")];
+    let mut folders = vec![repository().join("cli"), repository().join("tests/cloud-double")];
     for entry in fs::read_dir(&crates).map_err(Error::file("list", &crates))? {
         folders.push(entry.map_err(Error::file("list", &crates))?.path());
     }

@@ -1,0 +1,67 @@
+//! What has happened since anybody last looked?
+
+use std::time::Duration;
+
+use super::{EipState, Errand, Instance, Phase, World, over};
+
+impl World {
+    /// Lets all states whose time has come go on.
+    pub(crate) fn settle(&mut self, now: Duration) {
+        for instance in &mut self.instances {
+            if let Some(errand) = instance.settle(now) {
+                self.errands.push(errand);
+            }
+        }
+        let gone = |instance: &Instance| {
+            matches!(instance.phase, Phase::Releasing { until } if over(until, now))
+                || instance.vanish_at.is_some_and(|at| over(at, now))
+        };
+        for instance in self.instances.extract_if(.., |instance| gone(instance)) {
+            // Those that are released were sent away when their deletion began.
+            if self.hooked && !matches!(instance.phase, Phase::Releasing { .. }) {
+                self.errands.push(Errand::Release(instance.id.clone()));
+            }
+            self.disks.extend(instance.disks.into_iter().filter(|disk| !disk.delete_with_instance));
+        }
+        let instances = &self.instances;
+        for eip in &mut self.eips {
+            let next = match &eip.state {
+                EipState::Associating { until, fails: true, .. } if over(*until, now) => Some(EipState::Available),
+                EipState::Associating { instance, until, .. } if over(*until, now) => {
+                    if self.hooked {
+                        self.errands.push(Errand::Bind { instance: instance.clone(), eip: eip.address });
+                    }
+                    Some(EipState::InUse { instance: instance.clone() })
+                }
+                EipState::Unassociating { until, .. } if over(*until, now) => Some(EipState::Available),
+                _ => None,
+            };
+            eip.state = next.unwrap_or_else(|| eip.state.clone());
+            if eip.instance().is_some_and(|id| !instances.iter().any(|instance| instance.id == id)) {
+                eip.state = EipState::Available;
+            }
+        }
+    }
+}
+
+impl Instance {
+    fn settle(&mut self, now: Duration) -> Option<Errand> {
+        if let Phase::Pending { until, running_at } = self.phase
+            && over(until, now)
+        {
+            self.phase = Phase::Starting { until: running_at };
+        }
+        match self.phase {
+            Phase::Starting { until } if over(until, now) && !self.awaits_host => self.phase = Phase::Running,
+            Phase::Stopping { until } if over(until, now) => self.phase = Phase::Stopped,
+            _ => {}
+        }
+        if let (Some(at), false) = (self.auto_release, matches!(self.phase, Phase::Releasing { .. }))
+            && over(at, now)
+        {
+            self.phase = Phase::Releasing { until: now };
+            return Some(Errand::Release(self.id.clone()));
+        }
+        None
+    }
+}

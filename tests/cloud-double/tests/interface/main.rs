@@ -1,0 +1,14 @@
+//! What the double answers, action by action, seen by a caller that signs its requests.
+
+#![allow(clippy::unwrap_used)]
+
+mod caller;
+mod life;
+
+use cloud_double::{Double, Options};
+
+/// A double in paused time, and a caller that it knows.
+fn account(options: Options) -> (Double, caller::Caller) {
+    let double = Double::new(options);
+    (double.clone(), caller::Caller::new(double))
+}
