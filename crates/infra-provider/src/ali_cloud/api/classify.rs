@@ -185,19 +185,11 @@ fn of_account(code: &str) -> Option<Class> {
 }
 
 fn of_object(action: &str, code: &str) -> Option<Class> {
-    let absent = matches!(
-        code,
-        "InvalidInstanceId.NotFound"
-            | "InvalidInstanceIds.NotFound"
-            | "InvalidVSwitchId.NotFound"
-            | "InvalidVpcId.NotFound"
-            | "InvalidVpcID.NotFound"
-            | "InvalidAllocationId.NotFound"
-            | "InvalidSecurityGroup.NotFound"
-            | "InvalidSecurityGroupId.NotFound"
-            | "InvalidKeyPair.NotFound"
-            | "InvalidKeyPairName.NotFound"
-    );
+    // Products do not agree on how to write `Id`.
+    let kind = code.to_ascii_lowercase();
+    let kind = kind.strip_prefix("invalid").and_then(|rest| rest.strip_suffix(".notfound")).unwrap_or_default();
+    let kind = kind.strip_suffix("ids").or(kind.strip_suffix("id")).or(kind.strip_suffix("name")).unwrap_or(kind);
+    let absent = ["instance", "vswitch", "vpc", "allocation", "securitygroup", "keypair"].contains(&kind);
     absent.then_some(if is_taking_away(action) { Class::Gone } else { Class::Missing })
 }
 
@@ -291,11 +283,12 @@ mod tests {
                 ],
             ),
             (Class::Gone, "DeleteInstances", &["InvalidInstanceId.NotFound", "InvalidInstanceIds.NotFound"]),
-            (Class::Gone, "DeleteVSwitch", &["InvalidVSwitchId.NotFound"]),
+            (Class::Gone, "DeleteVSwitch", &["InvalidVSwitchId.NotFound", "InvalidVswitchID.NotFound"]),
             (Class::Gone, "DeleteVpc", &["InvalidVpcId.NotFound", "InvalidVpcID.NotFound"]),
             (Class::Gone, "ReleaseEipAddress", &["InvalidAllocationId.NotFound"]),
             (Class::Gone, "DeleteSecurityGroup", &["InvalidSecurityGroup.NotFound", "InvalidSecurityGroupId.NotFound"]),
-            (Class::Gone, "DeleteKeyPairs", &["InvalidKeyPair.NotFound"]),
+            (Class::Gone, "DeleteKeyPairs", &["InvalidKeyPair.NotFound", "InvalidKeyPairName.NotFound"]),
+            (Class::Refused, "DeleteInstances", &["InvalidRegionId.NotFound", "InvalidInstanceIdea.NotFound"]),
             (Class::Missing, "RunInstances", &["InvalidSecurityGroupId.NotFound", "InvalidVSwitchId.NotFound"]),
             (Class::ClockSkew, "CreateVpc", &["IllegalTimestamp", "InvalidTimeStamp.Expired"]),
             (Class::NonceUsed, "CreateVpc", &["SignatureNonceUsed"]),

@@ -213,16 +213,24 @@ impl Client {
             request = request.header(name, value);
         }
         // The cause may quote the key.
-        request.body(Bytes::new()).map_err(|_| "access key or parameters hold what cannot be sent".to_owned())
+        let unsendable = |_| "access key or parameters hold what cannot be sent".to_owned();
+        let mut request = request.body(Bytes::new()).map_err(unsendable)?;
+        for name in ["authorization", "x-acs-security-token"] {
+            if let Some(value) = request.headers_mut().get_mut(name) {
+                value.set_sensitive(true);
+            }
+        }
+        Ok(request)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { credentials, region, ecs, vpc, transport, .. } = &*self.0;
+        let Inner { credentials, region, ecs, vpc, .. } = &*self.0;
         let mut all = f.debug_struct("Client");
         all.field("credentials", credentials).field("region", region).field("ecs", ecs).field("vpc", vpc);
-        all.field("transport", transport).finish_non_exhaustive()
+        // A transport may hold requests, and those hold passwords.
+        all.finish_non_exhaustive()
     }
 }
 

@@ -38,7 +38,7 @@ impl Action for AllocateEipAddress {
 
     fn parameters(&self) -> Parameters {
         Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .optional("Bandwidth", self.bandwidth)
             .optional("InternetChargeType", self.internet_charge_type.as_ref())
             .optional("Name", self.name.as_ref())
@@ -132,7 +132,7 @@ impl Action for AssociateEipAddress {
 
     fn parameters(&self) -> Parameters {
         Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .text("AllocationId", &self.allocation_id)
             .text("InstanceId", &self.instance_id)
             .text("InstanceType", "EcsInstance")

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clusterfile::Secret;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::classify::{classify, throttle_wait};
 use super::{Class, RoleError, TransportFailure, sign};
@@ -160,27 +160,31 @@ impl std::error::Error for ApiError {
     }
 }
 
-/// The error document; the second product line writes its names in lower case.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// The error document; some products write its names in lower case.
+#[derive(Debug, Default)]
 struct Said {
-    #[serde(alias = "Code")]
     code: String,
-    #[serde(alias = "Message")]
     message: String,
-    #[serde(alias = "RequestId", alias = "requestId")]
     request_id: Option<String>,
 }
 
 impl Said {
     fn read(body: &[u8]) -> Self {
-        serde_json::from_slice(body).unwrap_or_else(|_| {
-            let start = &body[..body.len().min(200)];
-            let start = String::from_utf8_lossy(start);
-            let message =
-                if start.trim().is_empty() { String::new() } else { format!("the answer is not JSON: {start}") };
-            Self { message, ..Self::default() }
-        })
+        let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
+            return Self { message: Self::start(body), ..Self::default() };
+        };
+        let text = |name: &str| {
+            let member = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            member.and_then(|(_, value)| value.as_str()).map(str::to_owned)
+        };
+        let (code, message) = (text("Code").unwrap_or_default(), text("Message").unwrap_or_default());
+        Self { code, message, request_id: text("RequestId") }
+    }
+
+    /// What a proxy or a wrong server says, as far as it helps.
+    fn start(body: &[u8]) -> String {
+        let start = String::from_utf8_lossy(&body[..body.len().min(200)]);
+        if start.trim().is_empty() { String::new() } else { format!("the answer is not JSON: {start}") }
     }
 }
 

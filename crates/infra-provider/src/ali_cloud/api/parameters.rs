@@ -46,6 +46,12 @@ impl Parameters {
         if on { self.text(name, true) } else { self }
     }
 
+    /// Adds the token that makes a call safe to repeat; an empty one protects nothing and is left out.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.optional("ClientToken", Some(token).filter(|token| !token.is_empty()))
+    }
+
     /// Adds a parameter that must not be shown.
     #[must_use]
     pub fn secret(mut self, name: impl Into<String>, value: &Secret) -> Self {

@@ -51,10 +51,12 @@ impl InstanceRole {
         if let Some(held) = held.as_ref().filter(|held| held.until > self.clock.now() + SPARE) {
             return Ok(held.key.clone());
         }
-        let fresh = self.fetch().await?;
-        let key = fresh.key.clone();
-        *held = Some(fresh);
-        Ok(key)
+        match (self.fetch().await, held.as_ref()) {
+            (Ok(fresh), _) => Ok(held.insert(fresh).key.clone()),
+            // The last minutes of a key are there for this.
+            (Err(_), Some(held)) if held.until > self.clock.now() => Ok(held.key.clone()),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Drops `key` if it is the one that is held.

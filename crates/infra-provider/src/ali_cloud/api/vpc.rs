@@ -36,7 +36,7 @@ impl Action for CreateVpc {
 
     fn parameters(&self) -> Parameters {
         Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .optional("CidrBlock", self.cidr_block.as_ref())
             .optional("VpcName", self.name.as_ref())
             .tags(&self.tags)
@@ -160,7 +160,7 @@ impl Action for CreateVSwitch {
 
     fn parameters(&self) -> Parameters {
         Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .text("VpcId", &self.vpc_id)
             .text("ZoneId", &self.zone_id)
             .text("CidrBlock", &self.cidr_block)

@@ -261,7 +261,7 @@ impl Action for ModifyInstanceSpec {
 
     fn parameters(&self) -> Parameters {
         Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .text("InstanceId", &self.instance_id)
             .text("InstanceType", &self.instance_type)
     }

@@ -100,7 +100,7 @@ impl Action for RunInstances {
 
     fn parameters(&self) -> Parameters {
         let parameters = Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .optional("ImageId", self.image_id.as_ref())
             .optional("ImageFamily", self.image_family.as_ref())
             .text("InstanceType", &self.instance_type)

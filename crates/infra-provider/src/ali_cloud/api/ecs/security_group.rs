@@ -35,7 +35,7 @@ impl Action for CreateSecurityGroup {
 
     fn parameters(&self) -> Parameters {
         Parameters::new()
-            .text("ClientToken", &self.client_token)
+            .token(&self.client_token)
             .text("VpcId", &self.vpc_id)
             .optional("SecurityGroupName", self.name.as_ref())
             .optional("SecurityGroupType", self.security_group_type.as_ref())
