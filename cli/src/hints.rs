@@ -172,7 +172,17 @@ fn of_connections(failures: &[(std::net::IpAddr, runtime::Error)]) -> Option<Str
 
 fn of_runtime(error: &runtime::Error) -> Option<String> {
     use runtime::Error as Runtime;
-    let hint = match error {
+    if let (Runtime::JumpHost { .. }, Runtime::LoginRefused { .. }) = (error, error.root()) {
+        let hint = "see `spec.ssh.jump` of the Clusterfile; what it does not say is taken from the host behind it";
+        return Some(hint.to_owned());
+    }
+    let hint = match error.root() {
+        Runtime::Unreachable { through: Some(_), .. } => {
+            "check the address, that sshd runs there, and that the jump host reaches it: `ssh -J JUMP HOST` tells more"
+        }
+        Runtime::ForwardingRefused { .. } => {
+            "allow it in the jump host's sshd_config: AllowTcpForwarding yes or local, no DisableForwarding, no other PermitOpen"
+        }
         Runtime::Unreachable { .. } | Runtime::Handshake { .. } => {
             "check the address, that sshd runs there, firewalls, and `--port`"
         }
@@ -240,6 +250,27 @@ mod tests {
         assert!(name.to_string().contains("sealer build") && hint(&name).is_none());
         let cluster = Failure::Core(Error::NoProvider { kind: "ALI_CLOUD".to_owned() });
         assert!(hint(&cluster).is_some_and(|hint| hint.contains("--provider CONTAINER")));
+    }
+
+    #[test]
+    fn what_fails_at_a_jump_host_has_its_hint() {
+        let host = std::net::IpAddr::from([172, 16, 0, 5]);
+        let gate = std::net::IpAddr::from([192, 0, 2, 1]);
+        let failed = |source| {
+            let error = runtime::Error::JumpHost { host: host.into(), source: std::sync::Arc::new(source) };
+            hint(&Failure::Core(Error::Connect(vec![(host, error)])))
+        };
+        let refused = runtime::Error::LoginRefused {
+            host: gate.into(),
+            user: "root".to_owned(),
+            tried: Vec::new(),
+            offered: Vec::new(),
+        };
+        assert!(failed(refused).is_some_and(|hint| hint.contains("spec.ssh.jump")));
+        let agent = runtime::Error::KeyEncrypted { name: "key".to_owned() };
+        assert!(failed(agent).is_some_and(|hint| hint.contains("--pk-passwd")));
+        let forbidden = runtime::Error::ForwardingRefused { host: host.into(), port: 22, jump: gate.into() };
+        assert!(of_runtime(&forbidden).is_some_and(|hint| hint.contains("AllowTcpForwarding")));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(crate) fn read(path: &std::path::Path) -> Result<Clusterfile, Failure> {
 fn at_home(mut clusterfile: Clusterfile) -> Clusterfile {
     let cluster = &mut clusterfile.cluster;
     let hosts = cluster.hosts.iter_mut().map(|host| &mut host.ssh);
-    for key in std::iter::once(&mut cluster.ssh).chain(hosts).filter_map(|ssh| ssh.private_key.as_mut()) {
+    for key in std::iter::once(&mut cluster.ssh).chain(hosts).flat_map(clusterfile::Ssh::key_paths_mut) {
         *key = settings::expand_home(std::path::Path::new(key)).display().to_string();
     }
     clusterfile

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealer_core::Login;
-use sealer_core::clusterfile::{Cluster, Secret};
+use sealer_core::clusterfile::{self, Cluster, Secret};
 
 use crate::exit::Failure;
 use crate::settings;
@@ -78,7 +78,7 @@ impl LoginArguments {
 /// Clusterfiles name keys as in a shell: `~/.ssh/id_rsa`.
 fn expand_keys(cluster: &mut Cluster) {
     let hosts = cluster.hosts.iter_mut().map(|host| &mut host.ssh);
-    for key in std::iter::once(&mut cluster.ssh).chain(hosts).filter_map(|ssh| ssh.private_key.as_mut()) {
+    for key in std::iter::once(&mut cluster.ssh).chain(hosts).flat_map(clusterfile::Ssh::key_paths_mut) {
         *key = settings::expand_home(Path::new(key)).display().to_string();
     }
 }

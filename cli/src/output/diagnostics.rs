@@ -22,12 +22,7 @@ pub(super) fn render(failure: &Failure, color: bool, width: usize) -> String {
         }
         Failure::Core(Error::Connect(failures)) => {
             let mut text = format!("{} cannot be used, nothing was changed", count(failures.len(), "host"));
-            let entry = |(host, error): &(std::net::IpAddr, runtime::Error)| {
-                let reason = chain(error);
-                let reason = reason.strip_prefix(&format!("{host}: ")).unwrap_or(&reason).to_owned();
-                (host.to_string(), reason, None)
-            };
-            text.push_str(&table(&failures.iter().map(entry).collect::<Vec<_>>(), width));
+            text.push_str(&table(&connections(failures), width));
             text
         }
         Failure::Core(Error::Unfinished { done, total, source }) => unfinished(*done, *total, source),
@@ -61,6 +56,23 @@ pub(super) fn as_json(failure: &Failure, hint: Option<&str>) -> serde_json::Valu
 
 fn location(file: &str, line: usize, column: usize, message: &str, suggestion: Option<&str>) -> serde_json::Value {
     serde_json::json!({ "file": file, "line": line, "column": column, "message": message, "suggestion": suggestion })
+}
+
+/// Hosts that cannot be reached; those that fail for one reason, such as a jump host, share a line.
+fn connections(failures: &[(std::net::IpAddr, runtime::Error)]) -> Vec<(String, String, Option<String>)> {
+    let mut groups: Vec<(String, usize, String)> = Vec::new();
+    for (host, error) in failures {
+        let reason = chain(error);
+        let reason = reason.strip_prefix(&format!("{host}: ")).unwrap_or(&reason);
+        match groups.iter_mut().find(|(_, _, known)| known == reason) {
+            Some((_, others, _)) => *others += 1,
+            None => groups.push((host.to_string(), 0, reason.to_owned())),
+        }
+    }
+    let entry = |(host, others, reason): (String, usize, String)| {
+        (if others == 0 { host } else { format!("{host} and {others} more") }, reason, None)
+    };
+    groups.into_iter().map(entry).collect()
 }
 
 /// Host, problem and fix in columns; the fix gets a line of its own where the lines would become too long.
@@ -142,4 +154,33 @@ fn snippet(file: &str, text: &str, span: std::ops::Range<usize>, title: &str, la
     let group: Group<'_> = Level::ERROR.primary_title(title).element(snippet);
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn hosts_behind_one_broken_jump_host_share_a_line() {
+        let cause = Arc::new(runtime::Error::KeyEncrypted { name: "id_rsa".to_owned() });
+        let address = |last| IpAddr::from([172, 16, 0, last]);
+        let mut failures: Vec<(IpAddr, runtime::Error)> = (5..8)
+            .map(|last| {
+                let host = address(last);
+                (host, runtime::Error::JumpHost { host: host.into(), source: cause.clone() })
+            })
+            .collect();
+        let alone = runtime::Error::ForwardingRefused { host: address(9).into(), port: 22, jump: address(5).into() };
+        failures.push((address(9), alone));
+        let text = render(&Failure::Core(Error::Connect(failures)), false, 200);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[0].contains("4 hosts"), "{text}");
+        assert!(lines[1].starts_with("172.16.0.5 and 2 more"), "{text}");
+        assert_eq!(text.matches("its jump host cannot be used: the private key").count(), 1, "{text}");
+        assert!(lines[2].starts_with("172.16.0.9") && lines[2].contains("does not allow"), "{text}");
+    }
 }
