@@ -13,6 +13,7 @@
 //! [`Guard`] does all of this over and over, until it is cancelled.
 
 mod addressing;
+pub mod carer;
 mod conntrack;
 mod dataplane;
 mod desired;
@@ -29,9 +30,9 @@ mod supervisor;
 mod traffic;
 mod unit;
 
-pub use addressing::Addressing;
+pub use addressing::{Addressing, AddressingMode, Vip};
 pub use dataplane::ipvs;
-pub use dataplane::{Dataplane, Ipvs, Nftables};
+pub use dataplane::{Dataplane, DataplaneKind, Ipvs, Nftables, detect};
 #[cfg(any(test, feature = "testing"))]
 pub use dataplane::{Table, contract};
 pub use desired::{Desired, HealthPolicy};
