@@ -125,11 +125,11 @@ fn perform(table: &mut BTreeMap<SocketAddr, Rules>, service: SocketAddr, change:
         Err(Error::Refused { act, object: object.to_string(), reason: reason.to_owned() })
     };
     if let Change::AddService(wanted) = change {
-        let rules = Rules { service: wanted.clone(), servers: BTreeMap::new() };
-        return match table.insert(wanted.address, rules) {
-            Some(_) => refused("add the virtual service", wanted.address, "it exists"),
-            None => Ok(()),
-        };
+        if table.contains_key(&wanted.address) {
+            return refused("add the virtual service", wanted.address, "it exists");
+        }
+        table.insert(wanted.address, Rules { service: wanted.clone(), servers: BTreeMap::new() });
+        return Ok(());
     }
     let Some(rules) = table.get_mut(&service) else {
         return refused("change the virtual service", service, "it does not exist");
@@ -138,9 +138,10 @@ fn perform(table: &mut BTreeMap<SocketAddr, Rules>, service: SocketAddr, change:
         Change::AddService(_) => {}
         Change::SetService(wanted) => rules.service = wanted.clone(),
         Change::AddServer(address, server) => {
-            if rules.servers.insert(*address, *server).is_some() {
+            if rules.servers.contains_key(address) {
                 return refused("add the server", *address, "it exists");
             }
+            rules.servers.insert(*address, *server);
         }
         Change::SetServer(address, server) => match rules.servers.get_mut(address) {
             Some(held) => *held = *server,

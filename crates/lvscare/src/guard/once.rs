@@ -1,0 +1,73 @@
+//! What happens when the rules are made once, or taken away?
+
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::Guard;
+use super::ask::ask;
+use super::sync::sync;
+use crate::{Addressing, Dataplane, Result, Service};
+
+/// What one round found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Servers that are in and answered well.
+    pub healthy: Vec<SocketAddr>,
+    /// Servers that did not answer well, and why.
+    pub unhealthy: Vec<(SocketAddr, String)>,
+    /// Servers that are in although none answered well.
+    pub kept: Vec<SocketAddr>,
+    /// How many changes of the rules it took.
+    pub changes: usize,
+}
+
+pub(super) async fn once(guard: Guard) -> Result<Report> {
+    let Guard { desired, dataplane, probe, addressing, board, .. } = guard;
+    let asked = desired.servers.keys().map(|server| {
+        let (probe, time) = (&probe, desired.health.timeout);
+        async move { (*server, ask(&**probe, *server, time).await) }
+    });
+    let answers = join_all(asked).await;
+    let mut report = Report { healthy: Vec::new(), unhealthy: Vec::new(), kept: Vec::new(), changes: 0 };
+    let observed = dataplane.observe(desired.service.address).await?;
+    let wanted = {
+        let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if answers.iter().all(|(_, answer)| answer.is_err())
+            && let Some(rules) = &observed
+        {
+            // The servers that are in may be the last good set.
+            board.presume(rules, now);
+        }
+        for (server, answer) in answers {
+            match &answer {
+                Ok(()) => report.healthy.push(server),
+                Err(unhealthy) => report.unhealthy.push((server, unhealthy.reason.clone())),
+            }
+            board.record(server, answer, std::time::Duration::ZERO, now);
+        }
+        board.target()
+    };
+    let Some(wanted) = wanted else { return Ok(report) };
+    if report.healthy.is_empty() {
+        report.kept = wanted.servers.keys().copied().collect();
+    }
+    let outcome = sync(dataplane, addressing, wanted, None).await;
+    report.changes = outcome.changes;
+    outcome.failure.map_or(Ok(report), Err)
+}
+
+/// Takes the virtual service and its servers away, and what made its address usable on this host.
+///
+/// # Errors
+/// When the kernel refuses; the rest is still tried.
+pub async fn clean(service: &Service, dataplane: &dyn Dataplane, addressing: Option<&dyn Addressing>) -> Result<()> {
+    let rules = dataplane.remove(service).await;
+    if let Some(addressing) = addressing {
+        addressing.remove(service.address.ip()).await?;
+    }
+    rules
+}

@@ -1,0 +1,69 @@
+//! How do the kernel's rules become those that should be, once?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{Addressing, Dataplane, Error, Result, Rules, reconcile};
+
+/// A kernel that does not answer for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What it took.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The rules as they are now; `None` when that is not known.
+    pub(super) applied: Option<Rules>,
+    /// How many changes were made.
+    pub(super) changes: usize,
+    /// How many changes of others were put right.
+    pub(super) foreign: usize,
+    /// What could not be done.
+    pub(super) failure: Option<Error>,
+}
+
+/// Makes the rules `wanted`, where `applied` are those that this guard left; keeps the address usable.
+pub(super) async fn sync(
+    dataplane: Arc<dyn Dataplane>,
+    addressing: Option<Arc<dyn Addressing>>,
+    wanted: Rules,
+    applied: Option<Rules>,
+) -> Outcome {
+    let mut outcome = Outcome { applied: None, changes: 0, foreign: 0, failure: None };
+    match in_time(&wanted, "change the rules of", rules(&*dataplane, &wanted, applied.as_ref())).await {
+        Ok((changes, foreign)) => (outcome.changes, outcome.foreign) = (changes, foreign),
+        Err(failure) => outcome.failure = Some(failure),
+    }
+    if let Some(addressing) = addressing {
+        let servers: Vec<_> = wanted.servers.keys().copied().collect();
+        let ensuring = addressing.ensure(wanted.service.address.ip(), &servers);
+        match in_time(&wanted, "make usable the address of", ensuring).await {
+            // Before the first success nobody can have taken it away.
+            Ok(mended) => outcome.foreign += usize::from(mended && applied.is_some()),
+            Err(failure) => outcome.failure = outcome.failure.or(Some(failure)),
+        }
+    }
+    if outcome.failure.is_none() {
+        outcome.applied = Some(wanted);
+    }
+    outcome
+}
+
+/// How many changes were made, and how many differences were not of this guard's making.
+async fn rules(dataplane: &dyn Dataplane, wanted: &Rules, applied: Option<&Rules>) -> Result<(usize, usize)> {
+    let observed = dataplane.observe(wanted.service.address).await?;
+    let foreign = applied.map_or(0, |applied| reconcile(applied, observed.as_ref()).len());
+    let changes = reconcile(wanted, observed.as_ref());
+    if !changes.is_empty() {
+        dataplane.apply(wanted, &changes).await?;
+    }
+    Ok((changes.len(), foreign))
+}
+
+async fn in_time<T>(wanted: &Rules, act: &'static str, doing: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(PATIENCE, doing).await.unwrap_or_else(|_| {
+        let reason = format!("the kernel did not answer within {PATIENCE:?}");
+        Err(Error::Refused { act, object: wanted.service.address.to_string(), reason })
+    })
+}
