@@ -248,3 +248,144 @@ fn decimal(text: &[u8]) -> Result<u64, Malformed> {
     let text = std::str::from_utf8(text).map_err(|_| WRONG)?;
     text.parse().map_err(|_| WRONG)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> (Result<bool, Malformed>, Response) {
+        let mut response = Response::new();
+        response.expect(false, true);
+        let complete = response.feed(bytes);
+        (complete, response)
+    }
+
+    #[track_caller]
+    fn complete(text: &str, status: u16, body: &str, reusable: bool) {
+        let (complete, response) = read(text.as_bytes());
+        assert_eq!(complete, Ok(true), "{text:?}");
+        assert_eq!((response.status(), response.reusable()), (status, reusable), "{text:?}");
+        assert_eq!(response.body(), Some(body.as_bytes()), "{text:?}");
+    }
+
+    #[test]
+    fn ends_are_found() {
+        complete("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true);
+        complete("HTTP/1.1 200\r\ncontent-length:2\r\ncontent-length: 2\r\n\r\nok", 200, "ok", true);
+        complete("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true);
+        complete("HTTP/1.1 304 X\r\nContent-Length: 9\r\n\r\n", 304, "", true);
+        complete("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", true);
+        complete("HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok", true);
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        complete(&format!("{chunked}0\r\n\r\n"), 200, "", true);
+        complete(
+            &format!("{chunked}2 ;a=b\r\nok\r\n00A\r\n0123456789\r\n0\r\nA: b\r\nC: d\r\n\r\n"),
+            200,
+            "ok0123456789",
+            true,
+        );
+    }
+
+    #[test]
+    fn connections_that_end_are_not_used_again() {
+        complete("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n", 200, "", false);
+        complete("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", false);
+        complete("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n", 200, "", true);
+        complete("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 500", 200, "", false);
+        complete("HTTP/1.1 101 Switching\r\n\r\n", 101, "", false);
+        complete("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 200, "", false);
+
+        let (complete, mut response) = read(b"HTTP/1.1 200 OK\r\n\r\nok");
+        assert_eq!((complete, response.close(), response.reusable()), (Ok(false), true, false));
+        assert_eq!(response.body(), Some(&b"ok"[..]));
+        let (complete, mut response) = read(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok");
+        assert_eq!((complete, response.close()), (Ok(false), false));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for text in [
+            "HTTP/2 200\r\n",
+            "http/1.1 200 OK\r\n\r\n",
+            "\r\n\r\n",
+            "HTTP/1.1 2x0 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            &format!("{chunked}\r\n"),
+            &format!("{chunked}-1\r\n"),
+            &format!("{chunked}1g\r\n"),
+            &format!("{chunked}{}\r\n", "1".repeat(17)),
+            &format!("{chunked}1\r\nab"),
+            &format!("{chunked}1;{}", "x".repeat(2000)),
+            &format!("{chunked}0\r\n{}", "x".repeat(9000)),
+            &format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1)),
+            &"HTTP/1.1 100 C\r\n\r\n".repeat(1000),
+        ] {
+            assert!(read(text.as_bytes()).0.is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn large_bodies_are_not_kept() {
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "x".repeat(MAX_BODY + 1));
+        let (complete, response) = read(text.as_bytes());
+        assert_eq!((complete, response.reusable(), response.body()), (Ok(true), false, None));
+        assert!(response.body.capacity() <= 2 * MAX_BODY);
+    }
+
+    #[test]
+    fn one_reader_reads_many_answers() {
+        let mut response = Response::new();
+        for (head_only, text) in [
+            (true, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+            (false, "HTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nx"),
+            (false, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n0\r\n\r\n"),
+        ] {
+            response.expect(head_only, true);
+            assert!(response.is_silent());
+            assert_eq!(response.feed(text.as_bytes()), Ok(true));
+            assert!(response.reusable());
+        }
+        assert_eq!((response.status(), response.body()), (200, Some(&b"y"[..])));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(
+            pieces in proptest::collection::vec(prop_oneof![
+                Just("HTTP/1.1 200 OK\r\n"), Just("HTTP/1.1 100 C\r\n\r\n"), Just("Content-Length: 4\r\n"), Just("\r\n"),
+                Just("Transfer-Encoding: chunked\r\n"), Just("3\r\nabc\r\n"), Just("0\r\n"), Just("x"), Just("Connection: close\r\n"),
+            ], 0..9),
+            start in any::<bool>(), cut in 1usize..7,
+        ) {
+            let text = format!("{}{}", if start { "HTTP/1.1 200 OK\r\n" } else { "" }, pieces.concat());
+            let (whole, response) = read(text.as_bytes());
+            let mut other = Response::new();
+            other.expect(false, true);
+            let mut parts = Ok(false);
+            for part in text.as_bytes().chunks(cut) {
+                parts = other.feed(part);
+                if parts.is_err() { break }
+            }
+            prop_assert_eq!(whole, parts);
+            if whole == Ok(true) {
+                prop_assert_eq!(response.status(), other.status());
+                prop_assert_eq!(response.body(), other.body());
+                prop_assert_eq!(response.reusable(), other.reusable());
+            }
+        }
+
+        #[test]
+        fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512), chunked in any::<bool>()) {
+            let head: &[u8] = if chunked { b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" } else { b"HTTP/1.1 2" };
+            let _ = read(&[head, &bytes].concat());
+            let _ = read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Is the death of a server noticed at once, and only then?
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lvscare::{HttpCheck, HttpProbe, Probe, TcpProbe, TlsCheck, UnhealthyKind};
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use crate::identity::Authority;
+use crate::server::{OK, Server, answer_all, request, until_closed};
+use crate::{alarmed, assert_fails, check, http};
+
+const AT_ONCE: Duration = Duration::from_millis(20);
+const A_WHILE: Duration = Duration::from_millis(150);
+
+/// Kills servers until the alarm came fast enough once: other work on the machine delays it now and then.
+async fn notices_death(probe: &dyn Probe, server: impl AsyncFn() -> Server) {
+    let mut fastest = Duration::MAX;
+    for _ in 0..10 {
+        let server = server().await;
+        let address = server.address;
+        assert_eq!(check(probe, address).await, Ok(()));
+        assert!(!alarmed(Duration::from_millis(30), probe, address).await, "it lives");
+        let alarm = async {
+            probe.alarm(address).await;
+            Instant::now()
+        };
+        let kill = async {
+            sleep(Duration::from_millis(10)).await;
+            let start = Instant::now();
+            server.kill().await;
+            start
+        };
+        let (noticed, killed) = tokio::join!(alarm, kill);
+        fastest = fastest.min(noticed.saturating_duration_since(killed));
+        assert!(!alarmed(Duration::from_millis(30), probe, address).await, "once is enough");
+        assert_fails(check(probe, address).await, UnhealthyKind::Refused, "refuses");
+        probe.forget(address);
+        if fastest < AT_ONCE {
+            return;
+        }
+    }
+    panic!("took {fastest:?} at best");
+}
+
+#[tokio::test]
+async fn the_death_of_an_http_server_is_noticed() {
+    notices_death(&http(), async || Server::answering(OK).await).await;
+}
+
+#[tokio::test]
+async fn the_death_of_an_https_server_is_noticed() {
+    let authority = Authority::new();
+    let probe = HttpProbe::new(HttpCheck::https(TlsCheck::trusting(authority.pem()))).unwrap();
+    let acceptor = authority.server(&["127.0.0.1"]);
+    notices_death(&probe, async || Server::tls(acceptor.clone()).await).await;
+}
+
+#[tokio::test]
+async fn the_death_of_a_tcp_server_is_noticed() {
+    let quiet = async || Server::raw(|mut stream, _| Box::pin(async move { until_closed(&mut stream).await })).await;
+    notices_death(&TcpProbe::new(), quiet).await;
+}
+
+#[tokio::test]
+async fn a_death_between_checks_is_told_to_who_asks_later() {
+    let server = Server::answering(OK).await;
+    let address = server.address;
+    let probe = http();
+    assert_eq!(check(&probe, address).await, Ok(()));
+    server.kill().await;
+    sleep(Duration::from_millis(20)).await;
+    assert!(alarmed(A_WHILE, &probe, address).await);
+    assert!(!alarmed(A_WHILE, &probe, address).await);
+}
+
+#[tokio::test]
+async fn an_alarm_watches_across_checks_of_others() {
+    let server = Server::answering(OK).await;
+    let address = server.address;
+    let probe = Arc::new(http());
+    let watching = tokio::spawn({
+        let probe = Arc::clone(&probe);
+        async move { probe.alarm(address).await }
+    });
+    for _ in 0..20 {
+        assert_eq!(check(&*probe, address).await, Ok(()));
+        sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(server.connections(), 1);
+    assert!(!watching.is_finished());
+    server.kill().await;
+    tokio::time::timeout(Duration::from_secs(2), watching).await.unwrap().unwrap();
+}
+
+/// Checks whenever the alarm goes off, and says how often that was.
+async fn checks_on_alarm(probe: &dyn Probe, server: &Server, time: Duration) -> usize {
+    let end = Instant::now() + time;
+    let mut checks = 0;
+    while alarmed(end.saturating_duration_since(Instant::now()), probe, server.address).await {
+        assert_eq!(check(probe, server.address).await, Ok(()));
+        checks += 1;
+    }
+    checks
+}
+
+#[tokio::test]
+async fn a_server_that_closes_idle_connections_is_not_asked_all_the_time() {
+    let server = Server::closing(OK).await;
+    let probe = http();
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+    let checks = checks_on_alarm(&probe, &server, Duration::from_secs(1)).await;
+    assert!((1..=3).contains(&checks), "{checks}");
+    // From now on it is known for it, and healthy.
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+    assert!(!alarmed(A_WHILE, &probe, server.address).await);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_silent_connections_is_not_asked_all_the_time() {
+    let server = Server::raw(|_, _| Box::pin(async {})).await;
+    let probe = TcpProbe::new();
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+    let checks = checks_on_alarm(&probe, &server, Duration::from_secs(1)).await;
+    assert!((1..=3).contains(&checks), "{checks}");
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+    assert!(!alarmed(A_WHILE, &probe, server.address).await);
+}
+
+#[tokio::test]
+async fn alarms_keep_their_distance() {
+    // It dies and comes back all the time: that is no habit of closing, and no reason to spin either.
+    let mut server = Server::answering(OK).await;
+    let address = server.address;
+    let probe = http();
+    let start = Instant::now();
+    let mut alarms = 0;
+    for _ in 0..6 {
+        assert_eq!(check(&probe, address).await, Ok(()));
+        server.kill().await;
+        assert!(alarmed(Duration::from_secs(2), &probe, address).await);
+        alarms += 1;
+        assert_fails(check(&probe, address).await, UnhealthyKind::Refused, "refuses");
+        server = Server::at(address, |stream, _| Box::pin(answer_all(stream, OK.to_vec()))).await;
+    }
+    assert_eq!(alarms, 6);
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_banner_is_no_alarm() {
+    let server = Server::raw(|mut stream, _| {
+        Box::pin(async move {
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+            until_closed(&mut stream).await;
+        })
+    })
+    .await;
+    let probe = TcpProbe::new();
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+    assert!(!alarmed(A_WHILE, &probe, server.address).await);
+    let address = server.address;
+    server.kill().await;
+    assert!(alarmed(A_WHILE, &probe, address).await);
+}
+
+#[tokio::test]
+async fn a_server_that_talks_without_end_raises_no_alarm_and_costs_no_memory() {
+    let server = Server::raw(|mut stream, _| {
+        Box::pin(async move {
+            if request(&mut stream).await {
+                let _ = stream.write_all(OK).await;
+            }
+            while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+        })
+    })
+    .await;
+    let probe = http();
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+    assert!(!alarmed(A_WHILE, &probe, server.address).await);
+    assert_eq!(check(&probe, server.address).await, Ok(()));
+}

@@ -1,0 +1,172 @@
+//! Which answers, and which silences, make a server unhealthy?
+
+use std::time::{Duration, Instant};
+
+use lvscare::{AnswerBody, HttpCheck, HttpProbe, TcpProbe, UnhealthyKind};
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::server::{OK, Server, request, until_closed};
+use crate::{assert_fails, check, http, within};
+
+#[tokio::test]
+async fn a_port_without_listener_refuses() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    drop(listener);
+    assert_fails(check(&TcpProbe::new(), server).await, UnhealthyKind::Refused, "refuses connections");
+    assert_fails(check(&http(), server).await, UnhealthyKind::Refused, "refuses connections");
+}
+
+#[tokio::test]
+async fn tcp_needs_no_answer() {
+    let server = Server::raw(|mut stream, _| Box::pin(async move { until_closed(&mut stream).await })).await;
+    assert_eq!(check(&TcpProbe::new(), server.address).await, Ok(()));
+}
+
+#[tokio::test]
+async fn ipv6_servers_are_asked_too() {
+    let server =
+        Server::at("[::1]:0".parse().unwrap(), |stream, _| Box::pin(crate::server::answer_all(stream, OK.to_vec())))
+            .await;
+    assert_eq!(check(&http(), server.address).await, Ok(()));
+    assert_eq!(check(&TcpProbe::new(), server.address).await, Ok(()));
+}
+
+#[tokio::test]
+async fn closing_early_is_told_from_refusing() {
+    let silent = Server::closing("").await;
+    assert_fails(check(&http(), silent.address).await, UnhealthyKind::Closed, "without an answer");
+
+    let half = Server::closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhal").await;
+    assert_fails(check(&http(), half.address).await, UnhealthyKind::Closed, "in the middle");
+
+    let resetting = Server::raw(|mut stream, _| {
+        Box::pin(async move {
+            request(&mut stream).await;
+            stream.set_zero_linger().unwrap();
+        })
+    })
+    .await;
+    assert_fails(check(&http(), resetting.address).await, UnhealthyKind::Closed, "reset");
+}
+
+#[tokio::test]
+async fn wrong_answers_are_said() {
+    for (bytes, words) in [
+        ("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "answered 500, wanted 200-399"),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered 404"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "not HTTP/1"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n", "no number"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "no length"),
+    ] {
+        let server = Server::answering(bytes).await;
+        assert_fails(check(&http(), server.address).await, UnhealthyKind::Answer, words);
+        // Nor does it become healthy by being asked again over the same connection.
+        assert_fails(check(&http(), server.address).await, UnhealthyKind::Answer, words);
+    }
+    let endless = Server::answering(format!("HTTP/1.1 200 OK\r\n{}", "X: yyyyyyyyyyyy\r\n".repeat(700))).await;
+    assert_fails(check(&http(), endless.address).await, UnhealthyKind::Answer, "8 KiB of headers");
+}
+
+#[tokio::test]
+async fn accepted_codes_are_the_given_ones() {
+    let probe = HttpProbe::new(HttpCheck { status: vec![200..=399, 401..=401], ..HttpCheck::http() }).unwrap();
+    for (status, good) in [(200, true), (302, true), (401, true), (400, false), (500, false)] {
+        let server = Server::answering(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")).await;
+        assert_eq!(check(&probe, server.address).await.is_ok(), good, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_body_is_compared_when_wanted() {
+    let exact = AnswerBody::Exact(b"ok".to_vec());
+    let part = AnswerBody::Contains(b"k".to_vec());
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\nT: r\r\n\r\n";
+    for (answer, bytes, good) in [
+        (&exact, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", true),
+        (&exact, chunked, true),
+        (&part, chunked, true),
+        (&exact, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok k", false),
+        (&part, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok k", true),
+        (&part, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno", false),
+        (&part, "HTTP/1.1 204 No Content\r\n\r\n", false),
+    ] {
+        let probe = HttpProbe::new(HttpCheck { answer: Some(answer.clone()), ..HttpCheck::http() }).unwrap();
+        let server = Server::answering(bytes).await;
+        for round in 0..2 {
+            assert_eq!(check(&probe, server.address).await.is_ok(), good, "{answer:?} {bytes:?} {round}");
+        }
+    }
+    let probe = HttpProbe::new(HttpCheck { answer: Some(exact), ..HttpCheck::http() }).unwrap();
+    let until_close = Server::closing("HTTP/1.0 200 OK\r\n\r\nok").await;
+    assert_eq!(check(&probe, until_close.address).await, Ok(()));
+    let other = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nfailed\n").await;
+    assert_fails(check(&probe, other.address).await, UnhealthyKind::Answer, r#"answered "failed", wanted "ok""#);
+}
+
+#[tokio::test]
+async fn a_large_body_matters_only_when_it_is_wanted() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000));
+    let server = Server::answering(large).await;
+    let probe = http();
+    for _ in 0..3 {
+        assert_eq!(check(&probe, server.address).await, Ok(()));
+    }
+    let wanting = HttpCheck { answer: Some(AnswerBody::Contains(b"x".to_vec())), ..HttpCheck::http() };
+    let probe = HttpProbe::new(wanting).unwrap();
+    assert_fails(check(&probe, server.address).await, UnhealthyKind::Answer, "more than 64 KiB");
+}
+
+#[tokio::test]
+async fn head_and_interim_answers_are_understood() {
+    let probe = HttpProbe::new(HttpCheck { method: "HEAD".to_owned(), ..HttpCheck::http() }).unwrap();
+    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await;
+    for _ in 0..3 {
+        assert_eq!(check(&probe, server.address).await, Ok(()));
+    }
+    assert_eq!(server.connections(), 1);
+
+    let hinting = [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", OK].concat();
+    let server = Server::answering(hinting).await;
+    let probe = http();
+    for _ in 0..3 {
+        assert_eq!(check(&probe, server.address).await, Ok(()));
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_answer_lasts_as_long_as_the_caller_bears_it() {
+    let server = Server::raw(|mut stream, _| {
+        Box::pin(async move {
+            request(&mut stream).await;
+            for byte in b"HTTP/1.1 200 OK\r\nX: ".iter().chain(std::iter::repeat(&b'y')) {
+                if stream.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    })
+    .await;
+    let start = Instant::now();
+    let answer = within(Duration::from_millis(300), &http(), server.address).await;
+    assert_fails(answer, UnhealthyKind::TimedOut, "in time");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_no_answer_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Server::closing(bytes).await;
+            let answer = check(&http(), server.address).await;
+            assert!(answer.is_err());
+        });
+    }
+}

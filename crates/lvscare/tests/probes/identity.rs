@@ -1,0 +1,220 @@
+//! Is a server believed only when it proves who it is?
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lvscare::{ClientIdentity, HttpCheck, HttpProbe, TlsCheck, Trust, UnhealthyKind};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::TlsAcceptor;
+
+use crate::server::{OK, Server, until_closed};
+use crate::{assert_fails, check};
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "test CA");
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    pub(crate) fn pem(&self) -> Vec<u8> {
+        self.certificate.pem().into_bytes()
+    }
+
+    /// An acceptor with a certificate for these names.
+    pub(crate) fn server(&self, names: &[&str]) -> TlsAcceptor {
+        self.acceptor(params(names), false)
+    }
+
+    fn acceptor(&self, params: CertificateParams, asks_client: bool) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let builder = builder.unwrap();
+        let builder = if asks_client {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.certificate.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        // As the API server of Kubernetes does.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+fn probe(tls: TlsCheck) -> HttpProbe {
+    HttpProbe::new(HttpCheck::https(tls)).unwrap()
+}
+
+fn skipping() -> TlsCheck {
+    TlsCheck { trust: Trust::SkipVerify, ..TlsCheck::trusting(Vec::new()) }
+}
+
+#[tokio::test]
+async fn a_server_is_believed_by_address_or_name() {
+    let authority = Authority::new();
+    let by_address = Server::tls(authority.server(&["127.0.0.1"])).await;
+    let trusting = TlsCheck::trusting(authority.pem());
+    let asking = probe(trusting.clone());
+    for _ in 0..10 {
+        assert_eq!(check(&asking, by_address.address).await, Ok(()));
+    }
+    assert_eq!(by_address.connections(), 1, "one handshake serves many checks");
+
+    let by_name = Server::tls(authority.server(&["kubernetes.default"])).await;
+    let named = TlsCheck { server_name: Some("kubernetes.default".to_owned()), ..trusting.clone() };
+    assert_eq!(check(&probe(named), by_name.address).await, Ok(()));
+    let other = TlsCheck { server_name: Some("10.103.97.2".to_owned()), ..trusting.clone() };
+    let answer = check(&probe(other), by_address.address).await;
+    assert_fails(answer, UnhealthyKind::Tls, "not for 10.103.97.2");
+    let answer = check(&probe(trusting), by_name.address).await;
+    assert_fails(answer, UnhealthyKind::Tls, "not for 127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_server_of_another_ca_is_not_believed() {
+    let server = Server::tls(Authority::new().server(&["127.0.0.1"])).await;
+    let asking = probe(TlsCheck::trusting(Authority::new().pem()));
+    assert_fails(check(&asking, server.address).await, UnhealthyKind::Tls, "certificate");
+    assert_eq!(check(&probe(skipping()), server.address).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_certificate_counts_in_its_time_only() {
+    let authority = Authority::new();
+    let mut expired = params(&["127.0.0.1"]);
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let mut early = params(&["127.0.0.1"]);
+    early.not_before = rcgen::date_time_ymd(2400, 1, 1);
+    early.not_after = rcgen::date_time_ymd(2500, 1, 1);
+    for (params, words) in [(expired, "its certificate expired "), (early, "is valid in ")] {
+        let server = Server::tls(authority.acceptor(params, false)).await;
+        let asking = probe(TlsCheck::trusting(authority.pem()));
+        assert_fails(check(&asking, server.address).await, UnhealthyKind::Tls, words);
+        assert_eq!(check(&probe(skipping()), server.address).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_client_shows_who_it_is_when_it_can() {
+    let authority = Authority::new();
+    let server = Server::tls(authority.acceptor(params(&["127.0.0.1"]), true)).await;
+    let trusting = TlsCheck::trusting(authority.pem());
+    let answer = check(&probe(trusting.clone()), server.address).await;
+    assert_fails(answer, UnhealthyKind::Tls, "CertificateRequired");
+
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(&["client"]).signed_by(&key, &authority.issuer).unwrap();
+    let identity =
+        ClientIdentity { cert_pem: certificate.pem().into_bytes(), key_pem: key.serialize_pem().into_bytes() };
+    assert!(!format!("{identity:?}").contains("KEY"), "keys are not shown");
+    let asking = probe(TlsCheck { client: Some(identity), ..trusting });
+    assert_eq!(check(&asking, server.address).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_from_one_with_bad_tls() {
+    let talking = Server::raw(|mut stream, _| {
+        Box::pin(async move {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            until_closed(&mut stream).await;
+        })
+    })
+    .await;
+    assert_fails(check(&probe(skipping()), talking.address).await, UnhealthyKind::Tls, "does not speak TLS");
+    let shutting = Server::raw(|_, _| Box::pin(async {})).await;
+    let answer = check(&probe(skipping()), shutting.address).await.unwrap_err();
+    assert_eq!(answer.kind, UnhealthyKind::Closed, "{answer}");
+
+    let tls = Server::tls(Authority::new().server(&["127.0.0.1"])).await;
+    let answer = check(&crate::http(), tls.address).await.unwrap_err();
+    assert!(matches!(answer.kind, UnhealthyKind::Answer | UnhealthyKind::Closed), "{answer}");
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_once() {
+    let authority = Authority::new();
+    let refused = |tls: TlsCheck| HttpProbe::new(HttpCheck::https(tls)).map(drop).unwrap_err().to_string();
+    let key = KeyPair::generate().unwrap().serialize_pem().into_bytes();
+    assert_eq!(refused(TlsCheck::trusting(Vec::new())), "health check, CA: the text holds no certificate (PEM)");
+    assert!(refused(TlsCheck::trusting(key.clone())).contains("holds no certificate"));
+    let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
+    assert!(refused(TlsCheck::trusting(broken)).contains("none of its 1 certificates"));
+    let trusting = TlsCheck::trusting(authority.pem());
+    assert!(refused(TlsCheck { server_name: Some("no name".to_owned()), ..trusting.clone() }).contains("no name"));
+    let identity = ClientIdentity { cert_pem: authority.pem(), key_pem: b"x".to_vec() };
+    assert!(refused(TlsCheck { client: Some(identity), ..trusting.clone() }).contains("private key"));
+    let identity = ClientIdentity { cert_pem: authority.pem(), key_pem: key };
+    assert!(refused(TlsCheck { client: Some(identity), ..trusting }).contains("client certificate"));
+}
+
+/// Measures what the probes cost, as the caretaker of five API servers would: run it by hand in release mode.
+#[test]
+#[ignore = "a measurement, not a test"]
+#[expect(clippy::print_stdout)]
+fn cost_of_a_check() {
+    const SERVERS: usize = 5;
+    const ROUNDS: usize = 2000;
+    let authority = Authority::new();
+    let acceptor = authority.server(&["127.0.0.1"]);
+    let servers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let servers_here: Vec<Server> = servers.block_on(async {
+        let mut all = Vec::new();
+        for _ in 0..SERVERS {
+            all.push(Server::tls(acceptor.clone()).await);
+        }
+        all
+    });
+    let probing = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asking = probe(TlsCheck::trusting(authority.pem()));
+    probing.block_on(async {
+        for server in &servers_here {
+            check(&asking, server.address).await.unwrap();
+        }
+        // The time of this thread alone: the servers run on others.
+        let (before, start) = (thread_time(), Instant::now());
+        for _ in 0..ROUNDS {
+            for server in &servers_here {
+                check(&asking, server.address).await.unwrap();
+                assert!(
+                    tokio::time::timeout(Duration::ZERO, lvscare::Probe::alarm(&asking, server.address)).await.is_err()
+                );
+            }
+        }
+        let checks = u32::try_from(SERVERS * ROUNDS).unwrap();
+        let (cpu, wall) = ((thread_time() - before) / checks, start.elapsed() / checks);
+        println!(
+            "per HTTPS check: {cpu:?} of CPU time, {wall:?} in all; connections {}",
+            servers_here[0].connections()
+        );
+    });
+    assert!(OK.len() > 2);
+}
+
+/// CPU time that this thread has used (`/proc/thread-self/schedstat`, proc(5)).
+fn thread_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}

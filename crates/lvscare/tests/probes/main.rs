@@ -1,0 +1,41 @@
+//! Do the probes judge real servers on loopback rightly, and cheaply?
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod alarms;
+mod answers;
+mod identity;
+mod reuse;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lvscare::{HttpCheck, HttpProbe, Probe, Unhealthy, UnhealthyKind};
+use tokio::time::timeout;
+
+/// One check as the guard performs it, with a generous time-out.
+async fn check(probe: &dyn Probe, server: SocketAddr) -> Result<(), Unhealthy> {
+    within(Duration::from_secs(5), probe, server).await
+}
+
+async fn within(time: Duration, probe: &dyn Probe, server: SocketAddr) -> Result<(), Unhealthy> {
+    let late = Unhealthy { kind: UnhealthyKind::TimedOut, reason: "no answer in time".to_owned() };
+    timeout(time, probe.check(server)).await.unwrap_or(Err(late))
+}
+
+/// Whether the alarm goes off within this time.
+async fn alarmed(time: Duration, probe: &dyn Probe, server: SocketAddr) -> bool {
+    timeout(time, probe.alarm(server)).await.is_ok()
+}
+
+fn http() -> HttpProbe {
+    HttpProbe::new(HttpCheck::http()).unwrap()
+}
+
+#[track_caller]
+fn assert_fails(answer: Result<(), Unhealthy>, kind: UnhealthyKind, words: &str) {
+    let unhealthy = answer.expect_err("should not count as healthy");
+    assert_eq!(unhealthy.kind, kind, "{unhealthy}");
+    assert!(unhealthy.reason.contains(words), "{unhealthy} should say {words:?}");
+}
