@@ -12,8 +12,10 @@
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 
 mod actor;
+mod echo;
 mod harness;
 mod ipvs;
+mod nftables;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
         let mut tests = Vec::new();
         if plane == harness::Plane::Ipvs {
             tests.extend(ipvs::tests());
+        }
+        if plane == harness::Plane::Nftables {
+            tests.extend(nftables::tests());
         }
         tests
     })
