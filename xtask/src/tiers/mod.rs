@@ -2,6 +2,7 @@
 
 mod cargo;
 mod deny;
+mod kernel;
 mod summary;
 
 use std::path::Path;
@@ -27,12 +28,14 @@ pub(crate) enum Tier {
     Plain,
     /// Real programs on loopback, and what needs root or the kernel
     Service,
+    /// Load balancing in real kernels: IPVS in user-mode Linux, nftables on this one
+    Kernel,
     /// Real clusters on real systemd hosts
     EndToEnd,
 }
 
 /// In the order in which they run: what fails fastest comes first.
-const ALL: &[Tier] = &[Tier::Check, Tier::Plain, Tier::Service, Tier::EndToEnd];
+const ALL: &[Tier] = &[Tier::Check, Tier::Plain, Tier::Service, Tier::Kernel, Tier::EndToEnd];
 
 /// Programs that the service tests talk to, and the packages that bring them.
 const SERVICE_PROGRAMS: &[(&str, &str)] = &[
@@ -59,6 +62,7 @@ pub(crate) fn test(cache: &Cache, tiers: &[Tier], filter: Option<&str>) -> Resul
             Tier::Check => check(cache, &mut summary),
             Tier::Plain => cargo::tests(&mut summary, "tests", &["--workspace"], &[], filter),
             Tier::Service => service(cache, &mut summary, filter)?,
+            Tier::Kernel => kernel::kernel(cache, &mut summary, filter)?,
             Tier::EndToEnd => end_to_end(cache, &mut summary, filter)?,
         }
     }
