@@ -4,6 +4,7 @@
 
 mod answers;
 mod client;
+mod double;
 mod http;
 mod parameters;
 mod role;
