@@ -69,8 +69,10 @@ async fn list(service: SocketAddr, server: SocketAddr) -> Result<Vec<Connection>
 
 /// Asks for the wanted entries only; kernels before 5.8 tell all of them nevertheless.
 fn filter(service: SocketAddr, server: SocketAddr) -> Vec<Attribute> {
-    const SOURCE: u32 = 1 << 0 | 1 << 3 | 1 << 4;
-    const DESTINATION: u32 = 1 << 1 | 1 << 3 | 1 << 5;
+    const PROTOCOL: u32 = 1 << 3;
+    // The kernel's comparison of IPv6 addresses in filters is the wrong way round: those that are equal are left out.
+    let (source, destination) = if service.is_ipv4() { (1 << 0, 1 << 1) } else { (0, 0) };
+    let (source, destination) = (source | PROTOCOL | 1 << 4, destination | PROTOCOL | 1 << 5);
     let address = |at: SocketAddr, v4, v6| match at.ip() {
         IpAddr::V4(address) => Attribute::bytes(v4, address.octets()),
         IpAddr::V6(address) => Attribute::bytes(v6, address.octets()),
@@ -83,7 +85,7 @@ fn filter(service: SocketAddr, server: SocketAddr) -> Vec<Attribute> {
     vec![
         tuple(ORIGINAL, address(service, 2, 4), service, 3),
         tuple(REPLY, address(server, 1, 3), server, 2),
-        Attribute::nested(FILTER, vec![flags(1, DESTINATION), flags(2, SOURCE)]),
+        Attribute::nested(FILTER, vec![flags(1, destination), flags(2, source)]),
     ]
 }
 

@@ -30,7 +30,9 @@ pub(super) struct Hook {
 /// Connections of this host, and those of containers on it.
 pub(super) const HOOKS: [Hook; 2] = [Hook { name: "output", number: 3 }, Hook { name: "prerouting", number: 0 }];
 /// Where destinations are rewritten.
-const PRIORITY: i32 = -100;
+const REWRITE: i32 = -100;
+/// Where packets are filtered.
+const FILTER: i32 = 0;
 
 /// The table of one virtual service.
 #[derive(Debug, Clone)]
@@ -133,17 +135,18 @@ impl Ruleset {
         all
     }
 
-    /// The chains that the kernel calls. Where there is no server the connection is refused, which older kernels
-    /// cannot do before routing; there the connection ends on this host anyway.
+    /// The chains that the kernel calls. Where there is no server connections of this host are refused; those of
+    /// containers end on this host anyway, and older kernels cannot refuse before routing.
     pub(super) fn hooks(&self) -> impl Iterator<Item = &'static Hook> + use<> {
         HOOKS.iter().take(if self.places.is_empty() { 1 } else { HOOKS.len() })
     }
 
-    /// What the kernel tells of the chain of a hook.
+    /// What the kernel tells of the chain of a hook. Chains for address translation cannot refuse.
     pub(super) fn hook(&self, hook: &Hook) -> Vec<Attribute> {
-        let at = vec![Attribute::u32(1, hook.number), Attribute::u32(2, PRIORITY.cast_unsigned())];
+        let (kind, priority) = if self.places.is_empty() { ("filter", FILTER) } else { ("nat", REWRITE) };
+        let at = vec![Attribute::u32(1, hook.number), Attribute::u32(2, priority.cast_unsigned())];
         let accept = Attribute::u32(5, 1);
-        self.chain(hook.name, vec![Attribute::nested(4, at), accept, Attribute::text(7, "nat")])
+        self.chain(hook.name, vec![Attribute::nested(4, at), accept, Attribute::text(7, kind)])
     }
 
     fn chain(&self, name: &str, more: Vec<Attribute>) -> Vec<Attribute> {
