@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ali_cloud::api::ApiError;
+
 /// What a container engine, its transport or a parser reported.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -158,6 +160,137 @@ pub enum Error {
         missing: String,
         /// Its last lines of output.
         log: Vec<String>,
+    },
+    /// A setting of the Clusterfile that the provider cannot fulfil.
+    #[error("{field} `{value}`: {reason}")]
+    Setting {
+        /// The field or annotation.
+        field: String,
+        /// What it says.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The cloud refused a call.
+    #[error("cluster `{cluster}`: {source}")]
+    Cloud {
+        /// Name of the cluster.
+        cluster: String,
+        /// What it said; told in the message already.
+        source: Box<ApiError>,
+    },
+    /// No key for the cloud was given.
+    #[error(
+        "no access key for Alibaba Cloud: set ACCESSKEYID and ACCESSKEYSECRET, log in with its own command-line tool, or run on an instance with a RAM role"
+    )]
+    NoCredentials,
+    /// A security group is opened for the operator only, and who that is must be known.
+    #[error(
+        "cannot tell under which address the cloud sees this machine (its own is {address}, which is not public): say who may reach SSH and the API server, by --admin-cidr or the annotation {annotation}, for example 203.0.113.7/32"
+    )]
+    OperatorUnknown {
+        /// The address that this machine has.
+        address: String,
+        /// The annotation that says it.
+        annotation: &'static str,
+    },
+    /// The cloud offers no machine of the wanted size.
+    #[error(
+        "region {region} offers no machine of {size} for cluster `{cluster}`: choose another size (spec.masters, spec.nodes), region or zone"
+    )]
+    NothingOffered {
+        /// Name of the cluster.
+        cluster: String,
+        /// The region.
+        region: String,
+        /// The size.
+        size: String,
+    },
+    /// No type and zone had enough machines.
+    #[error(
+        "cluster `{cluster}` lacks {lacking} {role} machines of {size}: every type and zone refused ({}); try again later, or choose another size or region; what was made stays", refusals.join(", ")
+    )]
+    SoldOut {
+        /// Name of the cluster.
+        cluster: String,
+        /// How many machines are missing.
+        lacking: usize,
+        /// For what.
+        role: &'static str,
+        /// Their size.
+        size: String,
+        /// What was tried, and what the cloud said.
+        refusals: Vec<String>,
+    },
+    /// Machines vanished again and again while they were made.
+    #[error(
+        "machines of cluster `{cluster}` vanish while they are made: look at the events of the account in the console"
+    )]
+    Vanishing {
+        /// Name of the cluster.
+        cluster: String,
+    },
+    /// Something took longer than the whole run may take.
+    #[error("gave up waiting for {what}{reason}; what was made stays, and the same command goes on from here")]
+    OutOfTime {
+        /// What was waited for.
+        what: String,
+        /// What the cloud said last, after a colon; or nothing.
+        reason: String,
+    },
+    /// A list of the cloud does not come to an end.
+    #[error("the list of {action} does not end")]
+    EndlessList {
+        /// The action.
+        action: &'static str,
+    },
+    /// An answer holds something that makes no sense.
+    #[error("{what} cannot be understood: `{text}`")]
+    Unreadable {
+        /// What it should be.
+        what: &'static str,
+        /// What it is.
+        text: String,
+    },
+    /// Without these masters the rest could decide nothing any more.
+    #[error(
+        "cluster `{cluster}` has {masters} masters and needs {needed} of them to decide anything: {leaving} cannot leave at once; let fewer leave, or agree by the annotation {consent}: \"true\""
+    )]
+    Quorum {
+        /// Name of the cluster.
+        cluster: String,
+        /// How many there are.
+        masters: usize,
+        /// How many should leave.
+        leaving: usize,
+        /// How many must stay.
+        needed: usize,
+        /// The annotation that agrees.
+        consent: &'static str,
+    },
+    /// Some things could not be freed.
+    #[error("cluster `{cluster}` is not freed completely, the same command goes on from here: {}", left.join("; "))]
+    NotFreed {
+        /// Name of the cluster.
+        cluster: String,
+        /// What is left, and why.
+        left: Vec<String>,
+    },
+    /// The cloud takes only passwords of a certain strength.
+    #[error(
+        "the password of spec.ssh is refused by Alibaba Cloud: 8 to 30 characters, of at least three of the kinds capital letter, small letter, digit, special character; without a password a key is made for the cluster"
+    )]
+    WeakPassword,
+    /// A file of the state directory could not be read or written.
+    #[error("cannot {act} {}", path.display())]
+    File {
+        /// `read`, `write` or `remove`.
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: std::io::Error,
     },
     /// The cluster's key pair could not be read or written.
     #[error("cannot {act} the cluster's SSH key {}", path.display())]

@@ -53,6 +53,38 @@ pub enum ProviderEvent {
         /// The address it had.
         address: Option<IpAddr>,
     },
+    /// Machines are being ordered.
+    Ordering {
+        /// For what: `master` or `node`.
+        role: &'static str,
+        /// How many.
+        count: usize,
+        /// Their type.
+        instance_type: String,
+    },
+    /// The provider waits before it asks again.
+    Waiting {
+        /// What for.
+        what: String,
+        /// How long, in milliseconds.
+        milliseconds: u64,
+        /// What was refused, if anything was.
+        reason: Option<String>,
+    },
+    /// A machine vanished while it was made, and is replaced.
+    Lost {
+        /// Its id.
+        machine: String,
+        /// How often machines vanished so far.
+        round: u32,
+    },
+    /// Something other than a host was given back.
+    Freed {
+        /// What it was.
+        what: String,
+        /// Its id.
+        id: String,
+    },
     /// A network of the cluster was removed.
     NetworkRemoved {
         /// Its name.

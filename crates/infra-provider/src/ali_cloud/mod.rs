@@ -1,3 +1,31 @@
 //! How are machines got from Alibaba Cloud, and given back?
+//!
+//! [`AliCloud`] is the provider. What it makes bears the tag `sealer.io/cluster=<name>` and is found by it; what the user
+//! gave by id is used and never deleted. Every call that makes something is in the record before it is sent
+//! (`ali-cloud.json` in the cluster's state directory) and bears a token, so that a killed run makes nothing twice.
+//!
+//! Pure: `settings` (what is wanted), `stock` (which types and zones), `waits` and `pause` (when to ask again), `tags`,
+//! `annotations`, `hosts`, `describe`. Acting: `cloud` (one call), `network`, `address`, `machines`, `running`,
+//! `discover`, and over them `create` and `delete`.
 
+mod address;
+pub mod annotations;
 pub mod api;
+mod cloud;
+mod create;
+mod delete;
+mod describe;
+mod discover;
+mod hosts;
+mod machines;
+mod network;
+mod pause;
+mod provider;
+mod record;
+mod running;
+mod settings;
+mod stock;
+mod tags;
+mod waits;
+
+pub use provider::{AliCloud, AliCloudOptions};

@@ -39,7 +39,6 @@ pub(super) struct Wish {
     pub(super) nodes: Group,
     /// Opens the machines instead of a key pair.
     pub(super) password: Option<Secret>,
-    pub(super) lose_quorum: bool,
 }
 
 /// Which image the machines start from.
@@ -132,7 +131,6 @@ pub(super) fn wish(cluster: &Cluster) -> Result<Wish> {
         masters,
         nodes,
         password,
-        lose_quorum: value(annotations, names::LOSE_QUORUM) == Some("true"),
     })
 }
 
@@ -145,7 +143,11 @@ fn group(cluster: &Cluster, role: Role, spec: Option<&MachineSpec>, types: &[Str
     let count = spec.map_or(u32::try_from(listed.count()).unwrap_or(u32::MAX), |spec| spec.count);
     if count > MAX_COUNT {
         let field = format!("spec.{}s.count", role.as_str());
-        return Err(Error::Setting { field, value: count.to_string(), reason: format!("more than {MAX_COUNT} machines") });
+        return Err(Error::Setting {
+            field,
+            value: count.to_string(),
+            reason: format!("more than {MAX_COUNT} machines"),
+        });
     }
     let default = MachineSpec::default();
     let spec = spec.unwrap_or(&default);
@@ -174,7 +176,9 @@ fn check_name(cluster: &str) -> Result<()> {
     const LIMIT: usize = 40;
     let fits = cluster.len() <= LIMIT
         && cluster.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && cluster.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-');
+        && cluster
+            .chars()
+            .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-');
     if fits { Ok(()) } else { Err(Error::ClusterName { cluster: cluster.to_owned(), limit: LIMIT }) }
 }
 
@@ -227,7 +231,7 @@ mod tests {
         assert_eq!((wish.masters.cpu, wish.masters.memory_gib, wish.masters.system_disk.size_gib), (4, 8, 100));
         assert!(wish.masters.system_disk.categories.len() > 1 && wish.masters.data_disks.is_empty());
         assert_eq!(wish.image, Image::Family(IMAGE_FAMILY.to_owned()));
-        assert!(wish.password.is_none() && wish.vpc.is_none() && !wish.lose_quorum);
+        assert!(wish.password.is_none() && wish.vpc.is_none());
     }
 
     #[test]

@@ -171,8 +171,7 @@ mod tests {
 
     #[test]
     fn steps_grow_to_two_seconds() {
-        let steps: Vec<u64> =
-            (1..8).map(|refused| u64::try_from(step(refused, 0.5).as_millis()).unwrap()).collect();
+        let steps: Vec<u64> = (1..8).map(|refused| u64::try_from(step(refused, 0.5).as_millis()).unwrap()).collect();
         assert_eq!(steps, [500, 750, 1125, 1687, 2000, 2000, 2000]);
         assert!(step(1, 0.0) < step(1, 1.0));
         assert!(step(u32::MAX, 7.0) <= seconds(3));

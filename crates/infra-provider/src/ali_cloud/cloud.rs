@@ -1,0 +1,267 @@
+//! How is the cloud asked so that nothing is done twice, nothing is lost, and no call is made too early?
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use clusterfile::{Cluster, Secret};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::api::{Action, ApiError, Class, Client, Listing, Parameters, Product};
+use super::pause::{Refusals, pause};
+use super::record::{Intent, Record, Things};
+use super::waits::{Wait, Waits};
+use crate::{Context, Error, ProviderEvent, Result};
+
+/// How a secret shows among parameters.
+const HIDDEN: &str = "***";
+/// No list of a cluster has more pages; a server that never ends its list is not followed further.
+const PAGES: usize = 200;
+/// Pauses shorter than this are not worth telling.
+const SHORT: Duration = Duration::from_millis(1_500);
+
+/// The cloud, as one run for one cluster uses it.
+#[derive(Clone, Copy)]
+pub(super) struct Cloud<'a> {
+    pub(super) client: &'a Client,
+    pub(super) record: &'a Record,
+    pub(super) context: &'a Context<'a>,
+    /// The cluster as it is wanted; annotations of what exists are added whenever something came into being.
+    pub(super) wanted: &'a Cluster,
+    pub(super) waits: &'a Mutex<Waits>,
+    /// Where learned times are kept.
+    pub(super) waits_file: Option<&'a Path>,
+    /// When to give up.
+    pub(super) deadline: Instant,
+    /// The password of new machines, if they get one; never in the record.
+    pub(super) password: Option<&'a Secret>,
+}
+
+/// Something that must be ready before a call can succeed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gate {
+    wait: Wait,
+    /// When its making was answered; unknown after a restart, then it is probed at once.
+    since: Option<Instant>,
+}
+
+impl Gate {
+    /// What is awaited began right now.
+    pub(super) fn from_now(wait: Wait) -> Self {
+        Self { wait, since: Some(Instant::now()) }
+    }
+
+    /// What is awaited began some time in the past.
+    pub(super) fn unknown(wait: Wait) -> Self {
+        Self { wait, since: None }
+    }
+}
+
+impl Cloud<'_> {
+    /// A call that only looks, or whose repetition does nothing the second time.
+    pub(super) async fn ask<A: Action>(&self, action: &A) -> Result<A::Answer> {
+        self.repeat(action, None).await
+    }
+
+    /// All pages of a list.
+    pub(super) async fn list<L: Listing + Clone>(&self, listing: L) -> Result<Vec<L::Item>> {
+        let mut listing = listing;
+        let mut items = Vec::new();
+        // A refused page is asked for again; the pages before it are not.
+        for _ in 0..PAGES {
+            let answer = self.repeat(&listing, None).await?;
+            if !listing.turn(answer, &mut items) {
+                return Ok(items);
+            }
+        }
+        Err(Error::EndlessList { action: L::NAME })
+    }
+
+    /// A naturally repeatable change, made when its gate should be open.
+    pub(super) async fn change<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {
+        self.repeat(action, gate).await
+    }
+
+    /// Makes something once: the same `step` after a crash repeats the stored call, which answers as it did.
+    ///
+    /// `keep` writes the answer into the record; from then on the step is done.
+    pub(super) async fn make<A: Action>(
+        &self,
+        step: &str,
+        gate: Option<Gate>,
+        action: impl FnOnce(String) -> A,
+        keep: impl FnOnce(&mut Things, &A::Answer),
+    ) -> Result<A::Answer> {
+        let open = self.record.with(|things| things.intents.get(step).cloned());
+        let open = open.filter(|intent| intent.action == A::NAME);
+        let made = match open {
+            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), gate).await,
+            None => {
+                let action = action(self.record.token()?);
+                let intent = intent(&action);
+                self.record.change(|things| things.intents.insert(step.to_owned(), intent))?;
+                self.repeat(&action, gate).await
+            }
+        };
+        match made {
+            Ok(answer) => {
+                self.record.change(|things| {
+                    keep(things, &answer);
+                    things.intents.remove(step);
+                })?;
+                self.remember()?;
+                Ok(answer)
+            }
+            Err(error) => {
+                if happened_not(&error) {
+                    self.record.change(|things| things.intents.remove(step))?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes a change into the record, and what exists into the remembered Clusterfile.
+    pub(super) fn keep(&self, change: impl FnOnce(&mut Things)) -> Result<()> {
+        self.record.change(change)?;
+        self.remember()
+    }
+
+    /// Waits until something should be ready, before anything is asked about it.
+    pub(super) async fn until(&self, gate: Gate) {
+        let Some(since) = gate.since else { return };
+        let first = self.learned(|waits| waits.first(gate.wait));
+        let until = since + first;
+        let left = until.saturating_duration_since(Instant::now());
+        if left >= SHORT {
+            self.tell_waiting(gate.wait.words(), left, None);
+        }
+        sleep_until(until).await;
+    }
+
+    /// Tells that something was ready at last, after `refused` looks that came too early.
+    pub(super) fn learn(&self, gate: Gate, refused: u32) -> Result<()> {
+        let Some(since) = gate.since else { return Ok(()) };
+        let waits = {
+            let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.learn(gate.wait, since.elapsed(), refused);
+            waits.clone()
+        };
+        self.waits_file.map_or(Ok(()), |path| waits.store(path))
+    }
+
+    /// Sleeps before a look that came too early is repeated; an error when the time is up.
+    pub(super) async fn pause(&self, what: &str, pause: Duration, why: &ApiError) -> Result<()> {
+        self.check_deadline(what, pause, Some(why))?;
+        if pause >= SHORT {
+            self.tell_waiting(what, pause, Some(why.to_string()));
+        }
+        sleep(pause).await;
+        Ok(())
+    }
+
+    /// An error when there is no time left for another pause.
+    pub(super) fn check_deadline(&self, what: &str, pause: Duration, why: Option<&ApiError>) -> Result<()> {
+        if Instant::now() + pause <= self.deadline {
+            return Ok(());
+        }
+        let reason = why.map_or_else(String::new, |why| format!(": {why}"));
+        Err(Error::OutOfTime { what: what.to_owned(), reason })
+    }
+
+    async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {
+        if let Some(gate) = gate {
+            self.until(gate).await;
+        }
+        let mut refused = Refusals::default();
+        loop {
+            let error = match self.client.call(action).await {
+                Ok(answer) => {
+                    gate.map_or(Ok(()), |gate| self.learn(gate, refused.state))?;
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            match error.class {
+                Class::NotReady | Class::InUse => refused.state += 1,
+                _ => refused.other += 1,
+            }
+            let Some(time) = pause(&error, refused, random()) else {
+                return Err(Error::Cloud { cluster: self.wanted.name.clone(), source: Box::new(error) });
+            };
+            let what = gate.map_or(A::NAME, |gate| gate.wait.words());
+            self.pause(what, time, &error).await?;
+        }
+    }
+
+    fn remember(&self) -> Result<()> {
+        self.context.remember(&super::hosts::annotated(self.wanted, &self.record.things()))
+    }
+
+    fn learned<T>(&self, look: impl FnOnce(&Waits) -> T) -> T {
+        look(&self.waits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell_waiting(&self, what: &str, pause: Duration, reason: Option<String>) {
+        let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.context.tell(ProviderEvent::Waiting { what: what.to_owned(), milliseconds, reason });
+    }
+}
+
+/// A number between 0 and 1 that spreads retries; nothing secret hangs on it.
+pub(super) fn random() -> f64 {
+    let mut bytes = [0; 4];
+    // Without random numbers everybody waits equally long: slower for many, wrong for nobody.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+/// The class of a refusal of the cloud.
+pub(super) fn class(error: &Error) -> Option<Class> {
+    match error {
+        Error::Cloud { source, .. } => Some(source.class),
+        _ => None,
+    }
+}
+
+/// Whether the failed call is known to have had no effect: then its token is of no more use.
+fn happened_not(error: &Error) -> bool {
+    match error {
+        Error::Cloud { source, .. } => !source.may_have_happened && source.class != Class::Server,
+        _ => false,
+    }
+}
+
+fn intent<A: Action>(action: &A) -> Intent {
+    let parameters = action.parameters();
+    let parameters = parameters.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Intent { action: A::NAME.to_owned(), parameters }
+}
+
+/// A call as it stands in the record; secrets are not stored there and put in again.
+struct Stored<A> {
+    parameters: Parameters,
+    action: std::marker::PhantomData<fn() -> A>,
+}
+
+impl<A> Stored<A> {
+    fn new(intent: &Intent, password: Option<&Secret>) -> Self {
+        let stored = intent.parameters.iter();
+        let parameters = stored.fold(Parameters::new(), |all, (name, value)| match password {
+            Some(password) if value == HIDDEN => all.secret(name, password),
+            _ => all.text(name, value),
+        });
+        Self { parameters, action: std::marker::PhantomData }
+    }
+}
+
+impl<A: Action> Action for Stored<A> {
+    const NAME: &'static str = A::NAME;
+    const PRODUCT: Product = A::PRODUCT;
+    const REGIONAL: bool = A::REGIONAL;
+    type Answer = A::Answer;
+
+    fn parameters(&self) -> Parameters {
+        self.parameters.clone()
+    }
+}

@@ -1,0 +1,334 @@
+//! How are machines ordered, in as many types and zones as it takes?
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::api::ecs::{Disk, LogIn, RunInstances};
+use super::api::{Action, Class};
+use super::cloud::{Cloud, Gate, class};
+use super::network;
+use super::record::Machine;
+use super::settings::{DiskWish, Group, Image, Role, Wish};
+use super::stock::Candidates;
+use super::tags::{host_name, of_machine};
+use crate::{Error, ProviderEvent, Result};
+
+/// The cloud takes no larger order.
+const LARGEST_ORDER: usize = 100;
+
+/// Where and how machines are ordered.
+pub(super) struct Order<'a> {
+    pub(super) wish: &'a Wish,
+    pub(super) vpc: &'a str,
+    pub(super) security_group: &'a str,
+    /// The key pair that opens them; without one the wish has a password.
+    pub(super) key_pair: Option<&'a str>,
+    /// Zones and types to try, the best first.
+    pub(super) candidates: &'a [Candidates],
+}
+
+/// Orders the machines of `group` with these numbers. `gates` are those of vSwitches that were made just now, by zone.
+///
+/// A type or zone that is sold out is left for the next one at once; what a partial success lacks is ordered there.
+pub(super) async fn order(
+    cloud: &Cloud<'_>,
+    order: &Order<'_>,
+    group: &Group,
+    numbers: Vec<u32>,
+    gates: &mut BTreeMap<String, Gate>,
+) -> Result<()> {
+    let mut left: VecDeque<u32> = numbers.into();
+    let mut refusals = Vec::new();
+    for zone in order.candidates {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let (vswitch, made) = network::vswitch(cloud, order.wish, (order.vpc, None), &zone.zone).await?;
+        let gate = gates.remove(&zone.zone).or(made);
+        let types = match group.role {
+            Role::Master => &zone.masters,
+            Role::Node => &zone.nodes,
+        };
+        in_zone(cloud, order, group, (&vswitch, gate), types, &mut left, &mut refusals).await?;
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    refusals.dedup();
+    Err(Error::SoldOut {
+        cluster: order.wish.cluster.clone(),
+        lacking: left.len(),
+        role: group.role.as_str(),
+        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        refusals,
+    })
+}
+
+/// What is tried after an order that was refused.
+enum Next {
+    Nothing,
+    Disks,
+    Type,
+    Zone,
+}
+
+async fn in_zone(
+    cloud: &Cloud<'_>,
+    order: &Order<'_>,
+    group: &Group,
+    (vswitch, mut gate): (&str, Option<Gate>),
+    types: &[String],
+    left: &mut VecDeque<u32>,
+    refusals: &mut Vec<String>,
+) -> Result<()> {
+    for instance_type in types {
+        for disks in combinations(group) {
+            let attempt = Attempt { order, group, vswitch, instance_type, disks: &disks };
+            match fill(cloud, &attempt, &mut gate, left, refusals).await? {
+                Next::Nothing | Next::Zone => return Ok(()),
+                Next::Type => break,
+                Next::Disks => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Orders until nothing is left or the cloud has no more of this type here.
+async fn fill(
+    cloud: &Cloud<'_>,
+    attempt: &Attempt<'_>,
+    gate: &mut Option<Gate>,
+    left: &mut VecDeque<u32>,
+    refusals: &mut Vec<String>,
+) -> Result<Next> {
+    while !left.is_empty() {
+        let numbers: Vec<u32> = left.iter().copied().take(LARGEST_ORDER).collect();
+        let error = match run(cloud, attempt, &numbers, gate.take()).await {
+            Ok(0) => return Ok(Next::Type),
+            Ok(made) => {
+                left.drain(..made.min(numbers.len()));
+                continue;
+            }
+            Err(error) => error,
+        };
+        if class(&error) != Some(Class::NextCandidate) {
+            return Err(error);
+        }
+        let code = code(&error);
+        refusals.push(format!("{}: {code}", attempt.instance_type));
+        return Ok(match code.as_str() {
+            "Zone.NotOnSale" | "Zone.NotOpen" => Next::Zone,
+            code if code.contains("DiskCategory") || code.contains("CategoryNotSupported") => Next::Disks,
+            _ => Next::Type,
+        });
+    }
+    Ok(Next::Nothing)
+}
+
+struct Attempt<'a> {
+    order: &'a Order<'a>,
+    group: &'a Group,
+    vswitch: &'a str,
+    instance_type: &'a str,
+    disks: &'a Disks,
+}
+
+/// The disks of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Disks {
+    system: Disk,
+    data: Vec<Disk>,
+}
+
+/// Orders once; how many machines came of it.
+async fn run(cloud: &Cloud<'_>, attempt: &Attempt<'_>, numbers: &[u32], gate: Option<Gate>) -> Result<usize> {
+    let role = attempt.group.role;
+    cloud.context.tell(ProviderEvent::Ordering {
+        role: role.as_str(),
+        count: numbers.len(),
+        instance_type: attempt.instance_type.to_owned(),
+    });
+    let step = Step { role, numbers: numbers.to_vec() };
+    place(cloud, &step, gate, |client_token| request(attempt, numbers, client_token)).await
+}
+
+/// Repeats the orders whose answers were never read, as far as their machines are still wanted.
+///
+/// Returns the steps that are not: whether they had an effect only a search can tell.
+pub(super) async fn settle(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> Result<Vec<String>> {
+    let steps: Vec<String> = cloud.record.with(|things| {
+        things
+            .intents
+            .iter()
+            .filter(|(_, intent)| intent.action == RunInstances::NAME)
+            .map(|(step, _)| step.clone())
+            .collect()
+    });
+    let mut open = Vec::new();
+    for text in steps {
+        let step = Step::parse(&text).filter(|step| {
+            let lacking = missing.iter().filter(|(role, _)| *role == step.role).flat_map(|(_, numbers)| numbers);
+            let lacking: Vec<u32> = lacking.copied().collect();
+            step.numbers.iter().all(|number| lacking.contains(number))
+        });
+        let Some(step) = step else {
+            open.push(text);
+            continue;
+        };
+        // What is stored is what is sent; nothing is made up here.
+        match place(cloud, &step, None, |client_token| RunInstances { client_token, ..RunInstances::default() }).await {
+            // It had no effect then and has none now; what is lacking is ordered anew.
+            Err(error) if class(&error) == Some(Class::NextCandidate) => {}
+            other => drop(other?),
+        }
+    }
+    Ok(open)
+}
+
+async fn place(
+    cloud: &Cloud<'_>,
+    step: &Step,
+    gate: Option<Gate>,
+    request: impl FnOnce(String) -> RunInstances,
+) -> Result<usize> {
+    let name = step.to_string();
+    let made = cloud.make(&name, gate, request, |things, answer| {
+        let stored = things.intents.get(&name).and_then(|intent| intent.parameters.get("InstanceType"));
+        let instance_type = stored.cloned().unwrap_or_default();
+        for (id, index) in answer.instance_ids.iter().zip(step.numbers.iter().copied()) {
+            let machine = Machine { role: step.role, index, address: None, instance_type: instance_type.clone() };
+            things.machines.entry(id.clone()).or_insert(machine);
+        }
+    });
+    Ok(made.await?.instance_ids.len())
+}
+
+/// The name of an order in the record: who reads it can tell which machines it was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Step {
+    role: Role,
+    numbers: Vec<u32>,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let numbers: Vec<String> = self.numbers.iter().map(u32::to_string).collect();
+        write!(formatter, "run {} {}", self.role.as_str(), numbers.join(","))
+    }
+}
+
+impl Step {
+    fn parse(text: &str) -> Option<Self> {
+        let (role, numbers) = text.strip_prefix("run ")?.split_once(' ')?;
+        let role = [Role::Master, Role::Node].into_iter().find(|known| known.as_str() == role)?;
+        let numbers: Result<Vec<u32>, _> = numbers.split(',').map(str::parse).collect();
+        Some(Self { role, numbers: numbers.ok()? })
+    }
+}
+
+fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunInstances {
+    let Attempt { order, group, vswitch, instance_type, disks } = *attempt;
+    let wish = order.wish;
+    let (image_id, image_family) = match &wish.image {
+        Image::Id(id) => (Some(id.clone()), None),
+        Image::Family(family) => (None, Some(family.clone())),
+    };
+    let log_in = match (order.key_pair, &wish.password) {
+        (Some(pair), _) => LogIn::KeyPair(pair.to_owned()),
+        (None, Some(password)) => LogIn::Password(password.clone()),
+        (None, None) => LogIn::Image,
+    };
+    RunInstances {
+        client_token,
+        image_id,
+        image_family,
+        instance_type: instance_type.to_owned(),
+        security_group_id: order.security_group.to_owned(),
+        v_switch_id: vswitch.to_owned(),
+        amount: u32::try_from(numbers.len()).unwrap_or(u32::MAX),
+        // Fewer than asked is a beginning; the rest is ordered elsewhere.
+        min_amount: Some(1),
+        instance_name: Some(format!("{}-{}", wish.cluster, group.role.as_str())),
+        host_names: numbers.iter().map(|number| host_name(&wish.cluster, group.role, *number)).collect(),
+        log_in,
+        system_disk: Some(disks.system.clone()),
+        data_disks: disks.data.clone(),
+        tags: of_machine(&wish.cluster, group.role),
+        instance_charge_type: Some("PostPaid".to_owned()),
+        ..RunInstances::default()
+    }
+}
+
+/// Kinds of disk to try with one type: each kind for the system disk, with the same kind for data disks that name none.
+fn combinations(group: &Group) -> Vec<Disks> {
+    let disk = |wish: &DiskWish, category: &str| Disk {
+        size: Some(wish.size_gib),
+        category: Some(category.to_owned()),
+        ..Disk::default()
+    };
+    let kinds = group.system_disk.categories.iter();
+    kinds
+        .map(|kind| Disks {
+            system: disk(&group.system_disk, kind),
+            data: group
+                .data_disks
+                .iter()
+                .map(|data| {
+                    let named = data.categories.iter().find(|category| *category == kind);
+                    disk(data, named.or(data.categories.first()).unwrap_or(kind))
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn code(error: &Error) -> String {
+    match error {
+        Error::Cloud { source, .. } => source.code.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_step_tells_which_machines_it_was_about() {
+        let step = Step { role: Role::Node, numbers: vec![0, 1, 12] };
+        assert_eq!(step.to_string(), "run node 0,1,12");
+        assert_eq!(Step::parse("run node 0,1,12"), Some(step));
+        for other in ["run", "run king 1", "run node", "run node x", "vpc"] {
+            assert_eq!(Step::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_disk_are_tried_together_and_a_named_one_alone() {
+        let wish = |categories: &[&str]| DiskWish {
+            size_gib: 40,
+            categories: categories.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let group = |system: &[&str], data: &[&str]| Group {
+            role: Role::Node,
+            count: 1,
+            cpu: 4,
+            memory_gib: 8,
+            types: Vec::new(),
+            system_disk: wish(system),
+            data_disks: vec![wish(data)],
+        };
+        let show = |group: &Group| -> Vec<String> {
+            let name = |disk: &Disk| disk.category.clone().unwrap();
+            combinations(group)
+                .iter()
+                .map(|disks| format!("{} {}", name(&disks.system), name(&disks.data[0])))
+                .collect()
+        };
+        assert_eq!(show(&group(&["essd", "ssd"], &["essd", "ssd"])), ["essd essd", "ssd ssd"]);
+        assert_eq!(show(&group(&["essd", "ssd"], &["auto"])), ["essd auto", "ssd auto"]);
+        assert_eq!(show(&group(&["auto"], &["essd", "ssd"])), ["auto essd"]);
+    }
+}

@@ -1,0 +1,249 @@
+//! How do VPC, vSwitch, security group and key pair come to be there?
+
+use std::net::Ipv4Addr;
+
+use super::api::ecs::{AuthorizeSecurityGroup, CreateSecurityGroup, ImportKeyPair, Permission};
+use super::api::vpc::{CreateVSwitch, CreateVpc, DescribeVSwitches, DescribeVpcs, VSwitch};
+use super::cloud::{Cloud, Gate, class};
+use super::record::Thing;
+use super::settings::Wish;
+use super::tags::{name, of_cluster};
+use super::waits::Wait;
+use crate::{Error, Result};
+
+/// Ports that the operator needs: SSH, and the API server.
+const PORTS: [u16; 2] = [22, 6443];
+/// The first network of a cluster's own VPC, as upstream's; every further zone gets the next one of this size.
+const FIRST_VSWITCH: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
+/// Its length: room for a thousand machines. (Upstream took 24.)
+const VSWITCH_LENGTH: u8 = 20;
+
+/// The VPC, and the gate behind which it can be used; no gate when it was there before.
+pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Option<Gate>)> {
+    if let Some(vpc) = cloud.record.with(|things| things.vpc.clone()) {
+        return Ok((vpc.id, Some(Gate::unknown(Wait::Vpc))));
+    }
+    if let Some(id) = &wish.vpc {
+        cloud.keep(|things| things.vpc = Some(Thing { id: id.clone(), own: false }))?;
+        return Ok((id.clone(), None));
+    }
+    let made = cloud.make(
+        "vpc",
+        None,
+        |client_token| CreateVpc {
+            client_token,
+            name: Some(name(&wish.cluster)),
+            tags: of_cluster(&wish.cluster),
+            cidr_block: None,
+        },
+        |things, answer| things.vpc = Some(Thing { id: answer.vpc_id.clone(), own: true }),
+    );
+    let made = made.await?;
+    Ok((made.vpc_id, Some(Gate::from_now(Wait::Vpc))))
+}
+
+/// The vSwitch in `zone`, and the gate behind which it can be used.
+pub(super) async fn vswitch(
+    cloud: &Cloud<'_>,
+    wish: &Wish,
+    (vpc, gate): (&str, Option<Gate>),
+    zone: &str,
+) -> Result<(String, Option<Gate>)> {
+    if let Some(vswitch) = cloud.record.with(|things| things.vswitches.get(zone).cloned()) {
+        return Ok((vswitch.id, Some(Gate::unknown(Wait::VSwitch))));
+    }
+    let cidr = free_range(cloud, vpc).await?;
+    let step = format!("vswitch {zone}");
+    let made = cloud.make(
+        &step,
+        gate,
+        |client_token| CreateVSwitch {
+            client_token,
+            vpc_id: vpc.to_owned(),
+            zone_id: zone.to_owned(),
+            cidr_block: cidr,
+            name: Some(name(&wish.cluster)),
+            tags: of_cluster(&wish.cluster),
+        },
+        |things, answer| {
+            let made = Thing { id: answer.v_switch_id.clone(), own: true };
+            things.vswitches.insert(zone.to_owned(), made);
+        },
+    );
+    let made = made.await?;
+    Ok((made.v_switch_id, Some(Gate::from_now(Wait::VSwitch))))
+}
+
+/// The vSwitch that the user named; its zone and VPC decide for everything else.
+pub(super) async fn given_vswitch(cloud: &Cloud<'_>, id: &str) -> Result<VSwitch> {
+    let asked = DescribeVSwitches { v_switch_id: Some(id.to_owned()), ..DescribeVSwitches::default() };
+    let found = cloud.list(asked).await?.into_iter().find(|vswitch| vswitch.v_switch_id == id);
+    let found = found.ok_or_else(|| Error::Setting {
+        field: super::annotations::VSWITCH.to_owned(),
+        value: id.to_owned(),
+        reason: format!("there is no such vSwitch in region {}", cloud.client.region()),
+    })?;
+    cloud.keep(|things| {
+        let given = |id: &str| Thing { id: id.to_owned(), own: false };
+        things.vpc.get_or_insert_with(|| given(&found.vpc_id));
+        things.vswitches.entry(found.zone_id.clone()).or_insert_with(|| given(id));
+    })?;
+    Ok(found)
+}
+
+/// The security group, opened for those who may come.
+pub(super) async fn security_group(cloud: &Cloud<'_>, wish: &Wish, vpc: &str, open_for: &[String]) -> Result<String> {
+    let known = cloud.record.with(|things| things.security_group.clone());
+    let group = match (known, &wish.security_group) {
+        (Some(known), _) => known,
+        (None, Some(id)) => {
+            let given = Thing { id: id.clone(), own: false };
+            cloud.keep(|things| things.security_group = Some(given.clone()))?;
+            given
+        }
+        (None, None) => {
+            let made = cloud.make(
+                "security group",
+                None,
+                |client_token| CreateSecurityGroup {
+                    client_token,
+                    vpc_id: vpc.to_owned(),
+                    name: Some(name(&wish.cluster)),
+                    security_group_type: None,
+                    tags: of_cluster(&wish.cluster),
+                },
+                |things, answer| {
+                    things.security_group = Some(Thing { id: answer.security_group_id.clone(), own: true });
+                },
+            );
+            Thing { id: made.await?.security_group_id, own: true }
+        }
+    };
+    // Who gives a group of their own decides themselves who may come.
+    let missing: Vec<&String> = cloud
+        .record
+        .with(|things| open_for.iter().filter(|cidr| group.own && !things.opened_for.contains(cidr)).collect());
+    if !missing.is_empty() {
+        let permissions = missing.iter().flat_map(|cidr| PORTS.map(|port| Permission::tcp(port, cidr.as_str())));
+        let open = AuthorizeSecurityGroup { security_group_id: group.id.clone(), permissions: permissions.collect() };
+        cloud.change(&open, None).await?;
+        cloud.keep(|things| things.opened_for.extend(missing.into_iter().cloned()))?;
+    }
+    Ok(group.id)
+}
+
+/// The key pair that opens new machines; `public_key` is the line for `authorized_keys`.
+pub(super) async fn key_pair(cloud: &Cloud<'_>, wish: &Wish, public_key: &str) -> Result<String> {
+    if let Some(pair) = cloud.record.with(|things| things.key_pair.clone()) {
+        return Ok(pair.id);
+    }
+    if let Some(given) = &wish.key_pair {
+        cloud.keep(|things| things.key_pair = Some(Thing { id: given.clone(), own: false }))?;
+        return Ok(given.clone());
+    }
+    // The name cannot be anybody else's, so that it is taken means that an earlier call had its effect.
+    let id = cloud.record.with(|things| format!("{}-{}", name(&wish.cluster), things.uid));
+    let import = ImportKeyPair { name: id.clone(), public_key: public_key.to_owned(), tags: of_cluster(&wish.cluster) };
+    match cloud.change(&import, None).await {
+        Err(error) if !is_taken(&error) => return Err(error),
+        _ => cloud.keep(|things| things.key_pair = Some(Thing { id: id.clone(), own: true }))?,
+    }
+    Ok(id)
+}
+
+fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Cloud { source, .. } if source.code.contains("KeyPair") && (source.code.contains("Exist") || source.code.contains("Duplicate")))
+        && class(error).is_some()
+}
+
+/// Addresses for a new vSwitch: nothing but the cluster's own is in its own VPC; in another one, what is free is taken.
+async fn free_range(cloud: &Cloud<'_>, vpc: &str) -> Result<String> {
+    let (own, used) = cloud.record.with(|things| {
+        (things.vpc.as_ref().is_some_and(|vpc| vpc.own), u32::try_from(things.vswitches.len()).unwrap_or(u32::MAX))
+    });
+    if own {
+        return Ok(range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, used).to_string());
+    }
+    let asked = DescribeVpcs { vpc_id: Some(vpc.to_owned()), ..DescribeVpcs::default() };
+    let missing = |reason: &str| Error::Setting {
+        field: super::annotations::VPC.to_owned(),
+        value: vpc.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let found = cloud.list(asked).await?.into_iter().find(|found| found.vpc_id == vpc);
+    let block = found.ok_or_else(|| missing("there is no such VPC in this region"))?.cidr_block;
+    let block: Range = block.parse().map_err(|()| missing("its addresses cannot be understood"))?;
+    let asked = DescribeVSwitches { vpc_id: Some(vpc.to_owned()), ..DescribeVSwitches::default() };
+    let taken: Vec<Range> =
+        cloud.list(asked).await?.iter().filter_map(|vswitch| vswitch.cidr_block.parse().ok()).collect();
+    let free = block.first_free(&taken).ok_or_else(|| missing("no 250 addresses in a row are free in it"))?;
+    Ok(free.to_string())
+}
+
+/// Addresses in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    first: u32,
+    length: u8,
+}
+
+fn range(base: u32, length: u8, number: u32) -> Range {
+    Range { first: base + (number << (32 - length)), length }
+}
+
+impl Range {
+    fn last(self) -> u32 {
+        self.first | (u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0))
+    }
+
+    /// The first part of 256 addresses (or all, if there are fewer) that touches none of `taken`.
+    fn first_free(self, taken: &[Self]) -> Option<Self> {
+        let length = self.length.max(24);
+        let count = 1_u32 << (length - self.length).min(16);
+        let mut parts = (0..count).map(|number| range(self.first, length, number));
+        parts.find(|part| taken.iter().all(|other| other.last() < part.first || part.last() < other.first))
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", Ipv4Addr::from(self.first), self.length)
+    }
+}
+
+impl std::str::FromStr for Range {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, length) = text.trim().split_once('/').ok_or(())?;
+        let address: Ipv4Addr = address.parse().map_err(|_| ())?;
+        let length: u8 = length.parse().ok().filter(|length| (8..=29).contains(length)).ok_or(())?;
+        Ok(Self { first: u32::from(address) & !(u32::MAX >> length), length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn own_ranges_follow_each_other() {
+        let ranges = [0, 1, 2].map(|number| range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, number).to_string());
+        assert_eq!(ranges, ["172.16.0.0/20", "172.16.16.0/20", "172.16.32.0/20"]);
+    }
+
+    #[test]
+    fn a_free_range_touches_no_other() {
+        let free = |block: &str, taken: &[&str]| {
+            let taken: Vec<Range> = taken.iter().map(|text| text.parse().unwrap()).collect();
+            block.parse::<Range>().unwrap().first_free(&taken).map(|range| range.to_string())
+        };
+        assert_eq!(free("10.0.0.0/16", &[]).as_deref(), Some("10.0.0.0/24"));
+        assert_eq!(free("10.0.0.0/16", &["10.0.0.0/23", "10.0.2.128/25"]).as_deref(), Some("10.0.3.0/24"));
+        assert_eq!(free("10.0.0.0/26", &[]).as_deref(), Some("10.0.0.0/26"));
+        assert_eq!(free("10.0.0.0/24", &["10.0.0.7/29"]), None);
+        assert!("10.0.0.0/33".parse::<Range>().is_err() && "10.0.0/8".parse::<Range>().is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! How does the ALI_CLOUD provider give hosts and take them back?
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clusterfile::{Cluster, ProviderKind};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::api::{Client, Credentials, Endpoints, Observer, Transport, WallClock};
+use super::cloud::Cloud;
+use super::create::{Terms, complete};
+use super::record::Record;
+use super::settings::{Wish, wish};
+use super::waits::Waits;
+use super::{delete, describe, hosts};
+use crate::{Context, Error, Provider, Release, Result, ssh_key};
+
+/// Upstream's region where nobody names one.
+const REGION: &str = "cn-chengdu";
+
+/// What the ALI_CLOUD provider may be told; nothing is read from environment or home.
+#[derive(Clone)]
+pub struct AliCloudOptions {
+    /// The key to sign with; without one every call fails with the sentence that says how to give one.
+    pub credentials: Option<Credentials>,
+    /// The region where the Clusterfile names none.
+    pub region: Option<String>,
+    /// Servers to use instead of the cloud's own.
+    pub endpoints: Endpoints,
+    /// How requests are sent.
+    pub transport: Arc<dyn Transport>,
+    /// The time of day.
+    pub clock: WallClock,
+    /// Who may reach SSH and the API server where the Clusterfile does not say, as `a.b.c.d/len`.
+    pub admin_cidrs: Vec<String>,
+    /// This machine's address on its way to the cloud; used for `admin_cidrs` when it is a public one.
+    pub own_address: Option<IpAddr>,
+    /// The file in which learned waiting times are kept; none keeps them for one run.
+    pub waits: Option<PathBuf>,
+    /// When a call of the provider gives up.
+    pub deadline: Duration,
+    /// Is told of every request.
+    pub observer: Option<Observer>,
+}
+
+impl AliCloudOptions {
+    /// Options with which nothing is known but how to send.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            credentials: None,
+            region: None,
+            endpoints: Endpoints::default(),
+            transport,
+            clock: WallClock::default(),
+            admin_cidrs: Vec::new(),
+            own_address: None,
+            waits: None,
+            deadline: Duration::from_secs(900),
+            observer: None,
+        }
+    }
+}
+
+impl fmt::Debug for AliCloudOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AliCloudOptions")
+            .field("region", &self.region)
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes hosts on Alibaba Cloud: a VPC, a vSwitch, a security group, instances, and an elastic address for the first
+/// master, through which the other hosts are reached.
+#[derive(Debug)]
+pub struct AliCloud {
+    options: AliCloudOptions,
+    waits: Mutex<Waits>,
+}
+
+impl AliCloud {
+    /// A provider that works as `options` say. Nothing is asked yet.
+    #[must_use]
+    pub fn new(options: AliCloudOptions) -> Self {
+        let waits = options.waits.as_deref().map(Waits::load).unwrap_or_default();
+        Self { options, waits: Mutex::new(waits) }
+    }
+
+    fn region<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
+        asked.or(self.options.region.as_deref()).unwrap_or(REGION)
+    }
+
+    fn client(&self, region: &str) -> Result<Client> {
+        let credentials = self.options.credentials.clone().ok_or(Error::NoCredentials)?;
+        let client = Client::new(credentials, region, &self.options.endpoints, self.options.transport.clone())
+            .map_err(|error| Error::Setting {
+                field: "region".to_owned(),
+                value: region.to_owned(),
+                reason: error.to_string(),
+            })?
+            .with_clock(self.options.clock.clone());
+        Ok(match &self.options.observer {
+            Some(observer) => client.with_observer(observer.clone()),
+            None => client,
+        })
+    }
+
+    /// Who may reach SSH and the API server; it is not guessed.
+    fn open_for(&self, wish: &Wish) -> Result<Vec<String>> {
+        if !wish.admin_cidrs.is_empty() {
+            return Ok(wish.admin_cidrs.clone());
+        }
+        if !self.options.admin_cidrs.is_empty() {
+            return Ok(self.options.admin_cidrs.clone());
+        }
+        match self.options.own_address {
+            Some(IpAddr::V4(address)) if is_public(address) => Ok(vec![format!("{address}/32")]),
+            _ if wish.security_group.is_some() => Ok(Vec::new()),
+            address => Err(Error::OperatorUnknown {
+                address: address.map_or_else(|| "none".to_owned(), |address| address.to_string()),
+                annotation: super::annotations::ADMIN_CIDR,
+            }),
+        }
+    }
+
+    /// The record of a cluster, made sure to be of the region that is asked for.
+    fn record(&self, context: &Context<'_>, asked: Option<&str>) -> Result<(Record, bool)> {
+        let (record, new) = Record::open(context.state_dir, random_name)?;
+        let known = record.with(|things| things.region.clone());
+        match asked {
+            Some(asked) if !known.is_empty() && asked != known => {
+                return Err(Error::Setting {
+                    field: super::annotations::REGION.to_owned(),
+                    value: asked.to_owned(),
+                    reason: format!("the cluster's machines are in {known}; delete it there first"),
+                });
+            }
+            _ if known.is_empty() => {
+                let region = self.region(asked).to_owned();
+                record.change(|things| things.region = region)?;
+            }
+            _ => {}
+        }
+        Ok((record, new))
+    }
+
+    async fn make(&self, wanted: &Cluster, context: &Context<'_>) -> Result<Cluster> {
+        let wish = wish(wanted)?;
+        let open_for = self.open_for(&wish)?;
+        let client = self.client(self.region(wish.region.as_deref()))?;
+        let (record, new) = self.record(context, wish.region.as_deref())?;
+        let client = if client.region() == record.with(|things| things.region.clone()) {
+            client
+        } else {
+            self.client(&record.with(|things| things.region.clone()))?
+        };
+        let key = match &wish.password {
+            Some(_) => None,
+            None if wish.key_pair.is_some() && wanted.ssh.private_key.is_some() => None,
+            None => Some(make_key(context, &wish.cluster).await?),
+        };
+        let cloud = self.cloud(&client, &record, context, wanted);
+        let terms = Terms { open_for: &open_for, public_key: key.as_ref().map(|key| key.authorized.as_str()), new };
+        complete(&cloud, &wish, &terms).await?;
+        hosts::filled(wanted, &wish, &record.things(), key.as_ref().map(|key| key.private.as_path()))
+    }
+
+    fn cloud<'a>(
+        &'a self,
+        client: &'a Client,
+        record: &'a Record,
+        context: &'a Context<'a>,
+        wanted: &'a Cluster,
+    ) -> Cloud<'a> {
+        Cloud {
+            client,
+            record,
+            context,
+            wanted,
+            waits: &self.waits,
+            waits_file: self.options.waits.as_deref(),
+            deadline: Instant::now() + self.options.deadline,
+            password: wanted.ssh.password.as_ref(),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for AliCloud {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::AliCloud
+    }
+
+    fn owns_hosts(&self) -> bool {
+        true
+    }
+
+    async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
+        self.make(wanted, context).await
+    }
+
+    async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {
+        let asked = super::annotations::value(&cluster.annotations, super::annotations::REGION);
+        let (record, new) = self.record(context, asked)?;
+        let client = self.client(&record.with(|things| things.region.clone()))?;
+        let cloud = self.cloud(&client, &record, context, cluster);
+        match hosts {
+            Release::All => {
+                delete::everything(&cloud, new).await?;
+                let state_dir = context.state_dir.to_owned();
+                spawn_blocking(move || ssh_key::remove(&state_dir))
+                    .await
+                    .map_err(|_| Error::Interrupted { act: "removing the key" })?
+            }
+            Release::Hosts(addresses) => {
+                let consent = super::annotations::value(&cluster.annotations, super::annotations::LOSE_QUORUM);
+                delete::hosts(&cloud, &addresses, consent == Some("true")).await
+            }
+        }
+    }
+
+    async fn find(&self, name: &str, context: &Context<'_>) -> Result<Option<Cluster>> {
+        let mut cluster = Cluster::new(name, "");
+        cluster.provider = ProviderKind::AliCloud;
+        let client = self.client(self.region(None))?;
+        let (record, _) = self.record(context, None)?;
+        let cloud = self.cloud(&client, &record, context, &cluster);
+        super::discover::machines(&cloud).await?;
+        super::discover::surroundings(&cloud).await?;
+        let things = record.things();
+        let nothing = things.machines.is_empty() && things.vpc.is_none() && things.eip.is_none();
+        let nothing = nothing && things.vswitches.is_empty() && things.security_group.is_none();
+        if nothing && things.key_pair.is_none() {
+            record.forget()?;
+            return Ok(None);
+        }
+        Ok(Some(hosts::annotated(&cluster, &things)))
+    }
+
+    fn describe(&self, wanted: &Cluster) -> Vec<String> {
+        match wish(wanted) {
+            Ok(wish) => {
+                let open_for = self.open_for(&wish);
+                let mut lines = describe::lines(
+                    &wish,
+                    self.region(wish.region.as_deref()),
+                    open_for.as_deref().unwrap_or_default(),
+                );
+                lines.extend(open_for.err().map(|error| format!("not yet: {error}")));
+                lines
+            }
+            Err(error) => vec![format!("nothing: {error}")],
+        }
+    }
+}
+
+async fn make_key(context: &Context<'_>, cluster: &str) -> Result<ssh_key::ClusterKey> {
+    let given = context.state_dir.to_owned();
+    let state_dir = std::path::absolute(&given).map_err(|_| Error::StatePath { path: given })?;
+    let cluster = cluster.to_owned();
+    let made = spawn_blocking(move || ssh_key::load_or_make(&state_dir, &cluster)).await;
+    made.map_err(|_| Error::Interrupted { act: "making a key" })?
+}
+
+/// Eight letters and digits that nobody else has.
+fn random_name() -> Result<String> {
+    let mut bytes = [0; 5];
+    getrandom::fill(&mut bytes).map_err(|error| Error::KeyMaking { reason: format!("no random numbers: {error}") })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether others on the internet see this machine by this address.
+fn is_public(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    let shared = first == 100 && (64..128).contains(&second);
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || address.is_broadcast()
+        || address.is_documentation()
+        || shared)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_others_see_are_public() {
+        for (address, public) in
+            [("8.8.8.8", true), ("10.1.2.3", false), ("100.64.0.1", false), ("100.128.0.1", true), ("127.0.0.1", false)]
+        {
+            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
+        }
+    }
+}

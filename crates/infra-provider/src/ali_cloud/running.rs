@@ -1,0 +1,127 @@
+//! Do all machines run, each at an address of its own?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::api::ecs::{DescribeInstances, Instance, InstanceStatus, StartInstances};
+use super::cloud::{Cloud, Gate, random};
+use super::waits::{Wait, step};
+use crate::{ProviderEvent, Result};
+
+/// The cloud lists no more machines at once.
+const PAGE: usize = 100;
+/// A machine that was listed before, or that should run for so long, and is not listed is gone.
+const LOST_AFTER: Duration = Duration::from_secs(30);
+
+/// Waits until all machines of the record run; returns those that were lost on the way and left the record.
+pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<String>> {
+    cloud.until(gate).await;
+    let began = Instant::now();
+    let (mut refused, mut seen, mut started) = (0, BTreeSet::new(), BTreeSet::new());
+    loop {
+        let ids: Vec<String> = cloud.record.with(|things| things.machines.keys().cloned().collect());
+        let listed = listed(cloud, &ids).await?;
+        keep_addresses(cloud, &listed)?;
+        restart(cloud, &listed, &mut started).await?;
+        let state = State::of(&ids, &listed);
+        if state.lacking.is_empty() {
+            cloud.learn(gate, refused)?;
+            return Ok(Vec::new());
+        }
+        let lost: Vec<String> = state
+            .absent
+            .iter()
+            .filter(|id| began.elapsed() >= LOST_AFTER || (seen.contains(*id) && began.elapsed() >= LOST_AFTER / 3))
+            .cloned()
+            .collect();
+        if !lost.is_empty() {
+            cloud.keep(|things| things.machines.retain(|id, _| !lost.contains(id)))?;
+            return Ok(lost);
+        }
+        seen.extend(listed.into_keys());
+        refused += 1;
+        let pause = step(refused, random());
+        cloud.check_deadline(&format!("machines {}", state.lacking.join(", ")), pause, None)?;
+        sleep(pause).await;
+    }
+}
+
+/// What the cloud says about these machines, a page at a time.
+pub(super) async fn listed(cloud: &Cloud<'_>, ids: &[String]) -> Result<BTreeMap<String, Instance>> {
+    let mut found = BTreeMap::new();
+    for page in ids.chunks(PAGE) {
+        let asked = DescribeInstances { instance_ids: page.to_vec(), ..DescribeInstances::default() };
+        let listed = cloud.ask(&asked).await?.instances;
+        found.extend(listed.into_iter().map(|instance| (instance.instance_id.clone(), instance)));
+    }
+    Ok(found)
+}
+
+/// Who somebody stopped is started again, once.
+async fn restart(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>, started: &mut BTreeSet<String>) -> Result<()> {
+    let stopped = listed.values().filter(|instance| instance.status == InstanceStatus::Stopped);
+    let ids: Vec<String> =
+        stopped.map(|instance| instance.instance_id.clone()).filter(|id| !started.contains(id)).collect();
+    for page in ids.chunks(PAGE) {
+        cloud.change(&StartInstances { instance_ids: page.to_vec() }, None).await?;
+    }
+    started.extend(ids);
+    Ok(())
+}
+
+/// Takes over addresses that are sure: those of running machines that no other machine claims.
+fn keep_addresses(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>) -> Result<()> {
+    let sure = sure_addresses(listed);
+    let fresh: Vec<(String, IpAddr)> = cloud.record.with(|things| {
+        let known = |id: &str| things.machines.get(id).and_then(|machine| machine.address);
+        sure.into_iter().filter(|(id, address)| known(id) != Some(*address)).collect()
+    });
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    cloud.keep(|things| {
+        for (id, address) in &fresh {
+            if let Some(machine) = things.machines.get_mut(id) {
+                machine.address = Some(*address);
+            }
+        }
+    })?;
+    for (id, address) in fresh {
+        let host = listed.get(&id).map_or(id.clone(), |instance| instance.host_name.clone());
+        cloud.context.tell(ProviderEvent::Ready { host, address, failed_units: Vec::new() });
+    }
+    Ok(())
+}
+
+fn sure_addresses(listed: &BTreeMap<String, Instance>) -> Vec<(String, IpAddr)> {
+    let running = listed.iter().filter(|(_, instance)| instance.status == InstanceStatus::Running);
+    let addresses: Vec<(String, IpAddr)> =
+        running.filter_map(|(id, instance)| Some((id.clone(), instance.private_ip()?))).collect();
+    let claims = |address: IpAddr| addresses.iter().filter(|(_, other)| *other == address).count();
+    addresses.iter().filter(|(_, address)| claims(*address) == 1).cloned().collect()
+}
+
+/// Who is not ready yet.
+struct State {
+    /// Not running, or without an address of its own.
+    lacking: Vec<String>,
+    /// Not listed at all.
+    absent: Vec<String>,
+}
+
+impl State {
+    fn of(ids: &[String], listed: &BTreeMap<String, Instance>) -> Self {
+        let ready: BTreeSet<String> = sure_addresses(listed).into_iter().map(|(id, _)| id).collect();
+        let lacking = ids.iter().filter(|id| !ready.contains(*id)).cloned().collect();
+        let absent = ids.iter().filter(|id| !listed.contains_key(*id)).cloned().collect();
+        Self { lacking, absent }
+    }
+}
+
+/// The gate of machines that were ordered just now.
+pub(super) fn gate() -> Gate {
+    Gate::from_now(Wait::Running)
+}
