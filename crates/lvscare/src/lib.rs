@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod guard;
 mod health;
+mod metrics;
 mod netlink;
 mod probe;
 mod reconcile;
@@ -42,6 +43,7 @@ pub use guard::{Guard, GuardHandle, Report, clean};
 pub use health::{Health, Transition};
 #[cfg(any(test, feature = "testing"))]
 pub use probe::{Manner, Switch};
+pub use metrics::prometheus;
 pub use probe::{AnswerBody, ClientIdentity, HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
