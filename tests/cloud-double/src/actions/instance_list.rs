@@ -119,7 +119,7 @@ fn shown(world: &World, instance: &Instance, asked: &Asked<'_>) -> Value {
         "InstanceType": instance.instance_type,
         "InstanceTypeFamily": instance.instance_type.rsplit_once('.').map_or("", |(family, _)| family),
         "Cpu": instance.cpus,
-        "Memory": instance.memory * 1024.0,
+        "Memory": mebibytes(instance.memory),
         "ImageId": instance.image,
         "KeyPairName": instance.key_pair.clone().unwrap_or_default(),
         "InstanceChargeType": "PostPaid",
@@ -141,6 +141,11 @@ fn shown(world: &World, instance: &Instance, asked: &Asked<'_>) -> Value {
         "SecurityGroupIds": { "SecurityGroupId": instance.groups },
         "Tags": { "Tag": pairs(&instance.tags) },
     })
+}
+
+/// The cloud writes whole numbers here, where it sells fractions of a GiB.
+fn mebibytes(gibibytes: f64) -> u64 {
+    std::time::Duration::from_secs_f64(gibibytes * 1024.0).as_secs()
 }
 
 fn status(world: &mut World, asked: &Asked<'_>) -> Outcome {

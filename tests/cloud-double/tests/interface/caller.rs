@@ -25,6 +25,8 @@ pub(crate) struct Caller {
     /// Seconds that the caller's clock is ahead.
     pub(crate) ahead: i64,
     pub(crate) region: String,
+    /// Instead of the version that follows from the action.
+    pub(crate) version: Option<&'static str>,
     nonce: Cell<u64>,
 }
 
@@ -47,6 +49,7 @@ impl Caller {
             first_scheme: false,
             ahead: 0,
             region: "cn-chengdu".to_string(),
+            version: None,
             nonce: Cell::new(0),
         }
     }
@@ -70,7 +73,7 @@ impl Caller {
 
     pub(crate) fn request(&self, action: &str, parameters: &[(&str, &str)]) -> Request<Bytes> {
         let vpc = ["Vpc", "VSwitch", "Eip", "UnTag"].iter().any(|part| action.contains(part));
-        let version = if vpc { "2016-04-28" } else { "2014-05-26" };
+        let version = self.version.unwrap_or(if vpc { "2016-04-28" } else { "2014-05-26" });
         let mut pairs: Vec<(String, String)> =
             parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         if !parameters.iter().any(|(name, _)| *name == "RegionId") && !self.region.is_empty() {
@@ -156,10 +159,9 @@ pub(crate) fn read(answer: &Response<Bytes>) -> Result<Value, Refusal> {
 }
 
 fn canonical(pairs: &[(String, String)]) -> String {
-    let mut encoded: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let mut encoded: Vec<(String, String)> = pairs.iter().map(|(name, value)| (encode(name), encode(value))).collect();
     encoded.sort();
-    encoded.join("&")
+    encoded.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
 fn encode(text: &str) -> String {

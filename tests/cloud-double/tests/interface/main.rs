@@ -3,7 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod caller;
+mod gates;
 mod life;
+mod lists;
+mod machines;
+mod mishaps;
+mod refusals;
+mod repeats;
+mod wire;
 
 use cloud_double::{Double, Options};
 
