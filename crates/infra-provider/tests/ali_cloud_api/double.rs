@@ -141,19 +141,28 @@ async fn a_cluster_comes_and_goes() {
     let eip = address(&client, &instance_ids[0]).await;
     listed(&client, &vpc_id, &v_switch_id, &instance_ids).await;
 
-    until(&client, &UnassociateEipAddress { allocation_id: eip.clone(), force: false }).await;
-    until(&client, &DeleteInstances { instance_ids, force: true }).await;
-    until(&client, &ReleaseEipAddress { allocation_id: eip.clone() }).await;
-    until(&client, &DeleteVSwitch { v_switch_id: v_switch_id.clone() }).await;
-    until(&client, &DeleteSecurityGroup { security_group_id: security_group_id.clone() }).await;
-    until(&client, &DeleteVpc { vpc_id: vpc_id.clone() }).await;
+    take_away(&client, [&eip, &v_switch_id, &security_group_id, &vpc_id], instance_ids).await;
     assert_eq!(double.leftovers(), Vec::<String>::new());
+}
 
-    let gone = |error: Result<_, ApiError>| assert_eq!(error.map_err(|error| error.class), Err(Class::Gone));
-    gone(client.call(&DeleteVpc { vpc_id }).await);
-    gone(client.call(&DeleteVSwitch { v_switch_id }).await);
-    gone(client.call(&DeleteSecurityGroup { security_group_id }).await);
-    gone(client.call(&ReleaseEipAddress { allocation_id: eip }).await);
+/// Frees everything, and asks for it once more.
+async fn take_away(client: &Client, ids: [&str; 4], instance_ids: Vec<String>) {
+    let [allocation_id, v_switch_id, security_group_id, vpc_id] = ids.map(str::to_owned);
+    let eip = ReleaseEipAddress { allocation_id: allocation_id.clone() };
+    let (switch, group) = (DeleteVSwitch { v_switch_id }, DeleteSecurityGroup { security_group_id });
+    let vpc = DeleteVpc { vpc_id };
+    until(client, &UnassociateEipAddress { allocation_id, force: false }).await;
+    until(client, &DeleteInstances { instance_ids, force: true }).await;
+    until(client, &eip).await;
+    until(client, &switch).await;
+    until(client, &group).await;
+    until(client, &vpc).await;
+
+    let gone = |again: Result<_, ApiError>| assert_eq!(again.map_err(|error| error.class), Err(Class::Gone));
+    gone(client.call(&vpc).await);
+    gone(client.call(&switch).await);
+    gone(client.call(&group).await);
+    gone(client.call(&eip).await);
 }
 
 /// What is to be had: a type, an image, a zone.
