@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, registry, run, version};
+use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, version};
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
     ("Clusters", &["run", "apply", "delete"]),
-    ("Services", &["registry"]),
+    ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
 ];
 
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Delete(delete::Delete),
     /// Serve the content of this machine as an OCI registry
     Registry(registry::Registry),
+    /// Balance local connections over servers by rules in this machine's kernel
+    Lvscare(lvscare::Lvscare),
     /// Print a completion script for a shell
     Completion(version::Completion),
     /// Print the version
@@ -138,8 +140,14 @@ impl Command {
             Self::Apply(command) => command.output.format,
             Self::Delete(command) => command.output.format,
             Self::Version(command) => command.output.format,
+            Self::Lvscare(command) => command.format(),
             // `-o` of save names the file; the others answer in a form of their own.
             Self::Save(_) | Self::Registry(_) | Self::Completion(_) | Self::Host(_) => Format::Text,
         }
+    }
+    /// Whether this runs for as long as the machine, and therefore should be small: one thread is enough.
+    #[must_use]
+    pub(crate) fn is_small(&self) -> bool {
+        matches!(self, Self::Lvscare(_))
     }
 }

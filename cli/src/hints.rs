@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use sealer_core::{Error, cloudimage, content_store, infra_provider, registry_client, registry_proxy, runtime};
+use sealer_core::{
+    Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy, runtime,
+};
 
 use crate::exit::Failure;
 
@@ -27,6 +29,7 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Runtime(error) => return of_runtime(error),
         Error::Registry(error) => return of_registry(error),
         Error::Serve(error) => return of_serving(error),
+        Error::Care(error) => return of_care(error),
         Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
             "the same command again goes on from there"
         }
@@ -143,6 +146,26 @@ fn of_serving(error: &registry_proxy::Error) -> Option<String> {
         registry_proxy::Error::Tls { .. } => Some("see `--cert` and `--key`; both are PEM files".to_owned()),
         _ => None,
     }
+}
+
+fn of_care(error: &lvscare::Error) -> Option<String> {
+    use lvscare::Error as Care;
+    let hint = match error {
+        Care::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => "run it as root",
+        Care::Io { source, .. } => return of_io(source),
+        Care::Refused { .. } => "rules of the kernel are changed by root, or with CAP_NET_ADMIN",
+        Care::NoDataplane { .. } => {
+            "one of them is enough: `modprobe ip_vs`, or `modprobe nf_tables` on a kernel of 5.2 or later"
+        }
+        Care::Busy { .. } => "`sealer lvscare status` shows it; stop it first, or give this one another `--socket`",
+        Care::Invalid { reason, .. } | Care::Config { reason, .. } if reason.contains("authority") => {
+            "name its certificate with `--health-ca` (`ca` in a file), or go without knowing who answers: `--health-insecure-skip-verify`"
+        }
+        Care::Config { .. } => "the guide lvscare.md shows a whole file",
+        Care::Check { .. } => "see the options `--health-…` in `sealer lvscare care --help`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn of_provider(error: &infra_provider::Error) -> Option<String> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sealer_core::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +53,27 @@ pub(crate) async fn interrupted() {
         Ok(mut interrupts) => interrupts.next().await,
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Cancels at the first interrupt; there is nothing to finish.
+pub(crate) fn stop(token: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        interrupted().await;
+        token.cancel();
+    })
+}
+
+/// Hears of each hang-up signal, by which a service manager has files read again.
+pub(crate) fn hangups() -> Result<mpsc::Receiver<()>, Failure> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            // One that is not taken up yet counts for this one as well.
+            let _ = sender.try_send(());
+        }
+    });
+    Ok(receiver)
 }
 
 /// The first interrupt cancels: what is under way is finished. The second ends this process at once.

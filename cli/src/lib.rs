@@ -75,7 +75,12 @@ where
 }
 
 fn perform(command: arguments::Command, session: &Session<'_>) -> Result<(), exit::Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut builder = if command.is_small() {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = builder.enable_all().build()?;
     let done = runtime.block_on(commands::dispatch(command, session));
     // Blocking work that is still under way must not delay the end of an interrupted command.
     runtime.shutdown_background();

@@ -6,6 +6,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use sealer_core::infra_provider::Container;
+use sealer_core::lvscare::Supervisor;
 use sealer_core::{Sealer, Settings, SshSettings, registry_client};
 
 use crate::arguments::Global;
@@ -81,6 +82,15 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
         },
         _ => Ok(None),
     }
+}
+
+/// The service manager that started this process, if one did and wants to hear of it.
+pub(crate) fn supervisor() -> Result<Supervisor, Failure> {
+    let (socket, watchdog) = (env::var_os("NOTIFY_SOCKET"), env::var_os("WATCHDOG_USEC"));
+    // A process that this one was started by may be meant.
+    let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
+    let made = Supervisor::new(socket.as_deref(), watchdog.as_deref().filter(|_| ours));
+    made.map_err(|error| Failure::Core(error.into()))
 }
 
 /// Where images are kept.

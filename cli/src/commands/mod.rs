@@ -6,6 +6,7 @@ pub(crate) mod delete;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod login;
+pub(crate) mod lvscare;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod version;
@@ -28,6 +29,7 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Apply(command) => command.run(session).await,
         Command::Delete(command) => command.run(session).await,
         Command::Registry(command) => command.run(session).await,
+        Command::Lvscare(command) => command.run(session).await,
         Command::Completion(command) => command.run(session),
         Command::Version(command) => command.run(session),
         Command::Host(command) => command.run(session).await,

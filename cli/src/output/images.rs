@@ -206,7 +206,7 @@ fn age(created: &str) -> String {
 }
 
 /// A table without lines, as kubectl prints them.
-fn table(head: &[&str]) -> Table {
+pub(super) fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(head.iter().copied());
     for column in table.column_iter_mut() {
@@ -215,7 +215,7 @@ fn table(head: &[&str]) -> Table {
     table
 }
 
-fn right(table: &mut Table, columns: &[usize]) {
+pub(super) fn right(table: &mut Table, columns: &[usize]) {
     for column in columns {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -223,7 +223,7 @@ fn right(table: &mut Table, columns: &[usize]) {
     }
 }
 
-fn write_table(table: &Table) -> Result<(), Failure> {
+pub(super) fn write_table(table: &Table) -> Result<(), Failure> {
     let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
     write_out(text.as_bytes())
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod diagnostics;
 mod images;
 mod layout;
+mod lvscare;
 mod progress;
 mod units;
 
@@ -82,6 +83,16 @@ impl Printer {
             progress::Mode::Terminal
         } else {
             progress::Mode::Lines
+        }
+    }
+
+    /// Shows what a carer tells, one line for each change.
+    pub(crate) fn care_events(&self) -> impl FnMut(sealer_core::lvscare::Event) + Send + 'static {
+        let mode = self.mode();
+        move |event| {
+            if let Some(line) = lvscare::event_line(&event, mode) {
+                say(&line);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What can fail here, in the words of somebody who has to mend it?
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// What can fail.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,20 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A configuration makes no sense.
+    #[error("the configuration {} cannot be used: {reason}", .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
+    /// Another carer is at work.
+    #[error("another carer is at work: it has the socket {}", .socket.display())]
+    Busy {
+        /// Its socket.
+        socket: PathBuf,
     },
     /// What is wanted makes no sense.
     #[error("virtual service {service}: {reason}")]

@@ -44,6 +44,11 @@ pub enum Event {
         /// Servers that left.
         removed: Vec<SocketAddr>,
     },
+    /// A configuration that was changed cannot be used; the one before it stays.
+    ConfigRefused {
+        /// Why.
+        reason: String,
+    },
     /// The rules could not be read or changed; tried again at every tick, told once.
     Failed {
         /// Why.

@@ -241,6 +241,9 @@ impl Error {
                     content_store::Error::InvalidReference { .. } | content_store::Error::InvalidDigest { .. },
                 ),
             )
+            | Self::Care(
+                lvscare::Error::Config { .. } | lvscare::Error::Invalid { .. } | lvscare::Error::Check { .. },
+            )
             | Self::Argument { .. }
             | Self::NoHosts { .. }
             | Self::ClusterName { .. }

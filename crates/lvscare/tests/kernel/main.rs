@@ -16,6 +16,7 @@ mod echo;
 mod harness;
 mod ipvs;
 mod nftables;
+mod scenarios;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         if plane == harness::Plane::Nftables {
             tests.extend(nftables::tests());
         }
+        tests.extend(scenarios::tests(plane));
         tests
     })
 }

@@ -1,9 +1,18 @@
 //! How are tests run, and what do they play with?
 
+mod child;
+mod client;
+mod held;
 mod program;
 mod report;
+mod stage;
+pub mod view;
 mod world;
 
+pub use child::Actor;
+pub use client::{Calls, Client};
+pub use held::Held;
 pub use program::{run_in, text_in};
 pub use report::{Plane, Test, figure, run, test};
+pub use stage::{PATIENCE, Stage};
 pub use world::{World, within};

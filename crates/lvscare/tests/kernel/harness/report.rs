@@ -13,6 +13,16 @@ pub enum Plane {
     Nftables,
 }
 
+impl Plane {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipvs => "ipvs",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
 /// A test: its name, and what it does; it panics when something does not hold.
 pub struct Test {
     name: String,

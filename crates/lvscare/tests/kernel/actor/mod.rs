@@ -1,5 +1,8 @@
 //! Which part does this program play when a test starts it in a network namespace?
 
+mod carer;
+mod serve;
+
 use std::process::ExitCode;
 
 use lvscare::{Dataplane, Ipvs};
@@ -10,6 +13,9 @@ pub fn play(words: &[String]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("make a runtime");
     match words.as_slice() {
         ["look-without-privilege"] => runtime.block_on(look_without_privilege()),
+        ["serve", address, name, identity @ ..] => runtime.block_on(serve::serve(address, name, identity)),
+        ["care", words @ ..] => return runtime.block_on(carer::care(words)),
+        ["clean", words @ ..] => return runtime.block_on(carer::clean(words)),
         other => panic!("no part is called {other:?}"),
     }
     ExitCode::SUCCESS

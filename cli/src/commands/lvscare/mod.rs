@@ -1,0 +1,53 @@
+//! `sealer lvscare`: kernel rules that lead local clients to healthy servers.
+
+mod arguments;
+mod care;
+mod clean;
+mod request;
+mod status;
+mod unit;
+
+use clap::{Args, Subcommand};
+
+use crate::arguments::Format;
+use crate::exit::Failure;
+use crate::settings::Session;
+
+/// Balance local connections over servers by rules in this machine's kernel
+#[derive(Debug, Args)]
+pub(crate) struct Lvscare {
+    #[command(subcommand)]
+    command: LvscareCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LvscareCommand {
+    /// Keep the rules of a virtual address pointing at healthy servers
+    Care(Box<care::Care>),
+    /// Show virtual addresses and the state of their servers
+    Status(status::Status),
+    /// Take the rules of a virtual address away
+    Clean(clean::Clean),
+    /// Print a systemd unit that cares
+    Unit(Box<unit::Unit>),
+}
+
+impl Lvscare {
+    pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        match self.command {
+            LvscareCommand::Care(command) => command.run(session).await,
+            LvscareCommand::Status(command) => command.run(session).await,
+            LvscareCommand::Clean(command) => command.run(session).await,
+            LvscareCommand::Unit(command) => command.run(session),
+        }
+    }
+
+    /// The form that the result was asked in.
+    pub(crate) fn format(&self) -> Format {
+        match &self.command {
+            LvscareCommand::Care(command) => command.output.format,
+            LvscareCommand::Status(command) => command.output.format,
+            LvscareCommand::Clean(_) | LvscareCommand::Unit(_) => Format::Text,
+        }
+    }
+}

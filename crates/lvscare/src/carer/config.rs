@@ -1,0 +1,301 @@
+//! What can be said about a virtual address in a file or on a command line?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+use crate::{Desired, Error, HealthPolicy, Result, Scheduler, Service};
+
+/// A configuration is never larger.
+pub(super) const LIMIT: u64 = 1 << 20;
+
+/// A virtual address, its servers, and how their health is judged. As a file it is JSON with these names in
+/// `camelCase`; all but `vs` and `rs` may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CareConfig {
+    /// The virtual address and port.
+    pub vs: SocketAddr,
+    /// The servers.
+    pub rs: Vec<SocketAddr>,
+    /// Weights of servers that get more or fewer connections than others; 1 where none is given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<SocketAddr, u16>,
+    /// How a server is chosen.
+    #[serde(default)]
+    pub scheduler: Scheduler,
+    /// From one check of a server to the next.
+    #[serde(default = "interval", with = "duration")]
+    pub interval: Duration,
+    /// Intervals differ by up to so many per cent.
+    #[serde(default = "jitter_percent")]
+    pub jitter_percent: u8,
+    /// So many good checks in a row bring a server back.
+    #[serde(default = "rise")]
+    pub rise: u32,
+    /// So many failed checks in a row take a server out.
+    #[serde(default = "fall")]
+    pub fall: u32,
+    /// How a server is asked.
+    #[serde(default)]
+    pub health: HealthConfig,
+}
+
+/// How a server is asked for its health.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// How servers are asked.
+    pub scheme: HealthScheme,
+    /// The path, as HTTP has it: begins with `/`.
+    pub path: String,
+    /// Statuses that count as healthy besides those below 400.
+    pub status: BTreeSet<u16>,
+    /// How long one check may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// The method of the request.
+    pub method: String,
+    /// The body of the request; none when empty. May be a secret, and is not shown by `Debug`.
+    pub body: String,
+    /// Headers of the request. Their values may be secrets and are not shown by `Debug`.
+    pub headers: BTreeMap<String, String>,
+    /// A file with the certificates of the authorities that vouch for the servers (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The name that servers' certificates must carry; their address where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Whether to go without knowing who the servers are.
+    pub insecure_skip_verify: bool,
+}
+
+/// How servers are asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum HealthScheme {
+    /// An HTTP request over TLS.
+    #[default]
+    Https,
+    /// An HTTP request.
+    Http,
+    /// A connection, and nothing on it.
+    Tcp,
+}
+
+impl CareConfig {
+    /// A configuration with the usual checks.
+    #[must_use]
+    pub fn new(vs: SocketAddr, rs: Vec<SocketAddr>) -> Self {
+        Self {
+            vs,
+            rs,
+            weights: BTreeMap::new(),
+            scheduler: Scheduler::default(),
+            interval: interval(),
+            jitter_percent: jitter_percent(),
+            rise: rise(),
+            fall: fall(),
+            health: HealthConfig::default(),
+        }
+    }
+
+    /// Reads a configuration; `path` is where it stood.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the place of the first mistake.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let wrong = |reason: String| Error::Config { path: path.to_owned(), reason };
+        let config: Self = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        config.check().map_err(|error| match error {
+            Error::Invalid { service, reason } => wrong(format!("virtual service {service}: {reason}")),
+            error => error,
+        })?;
+        Ok(config)
+    }
+
+    /// Checks that it makes sense, without looking at files or the kernel.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the first thing that does not.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |reason: String| Err(Error::Invalid { service: self.vs, reason });
+        let mut known = BTreeSet::new();
+        if let Some(twice) = self.rs.iter().find(|server| !known.insert(**server)) {
+            return invalid(format!("server {twice} stands there twice"));
+        }
+        if let Some(stranger) = self.weights.keys().find(|server| !known.contains(server)) {
+            return invalid(format!("there is a weight of {stranger}, which is none of its servers"));
+        }
+        if self.health.scheme == HealthScheme::Https && self.health.ca.is_none() && !self.health.insecure_skip_verify {
+            return invalid("nothing says which authority vouches for its servers".to_owned());
+        }
+        self.desired().validate()
+    }
+
+    /// What the guard is to want.
+    #[must_use]
+    pub fn desired(&self) -> Desired {
+        let weight = |server: &SocketAddr| self.weights.get(server).copied().unwrap_or(1);
+        Desired {
+            service: Service { address: self.vs, scheduler: self.scheduler },
+            servers: self.rs.iter().map(|server| (*server, weight(server))).collect(),
+            health: HealthPolicy {
+                interval: self.interval,
+                jitter_percent: self.jitter_percent,
+                timeout: self.health.timeout,
+                rise: self.rise,
+                fall: self.fall,
+            },
+        }
+    }
+
+    /// The configuration as a file.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let text = serde_json::to_string_pretty(self).expect("a configuration is plain data");
+        format!("{text}\n")
+    }
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            scheme: HealthScheme::Https,
+            path: "/healthz".to_owned(),
+            status: BTreeSet::new(),
+            timeout: HealthPolicy::default().timeout,
+            method: "GET".to_owned(),
+            body: String::new(),
+            headers: BTreeMap::new(),
+            ca: None,
+            server_name: None,
+            insecure_skip_verify: false,
+        }
+    }
+}
+
+impl fmt::Debug for HealthConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, path, status, timeout, method, body, headers, ca, server_name, insecure_skip_verify } = self;
+        let mut shown = f.debug_struct("HealthConfig");
+        shown.field("scheme", scheme).field("path", path).field("status", status).field("timeout", timeout);
+        shown.field("method", method).field("body", &format_args!("*** ({} bytes)", body.len()));
+        shown.field("headers", &format_args!("{:?}: ***", headers.keys())).field("ca", ca);
+        shown.field("server_name", server_name).field("insecure_skip_verify", insecure_skip_verify).finish()
+    }
+}
+
+impl std::str::FromStr for HealthScheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "https" => Ok(Self::Https),
+            "http" => Ok(Self::Http),
+            "tcp" => Ok(Self::Tcp),
+            _ => Err(format!("unknown scheme {text}; known are https, http, tcp")),
+        }
+    }
+}
+
+impl fmt::Display for HealthScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Https => "https",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+fn interval() -> Duration {
+    HealthPolicy::default().interval
+}
+
+fn jitter_percent() -> u8 {
+    HealthPolicy::default().jitter_percent
+}
+
+fn rise() -> u32 {
+    HealthPolicy::default().rise
+}
+
+fn fall() -> u32 {
+    HealthPolicy::default().fall
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<CareConfig, String> {
+        CareConfig::parse(Path::new("/etc/x.json"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_short_file_means_the_usual_checks() {
+        let config =
+            parse(r#"{"vs": "10.103.97.2:6443", "rs": ["10.0.0.1:6443"], "health": {"ca": "/ca.crt"}}"#).unwrap();
+        let mut expected = CareConfig::new("10.103.97.2:6443".parse().unwrap(), vec!["10.0.0.1:6443".parse().unwrap()]);
+        expected.health.ca = Some(PathBuf::from("/ca.crt"));
+        assert_eq!(config, expected);
+        assert_eq!(config.desired().health, HealthPolicy::default());
+        assert_eq!(parse(&config.to_text()), Ok(config));
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let config = parse(
+            r#"{"vs": "[fd00::2]:6443", "rs": ["[fd00::11]:6443", "[fd00::12]:6443"], "weights": {"[fd00::12]:6443": 3},
+                "scheduler": "wrr", "interval": "5s", "jitterPercent": 0, "rise": 3, "fall": 4,
+                "health": {"scheme": "http", "path": "/live", "status": [401, 403], "timeout": "1.5s", "method": "HEAD",
+                "body": "x", "headers": {"Host": "a"}, "serverName": "b", "insecureSkipVerify": true}}"#,
+        )
+        .unwrap();
+        let desired = config.desired();
+        assert_eq!(desired.servers.values().copied().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((desired.health.rise, desired.health.fall, desired.health.jitter_percent), (3, 4, 0));
+        assert_eq!(desired.health.timeout, Duration::from_millis(1500));
+        assert_eq!(parse(&config.to_text()), Ok(config));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_by_debug() {
+        let mut config = CareConfig::new("10.1.1.1:1".parse().unwrap(), Vec::new());
+        config.health.headers.insert("Authorization".to_owned(), "s3cret".to_owned());
+        config.health.body = "s3cret".to_owned();
+        let shown = format!("{config:?}");
+        assert!(shown.contains("Authorization") && !shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let with = |more: &str| {
+            let text = format!(r#"{{"vs": "10.1.1.1:1", "rs": ["10.0.0.1:1"], "health": {{"scheme": "tcp"}}{more}}}"#);
+            parse(&text).map(|_| ()).unwrap_err()
+        };
+        assert!(
+            with(r#", "rss": []"#).starts_with("the configuration /etc/x.json cannot be used: unknown field `rss`")
+        );
+        assert!(
+            with(r#", "interval": "soon""#).contains("`soon` is no span of time"),
+            "{}",
+            with(r#", "interval": "soon""#)
+        );
+        assert!(with(r#", "interval": "1us""#).contains("10.1.1.1:1: the interval of 1µs"));
+        assert!(with(r#", "weights": {"10.0.0.9:1": 2}"#).contains("weight of 10.0.0.9:1, which is none"));
+        assert!(with(r#", "scheduler": "best""#).contains("unknown variant `best`"));
+        let twice = r#"{"vs": "10.1.1.1:1", "rs": ["10.0.0.1:1", "10.0.0.1:1"]}"#;
+        assert!(parse(twice).unwrap_err().contains("server 10.0.0.1:1 stands there twice"));
+        let nobody = r#"{"vs": "10.1.1.1:1", "rs": ["10.0.0.1:1"]}"#;
+        assert!(parse(nobody).unwrap_err().contains("which authority vouches"));
+        assert!(parse("").unwrap_err().contains("EOF"));
+    }
+}

@@ -1,0 +1,80 @@
+//! How do metrics get into a file that a collector reads?
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{Error, Result};
+
+/// Collectors read every fifteen seconds or so.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Writes `text()` to `path` again and again; tells `failed` of the first failure in a row. Never ends.
+pub(super) async fn keep(path: &Path, text: impl AsyncFn() -> String, failed: impl Fn(&Error)) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = false;
+    loop {
+        ticks.tick().await;
+        let (target, text) = (path.to_owned(), text().await);
+        // A slow disk must not delay checks.
+        let written = tokio::task::spawn_blocking(move || write(&target, &text)).await;
+        match written.unwrap_or(Ok(())) {
+            Ok(()) => told = false,
+            Err(error) if !told => {
+                failed(&error);
+                told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Replaces the file as a whole. Not forced to the disk: after a power cut these numbers mean nothing.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    let new: PathBuf = path.with_file_name(name);
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|source| Error::Io { act: format!("write the metrics to {}", path.display()), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_is_replaced_and_a_failure_is_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("below/lvscare.prom");
+        tokio::time::pause();
+        let (told, round) = (Cell::new(0), Cell::new(0));
+        let text = async || {
+            round.set(round.get() + 1);
+            format!("round {}\n", round.get())
+        };
+        let keeping = keep(&path, text, |_| told.set(told.get() + 1));
+        let checking = async {
+            while round.get() < 3 {
+                tokio::time::sleep(PERIOD).await;
+            }
+            assert_eq!(told.get(), 1);
+            fs::create_dir(directory.path().join("below")).unwrap();
+            while !path.exists() {
+                tokio::time::sleep(PERIOD).await;
+            }
+            assert!(fs::read_to_string(&path).unwrap().starts_with("round "));
+        };
+        tokio::select! {
+            () = keeping => unreachable!(),
+            () = checking => {}
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How are the virtual addresses of this host: what do their carers say, and what does the kernel?
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::parts;
+use super::request::{known_services, socket_path};
+use super::socket::{Page, ask};
+use crate::status::{ServerState, ServerStatus};
+use crate::{DataplaneKind, Error, Result, Rules, Scheduler, Status, Traffic};
+
+/// What to look at.
+#[derive(Debug, Clone)]
+pub struct OverviewRequest {
+    /// A virtual address; all that have or had a carer when there is none.
+    pub vs: Option<SocketAddr>,
+    /// Where the carers' sockets are.
+    pub directory: PathBuf,
+    /// The socket of the one carer, when it is elsewhere.
+    pub socket: Option<PathBuf>,
+    /// Where the rules are.
+    pub dataplane: DataplaneKind,
+}
+
+/// One virtual address.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overview {
+    /// The virtual address.
+    pub service: SocketAddr,
+    /// Where the rules are: `ipvs`, `nftables`; `None` when there are none.
+    pub dataplane: Option<String>,
+    /// How a server is chosen.
+    pub scheduler: Option<Scheduler>,
+    /// Its servers in the order of their addresses.
+    pub servers: Vec<Member>,
+    /// Its carer; `None` when none runs.
+    pub carer: Option<Carer>,
+}
+
+/// A server as the kernel has it, and what its carer knows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// The server.
+    pub server: SocketAddr,
+    /// Its weight in the kernel; `None` when it is not in.
+    pub weight: Option<u16>,
+    /// What went through it, where the kernel counts.
+    pub traffic: Option<Traffic>,
+    /// Whether it counts as healthy.
+    pub state: ServerState,
+    /// What the carer knows of it.
+    pub health: Option<ServerStatus>,
+}
+
+/// What a carer says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Carer {
+    /// Its process.
+    pub pid: u32,
+    /// For how many seconds it has been running.
+    pub seconds: f64,
+    /// Its guard.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+/// Asks carers and the kernel.
+///
+/// # Errors
+/// When the kernel does not tell, or a carer runs and cannot be asked.
+pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
+    let services = match (request.vs, &request.socket) {
+        (Some(vs), socket) => {
+            let socket = socket.clone().unwrap_or_else(|| socket_path(&request.directory, vs));
+            vec![(Some(vs), socket)]
+        }
+        (None, Some(socket)) => vec![(None, socket.clone())],
+        (None, None) => {
+            let known = known_services(&request.directory).into_iter();
+            known.map(|service| (Some(service), socket_path(&request.directory, service))).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for (service, socket) in services {
+        let carer = carer(&socket).await?;
+        let Some(service) = service.or(carer.as_ref().map(|carer| carer.status.service)) else {
+            continue;
+        };
+        // Where its carer works is no question; a dataplane that is only asked for may have to be loaded first.
+        let told = carer.as_ref().and_then(|carer| carer.status.dataplane.parse().ok());
+        let kernel = kernel(service, told.unwrap_or(request.dataplane)).await?;
+        found.push(Overview::of(service, kernel, carer));
+    }
+    Ok(found)
+}
+
+async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kernel>> {
+    for dataplane in parts::dataplanes(kind).await? {
+        if let Some(rules) = dataplane.observe(service).await? {
+            return Ok(Some((dataplane.name(), rules, dataplane.traffic(service).await?)));
+        }
+    }
+    Ok(None)
+}
+
+async fn carer(socket: &Path) -> Result<Option<Carer>> {
+    let Some(text) = ask(socket, Page::Status).await? else { return Ok(None) };
+    let strange = |error: serde_json::Error| Error::Malformed {
+        object: format!("the carer at {}", socket.display()),
+        reason: error.to_string(),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(strange)
+}
+
+/// A dataplane's name, its rules, and what went through them.
+type Kernel = (&'static str, Rules, BTreeMap<SocketAddr, Traffic>);
+
+impl Overview {
+    fn of(service: SocketAddr, kernel: Option<Kernel>, carer: Option<Carer>) -> Self {
+        let mut members: BTreeMap<SocketAddr, Member> = BTreeMap::new();
+        let member = |server| Member { server, weight: None, traffic: None, state: ServerState::Unknown, health: None };
+        for known in carer.iter().flat_map(|carer| &carer.status.servers) {
+            let known = Member { state: known.state, health: Some(known.clone()), ..member(known.server) };
+            members.insert(known.server, known);
+        }
+        let (dataplane, rules, traffic) = match kernel {
+            Some((name, rules, traffic)) => (Some(name.to_owned()), Some(rules), traffic),
+            None => (None, None, BTreeMap::new()),
+        };
+        for (server, rule) in rules.iter().flat_map(|rules| &rules.servers) {
+            let known = members.entry(*server).or_insert_with(|| member(*server));
+            known.weight = Some(rule.weight);
+            known.traffic = traffic.get(server).copied();
+        }
+        let scheduler = rules.map(|rules| rules.service.scheduler);
+        Self { service, dataplane, scheduler, servers: members.into_values().collect(), carer }
+    }
+}

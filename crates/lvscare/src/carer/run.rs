@@ -1,0 +1,150 @@
+//! What does a carer do from its start to its end?
+
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics_file;
+use super::overview::Carer;
+use super::parts;
+use super::reload::Reloader;
+use super::request::CareRequest;
+use super::socket::{Answer, Page, Socket};
+use super::supervise::{self, LongestRound};
+use crate::{Dataplane, Event, Guard, GuardHandle, Result, Supervisor, detect, prometheus};
+
+/// Is told of each change.
+pub(super) type Events = Arc<Mutex<dyn FnMut(Event) + Send>>;
+
+/// Cares for a virtual address until cancelled; leaves the rules as they are then.
+///
+/// `reload` has it read its files again at once. `supervisor` hears when it is ready, that it is alive, and that it
+/// stops. `events` is told of each change, in order, and must not block.
+///
+/// # Errors
+/// When the configuration makes no sense, the kernel cannot balance, or another carer has the same socket. What fails
+/// later is told as [`Event::Failed`] and tried again.
+pub async fn care(
+    request: &CareRequest,
+    supervisor: Supervisor,
+    reload: mpsc::Receiver<()>,
+    cancel: CancellationToken,
+    events: impl FnMut(Event) + Send + 'static,
+) -> Result<()> {
+    let config = request.config.read()?;
+    let socket = Socket::bind(&request.socket)?;
+    let probe = parts::probe(&config.health)?;
+    let desired = config.desired();
+    let dataplane = detect(request.dataplane, desired.service.scheduler).await?;
+    let addressing = Arc::new(parts::addressing(&request.addressing, &*dataplane, &request.socket));
+    if request.clean {
+        crate::clean(&desired.service, &*dataplane, Some(&*addressing)).await?;
+    }
+    let events: Events = Arc::new(Mutex::new(events));
+    let guard = Guard::new(desired, Arc::clone(&dataplane), probe).with_addressing(addressing);
+    if request.once {
+        return once(guard, &config.vs, &events).await;
+    }
+    let (started, start) = oneshot::channel();
+    let guard = guard.with_events(teller(Arc::clone(&events), started));
+    let carer = Carrying { handle: guard.handle(), dataplane, supervisor, begun: Instant::now() };
+    let longest_round = LongestRound::default();
+    let mut reloader = Reloader::new(&request.config, config, &longest_round, Arc::clone(&events));
+    let answer = carer.answer();
+    tokio::select! {
+        biased;
+        done = guard.run(cancel) => done?,
+        () = carer.announce(start) => {}
+        () = reloader.run(reload, &carer.handle, &carer.supervisor) => {}
+        () = supervise::heartbeat(&carer.supervisor, &carer.handle, &longest_round) => {}
+        () = supervise::status_line(&carer.supervisor, &carer.handle) => {}
+        () = socket.serve(&answer) => {}
+        () = carer.metrics(request, &events) => {}
+    }
+    carer.supervisor.stopping();
+    Ok(())
+}
+
+/// What goes on beside the guard.
+struct Carrying {
+    handle: GuardHandle,
+    dataplane: Arc<dyn Dataplane>,
+    supervisor: Supervisor,
+    begun: Instant,
+}
+
+impl Carrying {
+    /// Says that the rules are as they should be, once they are.
+    async fn announce(&self, start: oneshot::Receiver<()>) {
+        if start.await.is_ok() {
+            self.supervisor.ready(&supervise::line(&self.handle.status()));
+        }
+        std::future::pending().await
+    }
+
+    /// What those hear who ask on the socket.
+    fn answer(&self) -> Answer {
+        let (handle, dataplane, begun) = (self.handle.clone(), Arc::clone(&self.dataplane), self.begun);
+        Arc::new(move |page| {
+            let (status, dataplane) = (handle.status(), Arc::clone(&dataplane));
+            Box::pin(async move {
+                match page {
+                    Page::Status => {
+                        let seconds = begun.elapsed().as_secs_f64();
+                        let carer = Carer { pid: process::id(), seconds, status };
+                        serde_json::to_string(&carer).expect("a status is plain data")
+                    }
+                    Page::Metrics => {
+                        let traffic = dataplane.traffic(status.service).await.unwrap_or_default();
+                        prometheus(&status, &traffic)
+                    }
+                }
+            })
+        })
+    }
+
+    async fn metrics(&self, request: &CareRequest, events: &Events) {
+        let Some(path) = &request.metrics_file else { return std::future::pending().await };
+        let answer = self.answer();
+        let text = async || answer(Page::Metrics).await;
+        metrics_file::keep(path, text, |error| tell(events, Event::Failed { reason: with_causes(error) })).await;
+    }
+}
+
+async fn once(guard: Guard, service: &std::net::SocketAddr, events: &Events) -> Result<()> {
+    let report = guard.once().await?;
+    let servers = report.healthy.len() + report.unhealthy.len();
+    for (server, reason) in report.unhealthy {
+        tell(events, Event::Down { server, reason });
+    }
+    if !report.kept.is_empty() {
+        tell(events, Event::AllDown { kept: report.kept.len() });
+    }
+    tell(events, Event::Started { service: *service, healthy: report.healthy.len(), servers });
+    Ok(())
+}
+
+fn teller(events: Events, started: oneshot::Sender<()>) -> impl FnMut(Event) + Send + 'static {
+    let mut started = Some(started);
+    move |event| {
+        if let Some(started) = started.take_if(|_| matches!(event, Event::Started { .. })) {
+            // Nobody waits for it any more when the carer ends.
+            let _ = started.send(());
+        }
+        tell(&events, event);
+    }
+}
+
+pub(super) fn tell(events: &Events, event: Event) {
+    let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+    (events)(event);
+}
+
+/// The error with all its causes, in one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
