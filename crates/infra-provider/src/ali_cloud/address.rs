@@ -38,20 +38,21 @@ pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
     unreadable.map_or(Ok(()), |text| Err(Error::Unreadable { what: "the new public address", text }))
 }
 
-/// Binds the public address to the first master; `gate` is when that master should run.
-pub(super) async fn bind(cloud: &Cloud<'_>, gate: Gate) -> Result<()> {
+/// Binds the public address to the first master if that one `runs`.
+pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl FnOnce(&String) -> bool) -> Result<()> {
     let things = cloud.record.things();
     let Some(eip) = &things.eip else { return Ok(()) };
     let Some((first, _)) = ordered(&things, Role::Master).into_iter().next() else { return Ok(()) };
     match &eip.bound_to {
         Some(bound) if bound == first => return Ok(()),
+        _ if !runs(first) => return Ok(()),
         Some(_) => unbind(cloud, &eip.id).await?,
         None => {}
     }
     let step = format!("bind {first}");
     let made = cloud.make(
         &step,
-        Some(gate),
+        None,
         |client_token| AssociateEipAddress { client_token, allocation_id: eip.id.clone(), instance_id: first.clone() },
         |things, _| {
             if let Some(eip) = &mut things.eip {

@@ -45,16 +45,15 @@ pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) 
         let open = settle(cloud, &missing(cloud, wish)).await?;
         discover::unconfirmed(cloud, &open).await?;
         let missing = missing(cloud, wish);
-        let (masters, all) = if missing.iter().all(|(_, numbers)| numbers.is_empty()) {
+        let gate = if missing.iter().all(|(_, numbers)| numbers.is_empty()) {
             address::allocate(cloud, wish).await?;
-            (Gate::unknown(Wait::Running), Gate::unknown(Wait::Running))
+            Gate::unknown(Wait::Running)
         } else {
-            make(cloud, wish, terms, &missing).await?
+            make(cloud, wish, terms, &missing).await?;
+            Gate::from_now(Wait::Running)
         };
-        let (bound, lost) = join(address::bind(cloud, masters), running::await_running(cloud, all)).await;
-        let lost = lost?;
+        let lost = running::await_running(cloud, gate).await?;
         if lost.is_empty() {
-            bound?;
             unclaimed(cloud, wish);
             return Ok(());
         }
@@ -75,8 +74,8 @@ fn missing(cloud: &Cloud<'_>, wish: &Wish) -> Vec<(Role, Vec<u32>)> {
     cloud.record.with(|things| vec![lacking(&wish.masters, things), lacking(&wish.nodes, things)])
 }
 
-/// Orders what is missing; returns when the masters and when all of them should run.
-async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Role, Vec<u32>)]) -> Result<(Gate, Gate)> {
+/// Orders what is missing, and before it everything that machines stand on.
+async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Role, Vec<u32>)]) -> Result<()> {
     let zone = given_zone(cloud, wish).await?;
     // What was begun is finished before an error is told: its answer must not be lost.
     let (candidates, address, network) =
@@ -105,18 +104,14 @@ async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Rol
         key_pair: key_pair.as_deref(),
         candidates: &candidates,
     };
-    let mut masters = Gate::unknown(Wait::Running);
     for (role, numbers) in missing.iter().filter(|(_, numbers)| !numbers.is_empty()) {
         let group = match role {
             Role::Master => &wish.masters,
             Role::Node => &wish.nodes,
         };
         order(cloud, &terms, group, numbers.clone(), &mut gates).await?;
-        if *role == Role::Master {
-            masters = running::gate();
-        }
     }
-    Ok((masters, running::gate()))
+    Ok(())
 }
 
 /// The zone that the user decided for, by name or by a vSwitch.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use futures_util::future::join3;
+use futures_util::future::join;
 use tokio::time::Instant;
 
 use super::api::Class;
@@ -27,13 +27,13 @@ const IN_USE: Duration = Duration::from_secs(40);
 pub(super) async fn everything(cloud: &Cloud<'_>, new: bool) -> Result<()> {
     look(cloud, new).await?;
     let mut failures = Failures::default();
-    let (address, machines, key) = join3(free_address(cloud), free_machines(cloud, None), free_key(cloud)).await;
+    let rest = async {
+        let gone = free_machines(cloud, None).await?;
+        free_network(cloud, gone).await
+    };
+    let (address, rest) = join(free_address(cloud), rest).await;
     failures.note("public address", address);
-    failures.note("key pair", key);
-    match machines {
-        Ok(gone) => failures.note("network", free_network(cloud, gone).await),
-        Err(error) => failures.note("machines", Err(error)),
-    }
+    failures.note("machines and network", rest);
     failures.finish(cloud)?;
     cloud.record.forget()
 }
@@ -189,6 +189,12 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Gate>) -> Result<()> {
         freed(cloud, "security group", &group);
     }
     cloud.keep(|things| things.security_group = None)?;
+    // A key pair belongs to its machines as long as there are any.
+    let (key, vpc) = join(free_key(cloud), free_vpc(cloud, last)).await;
+    key.and(vpc)
+}
+
+async fn free_vpc(cloud: &Cloud<'_>, last: Option<Gate>) -> Result<()> {
     if let Some(vpc) = own(cloud.record.with(|things| things.vpc.clone())) {
         gone_is_fine(cloud.change(&DeleteVpc { vpc_id: vpc.clone() }, last).await)?;
         freed(cloud, "VPC", &vpc);

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::address;
 use super::api::ecs::{DescribeInstances, Instance, InstanceStatus, StartInstances};
 use super::cloud::{Cloud, Gate, random};
-use super::waits::{Wait, step};
+use super::waits::step;
 use crate::{ProviderEvent, Result};
 
 /// The cloud lists no more machines at once.
@@ -16,7 +17,8 @@ const PAGE: usize = 100;
 /// A machine that was listed before, or that should run for so long, and is not listed is gone.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
-/// Waits until all machines of the record run; returns those that were lost on the way and left the record.
+/// Waits until all machines of the record run, and binds the public address to the first master as soon as that one
+/// does; returns those that were lost on the way and left the record.
 pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<String>> {
     cloud.until(gate).await;
     let began = Instant::now();
@@ -27,6 +29,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         keep_addresses(cloud, &listed)?;
         restart(cloud, &listed, &mut started).await?;
         let state = State::of(&ids, &listed);
+        address::bind(cloud, |first| !state.lacking.contains(first)).await?;
         if state.lacking.is_empty() {
             cloud.learn(gate, refused)?;
             return Ok(Vec::new());
@@ -119,9 +122,4 @@ impl State {
         let absent = ids.iter().filter(|id| !listed.contains_key(*id)).cloned().collect();
         Self { lacking, absent }
     }
-}
-
-/// The gate of machines that were ordered just now.
-pub(super) fn gate() -> Gate {
-    Gate::from_now(Wait::Running)
 }

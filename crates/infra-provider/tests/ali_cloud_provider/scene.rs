@@ -1,0 +1,140 @@
+//! What does every test of the provider play in: a stand-in of the cloud, a state directory, paused time.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloud_double::{Double, Options};
+use clusterfile::{Cluster, MachineSpec, ProviderKind};
+use http::{Request, Response};
+use infra_provider::ali_cloud::api::{AccessKey, Credentials, Transport, TransportFailure, WallClock};
+use infra_provider::ali_cloud::{AliCloud, AliCloudOptions};
+use infra_provider::{Context, Provider, ProviderEvent, Release, Result};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// The stand-in as the provider reaches it.
+#[derive(Clone)]
+struct Wire(Double);
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+#[async_trait]
+impl Transport for Wire {
+    async fn send(&self, request: Request<Bytes>, after: Duration) -> Result<Response<Bytes>, TransportFailure> {
+        let host = "double".to_owned();
+        match timeout(after, self.0.handle(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(lost)) => Err(TransportFailure::Interrupted { host, source: lost.into() }),
+            Err(_) => Err(TransportFailure::TimedOut { host, after }),
+        }
+    }
+}
+
+/// The time of day at which every test begins.
+pub(crate) fn start() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_795_000_000)
+}
+
+/// Options of a stand-in whose clock is right.
+pub(crate) fn cloud() -> Options {
+    Options { wall_start: start(), ..Options::default() }
+}
+
+/// A cloud and an operator's machine.
+pub(crate) struct Scene {
+    pub(crate) double: Double,
+    pub(crate) state: TempDir,
+    pub(crate) waits: PathBuf,
+    began: SystemTime,
+    origin: tokio::time::Instant,
+    pub(crate) events: Mutex<Vec<ProviderEvent>>,
+    remembered: Mutex<Option<Cluster>>,
+    _waits: Option<TempDir>,
+}
+
+impl Scene {
+    pub(crate) fn new(options: Options) -> Self {
+        let waits = tempfile::tempdir().unwrap();
+        let path = waits.path().join("waits.json");
+        Self { _waits: Some(waits), ..Self::with_waits(options, &path) }
+    }
+
+    /// A cloud whose times may have been learned in another scene.
+    pub(crate) fn with_waits(options: Options, waits: &Path) -> Self {
+        let began = options.wall_start;
+        Self {
+            double: Double::new(options),
+            state: tempfile::tempdir().unwrap(),
+            waits: waits.to_owned(),
+            began,
+            origin: tokio::time::Instant::now(),
+            events: Mutex::default(),
+            remembered: Mutex::default(),
+            _waits: None,
+        }
+    }
+
+    pub(crate) fn provider(&self) -> AliCloud {
+        self.provider_with(|_| ())
+    }
+
+    pub(crate) fn provider_with(&self, change: impl FnOnce(&mut AliCloudOptions)) -> AliCloud {
+        let mut options = AliCloudOptions::new(Arc::new(Wire(self.double.clone())));
+        options.credentials = Some(Credentials::Key(AccessKey::new("testid", "testsecret")));
+        options.clock = WallClock::starting_at(self.began + self.origin.elapsed());
+        options.admin_cidrs = vec!["203.0.113.7/32".to_owned()];
+        options.waits = Some(self.waits.clone());
+        change(&mut options);
+        AliCloud::new(options)
+    }
+
+    pub(crate) async fn provision(&self, wanted: &Cluster) -> Result<Cluster> {
+        self.provision_by(&self.provider(), wanted).await
+    }
+
+    pub(crate) async fn provision_by(&self, provider: &AliCloud, wanted: &Cluster) -> Result<Cluster> {
+        let events = |event| self.events.lock().unwrap().push(event);
+        let remember = |cluster: &Cluster| {
+            *self.remembered.lock().unwrap() = Some(cluster.clone());
+            Ok(())
+        };
+        let context = Context { remember: &remember, ..Context::new(self.state.path(), &events) };
+        provider.provision(wanted, None, &context).await
+    }
+
+    pub(crate) async fn delete(&self, cluster: &Cluster) -> Result<()> {
+        self.release(cluster, Release::All).await
+    }
+
+    pub(crate) async fn release(&self, cluster: &Cluster, hosts: Release) -> Result<()> {
+        let events = |event| self.events.lock().unwrap().push(event);
+        self.provider().release(cluster, hosts, &Context::new(self.state.path(), &events)).await
+    }
+
+    /// The cluster as the caller kept it last.
+    pub(crate) fn remembered(&self) -> Cluster {
+        self.remembered.lock().unwrap().clone().unwrap()
+    }
+
+    /// Actions and verdicts so far, a line each.
+    pub(crate) fn log(&self) -> Vec<String> {
+        let line = |call: &cloud_double::Call| format!("{:.2} {} {:?}", call.at.as_secs_f64(), call.action, call.verdict);
+        self.double.calls().iter().map(line).collect()
+    }
+}
+
+/// So many masters and nodes.
+pub(crate) fn wanted(masters: u32, nodes: u32) -> Cluster {
+    let mut cluster = Cluster::new("shop", "shop:1.4");
+    cluster.provider = ProviderKind::AliCloud;
+    cluster.machines.masters = Some(MachineSpec::of(masters));
+    cluster.machines.nodes = (nodes > 0).then(|| MachineSpec::of(nodes));
+    cluster
+}
