@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sealer_core::Error;
 use sealer_core::lvscare::AddressingMode;
 use sealer_core::lvscare::carer::{
-    CareConfig, CareRequest, CleanRequest, ConfigSource, HealthConfig, RUNTIME_DIRECTORY, socket_path,
+    CareConfig, CareRequest, CleanRequest, ConfigSource, HealthConfig, RUNTIME_DIRECTORY, duration_text, socket_path,
 };
 
 use super::arguments::{CareArguments, Health, Mode, Place};
@@ -65,7 +64,7 @@ impl CareArguments {
             say("rs", Some(server.to_string()));
         }
         say("scheduler", self.scheduler.map(|scheduler| scheduler.to_string()));
-        say("interval", self.interval.map(millis));
+        say("interval", self.interval.map(duration_text));
         say("rise", self.rise.map(|count| count.to_string()));
         say("fall", self.fall.map(|count| count.to_string()));
         let health = &self.health;
@@ -74,7 +73,7 @@ impl CareArguments {
         for status in &health.status {
             say("health-status", Some(status.to_string()));
         }
-        say("health-timeout", health.timeout.map(millis));
+        say("health-timeout", health.timeout.map(duration_text));
         say("health-req-method", health.method.clone());
         say("health-req-body", health.body.clone());
         for header in &health.headers {
@@ -146,8 +145,4 @@ impl Place {
             Mode::Link => AddressingMode::Link { name: self.iface.clone() },
         }
     }
-}
-
-fn millis(time: Duration) -> String {
-    format!("{}us", time.as_micros())
 }

@@ -44,7 +44,7 @@ fn times(number: &str, micros: u64) -> Option<Duration> {
 
 /// The shortest form that [`parse_duration`] reads back: `400ms`, `5s`.
 #[must_use]
-pub(crate) fn duration_text(duration: Duration) -> String {
+pub fn duration_text(duration: Duration) -> String {
     let micros = duration.as_micros();
     match (micros % 1_000_000, micros % 1_000) {
         (0, _) => format!("{}s", micros / 1_000_000),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{Error, Result};
 
@@ -14,7 +14,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 /// Writes `text()` to `path` again and again; tells `failed` of the first failure in a row. Never ends.
 pub(super) async fn keep(path: &Path, text: impl AsyncFn() -> String, failed: impl Fn(&Error)) {
-    let mut ticks = interval(PERIOD);
+    // By then every server was asked once.
+    let mut ticks = interval_at(Instant::now() + Duration::from_secs(1), PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = false;
     loop {

@@ -19,7 +19,7 @@ mod watch;
 
 pub use clean::{CleanRequest, clean};
 pub use config::{CareConfig, HealthConfig, HealthScheme};
-pub use duration::parse_duration;
+pub use duration::{duration_text, parse_duration};
 pub use overview::{Carer, Member, Overview, OverviewRequest, overview};
 pub use request::{CareRequest, ConfigSource, RUNTIME_DIRECTORY, socket_path};
 pub use run::care;

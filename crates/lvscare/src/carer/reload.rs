@@ -102,3 +102,89 @@ impl std::fmt::Debug for Reloader<'_> {
         f.debug_struct("Reloader").field("watched", &self.watched).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Guard, Switch, Table};
+
+    fn config(servers: &str) -> String {
+        format!(r#"{{"vs": "10.103.97.2:6443", "rs": [{servers}], "health": {{"scheme": "tcp"}}}}"#)
+    }
+
+    fn replace(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    /// Events that the changes of a file cause, each change followed by some seconds.
+    async fn told(changes: &[&str]) -> Vec<Event> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lvscare.json");
+        fs::write(&path, config(r#""10.0.0.1:1""#)).unwrap();
+        let source = ConfigSource::File(path.clone());
+        let current = source.read().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        let events: Events = Arc::new(Mutex::new(move |event| sink.lock().unwrap().push(event)));
+        let guard_events = Arc::clone(&events);
+        let guard = Guard::new(current.desired(), Arc::new(Table::new()), Arc::new(Switch::new()))
+            .with_events(move |event| tell(&guard_events, event));
+        let (handle, longest_round, supervisor) = (guard.handle(), LongestRound::default(), Supervisor::default());
+        let mut reloader = Reloader::new(&source, current, &longest_round, events);
+        let (_sender, reload) = mpsc::channel(1);
+        let cancel = CancellationToken::new();
+        let changing = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            for change in changes {
+                replace(&path, change);
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        };
+        tokio::select! {
+            done = guard.run(cancel.clone()) => done.unwrap(),
+            () = reloader.run(reload, &handle, &supervisor) => {}
+            () = changing => {}
+        }
+        let told = told.lock().unwrap();
+        told.clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn servers_come_and_go_with_the_file() {
+        let told = told(&[&config(r#""10.0.0.1:1", "10.0.0.2:1""#), &config(r#""10.0.0.2:1""#)]).await;
+        let (first, second) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
+        let reloads: Vec<&Event> = told.iter().filter(|event| matches!(event, Event::Reloaded { .. })).collect();
+        assert_eq!(
+            reloads,
+            [
+                &Event::Reloaded { added: vec![second], removed: Vec::new() },
+                &Event::Reloaded { added: Vec::new(), removed: vec![first] }
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_file_is_told_once_and_changes_nothing() {
+        let elsewhere = config(r#""10.0.0.1:1""#).replace("97.2", "97.3");
+        let told = told(&["{", &elsewhere, &config(r#""10.0.0.1:1""#)]).await;
+        let refused: Vec<String> = told
+            .iter()
+            .filter_map(|event| match event {
+                Event::ConfigRefused { reason } => Some(reason.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(refused.len(), 2, "{told:?}");
+        assert!(refused[0].contains("lvscare.json cannot be used: EOF"), "{refused:?}");
+        assert!(refused[1].contains("a running guard cannot change to 10.103.97.3:6443"), "{refused:?}");
+        assert!(!told.iter().any(|event| matches!(event, Event::Reloaded { .. })), "{told:?}");
+    }
+}
