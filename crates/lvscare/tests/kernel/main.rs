@@ -12,6 +12,7 @@
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 
 mod actor;
+mod addressing;
 mod echo;
 mod harness;
 mod ipvs;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         return actor::play(part);
     }
     harness::run(&arguments, |plane| {
-        let mut tests = Vec::new();
+        let mut tests = addressing::tests(plane);
         if plane == harness::Plane::Ipvs {
             tests.extend(ipvs::tests());
         }

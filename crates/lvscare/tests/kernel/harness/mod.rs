@@ -9,7 +9,6 @@ mod stage;
 pub mod view;
 mod world;
 
-pub use child::Actor;
 pub use client::{Calls, Client};
 pub use held::Held;
 pub use program::{run_in, text_in};

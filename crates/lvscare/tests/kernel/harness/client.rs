@@ -1,0 +1,151 @@
+//! What do clients of the virtual address notice?
+
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::world::within;
+
+/// Longer than any outage that is to be seen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One request of a client.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When it began.
+    pub start: Instant,
+    /// How long it took to its answer or failure.
+    pub took: Duration,
+    /// The name of the server that answered, or why none did.
+    pub outcome: std::result::Result<String, String>,
+}
+
+/// A client that begins a request, on a connection of its own, in a steady rhythm, whatever becomes of those before.
+pub struct Client {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<Call>>>,
+}
+
+/// What a client noticed.
+#[derive(Debug)]
+pub struct Calls(pub Vec<Call>);
+
+impl Client {
+    /// Begins to call from this namespace.
+    pub fn start(namespace: &str, service: SocketAddr, rhythm: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (namespace, stopped) = (namespace.to_owned(), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            within(&namespace, async move || {
+                let mut calls = JoinSet::new();
+                let mut beat = tokio::time::interval(rhythm);
+                while !stopped.load(Ordering::Relaxed) {
+                    beat.tick().await;
+                    calls.spawn(call(service));
+                }
+                calls.join_all().await
+            })
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Ends the rhythm, and waits for the last answers.
+    pub fn stop(mut self) -> Calls {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut calls = self.thread.take().expect("it runs").join().expect("no panic among clients");
+        calls.sort_by_key(|call| call.start);
+        Calls(calls)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Calls {
+    /// The calls that failed.
+    pub fn failed(&self) -> Vec<&Call> {
+        self.0.iter().filter(|call| call.outcome.is_err()).collect()
+    }
+
+    /// How long after `fault` the last call began that failed; zero when none did.
+    pub fn trouble_after(&self, fault: Instant) -> Duration {
+        let last = self.failed().iter().map(|call| call.start).max();
+        last.map_or(Duration::ZERO, |last| last.saturating_duration_since(fault))
+    }
+
+    /// How long a caller had to wait at most for an answer or a failure.
+    pub fn longest(&self) -> Duration {
+        self.0.iter().map(|call| call.took).max().unwrap_or_default()
+    }
+
+    /// How long no call was answered at most.
+    pub fn silence(&self) -> Duration {
+        let mut answers: Vec<Instant> =
+            self.0.iter().filter(|call| call.outcome.is_ok()).map(|call| call.start + call.took).collect();
+        answers.sort();
+        answers.windows(2).map(|two| two[1] - two[0]).max().unwrap_or(Duration::MAX)
+    }
+
+    /// Which servers answered.
+    pub fn servers(&self) -> std::collections::BTreeSet<String> {
+        self.0.iter().filter_map(|call| call.outcome.clone().ok()).collect()
+    }
+
+    /// In a line.
+    pub fn summary(&self, fault: Instant) -> String {
+        let (all, failed) = (self.0.len(), self.failed().len());
+        let [trouble, silence, longest] =
+            [self.trouble_after(fault), self.silence(), self.longest()].map(|time| time.as_millis());
+        format!(
+            "{all} calls, {failed} failed until {trouble} ms after the fault; no answer for {silence} ms, the slowest took {longest} ms"
+        )
+    }
+}
+
+async fn call(service: SocketAddr) -> Call {
+    let start = Instant::now();
+    let talked = tokio::time::timeout(PATIENCE, async {
+        let mut stream = TcpStream::connect(service).await?;
+        ask(&mut stream).await
+    });
+    let outcome = match talked.await {
+        Ok(Ok(name)) => Ok(name),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
+    };
+    Call { start, took: start.elapsed(), outcome }
+}
+
+/// One request on an open connection: the name of the server.
+pub async fn ask(stream: &mut TcpStream) -> Result<String> {
+    stream.write_all(b"GET /who HTTP/1.1\r\nHost: service\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    loop {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+        if length != Some(body.len()) {
+            continue;
+        }
+        return match head.strip_prefix("HTTP/1.1 200 ") {
+            Some(_) => Ok(body.to_owned()),
+            None => Err(Error::other(head.lines().next().unwrap_or_default().to_owned())),
+        };
+    }
+}

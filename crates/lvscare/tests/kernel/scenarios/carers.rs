@@ -1,0 +1,128 @@
+//! What happens to clients when carers come, go and change their mind?
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::deaths::lines_are;
+use crate::harness::{PATIENCE, Plane, Stage, figure, view};
+
+/// The carer is killed; one with another list of servers takes over.
+pub fn killed_and_started_with_another_list(plane: Plane, six: bool) {
+    let mut stage = Stage::empty(plane, six, 4);
+    for place in 1..=4 {
+        stage.serve(place, &[]);
+    }
+    let mut carer = stage.care(&[1, 2, 3]);
+    let held = stage.hold(9);
+    let client = stage.client();
+    std::thread::sleep(Duration::from_millis(300));
+    carer.kill();
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(stage.seen(), stage.set(&[1, 2, 3]), "rules outlive their carer");
+    let _carer = stage.care(&[1, 2, 4]);
+    assert_eq!(stage.seen(), stage.set(&[1, 2, 4]));
+    std::thread::sleep(Duration::from_millis(300));
+    let calls = client.stop();
+    let healthy: Vec<_> = calls.failed();
+    // A call on its way through the server that left may be cut with it.
+    assert!(healthy.len() <= 2, "{healthy:#?}");
+    assert_eq!(calls.servers().len(), 4);
+    let looked = held.look();
+    assert!(looked.iter().filter(|(server, _)| server != "s3").all(|(_, alive)| *alive), "{looked:?}");
+    assert!(looked.iter().filter(|(server, _)| server == "s3").all(|(_, alive)| !*alive), "{looked:?}");
+}
+
+/// The file with the list is written anew while the carer runs.
+pub fn list_changed(plane: Plane, six: bool) {
+    let mut stage = Stage::empty(plane, six, 4);
+    for place in 1..=4 {
+        stage.serve(place, &[]);
+    }
+    let carer = stage.care(&[1, 2, 3]);
+    let held = stage.hold(9);
+    let client = stage.client();
+    stage.configure(&[1, 2, 4], &json!({ "scheme": "http" }));
+    let took = stage.await_seen(&[1, 2, 4]);
+    figure(&format!("taken up {} ms after it was written", took.as_millis()));
+    std::thread::sleep(Duration::from_millis(300));
+    let calls = client.stop();
+    assert!(calls.failed().len() <= 2, "{:#?}", calls.failed());
+    let looked = held.look();
+    assert!(looked.iter().filter(|(server, _)| server != "s3").all(|(_, alive)| *alive), "{looked:?}");
+    carer.await_line(0, "Reloaded", PATIENCE);
+    assert!(!carer.lines().iter().any(|line| line.starts_with("Down")), "{:#?}", carer.lines());
+}
+
+/// The carer is asked to stop.
+pub fn stopped(plane: Plane, six: bool) {
+    let stage = Stage::new(plane, six);
+    let mut carer = stage.care(&[1, 2, 3]);
+    let client = stage.client();
+    carer.signal(Signal::SIGTERM);
+    assert!(carer.ended(PATIENCE), "{:#?}", carer.lines());
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(stage.seen(), stage.set(&[1, 2, 3]), "rules outlive their carer");
+    let calls = client.stop();
+    assert!(calls.failed().is_empty(), "{:#?}", calls.failed());
+}
+
+/// The rules are put right once; one server is dead.
+pub fn once(plane: Plane, six: bool) {
+    let mut stage = Stage::new(plane, six);
+    stage.actor(2).kill();
+    stage.configure(&[1, 2, 3], &json!({ "scheme": "http" }));
+    let mut carer = stage.carer(&["once"]);
+    assert!(carer.ended(PATIENCE), "{:#?}", carer.lines());
+    assert_eq!(stage.seen(), stage.set(&[1, 3]));
+    let client = stage.client();
+    std::thread::sleep(Duration::from_millis(500));
+    let calls = client.stop();
+    assert!(calls.failed().is_empty() && calls.servers().len() == 2, "{:#?}", calls.failed());
+    lines_are(&carer.lines(), &["Down", "Started"]);
+}
+
+/// Everything is taken away after the carer stopped, and is as it was before it came.
+pub fn cleaned(plane: Plane, six: bool) {
+    let stage = Stage::new(plane, six);
+    let host = stage.world.host();
+    let before = (view::everything(plane, &host), view::surroundings(plane, &host));
+    let mut carer = stage.care(&[1, 2, 3]);
+    assert_ne!(view::everything(plane, &host), before.0);
+    carer.kill();
+    stage.clean();
+    assert_eq!(view::everything(plane, &host), before.0);
+    assert_eq!(view::surroundings(plane, &host), before.1);
+    // Cleaning what is clean is no failure.
+    stage.clean();
+}
+
+/// Nothing happens for a while, under load.
+pub fn quiet(plane: Plane, six: bool) {
+    let stage = Stage::new(plane, six);
+    let carer = stage.care(&[1, 2, 3]);
+    let client = stage.client();
+    std::thread::sleep(Duration::from_secs(10));
+    let calls = client.stop();
+    figure(&format!("{} calls in 10 s, the slowest took {} ms", calls.0.len(), calls.longest().as_millis()));
+    assert!(calls.failed().is_empty(), "{:#?}", calls.failed());
+    lines_are(&carer.lines(), &["Started"]);
+}
+
+/// The virtual address is kept on a link of its own.
+pub fn link(plane: Plane, six: bool) {
+    let mut stage = Stage::new(plane, six);
+    stage.addressing = "lvscare";
+    let host = stage.world.host();
+    let before = view::surroundings(plane, &host);
+    let mut carer = stage.care(&[1, 2, 3]);
+    assert!(view::surroundings(plane, &host).contains("lvscare"));
+    let client = stage.client();
+    std::thread::sleep(Duration::from_secs(1));
+    let calls = client.stop();
+    assert!(calls.failed().is_empty() && calls.servers().len() == 3, "{:#?}", calls.failed());
+    carer.kill();
+    stage.clean();
+    assert_eq!(view::surroundings(plane, &host), before);
+}

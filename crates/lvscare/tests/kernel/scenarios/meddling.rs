@@ -1,0 +1,60 @@
+//! What happens to clients when other programs meddle, and to other programs' rules?
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{PATIENCE, Plane, Stage, figure, run_in, view};
+
+/// One tick, and time for a look.
+const TICK: Duration = Duration::from_millis(700);
+
+/// Somebody flushes all rules.
+pub fn rules_flushed(plane: Plane, six: bool) {
+    let mut stage = Stage::new(plane, six);
+    let carer = stage.care(&[1, 2, 3]);
+    let host = stage.world.host();
+    let (fault, calls) = stage.calls_around(|_| view::flush(plane, &host), |stage| stage.await_seen(&[1, 2, 3]));
+    let repaired = carer.await_line(0, "Repaired", PATIENCE) - fault;
+    figure(&format!("repaired {} ms after the flush began", repaired.as_millis()));
+    figure(&calls.summary(fault));
+    assert!(repaired < TICK, "{repaired:?}");
+    assert!(calls.trouble_after(fault) < TICK, "{:#?}", calls.failed());
+    assert!(!carer.lines().iter().any(|line| line.starts_with("Down")), "{:#?}", carer.lines());
+}
+
+/// Somebody takes away what makes the virtual address usable.
+pub fn address_taken_away(plane: Plane, six: bool) {
+    let mut stage = Stage::new(plane, six);
+    let carer = stage.care(&[1, 2, 3]);
+    let host = stage.world.host();
+    let service = stage.service().ip().to_string();
+    let (fault, calls) = stage.calls_around(
+        |_| {
+            let family = if six { "-6" } else { "-4" };
+            run_in(&host, &["ip", family, "route", "flush", "table", "all", "exact", &service]);
+        },
+        |_| carer.await_line(0, "Repaired", PATIENCE),
+    );
+    figure(&calls.summary(fault));
+    assert!(calls.trouble_after(fault) < TICK, "{:#?}", calls.failed());
+}
+
+/// Rules of others live through everything a carer does.
+pub fn others_untouched(plane: Plane, six: bool) {
+    let mut stage = Stage::new(plane, six);
+    let host = stage.world.host();
+    view::foreign(plane, &host);
+    let before = view::everything(plane, &host);
+    let mut carer = stage.care(&[1, 2, 3]);
+    stage.actor(2).kill();
+    stage.await_seen(&[1, 3]);
+    stage.serve(2, &[]);
+    stage.await_seen(&[1, 2, 3]);
+    let with_ours = view::everything(plane, &host);
+    let missing: Vec<&str> = before.lines().filter(|line| !with_ours.contains(line)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    carer.kill();
+    let start = Instant::now();
+    stage.clean();
+    figure(&format!("clean took {} ms", start.elapsed().as_millis()));
+    assert_eq!(view::everything(plane, &host), before);
+}

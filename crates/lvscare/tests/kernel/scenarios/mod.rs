@@ -1,0 +1,50 @@
+//! What happens to clients when servers, carers and rules come to harm?
+//!
+//! The same scenarios run with every dataplane.
+
+mod carers;
+mod certificates;
+mod deaths;
+mod meddling;
+
+use crate::harness::{Plane, Test, test};
+
+type Scenario = (&'static str, fn(Plane, bool));
+
+/// Every scenario, in both address families where that could make a difference.
+pub fn tests(plane: Plane) -> Vec<Test> {
+    let both: [Scenario; 12] = [
+        ("killed", deaths::killed),
+        ("frozen", deaths::frozen),
+        ("black_hole", deaths::black_hole),
+        ("all_down", deaths::all_down),
+        ("carer_killed", carers::killed_and_started_with_another_list),
+        ("list_changed", carers::list_changed),
+        ("stopped", carers::stopped),
+        ("once", carers::once),
+        ("cleaned", carers::cleaned),
+        ("flushed", meddling::rules_flushed),
+        ("unreachable", meddling::address_taken_away),
+        ("expired_certificate", certificates::expired),
+    ];
+    let four: [Scenario; 5] = [
+        ("server_errors", deaths::server_errors),
+        ("flapping", deaths::flapping),
+        ("quiet", carers::quiet),
+        ("others_untouched", meddling::others_untouched),
+        ("link", carers::link),
+    ];
+    let mut tests = Vec::new();
+    for (name, play) in both {
+        for (family, six) in [("ipv4", false), ("ipv6", true)] {
+            tests.push(test(format!("scenario::{name}::{family}"), move || play(plane, six)));
+        }
+    }
+    for (name, play) in four {
+        // Links of kind dummy are not in every kernel; where they are not, routes do the work.
+        if name != "link" || plane == Plane::Ipvs {
+            tests.push(test(format!("scenario::{name}"), move || play(plane, false)));
+        }
+    }
+    tests
+}
