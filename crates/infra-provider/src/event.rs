@@ -62,6 +62,13 @@ pub enum ProviderEvent {
         /// Their type.
         instance_type: String,
     },
+    /// A machine is being given another size.
+    Resizing {
+        /// Name of the host.
+        host: String,
+        /// Its new type.
+        instance_type: String,
+    },
     /// The provider waits before it asks again.
     Waiting {
         /// What for.

@@ -139,12 +139,13 @@ impl Cloud<'_> {
         sleep_until(until).await;
     }
 
-    /// Tells that something was ready at last, after `refused` looks that came too early.
-    pub(super) fn learn(&self, gate: Gate, refused: u32) -> Result<()> {
+    /// Tells that something was ready when it was asked for at `ready`, and not yet at `early`.
+    pub(super) fn learn(&self, gate: Gate, ready: Instant, early: Option<Instant>) -> Result<()> {
         let Some(since) = gate.since else { return Ok(()) };
+        let after = |time: Instant| time.saturating_duration_since(since);
         let waits = {
             let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-            waits.learn(gate.wait, since.elapsed(), refused);
+            waits.learn(gate.wait, after(ready), early.map(after));
             waits.clone()
         };
         self.waits_file.map_or(Ok(()), |path| waits.store(path))
@@ -173,17 +174,21 @@ impl Cloud<'_> {
         if let Some(gate) = gate {
             self.until(gate).await;
         }
-        let mut refused = Refusals::default();
+        let (mut refused, mut early) = (Refusals::default(), None);
         loop {
+            let asked = Instant::now();
             let error = match self.client.call(action).await {
                 Ok(answer) => {
-                    gate.map_or(Ok(()), |gate| self.learn(gate, refused.state))?;
+                    gate.map_or(Ok(()), |gate| self.learn(gate, asked, early))?;
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             match error.class {
-                Class::NotReady | Class::InUse => refused.state += 1,
+                Class::NotReady | Class::InUse => {
+                    refused.state += 1;
+                    early = Some(asked);
+                }
                 _ => refused.other += 1,
             }
             let Some(time) = pause(&error, refused, random()) else {

@@ -54,6 +54,7 @@ pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) 
         };
         let lost = running::await_running(cloud, gate).await?;
         if lost.is_empty() {
+            super::resize::resize(cloud, wish, &listed).await?;
             unclaimed(cloud, wish);
             return Ok(());
         }

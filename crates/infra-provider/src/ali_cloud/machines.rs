@@ -316,6 +316,7 @@ mod tests {
             count: 1,
             cpu: 4,
             memory_gib: 8,
+            sized: true,
             types: Vec::new(),
             system_disk: wish(system),
             data_disks: vec![wish(data)],

@@ -6,7 +6,7 @@
 //!
 //! Pure: `settings` (what is wanted), `stock` (which types and zones), `waits` and `pause` (when to ask again), `tags`,
 //! `annotations`, `hosts`, `describe`. Acting: `cloud` (one call), `network`, `address`, `machines`, `running`,
-//! `discover`, and over them `create` and `delete`.
+//! `discover`, and over them `create`, `resize` and `delete`.
 
 mod address;
 pub mod annotations;
@@ -22,6 +22,7 @@ mod network;
 mod pause;
 mod provider;
 mod record;
+mod resize;
 mod running;
 mod settings;
 mod stock;

@@ -35,6 +35,8 @@ pub(super) struct Things {
     pub(super) opened_for: Vec<String>,
     pub(super) key_pair: Option<Thing>,
     pub(super) eip: Option<Eip>,
+    /// The machine that is being given another size.
+    pub(super) resizing: Option<String>,
     /// The machines by id.
     pub(super) machines: BTreeMap<String, Machine>,
 }

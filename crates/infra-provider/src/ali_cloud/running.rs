@@ -22,8 +22,10 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<String>> {
     cloud.until(gate).await;
     let began = Instant::now();
-    let (mut refused, mut seen, mut started) = (0, BTreeSet::new(), BTreeSet::new());
+    let (mut refused, mut early) = (0, None);
+    let (mut seen, mut started) = (BTreeSet::new(), BTreeSet::new());
     loop {
+        let asked = Instant::now();
         let ids: Vec<String> = cloud.record.with(|things| things.machines.keys().cloned().collect());
         let listed = listed(cloud, &ids).await?;
         keep_addresses(cloud, &listed)?;
@@ -31,7 +33,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         let state = State::of(&ids, &listed);
         address::bind(cloud, |first| !state.lacking.contains(first)).await?;
         if state.lacking.is_empty() {
-            cloud.learn(gate, refused)?;
+            cloud.learn(gate, asked, early)?;
             return Ok(Vec::new());
         }
         let lost: Vec<String> = state
@@ -46,6 +48,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         }
         seen.extend(listed.into_keys());
         refused += 1;
+        early = Some(asked);
         let pause = step(refused, random());
         cloud.check_deadline(&format!("machines {}", state.lacking.join(", ")), pause, None)?;
         sleep(pause).await;

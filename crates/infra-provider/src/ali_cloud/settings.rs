@@ -55,6 +55,8 @@ pub(super) struct Group {
     pub(super) count: u32,
     pub(super) cpu: u32,
     pub(super) memory_gib: u32,
+    /// Whether the Clusterfile says the size: only then machines of another size are changed.
+    pub(super) sized: bool,
     /// Types to take, the best first, instead of choosing by size.
     pub(super) types: Vec<String>,
     pub(super) system_disk: DiskWish,
@@ -157,6 +159,7 @@ fn group(cluster: &Cluster, role: Role, spec: Option<&MachineSpec>, types: &[Str
         count,
         cpu: spec.cpu.unwrap_or(CPU),
         memory_gib: spec.memory_gib.unwrap_or(MEMORY_GIB),
+        sized: types.is_empty() && (spec.cpu.is_some() || spec.memory_gib.is_some()),
         types: types.to_vec(),
         system_disk: disk(&system, &SYSTEM_CATEGORIES),
         data_disks: spec.data_disks.iter().map(|data| disk(data, &DATA_CATEGORIES)).collect(),
@@ -268,7 +271,7 @@ mod tests {
             let text = text.to_owned();
             move |cluster: &mut Cluster| cluster.ssh.password = Some(Secret::from(text.clone()))
         };
-        for weak in ["short1A", "onlysmallletters", "no-class-3", "Spaces are 1", &"Aa1".repeat(11)] {
+        for weak in ["short1A", "onlysmallletters", "noclasses3", "Spaces are 1", &"Aa1".repeat(11)] {
             assert!(refused(&password(weak)).contains("8 to 30"), "{weak}");
         }
         let cidr = |cluster: &mut Cluster| {

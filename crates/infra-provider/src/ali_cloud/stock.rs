@@ -114,6 +114,7 @@ mod tests {
             count,
             cpu: 4,
             memory_gib: 8,
+            sized: true,
             types: types.iter().map(|name| (*name).to_owned()).collect(),
             system_disk: DiskWish { size_gib: 100, categories: Vec::new() },
             data_disks: Vec::new(),

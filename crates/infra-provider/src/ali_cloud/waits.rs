@@ -18,10 +18,10 @@ const FIRST_STEP: Duration = Duration::from_millis(500);
 const GROWTH: f64 = 1.5;
 /// … but never later than this.
 const LONGEST_STEP: Duration = Duration::from_secs(2);
-/// After so many runs whose first probe was right, the next one comes a little earlier.
-const CLEAN_RUNS: u32 = 5;
-/// How much earlier.
-const EARLIER: f64 = 0.9;
+/// A time that is known as precisely as this is precise enough.
+const PRECISE: Duration = Duration::from_millis(300);
+/// After so many runs whose first probe was right, it is asked whether the cloud has become faster.
+const CLEAN_RUNS: u32 = 10;
 
 /// A state of the cloud that takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,10 +76,14 @@ impl Wait {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Waits(BTreeMap<Wait, Learned>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// The cloud tells only "not yet" and "yes", so the time itself lies between two others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Learned {
-    /// When the first probe comes, after the call that began it.
-    milliseconds: u64,
+    /// After so many milliseconds it was too early.
+    early: u64,
+    /// After so many it was not.
+    ready: u64,
     /// How often in a row the first probe was right.
     clean: u32,
 }
@@ -103,22 +107,26 @@ impl Waits {
 
     /// When the first probe should come, after the call that began it.
     pub(super) fn first(&self, wait: Wait) -> Duration {
-        let learned = self.0.get(&wait).map(|learned| Duration::from_millis(learned.milliseconds));
+        let learned = self.0.get(&wait).map(|learned| {
+            let (early, ready) = (Duration::from_millis(learned.early), Duration::from_millis(learned.ready));
+            // A run that just learned is followed by one that makes use of it; then the gap is halved, run by run.
+            if learned.clean > 0 && ready.saturating_sub(early) > PRECISE { (early + ready) / 2 } else { ready }
+        });
         learned.unwrap_or_else(|| wait.assumed()).min(LONGEST)
     }
 
-    /// Learns that the probe at `elapsed` was the first that was not too early, after `refused` that were.
-    pub(super) fn learn(&mut self, wait: Wait, elapsed: Duration, refused: u32) {
-        let before = self.first(wait);
-        let clean = self.0.get(&wait).map_or(0, |learned| learned.clean);
-        let (first, clean) = match (refused, clean + 1) {
-            (1.., _) => (elapsed, 0),
+    /// Learns that a probe at `ready` was right, and that the one before it, at `early`, was too early, if there was one.
+    pub(super) fn learn(&mut self, wait: Wait, ready: Duration, early: Option<Duration>) {
+        let milliseconds = |time: Duration| u64::try_from(time.min(LONGEST).as_millis()).unwrap_or(u64::MAX);
+        let ready = milliseconds(ready);
+        let before = self.0.get(&wait).copied().unwrap_or(Learned { early: ready, ready, clean: 0 });
+        let learned = match early {
+            Some(early) => Learned { early: milliseconds(early), ready, clean: 0 },
             // Nobody tells that a probe came too late; only an earlier one can find out.
-            (0, CLEAN_RUNS..) => (before.mul_f64(EARLIER), 0),
-            (0, clean) => (before, clean),
+            None if before.clean + 1 >= CLEAN_RUNS => Learned { early: before.early / 10 * 9, ready, clean: 1 },
+            None => Learned { early: before.early.min(ready), ready, clean: before.clean + 1 },
         };
-        let milliseconds = u64::try_from(first.min(LONGEST).as_millis()).unwrap_or(u64::MAX);
-        self.0.insert(wait, Learned { milliseconds, clean });
+        self.0.insert(wait, learned);
     }
 }
 
@@ -140,32 +148,53 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// What runs on a cloud that takes `real` milliseconds cost: when the first probe came, and how many were refused.
+    fn runs(waits: &mut Waits, real: u64, count: usize) -> Vec<(u64, u32)> {
+        let run = |waits: &mut Waits| {
+            let first = waits.first(Wait::Vpc);
+            let (mut at, mut early, mut refused) = (first, None, 0);
+            while at < Duration::from_millis(real) {
+                refused += 1;
+                early = Some(at);
+                at += step(refused, 0.5);
+            }
+            waits.learn(Wait::Vpc, at, early);
+            (u64::try_from(first.as_millis()).unwrap(), refused)
+        };
+        (0..count).map(|_| run(waits)).collect()
+    }
+
     #[test]
-    fn a_probe_that_was_too_early_makes_the_next_run_later() {
+    fn a_run_that_was_refused_makes_the_next_one_later() {
         let mut waits = Waits::default();
-        assert_eq!(waits.first(Wait::Vpc), seconds(3));
-        waits.learn(Wait::Vpc, seconds(5), 3);
-        assert_eq!(waits.first(Wait::Vpc), seconds(5));
+        assert_eq!(runs(&mut waits, 5_000, 2), [(3_000, 3), (5_375, 0)]);
         assert_eq!(waits.first(Wait::VSwitch), seconds(3), "each kind learns for itself");
     }
 
     #[test]
-    fn a_time_that_is_right_stays_and_is_questioned_now_and_then() {
+    fn the_time_is_found_more_and_more_precisely_and_then_nothing_is_refused() {
         let mut waits = Waits::default();
-        for _ in 0..4 {
-            waits.learn(Wait::Running, seconds(10), 0);
-            assert_eq!(waits.first(Wait::Running), seconds(10));
-        }
-        waits.learn(Wait::Running, seconds(10), 0);
-        assert_eq!(waits.first(Wait::Running), seconds(9));
-        waits.learn(Wait::Running, seconds(10), 1);
-        assert_eq!(waits.first(Wait::Running), seconds(10));
+        runs(&mut waits, 15_000, 8);
+        let steady = runs(&mut waits, 15_000, 6);
+        assert!(steady.iter().all(|(first, refused)| *refused == 0 && (15_000..=15_300).contains(first)), "{steady:?}");
+    }
+
+    #[test]
+    fn a_cloud_that_became_faster_or_slower_is_noticed() {
+        let mut waits = Waits::default();
+        runs(&mut waits, 15_000, 10);
+        let faster = runs(&mut waits, 8_000, 80);
+        assert!(faster.last().unwrap().0 < 11_000, "{faster:?}");
+        let refused: u32 = faster.iter().map(|(_, refused)| refused).sum();
+        assert!(refused < 10, "{faster:?}");
+        let slower = runs(&mut waits, 20_000, 10);
+        assert!(slower.last().unwrap().0 < 21_000 && slower.last().unwrap().1 == 0, "{slower:?}");
     }
 
     #[test]
     fn one_endless_wait_is_not_believed() {
         let mut waits = Waits::default();
-        waits.learn(Wait::Gone, seconds(100_000), 900);
+        waits.learn(Wait::Gone, seconds(100_000), Some(seconds(99_000)));
         assert_eq!(waits.first(Wait::Gone), LONGEST);
     }
 
@@ -182,7 +211,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("waits.json");
         let mut waits = Waits::load(&path);
-        waits.learn(Wait::Vpc, seconds(7), 1);
+        waits.learn(Wait::Vpc, seconds(7), Some(seconds(6)));
         waits.store(&path).unwrap();
         assert_eq!(Waits::load(&path), waits);
         std::fs::write(&path, "{\"vpc\": -1}").unwrap();

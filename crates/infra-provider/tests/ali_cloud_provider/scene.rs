@@ -125,7 +125,8 @@ impl Scene {
 
     /// Actions and verdicts so far, a line each.
     pub(crate) fn log(&self) -> Vec<String> {
-        let line = |call: &cloud_double::Call| format!("{:.2} {} {:?}", call.at.as_secs_f64(), call.action, call.verdict);
+        let line =
+            |call: &cloud_double::Call| format!("{:.2} {} {:?}", call.at.as_secs_f64(), call.action, call.verdict);
         self.double.calls().iter().map(line).collect()
     }
 }
