@@ -24,6 +24,8 @@ each_module() {
     grep -q overlay /proc/filesystems && echo overlay
     [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && echo br_netfilter
     [ -e /proc/net/ip_tables_names ] && echo ip_tables
+    [ -e /proc/net/ip_vs ] && echo ip_vs
+    grep -q ' nft_do_chain' /proc/kallsyms && echo nf_tables
 }
 
 each_controller() {

@@ -116,7 +116,7 @@ fn names_are_put_into_the_hosts_file_once() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         std::fs::read_to_string(&hosts).unwrap()
     };
-    let text = "127.0.0.1 localhost\n10.0.0.1 other\n# begin sealer my-cluster\n192.168.0.2 apiserver.cluster.local\n\
+    let text = "127.0.0.1 localhost\n10.0.0.1 other\n# begin sealer my-cluster\n10.103.97.2 apiserver.cluster.local\n\
                 192.168.0.2 sea.hub\n# end sealer my-cluster\n";
     assert_eq!(put(&script), text);
     assert_eq!(put(&script), text);
@@ -390,7 +390,7 @@ fn sound_host(address: IpAddr) -> Value {
         "addresses": {"lo": ["127.0.0.1"], "eth0": [address]}, "default_interface": "eth0", "ports": {"22": "sshd/312"},
         "disk_free": 50_000_000_000_u64, "memory": 4_000_000_000_u64, "cpus": 2,
         "cgroups": ["v1", "cpu", "cpuacct", "cpuset", "devices", "memory", "pids"],
-        "modules": ["br_netfilter", "overlay"], "tools": ["bash", "ip", "iptables", "mount", "systemctl", "tar"],
+        "modules": ["br_netfilter", "nf_tables", "overlay"], "tools": ["bash", "ip", "iptables", "mount", "systemctl", "tar"],
     })
 }
 

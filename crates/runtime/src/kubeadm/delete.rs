@@ -2,9 +2,9 @@
 
 use clusterfile::{Change, Host};
 
-use super::Secrets;
 use super::environment::{self, Engine};
 use super::steps::{Script, on};
+use super::{Secrets, care};
 use crate::{Facts, HostChange, Marker, Plan, PlannedHost, Step};
 
 /// Plans the removal of a cluster: nodes first, the master last. A host without the cluster's marker is left alone.
@@ -44,6 +44,7 @@ fn add(plan: &mut Plan, change: &Change, host: &Host, role: &str, marker: &Marke
     let mut env = environment::ours(&change.wanted, &engine);
     env.insert("SEALER_ENGINE_OURS".into(), yes(marker.engine_ours));
     env.insert("SEALER_CRI_SOCKET".into(), engine.socket());
+    env.insert("SEALER_API_SERVERS".into(), care::service(host.address).to_string());
     let step = |id: &str, title: &str, body| -> Step {
         let script = Script {
             id: on(id, host.address),

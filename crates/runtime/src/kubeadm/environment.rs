@@ -15,6 +15,12 @@ pub(crate) const VIRTUAL_ADDRESS: &str = "10.103.97.2";
 /// The same for IPv6.
 pub(crate) const VIRTUAL_ADDRESS_V6: &str = "1248:4003:10bb:6a01:83b9:6360:c66d:0002";
 
+/// The virtual address of a cluster whose masters have addresses like this one.
+pub(crate) fn virtual_address(master: IpAddr) -> IpAddr {
+    let text = if master.is_ipv4() { VIRTUAL_ADDRESS } else { VIRTUAL_ADDRESS_V6 };
+    text.parse().expect("it is an address")
+}
+
 /// The variables of one host: the user's own, and over them those that scripts of base images rely on.
 pub(crate) fn of_host(
     cluster: &Cluster,

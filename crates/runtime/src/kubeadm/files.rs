@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clusterfile::Cluster;
+use clusterfile::{Cluster, Host};
 
-use super::environment::{API_SERVER, exports};
+use super::environment::{API_SERVER, exports, virtual_address};
 use super::{Secrets, paths, yaml};
 use crate::{File, Marker};
 
@@ -35,8 +35,10 @@ pub(crate) fn registry_rules(cluster: &Cluster, master: IpAddr, secrets: &Secret
 }
 
 /// What keeps the cluster's names in `/etc/hosts`: a script and the unit that runs it at each start of the host.
-pub(crate) fn names(cluster: &Cluster, master: IpAddr) -> Vec<File> {
-    let mut lines = vec![format!("{master} {API_SERVER}"), format!("{master} {}", cluster.registry.domain)];
+/// A master asks the API server of its own, everybody else the virtual address of all of them.
+pub(crate) fn names(cluster: &Cluster, host: &Host, master: IpAddr) -> Vec<File> {
+    let api_server = if host.is_master() { host.address } else { virtual_address(master) };
+    let mut lines = vec![format!("{api_server} {API_SERVER}"), format!("{master} {}", cluster.registry.domain)];
     for alias in &cluster.host_aliases {
         lines.push(format!("{} {}", alias.address, alias.hostnames.join(" ")));
     }

@@ -1,5 +1,6 @@
 //! The kubeadm runtime: which steps make hosts a Kubernetes cluster.
 
+mod care;
 mod certificates;
 mod config;
 mod create;

@@ -6,6 +6,8 @@ pub(crate) const BINARY: &str = "/var/lib/sealer/bin/sealer";
 pub(crate) const CERTS_D: &str = "/etc/containerd/certs.d";
 /// The systemd unit that keeps the cluster's names in `/etc/hosts`.
 pub(crate) const NAMES_UNIT: &str = "/etc/systemd/system/sealer-names.service";
+/// The systemd unit that keeps the way from a node to the API servers.
+pub(crate) const CARE_UNIT: &str = "/etc/systemd/system/sealer-lvscare.service";
 /// The systemd unit of the registry.
 pub(crate) const REGISTRY_UNIT: &str = "/etc/systemd/system/sealer-registry.service";
 
@@ -27,6 +29,11 @@ pub(crate) fn marker(cluster: &str) -> String {
 /// The registry's certificates.
 pub(crate) fn certs(cluster: &str) -> String {
     format!("{}/certs", data(cluster))
+}
+
+/// What the carer of a node is told: the masters behind the virtual address.
+pub(crate) fn care(cluster: &str) -> String {
+    format!("{}/lvscare.json", data(cluster))
 }
 
 /// What kubeadm is given: configuration and certificate authorities.

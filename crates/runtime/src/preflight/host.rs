@@ -71,6 +71,13 @@ pub(super) fn clock(checked: &Checked<'_>, findings: &mut Findings) {
 /// Modules and control groups.
 pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
     let observed = checked.observed;
+    let balances = |module: &String| module == "ip_vs" || module == "nf_tables";
+    if !checked.host.is_master() && !observed.modules.iter().any(balances) {
+        findings.add(
+            format!("kernel {} has neither `ip_vs` nor `nf_tables` (the way to the API servers)", observed.kernel),
+            "modprobe ip_vs or nf_tables, or use a kernel that has one of them",
+        );
+    }
     for (module, what) in [("overlay", "file systems of containers"), ("br_netfilter", "services reached from pods")] {
         if !observed.modules.iter().any(|known| known == module) {
             findings.add(

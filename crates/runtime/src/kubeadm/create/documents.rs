@@ -4,7 +4,7 @@ use clusterfile::Host;
 use serde_json::{Value, json};
 
 use super::super::config::{self, Documents, Given};
-use super::super::environment::{API_SERVER, VIRTUAL_ADDRESS};
+use super::super::environment::{API_SERVER, VIRTUAL_ADDRESS, virtual_address};
 use super::super::paths;
 use super::Create;
 use crate::Error;
@@ -39,13 +39,25 @@ impl Create<'_> {
             init["nodeRegistration"]["taints"] = json!([]);
         }
         Ok(Given {
-            defaults: Documents { init, cluster, join: json!({"nodeRegistration": node_ip}), ..Documents::default() },
+            defaults: Documents {
+                init,
+                cluster,
+                join: json!({"nodeRegistration": node_ip}),
+                proxy: json!({"ipvs": {"excludeCIDRs": [self.virtual_block()]}}),
+                ..Documents::default()
+            },
             wanted: Documents {
                 cluster: json!({"networking": networking.1, "apiServer": {"certSANs": sans}}),
                 ..Documents::default()
             },
             fixed: self.fixed(host)?,
         })
+    }
+
+    /// What kube-proxy must leave alone, when it balances by IPVS itself.
+    fn virtual_block(&self) -> String {
+        let address = virtual_address(self.master.address);
+        format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 })
     }
 
     pub(super) fn fixed(&self, host: &Host) -> Result<Documents, Error> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clusterfile::Host;
 
 use super::super::steps::{on, write};
-use super::super::{files, paths};
+use super::super::{care, files, paths};
 use super::Create;
 use crate::plan::size;
 use crate::{Action, Error, Marker, MarkerState, Step};
@@ -15,7 +15,7 @@ impl Create<'_> {
     pub(super) fn prepare(&self, host: &Host) -> Result<Vec<Step>, Error> {
         let address = host.address;
         let master = host.is_master();
-        let mut own = files::names(self.cluster, self.master.address);
+        let mut own = files::names(self.cluster, host, self.master.address);
         own.extend(files::registry_rules(self.cluster, self.master.address, self.payload.secrets));
         let api = self.version.config_api()?;
         let documents = self.documents_for(host)?;
@@ -24,6 +24,7 @@ impl Create<'_> {
             own.extend(files::control_plane(self.cluster, self.payload.secrets, &documents.init_file(api)));
         } else {
             own.extend(files::join(self.cluster, self.payload.secrets, &documents.join_file(api)));
+            own.extend(care::files(self.cluster, self.master.address));
         }
         let claim = files::marker(&self.marker(host, MarkerState::Joining)?);
         let mut steps = vec![
@@ -34,6 +35,8 @@ impl Create<'_> {
         ];
         if master {
             steps.push(self.registry(host)?);
+        } else {
+            steps.push(self.care(host)?);
         }
         let engine = (include_str!("../scripts/engine.sh"), Some(include_str!("../scripts/engine_why.sh")));
         steps.push(self.script(host, "engine", &self.engine.name, engine)?.step());
@@ -81,6 +84,11 @@ impl Create<'_> {
         let mut script = self.script(host, "registry", "registry", texts)?;
         script.env.insert("SEALER_REGISTRY_PORT".into(), self.cluster.registry.port.to_string());
         Ok(script.step())
+    }
+
+    fn care(&self, host: &Host) -> Result<Step, Error> {
+        let texts = (include_str!("../scripts/care.sh"), Some(include_str!("../scripts/care_why.sh")));
+        Ok(self.script(host, "lvscare", "lvscare", texts)?.step())
     }
 
     pub(super) fn finish(&self, host: &Host) -> Result<Step, Error> {

@@ -1,8 +1,13 @@
-# Removes the registry, the cluster's names, our content and, last of all, the marker.
+# Removes the registry, the way to the API servers, the cluster's names, our content and, last of all, the marker.
 [ -f "$SEALER_DATA/host.json" ] || exit 0
 cd /
-systemctl disable --now sealer-registry.service sealer-names.service 2>/dev/null || true
+systemctl disable --now sealer-registry.service sealer-names.service sealer-lvscare.service 2>/dev/null || true
+if [ -e /etc/systemd/system/sealer-lvscare.service ] && [ -x /var/lib/sealer/bin/sealer ]; then
+    /var/lib/sealer/bin/sealer lvscare clean --quiet --vs "$SEALER_API_SERVERS" || true
+fi
 rm -f /etc/systemd/system/sealer-registry.service /etc/systemd/system/sealer-names.service
+rm -f /etc/systemd/system/sealer-lvscare.service
+rmdir /run/sealer/lvscare /run/sealer 2>/dev/null || true
 systemctl daemon-reload 2>/dev/null || true
 begin="# begin sealer $SEALER_CLUSTER"
 end="# end sealer $SEALER_CLUSTER"
