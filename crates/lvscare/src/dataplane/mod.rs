@@ -22,6 +22,8 @@ pub use nftables::Nftables;
 pub use table::Table;
 
 /// The kernel's rules for virtual services. Rules of others are never touched.
+///
+/// A call that takes too long is dropped, and the next one must work all the same.
 #[async_trait]
 pub trait Dataplane: Send + Sync + std::fmt::Debug {
     /// A short name: `ipvs`, `nftables`.

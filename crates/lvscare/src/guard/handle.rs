@@ -15,11 +15,18 @@ pub struct GuardHandle {
     status: watch::Receiver<Status>,
 }
 
-/// What was asked of the guard and is not taken up yet; the newest counts.
+/// What was asked of the guard and is not taken up yet.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    newest: Mutex<(Option<Desired>, Option<Arc<dyn Probe>>)>,
+    newest: Mutex<Wish>,
     pub(super) come: Notify,
+}
+
+/// What is to be otherwise; the newest of each counts.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    pub(super) desired: Option<Desired>,
+    pub(super) probe: Option<Arc<dyn Probe>>,
 }
 
 impl GuardHandle {
@@ -73,15 +80,14 @@ impl GuardHandle {
 
 impl Wishes {
     /// Takes what was asked.
-    pub(super) fn take(&self) -> (Option<Desired>, Option<Arc<dyn Probe>>) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        (newest.0.take(), newest.1.take())
+    pub(super) fn take(&self) -> Wish {
+        std::mem::take(&mut self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn wish(&self, desired: Option<Desired>, probe: Option<Arc<dyn Probe>>) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.0 = desired.or(newest.0.take());
-        newest.1 = probe.or(newest.1.take());
+        newest.desired = desired.or(newest.desired.take());
+        newest.probe = probe.or(newest.probe.take());
         drop(newest);
         self.come.notify_one();
     }

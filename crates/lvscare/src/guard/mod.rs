@@ -5,6 +5,7 @@ mod board;
 mod handle;
 mod jitter;
 mod once;
+mod quiet;
 mod run;
 #[cfg(test)]
 mod simulation;

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::Guard;
 use super::ask::ask;
 use super::board::Board;
-use super::handle::Wishes;
+use super::handle::{Wish, Wishes};
 use super::jitter::Jitter;
+use super::quiet::Quiet;
 use super::sync::{Outcome, sync};
 use crate::{Addressing, Dataplane, Event, Probe, Rules, Status, Unhealthy};
 
@@ -49,6 +50,11 @@ pub(super) struct Runner {
     /// The rules that this guard left; `None` when that is not known.
     applied: Option<Rules>,
     started: bool,
+    is_failure_told: bool,
+    failures_told: Quiet,
+    repairs_told: Quiet,
+    /// Changes of others that were put right and not told yet.
+    repaired: usize,
 }
 
 /// What is under way for one server.
@@ -115,6 +121,10 @@ impl Runner {
             is_due: false,
             applied: None,
             started: false,
+            is_failure_told: false,
+            failures_told: Quiet::default(),
+            repairs_told: Quiet::default(),
+            repaired: 0,
         }
     }
 
@@ -262,38 +272,53 @@ impl Runner {
     fn synced(&mut self, outcome: Outcome) {
         self.syncing = None;
         self.applied = outcome.applied;
+        let now = Instant::now();
         let mut events = Vec::new();
-        let (healthy, servers) = self.board().healthy();
-        let service = self.board().desired.service.address;
         match outcome.failure {
-            Some(failure) => {
-                let reason = with_sources(&failure);
-                let mut board = self.board();
-                board.errors += 1;
-                if board.failing.replace(reason.clone()).is_none() {
-                    events.push(Event::Failed { reason });
-                }
-            }
-            None => {
-                if self.board().failing.take().is_some() {
-                    events.push(Event::Recovered);
-                }
-                if !std::mem::replace(&mut self.started, true) {
-                    events.push(Event::Started { service, healthy, servers });
-                }
-            }
+            Some(failure) => events.extend(self.failed(with_sources(&failure), now)),
+            None => events.extend(self.succeeded()),
         }
         if outcome.foreign > 0 {
             self.board().repairs += 1;
-            events.push(Event::Repaired { changes: outcome.foreign });
+            self.repaired += outcome.foreign;
+            if self.repairs_told.may_tell(now) {
+                events.push(Event::Repaired { changes: std::mem::take(&mut self.repaired) });
+            }
         }
         let is_current = self.applied.is_none() || self.board().target() == self.applied;
         self.is_due |= !is_current;
         self.announce(events);
     }
 
+    /// The rules could not be made; told once until they can be again.
+    fn failed(&mut self, reason: String, now: Instant) -> Option<Event> {
+        let mut board = self.board();
+        board.errors += 1;
+        board.failing = Some(reason.clone());
+        drop(board);
+        if self.is_failure_told || !self.failures_told.may_tell(now) {
+            return None;
+        }
+        self.is_failure_told = true;
+        Some(Event::Failed { reason })
+    }
+
+    fn succeeded(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.board().failing = None;
+        if std::mem::take(&mut self.is_failure_told) {
+            events.push(Event::Recovered);
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            let board = self.board();
+            let (healthy, servers) = board.healthy();
+            events.push(Event::Started { service: board.desired.service.address, healthy, servers });
+        }
+        events
+    }
+
     fn take_wishes(&mut self) {
-        let (desired, probe) = self.wishes.take();
+        let Wish { desired, probe } = self.wishes.take();
         if let Some(probe) = probe {
             let old = std::mem::replace(&mut self.probe, probe);
             for (server, watched) in std::mem::take(&mut self.watched) {

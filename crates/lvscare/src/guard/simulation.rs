@@ -3,6 +3,7 @@
 
 mod all_down;
 mod changes;
+mod chaos;
 mod failover;
 mod repair;
 mod start;

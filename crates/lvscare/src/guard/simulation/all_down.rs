@@ -90,5 +90,5 @@ async fn a_new_server_ends_it_when_it_is_healthy() {
     }
     millis(2000).await;
     scene.handle.set(desired(&[2, 3, 4])).unwrap();
-    assert_eq!(scene.until(&[server(4)], Duration::from_millis(100)).await.is_some(), true, "{:?}", scene.servers());
+    assert!(scene.until(&[server(4)], Duration::from_millis(100)).await.is_some(), "{:?}", scene.servers());
 }

@@ -17,10 +17,6 @@ async fn repaired(scene: &Scene, what: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_others_change_is_right_after_one_tick() {
-    let scene = Scene::begin().await;
-    scene.told();
-    let other: SocketAddr = "10.9.9.9:80".parse().unwrap();
-    scene.table.interfere(|all| drop(all.insert(other, rules(&[7]))));
     type Interference = (&'static str, usize, fn(&mut Rules));
     let interferences: [Interference; 6] = [
         ("a server was removed", 1, |rules| rules.servers.retain(|address, _| *address != server(2))),
@@ -33,18 +29,27 @@ async fn whatever_others_change_is_right_after_one_tick() {
         ("the servers were removed", 3, |rules| rules.servers.clear()),
     ];
     for (phase, (what, changes, interference)) in interferences.into_iter().enumerate() {
+        let scene = Scene::begin().await;
         millis(777 + 61 * phase as u64).await;
+        scene.told();
         scene.table.interfere(|all| interference(all.get_mut(&service().address).unwrap()));
         repaired(&scene, what).await;
         millis(500).await;
         assert_eq!(scene.told(), [Event::Repaired { changes }], "{what}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_is_mended_and_rules_of_others_are_left_alone() {
+    let scene = Scene::begin().await;
+    scene.told();
+    let other: SocketAddr = "10.9.9.9:80".parse().unwrap();
+    scene.table.interfere(|all| drop(all.insert(other, rules(&[7]))));
     scene.table.interfere(|all| drop(all.remove(&service().address)));
     repaired(&scene, "all was flushed").await;
     millis(500).await;
     assert_eq!(scene.told(), [Event::Repaired { changes: 4 }]);
-    assert_eq!(scene.table.rules(other), Some(rules(&[7])), "rules of others are not touched");
-    assert_eq!(scene.handle.status().repairs, 7);
+    assert_eq!(scene.table.rules(other), Some(rules(&[7])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +61,8 @@ async fn a_flush_every_second_for_an_hour_is_mended_each_time() {
         millis(600).await;
     }
     assert_eq!(scene.handle.status().repairs, 3600);
+    let told = scene.told().len();
+    assert!((5..20).contains(&told), "{told} lines about a quarrel of an hour");
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,4 +111,19 @@ async fn a_slow_kernel_gets_the_newest_state_in_the_end() {
     scene.switch.set(server(2), Manner::Refuse);
     let gap = scene.until(&[server(3)], Duration::from_millis(1900)).await;
     assert!(gap.is_some(), "{:?}", scene.servers());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_fails_now_and_then_fills_no_log() {
+    let scene = Scene::begin().await;
+    scene.told();
+    for tick in 0..1500 {
+        scene.table.fail((tick % 2 == 0).then_some("device or resource busy"));
+        millis(1200).await;
+    }
+    let told = scene.told();
+    assert!(told.len() < 30, "{} lines in half an hour", told.len());
+    scene.table.fail(Some("no such module"));
+    millis(1_200_000).await;
+    assert!(matches!(scene.told()[..], [Event::Failed { .. }]), "what lasts is told in the end");
 }
