@@ -36,7 +36,8 @@ pub(crate) struct State {
     tokens: Tokens,
     nonces: HashSet<(String, String)>,
     under_way: usize,
-    decided: usize,
+    /// Calls that were ever decided on.
+    pub(crate) decided: usize,
 }
 
 /// When a call is decided on.

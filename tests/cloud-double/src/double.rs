@@ -125,6 +125,18 @@ impl Double {
         self.state().calls.clone()
     }
 
+    /// How many calls were ever made, forgotten ones included: where [`Double::sever`] and [`Fault::at_call`] count on.
+    #[must_use]
+    pub fn calls_made(&self) -> usize {
+        self.state().decided
+    }
+
+    /// How many calls of one action were ever let in: where [`Fault::at`] counts on.
+    #[must_use]
+    pub fn calls_made_of(&self, action: &str) -> usize {
+        self.state().faults.count(action)
+    }
+
     /// Forgets the calls so far, and the peak; states and counters of faults stay.
     pub fn forget_calls(&self) {
         self.state().forget_calls();

@@ -78,6 +78,11 @@ impl Faults {
         self.planned.push(fault);
     }
 
+    /// Calls of one action so far.
+    pub(crate) fn count(&self, action: &str) -> usize {
+        self.counts.get(action).copied().unwrap_or_default()
+    }
+
     /// Counts one call and tells what goes wrong with it.
     pub(crate) fn next(&mut self, action: &str) -> Option<FaultKind> {
         self.total += 1;

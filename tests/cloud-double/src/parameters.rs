@@ -46,7 +46,7 @@ impl Parameters {
         }
     }
 
-    pub(crate) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+    pub(crate) fn number<T: Copy + FromStr + PartialOrd + std::fmt::Display>(
         &self,
         name: &str,
         low: T,

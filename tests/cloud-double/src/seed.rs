@@ -109,5 +109,5 @@ impl Double {
 }
 
 fn network(cidr: &str) -> Cidr {
-    cidr.parse().ok().expect("a network such as 172.16.0.0/24")
+    cidr.parse().unwrap_or_else(|()| panic!("{cidr} is no network such as 172.16.0.0/24"))
 }

@@ -86,9 +86,9 @@ async fn machines_leave_by_themselves_and_leave_disks_behind() {
         ("DataDisk.2.DeleteWithInstance", "false"),
     ]);
     caller.call("RunInstances", &order).await.unwrap();
-    sleep(Duration::from_secs(3599)).await;
+    sleep(Duration::from_secs(3590)).await;
     assert_eq!(double.counts()["instances"], 1);
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(11)).await;
     assert_eq!(double.counts()["instances"], 0);
     assert!(double.leftovers()[0].starts_with("disk of i-"), "{:?}", double.leftovers());
 }

@@ -74,3 +74,17 @@ async fn who_calls_too_often_is_told_to_wait_and_watched() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(caller.code("CreateVpc", &[]).await, "done");
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_action_can_be_throttled_by_itself() {
+    let throttle = Throttle { action: None, limit: 2, window: Duration::from_secs(60), tells: false };
+    let (double, caller) = account(Options { throttles: vec![throttle], ..Options::default() });
+    for action in ["DescribeVpcs", "DescribeInstances", "DescribeKeyPairs"] {
+        let codes = [caller.code(action, &[]).await, caller.code(action, &[]).await, caller.code(action, &[]).await];
+        assert_eq!(codes, ["done", "done", "Throttling.User"]);
+        assert_eq!((double.calls_made_of(action), caller.call(action, &[]).await.unwrap_err().retry_after), (3, None));
+    }
+    assert_eq!((double.calls_made(), double.too_early()), (12, 0), "nobody was told when to come again");
+    double.forget_calls();
+    assert_eq!((double.calls_made(), double.calls().len()), (12, 0));
+}
