@@ -2,7 +2,7 @@
 
 use crate::support::{Program, finish};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "build",
     "images",
     "inspect",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 13] = [
     "apply",
     "delete",
     "registry",
+    "lvscare",
     "completion",
     "version",
 ];
@@ -35,7 +36,11 @@ fn without_arguments_there_is_help() {
 fn every_command_has_help_with_examples() {
     let program = Program::new();
     for command in COMMANDS {
-        let arguments = if command == "registry" { vec![command, "serve", "-h"] } else { vec![command, "-h"] };
+        let arguments = match command {
+            "registry" => vec![command, "serve", "-h"],
+            "lvscare" => vec![command, "care", "-h"],
+            _ => vec![command, "-h"],
+        };
         let outcome = program.call(&arguments);
         outcome.code(0);
         assert!(

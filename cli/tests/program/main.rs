@@ -11,6 +11,7 @@ mod clusters;
 mod images;
 mod interrupt;
 mod json;
+mod lvscare;
 mod serve;
 mod streams;
 mod support;

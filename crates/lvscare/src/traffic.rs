@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a dataplane counted for one server since the server came in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Traffic {
     /// Connections that were given to it.
     pub connections: u64,
