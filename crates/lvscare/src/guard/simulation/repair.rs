@@ -122,7 +122,7 @@ async fn a_kernel_that_fails_now_and_then_fills_no_log() {
         millis(1200).await;
     }
     let told = scene.told();
-    assert!(told.len() < 30, "{} lines in half an hour", told.len());
+    assert!(told.len() < 30, "{} lines in half an hour: {told:?}", told.len());
     scene.table.fail(Some("no such module"));
     millis(1_200_000).await;
     assert!(matches!(scene.told()[..], [Event::Failed { .. }]), "what lasts is told in the end");
