@@ -9,14 +9,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::Result;
 use crate::netlink::{
-    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Subsystem, exchange, find, nested, netfilter_attributes,
-    netfilter_body, u16_be,
+    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, exchange, find, nested,
+    netfilter_attributes, netfilter_body, u16_be,
 };
 
 const GET: u16 = 1;
 const DELETE: u16 = 2;
 const ORIGINAL: u16 = 1;
-const REPLY: u16 = 2;
+const ANSWERING: u16 = 2;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
@@ -39,14 +39,23 @@ struct Connection {
 /// # Errors
 /// When the kernel refuses to list or delete entries. A kernel without connection tracking has none.
 pub(crate) async fn cut(service: SocketAddr, server: SocketAddr) -> Result<()> {
+    let netfilter = Socket::open(Bus::Netfilter);
+    cut_over(&mut netfilter.map_err(|failure| failure.of("ask about", "connections"))?, service, server).await
+}
+
+/// As [`cut`], over a socket that is open already.
+///
+/// # Errors
+/// When the kernel refuses to list or delete entries. A kernel without connection tracking has none.
+pub(crate) async fn cut_over(netfilter: &mut Socket, service: SocketAddr, server: SocketAddr) -> Result<()> {
     let object = || format!("the connections to {service} through {server}");
-    let connections = list(service, server).await.map_err(|failure| failure.of("list", object()))?;
+    let connections = list(netfilter, service, server).await.map_err(|failure| failure.of("list", object()))?;
     for connections in connections.chunks(AT_ONCE) {
         let close: Vec<_> = connections.iter().map(|connection| close(connection.client, service)).collect();
         // Not every kernel can do it, and clients elsewhere have no socket here.
         let _ = exchange(Bus::Sockets, &close, &mut |_| {}).await;
         let delete: Vec<_> = connections.iter().map(|connection| delete(service, connection)).collect();
-        match exchange(Bus::Netfilter, &delete, &mut |_| {}).await {
+        match netfilter.exchange(&delete, &mut |_| {}).await {
             Err(failure) if !failure.is_missing() => return Err(failure.of("cut", object())),
             _ => {}
         }
@@ -54,16 +63,16 @@ pub(crate) async fn cut(service: SocketAddr, server: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-async fn list(service: SocketAddr, server: SocketAddr) -> Result<Vec<Connection>, Failure> {
+async fn list(netfilter: &mut Socket, service: SocketAddr, server: SocketAddr) -> Result<Vec<Connection>, Failure> {
     let mut connections = Vec::new();
     let body = netfilter_body(Family::of(service.ip()), &filter(service, server));
     let message = Message { kind: Subsystem::Conntrack.kind(GET), flags: DUMP, body };
-    exchange(Bus::Netfilter, &[message], &mut |reply| {
+    let take = &mut |reply: Reply<'_>| {
         if connections.len() < MOST {
             connections.extend(connection(reply.body, service, server));
         }
-    })
-    .await?;
+    };
+    netfilter.exchange(&[message], take).await?;
     Ok(connections)
 }
 
@@ -84,7 +93,7 @@ fn filter(service: SocketAddr, server: SocketAddr) -> Vec<Attribute> {
     let flags = |kind, flags: u32| Attribute::bytes(kind, flags.to_ne_bytes());
     vec![
         tuple(ORIGINAL, address(service, 2, 4), service, 3),
-        tuple(REPLY, address(server, 1, 3), server, 2),
+        tuple(ANSWERING, address(server, 1, 3), server, 2),
         Attribute::nested(FILTER, vec![flags(1, destination), flags(2, source)]),
     ]
 }
@@ -94,7 +103,7 @@ fn connection(body: &[u8], service: SocketAddr, server: SocketAddr) -> Option<Co
     let body = netfilter_attributes(body);
     let original = find(body, ORIGINAL)?;
     let (client, called) = ends(original)?;
-    let (answering, _) = ends(find(body, REPLY)?)?;
+    let (answering, _) = ends(find(body, ANSWERING)?)?;
     let mut name = vec![Attribute::bytes(ORIGINAL, original)];
     name.extend([ID, ZONE].into_iter().filter_map(|kind| Some(Attribute::bytes(kind, find(body, kind)?))));
     (called == service && answering == server).then_some(Connection { client, name })

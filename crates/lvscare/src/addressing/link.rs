@@ -28,6 +28,10 @@ struct Found {
 /// Sees to it that there is a link `name` that is up and has the address. Returns its number, and whether something was
 /// missing.
 pub(super) async fn ensure(name: &str, address: IpAddr) -> Result<(u32, bool)> {
+    if name.is_empty() || name.len() >= NAME || name.contains(['/', ':']) || name.contains(char::is_whitespace) {
+        let reason = format!("a link has a name of up to {} letters", NAME - 1);
+        return Err(Error::Refused { act: "make the link", object: name.to_owned(), reason });
+    }
     let mut made = false;
     let mut found = find(name).await?;
     if !found.is_some_and(|link| link.up) {
@@ -70,10 +74,6 @@ pub(super) async fn remove(name: &str, address: IpAddr) -> Result<()> {
 
 /// Makes the link, or sets it up.
 async fn make(name: &str, found: Option<Found>) -> Result<()> {
-    if name.is_empty() || name.len() >= NAME || name.contains(['/', ':']) || name.contains(char::is_whitespace) {
-        let reason = format!("a link has a name of up to {} letters", NAME - 1);
-        return Err(Error::Refused { act: "make the link", object: name.to_owned(), reason });
-    }
     let mut message = LinkMessage::default();
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;

@@ -40,7 +40,10 @@ pub(super) async fn ensure(service: IpAddr, link: u32, source: Option<IpAddr>) -
     }
     remove(service).await?;
     let route = RouteNetlinkMessage::NewRoute(ours(service, link, source));
-    ask(route, CREATE | ACK, &mut |_| {}).await.map_err(failed("add a local route to"))?;
+    if let Err(failure) = ask(route, CREATE | ACK, &mut |_| {}).await {
+        let from = source.map_or(String::new(), |source| format!(" with the source {source}"));
+        return Err(failure.of("add a local route to", format!("{service}{from}")));
+    }
     if link != LOOPBACK && service.is_ipv6() {
         // The kernel's own route for the address on the link would go first.
         remove_matching(kernels(service, link), service).await?;

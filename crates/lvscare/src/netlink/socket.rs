@@ -1,6 +1,7 @@
 //! How are messages exchanged with the kernel?
 
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket, protocols};
@@ -25,52 +26,76 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A table of connections may be this long; nothing else comes near.
 const LIMIT: usize = 512 << 20;
 
-/// Sends `messages` in one go and hands every object that the kernel tells to `take`, until the end of the list or the
-/// last receipt that was asked for. Ends at the first failure.
+/// A socket for some exchanges one after the other.
+pub(crate) struct Socket {
+    socket: TokioSocket,
+    /// The number of the next message.
+    next: u32,
+}
+
+impl Socket {
+    /// Opens one to this part of the kernel, in the network namespace of this thread.
+    pub(crate) fn open(bus: Bus) -> Result<Self, Failure> {
+        Ok(Self { socket: open(bus).map_err(Failure::Socket)?, next: 1 })
+    }
+
+    /// Sends `messages` in one go and hands every object that the kernel tells to `take`, until the end of the list or
+    /// the last receipt that was asked for. Ends at the first failure.
+    pub(crate) async fn exchange(
+        &mut self,
+        messages: &[Message],
+        take: &mut (dyn FnMut(Reply<'_>) + Send),
+    ) -> Result<(), Failure> {
+        let first = self.next;
+        let mut bytes = Vec::new();
+        let mut awaited = first;
+        for message in messages {
+            message.write(self.next, &mut bytes);
+            if message.flags & (ACK | DUMP) != 0 {
+                awaited = self.next;
+            }
+            self.next = self.next.wrapping_add(1);
+        }
+        timeout(PATIENCE, self.converse(&bytes, first..=awaited, take)).await.map_err(|_| Failure::Silent)?
+    }
+
+    /// Sends `bytes` and reads the answers to these messages until the end of the last of them.
+    async fn converse(
+        &self,
+        bytes: &[u8],
+        messages: RangeInclusive<u32>,
+        take: &mut (dyn FnMut(Reply<'_>) + Send),
+    ) -> Result<(), Failure> {
+        let kernel = SocketAddr::new(0, 0);
+        poll_fn(|context| self.socket.poll_send_to(context, bytes, &kernel)).await.map_err(Failure::Socket)?;
+        let mut length = 0;
+        loop {
+            let (datagram, from) =
+                poll_fn(|context| self.socket.poll_recv_from_full(context)).await.map_err(Failure::Socket)?;
+            length += datagram.len();
+            if length > LIMIT {
+                return Err(Failure::TooLong);
+            }
+            // Other processes may write to this socket; and after a failure answers to earlier messages are left.
+            let answers = answers(&datagram).filter(|(number, _)| from.port_number() == 0 && messages.contains(number));
+            for (number, answer) in answers {
+                match answer {
+                    Answer::Object(reply) => take(reply),
+                    Answer::End(Ok(())) if number == *messages.end() => return Ok(()),
+                    Answer::End(end) => end?,
+                }
+            }
+        }
+    }
+}
+
+/// One exchange over a socket of its own.
 pub(crate) async fn exchange(
     bus: Bus,
     messages: &[Message],
     take: &mut (dyn FnMut(Reply<'_>) + Send),
 ) -> Result<(), Failure> {
-    let mut bytes = Vec::new();
-    let mut awaited = 0;
-    for (sequence, message) in (1..).zip(messages) {
-        message.write(sequence, &mut bytes);
-        if message.flags & (ACK | DUMP) != 0 {
-            awaited = sequence;
-        }
-    }
-    timeout(PATIENCE, converse(bus, &bytes, awaited, take)).await.map_err(|_| Failure::Silent)?
-}
-
-/// Sends `bytes` and reads until the end of message number `awaited`.
-async fn converse(
-    bus: Bus,
-    bytes: &[u8],
-    awaited: u32,
-    take: &mut (dyn FnMut(Reply<'_>) + Send),
-) -> Result<(), Failure> {
-    let socket = open(bus).map_err(Failure::Socket)?;
-    let kernel = SocketAddr::new(0, 0);
-    poll_fn(|context| socket.poll_send_to(context, bytes, &kernel)).await.map_err(Failure::Socket)?;
-    let mut length = 0;
-    loop {
-        let (datagram, from) = poll_fn(|context| socket.poll_recv_from_full(context)).await.map_err(Failure::Socket)?;
-        if from.port_number() != 0 {
-            continue;
-        }
-        length += datagram.len();
-        if length > LIMIT {
-            return Err(Failure::TooLong);
-        }
-        for (sequence, answer) in answers(&datagram) {
-            match answer {
-                Answer::Object(reply) => take(reply),
-                Answer::End(Ok(())) if sequence == awaited => return Ok(()),
-                Answer::End(end) => end?,
-            }
-        }
-    }
+    Socket::open(bus)?.exchange(messages, take).await
 }
 
 fn open(bus: Bus) -> std::io::Result<TokioSocket> {

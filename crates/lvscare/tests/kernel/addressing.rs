@@ -110,7 +110,7 @@ fn what_others_take_away_comes_back(six: bool) {
     let servers = [world.address(1, six)];
     let family = if six { "-6" } else { "-4" };
     let vip = service.ip().to_string();
-    within(&host, async || drop(by_route().ensure(service.ip(), &servers).await.expect("ensure")));
+    assert!(within(&host, async || by_route().ensure(service.ip(), &servers).await.expect("ensure")));
     let whole = state(&host);
     run_in(&host, &["ip", family, "route", "del", "local", &vip, "table", "local"]);
     within(&host, async || {

@@ -76,9 +76,24 @@ pub(super) fn look_up(set: &str, id: Option<u32>) -> Attribute {
     expression("lookup", parameters)
 }
 
-/// Rewrites the destination to the server in the register.
-pub(super) fn rewrite(family: Family) -> Attribute {
-    let port = if family == Family::V4 { AFTER_V4 } else { SECOND };
+/// Rewrites the destination to the server that was looked up.
+pub(super) fn rewrite_as_found(family: Family) -> Attribute {
+    rewrite(family, if family == Family::V4 { AFTER_V4 } else { SECOND })
+}
+
+/// Rewrites the destination to this server, as maps hold it.
+pub(super) fn rewrite_to(family: Family, server: &[u8]) -> Vec<Attribute> {
+    let (address, port) = server.split_at(server.len().saturating_sub(4));
+    let port = port.get(..2).unwrap_or_default();
+    let load = |register, value: &[u8]| {
+        let value = Attribute::nested(2, vec![Attribute::bytes(VALUE, value)]);
+        expression("immediate", vec![Attribute::u32(1, register), value])
+    };
+    vec![load(FIRST, address), load(SECOND, port), rewrite(family, SECOND)]
+}
+
+/// Rewrites the destination to the address in the first register and the port in another.
+fn rewrite(family: Family, port: u32) -> Attribute {
     let destination = Attribute::u32(1, 1);
     let family = Attribute::u32(2, u32::from(family.number()));
     expression("nat", vec![destination, family, Attribute::u32(3, FIRST), Attribute::u32(5, port)])

@@ -98,18 +98,18 @@ impl Listing {
         let balance = ruleset.balance(name.trim_end_matches('\0'), None);
         let none = BTreeMap::new();
         !self.odd
-            && self.rules.len() == 1 + ruleset.hooks().count()
+            && self.rules.len() == balance.len() + ruleset.hooks().count()
             && self.chains.len() == 1 + ruleset.hooks().count()
-            && self.only_rule(BALANCE, &balance)
-            && ruleset.hooks().all(|hook| self.only_rule(hook.name, &jump_rule()))
+            && self.rules_say(BALANCE, &balance)
+            && ruleset.hooks().all(|hook| self.rules_say(hook.name, &[jump_rule()]))
             && ruleset.hooks().all(|hook| self.chain_says(hook.name, &ruleset.hook(hook)))
             && self.maps.get(places).unwrap_or(&none) == &ruleset.places
     }
 
-    fn only_rule(&self, chain: &str, wanted: &[Attribute]) -> bool {
-        let mut rules = self.rules.iter().filter(|(name, _)| is_text(name, chain));
-        let first = rules.next();
-        rules.next().is_none() && first.is_some_and(|(_, body)| Attribute::all_held_by(wanted, body))
+    fn rules_say(&self, chain: &str, wanted: &[Vec<Attribute>]) -> bool {
+        let rules: Vec<_> = self.rules.iter().filter(|(name, _)| is_text(name, chain)).collect();
+        rules.len() == wanted.len()
+            && rules.iter().zip(wanted).all(|((_, body), wanted)| Attribute::all_held_by(wanted, body))
     }
 
     fn chain_says(&self, chain: &str, wanted: &[Attribute]) -> bool {

@@ -10,19 +10,22 @@
 //!     }
 //!     chain balance {
 //!         ip daddr 10.103.97.2 tcp dport 6443 dnat to numgen inc mod 2 map { 0 : 10.0.0.1 . 6443, 1 : 10.0.0.2 . 6443 } comment "scheduler rr"
+//!         ip daddr 10.103.97.2 tcp dport 6443 dnat to 10.0.0.1:6443 comment "while the rules are replaced"
 //!     }
 //!     chain output { type nat hook output priority dstnat; policy accept; jump balance }
 //!     chain prerouting { type nat hook prerouting priority dstnat; policy accept; jump balance }
 //! }
 //! ```
 //!
-//! The map `weights` takes part in nothing: it remembers what was wanted, servers of weight 0 included. Every change
-//! replaces the whole table in one transaction. The kernel is spoken to by netlink, so no `nft` program is needed.
+//! The map `weights` takes part in nothing: it remembers what was wanted, servers of weight 0 included. Every change is
+//! one transaction. The second rule is for packets that are between the first rule and its map when a transaction
+//! takes both away. The kernel is spoken to by netlink, so no `nft` program is needed.
 
 mod expression;
 mod listing;
 mod plane;
 mod ruleset;
 mod slots;
+mod transaction;
 
 pub use plane::Nftables;

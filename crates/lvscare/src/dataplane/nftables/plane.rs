@@ -7,10 +7,12 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::listing::{Listing, text};
-use super::ruleset::{self, BALANCE, HOOKS, Ruleset, WEIGHTS, delete, table_of};
+use super::ruleset::{self, BALANCE, HOOKS, Ruleset, WEIGHTS, table_of};
+use super::slots::slots;
+use super::transaction;
 use crate::netlink::{
-    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Subsystem, exchange, find, netfilter_attributes,
-    netfilter_body, u32_be,
+    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, exchange, find,
+    netfilter_attributes, netfilter_body, u32_be,
 };
 use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, conntrack};
 
@@ -64,6 +66,14 @@ impl Nftables {
         seen.get(&service).filter(|(then, _)| *then == generation).map(|(_, rules)| rules.clone())
     }
 
+    /// The generation in which the table was seen to be as it should be, with servers or without.
+    fn whole_in(&self, service: SocketAddr, with_servers: bool) -> Option<u32> {
+        let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (generation, rules) = seen.get(&service)?;
+        let rules = rules.as_ref().filter(|rules| rules.service.scheduler != Scheduler::Other)?;
+        (slots(rules).is_empty() != with_servers).then_some(*generation)
+    }
+
     fn remember(&self, service: SocketAddr, generation: u32, rules: Option<Rules>) {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if seen.len() >= REMEMBERED {
@@ -96,18 +106,28 @@ impl Dataplane for Nftables {
     async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
         let ruleset = Ruleset::of(wanted)?;
         let service = wanted.service.address;
-        let replaced = exchange(Bus::Netfilter, &ruleset.replace(), &mut |_| {}).await;
-        replaced.map_err(|failure| failure.of("write", table_name(service)))?;
+        let failed = |failure: Failure| failure.of("write", table_name(service));
+        // One socket for all: to close one after a change takes as long as the kernel takes to forget what was there.
+        let mut netfilter = Socket::open(Bus::Netfilter).map_err(failed)?;
+        let revised = match self.whole_in(service, !ruleset.places.is_empty()) {
+            Some(generation) => {
+                netfilter.exchange(&transaction::revise(&ruleset, generation), &mut |_| {}).await.is_ok()
+            }
+            None => false,
+        };
+        if !revised {
+            netfilter.exchange(&transaction::replace(&ruleset), &mut |_| {}).await.map_err(failed)?;
+        }
         for change in changes {
             if let Change::RemoveServer(server) = change {
-                conntrack::cut(service, *server).await?;
+                conntrack::cut_over(&mut netfilter, service, *server).await?;
             }
         }
         Ok(())
     }
 
     async fn remove(&self, service: &Service) -> Result<()> {
-        match exchange(Bus::Netfilter, &delete(service.address), &mut |_| {}).await {
+        match exchange(Bus::Netfilter, &transaction::delete(service.address), &mut |_| {}).await {
             Err(failure) if !failure.is_missing() => Err(failure.of("delete", table_name(service.address))),
             _ => Ok(()),
         }
@@ -176,7 +196,7 @@ async fn try_out(service: SocketAddr) -> Result<(), Failure> {
         let Ok(ruleset) = Ruleset::of(&Rules { service: Service { address: service, scheduler }, servers }) else {
             return Err(Failure::Silent);
         };
-        match exchange(Bus::Netfilter, &ruleset.rehearse(), &mut |_| {}).await {
+        match exchange(Bus::Netfilter, &transaction::rehearse(&ruleset), &mut |_| {}).await {
             Err(failure) if failure.is_there() => {}
             Err(failure) => return Err(failure),
             Ok(()) => return Err(Failure::Silent),
