@@ -1,4 +1,4 @@
-//! How fast is sealer, measured beside its peers in one run on one machine?
+//! How long does a build take, beside buildah and umoci?
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
