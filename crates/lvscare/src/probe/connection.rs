@@ -28,6 +28,9 @@ pub(super) struct Connection {
     socket: Arc<TcpStream>,
     tls: Option<Box<ClientConnection>>,
     made: Instant,
+    /// Bytes of TLS that came since the last request.
+    received: usize,
+    /// Bytes that came while nothing was asked.
     unasked: usize,
     response: Response,
 }
@@ -55,7 +58,7 @@ impl Connection {
         let _ = socket.set_nodelay(true);
         let tls = tls.map(|tls| tls.connection(server.ip())).transpose()?;
         let response = Response::new();
-        Ok(Self { socket: Arc::new(socket), tls, made: Instant::now(), unasked: 0, response })
+        Ok(Self { socket: Arc::new(socket), tls, made: Instant::now(), received: 0, unasked: 0, response })
     }
 
     /// The socket, to await its being readable beside exchanges.
@@ -82,10 +85,10 @@ impl Connection {
             tls.writer().write_all(request).map_err(|error| failure::talking(&error))?;
             unsent = &[];
         }
-        let mut budget = MAX_TLS;
+        self.received = 0;
         loop {
             self.send(&mut unsent)?;
-            let complete = self.receive(&mut budget)?;
+            let complete = self.receive()?;
             // In a handshake, what was read has to be answered.
             let sending = !unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write());
             if complete {
@@ -103,26 +106,10 @@ impl Connection {
     pub(super) fn idle(&mut self) -> Idle {
         let mut bytes = [0; CHUNK];
         loop {
-            let read = match &mut self.tls {
-                None => self.socket.try_read(&mut bytes),
-                Some(tls) => match read_tls(tls, &self.socket) {
-                    // Data that nobody asked for would be taken for the next answer.
-                    Ok(count) if count > 0 => match tls.reader().read(&mut bytes) {
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(count),
-                        Ok(0) | Err(_) => return Idle::Ended,
-                        Ok(_) => return Idle::Noisy,
-                    },
-                    other => other.map_err(|error| match error {
-                        Received::Io(error) => error,
-                        Received::Tls(_) => ErrorKind::InvalidData.into(),
-                    }),
-                },
-            };
-            match read {
-                Ok(0) => return Idle::Ended,
-                Ok(count) => self.unasked += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Idle::Quiet,
-                Err(_) => return Idle::Ended,
+            match self.read(&mut bytes) {
+                Ok(Read::Nothing) => return Idle::Quiet,
+                Ok(Read::Ended) | Err(_) => return Idle::Ended,
+                Ok(Read::Data(count)) => self.unasked += count,
             }
             if self.unasked > MAX_UNASKED {
                 return Idle::Noisy;
@@ -130,9 +117,9 @@ impl Connection {
         }
     }
 
-    /// Whether bytes came in while nothing was asked; over TLS, whether too many did.
+    /// Whether the next answer can be told from what the server said while nothing was asked.
     pub(super) fn is_clean(&self) -> bool {
-        self.tls.is_some() || self.unasked == 0
+        self.unasked == 0
     }
 
     /// Sends what can be sent without waiting.
@@ -150,46 +137,54 @@ impl Connection {
         write_tls(tls, &self.socket).map_err(|error| failure::talking(&error))
     }
 
-    /// Reads what can be read without waiting; true when the answer is complete.
-    fn receive(&mut self, budget: &mut usize) -> Result<bool, Unhealthy> {
+    /// Takes in what is there of the answer, without waiting; true when it is complete.
+    fn receive(&mut self) -> Result<bool, Unhealthy> {
         let mut bytes = [0; CHUNK];
         loop {
-            let Some(tls) = &mut self.tls else {
-                match self.socket.try_read(&mut bytes) {
-                    Ok(0) => return self.ended().map(|()| true),
-                    Ok(count) if self.feed(&bytes[..count])? => return Ok(true),
-                    Ok(_) => continue,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                    Err(error) => return Err(failure::talking(&error)),
+            match self.read(&mut bytes)? {
+                Read::Nothing => return Ok(false),
+                Read::Ended => return self.ended().map(|()| true),
+                Read::Data(count) => {
+                    if self.response.feed(&bytes[..count]).map_err(failure::answer)? {
+                        return Ok(true);
+                    }
                 }
-            };
-            let ended = match read_tls(tls, &self.socket) {
-                Ok(count) => {
-                    *budget = budget.checked_sub(count).ok_or_else(|| failure::answer("answers without end"))?;
-                    count == 0
-                }
-                Err(Received::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(Received::Io(error)) => return Err(failure::talking(&error)),
-                Err(Received::Tls(error)) => return Err(tls::failure(&error)),
-            };
-            loop {
-                let Some(tls) = &mut self.tls else { break };
-                match tls.reader().read(&mut bytes) {
-                    Ok(0) => return self.ended().map(|()| true),
-                    Ok(count) if self.feed(&bytes[..count])? => return Ok(true),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => return self.ended().map(|()| true),
-                }
-            }
-            if ended {
-                return self.ended().map(|()| true);
             }
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<bool, Unhealthy> {
-        self.response.feed(bytes).map_err(failure::answer)
+    /// Reads what is there, without waiting.
+    fn read(&mut self, bytes: &mut [u8]) -> Result<Read, Unhealthy> {
+        let Some(tls) = &mut self.tls else {
+            return match self.socket.try_read(bytes) {
+                Ok(0) => Ok(Read::Ended),
+                Ok(count) => Ok(Read::Data(count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::Nothing),
+                Err(error) => Err(failure::talking(&error)),
+            };
+        };
+        loop {
+            match tls.reader().read(bytes) {
+                Ok(0) => return Ok(Read::Ended),
+                Ok(count) => return Ok(Read::Data(count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // The socket was closed, and TLS was not: what that means depends on what was answered before.
+                Err(_) => return Ok(Read::Ended),
+            }
+            match tls.read_tls(&mut Wire(&self.socket)) {
+                Ok(count) => self.received += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Read::Nothing),
+                Err(error) => return Err(failure::talking(&error)),
+            }
+            if self.received > MAX_TLS {
+                return Err(failure::answer("sends without end"));
+            }
+            if let Err(error) = tls.process_new_packets() {
+                // Tell the server why; it may be gone already.
+                let _ = write_tls(tls, &self.socket);
+                return Err(tls::failure(&error));
+            }
+        }
     }
 
     /// The server closed the connection: fine only where that ends the answer.
@@ -206,21 +201,14 @@ impl Connection {
     }
 }
 
-/// Why nothing came out of a TLS connection.
-enum Received {
-    Io(io::Error),
-    Tls(rustls::Error),
-}
-
-/// Reads once from the socket and lets TLS digest it; 0 when the server closed the socket.
-fn read_tls(tls: &mut ClientConnection, socket: &TcpStream) -> Result<usize, Received> {
-    let count = tls.read_tls(&mut Wire(socket)).map_err(Received::Io)?;
-    if let Err(error) = tls.process_new_packets() {
-        // Tell the server why; it may be gone already.
-        let _ = write_tls(tls, socket);
-        return Err(Received::Tls(error));
-    }
-    Ok(count)
+/// What was read.
+enum Read {
+    /// So many bytes.
+    Data(usize),
+    /// Nothing is there yet.
+    Nothing,
+    /// Nothing will come any more.
+    Ended,
 }
 
 /// Writes what TLS has to say, as far as it goes without waiting.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lvscare::{HttpCheck, HttpProbe, Probe, TcpProbe, TlsCheck, UnhealthyKind};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::identity::Authority;
@@ -166,18 +167,44 @@ async fn a_banner_is_no_alarm() {
 }
 
 #[tokio::test]
-async fn a_server_that_talks_without_end_raises_no_alarm_and_costs_no_memory() {
-    let server = Server::raw(|mut stream, _| {
+async fn a_server_that_talks_without_end_is_left_without_an_alarm() {
+    let (told, mut left) = mpsc::channel(1);
+    let server = Server::raw(move |mut stream, _| {
+        let told = told.clone();
         Box::pin(async move {
             if request(&mut stream).await {
                 let _ = stream.write_all(OK).await;
             }
             while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+            let _ = told.try_send(());
         })
     })
     .await;
     let probe = http();
     assert_eq!(check(&probe, server.address).await, Ok(()));
     assert!(!alarmed(A_WHILE, &probe, server.address).await);
+    assert_eq!(left.try_recv(), Ok(()), "it is not listened to any more");
     assert_eq!(check(&probe, server.address).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_watched_server_of_no_interest_is_let_go() {
+    let (told, mut left) = mpsc::channel(1);
+    let server = Server::raw(move |stream, _| {
+        let told = told.clone();
+        Box::pin(async move {
+            answer_all(stream, OK.to_vec()).await;
+            let _ = told.try_send(());
+        })
+    })
+    .await;
+    let (probe, address) = (Arc::new(http()), server.address);
+    assert_eq!(check(&*probe, address).await, Ok(()));
+    let watcher = Arc::clone(&probe);
+    let watching = tokio::spawn(async move { watcher.alarm(address).await });
+    sleep(Duration::from_millis(20)).await;
+    probe.forget(address);
+    assert_eq!(tokio::time::timeout(Duration::from_secs(2), left.recv()).await, Ok(Some(())));
+    assert!(!watching.is_finished(), "it did not die");
+    watching.abort();
 }

@@ -1,7 +1,6 @@
 //! Is a server believed only when it proves who it is?
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use lvscare::{ClientIdentity, HttpCheck, HttpProbe, TlsCheck, Trust, UnhealthyKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -10,7 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use crate::server::{OK, Server, until_closed};
+use crate::server::{Server, until_closed};
 use crate::{assert_fails, check};
 
 /// A certificate authority.
@@ -168,53 +167,4 @@ fn what_cannot_work_is_refused_at_once() {
     assert!(refused(TlsCheck { client: Some(identity), ..trusting.clone() }).contains("private key"));
     let identity = ClientIdentity { cert_pem: authority.pem(), key_pem: key };
     assert!(refused(TlsCheck { client: Some(identity), ..trusting }).contains("client certificate"));
-}
-
-/// Measures what the probes cost, as the caretaker of five API servers would: run it by hand in release mode.
-#[test]
-#[ignore = "a measurement, not a test"]
-#[expect(clippy::print_stdout)]
-fn cost_of_a_check() {
-    const SERVERS: usize = 5;
-    const ROUNDS: usize = 2000;
-    let authority = Authority::new();
-    let acceptor = authority.server(&["127.0.0.1"]);
-    let servers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let servers_here: Vec<Server> = servers.block_on(async {
-        let mut all = Vec::new();
-        for _ in 0..SERVERS {
-            all.push(Server::tls(acceptor.clone()).await);
-        }
-        all
-    });
-    let probing = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let asking = probe(TlsCheck::trusting(authority.pem()));
-    probing.block_on(async {
-        for server in &servers_here {
-            check(&asking, server.address).await.unwrap();
-        }
-        // The time of this thread alone: the servers run on others.
-        let (before, start) = (thread_time(), Instant::now());
-        for _ in 0..ROUNDS {
-            for server in &servers_here {
-                check(&asking, server.address).await.unwrap();
-                assert!(
-                    tokio::time::timeout(Duration::ZERO, lvscare::Probe::alarm(&asking, server.address)).await.is_err()
-                );
-            }
-        }
-        let checks = u32::try_from(SERVERS * ROUNDS).unwrap();
-        let (cpu, wall) = ((thread_time() - before) / checks, start.elapsed() / checks);
-        println!(
-            "per HTTPS check: {cpu:?} of CPU time, {wall:?} in all; connections {}",
-            servers_here[0].connections()
-        );
-    });
-    assert!(OK.len() > 2);
-}
-
-/// CPU time that this thread has used (`/proc/thread-self/schedstat`, proc(5)).
-fn thread_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }

@@ -4,6 +4,7 @@
 
 mod alarms;
 mod answers;
+mod cost;
 mod identity;
 mod reuse;
 mod server;

@@ -62,6 +62,28 @@ async fn what_a_closing_server_says_unasked_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_something_came_unasked_is_not_used_again() {
+    let server = Server::raw(|mut stream, number| {
+        Box::pin(async move {
+            request(&mut stream).await;
+            let _ = stream.write_all(OK).await;
+            if number == 0 {
+                sleep(Duration::from_millis(10)).await;
+                let _ = stream.write_all(b"HTTP/1.1 500 half an ans").await;
+            }
+            answer_all(stream, OK.to_vec()).await;
+        })
+    })
+    .await;
+    let probe = http();
+    for _ in 0..3 {
+        assert_eq!(check(&probe, server.address).await, Ok(()));
+        sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn connections_are_replaced_in_time() {
     let server = Server::answering(OK).await;
     let probe = HttpProbe::new(HttpCheck { refresh_after: Duration::from_millis(50), ..HttpCheck::http() }).unwrap();
