@@ -10,6 +10,7 @@ mod run;
 #[cfg(test)]
 mod simulation;
 mod sync;
+mod watched;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::{Aborted, BoxFuture};
+use futures_util::stream::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,16 +20,11 @@ use super::handle::{Wish, Wishes};
 use super::jitter::Jitter;
 use super::quiet::Quiet;
 use super::sync::{Outcome, sync};
-use crate::{Addressing, Dataplane, Event, Probe, Rules, Status, Unhealthy};
+use super::watched::{Signal, Waiting, Watched, pending};
+use crate::{Addressing, Dataplane, Event, Probe, Rules, Status};
 
 /// How long the start waits for the kernel to tell what it has, and the end for a change that is under way.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After an alarm the next one is heeded no sooner than this, and twice as late after each further one, up to the
-/// interval: a server that closes every connection must not be asked without end.
-const BETWEEN_ALARMS: Duration = Duration::from_millis(50);
-/// After so long without an alarm the next one is heeded at once again.
-const ALARMS_FORGOTTEN: Duration = Duration::from_secs(10);
-
 /// A guard that runs: one task, which no check and no kernel call holds up.
 pub(super) struct Runner {
     board: Arc<Mutex<Board>>,
@@ -41,7 +36,7 @@ pub(super) struct Runner {
     status: watch::Sender<Status>,
     jitter: Jitter,
     watched: BTreeMap<SocketAddr, Watched>,
-    waiting: FuturesUnordered<Abortable<BoxFuture<'static, Signal>>>,
+    waiting: Waiting,
     next_round: Instant,
     /// The kernel call that is under way.
     syncing: Option<BoxFuture<'static, Outcome>>,
@@ -57,51 +52,6 @@ pub(super) struct Runner {
     repaired: usize,
 }
 
-/// What is under way for one server.
-#[derive(Default)]
-struct Watched {
-    check: Option<Pending>,
-    alarm: Option<Pending>,
-    /// When to check out of turn.
-    due: Option<Instant>,
-    alarms: u32,
-    /// When the next alarm is heeded.
-    deaf_until: Option<Instant>,
-}
-
-impl Watched {
-    /// A server that is to be asked now.
-    fn due(now: Instant) -> Self {
-        Self { due: Some(now), ..Self::default() }
-    }
-
-    /// An alarm came: it is heeded now, or later when there were many.
-    fn heed_alarm(&mut self, now: Instant, interval: Duration) {
-        self.alarm = None;
-        if self.deaf_until.is_some_and(|until| now > until + ALARMS_FORGOTTEN) {
-            (self.alarms, self.deaf_until) = (0, None);
-        }
-        let heeded = self.deaf_until.map_or(now, |until| until.max(now));
-        self.due = Some(self.due.map_or(heeded, |due| due.min(heeded)));
-        self.deaf_until = Some(heeded + BETWEEN_ALARMS.saturating_mul(1 << self.alarms.min(8)).min(interval));
-        self.alarms += 1;
-    }
-}
-
-/// Ends what is under way when dropped.
-struct Pending(AbortHandle);
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-enum Signal {
-    Answer(SocketAddr, Result<(), Unhealthy>, Duration),
-    Alarm(SocketAddr),
-}
-
 impl Runner {
     pub(super) fn new(guard: Guard) -> Self {
         let Guard { desired: _, dataplane, probe, addressing, events, board, wishes, status } = guard;
@@ -115,7 +65,7 @@ impl Runner {
             status,
             jitter: Jitter::new(),
             watched: BTreeMap::new(),
-            waiting: FuturesUnordered::new(),
+            waiting: Waiting::new(),
             next_round: Instant::now(),
             syncing: None,
             is_due: false,
@@ -371,17 +321,6 @@ impl Runner {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Puts `doing` among what is waited for.
-fn pending(
-    waiting: &FuturesUnordered<Abortable<BoxFuture<'static, Signal>>>,
-    doing: impl Future<Output = Signal> + Send + 'static,
-) -> Pending {
-    let (handle, registration) = AbortHandle::new_pair();
-    let doing: BoxFuture<'static, Signal> = Box::pin(doing);
-    waiting.push(Abortable::new(doing, registration));
-    Pending(handle)
 }
 
 async fn finished(syncing: &mut Option<BoxFuture<'static, Outcome>>) -> Outcome {
