@@ -22,6 +22,8 @@
 //! takes both away. The kernel is spoken to by netlink, so no `nft` program is needed.
 
 mod expression;
+#[cfg(test)]
+mod golden;
 mod listing;
 mod plane;
 mod ruleset;
