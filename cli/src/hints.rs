@@ -39,12 +39,16 @@ fn of_core(error: &Error) -> Option<String> {
             return Some(format!("name these hosts again, or `sealer delete -c {cluster}` first"));
         }
         Error::NoCluster { state, .. } => {
-            return Some(format!("`ls {}` shows which clusters there are", state.display()));
+            return Some(format!(
+                "`ls {}` shows which clusters there are; what a cloud still has is found by `--provider ALI_CLOUD`",
+                state.display()
+            ));
         }
         Error::Busy { .. } => "wait until it has finished, or end it",
         Error::NoProvider { .. } => {
             "name hosts by their addresses with `--masters` and `--nodes`, or make them with `--provider CONTAINER`"
         }
+        Error::NothingFound { .. } => "things are found in one region: see `--region`",
         Error::NoHosts { .. } => "`--masters ADDRESS --nodes ADDRESS,ADDRESS`, or `--provider CONTAINER --masters 1`",
         Error::NotBuilt { .. } => "to make it differently, `sealer delete` the cluster and run it again",
         Error::Unbuilt(_) => "take it out of the Clusterfile to go on without it",
@@ -179,7 +183,13 @@ fn of_provider(error: &infra_provider::Error) -> Option<String> {
         Provider::HostStopped { host, .. } | Provider::NotReady { host, .. } => {
             return Some(format!("see `docker logs {host}`; the same command again goes on"));
         }
-        Provider::KeyFile { source, .. } => return of_io(source),
+        Provider::KeyFile { source, .. } | Provider::File { source, .. } => return of_io(source),
+        Provider::Unusable { source } => return of_provider(source),
+        Provider::NoCredentials => "to make hosts in containers of this machine, `--provider CONTAINER`",
+        Provider::Profile { .. } => {
+            "the variable ALIBABA_CLOUD_PROFILE chooses another profile; ACCESSKEYID and ACCESSKEYSECRET come first"
+        }
+        Provider::NotFreed { .. } | Provider::OutOfTime { .. } => "the same command again goes on from there",
         Provider::StatePath { .. } => "see `--state`",
         Provider::SubnetFull { .. } => "delete the cluster and make it again with the wanted number of hosts",
         Provider::KeyMaking { .. } | Provider::Interrupted { .. } => "run the same command again",

@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
 
+mod cloud;
+
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use sealer_core::{Sealer, Settings, SshSettings, registry_client};
 use crate::arguments::Global;
 use crate::exit::Failure;
 use crate::output::Printer;
+
+pub(crate) use cloud::CloudArguments;
 
 /// The container engine's socket where `DOCKER_HOST` names none.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -41,6 +45,13 @@ impl Session<'_> {
     /// Opens the stores where options, environment and defaults say they are.
     pub(crate) fn open(&self) -> Result<Sealer, Failure> {
         open(&self.global, registry_client::Options::default()).map(self.extend)
+    }
+
+    /// The same for what may have machines made by a cloud.
+    pub(crate) fn open_with_cloud(&self, arguments: &CloudArguments) -> Result<Sealer, Failure> {
+        let sealer = open(&self.global, registry_client::Options::default())?;
+        let cloud = cloud::Cloud::new(arguments.region.clone(), sealer.state().root());
+        Ok((self.extend)(sealer.with_provider(Box::new(cloud))))
     }
 
     /// The same for what talks to registries.

@@ -9,7 +9,7 @@ use sealer_core::{ApplyOptions, Error, Sealer, apply, plan};
 use crate::arguments::OutputFormat;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{self, Session};
+use crate::settings::{self, CloudArguments, Session};
 
 /// A Clusterfile is never larger than this.
 const CLUSTERFILE_LIMIT: u64 = 1 << 20;
@@ -31,6 +31,8 @@ pub(crate) struct Apply {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    cloud: CloudArguments,
+    #[command(flatten)]
     login: LoginArguments,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
@@ -39,7 +41,8 @@ pub(crate) struct Apply {
 impl Apply {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let mut clusterfile = read(&self.file)?;
-        let sealer = session.open()?;
+        let sealer = session.open_with_cloud(&self.cloud)?;
+        self.cloud.overlay(&mut clusterfile.cluster);
         self.login.overlay(&mut clusterfile.cluster)?;
         perform(&sealer, clusterfile, self.dry_run, session).await
     }
@@ -58,7 +61,11 @@ pub(crate) async fn perform(
         progress.finish();
         let planned = planned?;
         session.printer.planned(&planned)?;
-        return if planned.findings.is_empty() { Ok(()) } else { Err(Error::Preflight(planned.findings).into()) };
+        return match (planned.refused, planned.findings) {
+            (Some(refused), _) => Err(Error::from(refused).into()),
+            (None, findings) if findings.is_empty() => Ok(()),
+            (None, findings) => Err(Error::Preflight(findings).into()),
+        };
     }
     let options = ApplyOptions::default();
     let interrupts = progress.cancel_on_interrupt(options.cancel.clone());

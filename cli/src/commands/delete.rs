@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sealer_core::{DeleteOptions, delete};
+use sealer_core::clusterfile::ProviderKind;
+use sealer_core::{DeleteOptions, Error, delete};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::exit::Failure;
-use crate::settings::Session;
+use crate::settings::{CloudArguments, Session};
 
 /// Delete a cluster and everything that was made for it
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile")]
+#[command(
+    after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile\n  sealer delete -c my-cluster --provider ALI_CLOUD --region cn-hangzhou"
+)]
 pub(crate) struct Delete {
     /// Name of the cluster
     #[arg(short = 'c', long = "cluster", value_name = "NAME", conflicts_with_all = ["file", "all"], required_unless_present_any = ["file", "all"])]
@@ -26,13 +29,21 @@ pub(crate) struct Delete {
     /// Do not stop at hosts that cannot be reached
     #[arg(long)]
     force: bool,
+    /// Find by this provider what nothing is remembered of: ALI_CLOUD
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    provider: Option<String>,
+    /// Region to look in with --provider [default: the variable RegionID, else cn-chengdu]
+    #[arg(long, value_name = "REGION", requires = "provider")]
+    region: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
 impl Delete {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open()?;
+        let cloud = CloudArguments { region: self.region.clone(), ..CloudArguments::default() };
+        let sealer = session.open_with_cloud(&cloud)?;
+        let provider = self.provider.as_deref().map(kind).transpose()?;
         let names = match (&self.cluster, &self.file) {
             (Some(name), _) => vec![name.clone()],
             (None, Some(file)) => vec![apply::read(file)?.cluster.name],
@@ -41,7 +52,7 @@ impl Delete {
         let mut deleted = Vec::new();
         let mut failure = None;
         for name in names {
-            let options = DeleteOptions { force: self.force, ..DeleteOptions::default() };
+            let options = DeleteOptions { force: self.force, provider, ..DeleteOptions::default() };
             let progress = session.printer.cluster_progress();
             let interrupts = progress.cancel_on_interrupt(options.apply.cancel.clone());
             let done = delete(&sealer, &name, &options, &|event| progress.event(&event)).await;
@@ -61,4 +72,9 @@ impl Delete {
         }
         failure.map_or(Ok(()), Err)
     }
+}
+
+fn kind(given: &str) -> Result<ProviderKind, Error> {
+    let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(given));
+    known.ok_or_else(|| Error::UnknownProvider { given: given.to_owned() })
 }

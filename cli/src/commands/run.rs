@@ -8,12 +8,12 @@ use crate::commands::apply;
 use crate::commands::build::pairs;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::Session;
+use crate::settings::{CloudArguments, Session};
 
 /// Run a cluster image: make a cluster on hosts that you name or that a provider makes
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer run kubernetes:v1.20.2 -m 192.168.0.2 -n 192.168.0.3,192.168.0.4 -p\n  sealer run kubernetes:v1.20.2 --provider CONTAINER --masters 1 --nodes 1"
+    after_help = "Examples:\n  sealer run kubernetes:v1.20.2 -m 192.168.0.2 -n 192.168.0.3,192.168.0.4 -p\n  sealer run kubernetes:v1.20.2 --provider CONTAINER --masters 1 --nodes 1\n  sealer run kubernetes:v1.20.2 --masters 1 --nodes 3 --region cn-hangzhou"
 )]
 pub(crate) struct Run {
     /// The image
@@ -43,9 +43,11 @@ pub(crate) struct Run {
     /// Environment of the image's scripts and commands
     #[arg(short, long = "env", value_name = "KEY=VALUE")]
     env: Vec<String>,
-    /// Who gives the hosts: BAREMETAL (addresses), CONTAINER, ALI_CLOUD
+    /// Who gives the hosts: BAREMETAL, CONTAINER, ALI_CLOUD [default: the image's, else BAREMETAL for addresses and ALI_CLOUD for counts]
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    #[command(flatten)]
+    cloud: CloudArguments,
     #[command(flatten)]
     login: LoginArguments,
     /// Print what would be done; change nothing
@@ -57,8 +59,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open()?;
+        let sealer = session.open_with_cloud(&self.cloud)?;
         let mut clusterfile = wanted(&sealer, self.request()?)?;
+        self.cloud.overlay(&mut clusterfile.cluster);
         self.login.overlay(&mut clusterfile.cluster)?;
         apply::perform(&sealer, clusterfile, self.dry_run, session).await
     }

@@ -7,6 +7,7 @@
 mod archives;
 mod arguments;
 mod build;
+mod cloud;
 mod clusters;
 mod images;
 mod interrupt;

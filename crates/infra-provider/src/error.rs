@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ali_cloud::api::ApiError;
+use crate::ali_cloud::api::profile::ProfileError;
+use crate::ali_cloud::api::{ApiError, EndpointError, TransportFailure};
 
 /// What a container engine, its transport or a parser reported.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -184,6 +185,34 @@ pub enum Error {
         "no access key for Alibaba Cloud: set ACCESSKEYID and ACCESSKEYSECRET, log in with its own command-line tool, or run on an instance with a RAM role"
     )]
     NoCredentials,
+    /// What the provider was told cannot be used; found when it was first needed.
+    #[error("{source}")]
+    Unusable {
+        /// What is wrong with it; told in the message already.
+        source: std::sync::Arc<Error>,
+    },
+    /// Half of a key was given.
+    #[error("an access key for Alibaba Cloud has two parts: {given} is set, {missing} is not")]
+    HalfKey {
+        /// The part that was given.
+        given: &'static str,
+        /// The part that was not.
+        missing: &'static str,
+    },
+    /// The configuration of the cloud's own command-line tool cannot be used.
+    #[error("{}: {source}", path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; told in the message already.
+        source: ProfileError,
+    },
+    /// A server was named that cannot be one.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Requests cannot be sent at all.
+    #[error(transparent)]
+    Transport(#[from] TransportFailure),
     /// A security group is opened for the operator only, and who that is must be known.
     #[error(
         "cannot tell under which address the cloud sees this machine (its own is {address}, which is not public): say who may reach SSH and the API server, by --admin-cidr or the annotation {annotation}, for example 203.0.113.7/32"

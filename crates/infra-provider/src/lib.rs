@@ -37,6 +37,8 @@ mod ssh_key;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderKind};
 
@@ -57,6 +59,16 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// Whether the hosts are made by this provider and end with [`Provider::release`]; such hosts need not be cleaned.
     fn owns_hosts(&self) -> bool;
+
+    /// Refuses what [`Provider::provision`] would refuse before it makes anything, as far as that can be told without
+    /// asking anybody.
+    ///
+    /// # Errors
+    /// What is missing or wrong; nothing needs to be kept of such a cluster.
+    fn check(&self, wanted: &Cluster) -> Result<()> {
+        let _ = wanted;
+        Ok(())
+    }
 
     /// Makes what is missing and returns `wanted` with its hosts: the asked number of each role, every address distinct,
     /// every host reachable by its `ssh`.
@@ -83,6 +95,13 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     async fn find(&self, name: &str, context: &Context<'_>) -> Result<Option<Cluster>> {
         let _ = (name, context);
         Ok(None)
+    }
+
+    /// The address under which the API server answers the operator, where that is not the first master's own; it is one
+    /// of the `certSANS` of what [`Provider::provision`] returned.
+    fn public_address(&self, cluster: &Cluster) -> Option<IpAddr> {
+        let _ = cluster;
+        None
     }
 
     /// What `provision` would have to give for `wanted`, a line each; asks nobody and changes nothing.

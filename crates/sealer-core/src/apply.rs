@@ -1,16 +1,17 @@
 //! How does a cluster come to match its Clusterfile?
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clusterfile::{Change, ChangeKind, Cluster, Clusterfile};
-use infra_provider::Context;
+use clusterfile::{Change, ChangeKind, Cluster, Clusterfile, MachineSpec, Machines};
+use infra_provider::{Context, Provider};
 use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::binary;
-use crate::connect::{Remotes, connect};
+use crate::connect::{Remotes, connect, connect_new};
 use crate::deliver::Courier;
 use crate::nodes::{Busy, Node, nodes};
 use crate::payload::{Prepared, prepare};
@@ -71,7 +72,7 @@ pub enum Outcome {
 }
 
 /// What apply would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Planned {
     /// What the provider would create first; empty when every host exists.
@@ -80,6 +81,13 @@ pub struct Planned {
     pub plan: Plan,
     /// What stands in the way.
     pub findings: Vec<runtime::Finding>,
+    /// Why no plan can be made for the hosts that the provider would make.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub refused: Option<runtime::Error>,
+}
+
+fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S) -> Result<S::Ok, S::Error> {
+    refused.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 /// Brings the cluster described by `wanted` into being, or says that it already is.
@@ -100,6 +108,7 @@ pub async fn apply(
     let runtime = sealer.runtime_for(&prepared.image)?;
     let provider = sealer.provider_for(&prepared.wanted.cluster)?;
     runtime.supports(&prepared.wanted.cluster)?;
+    provider.check(&prepared.wanted.cluster)?;
 
     let started = Instant::now();
     let state = sealer.state().lock(&prepared.wanted.cluster.name)?;
@@ -107,7 +116,7 @@ pub async fn apply(
     let mut wanted = prepared.wanted.clone();
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_owned());
     let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
-    check_machines(known, &wanted.cluster)?;
+    check_machines(provider, known, &wanted.cluster)?;
     if provider.owns_hosts() && known.is_none() {
         state.remember(&wanted)?; // What is made from here on can be deleted by the cluster's name.
     }
@@ -128,7 +137,8 @@ pub async fn apply(
     }
 
     let secrets = Secrets::open(state.path(), &wanted.cluster)?;
-    let observed = observe(sealer, &state, &change, events);
+    let new = provider.owns_hosts() && finished(known).is_none();
+    let observed = observe(sealer, &state, &change, new, events);
     let (remotes, mut facts) = until(options, "asking the hosts", observed).await?;
     let payload = prepared.payload(&wanted, &secrets);
     let findings = runtime::preflight(&change, &facts, &payload);
@@ -142,7 +152,7 @@ pub async fn apply(
     // Hosts that exist anyway are remembered only now, when something is about to be done to them: an address that
     // was mistyped binds nobody.
     remember(&state, &wanted, known)?;
-    keep_kubeconfig(&state, &wanted.cluster, &secrets)?;
+    keep_kubeconfig(&state, &wanted.cluster, provider.public_address(&wanted.cluster), &secrets)?;
 
     let busy = Busy::default();
     let mut report = Report::default();
@@ -165,42 +175,70 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     let prepared = prepare(sealer, wanted, events).await?;
     let runtime = sealer.runtime_for(&prepared.image)?;
     let provider = sealer.provider_for(&prepared.wanted.cluster)?;
-    runtime.supports(&prepared.wanted.cluster)?;
+    let refused = runtime.supports(&prepared.wanted.cluster).err();
 
     let name = prepared.wanted.cluster.name.clone();
     let current = sealer.state().clusterfile(&name)?;
     let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
-    check_machines(known, &prepared.wanted.cluster)?;
+    let there = known.filter(|known| !known.hosts.is_empty());
     let mut wanted = prepared.wanted.clone();
-    if wanted.cluster.hosts.is_empty() {
-        let Some(known) = known.filter(|known| !known.hosts.is_empty()) else {
-            return Ok(Planned {
-                provider: provider.describe(&wanted.cluster),
-                plan: Plan { cluster: name, ..Plan::default() },
-                findings: Vec::new(),
-            });
-        };
-        wanted.cluster.hosts.clone_from(&known.hosts);
+    if wanted.cluster.hosts.is_empty() && there.is_none() {
+        let plan = Plan { cluster: name, ..Plan::default() };
+        return Ok(Planned { provider: provider.describe(&wanted.cluster), plan, findings: Vec::new(), refused });
+    }
+    if let Some(refused) = refused {
+        return Err(refused.into());
+    }
+    check_machines(provider, known, &wanted.cluster)?;
+    if let (true, Some(there)) = (wanted.cluster.hosts.is_empty(), there) {
+        wanted.cluster.hosts.clone_from(&there.hosts);
+        add_public_address(provider, there, &mut wanted.cluster);
     }
     let change = change(known, &wanted.cluster)?;
     let state = sealer.state().lock(&name)?;
     let secrets = secrets(&state, &wanted.cluster)?;
-    let (_, facts) = observe(sealer, &state, &change, events).await?;
+    let (_, facts) = observe(sealer, &state, &change, false, events).await?;
     let payload = prepared.payload(&wanted, &secrets);
     let findings = runtime::preflight(&change, &facts, &payload);
     let plan = runtime.plan(&change, &facts, &payload)?;
-    Ok(Planned { provider: Vec::new(), plan, findings })
+    Ok(Planned { provider: Vec::new(), plan, findings, refused: None })
+}
+
+/// What is known of the cluster, if it was ever finished.
+fn finished(known: Option<&Cluster>) -> Option<&Cluster> {
+    known.filter(|known| known.annotations.contains_key(APPLIED))
 }
 
 /// Refuses a change of a finished cluster's machines before hosts are made for it.
-fn check_machines(known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
-    let finished = known.filter(|known| known.annotations.contains_key(APPLIED) && wanted.hosts.is_empty());
-    finished.map_or(Ok(()), |known| change(Some(known), wanted).map(drop))
+fn check_machines(provider: &dyn Provider, known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
+    let Some(known) = finished(known).filter(|_| wanted.hosts.is_empty()) else { return Ok(()) };
+    let mut wanted = wanted.clone();
+    add_public_address(provider, known, &mut wanted);
+    // Machines of another size are the same hosts.
+    if provider.owns_hosts() && sizes_of(&known.machines, &wanted.machines) == wanted.machines {
+        wanted.machines = known.machines.clone();
+    }
+    change(Some(known), &wanted).map(drop)
+}
+
+/// What the provider adds to the names of the API server, and will add again at the same place.
+fn add_public_address(provider: &dyn Provider, known: &Cluster, wanted: &mut Cluster) {
+    let address = provider.public_address(known).map(|address| address.to_string());
+    wanted.cert_sans.extend(address.filter(|address| !wanted.cert_sans.contains(address)));
+}
+
+/// The same machines, with the processors and memory of others.
+fn sizes_of(machines: &Machines, others: &Machines) -> Machines {
+    let sized = |machine: &Option<MachineSpec>, other: &Option<MachineSpec>| {
+        let (cpu, memory_gib) = other.as_ref().map_or((None, None), |other| (other.cpu, other.memory_gib));
+        machine.clone().map(|machine| MachineSpec { cpu, memory_gib, ..machine })
+    };
+    Machines { masters: sized(&machines.masters, &others.masters), nodes: sized(&machines.nodes, &others.nodes) }
 }
 
 /// The change from what is remembered as finished to what is wanted.
 fn change(known: Option<&Cluster>, wanted: &Cluster) -> Result<Change, Error> {
-    let finished = known.filter(|cluster| cluster.annotations.contains_key(APPLIED));
+    let finished = finished(known);
     if let (Some(known), None) = (known, finished) {
         let hosts: Vec<_> =
             known.hosts.iter().map(|host| host.address).filter(|address| wanted.host(*address).is_none()).collect();
@@ -232,10 +270,14 @@ async fn observe(
     sealer: &Sealer,
     state: &ClusterState,
     change: &Change,
+    new: bool,
     events: Events<'_>,
 ) -> Result<(Remotes, Facts), Error> {
     let started = Instant::now();
-    let remotes = connect(sealer, state, &change.wanted).await?;
+    let remotes = match new {
+        true => connect_new(sealer, state, &change.wanted, events).await?,
+        false => connect(sealer, state, &change.wanted).await?,
+    };
     let facts = runtime::gather(&remotes, &change.wanted.name).await?;
     events(phase("preflight", &change.wanted, started));
     Ok((remotes, facts))
@@ -347,12 +389,17 @@ fn finish(
 
 /// Writes the administrator's kubeconfig, unless the one that is there still serves.
 ///
-/// It points at the first master by its address: no name needs to resolve here.
-fn keep_kubeconfig(state: &ClusterState, cluster: &Cluster, secrets: &Secrets) -> Result<(), Error> {
+/// It points at the first master by the address that answers here: no name needs to resolve.
+fn keep_kubeconfig(
+    state: &ClusterState,
+    cluster: &Cluster,
+    public: Option<IpAddr>,
+    secrets: &Secrets,
+) -> Result<(), Error> {
     let Some(master) = cluster.masters().next() else {
         return Err(Error::NotBuilt { what: "a cluster without a master".to_owned() });
     };
-    let server = format!("https://{}", std::net::SocketAddr::new(master.address, 6443));
+    let server = format!("https://{}", std::net::SocketAddr::new(public.unwrap_or(master.address), 6443));
     let there = state.read("kubeconfig")?;
     if there.is_some_and(|text| secrets.serves_administrator(text.expose(), &cluster.name, &server)) {
         return Ok(());

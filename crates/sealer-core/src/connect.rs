@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clusterfile::{Cluster, Host, Jump, Secret};
 use futures_util::future::join_all;
@@ -12,7 +13,7 @@ use runtime::Remote;
 use runtime::remote::local::Local;
 use runtime::remote::ssh::{Auth, Hop, Jumps, KnownHostsPolicy, Ssh, SshOptions};
 
-use crate::{ClusterState, Error, Sealer, SshSettings};
+use crate::{ClusterState, Error, Event, Events, Sealer, SshSettings};
 
 /// One connection per host.
 pub(crate) type Remotes = BTreeMap<IpAddr, Arc<dyn Remote>>;
@@ -20,10 +21,57 @@ pub(crate) type Remotes = BTreeMap<IpAddr, Arc<dyn Remote>>;
 /// A private key file is never larger than this.
 const KEY_LIMIT: u64 = 1 << 20;
 
+/// How long a host that was just made may take until it lets us in.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long after an attempt comes the next.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// Connects to every host; fails with all failures at once.
 pub(crate) async fn connect(sealer: &Sealer, state: &ClusterState, cluster: &Cluster) -> Result<Remotes, Error> {
-    let (remotes, failures) = try_connect(sealer, state, cluster).await?;
+    let (remotes, failures) = try_connect(sealer, state, cluster, &cluster.hosts).await?;
     if failures.is_empty() { Ok(remotes) } else { Err(Error::Connect(failures)) }
+}
+
+/// Connects to every host of which some were just made: their systems are still starting.
+///
+/// A host that refuses the key, or shows another one than before, is not asked again.
+pub(crate) async fn connect_new(
+    sealer: &Sealer,
+    state: &ClusterState,
+    cluster: &Cluster,
+    events: Events<'_>,
+) -> Result<Remotes, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut remotes = Remotes::new();
+    let mut told = None;
+    loop {
+        let missing: Vec<&Host> = cluster.hosts.iter().filter(|host| !remotes.contains_key(&host.address)).collect();
+        let (reached, failures) = try_connect(sealer, state, cluster, missing).await?;
+        remotes.extend(reached);
+        let Some((_, reason)) = failures.first() else { return Ok(remotes) };
+        if Instant::now() + PAUSE > deadline || !failures.iter().all(|(_, error)| is_starting(error)) {
+            return Err(Error::Connect(failures));
+        }
+        let waits = (failures.iter().map(|(host, _)| *host).collect::<Vec<_>>(), reason.to_string());
+        if told.as_ref() != Some(&waits) {
+            let (hosts, reason) = waits.clone();
+            events(Event::Waiting { hosts, reason });
+            told = Some(waits);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether this is what a machine looks like whose SSH server does not run yet.
+fn is_starting(error: &runtime::Error) -> bool {
+    use runtime::Error as Runtime;
+    matches!(
+        error.root(),
+        Runtime::Unreachable { .. }
+            | Runtime::Handshake { .. }
+            | Runtime::ConnectionLost { .. }
+            | Runtime::TimedOut { .. }
+    )
 }
 
 /// Connects to every host that can be reached; without `force`, one that cannot is a failure.
@@ -33,24 +81,30 @@ pub(crate) async fn connect_reachable(
     cluster: &Cluster,
     force: bool,
 ) -> Result<(Remotes, Vec<IpAddr>), Error> {
-    let (remotes, failures) = try_connect(sealer, state, cluster).await?;
+    let (remotes, failures) = try_connect(sealer, state, cluster, &cluster.hosts).await?;
     if !failures.is_empty() && !force {
         return Err(Error::Connect(failures));
     }
     Ok((remotes, failures.into_iter().map(|(address, _)| address).collect()))
 }
 
-async fn try_connect(
+async fn try_connect<'a>(
     sealer: &Sealer,
     state: &ClusterState,
     cluster: &Cluster,
+    hosts: impl IntoIterator<Item = &'a Host>,
 ) -> Result<(Remotes, Vec<(IpAddr, runtime::Error)>), Error> {
+    // Addresses of machines that a provider makes are used again and again; who had one before says nothing about it.
+    let known = match sealer.provider_for(cluster) {
+        Ok(provider) if provider.owns_hosts() => &[][..],
+        _ => sealer.settings().ssh.known_hosts.as_slice(),
+    };
     let mut attempts = Vec::new();
-    for host in &cluster.hosts {
+    for host in hosts {
         if is_local(host) {
             attempts.push((host.address, None));
         } else {
-            attempts.push((host.address, Some(ssh_options(sealer, state, host)?)));
+            attempts.push((host.address, Some(ssh_options(sealer, state, host, known)?)));
         }
     }
     let jumps = Jumps::default();
@@ -92,7 +146,8 @@ fn is_own(address: IpAddr) -> bool {
     from.is_ok_and(|from| from.ip() == address)
 }
 
-fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host) -> Result<SshOptions, Error> {
+/// `known` are files of host keys besides the cluster's own.
+fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host, known: &[PathBuf]) -> Result<SshOptions, Error> {
     let settings = &sealer.settings().ssh;
     let hop = |jump: &Jump| {
         let login = jump.login(&host.ssh);
@@ -104,7 +159,7 @@ fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host) -> Result<Ssh
         user: host.ssh.user.clone(),
         auth: auth(settings, &host.ssh)?,
         jump: host.jumps().iter().map(hop).collect::<Result<_, Error>>()?,
-        known_hosts: KnownHostsPolicy { files: settings.known_hosts.clone(), record: state.file("known_hosts") },
+        known_hosts: KnownHostsPolicy { files: known.to_vec(), record: state.file("known_hosts") },
         timeout: settings.timeout,
         ..SshOptions::default()
     })
@@ -167,8 +222,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sealer = Sealer::open(crate::Settings::new(directory.path(), directory.path())).unwrap();
         let state = sealer.state().lock("c").unwrap();
-        let options =
-            ssh_options(&sealer, &state, &host("[gate@a.example:2222, {host: 10.0.0.9, passwd: other}, 127.0.0.1]"));
+        let way = host("[gate@a.example:2222, {host: 10.0.0.9, passwd: other}, 127.0.0.1]");
+        let options = ssh_options(&sealer, &state, &way, &[]);
         let hop = |host: &str, port, user: &str, password: &str| Hop {
             host: host.parse().unwrap(),
             port,

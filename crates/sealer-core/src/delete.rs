@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clusterfile::Cluster;
-use infra_provider::{Context, Release};
+use clusterfile::{Cluster, ProviderKind};
+use infra_provider::{Context, ProviderEvent, Release};
 use runtime::{Journal, Payload, Secrets};
 use serde::Serialize;
 
@@ -13,11 +13,15 @@ use crate::connect::connect_reachable;
 use crate::nodes::Busy;
 use crate::{ClusterState, Error, Event, Events, Sealer};
 
+const FREEING: &str = "giving hosts back";
+
 /// How to delete.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
     /// Forget hosts that cannot be reached instead of stopping at them.
     pub force: bool,
+    /// Who made the hosts of a cluster of which nothing is remembered here: it is asked what there is under that name.
+    pub provider: Option<ProviderKind>,
     /// How the plan is performed.
     pub apply: ApplyOptions,
 }
@@ -50,13 +54,18 @@ pub async fn delete(
 ) -> Result<Deleted, Error> {
     let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
     if sealer.state().clusterfile(name)?.is_none() {
-        return Err(unknown()); // Before a lock file is made for it.
+        // Before a lock file is made for it.
+        let kind = options.provider.ok_or_else(unknown)?;
+        return until(&options.apply, FREEING, forgotten(sealer, name, kind, events)).await;
     }
     let state = sealer.state().lock(name)?;
     let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
     if current.name != name {
         // Its own name decides which files and hosts are taken away.
         return Err(unknown());
+    }
+    if options.provider.is_some_and(|kind| kind != current.provider) {
+        return Err(Error::OtherProvider { cluster: current.name, kind: current.provider.to_string() });
     }
     // From here on the steps by which it was made are undone: applying it again must not believe that they are done.
     Journal::open(&state.file(JOURNAL))?.clear()?;
@@ -69,9 +78,43 @@ pub async fn delete(
         deleted.hosts -= deleted.unreachable.len();
     }
     let tell = |provider| events(crate::Event::Provider { provider });
-    provider.release(&current, Release::All, &Context::new(state.path(), &tell)).await?;
+    let context = Context::new(state.path(), &tell);
+    until(&options.apply, FREEING, provider.release(&current, Release::All, &context)).await?;
     state.forget()?;
     Ok(deleted)
+}
+
+/// Frees what a provider has under a name of which nothing is remembered here.
+async fn forgotten(sealer: &Sealer, name: &str, kind: ProviderKind, events: Events<'_>) -> Result<Deleted, Error> {
+    let mut cluster = Cluster::new(name, "");
+    cluster.provider = kind;
+    let provider = sealer.provider_for(&cluster)?;
+    let new = !sealer.state().root().join(name).exists();
+    let state = sealer.state().lock(name)?;
+    let tell = |provider| events(crate::Event::Provider { provider });
+    let found = match provider.find(name, &Context::new(state.path(), &tell)).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            state.forget()?;
+            return Err(Error::NothingFound { cluster: name.to_owned(), kind: kind.to_string() });
+        }
+        Err(error) => {
+            if new {
+                state.forget()?;
+            }
+            return Err(error.into());
+        }
+    };
+    let hosts = std::sync::atomic::AtomicUsize::new(0);
+    let count = |event: ProviderEvent| {
+        if matches!(event, ProviderEvent::Released { .. }) {
+            hosts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        tell(event);
+    };
+    provider.release(&found, Release::All, &Context::new(state.path(), &count)).await?;
+    state.forget()?;
+    Ok(Deleted { name: name.to_owned(), hosts: hosts.into_inner(), unreachable: Vec::new() })
 }
 
 /// Cleans every host that can be reached; returns those that cannot.

@@ -111,6 +111,22 @@ pub enum Error {
         /// Where states are kept.
         state: PathBuf,
     },
+    /// A provider was asked for a cluster of which nothing is remembered, and has nothing of it.
+    #[error("there is no cluster {cluster}: nothing is remembered of it, and {kind} has nothing under that name")]
+    NothingFound {
+        /// Its name.
+        cluster: String,
+        /// The provider.
+        kind: String,
+    },
+    /// The hosts of a cluster come from another provider than was said.
+    #[error("the hosts of cluster {cluster} are from {kind}")]
+    OtherProvider {
+        /// Its name.
+        cluster: String,
+        /// Its provider.
+        kind: String,
+    },
     /// This is no name of a cluster.
     #[error("`{given}` cannot be the name of a cluster (small letters, digits, `-` and `.`)")]
     ClusterName {
@@ -247,6 +263,7 @@ impl Error {
             | Self::Argument { .. }
             | Self::NoHosts { .. }
             | Self::ClusterName { .. }
+            | Self::OtherProvider { .. }
             | Self::UnknownProvider { .. } => Class::Usage,
             Self::Preflight(_) => Class::Preflight,
             Self::Interrupted { .. } | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {

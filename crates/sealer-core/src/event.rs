@@ -32,6 +32,13 @@ pub enum Event {
         /// How long it took, in milliseconds.
         millis: u64,
     },
+    /// Hosts that were just made do not let anybody in yet; they are asked again for a while.
+    Waiting {
+        /// Those that are waited for.
+        hosts: Vec<std::net::IpAddr>,
+        /// What the first of them lacks.
+        reason: String,
+    },
     /// The plan was made and is now performed.
     Planned {
         /// How many steps it has.

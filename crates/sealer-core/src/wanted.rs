@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clusterfile::{Cluster, Clusterfile, ProviderKind, Role, Secret};
+use clusterfile::{Cluster, Clusterfile, MachinesArg, ProviderKind, Role, Secret};
 
 use crate::{Error, Sealer};
 
@@ -78,7 +78,8 @@ impl RunRequest {
 
 /// The Clusterfile that a request asks for: the image's own, overlaid by what was said.
 ///
-/// Counts without a provider mean `ALI_CLOUD`, addresses `BAREMETAL`, as upstream.
+/// Counts without a provider mean the image's own provider, else `ALI_CLOUD`; addresses mean `BAREMETAL`, as upstream.
+/// Of machines that are counted, the image's own Clusterfile says the size.
 ///
 /// # Errors
 ///
@@ -168,21 +169,30 @@ fn network(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
 
 fn machines(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
     let named = request.masters.is_some() || request.nodes.is_some();
+    // Who names machines means exactly these, not those of the image's own file besides; what the image says about
+    // their size and about who makes them still holds for so many machines as are asked for.
+    let default = std::mem::take(&mut cluster.machines);
     if named {
-        // Who names machines means exactly these, not those of the image's own file besides.
         cluster.hosts.clear();
-        cluster.machines = clusterfile::Machines::default();
+    } else {
+        cluster.machines = default.clone();
     }
     for (option, role, text) in [("--masters", Role::Master, &request.masters), ("--nodes", Role::Node, &request.nodes)]
     {
         let Some(text) = text else { continue };
         let machines = clusterfile::machines_or_addresses(text).map_err(|source| argument(option, text, source))?;
+        if matches!(machines, MachinesArg::Count(_)) {
+            match role {
+                Role::Master => cluster.machines.masters.clone_from(&default.masters),
+                _ => cluster.machines.nodes.clone_from(&default.nodes),
+            }
+        }
         cluster.add(&role, machines);
     }
     if let Some(given) = &request.provider {
         let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(given));
         cluster.provider = known.ok_or_else(|| Error::UnknownProvider { given: given.clone() })?;
-    } else if named {
+    } else if named && (cluster.machines.is_empty() || cluster.provider == ProviderKind::BareMetal) {
         cluster.provider = cluster.provider_by_default();
     }
     Ok(())

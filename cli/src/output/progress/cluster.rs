@@ -66,6 +66,7 @@ impl ClusterProgress {
         match event {
             Event::Phase { name, detail, millis } => self.row(name, detail, Some(*millis)),
             Event::Provider { provider } => self.provider(provider),
+            Event::Waiting { hosts, reason } => self.waiting(hosts, reason),
             Event::Planned { hosts, image, plan, .. } => self.planned(hosts, image, plan),
             Event::Step { step } => self.step(step),
             Event::Warning { message } => self.screen.warning(message),
@@ -103,8 +104,44 @@ impl ClusterProgress {
                 let address = address.map(|address| address.to_string()).unwrap_or_default();
                 self.row(&address, &format!("{host} is gone"), None);
             }
+            ProviderEvent::Ordering { role, count, instance_type } => {
+                self.row("machines", &format!("ordering {} of {instance_type}", units::count(*count, role)), None);
+            }
+            ProviderEvent::Resizing { host, instance_type } => {
+                self.row("machines", &format!("{host} becomes {instance_type}"), None);
+            }
+            ProviderEvent::Waiting { what, milliseconds, reason } => self.pause(what, *milliseconds, reason.as_deref()),
+            ProviderEvent::Lost { machine, .. } => {
+                self.screen.warning(&format!("machine {machine} vanished while it was made; another is ordered"));
+            }
+            ProviderEvent::Freed { what, id } => self.row("freed", &format!("{what} {id}"), None),
             _ => {}
         }
+    }
+
+    /// A wait that a refusal caused stays to be read; one that is planned is only seen while it lasts.
+    fn pause(&self, what: &str, milliseconds: u64, reason: Option<&str>) {
+        let time = units::duration(Duration::from_millis(milliseconds));
+        match reason {
+            Some(reason) => {
+                let line = format!("{what} again in {time}: {}", printable(reason));
+                let refused = milliseconds >= NOTABLE || self.verbose;
+                if refused { self.row("waiting", &line, None) } else { self.say_now("waiting", &line) }
+            }
+            None if self.verbose => self.row("waiting", &format!("{time} for {what}"), None),
+            None => self.say_now("waiting", &format!("{time} for {what}")),
+        }
+    }
+
+    /// Hosts that are still starting.
+    fn waiting(&self, hosts: &[IpAddr], reason: &str) {
+        let line = format!("for SSH on {}: {}", units::count(hosts.len(), "host"), printable(reason));
+        if self.screen.is_terminal() { self.say_now("waiting", &line) } else { self.row("waiting", &line, None) }
+    }
+
+    /// A line that is replaced by the next one of this name.
+    fn say_now(&self, name: &str, text: &str) {
+        self.screen.set(name, format!(" {} {text}", pad(name, NAME)));
     }
 
     fn planned(&self, hosts: &[PlannedHost], image: &str, plan: &Arc<Plan>) {

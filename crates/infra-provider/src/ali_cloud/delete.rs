@@ -15,6 +15,7 @@ use super::cloud::{Cloud, Gate, class};
 use super::discover;
 use super::record::{Machine, Thing};
 use super::settings::Role;
+use super::tags::host_name;
 use super::waits::Wait;
 use crate::{Error, ProviderEvent, Result};
 
@@ -89,7 +90,8 @@ async fn free_machines(cloud: &Cloud<'_>, only: Option<&[String]>) -> Result<Opt
     for page in ids.chunks(PAGE) {
         delete_page(cloud, page.to_vec()).await?;
         let gone = cloud.record.with(|things| {
-            let left = |id: &String| things.machines.get(id).map(|machine| (id.clone(), machine.address));
+            let name = |machine: &Machine| host_name(&cloud.wanted.name, machine.role, machine.index);
+            let left = |id: &String| things.machines.get(id).map(|machine| (name(machine), machine.address));
             page.iter().filter_map(left).collect::<Vec<_>>()
         });
         cloud.keep(|things| {
@@ -148,9 +150,9 @@ async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
     cloud.keep(|things| things.eip = None)
 }
 
-async fn free_key(cloud: &Cloud<'_>) -> Result<()> {
+async fn free_key(cloud: &Cloud<'_>, gate: Option<Gate>) -> Result<()> {
     let Some(pair) = own(cloud.record.with(|things| things.key_pair.clone())) else { return Ok(()) };
-    gone_is_fine(cloud.change(&DeleteKeyPairs { names: vec![pair.clone()] }, None).await)?;
+    gone_is_fine(cloud.change(&DeleteKeyPairs { names: vec![pair.clone()] }, gate).await)?;
     freed(cloud, "key pair", &pair);
     cloud.keep(|things| things.key_pair = None)
 }
@@ -190,7 +192,7 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Gate>) -> Result<()> {
     }
     cloud.keep(|things| things.security_group = None)?;
     // A key pair belongs to its machines as long as there are any.
-    let (key, vpc) = join(free_key(cloud), free_vpc(cloud, last)).await;
+    let (key, vpc) = join(free_key(cloud, gate), free_vpc(cloud, last)).await;
     key.and(vpc)
 }
 

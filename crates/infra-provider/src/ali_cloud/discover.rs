@@ -46,24 +46,34 @@ pub(super) async fn surroundings(cloud: &Cloud<'_>) -> Result<()> {
         addresses(cloud),
     )?;
     let own = |tags: &[super::api::Tag]| tags::is_own(tags, cluster);
-    let thing = |id: String| Thing { id, own: true };
     cloud.keep(|things| {
         for vpc in vpcs.into_iter().filter(|vpc| own(&vpc.tags)) {
-            things.vpc.get_or_insert_with(|| thing(vpc.vpc_id));
+            made(&mut things.vpc, vpc.vpc_id);
         }
         for vswitch in vswitches.into_iter().filter(|vswitch| own(&vswitch.tags)) {
-            things.vswitches.entry(vswitch.zone_id).or_insert_with(|| thing(vswitch.v_switch_id));
+            let mut known = things.vswitches.remove(&vswitch.zone_id);
+            made(&mut known, vswitch.v_switch_id);
+            things.vswitches.extend(known.map(|known| (vswitch.zone_id, known)));
         }
         for group in groups.into_iter().filter(|group| own(&group.tags)) {
-            things.security_group.get_or_insert_with(|| thing(group.security_group_id));
+            made(&mut things.security_group, group.security_group_id);
         }
         for pair in pairs.into_iter().filter(|pair| own(&pair.tags)) {
-            things.key_pair.get_or_insert_with(|| thing(pair.key_pair_name));
+            made(&mut things.key_pair, pair.key_pair_name);
         }
         for eip in addresses {
             things.eip.get_or_insert(eip);
         }
     })
+}
+
+/// Takes note of something that bears the cluster's tag; that machines stand in it did not tell whose it is.
+fn made(place: &mut Option<Thing>, id: String) {
+    match place {
+        Some(known) if known.id == id => known.own = true,
+        Some(_) => {}
+        None => *place = Some(Thing { id, own: true }),
+    }
 }
 
 /// The public addresses that were allocated for the cluster.

@@ -201,6 +201,12 @@ impl Provider for AliCloud {
         true
     }
 
+    fn check(&self, wanted: &Cluster) -> Result<()> {
+        let wish = wish(wanted)?;
+        self.client(self.region(wish.region.as_deref()))?;
+        self.open_for(&wish).map(drop)
+    }
+
     async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
         self.make(wanted, context).await
     }
@@ -241,6 +247,10 @@ impl Provider for AliCloud {
             return Ok(None);
         }
         Ok(Some(hosts::annotated(&cluster, &things)))
+    }
+
+    fn public_address(&self, cluster: &Cluster) -> Option<IpAddr> {
+        super::annotations::value(&cluster.annotations, super::annotations::CLUSTER_EIP)?.parse().ok()
     }
 
     fn describe(&self, wanted: &Cluster) -> Vec<String> {

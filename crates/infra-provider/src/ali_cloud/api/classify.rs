@@ -150,6 +150,7 @@ fn of_state(action: &str, code: &str) -> Option<Class> {
     match code {
         "DependencyViolation" => Some(Class::InUse),
         _ if code.starts_with("DependencyViolation.") => Some(Class::InUse),
+        "InvalidOperation.KeyPairInUse" => Some(Class::InUse),
         "IncorrectVpcStatus"
         | "IncorrectVSwitchStatus"
         | "IncorrectRouteEntryStatus"
@@ -224,6 +225,7 @@ mod tests {
         (Class::InUse, "UnassociateEipAddress", &["IncorrectEipStatus"]),
         (Class::InUse, "DeleteVSwitch", &["DependencyViolation", "IncorrectVSwitchStatus"]),
         (Class::InUse, "DeleteSecurityGroup", &["DependencyViolation"]),
+        (Class::InUse, "DeleteKeyPairs", &["InvalidOperation.KeyPairInUse"]),
         (
             Class::InUse,
             "DeleteVpc",
