@@ -52,6 +52,13 @@ pub trait Dataplane: Send + Sync + std::fmt::Debug {
     /// When the kernel refuses.
     async fn remove(&self, service: &Service) -> Result<()>;
 
+    /// Ends when another program may have changed the rules of `service`, so that they are looked at before the next
+    /// tick. Never ends where the kernel does not tell.
+    async fn meddled(&self, service: SocketAddr) {
+        let _ = service;
+        std::future::pending().await
+    }
+
     /// What went through each server of `service` so far; empty where the kernel does not count.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub(super) struct Runner {
     watched: BTreeMap<SocketAddr, Watched>,
     waiting: Waiting,
     next_round: Instant,
+    /// Waits for other programs to change the rules; at most once a round, so that no quarrel takes more than that.
+    meddled: Option<BoxFuture<'static, ()>>,
     /// The kernel call that is under way.
     syncing: Option<BoxFuture<'static, Outcome>>,
     /// Whether the rules must be looked at again after it.
@@ -67,6 +69,7 @@ impl Runner {
             watched: BTreeMap::new(),
             waiting: Waiting::new(),
             next_round: Instant::now(),
+            meddled: None,
             syncing: None,
             is_due: false,
             applied: None,
@@ -91,6 +94,7 @@ impl Runner {
                 () = cancel.cancelled() => break,
                 Some(signal) = self.waiting.next(), if !self.waiting.is_empty() => self.hear_all(signal),
                 outcome = finished(&mut self.syncing) => self.synced(outcome),
+                () = finished(&mut self.meddled) => (self.meddled, self.is_due) = (None, true),
                 () = wishes.come.notified() => self.take_wishes(),
                 () = &mut timer => {}
             }
@@ -144,11 +148,19 @@ impl Runner {
         };
         self.next_round = now + self.jitter.vary(interval, percent);
         self.is_due = true;
+        self.listen();
         let idle = self.watched.iter().filter(|(_, watched)| watched.check.is_none() && watched.due.is_none());
         let servers: Vec<_> = idle.map(|(server, _)| *server).collect();
         for server in servers {
             self.check(server);
         }
+    }
+
+    /// Begins to listen for other programs that change the rules, unless that is under way.
+    fn listen(&mut self) {
+        let service = self.board().desired.service.address;
+        let dataplane = Arc::clone(&self.dataplane);
+        self.meddled.get_or_insert_with(|| Box::pin(async move { dataplane.meddled(service).await }));
     }
 
     /// Begins a check of `server`, unless one runs.
@@ -323,9 +335,9 @@ impl Runner {
     }
 }
 
-async fn finished(syncing: &mut Option<BoxFuture<'static, Outcome>>) -> Outcome {
-    match syncing {
-        Some(syncing) => syncing.await,
+async fn finished<T>(doing: &mut Option<BoxFuture<'static, T>>) -> T {
+    match doing {
+        Some(doing) => doing.await,
         None => std::future::pending().await,
     }
 }

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         tests.push(test(format!("nftables::no_gap::{family}"), move || no_connection_fails_during_changes(six)));
         tests.push(test(format!("nftables::cut::{family}"), move || connections_of_a_server_that_left_end(six)));
     }
+    tests.push(test("nftables::heard", meddling_is_heard_of_at_once));
     tests.push(test("nftables::listed", nft_lists_what_we_write));
     tests.push(test("nftables::others_are_left_alone", others_are_left_alone));
     tests.push(test("nftables::container", connections_of_containers_are_balanced_and_cut));
@@ -174,6 +175,38 @@ fn what_others_change_is_put_right(six: bool) {
         let observed = plane.observe(service).await.expect("observe");
         assert_eq!(reconcile(&wanted, observed.as_ref()), []);
     });
+}
+
+fn meddling_is_heard_of_at_once() {
+    let world = World::new(0);
+    let host = world.host();
+    let service = at(100, 6443, false);
+    let heard_after = |line: &str| {
+        within(&host, async || {
+            let plane = open().await;
+            become_(&plane, &rules(Scheduler::Rr, service, &[(at(1, 6443, false), 1)])).await;
+            let meddle = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                nft(&host, line);
+                Instant::now()
+            };
+            let heard = tokio::time::timeout(Duration::from_millis(500), plane.meddled(service));
+            let (heard, meddled) = tokio::join!(async { heard.await.map(|()| Instant::now()) }, meddle);
+            heard.ok().map(|heard| heard.saturating_duration_since(meddled))
+        })
+    };
+    for line in [
+        "flush ruleset",
+        "delete table ip lvscare-10.1.0.100-6443",
+        "flush chain ip lvscare-10.1.0.100-6443 balance",
+        "add element ip lvscare-10.1.0.100-6443 weights { 10.1.0.9 . 1 : 1 }",
+    ] {
+        let after = heard_after(line).unwrap_or_else(|| panic!("not heard of: {line}"));
+        assert!(after < Duration::from_millis(50), "heard of {line} after {after:?}");
+    }
+    for line in ["add table ip6 lvscare-10.1.0.100-6443", "add table ip other", "flush table ip other"] {
+        assert_eq!(heard_after(line), None, "{line} is nothing to us");
+    }
 }
 
 fn others_are_left_alone() {

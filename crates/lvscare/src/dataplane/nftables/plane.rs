@@ -12,7 +12,7 @@ use super::slots::slots;
 use super::transaction;
 use crate::netlink::{
     ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, exchange, find,
-    netfilter_attributes, netfilter_body, u32_be,
+    netfilter_attributes, netfilter_body, overhear, u32_be,
 };
 use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, conntrack};
 
@@ -28,6 +28,9 @@ pub struct Nftables {
 
 /// So many services are remembered; one guard has one.
 const REMEMBERED: usize = 64;
+
+/// Those who want to hear of changes of nftables' rules.
+const NOTIFIED: u32 = 7;
 
 const GET_CHAIN: u16 = 4;
 const GET_RULE: u16 = 7;
@@ -124,6 +127,19 @@ impl Dataplane for Nftables {
             }
         }
         Ok(())
+    }
+
+    async fn meddled(&self, service: SocketAddr) {
+        let (family, table) = table_of(service);
+        let table = text(&table);
+        // All objects begin with the address family, and their first attribute is the name of the table.
+        let ours = |reply: Reply<'_>| {
+            reply.body.first() == Some(&family.number())
+                && find(netfilter_attributes(reply.body), 1) == Some(table.as_slice())
+        };
+        if overhear(Bus::Netfilter, NOTIFIED, &ours).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn remove(&self, service: &Service) -> Result<()> {
