@@ -3,7 +3,7 @@
 use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
 use netlink_packet_route::RouteNetlinkMessage;
 
-use crate::netlink::{Bus, Failure, Message, exchange};
+use crate::netlink::{Bus, Failure, Message, Reply, exchange};
 
 /// Sends one message and hands what the kernel tells to `take`; what cannot be understood is left out.
 pub(super) async fn ask(
@@ -15,11 +15,16 @@ pub(super) async fn ask(
     message.serialize(&mut body);
     let message = Message { kind: message.message_type(), flags, body };
     exchange(Bus::Route, &[message], &mut |reply| {
-        let mut header = NetlinkHeader::default();
-        header.message_type = reply.kind;
-        if let Ok(message) = RouteNetlinkMessage::deserialize(&header, reply.body) {
+        if let Some(message) = told(reply) {
             take(message);
         }
     })
     .await
+}
+
+/// What the kernel tells; none when it cannot be understood.
+pub(super) fn told(reply: Reply<'_>) -> Option<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = reply.kind;
+    RouteNetlinkMessage::deserialize(&header, reply.body).ok()
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod link;
+mod meddling;
 mod route;
 mod settings;
 mod vip;
@@ -24,6 +25,13 @@ pub trait Addressing: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the kernel refuses.
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool>;
+
+    /// Ends when another program may have taken away what `service` needs, so that it is looked at before the next
+    /// tick. Never ends where the kernel does not tell.
+    async fn meddled(&self, service: IpAddr) {
+        let _ = service;
+        std::future::pending().await
+    }
 
     /// Takes away what [`Self::ensure`] put in place, by this process or one before it; no error when nothing is there.
     ///

@@ -16,7 +16,7 @@ pub(super) const LOOPBACK: u32 = 1;
 /// The kernel's table of this host's own addresses.
 const LOCAL_TABLE: u8 = 255;
 /// By this number, which no known program uses, our routes are known (`/etc/iproute2/rt_protos`).
-const OURS: RouteProtocol = RouteProtocol::Other(76);
+pub(super) const OURS: RouteProtocol = RouteProtocol::Other(76);
 /// So many routes of ours are deleted at most.
 const MOST: usize = 16;
 

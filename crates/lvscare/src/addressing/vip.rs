@@ -4,14 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::link;
+use super::meddling;
 use super::route::{self, LOOPBACK};
 use super::settings::Settings;
 use crate::{Addressing, Dataplane, Error, Result, ipvs};
 
 /// Where a virtual address is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AddressingMode {
     /// A route to this host itself.
     Route {
@@ -89,6 +92,14 @@ impl Addressing for Vip {
             }
         };
         Ok(mended | route::ensure(service, link, source).await?)
+    }
+
+    async fn meddled(&self, service: IpAddr) {
+        let link = match &self.mode {
+            AddressingMode::Route { .. } => None,
+            AddressingMode::Link { name } => Some(name.as_str()),
+        };
+        meddling::heard(service, link).await;
     }
 
     async fn remove(&self, service: IpAddr) -> Result<()> {

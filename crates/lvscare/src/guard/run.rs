@@ -38,7 +38,7 @@ pub(super) struct Runner {
     watched: BTreeMap<SocketAddr, Watched>,
     waiting: Waiting,
     next_round: Instant,
-    /// Waits for other programs to change the rules; at most once a round, so that no quarrel takes more than that.
+    /// Waits for other programs to change the rules or to take the address away; at most once a round, so that no quarrel takes more than that.
     meddled: Option<BoxFuture<'static, ()>>,
     /// The kernel call that is under way.
     syncing: Option<BoxFuture<'static, Outcome>>,
@@ -156,11 +156,23 @@ impl Runner {
         }
     }
 
-    /// Begins to listen for other programs that change the rules, unless that is under way.
+    /// Begins to listen for other programs that change the rules or take the address away, unless that is under way.
     fn listen(&mut self) {
         let service = self.board().desired.service.address;
-        let dataplane = Arc::clone(&self.dataplane);
-        self.meddled.get_or_insert_with(|| Box::pin(async move { dataplane.meddled(service).await }));
+        let (dataplane, addressing) = (Arc::clone(&self.dataplane), self.addressing.clone());
+        let listening = async move {
+            let address = async {
+                match addressing {
+                    Some(addressing) => addressing.meddled(service.ip()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = dataplane.meddled(service) => {}
+                () = address => {}
+            }
+        };
+        self.meddled.get_or_insert_with(|| Box::pin(listening));
     }
 
     /// Begins a check of `server`, unless one runs.

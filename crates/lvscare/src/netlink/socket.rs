@@ -89,18 +89,20 @@ impl Socket {
     }
 }
 
-/// Waits for a message of the kernel to the subscribers of `group` of which `is_it` says that it is the awaited one.
+/// Waits for a message of the kernel to the subscribers of `groups` of which `is_it` says that it is the awaited one.
 /// Also ends when messages were lost, which may have been it.
 ///
 /// # Errors
-/// When the kernel has no such group, or does not let this process listen.
+/// When the kernel has no such groups, or does not let this process listen.
 pub(crate) async fn overhear(
     bus: Bus,
-    group: u32,
+    groups: &[u32],
     is_it: &(dyn Fn(Reply<'_>) -> bool + Send + Sync),
 ) -> Result<(), Failure> {
     let mut socket = open(bus).map_err(Failure::Socket)?;
-    socket.socket_mut().add_membership(group).map_err(Failure::Socket)?;
+    for group in groups {
+        socket.socket_mut().add_membership(*group).map_err(Failure::Socket)?;
+    }
     // Lost messages show as a failure to receive.
     while let Ok((datagram, from)) = poll_fn(|context| socket.poll_recv_from_full(context)).await {
         let mut replies = answers(&datagram).filter_map(|(_, answer)| match answer {

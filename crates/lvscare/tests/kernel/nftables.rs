@@ -418,6 +418,6 @@ fn a_look_is_cheap() {
             assert_eq!(open().await.observe(wanted.service.address).await.expect("observe").as_ref(), Some(&wanted));
         }
         figure(&format!("observe, 5 servers: {each:?}; after a change or a start {:?}", start.elapsed() / 100));
-        assert!(each < Duration::from_millis(5), "{each:?}");
+        assert!(each < Duration::from_millis(20), "{each:?}");
     });
 }

@@ -137,7 +137,7 @@ impl Dataplane for Nftables {
             reply.body.first() == Some(&family.number())
                 && find(netfilter_attributes(reply.body), 1) == Some(table.as_slice())
         };
-        if overhear(Bus::Netfilter, NOTIFIED, &ours).await.is_err() {
+        if overhear(Bus::Netfilter, &[NOTIFIED], &ours).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
