@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::response::Response;
 use super::tls::{self, TlsClient};
-use super::{Unhealthy, UnhealthyKind, failure};
+use super::{Unhealthy, UnhealthyKind, failure, port};
 
 /// What is read at once.
 const CHUNK: usize = 4096;
@@ -49,7 +49,7 @@ pub(super) enum Idle {
 impl Connection {
     /// Connects; TLS begins with the first exchange.
     pub(super) async fn open(server: SocketAddr, tls: Option<&TlsClient>) -> Result<Self, Unhealthy> {
-        let socket = TcpStream::connect(server).await.map_err(|error| failure::connecting(&error))?;
+        let socket = port::connect(server).await.map_err(|error| failure::connecting(&error))?;
         // With a port of the range that the kernel gives out, a connection on one host can meet itself.
         if socket.local_addr().is_ok_and(|local| local == server) {
             return Err(Unhealthy { kind: UnhealthyKind::Refused, reason: "refuses connections".to_owned() });

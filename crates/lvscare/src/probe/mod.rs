@@ -6,6 +6,7 @@ mod connection;
 mod failure;
 mod http;
 mod kept;
+mod port;
 mod request;
 mod response;
 #[cfg(any(test, feature = "testing"))]

@@ -1,14 +1,14 @@
 //! What do clients of the virtual address notice?
 
 use std::io::{Error, ErrorKind, Result};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::world::within;
@@ -117,14 +117,13 @@ impl Calls {
 
 async fn call(service: SocketAddr) -> Call {
     let start = Instant::now();
-    let talked = tokio::time::timeout(PATIENCE, async {
-        let mut stream = TcpStream::connect(service).await?;
-        ask(&mut stream).await
-    });
-    let outcome = match talked.await {
-        Ok(Ok(name)) => Ok(name),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer".to_owned()),
+    let outcome = match tokio::time::timeout(PATIENCE, TcpStream::connect(service)).await {
+        Ok(Ok(mut stream)) => match tokio::time::timeout(PATIENCE, ask(&mut stream)).await {
+            Ok(answer) => answer.map_err(|error| format!("asking: {error}")),
+            Err(_) => Err(format!("no answer on {:?}", stream.local_addr())),
+        },
+        Ok(Err(error)) => Err(format!("connecting: {error}")),
+        Err(_) => Err("no connection".to_owned()),
     };
     Call { start, took: start.elapsed(), outcome }
 }
@@ -148,4 +147,13 @@ pub async fn ask(stream: &mut TcpStream) -> Result<String> {
             None => Err(Error::other(head.lines().next().unwrap_or_default().to_owned())),
         };
     }
+}
+
+/// Connects from a port of one's choice.
+pub async fn connect_from(port: u16, to: SocketAddr) -> Result<TcpStream> {
+    let socket = if to.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+    socket.set_reuseaddr(true)?;
+    let any = if to.is_ipv6() { IpAddr::from(Ipv6Addr::UNSPECIFIED) } else { IpAddr::from(Ipv4Addr::UNSPECIFIED) };
+    socket.bind(SocketAddr::new(any, port))?;
+    socket.connect(to).await
 }

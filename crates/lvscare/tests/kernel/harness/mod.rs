@@ -9,7 +9,7 @@ mod stage;
 pub mod view;
 mod world;
 
-pub use client::{Calls, Client};
+pub use client::{Calls, Client, ask, connect_from};
 pub use held::Held;
 pub use program::{run_in, text_in};
 pub use report::{Plane, Test, figure, run, test};

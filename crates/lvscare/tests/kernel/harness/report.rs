@@ -14,6 +14,11 @@ pub enum Plane {
 }
 
 impl Plane {
+    /// Whether the kernel that has it is itself a process here, many times slower than others.
+    pub fn is_slow(self) -> bool {
+        self == Self::Ipvs
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

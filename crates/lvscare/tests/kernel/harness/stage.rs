@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::child::Actor;
-use super::{Calls, Client, Held, Plane, World, view};
+use super::{Calls, Client, Held, Plane, World, connect_from, view, within};
 
 /// How long anything may take that is not itself under test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,7 +57,18 @@ impl Stage {
         let words = [&["serve", &address, &name], identity].concat();
         let actor = Actor::start(&self.world.server(place), &words);
         actor.await_line(0, "serving", PATIENCE);
+        self.await_wire(place);
         self.servers[usize::from(place) - 1] = Some(actor);
+    }
+
+    /// Waits until a server can be reached: a new wire needs its time.
+    fn await_wire(&self, place: u8) {
+        let (address, start) = (self.server(place), Instant::now());
+        within(&self.world.host(), async || {
+            while timeout(Duration::from_millis(100), connect_from(1000 + u16::from(place), address)).await.is_err() {
+                assert!(start.elapsed() < PATIENCE, "{address} cannot be reached");
+            }
+        });
     }
 
     /// A server's process, counted from 1.
@@ -83,7 +95,11 @@ impl Stage {
     /// Writes what the carer is to do, with these servers and checks.
     pub fn configure(&self, places: &[u8], health: &serde_json::Value) {
         let servers: Vec<String> = places.iter().map(|place| self.server(*place).to_string()).collect();
-        let config = json!({ "vs": self.service().to_string(), "rs": servers, "health": health });
+        let mut config = json!({ "vs": self.service().to_string(), "rs": servers, "health": health });
+        if self.plane.is_slow() {
+            config["interval"] = json!("800ms");
+            config["health"]["timeout"] = json!("900ms");
+        }
         let partial = self.files.path().join("care.json.new");
         fs::write(&partial, config.to_string()).expect("write the configuration");
         fs::rename(partial, self.config()).expect("put the configuration in place");
@@ -92,7 +108,9 @@ impl Stage {
     /// Starts a carer over servers that are asked by HTTP, and waits until it says that the rules are right.
     pub fn care(&self, places: &[u8]) -> Actor {
         self.configure(places, &json!({ "scheme": "http" }));
-        self.care_as_configured()
+        let carer = self.care_as_configured();
+        self.await_seen(places);
+        carer
     }
 
     /// Starts a carer, and waits until it says that the rules are right.
@@ -100,6 +118,11 @@ impl Stage {
         let carer = self.carer(&[]);
         carer.await_line(0, "Started", PATIENCE);
         carer
+    }
+
+    /// As a duration where the kernel is a process: tests then ask for twice the time of the defaults.
+    pub fn bound(&self, milliseconds: u64) -> Duration {
+        Duration::from_millis(if self.plane.is_slow() { 2 * milliseconds } else { milliseconds })
     }
 
     /// Starts a carer with these flags.
@@ -119,7 +142,7 @@ impl Stage {
 
     /// A client that calls in the rhythm that is asked of us: every 5 ms, less often where the kernel is a process.
     pub fn client(&self) -> Client {
-        let rhythm = if self.plane == Plane::Ipvs { 10 } else { 5 };
+        let rhythm = if self.plane.is_slow() { 10 } else { 5 };
         Client::start(&self.world.host(), self.service(), Duration::from_millis(rhythm))
     }
 

@@ -36,7 +36,7 @@ impl World {
         for place in 0..=servers {
             let (four, six) = (four(place), six(place));
             let lines = format!(
-                "link set lo up\naddress add {four}/24 dev eth0\naddress add {six}/64 dev eth0 nodad\nlink set eth0 up\n"
+                "link set lo up\nlink set eth0 addrgenmode none\naddress add {four}/24 dev eth0\naddress add {six}/64 dev eth0 nodad\nlink set eth0 up\n"
             );
             batch(Some(&world.namespace(place)), &lines);
         }

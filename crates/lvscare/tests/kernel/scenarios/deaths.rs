@@ -6,10 +6,10 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{PATIENCE, Plane, Stage, figure};
 
-/// A server that refuses is out within this time after its death.
-const REFUSED: Duration = Duration::from_millis(300);
-/// A server that is silent is out within this time after it fell silent.
-const SILENT: Duration = Duration::from_millis(1000);
+/// A server that refuses is out within so many milliseconds after its death.
+const REFUSED: u64 = 300;
+/// A server that is silent is out within so many milliseconds after it fell silent.
+const SILENT: u64 = 1000;
 
 /// The process of a server is killed, and started again later.
 pub fn killed(plane: Plane, six: bool) {
@@ -17,10 +17,11 @@ pub fn killed(plane: Plane, six: bool) {
     let carer = stage.care(&[1, 2, 3]);
     assert_eq!(stage.seen(), stage.set(&[1, 2, 3]));
     let (fault, calls) = stage.calls_around(|stage| stage.actor(2).kill(), |stage| stage.await_seen(&[1, 3]));
-    out_within(&carer.await_line(0, "Down", PATIENCE), fault, REFUSED);
+    let bound = stage.bound(REFUSED);
+    out_within(&carer.await_line(0, "Down", PATIENCE), fault, bound);
     figure(&calls.summary(fault));
-    assert!(calls.trouble_after(fault) < REFUSED, "{:#?}", calls.failed());
-    assert!(calls.longest() < Duration::from_secs(1), "nobody waits for a server that is gone: {:?}", calls.longest());
+    assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
+    assert!(calls.longest() < stage.bound(1000), "nobody waits for a server that is gone: {:?}", calls.longest());
 
     let client = stage.client();
     let back = Instant::now();
@@ -49,11 +50,15 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
     let carer = stage.care(&[1, 2, 3]);
     let held = stage.hold(6);
     let (fault, calls) = stage.calls_around(hurt, |stage| stage.await_seen(&[1, 3]));
-    out_within(&carer.await_line(0, "Down", PATIENCE), fault, SILENT);
+    let bound = stage.bound(SILENT);
+    out_within(&carer.await_line(0, "Down", PATIENCE), fault, bound);
     figure(&calls.summary(fault));
-    assert!(calls.trouble_after(fault) < SILENT, "{:#?}", calls.failed());
-    let bound = SILENT + Duration::from_secs(1);
-    assert!(calls.longest() < bound, "who waits for it hears that it is gone: {:?}", calls.longest());
+    assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
+    assert!(
+        calls.longest() < bound + Duration::from_secs(1),
+        "who waits for it hears that it is gone: {:?}",
+        calls.longest()
+    );
     mend(&mut stage);
     stage.await_seen(&[1, 2, 3]);
     let looked = held.look();
@@ -72,7 +77,7 @@ pub fn server_errors(plane: Plane, six: bool) {
     let (fault, calls) =
         stage.calls_around(|stage| stage.actor(2).tell("status 500"), |stage| stage.await_seen(&[1, 3]));
     figure(&calls.summary(fault));
-    out_within(&carer.await_line(0, "Down", PATIENCE), fault, Duration::from_millis(1500));
+    out_within(&carer.await_line(0, "Down", PATIENCE), fault, stage.bound(1500));
     assert!(carer.lines().iter().any(|line| line.contains("500")), "{:#?}", carer.lines());
     stage.actor(2).tell("status 200");
     stage.await_seen(&[1, 2, 3]);
@@ -100,7 +105,7 @@ pub fn flapping(plane: Plane, six: bool) {
     assert!(turns <= 16, "{:#?}", carer.lines());
     let share = calls.failed().len() * 100 / calls.0.len();
     assert!(share < 20, "{share} % of the calls failed");
-    assert!(calls.silence() < Duration::from_millis(300), "the others serve all the time: {:?}", calls.silence());
+    assert!(calls.silence() < stage.bound(300), "the others serve all the time: {:?}", calls.silence());
 }
 
 /// Every server stops; then one goes on.

@@ -6,6 +6,7 @@ mod carers;
 mod certificates;
 mod deaths;
 mod meddling;
+mod ports;
 
 use crate::harness::{Plane, Test, test};
 
@@ -13,7 +14,7 @@ type Scenario = (&'static str, fn(Plane, bool));
 
 /// Every scenario, in both address families where that could make a difference.
 pub fn tests(plane: Plane) -> Vec<Test> {
-    let both: [Scenario; 12] = [
+    let both: [Scenario; 13] = [
         ("killed", deaths::killed),
         ("frozen", deaths::frozen),
         ("black_hole", deaths::black_hole),
@@ -25,13 +26,15 @@ pub fn tests(plane: Plane) -> Vec<Test> {
         ("cleaned", carers::cleaned),
         ("flushed", meddling::rules_flushed),
         ("unreachable", meddling::address_taken_away),
+        ("ports_of_checks", ports::of_checks),
         ("expired_certificate", certificates::expired),
     ];
-    let four: [Scenario; 5] = [
+    let four: [Scenario; 6] = [
         ("server_errors", deaths::server_errors),
         ("flapping", deaths::flapping),
         ("quiet", carers::quiet),
         ("others_untouched", meddling::others_untouched),
+        ("shared_port", ports::shared),
         ("link", carers::link),
     ];
     let mut tests = Vec::new();
@@ -41,8 +44,10 @@ pub fn tests(plane: Plane) -> Vec<Test> {
         }
     }
     for (name, play) in four {
-        // Links of kind dummy are not in every kernel; where they are not, routes do the work.
-        if name != "link" || plane == Plane::Ipvs {
+        // Links of kind dummy are not in every kernel; where they are not, routes do the work. IPVS leaves clients' ports
+        // as they are, so there nothing can be done about a program whose own connection to a server has the same.
+        let impossible = if plane == Plane::Ipvs { "shared_port" } else { "link" };
+        if name != impossible {
             tests.push(test(format!("scenario::{name}"), move || play(plane, false)));
         }
     }
