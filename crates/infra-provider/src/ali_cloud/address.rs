@@ -1,8 +1,12 @@
 //! How does the first master get its public address?
 
-use super::api::ecs::Instance;
-use super::api::eip::{AllocateEipAddress, AssociateEipAddress, UnassociateEipAddress};
-use super::cloud::{Cloud, Gate};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::api::ecs::{Instance, InstanceStatus};
+use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
+use super::api::{Class, Done};
+use super::cloud::{Cloud, Gate, class};
 use super::hosts::ordered;
 use super::record::Eip;
 use super::settings::{Role, Wish};
@@ -12,6 +16,8 @@ use crate::{Error, Result};
 
 /// Mbit/s; paid by traffic, so that a wide one costs nothing until it is used (as upstream).
 const BANDWIDTH: u32 = 100;
+/// Binding and unbinding take a few seconds; what is refused for longer is refused for another reason.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The public address; allocated when there is none.
 pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
@@ -39,53 +45,103 @@ pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
 }
 
 /// Binds the public address to the first master if that one `runs`.
-pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl FnOnce(&String) -> bool) -> Result<()> {
-    let things = cloud.record.things();
-    let Some(eip) = &things.eip else { return Ok(()) };
-    let Some((first, _)) = ordered(&things, Role::Master).into_iter().next() else { return Ok(()) };
-    match &eip.bound_to {
-        Some(bound) if bound == first => return Ok(()),
-        _ if !runs(first) => return Ok(()),
-        Some(_) => unbind(cloud, &eip.id).await?,
-        None => {}
+pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> Result<()> {
+    loop {
+        let things = cloud.record.things();
+        let Some(eip) = &things.eip else { return Ok(()) };
+        let Some((first, _)) = ordered(&things, Role::Master).into_iter().next() else { return Ok(()) };
+        match &eip.bound_to {
+            Some(bound) if bound == first => return Ok(()),
+            _ if !runs(first) => return Ok(()),
+            Some(_) => {
+                if let Some(gate) = unbind(cloud).await? {
+                    cloud.until(gate).await;
+                }
+            }
+            None => {}
+        }
+        match associate(&cloud.impatient(PATIENCE), eip, first).await {
+            // It is bound already, or to somebody else, or still being unbound: that decides what is done next.
+            Err(error) if cloud.may_look_again(&error) || is_twice(&error) => {
+                look(cloud).await?;
+                if is_twice(&error) && cloud.record.with(|things| bound(things.eip.as_ref()) != Some(first.clone())) {
+                    return Err(error);
+                }
+            }
+            other => return other.map(drop),
+        }
     }
+}
+
+async fn associate(cloud: &Cloud<'_>, eip: &Eip, first: &str) -> Result<Done> {
     let step = format!("bind {first}");
     let made = cloud.make(
         &step,
         None,
-        |client_token| AssociateEipAddress { client_token, allocation_id: eip.id.clone(), instance_id: first.clone() },
+        |client_token| AssociateEipAddress {
+            client_token,
+            allocation_id: eip.id.clone(),
+            instance_id: first.to_owned(),
+        },
         |things, _| {
             if let Some(eip) = &mut things.eip {
-                eip.bound_to = Some(first.clone());
+                eip.bound_to = Some(first.to_owned());
             }
         },
     );
-    made.await.map(drop)
+    made.await
 }
 
-/// Takes over what a listed machine says about the public address, so that a binding that was lost is made again.
-pub(super) fn observe(cloud: &Cloud<'_>, instances: &[Instance]) -> Result<()> {
-    let bound = cloud.record.with(|things| {
+fn is_twice(error: &Error) -> bool {
+    matches!(error, Error::Cloud { source, .. } if source.code == "InvalidAssociation.Duplicated")
+}
+
+fn bound(eip: Option<&Eip>) -> Option<String> {
+    eip.and_then(|eip| eip.bound_to.clone())
+}
+
+/// A running machine that should bear the public address and does not show it is looked at: the binding may have failed.
+pub(super) async fn doubt(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>) -> Result<()> {
+    let doubtful = cloud.record.with(|things| {
         let eip = things.eip.as_ref()?;
-        Some(
-            instances.iter().find(|instance| instance.eip_id() == Some(&eip.id)).map(|found| found.instance_id.clone()),
-        )
+        let bearer = listed.get(eip.bound_to.as_ref()?)?;
+        Some(bearer.status == InstanceStatus::Running && bearer.eip_id() != Some(&eip.id))
     });
-    let Some(bound) = bound else { return Ok(()) };
-    cloud.keep(|things| {
-        if let Some(eip) = &mut things.eip {
-            eip.bound_to = bound;
+    if doubtful == Some(true) { look(cloud).await } else { Ok(()) }
+}
+
+/// Asks to whom the public address is bound, and whether it is still there.
+pub(super) async fn look(cloud: &Cloud<'_>) -> Result<()> {
+    let Some(id) = cloud.record.with(|things| things.eip.as_ref().map(|eip| eip.id.clone())) else { return Ok(()) };
+    let asked = DescribeEipAddresses { allocation_id: Some(id.clone()), ..DescribeEipAddresses::default() };
+    let found = cloud.list(asked).await?.into_iter().find(|eip| eip.allocation_id == id);
+    cloud.keep(|things| match found {
+        Some(found) => {
+            if let Some(eip) = &mut things.eip {
+                eip.bound_to = Some(found.instance_id).filter(|id| !id.is_empty());
+            }
         }
+        None => things.eip = None,
     })
 }
 
-async fn unbind(cloud: &Cloud<'_>, id: &str) -> Result<()> {
-    cloud.change(&UnassociateEipAddress { allocation_id: id.to_owned(), force: true }, None).await?;
-    cloud.keep(|things| {
-        if let Some(eip) = &mut things.eip {
-            eip.bound_to = None;
+/// Takes the public address away from the machine that bears it, so that it can be bound or released; nothing to do
+/// when nobody bears it. Gives the gate behind which it is free.
+pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Gate>> {
+    while let Some(Eip { id, bound_to: Some(_), .. }) = cloud.record.with(|things| things.eip.clone()) {
+        let unbind = UnassociateEipAddress { allocation_id: id, force: true };
+        match cloud.impatient(PATIENCE).change(&unbind, None).await {
+            Err(error) if cloud.may_look_again(&error) => look(cloud).await?,
+            Err(error) if class(&error) != Some(Class::Gone) => return Err(error),
+            _ => {
+                cloud.keep(|things| {
+                    if let Some(eip) = &mut things.eip {
+                        eip.bound_to = None;
+                    }
+                })?;
+                return Ok(Some(Gate::from_now(Wait::Unbound)));
+            }
         }
-    })?;
-    cloud.until(Gate::from_now(Wait::Unbound)).await;
-    Ok(())
+    }
+    Ok(None)
 }

@@ -88,6 +88,17 @@ pub(super) fn write(cluster: &mut Cluster, facts: &Facts) {
     }
 }
 
+/// Whether anything of a cluster is named by its id: the user's, or what an earlier run made.
+pub(super) fn names_things(annotations: &BTreeMap<String, String>) -> bool {
+    let ids = [VPC, VSWITCH, SECURITY_GROUP, KEY_PAIR, EIP, MASTERS, NODES];
+    ids.into_iter().any(|name| value(annotations, name).is_some())
+}
+
+/// Ids of all machines that are named.
+pub(super) fn machines(annotations: &BTreeMap<String, String>) -> Vec<String> {
+    [list(annotations, MASTERS), list(annotations, NODES)].concat()
+}
+
 /// An annotation's value, trimmed; an empty one counts as none.
 pub(super) fn value<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
     annotations.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())

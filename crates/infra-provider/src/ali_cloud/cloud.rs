@@ -57,7 +57,7 @@ impl Gate {
     }
 }
 
-impl Cloud<'_> {
+impl<'a> Cloud<'a> {
     /// A call that only looks, or whose repetition does nothing the second time.
     pub(super) async fn ask<A: Action>(&self, action: &A) -> Result<A::Answer> {
         self.repeat(action, None).await
@@ -168,6 +168,16 @@ impl Cloud<'_> {
         }
         let reason = why.map_or_else(String::new, |why| format!(": {why}"));
         Err(Error::OutOfTime { what: what.to_owned(), reason })
+    }
+
+    /// The same cloud for somebody who does not wait longer than this before looking whether the wait makes sense.
+    pub(super) fn impatient(&self, patience: Duration) -> Cloud<'a> {
+        Cloud { deadline: self.deadline.min(Instant::now() + patience), ..*self }
+    }
+
+    /// Whether `error` came of impatience, and there is time for another try.
+    pub(super) fn may_look_again(&self, error: &Error) -> bool {
+        matches!(error, Error::OutOfTime { .. }) && Instant::now() + SHORT < self.deadline
     }
 
     async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {

@@ -26,21 +26,11 @@ pub(super) struct Terms<'a> {
     pub(super) open_for: &'a [String],
     /// The line for `authorized_keys`; none when machines are opened by a password.
     pub(super) public_key: Option<&'a str>,
-    /// Whether nothing was remembered of this cluster.
-    pub(super) new: bool,
 }
 
 /// Makes what is missing, until every wanted machine runs at an address of its own and the first master is public.
 pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) -> Result<()> {
-    let listed = discover::machines(cloud).await?;
-    let named =
-        wish.vpc.is_some() || wish.vswitch.is_some() || wish.security_group.is_some() || wish.key_pair.is_some();
-    if terms.new && (named || !listed.is_empty()) {
-        // A cluster whose state was lost is taken over, not made again; an id that stands in its Clusterfile may be one
-        // that was made for it.
-        discover::surroundings(cloud).await?;
-        address::observe(cloud, &listed)?;
-    }
+    let listed = discover::existing(cloud).await?;
     for round in 0..ROUNDS {
         let open = settle(cloud, &missing(cloud, wish)).await?;
         discover::unconfirmed(cloud, &open).await?;
@@ -79,11 +69,8 @@ fn missing(cloud: &Cloud<'_>, wish: &Wish) -> Vec<(Role, Vec<u32>)> {
 async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Role, Vec<u32>)]) -> Result<()> {
     let zone = given_zone(cloud, wish).await?;
     // What was begun is finished before an error is told: its answer must not be lost.
-    let (candidates, address, network) =
-        join3(stock(cloud, wish, missing, zone.as_deref()), address::allocate(cloud, wish), network::vpc(cloud, wish))
-            .await;
+    let (candidates, network) = join(stock(cloud, wish, missing, zone.as_deref()), network::vpc(cloud, wish)).await;
     let (candidates, (vpc, gate)) = (candidates?, network?);
-    address?;
     let first = &candidates.first().ok_or_else(|| nothing_offered(cloud, wish))?.zone;
 
     let key = async {
@@ -92,9 +79,12 @@ async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Rol
             None => Ok(None),
         }
     };
-    // The vSwitch is the one probe of the VPC; what else needs the VPC comes after it.
-    let (vswitch, key_pair) = join(network::vswitch(cloud, wish, (&vpc, gate), first), key).await;
+    // The vSwitch is the one probe of the VPC; what else needs the VPC comes after it. What needs no VPC comes after
+    // its making all the same: as long as anything exists, the VPC does, and a run that knows nothing finds it.
+    let (vswitch, key_pair, address) =
+        join3(network::vswitch(cloud, wish, (&vpc, gate), first), key, address::allocate(cloud, wish)).await;
     let ((_, gate), key_pair) = (vswitch?, key_pair?);
+    address?;
     let security_group = network::security_group(cloud, wish, &vpc, terms.open_for).await?;
 
     let mut gates: BTreeMap<String, Gate> = gate.map(|gate| (first.clone(), gate)).into_iter().collect();
@@ -154,7 +144,11 @@ async fn stock(
     let one = for_masters.as_ref().unwrap_or(&empty);
     let mut found = candidates((&masters, one), (&nodes, for_nodes.as_ref().unwrap_or(one)), zone);
     // Zones in which the cluster has a network already come first.
-    let known = |zone: &str| cloud.record.with(|things| things.vswitches.contains_key(zone));
+    let known = |zone: &str| {
+        cloud
+            .record
+            .with(|things| things.vswitches.contains_key(zone) || things.intents.contains_key(&network::step(zone)))
+    };
     found.sort_by_key(|candidates| !known(&candidates.zone));
     Ok(found)
 }

@@ -10,9 +10,10 @@ use super::api::ecs::{DescribeInstances, DescribeKeyPairs, DescribeSecurityGroup
 use super::api::eip::DescribeEipAddresses;
 use super::api::vpc::{DescribeVSwitches, DescribeVpcs};
 use super::cloud::Cloud;
+use super::machines::Step;
 use super::record::{Eip, Machine, Thing};
 use super::settings::Role;
-use super::tags;
+use super::{annotations, tags};
 use crate::Result;
 
 /// How often something whose making was never confirmed is looked for; new things are not listed at once.
@@ -20,17 +21,61 @@ const LOOKS: u32 = 5;
 /// How long after each look.
 const BETWEEN: Duration = Duration::from_secs(3);
 
-/// All machines that were made for the cluster, wherever that was remembered.
+/// The machines that exist when a run begins. Of a cluster of which nothing is remembered here, everything else that
+/// was made for it is looked for, too: it is taken over, not made again.
+///
+/// Its VPC is the first thing to come and the last to go, so where there is none and the Clusterfile names nothing, one
+/// look is enough.
+pub(super) async fn existing(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
+    if cloud.record.with(|things| things.looked) {
+        return machines(cloud).await;
+    }
+    let mut listed = Vec::new();
+    if annotations::names_things(&cloud.wanted.annotations) || any_vpc(cloud).await? {
+        surroundings(cloud).await?;
+        listed = machines(cloud).await?;
+        announced(cloud, &mut listed).await?;
+    }
+    cloud.record.change(|things| things.looked = true)?;
+    Ok(listed)
+}
+
+async fn any_vpc(cloud: &Cloud<'_>) -> Result<bool> {
+    let cluster = &cloud.wanted.name;
+    let vpcs = cloud.list(DescribeVpcs { tags: tags::search(cluster), ..DescribeVpcs::default() }).await?;
+    Ok(vpcs.iter().any(|vpc| tags::is_own(&vpc.tags, cluster)))
+}
+
+/// Machines that the Clusterfile knows of are looked for a while when they do not show: new ones are not listed at once.
+async fn announced(cloud: &Cloud<'_>, listed: &mut Vec<Instance>) -> Result<()> {
+    let ids = annotations::machines(&cloud.wanted.annotations);
+    let known = || cloud.record.with(|things| ids.iter().all(|id| things.machines.contains_key(id)));
+    for _ in 1..LOOKS {
+        if known() {
+            break;
+        }
+        sleep(BETWEEN).await;
+        *listed = machines(cloud).await?;
+    }
+    Ok(())
+}
+
+/// All machines that were made for the cluster and are not leaving, wherever that was remembered.
 pub(super) async fn machines(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
     let cluster = &cloud.wanted.name;
     let asked = DescribeInstances { tags: tags::search(cluster), ..DescribeInstances::default() };
     let mut listed = cloud.list(asked).await?;
     listed.retain(|instance| tags::is_own(&instance.tags, cluster));
+    let leaving = cloud.record.change(|things| {
+        things.leaving.retain(|id| listed.iter().any(|instance| instance.instance_id == *id));
+        things.leaving.clone()
+    })?;
+    listed.retain(|instance| !leaving.contains(&instance.instance_id));
     adopt_machines(cloud, &listed)?;
     Ok(listed)
 }
 
-/// Everything else that was made for the cluster, for when nothing is remembered.
+/// Takes everything else that was made for the cluster into the record, for when that does not know of it.
 pub(super) async fn surroundings(cloud: &Cloud<'_>) -> Result<()> {
     let cluster = &cloud.wanted.name;
     let tags = tags::search(cluster);
@@ -89,10 +134,10 @@ pub(super) async fn addresses(cloud: &Cloud<'_>) -> Result<Vec<Eip>> {
 }
 
 /// Looks for machines whose order was never confirmed, until they show or should have.
-pub(super) async fn unconfirmed(cloud: &Cloud<'_>, orders: &[String]) -> Result<()> {
-    let before = cloud.record.with(|things| things.machines.len());
+pub(super) async fn unconfirmed(cloud: &Cloud<'_>, orders: &[Step]) -> Result<()> {
+    let settled = || cloud.record.with(|things| orders.iter().all(|order| order.is_filled(things)));
     for look in 0..LOOKS {
-        if orders.is_empty() || cloud.record.with(|things| things.machines.len()) > before {
+        if settled() {
             break;
         }
         if look > 0 {
@@ -100,7 +145,11 @@ pub(super) async fn unconfirmed(cloud: &Cloud<'_>, orders: &[String]) -> Result<
         }
         machines(cloud).await?;
     }
-    cloud.keep(|things| things.intents.retain(|step, _| !orders.contains(step)))
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    cloud.keep(|things| things.intents.retain(|name, _| !names.contains(name)))
 }
 
 /// Looks for a public address whose allocation was never confirmed, until it shows or should have.

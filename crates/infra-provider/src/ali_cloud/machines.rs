@@ -6,7 +6,7 @@ use super::api::ecs::{Disk, LogIn, RunInstances};
 use super::api::{Action, Class};
 use super::cloud::{Cloud, Gate, class};
 use super::network;
-use super::record::Machine;
+use super::record::{Machine, Record, Things};
 use super::settings::{DiskWish, Group, Image, Role, Wish};
 use super::stock::Candidates;
 use super::tags::{host_name, of_machine};
@@ -154,35 +154,34 @@ async fn run(cloud: &Cloud<'_>, attempt: &Attempt<'_>, numbers: &[u32], gate: Op
 
 /// Repeats the orders whose answers were never read, as far as their machines are still wanted.
 ///
-/// Returns the steps that are not: whether they had an effect only a search can tell.
-pub(super) async fn settle(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> Result<Vec<String>> {
-    let steps: Vec<String> = cloud.record.with(|things| {
-        things
-            .intents
-            .iter()
-            .filter(|(_, intent)| intent.action == RunInstances::NAME)
-            .map(|(step, _)| step.clone())
-            .collect()
-    });
+/// Returns the orders that are not: whether they had an effect only a search can tell.
+pub(super) async fn settle(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> Result<Vec<Step>> {
     let mut open = Vec::new();
-    for text in steps {
-        let step = Step::parse(&text).filter(|step| {
-            let lacking = missing.iter().filter(|(role, _)| *role == step.role).flat_map(|(_, numbers)| numbers);
-            let lacking: Vec<u32> = lacking.copied().collect();
-            step.numbers.iter().all(|number| lacking.contains(number))
-        });
-        let Some(step) = step else {
-            open.push(text);
+    for step in unanswered(cloud.record) {
+        let lacks = |number: &u32| missing.iter().any(|(role, all)| *role == step.role && all.contains(number));
+        if !step.numbers.iter().all(lacks) {
+            open.push(step);
             continue;
-        };
+        }
         // What is stored is what is sent; nothing is made up here.
         match place(cloud, &step, None, |client_token| RunInstances { client_token, ..RunInstances::default() }).await {
             // It had no effect then and has none now; what is lacking is ordered anew.
             Err(error) if class(&error) == Some(Class::NextCandidate) => {}
+            // The password is another one now, so it cannot be repeated as it was.
+            Err(error) if class(&error) == Some(Class::Mismatch) => open.push(step),
             other => drop(other?),
         }
     }
     Ok(open)
+}
+
+/// The orders whose answers were never read.
+pub(super) fn unanswered(record: &Record) -> Vec<Step> {
+    let orders = |things: &Things| -> Vec<Step> {
+        let orders = things.intents.iter().filter(|(_, intent)| intent.action == RunInstances::NAME);
+        orders.filter_map(|(name, _)| Step::parse(name)).collect()
+    };
+    record.with(orders)
 }
 
 async fn place(
@@ -205,7 +204,7 @@ async fn place(
 
 /// The name of an order in the record: who reads it can tell which machines it was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Step {
+pub(super) struct Step {
     role: Role,
     numbers: Vec<u32>,
 }
@@ -218,6 +217,12 @@ impl std::fmt::Display for Step {
 }
 
 impl Step {
+    /// Whether each of its machines is known.
+    pub(super) fn is_filled(&self, things: &Things) -> bool {
+        let there = |number: &u32| things.machines.values().any(|one| one.role == self.role && one.index == *number);
+        self.numbers.iter().all(there)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (role, numbers) = text.strip_prefix("run ")?.split_once(' ')?;
         let role = [Role::Master, Role::Node].into_iter().find(|known| known.as_str() == role)?;

@@ -18,6 +18,16 @@ const FIRST_VSWITCH: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
 /// Its length: room for a thousand machines. (Upstream took 24.)
 const VSWITCH_LENGTH: u8 = 20;
 
+/// What the cloud says of a range that another vSwitch has.
+const OVERLAPPED: &str = "InvalidCidrBlock.Overlapped";
+/// No region has more zones.
+const MOST_VSWITCHES: u32 = 32;
+
+/// The name of the making of a vSwitch in the record.
+pub(super) fn step(zone: &str) -> String {
+    format!("vswitch {zone}")
+}
+
 /// The VPC, and the gate behind which it can be used; no gate when it was there before.
 pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Option<Gate>)> {
     if let Some(vpc) = cloud.record.with(|things| things.vpc.clone()) {
@@ -52,25 +62,32 @@ pub(super) async fn vswitch(
     if let Some(vswitch) = cloud.record.with(|things| things.vswitches.get(zone).cloned()) {
         return Ok((vswitch.id, Some(Gate::unknown(Wait::VSwitch))));
     }
-    let cidr = free_range(cloud, vpc).await?;
-    let step = format!("vswitch {zone}");
-    let made = cloud.make(
-        &step,
-        gate,
-        |client_token| CreateVSwitch {
-            client_token,
-            vpc_id: vpc.to_owned(),
-            zone_id: zone.to_owned(),
-            cidr_block: cidr,
-            name: Some(name(&wish.cluster)),
-            tags: of_cluster(&wish.cluster),
-        },
-        |things, answer| {
-            let made = Thing { id: answer.v_switch_id.clone(), own: true };
-            things.vswitches.insert(zone.to_owned(), made);
-        },
-    );
-    let made = made.await?;
+    let step = step(zone);
+    // How many ranges of an own VPC are left out: those that a lost record does not know of.
+    let mut skipped = 0;
+    let made = loop {
+        let cidr = free_range(cloud, vpc, zone, skipped).await?;
+        let make = cloud.make(
+            &step,
+            gate,
+            |client_token| CreateVSwitch {
+                client_token,
+                vpc_id: vpc.to_owned(),
+                zone_id: zone.to_owned(),
+                cidr_block: cidr,
+                name: Some(name(&wish.cluster)),
+                tags: of_cluster(&wish.cluster),
+            },
+            |things, answer| {
+                let made = Thing { id: answer.v_switch_id.clone(), own: true };
+                things.vswitches.insert(zone.to_owned(), made);
+            },
+        );
+        match make.await {
+            Err(Error::Cloud { source, .. }) if source.code == OVERLAPPED && skipped < MOST_VSWITCHES => skipped += 1,
+            other => break other?,
+        }
+    };
     Ok((made.v_switch_id, Some(Gate::from_now(Wait::VSwitch))))
 }
 
@@ -157,12 +174,14 @@ fn is_taken(error: &Error) -> bool {
 }
 
 /// Addresses for a new vSwitch: nothing but the cluster's own is in its own VPC; in another one, what is free is taken.
-async fn free_range(cloud: &Cloud<'_>, vpc: &str) -> Result<String> {
+async fn free_range(cloud: &Cloud<'_>, vpc: &str, zone: &str, skipped: u32) -> Result<String> {
     let (own, used) = cloud.record.with(|things| {
-        (things.vpc.as_ref().is_some_and(|vpc| vpc.own), u32::try_from(things.vswitches.len()).unwrap_or(u32::MAX))
+        let begun = things.intents.keys().filter(|name| name.starts_with(&step("")) && **name != step(zone)).count();
+        let used = u32::try_from(things.vswitches.len() + begun).unwrap_or(u32::MAX);
+        (things.vpc.as_ref().is_some_and(|vpc| vpc.own), used)
     });
     if own {
-        return Ok(range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, used).to_string());
+        return Ok(range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, used.saturating_add(skipped).min(255)).to_string());
     }
     let asked = DescribeVpcs { vpc_id: Some(vpc.to_owned()), ..DescribeVpcs::default() };
     let missing = |reason: &str| Error::Setting {

@@ -130,8 +130,8 @@ impl AliCloud {
     }
 
     /// The record of a cluster, made sure to be of the region that is asked for.
-    fn record(&self, context: &Context<'_>, asked: Option<&str>) -> Result<(Record, bool)> {
-        let (record, new) = Record::open(context.state_dir, random_name)?;
+    fn record(&self, context: &Context<'_>, asked: Option<&str>) -> Result<Record> {
+        let record = Record::open(context.state_dir, random_name)?;
         let known = record.with(|things| things.region.clone());
         match asked {
             Some(asked) if !known.is_empty() && asked != known => {
@@ -147,14 +147,14 @@ impl AliCloud {
             }
             _ => {}
         }
-        Ok((record, new))
+        Ok(record)
     }
 
     async fn make(&self, wanted: &Cluster, context: &Context<'_>) -> Result<Cluster> {
         let wish = wish(wanted)?;
         let open_for = self.open_for(&wish)?;
         let client = self.client(self.region(wish.region.as_deref()))?;
-        let (record, new) = self.record(context, wish.region.as_deref())?;
+        let record = self.record(context, wish.region.as_deref())?;
         let client = if client.region() == record.with(|things| things.region.clone()) {
             client
         } else {
@@ -166,7 +166,7 @@ impl AliCloud {
             None => Some(make_key(context, &wish.cluster).await?),
         };
         let cloud = self.cloud(&client, &record, context, wanted);
-        let terms = Terms { open_for: &open_for, public_key: key.as_ref().map(|key| key.authorized.as_str()), new };
+        let terms = Terms { open_for: &open_for, public_key: key.as_ref().map(|key| key.authorized.as_str()) };
         complete(&cloud, &wish, &terms).await?;
         hosts::filled(wanted, &wish, &record.things(), key.as_ref().map(|key| key.private.as_path()))
     }
@@ -213,12 +213,12 @@ impl Provider for AliCloud {
 
     async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {
         let asked = super::annotations::value(&cluster.annotations, super::annotations::REGION);
-        let (record, new) = self.record(context, asked)?;
+        let record = self.record(context, asked)?;
         let client = self.client(&record.with(|things| things.region.clone()))?;
         let cloud = self.cloud(&client, &record, context, cluster);
         match hosts {
             Release::All => {
-                delete::everything(&cloud, new).await?;
+                delete::everything(&cloud).await?;
                 let state_dir = context.state_dir.to_owned();
                 spawn_blocking(move || ssh_key::remove(&state_dir))
                     .await
@@ -235,14 +235,13 @@ impl Provider for AliCloud {
         let mut cluster = Cluster::new(name, "");
         cluster.provider = ProviderKind::AliCloud;
         let client = self.client(self.region(None))?;
-        let (record, _) = self.record(context, None)?;
+        let record = self.record(context, None)?;
         let cloud = self.cloud(&client, &record, context, &cluster);
         super::discover::machines(&cloud).await?;
         super::discover::surroundings(&cloud).await?;
+        record.change(|things| things.looked = true)?;
         let things = record.things();
-        let nothing = things.machines.is_empty() && things.vpc.is_none() && things.eip.is_none();
-        let nothing = nothing && things.vswitches.is_empty() && things.security_group.is_none();
-        if nothing && things.key_pair.is_none() {
+        if !things.is_anything() {
             record.forget()?;
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! What was asked of the cloud for this cluster, and what came of it? On disk before each call and after each answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,8 @@ pub(super) struct Things {
     pub(super) uid: String,
     /// Where everything is.
     pub(super) region: String,
+    /// Whether it was looked for what an earlier run may have made of which nothing is remembered.
+    pub(super) looked: bool,
     /// Calls whose answer is not known.
     pub(super) intents: BTreeMap<String, Intent>,
     /// How many calls were begun; makes every token different.
@@ -39,6 +41,8 @@ pub(super) struct Things {
     pub(super) resizing: Option<String>,
     /// The machines by id.
     pub(super) machines: BTreeMap<String, Machine>,
+    /// Machines whose deletion was answered; for a while they are listed all the same.
+    pub(super) leaving: BTreeSet<String>,
 }
 
 /// Something with an id.
@@ -87,19 +91,16 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Opens the record below `state_dir`; the second value tells whether there was none.
-    pub(super) fn open(state_dir: &Path, uid: impl FnOnce() -> Result<String>) -> Result<(Self, bool)> {
+    /// Opens the record below `state_dir`; an empty one when there is none.
+    pub(super) fn open(state_dir: &Path, uid: impl FnOnce() -> Result<String>) -> Result<Self> {
         let path = state_dir.join(FILE);
         let failed = |source| Error::File { act: "read", path: path.clone(), source };
-        let (things, new) = match kept::read(&path, SIZE_LIMIT).map_err(failed)? {
-            Some(text) => {
-                let things: Things = serde_json::from_str(&text).map_err(|error| failed(error.into()))?;
-                (things, false)
-            }
-            None => (Things::default(), true),
+        let things = match kept::read(&path, SIZE_LIMIT).map_err(failed)? {
+            Some(text) => serde_json::from_str(&text).map_err(|error| failed(error.into()))?,
+            None => Things::default(),
         };
         let things = if things.uid.is_empty() { Things { uid: uid()?, ..things } } else { things };
-        Ok((Self { path, things: Mutex::new(things) }, new))
+        Ok(Self { path, things: Mutex::new(things) })
     }
 
     /// What is remembered right now.
@@ -151,6 +152,12 @@ impl Record {
 }
 
 impl Things {
+    /// Whether anything exists.
+    pub(super) fn is_anything(&self) -> bool {
+        let network = self.vpc.is_some() || !self.vswitches.is_empty() || self.security_group.is_some();
+        network || self.key_pair.is_some() || self.eip.is_some() || !self.machines.is_empty()
+    }
+
     /// The machines of a role, by number.
     pub(super) fn of_role(&self, role: Role) -> Vec<(&String, &Machine)> {
         let mut machines: Vec<_> = self.machines.iter().filter(|(_, machine)| machine.role == role).collect();
@@ -167,26 +174,24 @@ mod tests {
 
     use super::*;
 
-    fn open(state: &Path) -> (Record, bool) {
+    fn open(state: &Path) -> Record {
         Record::open(state, || Ok("u1".to_owned())).unwrap()
     }
 
     #[test]
     fn every_change_is_on_disk_and_private() {
         let state = tempfile::tempdir().unwrap();
-        let (record, new) = open(state.path());
-        assert!(new);
+        let record = open(state.path());
         let first = record.token().unwrap();
         record.change(|things| things.vpc = Some(Thing { id: "vpc-1".to_owned(), own: true })).unwrap();
-        let (again, new) = open(state.path());
-        assert!(!new);
+        let again = open(state.path());
         assert_eq!(again.things(), record.things());
         assert_ne!(again.token().unwrap(), first);
         let mode = std::fs::metadata(state.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         again.forget().unwrap();
         again.forget().unwrap();
-        assert!(open(state.path()).1);
+        assert_eq!(open(state.path()).things(), Things { uid: "u1".to_owned(), ..Things::default() });
     }
 
     #[test]

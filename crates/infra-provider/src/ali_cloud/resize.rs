@@ -46,8 +46,11 @@ async fn finish(cloud: &Cloud<'_>) -> Result<()> {
     cloud.keep(|things| things.resizing = None)
 }
 
-async fn change(cloud: &Cloud<'_>, wish: &Wish, group: &Group, instance: &Instance) -> Result<()> {
-    let id = instance.instance_id.clone();
+async fn change(cloud: &Cloud<'_>, wish: &Wish, group: &Group, listed: &Instance) -> Result<()> {
+    let id = listed.instance_id.clone();
+    // What was listed when the run began may have been stopping then, or may have been changed by a run before.
+    let fresh = running::listed(cloud, std::slice::from_ref(&id)).await?.remove(&id);
+    let Some(instance) = fresh.filter(|instance| differs(instance, group)) else { return Ok(()) };
     let types = types(cloud, wish, group, &instance.zone_id).await?;
     let address = instance.private_ip();
     cloud.context.tell(ProviderEvent::Resizing { host: instance.host_name.clone(), instance_type: types[0].clone() });
@@ -71,23 +74,18 @@ async fn change(cloud: &Cloud<'_>, wish: &Wish, group: &Group, instance: &Instan
 async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], gate: Gate) -> Result<()> {
     let (mut gate, mut refused) = (Some(gate), None);
     for instance_type in types {
-        let step = format!("resize {id}");
-        let made = cloud.make(
-            &step,
-            gate.take(),
-            |client_token| ModifyInstanceSpec {
-                client_token,
-                instance_id: id.to_owned(),
-                instance_type: instance_type.clone(),
-            },
-            |things, _| {
-                if let Some(machine) = things.machines.get_mut(id) {
-                    machine.instance_type.clone_from(instance_type);
-                }
-            },
-        );
-        match made.await {
-            Ok(_) => return Ok(()),
+        // Needs no intent: what it is for shows in the machine itself.
+        let client_token = cloud.record.token()?;
+        let instance_type = instance_type.clone();
+        let asked = ModifyInstanceSpec { client_token, instance_id: id.to_owned(), instance_type };
+        match cloud.change(&asked, gate.take()).await {
+            Ok(_) => {
+                return cloud.keep(|things| {
+                    if let Some(machine) = things.machines.get_mut(id) {
+                        machine.instance_type = asked.instance_type;
+                    }
+                });
+            }
             Err(error) if class(&error) == Some(Class::NextCandidate) => refused = Some(error),
             Err(error) => return Err(error),
         }

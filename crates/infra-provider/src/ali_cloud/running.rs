@@ -31,6 +31,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         keep_addresses(cloud, &listed)?;
         restart(cloud, &listed, &mut started).await?;
         let state = State::of(&ids, &listed);
+        address::doubt(cloud, &listed).await?;
         address::bind(cloud, |first| !state.lacking.contains(first)).await?;
         if state.lacking.is_empty() {
             cloud.learn(gate, asked, early)?;
@@ -43,7 +44,10 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
             .cloned()
             .collect();
         if !lost.is_empty() {
-            cloud.keep(|things| things.machines.retain(|id, _| !lost.contains(id)))?;
+            cloud.keep(|things| {
+                things.machines.retain(|id, _| !lost.contains(id));
+                things.intents.retain(|step, _| !lost.iter().any(|id| step.ends_with(id.as_str())));
+            })?;
             return Ok(lost);
         }
         seen.extend(listed.into_keys());

@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use super::engine::{Engine, FoundContainer, failed, is_absent, of_cluster};
 use super::host::{self, Ground};
 use super::machine::{Duty, Machine, check_cluster_name, network_name};
-use super::select::{Counts, assign, select};
 use super::network;
+use super::select::{Counts, assign, select};
 use crate::{Context, Error, Provider, ProviderEvent, Release, Result, ssh_key};
 
 /// How many hosts are brought up at the same time; more would only make each of them late.

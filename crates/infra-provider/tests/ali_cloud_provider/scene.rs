@@ -11,7 +11,7 @@ use clusterfile::{Cluster, MachineSpec, ProviderKind};
 use http::{Request, Response};
 use infra_provider::ali_cloud::api::{AccessKey, Credentials, Transport, TransportFailure, WallClock};
 use infra_provider::ali_cloud::{AliCloud, AliCloudOptions};
-use infra_provider::{Context, Provider, ProviderEvent, Release, Result};
+use infra_provider::{Context, Nothing, Provider, ProviderEvent, Release, Result, Workloads};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -100,12 +100,21 @@ impl Scene {
     }
 
     pub(crate) async fn provision_by(&self, provider: &AliCloud, wanted: &Cluster) -> Result<Cluster> {
+        self.provision_with(provider, wanted, &Nothing).await
+    }
+
+    pub(crate) async fn provision_with(
+        &self,
+        provider: &AliCloud,
+        wanted: &Cluster,
+        workloads: &dyn Workloads,
+    ) -> Result<Cluster> {
         let events = |event| self.events.lock().unwrap().push(event);
         let remember = |cluster: &Cluster| {
             *self.remembered.lock().unwrap() = Some(cluster.clone());
             Ok(())
         };
-        let context = Context { remember: &remember, ..Context::new(self.state.path(), &events) };
+        let context = Context { remember: &remember, workloads, ..Context::new(self.state.path(), &events) };
         provider.provision(wanted, None, &context).await
     }
 
@@ -118,9 +127,40 @@ impl Scene {
         self.provider().release(cluster, hosts, &Context::new(self.state.path(), &events)).await
     }
 
+    /// Frees what can be found of the cluster by its name alone.
+    pub(crate) async fn find_and_delete(&self, name: &str) -> Result<()> {
+        let events = |event| self.events.lock().unwrap().push(event);
+        let context = Context::new(self.state.path(), &events);
+        match self.provider().find(name, &context).await? {
+            Some(found) => self.provider().release(&found, Release::All, &context).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The disk of the operator's machine is lost.
+    pub(crate) fn lose_state(&mut self) {
+        self.state = tempfile::tempdir().unwrap();
+    }
+
+    /// The record of the cloud is lost; keys and Clusterfile are not.
+    pub(crate) fn lose_record(&self) {
+        let _ = std::fs::remove_file(self.state.path().join("ali-cloud.json"));
+    }
+
     /// The cluster as the caller kept it last.
     pub(crate) fn remembered(&self) -> Cluster {
-        self.remembered.lock().unwrap().clone().unwrap()
+        self.kept().unwrap()
+    }
+
+    /// The same, before anything was kept too.
+    pub(crate) fn kept(&self) -> Option<Cluster> {
+        self.remembered.lock().unwrap().clone()
+    }
+
+    /// Nothing is left of what was made, and nothing of the user's was touched.
+    pub(crate) fn assert_empty(&self, when: &str) {
+        assert_eq!(self.double.leftovers(), [""; 0], "left over, {when}:\n{}", self.log().join("\n"));
+        assert_eq!(self.double.violations(), [""; 0], "{when}");
     }
 
     /// Actions and verdicts so far, a line each.
