@@ -35,7 +35,10 @@ pub use sealer_core;
 /// Parses the arguments of this process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
-    run(std::env::args_os())
+    if let Some(done) = commands::lvscare::second_life() {
+        return done;
+    }
+    perform_all(std::env::args_os(), &|sealer| sealer, true)
 }
 
 /// Parses `arguments` (the first is the program's name), does what they say, and returns the exit code.
@@ -49,6 +52,14 @@ where
 
 /// As [`run`], with what a vendor brings: `extend` adds providers and runtimes before any command uses them.
 pub fn run_with<I, T>(arguments: I, extend: &(dyn Fn(Sealer) -> Sealer + Sync)) -> ExitCode
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    perform_all(arguments, extend, false)
+}
+
+fn perform_all<I, T>(arguments: I, extend: &(dyn Fn(Sealer) -> Sealer + Sync), is_whole: bool) -> ExitCode
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
@@ -67,7 +78,7 @@ where
         Err(error) => return exit::usage(&error),
     };
     let printer = Printer::new(&arguments);
-    let session = Session { global: arguments.global, printer, extend };
+    let session = Session { global: arguments.global, printer, extend, is_whole };
     match perform(arguments.command, &session) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => exit::report(&failure, &session.printer),
@@ -75,14 +86,18 @@ where
 }
 
 fn perform(command: arguments::Command, session: &Session<'_>) -> Result<(), exit::Failure> {
-    let mut builder = if command.is_small() {
-        tokio::runtime::Builder::new_current_thread()
-    } else {
-        tokio::runtime::Builder::new_multi_thread()
-    };
-    let runtime = builder.enable_all().build()?;
+    let runtime = if command.is_small() { one_thread() } else { many_threads() }?;
     let done = runtime.block_on(commands::dispatch(command, session));
     // Blocking work that is still under way must not delay the end of an interrupted command.
     runtime.shutdown_background();
     done
+}
+
+/// For what runs as long as the machine and waits most of the time.
+pub(crate) fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn many_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

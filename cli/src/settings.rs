@@ -22,6 +22,9 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 /// The node image where `SEALER_NODE_IMAGE` names none.
 const NODE_IMAGE: &str = "sealer-node:bookworm";
 
+/// Carries what a carer is to do from the process that read it to the same process without what reading it took.
+pub(crate) const TOLD: &str = "SEALER_LVSCARE_TOLD";
+
 /// How registries are reached, as the command line says it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RegistryArguments {
@@ -39,6 +42,8 @@ pub(crate) struct Session<'a> {
     pub(crate) printer: Printer,
     /// Adds what a vendor brings.
     pub(crate) extend: &'a (dyn Fn(Sealer) -> Sealer + Sync),
+    /// Whether this process does nothing else and may therefore begin anew.
+    pub(crate) is_whole: bool,
 }
 
 impl Session<'_> {
@@ -102,6 +107,11 @@ pub(crate) fn supervisor() -> Result<Supervisor, Failure> {
     let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
     let made = Supervisor::new(socket.as_deref(), watchdog.as_deref().filter(|_| ours));
     made.map_err(|error| Failure::Core(error.into()))
+}
+
+/// What this process told itself before it began anew; see [`TOLD`].
+pub(crate) fn told() -> Option<String> {
+    env::var(TOLD).ok()
 }
 
 /// Where images are kept.

@@ -43,6 +43,17 @@ impl Printer {
         Self { format, quiet: arguments.global.quiet, verbose: arguments.global.verbose, hints }
     }
 
+    /// A printer as another one was, for [`Self::manner`].
+    pub(crate) fn like((is_json, quiet): (bool, bool)) -> Self {
+        let format = if is_json { Format::Json } else { Format::Text };
+        Self { format, quiet, verbose: false, hints: true }
+    }
+
+    /// What [`Self::like`] needs: whether it prints JSON, and whether it is quiet.
+    pub(crate) fn manner(&self) -> (bool, bool) {
+        (self.is_json(), self.quiet)
+    }
+
     fn is_json(&self) -> bool {
         self.format == Format::Json
     }

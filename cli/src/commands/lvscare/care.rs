@@ -2,14 +2,13 @@
 
 use clap::Args;
 use sealer_core::Error;
-use sealer_core::lvscare::carer::{care, clean};
-use tokio_util::sync::CancellationToken;
+use sealer_core::lvscare::carer::clean;
 
 use super::arguments::CareArguments;
+use super::life::{begin_anew, keep};
 use crate::arguments::OutputFormat;
 use crate::exit::Failure;
-use crate::interrupt;
-use crate::settings::{self, Session};
+use crate::settings::Session;
 
 /// Keep the rules of a virtual address pointing at healthy servers
 ///
@@ -44,12 +43,9 @@ impl Care {
         }
         let mut request = self.wanted.care_request()?;
         (request.clean, request.once) = (self.clean, self.run_once);
-        let supervisor = settings::supervisor()?;
-        let cancel = CancellationToken::new();
-        let stop = interrupt::stop(cancel.clone());
-        let events = session.printer.care_events();
-        let done = care(&request, supervisor, interrupt::hangups()?, cancel, events).await;
-        stop.abort();
-        Ok(done.map_err(Error::from)?)
+        if session.is_whole && !self.run_once {
+            begin_anew(&request, &session.printer);
+        }
+        keep(&request, &session.printer).await
     }
 }

@@ -3,9 +3,12 @@
 mod arguments;
 mod care;
 mod clean;
+mod life;
 mod request;
 mod status;
 mod unit;
+
+pub(crate) use life::second_life;
 
 use clap::{Args, Subcommand};
 

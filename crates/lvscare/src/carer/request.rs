@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::{CareConfig, watch};
 use crate::{AddressingMode, DataplaneKind, Result};
 
@@ -10,7 +12,7 @@ use crate::{AddressingMode, DataplaneKind, Result};
 pub const RUNTIME_DIRECTORY: &str = "/run/sealer/lvscare";
 
 /// What a carer is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CareRequest {
     /// What is wanted.
     pub config: ConfigSource,
@@ -29,7 +31,7 @@ pub struct CareRequest {
 }
 
 /// Where a configuration comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ConfigSource {
     /// A file, read again when it changes.
     File(PathBuf),
