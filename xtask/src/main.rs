@@ -65,7 +65,12 @@ enum Task {
         /// What to measure
         #[arg(value_enum)]
         name: Measurement,
+        /// Measure everything once only
+        #[arg(long)]
+        quick: bool,
     },
+    #[command(hide = true)]
+    BenchLvscareApart(bench::Apart),
     /// Make (or find) the node image and the build contexts, and print where they are
     Assets,
 }
@@ -74,6 +79,8 @@ enum Task {
 enum Measurement {
     /// Building a rootfs of 450 MB
     Build,
+    /// Load balancing: failing servers, throughput, footprint
+    Lvscare,
 }
 
 fn main() -> ExitCode {
@@ -93,7 +100,9 @@ fn perform(task: &Task) -> Result<()> {
         Task::Tidy => tidy::report(&tidy::repository()),
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),
-        Task::Bench { name: Measurement::Build } => bench::build(&Cache::open()?),
+        Task::Bench { name: Measurement::Build, .. } => bench::build(&Cache::open()?),
+        Task::Bench { name: Measurement::Lvscare, quick } => bench::lvscare(&Cache::open()?, *quick),
+        Task::BenchLvscareApart(apart) => bench::apart(apart),
         Task::Assets => print_assets(&Cache::open()?),
     }
 }
