@@ -40,12 +40,14 @@ const ALL: &[Tier] = &[Tier::Check, Tier::Plain, Tier::Service, Tier::Kernel, Ti
 /// Programs that the service tests talk to, and the packages that bring them.
 const SERVICE_PROGRAMS: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
+    ("ip", "iproute2"),
     ("python3", "python3-venv"),
     ("skopeo", "skopeo"),
     ("ssh-agent", "openssh-client"),
     ("sshd", "openssh-server"),
     ("sudo", "sudo"),
     ("umoci", "umoci"),
+    ("unshare", "util-linux"),
     ("zstd", "zstd"),
 ];
 
