@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::api::ecs::{Instance, InstanceStatus};
 use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
 use super::api::{Class, Done};
-use super::cloud::{Cloud, Gate, class};
+use super::cloud::{Cloud, Gate, class, lost_patience};
 use super::hosts::ordered;
 use super::record::Eip;
 use super::settings::{Role, Wish};
@@ -62,7 +62,7 @@ pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> R
         }
         match associate(&cloud.impatient(PATIENCE), eip, first).await {
             // It is bound already, or to somebody else, or still being unbound: that decides what is done next.
-            Err(error) if cloud.may_look_again(&error) || is_twice(&error) => {
+            Err(error) if lost_patience(&error) || is_twice(&error) => {
                 look(cloud).await?;
                 if is_twice(&error) && cloud.record.with(|things| bound(things.eip.as_ref()) != Some(first.clone())) {
                     return Err(error);
@@ -131,7 +131,7 @@ pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Gate>> {
     while let Some(Eip { id, bound_to: Some(_), .. }) = cloud.record.with(|things| things.eip.clone()) {
         let unbind = UnassociateEipAddress { allocation_id: id, force: true };
         match cloud.impatient(PATIENCE).change(&unbind, None).await {
-            Err(error) if cloud.may_look_again(&error) => look(cloud).await?,
+            Err(error) if lost_patience(&error) => look(cloud).await?,
             Err(error) if class(&error) != Some(Class::Gone) => return Err(error),
             _ => {
                 cloud.keep(|things| {

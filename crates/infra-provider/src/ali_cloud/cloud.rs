@@ -33,6 +33,8 @@ pub(super) struct Cloud<'a> {
     pub(super) waits_file: Option<&'a Path>,
     /// When to give up.
     pub(super) deadline: Instant,
+    /// When to give up waiting for a state, so that it can be looked whether that makes sense.
+    pub(super) patience: Option<Instant>,
     /// The password of new machines, if they get one; never in the record.
     pub(super) password: Option<&'a Secret>,
 }
@@ -172,12 +174,7 @@ impl<'a> Cloud<'a> {
 
     /// The same cloud for somebody who does not wait longer than this before looking whether the wait makes sense.
     pub(super) fn impatient(&self, patience: Duration) -> Cloud<'a> {
-        Cloud { deadline: self.deadline.min(Instant::now() + patience), ..*self }
-    }
-
-    /// Whether `error` came of impatience, and there is time for another try.
-    pub(super) fn may_look_again(&self, error: &Error) -> bool {
-        matches!(error, Error::OutOfTime { .. }) && Instant::now() + SHORT < self.deadline
+        Cloud { patience: Some(Instant::now() + patience), ..*self }
     }
 
     async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {
@@ -194,19 +191,23 @@ impl<'a> Cloud<'a> {
                 }
                 Err(error) => error,
             };
-            match error.class {
-                Class::NotReady | Class::InUse => {
-                    refused.state += 1;
-                    early = Some(asked);
-                }
-                _ => refused.other += 1,
+            if is_state(error.class) {
+                refused.state += 1;
+                early = Some(asked);
+            } else {
+                refused.other += 1;
             }
-            let Some(time) = pause(&error, refused, random()) else {
+            let pause = pause(&error, refused, random());
+            let Some(time) = pause.filter(|time| !is_state(error.class) || self.is_patient(*time)) else {
                 return Err(Error::Cloud { cluster: self.wanted.name.clone(), source: Box::new(error) });
             };
             let what = gate.map_or(A::NAME, |gate| gate.wait.words());
             self.pause(what, time, &error).await?;
         }
+    }
+
+    fn is_patient(&self, pause: Duration) -> bool {
+        self.patience.is_none_or(|until| Instant::now() + pause <= until)
     }
 
     fn remember(&self) -> Result<()> {
@@ -237,6 +238,15 @@ pub(super) fn class(error: &Error) -> Option<Class> {
         Error::Cloud { source, .. } => Some(source.class),
         _ => None,
     }
+}
+
+fn is_state(class: Class) -> bool {
+    matches!(class, Class::NotReady | Class::InUse)
+}
+
+/// Whether a call was refused for a state until patience was lost.
+pub(super) fn lost_patience(error: &Error) -> bool {
+    class(error).is_some_and(is_state)
 }
 
 /// Whether the failed call is known to have had no effect: then its token is of no more use.

@@ -74,9 +74,9 @@ async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Rol
     let first = &candidates.first().ok_or_else(|| nothing_offered(cloud, wish))?.zone;
 
     let key = async {
-        match terms.public_key {
-            Some(key) => network::key_pair(cloud, wish, key).await.map(Some),
-            None => Ok(None),
+        match (&wish.key_pair, terms.public_key) {
+            (None, None) => Ok(None),
+            (_, key) => network::key_pair(cloud, wish, key.unwrap_or_default()).await.map(Some),
         }
     };
     // The vSwitch is the one probe of the VPC; what else needs the VPC comes after it. What needs no VPC comes after

@@ -8,7 +8,7 @@ use super::api::Class;
 use super::api::ecs::{DeleteInstances, DeleteKeyPairs, DeleteSecurityGroup};
 use super::api::eip::ReleaseEipAddress;
 use super::api::vpc::{DeleteVSwitch, DeleteVpc};
-use super::cloud::{Cloud, Gate, class};
+use super::cloud::{Cloud, Gate, class, lost_patience};
 use super::machines::unanswered;
 use super::record::{Eip, Machine, Thing, Things};
 use super::settings::Role;
@@ -194,7 +194,7 @@ async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
         let release = ReleaseEipAddress { allocation_id: eip.id.clone() };
         match gone_is_fine(cloud.impatient(PATIENCE).change(&release, gate).await) {
             // Somebody bears it.
-            Err(error) if cloud.may_look_again(&error) => address::look(cloud).await?,
+            Err(error) if lost_patience(&error) => address::look(cloud).await?,
             Err(error) => return Err(error),
             Ok(()) => {
                 freed(cloud, "public address", &eip.id);
@@ -217,7 +217,7 @@ async fn free_network(cloud: &Cloud<'_>, gone: Option<Gate>) -> Result<Option<Ga
     let mut gate = gone;
     loop {
         match network_once(&cloud.impatient(IN_USE), gate).await {
-            Err(error) if cloud.may_look_again(&error) => {
+            Err(error) if lost_patience(&error) => {
                 discover::machines(cloud).await?;
                 gate = free_machines(cloud, None).await?;
             }

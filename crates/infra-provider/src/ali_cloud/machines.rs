@@ -44,11 +44,7 @@ pub(super) async fn order(
         }
         let (vswitch, made) = network::vswitch(cloud, order.wish, (order.vpc, None), &zone.zone).await?;
         let gate = gates.remove(&zone.zone).or(made);
-        let types = match group.role {
-            Role::Master => &zone.masters,
-            Role::Node => &zone.nodes,
-        };
-        in_zone(cloud, order, group, (&vswitch, gate), types, &mut left, &mut refusals).await?;
+        in_zone(cloud, order, group, (zone, &vswitch, gate), &mut left, &mut refusals).await?;
     }
     if left.is_empty() {
         return Ok(());
@@ -75,14 +71,18 @@ async fn in_zone(
     cloud: &Cloud<'_>,
     order: &Order<'_>,
     group: &Group,
-    (vswitch, mut gate): (&str, Option<Gate>),
-    types: &[String],
+    (candidates, vswitch, mut gate): (&Candidates, &str, Option<Gate>),
     left: &mut VecDeque<u32>,
     refusals: &mut Vec<String>,
 ) -> Result<()> {
+    let zone = &candidates.zone;
+    let types = match group.role {
+        Role::Master => &candidates.masters,
+        Role::Node => &candidates.nodes,
+    };
     for instance_type in types {
         for disks in combinations(group) {
-            let attempt = Attempt { order, group, vswitch, instance_type, disks: &disks };
+            let attempt = Attempt { order, group, zone, vswitch, instance_type, disks: &disks };
             match fill(cloud, &attempt, &mut gate, left, refusals).await? {
                 Next::Nothing | Next::Zone => return Ok(()),
                 Next::Type => break,
@@ -115,7 +115,7 @@ async fn fill(
             return Err(error);
         }
         let code = code(&error);
-        refusals.push(format!("{}: {code}", attempt.instance_type));
+        refusals.push(format!("{} in {}: {code}", attempt.instance_type, attempt.zone));
         return Ok(match code.as_str() {
             "Zone.NotOnSale" | "Zone.NotOpen" => Next::Zone,
             code if code.contains("DiskCategory") || code.contains("CategoryNotSupported") => Next::Disks,
@@ -128,6 +128,7 @@ async fn fill(
 struct Attempt<'a> {
     order: &'a Order<'a>,
     group: &'a Group,
+    zone: &'a str,
     vswitch: &'a str,
     instance_type: &'a str,
     disks: &'a Disks,
@@ -232,7 +233,7 @@ impl Step {
 }
 
 fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunInstances {
-    let Attempt { order, group, vswitch, instance_type, disks } = *attempt;
+    let Attempt { order, group, vswitch, instance_type, disks, .. } = *attempt;
     let wish = order.wish;
     let (image_id, image_family) = match &wish.image {
         Image::Id(id) => (Some(id.clone()), None),

@@ -149,7 +149,7 @@ pub(super) async fn security_group(cloud: &Cloud<'_>, wish: &Wish, vpc: &str, op
     Ok(group.id)
 }
 
-/// The key pair that opens new machines; `public_key` is the line for `authorized_keys`.
+/// The key pair that opens new machines; `public_key` is the line for `authorized_keys`, for when none is given.
 pub(super) async fn key_pair(cloud: &Cloud<'_>, wish: &Wish, public_key: &str) -> Result<String> {
     if let Some(pair) = cloud.record.with(|things| things.key_pair.clone()) {
         return Ok(pair.id);

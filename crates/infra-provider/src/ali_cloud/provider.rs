@@ -186,6 +186,7 @@ impl AliCloud {
             waits: &self.waits,
             waits_file: self.options.waits.as_deref(),
             deadline: Instant::now() + self.options.deadline,
+            patience: None,
             password: wanted.ssh.password.as_ref(),
         }
     }

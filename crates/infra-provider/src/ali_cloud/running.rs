@@ -14,6 +14,8 @@ use crate::{ProviderEvent, Result};
 
 /// The cloud lists no more machines at once.
 const PAGE: usize = 100;
+/// Machines take longer than anything else, so they are asked for in longer steps.
+const SKIPPED_STEPS: u32 = 2;
 /// A machine that was listed before, or that should run for so long, and is not listed is gone.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
@@ -53,7 +55,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         seen.extend(listed.into_keys());
         refused += 1;
         early = Some(asked);
-        let pause = step(refused, random());
+        let pause = step(refused + SKIPPED_STEPS, random());
         cloud.check_deadline(&format!("machines {}", state.lacking.join(", ")), pause, None)?;
         sleep(pause).await;
     }

@@ -1,6 +1,15 @@
 //! Does ALI_CLOUD make what is wanted, once, and free all of it, whatever the cloud does meanwhile?
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "testing")]
+mod contract;
 mod create;
+mod drops;
+mod faults;
+mod given;
 mod kill;
+mod lists;
+mod refusals;
+mod scale;
 mod scene;
+mod sold_out;

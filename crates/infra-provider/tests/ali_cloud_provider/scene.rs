@@ -81,14 +81,23 @@ impl Scene {
         }
     }
 
+    pub(crate) fn wire(&self) -> Arc<dyn Transport> {
+        Arc::new(Wire(self.double.clone()))
+    }
+
+    /// The right time of day.
+    pub(crate) fn clock(&self) -> WallClock {
+        WallClock::starting_at(self.began + self.origin.elapsed())
+    }
+
     pub(crate) fn provider(&self) -> AliCloud {
         self.provider_with(|_| ())
     }
 
     pub(crate) fn provider_with(&self, change: impl FnOnce(&mut AliCloudOptions)) -> AliCloud {
-        let mut options = AliCloudOptions::new(Arc::new(Wire(self.double.clone())));
+        let mut options = AliCloudOptions::new(self.wire());
         options.credentials = Some(Credentials::Key(AccessKey::new("testid", "testsecret")));
-        options.clock = WallClock::starting_at(self.began + self.origin.elapsed());
+        options.clock = self.clock();
         options.admin_cidrs = vec!["203.0.113.7/32".to_owned()];
         options.waits = Some(self.waits.clone());
         change(&mut options);

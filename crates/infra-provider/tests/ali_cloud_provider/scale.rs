@@ -1,0 +1,155 @@
+//! Do clusters grow, shrink and change their size, one machine at a time and never below a quorum?
+
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clusterfile::Cluster;
+use infra_provider::ali_cloud::api::{Action, Client, Credentials, Done, Parameters, Product};
+use infra_provider::ali_cloud::{annotations, api};
+use infra_provider::{CallerError, Error, Release, Workloads};
+
+use crate::scene::{Scene, cloud, wanted};
+
+/// Writes down what it is asked, and how many machines stand still at that time.
+#[derive(Debug, Default)]
+struct Watched {
+    log: Mutex<Vec<String>>,
+    refuses: bool,
+}
+
+#[async_trait]
+impl Workloads for Watched {
+    async fn drain(&self, host: IpAddr) -> Result<(), CallerError> {
+        self.log.lock().unwrap().push(format!("drain {host}"));
+        if self.refuses { Err("a pod may not be evicted".into()) } else { Ok(()) }
+    }
+
+    async fn resume(&self, host: IpAddr) -> Result<(), CallerError> {
+        self.log.lock().unwrap().push(format!("resume {host}"));
+        Ok(())
+    }
+}
+
+fn sized(mut cluster: Cluster, cpu: u32, memory_gib: u32) -> Cluster {
+    for spec in [&mut cluster.machines.masters, &mut cluster.machines.nodes].into_iter().flatten() {
+        (spec.cpu, spec.memory_gib) = (Some(cpu), Some(memory_gib));
+    }
+    cluster
+}
+
+#[tokio::test(start_paused = true)]
+async fn machines_change_their_size_one_at_a_time_and_the_public_one_last() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(3, 2)).await.unwrap();
+    let workloads = Watched::default();
+    let larger = sized(wanted(3, 2), 4, 16);
+    let changed = scene.provision_with(&scene.provider(), &larger, &workloads).await.unwrap();
+    assert_eq!(
+        changed.hosts.iter().map(|host| host.address).collect::<Vec<_>>(),
+        made.hosts.iter().map(|host| host.address).collect::<Vec<_>>()
+    );
+    let log = workloads.log.lock().unwrap().clone();
+    assert_eq!(log.len(), 10, "{log:?}");
+    for pair in log.chunks(2) {
+        assert_eq!(pair[0].replace("drain", "resume"), pair[1], "one after the other: {log:?}");
+    }
+    assert_eq!(log[8], format!("drain {}", made.hosts[0].address), "the first master goes last");
+    let before = scene.double.calls().len();
+    scene.provision_with(&scene.provider(), &larger, &workloads).await.unwrap();
+    assert_eq!(scene.double.calls().len() - before, 2, "nothing is left to change");
+    assert_eq!(scene.double.instances_made(), 5);
+    scene.delete(&changed).await.unwrap();
+    scene.assert_empty("after another size");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_cannot_be_drained_is_not_stopped() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(1, 1)).await.unwrap();
+    let workloads = Watched { refuses: true, ..Watched::default() };
+    let error = scene.provision_with(&scene.provider(), &sized(wanted(1, 1), 4, 16), &workloads).await.unwrap_err();
+    assert!(matches!(error, Error::Caller { act: "drain", .. }), "{error}");
+    assert!(scene.double.calls().iter().all(|call| call.action != "StopInstances"));
+    scene.delete(&made).await.unwrap();
+    scene.assert_empty("after a refused drain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn masters_that_a_quorum_needs_leave_only_with_consent() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(3, 1)).await.unwrap();
+    let masters: Vec<IpAddr> = made.masters().map(|host| host.address).collect();
+    let two = Release::Hosts(masters[1..].to_vec());
+    let error = scene.release(&made, two.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::Quorum { masters: 3, leaving: 2, needed: 2, .. }), "{error}");
+    assert_eq!(scene.double.counts()["instances"], 4);
+    scene.release(&made, Release::Hosts(masters[2..].to_vec())).await.unwrap();
+    let mut agreed = made.clone();
+    agreed.annotations.insert(annotations::LOSE_QUORUM.to_owned(), "true".to_owned());
+    scene.release(&agreed, two).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(scene.double.counts()["instances"], 2);
+    scene.delete(&made).await.unwrap();
+    scene.assert_empty("after masters left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_public_address_moves_when_the_first_master_leaves() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(3, 0)).await.unwrap();
+    scene.release(&made, Release::Hosts(vec![made.hosts[0].address])).await.unwrap();
+    let left = scene.provision(&wanted(2, 0)).await.unwrap();
+    assert_eq!((left.hosts.len(), scene.double.instances_made()), (2, 3));
+    assert_eq!(left.annotations[annotations::MASTER0_ADDRESS], left.hosts[0].address.to_string());
+    assert_eq!(left.annotations[annotations::CLUSTER_EIP], made.annotations[annotations::CLUSTER_EIP]);
+    scene.delete(&left).await.unwrap();
+    scene.assert_empty("after the first master left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn released_machines_do_not_count_while_they_leave() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(1, 3)).await.unwrap();
+    let node = made.nodes().last().unwrap().address;
+    scene.release(&made, Release::Hosts(vec![node])).await.unwrap();
+    let again = scene.provision(&wanted(1, 3)).await.unwrap();
+    assert_eq!((again.hosts.len(), scene.double.instances_made()), (4, 5), "{}", scene.log().join("\n"));
+    scene.delete(&again).await.unwrap();
+    scene.assert_empty("after a machine was replaced");
+}
+
+/// Protects a machine against deletion, as a user does in the console.
+struct Protect(String, bool);
+
+impl Action for Protect {
+    const NAME: &'static str = "ModifyInstanceAttribute";
+    const PRODUCT: Product = Product::Ecs;
+    type Answer = Done;
+
+    fn parameters(&self) -> Parameters {
+        Parameters::new().text("InstanceId", &self.0).text("DeletionProtection", self.1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_protected_machine_is_reported_and_the_rest_is_freed() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(3, 3)).await.unwrap();
+    let protected = made.annotations[annotations::NODES].split(',').nth(1).unwrap().to_owned();
+    let key = Credentials::Key(api::AccessKey::new("testid", "testsecret"));
+    let client =
+        Client::new(key, "cn-chengdu", &api::Endpoints::default(), scene.wire()).unwrap().with_clock(scene.clock());
+    client.call(&Protect(protected.clone(), true)).await.unwrap();
+    let error = scene.delete(&made).await.unwrap_err();
+    let told = error.to_string();
+    assert!(matches!(error, Error::NotFreed { .. }), "{told}");
+    assert!(told.contains(&protected) && told.contains("protection") && told.contains("network"), "{told}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let counts = scene.double.counts();
+    assert_eq!((counts["instances"], counts["eips"]), (1, 0), "everything else is freed");
+    client.call(&Protect(protected, false)).await.unwrap();
+    scene.delete(&made).await.unwrap();
+    scene.assert_empty("after the protection was lifted");
+}
