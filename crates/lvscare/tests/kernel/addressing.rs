@@ -305,6 +305,18 @@ fn the_dataplane_is_found(plane: Plane) {
             assert!(failed.contains("modprobe ip_vs") && failed.contains("choose the scheduler"), "{failed}");
             assert!(detect(DataplaneKind::Ipvs, Scheduler::Rr).await.is_err());
         }
+        // We and nft agree on whether this kernel's nftables will do.
+        let rules = "add table ip trial; add chain ip trial c { type nat hook output priority -100; };
+            add rule ip trial c tcp dport 1 dnat to numgen inc mod 1 map { 0 : 192.0.2.1 . 1 };
+            add rule ip trial c tcp dport 1 dnat to jhash ip saddr mod 1 map { 0 : 192.0.2.1 . 1 }";
+        let nft = std::process::Command::new("nft").arg(rules).output().expect("run nft").status.success();
+        match detect(DataplaneKind::Nftables, Scheduler::Rr).await {
+            Ok(_) => assert!(nft, "nft cannot write such rules"),
+            Err(error) => {
+                assert!(!nft, "nft can write such rules, but: {error}");
+                assert!(error.to_string().contains("load the modules nf_tables"), "{error}");
+            }
+        }
     });
 }
 

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         tests.push(test(format!("nftables::no_gap::{family}"), move || no_connection_fails_during_changes(six)));
         tests.push(test(format!("nftables::cut::{family}"), move || connections_of_a_server_that_left_end(six)));
     }
+    tests.push(test("nftables::others_meanwhile", what_others_did_meanwhile_is_no_failure));
     tests.push(test("nftables::heard", meddling_is_heard_of_at_once));
     tests.push(test("nftables::listed", nft_lists_what_we_write));
     tests.push(test("nftables::others_are_left_alone", others_are_left_alone));
@@ -175,6 +176,29 @@ fn what_others_change_is_put_right(six: bool) {
         let observed = plane.observe(service).await.expect("observe");
         assert_eq!(reconcile(&wanted, observed.as_ref()), []);
     });
+}
+
+fn what_others_did_meanwhile_is_no_failure() {
+    let world = World::new(0);
+    let host = world.host();
+    let service = at(100, 6443, false);
+    let before = rules(Scheduler::Rr, service, &[(at(1, 6443, false), 1), (at(2, 6443, false), 1)]);
+    let after = rules(Scheduler::Wrr, service, &[(at(1, 6443, false), 1), (at(3, 6443, false), 2)]);
+    for line in [
+        "add table ip other",
+        "flush ruleset",
+        "flush chain ip lvscare-10.1.0.100-6443 output",
+        "delete element ip lvscare-10.1.0.100-6443 weights { 10.1.0.1 . 6443 }",
+    ] {
+        within(&host, async || {
+            let plane = open().await;
+            become_(&plane, &before).await;
+            let changes = reconcile(&after, plane.observe(service).await.expect("observe").as_ref());
+            nft(&host, line);
+            plane.apply(&after, &changes).await.expect("also after others were there");
+            assert_eq!(plane.observe(service).await.expect("observe").as_ref(), Some(&after), "after {line}");
+        });
+    }
 }
 
 fn meddling_is_heard_of_at_once() {
