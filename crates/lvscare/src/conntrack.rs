@@ -21,6 +21,8 @@ const ID: u16 = 12;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
 const TCP: u8 = 6;
+/// The kernel was built without closing sockets (`EOPNOTSUPP`).
+const UNSUPPORTED: i32 = 95;
 /// So many connections are cut in one go.
 const MOST: usize = 1 << 16;
 /// So many messages go to the kernel at once.
@@ -34,33 +36,47 @@ struct Connection {
     name: Vec<Attribute>,
 }
 
-/// Ends the TCP connections of `service` that go through `server`.
+/// Ends the TCP connections of `service` that go through `server`, over a socket to netfilter that is open already.
+/// Returns the clients that may not have heard of it, see [`close_sockets`].
 ///
 /// # Errors
 /// When the kernel refuses to list or delete entries. A kernel without connection tracking has none.
-pub(crate) async fn cut(service: SocketAddr, server: SocketAddr) -> Result<()> {
-    let netfilter = Socket::open(Bus::Netfilter);
-    cut_over(&mut netfilter.map_err(|failure| failure.of("ask about", "connections"))?, service, server).await
-}
-
-/// As [`cut`], over a socket that is open already.
-///
-/// # Errors
-/// When the kernel refuses to list or delete entries. A kernel without connection tracking has none.
-pub(crate) async fn cut_over(netfilter: &mut Socket, service: SocketAddr, server: SocketAddr) -> Result<()> {
+pub(crate) async fn cut_over(
+    netfilter: &mut Socket,
+    service: SocketAddr,
+    server: SocketAddr,
+) -> Result<Vec<SocketAddr>> {
     let object = || format!("the connections to {service} through {server}");
-    let connections = list(netfilter, service, server).await.map_err(|failure| failure.of("list", object()))?;
+    let connections = match list(netfilter, service, server).await {
+        // What kernels say that do not track connections, or cannot tell about it.
+        Err(Failure::Errno { errno: 2 | 22 | 93 | 95, .. }) => return Ok(Vec::new()),
+        listed => listed.map_err(|failure| failure.of("list", object()))?,
+    };
+    let clients: Vec<SocketAddr> = connections.iter().map(|connection| connection.client).collect();
+    let unheard = close_sockets(service, &clients).await;
     for connections in connections.chunks(AT_ONCE) {
-        let close: Vec<_> = connections.iter().map(|connection| close(connection.client, service)).collect();
-        // Not every kernel can do it, and clients elsewhere have no socket here.
-        let _ = exchange(Bus::Sockets, &close, &mut |_| {}).await;
         let delete: Vec<_> = connections.iter().map(|connection| delete(service, connection)).collect();
         match netfilter.exchange(&delete, &mut |_| {}).await {
             Err(failure) if !failure.is_missing() => return Err(failure.of("cut", object())),
             _ => {}
         }
     }
-    Ok(())
+    Ok(unheard)
+}
+
+/// Closes the sockets of `clients` on this host that are connected to `service`; those who read or write them are told.
+/// Returns the clients of which that could not be done because the kernel was built without it: they are to be told
+/// by [`crate::knock`].
+pub(crate) async fn close_sockets(service: SocketAddr, clients: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut unheard = Vec::new();
+    for clients in clients.chunks(AT_ONCE) {
+        let close: Vec<_> = clients.iter().map(|client| close(*client, service)).collect();
+        // Clients elsewhere have no socket here.
+        if let Err(Failure::Errno { errno: UNSUPPORTED, .. }) = exchange(Bus::Sockets, &close, &mut |_| {}).await {
+            unheard.extend(clients);
+        }
+    }
+    unheard
 }
 
 async fn list(netfilter: &mut Socket, service: SocketAddr, server: SocketAddr) -> Result<Vec<Connection>, Failure> {

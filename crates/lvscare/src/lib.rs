@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod guard;
 mod health;
+mod knock;
 mod metrics;
 mod netlink;
 mod probe;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod attribute;
+mod connections;
 #[cfg(test)]
 mod golden;
 mod module;

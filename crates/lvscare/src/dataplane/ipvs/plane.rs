@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
@@ -10,8 +11,9 @@ use super::answer::{Answer, ServerEntry};
 use super::refusal::{self, EXISTS, NO_ENTRY, NO_SERVICE};
 use super::request::{Command, Request};
 use super::socket::{Connection, Expect, Failure};
-use super::{Info, Timeouts, module};
-use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, Traffic};
+use super::{Info, Timeouts, connections, module};
+use crate::knock::knock;
+use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, Traffic, conntrack};
 
 /// The kernel's IP Virtual Server, reached by generic netlink.
 #[derive(Debug)]
@@ -118,13 +120,31 @@ impl Ipvs {
                 done.map_err(|failure| refusal::error(act, server_of(address), None, failure))
             }
             Change::RemoveServer(address) => {
-                let request = Request::about_server(Command::DelServer, service, *address);
-                match self.ask(request, Expect::Done, drop).await {
-                    Ok(()) | Err(Failure::Refused(NO_ENTRY | NO_SERVICE)) => Ok(()),
-                    Err(failure) => Err(refusal::error("remove", server_of(address), None, failure)),
-                }
+                let done = self.remove_server(service, *address).await;
+                done.map_err(|failure| refusal::error("remove", server_of(address), None, failure))
             }
         }
+    }
+
+    /// Takes a server out with its connections.
+    ///
+    /// The kernel forgets the connections of a server that left, but clients that only wait for an answer would never
+    /// hear of it: their sockets are closed while it can still be told which they are.
+    async fn remove_server(&self, service: SocketAddr, address: SocketAddr) -> Result<(), Failure> {
+        let drained = Request::server(Command::SetServer, service, address, Server::of(0));
+        if let Err(Failure::Refused(NO_ENTRY | NO_SERVICE)) = self.ask(drained, Expect::Done, drop).await {
+            return Ok(());
+        }
+        let clients = connections::clients(service, address).await;
+        match self.ask(Request::about_server(Command::DelServer, service, address), Expect::Done, drop).await {
+            Ok(()) | Err(Failure::Refused(NO_ENTRY | NO_SERVICE)) => {}
+            Err(failure) => return Err(failure),
+        }
+        let unheard = conntrack::close_sockets(service, &clients).await;
+        if !unheard.is_empty() {
+            tokio::spawn(knock_soon(service, unheard));
+        }
+        Ok(())
     }
 
     /// Makes the service, or changes it when it is there.
@@ -213,6 +233,15 @@ impl Dataplane for Ipvs {
 
     async fn traffic(&self, service: SocketAddr) -> Result<BTreeMap<SocketAddr, Traffic>> {
         Ok(self.servers(service).await?.into_iter().map(|entry| (entry.address, entry.traffic)).collect())
+    }
+}
+
+/// Knocks when the kernel has forgotten the connections, which takes it a moment; kernels before 5.10 forget each when
+/// its next packet comes, so that only the second knock tells the client.
+async fn knock_soon(service: SocketAddr, clients: Vec<SocketAddr>) {
+    for wait in [Duration::from_millis(30), Duration::from_millis(600)] {
+        tokio::time::sleep(wait).await;
+        knock(service, &clients);
     }
 }
 

@@ -10,6 +10,7 @@ use super::listing::{Listing, text};
 use super::ruleset::{self, BALANCE, HOOKS, Ruleset, WEIGHTS, table_of};
 use super::slots::slots;
 use super::transaction;
+use crate::knock::knock;
 use crate::netlink::{
     ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, exchange, find,
     netfilter_attributes, netfilter_body, overhear, u32_be,
@@ -43,15 +44,13 @@ impl Nftables {
     /// # Errors
     /// When it has not, or this process may not change it.
     pub async fn open() -> Result<Self> {
-        for service in ["192.0.2.1:1", "[2001:db8::1]:1"].into_iter().filter_map(|text| text.parse().ok()) {
-            try_out(service).await.map_err(|failure| match failure {
-                Failure::Errno { errno: 1, .. } => failure.of("use", "nftables"),
-                _ => Error::Unsupported {
-                    what: "nftables with address translation, numgen and jhash",
-                    advice: "load the modules nf_tables, nft_chain_nat, nft_numgen and nft_hash",
-                },
-            })?;
-        }
+        try_out().await.map_err(|failure| match failure {
+            Failure::Errno { errno: 1, .. } => failure.of("use", "nftables"),
+            _ => Error::Unsupported {
+                what: "nftables with address translation, numgen and jhash",
+                advice: "load the modules nf_tables, nft_chain_nat, nft_numgen and nft_hash",
+            },
+        })?;
         Ok(Self { seen: Mutex::default() })
     }
 
@@ -110,7 +109,6 @@ impl Dataplane for Nftables {
         let ruleset = Ruleset::of(wanted)?;
         let service = wanted.service.address;
         let failed = |failure: Failure| failure.of("write", table_name(service));
-        // One socket for all: to close one after a change takes as long as the kernel takes to forget what was there.
         let mut netfilter = Socket::open(Bus::Netfilter).map_err(failed)?;
         let revised = match self.whole_in(service, !ruleset.places.is_empty()) {
             Some(generation) => {
@@ -123,9 +121,12 @@ impl Dataplane for Nftables {
         }
         for change in changes {
             if let Change::RemoveServer(server) = change {
-                conntrack::cut_over(&mut netfilter, service, *server).await?;
+                knock(service, &conntrack::cut_over(&mut netfilter, service, *server).await?);
             }
         }
+        // After a change closing waits until the kernel has forgotten what was there: some ten milliseconds, in which
+        // everything else of this process would stand still.
+        tokio::task::spawn_blocking(|| drop(netfilter));
         Ok(())
     }
 
@@ -204,19 +205,19 @@ async fn ask(
     exchange(Bus::Netfilter, &[message], take).await
 }
 
-/// Lets the kernel check a table without keeping it: what is needed is there when the only failure is the last message,
-/// which makes what exists.
-async fn try_out(service: SocketAddr) -> Result<(), Failure> {
-    for scheduler in [Scheduler::Rr, Scheduler::Sh] {
-        let servers = BTreeMap::from([(service, Server::of(1))]);
-        let Ok(ruleset) = Ruleset::of(&Rules { service: Service { address: service, scheduler }, servers }) else {
-            return Err(Failure::Silent);
-        };
-        match exchange(Bus::Netfilter, &transaction::rehearse(&ruleset), &mut |_| {}).await {
-            Err(failure) if failure.is_there() => {}
-            Err(failure) => return Err(failure),
-            Ok(()) => return Err(Failure::Silent),
-        }
+/// Lets the kernel check tables without keeping them: what is needed is there when the only failure is the last message,
+/// which makes what exists. IPv6 may be missing on hosts that do not need it, and is told about by those that do.
+async fn try_out() -> Result<(), Failure> {
+    let address = SocketAddr::from(([192, 0, 2, 1], 1));
+    let servers = BTreeMap::from([(address, Server::of(1))]);
+    let rules = |scheduler| Rules { service: Service { address, scheduler }, servers: servers.clone() };
+    let rulesets: Vec<_> = [Scheduler::Sh, Scheduler::Rr]
+        .into_iter()
+        .filter_map(|scheduler| Ruleset::of(&rules(scheduler)).ok())
+        .collect();
+    match exchange(Bus::Netfilter, &transaction::rehearse(&rulesets), &mut |_| {}).await {
+        Err(failure) if failure.is_there() => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(()) => Err(Failure::Silent),
     }
-    Ok(())
 }

@@ -54,11 +54,9 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
     out_within(&carer.await_line(0, "Down", PATIENCE), fault, bound);
     figure(&calls.summary(fault));
     assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
-    assert!(
-        calls.longest() < bound + Duration::from_secs(1),
-        "who waits for it hears that it is gone: {:?}",
-        calls.longest()
-    );
+    // A client without a connection yet asks again after one second, then after two; not every kernel can spare it that.
+    let bound = if plane.is_slow() { Duration::from_millis(3800) } else { bound + Duration::from_millis(500) };
+    assert!(calls.longest() < bound, "who waits for it hears that it is gone: {:?}", calls.longest());
     mend(&mut stage);
     stage.await_seen(&[1, 2, 3]);
     let looked = held.look();
