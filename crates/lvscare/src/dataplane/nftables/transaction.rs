@@ -44,12 +44,15 @@ pub(super) fn revise(ruleset: &Ruleset, generation: u32) -> Vec<Message> {
     batch(Subsystem::Nftables, Some(generation), all)
 }
 
-/// The same as [`replace`], and at the end the table once more, which cannot be: the kernel checks all and keeps
-/// nothing.
-pub(super) fn rehearse(ruleset: &Ruleset) -> Vec<Message> {
-    let mut all = whole(ruleset);
-    let table = [Attribute::text(1, &ruleset.table)];
-    all.push(message(ruleset.family, NEW_TABLE, CREATE | EXCLUSIVE, &table));
+/// Puts these tables in each other's place, and at the end makes the last one once more, which cannot be: the kernel
+/// checks all and keeps nothing.
+pub(super) fn rehearse(rulesets: &[Ruleset]) -> Vec<Message> {
+    let mut all: Vec<_> = rulesets.iter().flat_map(whole).collect();
+    all.extend(
+        rulesets.last().map(|ruleset| {
+            message(ruleset.family, NEW_TABLE, CREATE | EXCLUSIVE, &[Attribute::text(1, &ruleset.table)])
+        }),
+    );
     batch(Subsystem::Nftables, None, all)
 }
 
