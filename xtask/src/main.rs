@@ -79,6 +79,8 @@ enum Task {
 enum Measurement {
     /// Building a rootfs of 450 MB
     Build,
+    /// Machines on a stand-in of Alibaba Cloud: calls and time
+    Cloud,
     /// Load balancing: failing servers, throughput, footprint
     Lvscare,
 }
@@ -101,6 +103,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),
         Task::Bench { name: Measurement::Build, .. } => bench::build(&Cache::open()?),
+        Task::Bench { name: Measurement::Cloud, .. } => bench::cloud(),
         Task::Bench { name: Measurement::Lvscare, quick } => bench::lvscare(&Cache::open()?, *quick),
         Task::BenchLvscareApart(apart) => bench::apart(apart),
         Task::Assets => print_assets(&Cache::open()?),

@@ -1,7 +1,9 @@
 //! How fast is sealer, measured beside its peers in one run on one machine?
 
 mod build;
+mod cloud;
 mod lvscare;
 
 pub(crate) use build::build;
+pub(crate) use cloud::cloud;
 pub(crate) use lvscare::{Apart, apart, lvscare};

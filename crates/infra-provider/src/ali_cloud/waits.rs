@@ -21,7 +21,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(2);
 /// A time that is known as precisely as this is precise enough.
 const PRECISE: Duration = Duration::from_millis(300);
 /// After so many runs whose first probe was right, it is asked whether the cloud has become faster.
-const CLEAN_RUNS: u32 = 30;
+const CLEAN_RUNS: u32 = 20;
 
 /// A state of the cloud that takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ impl Waits {
         let learned = match early {
             Some(early) => Learned { early: milliseconds(early), ready, clean: 0 },
             // Nobody tells that a probe came too late; only an earlier one can find out.
-            None if before.clean + 1 >= CLEAN_RUNS => Learned { early: before.early / 10 * 9, ready, clean: 1 },
+            None if before.clean + 1 >= CLEAN_RUNS => Learned { early: before.early / 10 * 7, ready, clean: 1 },
             None => Learned { early: before.early.min(ready), ready, clean: before.clean + 1 },
         };
         self.0.insert(wait, learned);
@@ -183,7 +183,7 @@ mod tests {
     fn a_cloud_that_became_faster_or_slower_is_noticed() {
         let mut waits = Waits::default();
         runs(&mut waits, 15_000, 10);
-        let faster = runs(&mut waits, 8_000, 240);
+        let faster = runs(&mut waits, 8_000, 80);
         assert!(faster.last().unwrap().0 < 11_000, "{faster:?}");
         let refused: u32 = faster.iter().map(|(_, refused)| refused).sum();
         assert!(refused < 10, "{faster:?}");

@@ -21,6 +21,8 @@ async fn used(scene: &mut Scene, asked: &Cluster, kept: &[(&'static str, usize)]
     assert_eq!(scene.provision(&Cluster { hosts: Vec::new(), ..made.clone() }).await.unwrap().hosts, made.hosts);
     assert_eq!(scene.double.instances_made(), made.hosts.len());
     scene.delete(&made).await.unwrap();
+    // In a network that stays nobody waits for the machines to be gone.
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     scene.assert_empty("after using what was given");
     for (what, count) in kept {
         assert_eq!(scene.double.counts()[what], *count, "{what}");
