@@ -73,6 +73,9 @@ impl Desired {
         if !is_usable(address.ip()) {
             return invalid("its address is no host's address".to_owned());
         }
+        if has_zone(address) {
+            return invalid("its address has a zone, which no rule can hold".to_owned());
+        }
         if self.service.scheduler == Scheduler::Other {
             return invalid("its scheduler is none that can be wanted".to_owned());
         }
@@ -101,10 +104,18 @@ fn objection(service: SocketAddr, server: SocketAddr) -> Option<&'static str> {
     if !is_usable(server.ip()) {
         return Some("its address is no host's address");
     }
+    if has_zone(server) {
+        return Some("its address has a zone, which no rule can hold");
+    }
     if server.is_ipv4() != service.is_ipv4() {
         return Some("one of it and the virtual address is IPv4, the other IPv6");
     }
     (server == service).then_some("it is the virtual address itself")
+}
+
+/// Whether an address means something on one link only (`fe80::1%2`), or comes with a flow label.
+fn has_zone(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(six) if six.scope_id() != 0 || six.flowinfo() != 0)
 }
 
 fn is_usable(ip: IpAddr) -> bool {
@@ -163,6 +174,14 @@ mod tests {
             (
                 desired("10.1.1.1:1", &["10.1.1.1:1"]),
                 "virtual service 10.1.1.1:1: server 10.1.1.1:1: it is the virtual address itself",
+            ),
+            (
+                desired("[fd00::1]:1", &["[fe80::1%2]:1"]),
+                "virtual service [fd00::1]:1: server [fe80::1%2]:1: its address has a zone, which no rule can hold",
+            ),
+            (
+                desired("[fe80::2%2]:1", &["[fd00::1]:1"]),
+                "virtual service [fe80::2%2]:1: its address has a zone, which no rule can hold",
             ),
             (
                 desired("[fd00::1]:1", &["[::ffff:10.0.0.1]:1"]),
