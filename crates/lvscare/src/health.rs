@@ -165,7 +165,7 @@ fn failures_needed(kind: UnhealthyKind, policy: &HealthPolicy) -> u32 {
         // Two requests were sent and neither was answered.
         UnhealthyKind::TimedOut => 1,
         UnhealthyKind::Refused => policy.fall.min(2),
-        UnhealthyKind::Closed | UnhealthyKind::Tls | UnhealthyKind::Answer => policy.fall,
+        UnhealthyKind::Closed | UnhealthyKind::Tls | UnhealthyKind::Answer | UnhealthyKind::NotAsked => policy.fall,
     }
 }
 
@@ -238,6 +238,14 @@ mod tests {
         assert!(!server.answers(Err(ANSWER)));
         assert!(!server.answers(Err(UnhealthyKind::Closed)), "sorts of failure add up");
         assert!(server.answers(Err(ANSWER)));
+    }
+
+    #[test]
+    fn one_failure_of_this_host_takes_nobody_out() {
+        let mut server = Server::up();
+        assert!(!server.answers(Err(UnhealthyKind::NotAsked)));
+        assert!(!server.answers(Ok(())));
+        assert!(server.health.is_up());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) fn connecting(error: &io::Error) -> Unhealthy {
         }
         Kind::TimedOut => (UnhealthyKind::TimedOut, "does not answer attempts to connect".to_owned()),
         // This host lacks files, ports or rights: that says little about the server, so it gets the benefit of doubt.
-        _ => (UnhealthyKind::TimedOut, format!("cannot open a connection from here: {error}")),
+        _ => (UnhealthyKind::NotAsked, format!("cannot open a connection from here: {error}")),
     };
     Unhealthy { kind, reason }
 }
@@ -43,4 +43,21 @@ pub(super) fn closed(reason: impl Into<String>) -> Unhealthy {
 /// The server answered something wrong.
 pub(super) fn answer(reason: impl Into<String>) -> Unhealthy {
     Unhealthy { kind: UnhealthyKind::Answer, reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_host_lacks_is_not_the_servers_silence() {
+        // EPERM, EMFILE, EADDRNOTAVAIL, ENOBUFS; ECONNREFUSED, EHOSTUNREACH; ETIMEDOUT.
+        for (errno, kind) in [(1, "NotAsked"), (24, "NotAsked"), (99, "NotAsked"), (105, "NotAsked")]
+            .into_iter()
+            .chain([(111, "Refused"), (113, "Refused"), (110, "TimedOut")])
+        {
+            let unhealthy = connecting(&io::Error::from_raw_os_error(errno));
+            assert_eq!(format!("{:?}", unhealthy.kind), kind, "{unhealthy}");
+        }
+    }
 }

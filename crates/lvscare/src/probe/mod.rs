@@ -73,6 +73,8 @@ pub enum UnhealthyKind {
     Tls,
     /// It answered something else than it should.
     Answer,
+    /// This host could not ask: it lacks files, ports or rights. That says little about the server.
+    NotAsked,
 }
 
 impl fmt::Display for Unhealthy {
