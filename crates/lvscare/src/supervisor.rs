@@ -4,15 +4,21 @@ use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::{Error, Result};
+
+/// A status is never longer: systemd leaves out messages of more than 4096 bytes, and what they say besides.
+const STATUS_LIMIT: usize = 1024;
 
 /// The manager's end of `sd_notify(3)`; tells nothing when there is none.
 #[derive(Debug, Default)]
 pub struct Supervisor {
     channel: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
+    /// Whether it was told that the service works.
+    is_ready: AtomicBool,
 }
 
 impl Supervisor {
@@ -34,7 +40,7 @@ impl Supervisor {
         socket.set_nonblocking(true).map_err(failed)?;
         let usec = watchdog_usec.and_then(OsStr::to_str).and_then(|text| text.parse().ok());
         let watchdog = usec.filter(|usec| *usec > 0).map(Duration::from_micros);
-        Ok(Self { channel: Some((socket, address)), watchdog })
+        Ok(Self { channel: Some((socket, address)), watchdog, is_ready: AtomicBool::new(false) })
     }
 
     /// How often [`Self::alive`] should be said: half of what the manager asked for. `None` when it does not ask.
@@ -45,12 +51,20 @@ impl Supervisor {
 
     /// The service works from now on.
     pub fn ready(&self, status: &str) {
+        self.is_ready.store(true, Ordering::Relaxed);
         self.tell(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// The configuration is read again; [`Self::ready`] must follow.
+    /// The configuration is read again; [`Self::reloaded`] must follow.
     pub fn reloading(&self) {
-        self.tell("RELOADING=1");
+        if self.is_ready.load(Ordering::Relaxed) {
+            self.tell("RELOADING=1");
+        }
+    }
+
+    /// The configuration was read again. A service that was not ready before is not made so by that.
+    pub fn reloaded(&self, status: &str) {
+        if self.is_ready.load(Ordering::Relaxed) { self.ready(status) } else { self.status(status) }
     }
 
     /// A line that `systemctl status` shows.
@@ -77,7 +91,9 @@ impl Supervisor {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace(|letter: char| letter.is_control(), " ")
+    let end = text.floor_char_boundary(STATUS_LIMIT);
+    let more = if end < text.len() { "…" } else { "" };
+    format!("{}{more}", text[..end].replace(|letter: char| letter.is_control(), " "))
 }
 
 #[cfg(test)]
@@ -85,7 +101,7 @@ mod tests {
     use super::*;
 
     fn heard(manager: &UnixDatagram) -> String {
-        let mut buffer = [0; 256];
+        let mut buffer = [0; 8192];
         let length = manager.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
@@ -97,10 +113,16 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         let supervisor = Supervisor::new(Some(path.as_os_str()), Some(OsStr::new("10000000"))).unwrap();
         assert_eq!(supervisor.heartbeat(), Some(Duration::from_secs(5)));
+        supervisor.reloading();
+        supervisor.reloaded("0 of 3");
+        assert_eq!(heard(&manager), "STATUS=0 of 3", "a new configuration does not make it ready");
         supervisor.ready("3 of 3\nservers");
         assert_eq!(heard(&manager), "READY=1\nSTATUS=3 of 3 servers");
         supervisor.reloading();
         assert_eq!(heard(&manager), "RELOADING=1");
+        supervisor.reloaded(&"é".repeat(9000));
+        let long = heard(&manager);
+        assert!(long.starts_with("READY=1\nSTATUS=é") && long.ends_with("é…") && long.len() < 2048, "{long}");
         supervisor.status("2 of 3");
         assert_eq!(heard(&manager), "STATUS=2 of 3");
         supervisor.alive();
