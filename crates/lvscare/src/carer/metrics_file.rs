@@ -1,7 +1,9 @@
 //! How do metrics get into a file that a collector reads?
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,9 +42,19 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
     let new: PathBuf = path.with_file_name(name);
-    fs::write(&new, text)
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(|source| Error::Io { act: format!("write the metrics to {}", path.display()), source })
+    let write = || {
+        // A link that somebody put there is not followed.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        // Collectors are seldom root, and a service's umask keeps everybody out.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        fs::rename(&new, path)
+    };
+    write().map_err(|source| Error::Io { act: format!("write the metrics to {}", path.display()), source })
 }
 
 #[cfg(test)]
@@ -50,6 +62,20 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn everybody_reads_it_and_nobody_leads_it_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("lvscare.prom"), directory.path().join("victim"));
+        fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, directory.path().join(".lvscare.prom.new")).unwrap();
+        write(&path, "round 1\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        write(&path, "round 2\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "round 2\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    }
 
     #[tokio::test]
     async fn the_file_is_replaced_and_a_failure_is_told_once() {
