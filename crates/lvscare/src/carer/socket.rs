@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -98,7 +98,11 @@ impl Socket {
             fs::create_dir_all(directory).map_err(failed)?;
         }
         let lock = Lock::take(path)?;
-        remove(path).map_err(failed)?;
+        // What a carer left behind goes; anything else was named by mistake.
+        match fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => return Err(failed(io::ErrorKind::AlreadyExists.into())),
+            _ => remove(path).map_err(failed)?,
+        }
         let listener = UnixListener::bind(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(Self { listener, path: path.to_owned(), _lock: lock })
@@ -260,6 +264,10 @@ mod tests {
         assert!(matches!(Socket::bind(&path), Err(Error::Busy { .. })));
         drop(first);
         Socket::bind(&path).unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "mine").unwrap();
+        assert!(Socket::bind(&file).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine", "only sockets are replaced");
     }
 
     #[tokio::test(start_paused = true)]
