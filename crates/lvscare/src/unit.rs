@@ -51,7 +51,8 @@ impl Unit {
 
     fn harden(&self, text: &mut String) {
         text.push_str("# Rules, routes and the sysctls of its network are all that it may change.\n");
-        text.push_str("CapabilityBoundingSet=CAP_NET_ADMIN\nNoNewPrivileges=yes\nProtectSystem=strict\n");
+        // Raw sockets tell clients of connections that are gone, where the kernel cannot.
+        text.push_str("CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\nProtectSystem=strict\n");
         let _ = writeln!(text, "RuntimeDirectory={RUNTIME_DIRECTORY}\nRuntimeDirectoryPreserve=yes");
         let mut directories: Vec<&Path> = self.writes.iter().filter_map(|path| path.parent()).collect();
         directories.sort_unstable();
@@ -138,7 +139,7 @@ WatchdogSec=10
 TimeoutStartSec=60
 
 # Rules, routes and the sysctls of its network are all that it may change.
-CapabilityBoundingSet=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
 NoNewPrivileges=yes
 ProtectSystem=strict
 RuntimeDirectory=sealer/lvscare
