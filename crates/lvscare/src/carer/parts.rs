@@ -1,12 +1,13 @@
 //! Which dataplane, addressing and probe does a carer work with?
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{HealthConfig, HealthScheme};
 use super::watch;
 use crate::{
-    AddressingMode, Dataplane, DataplaneKind, Error, HttpCheck, HttpProbe, Probe, Result, Scheduler, TcpProbe,
+    AddressingMode, Dataplane, DataplaneKind, Error, HttpCheck, HttpProbe, Probe, Result, Scheduler, Service, TcpProbe,
     TlsCheck, Trust, Vip, detect,
 };
 
@@ -32,6 +33,73 @@ pub(super) async fn dataplanes(kind: DataplaneKind) -> Result<Vec<Arc<dyn Datapl
         }
     }
     Ok(found)
+}
+
+/// The dataplane that `service` gets: what is asked for, and where anything will do the one that has its rules already,
+/// so that no connection moves because a module came or went between two starts.
+///
+/// # Errors
+/// When the kernel has not what is asked for.
+pub(super) async fn dataplane(kind: DataplaneKind, service: &Service) -> Result<Arc<dyn Dataplane>> {
+    let found = detect(kind, service.scheduler).await?;
+    if kind != DataplaneKind::Auto {
+        return Ok(found);
+    }
+    let others = others(&*found, service.scheduler).await;
+    Ok(at_home(found, others, service.address).await)
+}
+
+/// `found`, or that of `others` which has the rules of `service` when it has none.
+async fn at_home(
+    found: Arc<dyn Dataplane>,
+    others: Vec<Arc<dyn Dataplane>>,
+    service: SocketAddr,
+) -> Arc<dyn Dataplane> {
+    if has_rules(&*found, service).await {
+        return found;
+    }
+    for other in others {
+        if has_rules(&*other, service).await {
+            return other;
+        }
+    }
+    found
+}
+
+/// Takes the rules of `service` away that a carer with another choice left in other dataplanes than `chosen`: the
+/// kernel would go by them first, or by both.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) async fn forsake_others(chosen: &dyn Dataplane, service: &Service) -> Result<()> {
+    forsake(others(chosen, Scheduler::default()).await, service).await
+}
+
+async fn forsake(others: Vec<Arc<dyn Dataplane>>, service: &Service) -> Result<()> {
+    for other in others {
+        if has_rules(&*other, service.address).await {
+            other.remove(service).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The dataplanes beside `chosen` that this kernel has and that may have rules. One that cannot be opened has none of
+/// ours.
+async fn others(chosen: &dyn Dataplane, scheduler: Scheduler) -> Vec<Arc<dyn Dataplane>> {
+    let mut found = Vec::new();
+    for kind in [DataplaneKind::Ipvs, DataplaneKind::Nftables] {
+        // Without this file there are no rules of IPVS, and to ask would load it.
+        let is_idle = kind == DataplaneKind::Ipvs && !Path::new("/proc/thread-self/net/ip_vs").exists();
+        if kind.as_str() != chosen.name() && !is_idle {
+            found.extend(detect(kind, scheduler).await);
+        }
+    }
+    found
+}
+
+async fn has_rules(dataplane: &dyn Dataplane, service: SocketAddr) -> bool {
+    matches!(dataplane.observe(service).await, Ok(Some(_)))
 }
 
 /// The probe of a configuration; reads the authorities' certificates.
@@ -67,7 +135,7 @@ pub(super) fn probe(health: &HealthConfig) -> Result<Arc<dyn Probe>> {
 }
 
 /// The file that keeps kernel settings as they were before.
-fn settings_record(socket: &Path) -> PathBuf {
+pub(super) fn settings_record(socket: &Path) -> PathBuf {
     socket.with_extension("settings")
 }
 
@@ -75,6 +143,40 @@ fn settings_record(socket: &Path) -> PathBuf {
 mod tests {
     use super::super::CareConfig;
     use super::*;
+    use crate::{Rules, Server, Table};
+
+    fn table(services: &[&Service]) -> (Table, Arc<dyn Dataplane>) {
+        let table = Table::new();
+        let server = ("10.0.0.1:6443".parse().unwrap(), Server::of(1));
+        table.interfere(|all| {
+            for service in services {
+                let rules = Rules { service: (*service).clone(), servers: [server].into() };
+                all.insert(service.address, rules);
+            }
+        });
+        (table.clone(), Arc::new(table))
+    }
+
+    #[tokio::test]
+    async fn a_carer_stays_where_the_rules_are() {
+        let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
+        let (empty, with) = (table(&[]).1, table(&[&service]).1);
+        let both = [(&empty, &with, &with), (&with, &empty, &with), (&empty, &empty, &empty)];
+        for (found, other, expected) in both {
+            let chosen = at_home(Arc::clone(found), vec![Arc::clone(other)], service.address).await;
+            assert!(Arc::ptr_eq(&chosen, expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_left_elsewhere_goes_and_nothing_else() {
+        let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
+        let neighbour = Service { address: "10.103.97.2:80".parse().unwrap(), scheduler: Scheduler::Rr };
+        let (table, other) = table(&[&service, &neighbour]);
+        forsake(vec![other], &service).await.unwrap();
+        assert_eq!(table.rules(service.address), None);
+        assert!(table.rules(neighbour.address).is_some());
+    }
 
     #[test]
     fn a_probe_needs_certificates_that_can_be_read() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,7 +14,7 @@ use super::request::ConfigSource;
 use super::run::{Events, tell, with_causes};
 use super::supervise::{LongestRound, line};
 use super::watch::Watched;
-use crate::{Event, GuardHandle, Result, Supervisor};
+use crate::{Event, GuardHandle, Probe, Result, Supervisor};
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -21,23 +22,54 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Looks after the files that a carer is configured by.
 pub(super) struct Reloader<'a> {
     source: &'a ConfigSource,
-    current: CareConfig,
+    current: Option<CareConfig>,
     watched: Vec<Watched>,
     longest_round: &'a LongestRound,
     events: Events,
 }
 
 impl<'a> Reloader<'a> {
-    /// After `current` was read from `source`.
-    pub(super) fn new(
-        source: &'a ConfigSource,
-        current: CareConfig,
-        longest_round: &'a LongestRound,
-        events: Events,
-    ) -> Self {
-        let mut reloader = Self { source, current, watched: Vec::new(), longest_round, events };
-        reloader.took_up();
-        reloader
+    /// Before anything was read from `source`.
+    pub(super) fn new(source: &'a ConfigSource, longest_round: &'a LongestRound, events: Events) -> Self {
+        Self { source, current: None, watched: Vec::new(), longest_round, events }
+    }
+
+    /// The configuration and its probe, as the files say; what counts from now on is what [`Self::took_up`] is told.
+    ///
+    /// # Errors
+    /// When they cannot be read or make no sense.
+    pub(super) fn read(&mut self) -> Result<(CareConfig, Arc<dyn Probe>)> {
+        // Each file is watched before it is read: what is written in between is seen as a change. So is what mends a
+        // configuration that cannot be used, such as certificates that come later.
+        let file = match self.source {
+            ConfigSource::File(path) => Some(path.clone()),
+            ConfigSource::Fixed(_) => None,
+        };
+        let mut files: BTreeSet<PathBuf> = file.into_iter().collect();
+        self.watch(&files);
+        let config = self.source.read()?;
+        let configs = [Some(&config), self.current.as_ref()];
+        files.extend(configs.into_iter().flatten().filter_map(|config| config.health.ca.clone()));
+        self.watch(&files);
+        self.watched.retain(|watched| files.contains(watched.path()));
+        let probe = parts::probe(&config.health)?;
+        Ok((config, probe))
+    }
+
+    /// This configuration counts now.
+    pub(super) fn took_up(&mut self, config: CareConfig) {
+        self.longest_round.set(&config.desired().health);
+        self.current = Some(config);
+    }
+
+    fn watch(&mut self, files: &BTreeSet<PathBuf>) {
+        for path in files {
+            if !self.watched.iter().any(|watched| watched.path() == path) {
+                let mut watched = Watched::new(path);
+                watched.changed();
+                self.watched.push(watched);
+            }
+        }
     }
 
     /// Has the guard want what the files say, each time that they change; never ends.
@@ -62,38 +94,18 @@ impl<'a> Reloader<'a> {
             if let Err(error) = self.take_up(handle) {
                 tell(&self.events, Event::ConfigRefused { reason: with_causes(&error) });
             }
-            supervisor.ready(&line(&handle.status()));
+            supervisor.reloaded(&line(&handle.status()));
         }
     }
 
     /// Reads everything; what cannot be used changes nothing.
     fn take_up(&mut self, handle: &GuardHandle) -> Result<()> {
-        let config = self.source.read()?;
+        let (config, probe) = self.read()?;
         // Also when its text is the same: the certificates beside it may be others.
-        let probe = parts::probe(&config.health)?;
-        let probe = (config.health != self.current.health || config.health.ca.is_some()).then_some(probe);
-        handle.change(Some(config.desired()), probe)?;
-        self.current = config;
-        self.took_up();
+        let differs = self.current.as_ref().is_none_or(|current| current.health != config.health);
+        handle.change(Some(config.desired()), (differs || config.health.ca.is_some()).then_some(probe))?;
+        self.took_up(config);
         Ok(())
-    }
-
-    /// Watches the files that count now, from their present state on.
-    fn took_up(&mut self) {
-        self.longest_round.set(&self.current.desired().health);
-        let file = match self.source {
-            ConfigSource::File(path) => Some(path.clone()),
-            ConfigSource::Fixed(_) => None,
-        };
-        let files: BTreeSet<PathBuf> = file.into_iter().chain(self.current.health.ca.clone()).collect();
-        self.watched.retain(|watched| files.contains(watched.path()));
-        for path in files {
-            if !self.watched.iter().any(|watched| watched.path() == path) {
-                let mut watched = Watched::new(&path);
-                watched.changed();
-                self.watched.push(watched);
-            }
-        }
     }
 }
 
@@ -126,19 +138,27 @@ mod tests {
 
     /// Events that the changes of a file cause, each change followed by some seconds.
     async fn told(changes: &[&str]) -> Vec<Event> {
+        told_after(|_| {}, changes).await
+    }
+
+    /// As [`told`]; `meanwhile` is what happens in the directory between the first reading and the start.
+    async fn told_after(meanwhile: impl FnOnce(&Path), changes: &[&str]) -> Vec<Event> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lvscare.json");
         fs::write(&path, config(r#""10.0.0.1:1""#)).unwrap();
         let source = ConfigSource::File(path.clone());
-        let current = source.read().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&told);
         let events: Events = Arc::new(Mutex::new(move |event| sink.lock().unwrap().push(event)));
         let guard_events = Arc::clone(&events);
+        let (longest_round, supervisor) = (LongestRound::default(), Supervisor::default());
+        let mut reloader = Reloader::new(&source, &longest_round, events);
+        let (current, _) = reloader.read().unwrap();
         let guard = Guard::new(current.desired(), Arc::new(Table::new()), Arc::new(Switch::new()))
             .with_events(move |event| tell(&guard_events, event));
-        let (handle, longest_round, supervisor) = (guard.handle(), LongestRound::default(), Supervisor::default());
-        let mut reloader = Reloader::new(&source, current, &longest_round, events);
+        let handle = guard.handle();
+        reloader.took_up(current);
+        meanwhile(directory.path());
         let (_sender, reload) = mpsc::channel(1);
         let cancel = CancellationToken::new();
         let changing = async {
@@ -186,5 +206,27 @@ mod tests {
         assert!(refused[0].contains("lvscare.json cannot be used: EOF"), "{refused:?}");
         assert!(refused[1].contains("a running guard cannot change to 10.103.97.3:6443"), "{refused:?}");
         assert!(!told.iter().any(|event| matches!(event, Event::Reloaded { .. })), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_during_the_start_is_not_missed() {
+        let second = config(r#""10.0.0.1:1", "10.0.0.2:1""#);
+        let told = told_after(|directory| replace(&directory.join("lvscare.json"), &second), &[]).await;
+        assert!(told.iter().any(|event| matches!(event, Event::Reloaded { .. })), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificates_that_come_later_mend_a_refused_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, ca) = (directory.path().join("lvscare.json"), directory.path().join("ca.crt"));
+        let events: Events = Arc::new(Mutex::new(drop::<Event>));
+        let (source, longest_round) = (ConfigSource::File(file.clone()), LongestRound::default());
+        let mut reloader = Reloader::new(&source, &longest_round, events);
+        let health = format!(r#"{{"scheme": "https", "ca": {:?}}}"#, ca.display().to_string());
+        replace(&file, &config(r#""10.0.0.1:1""#).replace(r#"{"scheme": "tcp"}"#, &health));
+        assert!(reloader.read().unwrap_err().to_string().contains("ca.crt"));
+        assert!(!reloader.watched.iter_mut().any(Watched::changed));
+        fs::write(&ca, "").unwrap();
+        assert!(reloader.watched.iter_mut().any(Watched::changed), "they are looked for");
     }
 }

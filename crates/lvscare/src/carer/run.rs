@@ -14,7 +14,7 @@ use super::reload::Reloader;
 use super::request::CareRequest;
 use super::socket::{Answer, Page, Socket};
 use super::supervise::{self, LongestRound};
-use crate::{Dataplane, Event, Guard, GuardHandle, Result, Supervisor, detect, prometheus};
+use crate::{Dataplane, Event, Guard, GuardHandle, Result, Service, Supervisor, prometheus};
 
 /// Is told of each change.
 pub(super) type Events = Arc<Mutex<dyn FnMut(Event) + Send>>;
@@ -34,30 +34,33 @@ pub async fn care(
     cancel: CancellationToken,
     events: impl FnMut(Event) + Send + 'static,
 ) -> Result<()> {
-    let config = request.config.read()?;
+    let longest_round = LongestRound::default();
+    let events: Events = Arc::new(Mutex::new(events));
+    let mut reloader = Reloader::new(&request.config, &longest_round, Arc::clone(&events));
+    let (config, probe) = reloader.read()?;
     let socket = Socket::bind(&request.socket)?;
-    let probe = parts::probe(&config.health)?;
     let desired = config.desired();
-    let dataplane = detect(request.dataplane, desired.service.scheduler).await?;
+    let service = desired.service.clone();
+    let dataplane = parts::dataplane(request.dataplane, &service).await?;
     let addressing = Arc::new(parts::addressing(&request.addressing, &*dataplane, &request.socket));
     if request.clean {
-        crate::clean(&desired.service, &*dataplane, Some(&*addressing)).await?;
+        crate::clean(&service, &*dataplane, Some(&*addressing)).await?;
+        parts::forsake_others(&*dataplane, &service).await?;
     }
-    let events: Events = Arc::new(Mutex::new(events));
     let guard = Guard::new(desired, Arc::clone(&dataplane), probe).with_addressing(addressing);
     if request.once {
-        return once(guard, &config.vs, &events).await;
+        once(guard, &config.vs, &events).await?;
+        return parts::forsake_others(&*dataplane, &service).await;
     }
+    reloader.took_up(config);
     let (started, start) = oneshot::channel();
     let guard = guard.with_events(teller(Arc::clone(&events), started));
     let carer = Carrying { handle: guard.handle(), dataplane, supervisor, begun: Instant::now() };
-    let longest_round = LongestRound::default();
-    let mut reloader = Reloader::new(&request.config, config, &longest_round, Arc::clone(&events));
     let answer = carer.answer();
     tokio::select! {
         biased;
         done = guard.run(cancel) => done?,
-        () = carer.announce(start) => {}
+        () = carer.announce(start, &service, &events) => {}
         () = reloader.run(reload, &carer.handle, &carer.supervisor) => {}
         () = supervise::heartbeat(&carer.supervisor, &carer.handle, &longest_round) => {}
         () = supervise::status_line(&carer.supervisor, &carer.handle) => {}
@@ -77,9 +80,12 @@ struct Carrying {
 }
 
 impl Carrying {
-    /// Says that the rules are as they should be, once they are.
-    async fn announce(&self, start: oneshot::Receiver<()>) {
+    /// Says that the rules are as they should be, once they are, and the only ones.
+    async fn announce(&self, start: oneshot::Receiver<()>, service: &Service, events: &Events) {
         if start.await.is_ok() {
+            if let Err(error) = parts::forsake_others(&*self.dataplane, service).await {
+                tell(events, Event::Failed { reason: with_causes(&error) });
+            }
             self.supervisor.ready(&supervise::line(&self.handle.status()));
         }
         std::future::pending().await
