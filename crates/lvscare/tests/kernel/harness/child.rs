@@ -42,6 +42,11 @@ impl Actor {
         self.lines.lock().expect("lines").iter().map(|(_, line)| line.clone()).collect()
     }
 
+    /// Forgets what it told so far.
+    pub fn forget_lines(&self) {
+        self.lines.lock().expect("lines").clear();
+    }
+
     /// When it told a line with this in it, after the first `from` lines; waits for it, and panics when it does not come.
     pub fn await_line(&self, from: usize, part: &str, patience: Duration) -> Instant {
         let start = Instant::now();

@@ -105,11 +105,13 @@ impl Stage {
         fs::rename(partial, self.config()).expect("put the configuration in place");
     }
 
-    /// Starts a carer over servers that are asked by HTTP, and waits until it says that the rules are right.
+    /// Starts a carer over servers that are asked by HTTP, and waits until all of them are in. What it told so far does
+    /// not count any more.
     pub fn care(&self, places: &[u8]) -> Actor {
         self.configure(places, &json!({ "scheme": "http" }));
         let carer = self.care_as_configured();
         self.await_seen(places);
+        carer.forget_lines();
         carer
     }
 

@@ -32,7 +32,7 @@ pub fn killed(plane: Plane, six: bool) {
     let calls = client.stop();
     assert!(calls.failed().is_empty(), "coming back costs nothing: {:#?}", calls.failed());
     assert_eq!(calls.servers().len(), 3, "all serve again");
-    lines_are(&carer.lines(), &["Started", "Down", "Up"]);
+    lines_are(&carer.lines(), &["Down", "Up"]);
 }
 
 /// A server stops working with all its connections open, and goes on later.
@@ -65,7 +65,7 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
         assert!(looked.iter().filter(|(server, _)| *server == name).all(|(_, alive)| *alive), "{looked:?}");
     }
     assert!(looked.iter().filter(|(server, _)| server == "s2").all(|(_, alive)| !*alive), "cut: {looked:?}");
-    lines_are(&carer.lines(), &["Started", "Down", "Up"]);
+    lines_are(&carer.lines(), &["Down", "Up"]);
 }
 
 /// A server answers its health check with 500, and better later.
@@ -79,7 +79,7 @@ pub fn server_errors(plane: Plane, six: bool) {
     assert!(carer.lines().iter().any(|line| line.contains("500")), "{:#?}", carer.lines());
     stage.actor(2).tell("status 200");
     stage.await_seen(&[1, 2, 3]);
-    lines_are(&carer.lines(), &["Started", "Down", "Up"]);
+    lines_are(&carer.lines(), &["Down", "Up"]);
 }
 
 /// A server refuses and accepts in turn, every 200 ms, for some seconds.
