@@ -86,7 +86,7 @@ impl<'a> Reloader<'a> {
                 _ = ticks.tick() => false,
             };
             // All of them are looked at, so that each change is seen once.
-            let changed = self.watched.iter_mut().fold(false, |before, file| file.changed() || before);
+            let changed = self.watched.iter_mut().map(Watched::changed).filter(|changed| *changed).count() > 0;
             if !asked && !changed {
                 continue;
             }
