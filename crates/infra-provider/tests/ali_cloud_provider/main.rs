@@ -1,5 +1,6 @@
 //! Does ALI_CLOUD make what is wanted, once, and free all of it, whatever the cloud does meanwhile?
 #![allow(clippy::unwrap_used)]
+#![expect(clippy::print_stdout, reason = "the matrix is what a reader of the tests wants")]
 
 #[cfg(feature = "testing")]
 mod contract;
@@ -9,6 +10,7 @@ mod faults;
 mod given;
 mod kill;
 mod lists;
+mod official;
 mod refusals;
 mod scale;
 mod scene;
