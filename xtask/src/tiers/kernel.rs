@@ -80,11 +80,11 @@ fn test_program(package: &str) -> Result<PathBuf> {
 
 /// The program that cargo's messages name last.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let programs = messages.lines().filter_map(|line| {
+    let mut programs = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         message.get("executable")?.as_str().map(PathBuf::from)
     });
-    programs.last()
+    programs.next_back()
 }
 
 #[cfg(test)]

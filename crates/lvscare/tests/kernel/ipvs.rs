@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lvscare::ipvs::Timeouts;
 use lvscare::{Change, Dataplane, Forward, Ipvs, Result, Rules, Scheduler, Server, Service, contract, reconcile};
 
-use crate::harness::{Test, World, figure, run_in, test, text_in, within};
+use crate::harness::{Plane, Stage, Test, World, figure, run_in, test, text_in, within};
 
 /// Everything that only IPVS has.
 pub fn tests() -> Vec<Test> {
@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
     }
     tests.push(test("ipvs::others_are_left_alone", others_are_left_alone));
     tests.push(test("ipvs::others_meanwhile", what_others_did_meanwhile_is_no_failure));
+    tests.push(test("ipvs::traffic", we_count_what_ipvsadm_counts));
     tests.push(test("ipvs::settings", settings_are_those_that_ipvsadm_sees));
     tests.push(test("ipvs::without_privilege", without_privilege_it_says_so));
     tests.push(test("ipvs::cost_of_a_look", a_look_is_cheap));
@@ -192,6 +193,31 @@ fn what_others_did_meanwhile_is_no_failure() {
         mixed.servers.insert(at(1, 6443, true), Server::of(1));
         assert!(ipvs.apply(&mixed, &[]).await.expect_err("mixed families").to_string().contains("address family"));
     });
+}
+
+fn we_count_what_ipvsadm_counts() {
+    let stage = Stage::new(Plane::Ipvs, false);
+    let mut carer = stage.care(&[1, 2, 3]);
+    carer.kill();
+    let held = stage.hold(3);
+    let client = stage.client();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(client.stop().failed().is_empty());
+    let host = stage.world.host();
+    let ours = within(&host, async || {
+        Ipvs::open().await.expect("open IPVS").traffic(stage.service()).await.expect("read the counters")
+    });
+    let theirs = text_in(&host, &["ipvsadm", "-Ln", "--stats", "--exact"]);
+    assert_eq!(ours.len(), 3);
+    for (server, traffic) in ours {
+        assert!(traffic.active >= 1 && traffic.connections > 10 && traffic.bytes_in > 100, "{traffic:?}");
+        let counters =
+            [traffic.connections, traffic.packets_in, traffic.packets_out, traffic.bytes_in, traffic.bytes_out];
+        let line = theirs.lines().find(|line| line.contains(&server.to_string())).expect("its line");
+        let told: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        assert_eq!(told, counters, "{line}");
+    }
+    assert!(held.look().iter().all(|(_, alive)| *alive));
 }
 
 fn settings_are_those_that_ipvsadm_sees() {

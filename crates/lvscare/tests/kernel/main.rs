@@ -6,8 +6,9 @@
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::exit,
     clippy::print_stdout,
-    reason = "a test program that plays with time and tells how it went"
+    reason = "a test program that plays with time, ends by itself and tells how it went"
 )]
 #![expect(unreachable_pub, reason = "a test program has no outside")]
 

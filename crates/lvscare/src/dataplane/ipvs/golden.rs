@@ -22,7 +22,7 @@ fn golden() -> BTreeMap<&'static str, Vec<u8>> {
     lines
         .map(|line| {
             let (name, digits) = line.rsplit_once(' ').unwrap();
-            (name, digits.as_bytes().chunks(2).map(|two| byte(two)).collect())
+            (name, digits.as_bytes().chunks(2).map(byte).collect())
         })
         .collect()
 }
@@ -191,7 +191,7 @@ fn a_whole_request_is_one_datagram_and_the_buffer_is_used_again() {
     let golden = golden();
     let parsed = NetlinkBuffer::new_checked(&buffer).unwrap();
     assert_eq!((parsed.length() as usize, parsed.message_type()), (buffer.len(), FAMILY));
-    assert_eq!((u16::from(parsed.flags()), parsed.sequence_number()), (0x301, 7));
+    assert_eq!((parsed.flags(), parsed.sequence_number()), (0x301, 7));
     assert_eq!(parsed.payload(), golden["sent list-servers-4"]);
 }
 
