@@ -60,11 +60,3 @@ fn one_command_makes_a_cluster_and_one_takes_it_away() {
     }
     assert!(!program.state("e2e-container").exists());
 }
-
-#[test]
-fn counts_without_a_provider_are_refused_before_anything_is_made() {
-    let program = Stage::get().program();
-    let outcome = program.call(&["run", APP, "--masters", "1", "--nodes", "1"]);
-    outcome.expect_code(1).expect_stderr("ALI_CLOUD is not built yet").expect_stderr("--provider CONTAINER");
-    assert!(!program.state("my-cluster").exists());
-}

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bare_metal;
+mod cloud;
 mod cluster;
 mod container;
 mod faults;

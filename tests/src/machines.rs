@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::program::finish;
 
 /// Label of everything that tests make in the container engine.
-const LABEL: &str = "io.sealer.test";
+pub(crate) const LABEL: &str = "io.sealer.test";
 
 /// Machines on a network of their own, without a way out of it; all gone when dropped.
 #[derive(Debug)]
@@ -40,12 +40,12 @@ impl Machines {
         docker(&["network", "create", "--label", LABEL, &network]);
         let mut machines = Self { network, machines: Vec::new() };
         for index in 0..count {
-            let name = format!("{prefix}-{index}");
-            let _ = finish(Command::new("docker").args(["rm", "-f", "-v", &name]));
-            machines.boot(&name, image);
+            let machine = Machine::boot(&format!("{prefix}-{index}"), image, &["--network", &machines.network]);
+            machines.machines.push(machine);
         }
         for machine in &machines.machines {
             machine.wait();
+            machine.close_the_way_out();
         }
         machines
     }
@@ -55,10 +55,26 @@ impl Machines {
     pub fn get(&self, index: usize) -> &Machine {
         &self.machines[index]
     }
+}
 
-    fn boot(&mut self, name: &str, image: &str) {
-        let common =
-            ["run", "--detach", "--name", name, "--hostname", name, "--label", LABEL, "--network", &self.network];
+impl Drop for Machines {
+    fn drop(&mut self) {
+        self.machines.iter().for_each(Machine::remove);
+        remove(&self.network);
+    }
+}
+
+impl Machine {
+    /// Starts a machine from the node image with further options for the engine, among them its network; one of this
+    /// name that was there before is removed.
+    ///
+    /// # Panics
+    ///
+    /// When the engine refuses.
+    #[must_use]
+    pub fn boot(name: &str, image: &str, more: &[&str]) -> Self {
+        let _ = finish(Command::new("docker").args(["rm", "-f", "-v", name]));
+        let common = ["run", "--detach", "--name", name, "--hostname", name, "--label", LABEL];
         let options = [
             "--cgroupns=private",
             "--tmpfs",
@@ -91,24 +107,18 @@ impl Machines {
                 "systempaths=unconfined",
             ]
         };
-        let arguments: Vec<&str> = common.iter().chain(&options).copied().chain(privileged).chain(entry).collect();
+        let arguments = [&common[..], more, &options, &privileged, &entry].concat();
         docker(&arguments);
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = docker(&["inspect", "--format", format, name]).trim().parse().unwrap();
-        self.machines.push(Machine { name: name.to_owned(), address });
+        Self { name: name.to_owned(), address }
     }
-}
 
-impl Drop for Machines {
-    fn drop(&mut self) {
-        for machine in &self.machines {
-            let _ = finish(Command::new("docker").args(["rm", "-f", "-v", &machine.name]));
-        }
-        remove(&self.network);
+    /// Removes it, with everything that it wrote.
+    pub fn remove(&self) {
+        let _ = finish(Command::new("docker").args(["rm", "-f", "-v", &self.name]));
     }
-}
 
-impl Machine {
     /// Runs a shell script on it as root and expects success; returns standard output.
     ///
     /// # Panics
@@ -172,7 +182,10 @@ impl Machine {
             );
             std::thread::sleep(Duration::from_millis(300));
         }
-        // Nobody is at the gateway: what leaves the network of the test gets lost, so nothing can be pulled from outside.
+    }
+
+    /// Nobody is at the gateway: what leaves the network of the test gets lost, so nothing can be pulled from outside.
+    fn close_the_way_out(&self) {
         self.shell(
             "gateway=$(ip route show default | awk '{ print $3 }'); ip route replace default via ${gateway%.*}.254",
         );
@@ -191,7 +204,8 @@ pub fn docker(arguments: &[&str]) -> String {
     outcome.stdout
 }
 
-fn remove(network: &str) {
+/// Removes a network, if it is there.
+pub(crate) fn remove(network: &str) {
     let _ = finish(Command::new("docker").args(["network", "rm", network]));
 }
 

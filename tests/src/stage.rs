@@ -17,6 +17,8 @@ pub struct Stage {
     root: PathBuf,
     /// The name of the node image in the container engine.
     pub node_image: String,
+    /// The operator's kubectl.
+    pub kubectl: PathBuf,
 }
 
 impl Stage {
@@ -30,13 +32,15 @@ impl Stage {
         STAGE.get_or_init(|| {
             let root = PathBuf::from(variable("SEALER_TEST_WORK")).join("root");
             std::fs::create_dir_all(&root).unwrap();
+            let base = variable("SEALER_TEST_BASE_CONTEXT");
             let stage = Self {
                 binary: variable("SEALER_TEST_BINARY").into(),
                 root,
                 node_image: variable("SEALER_TEST_NODE_IMAGE"),
+                kubectl: Path::new(&base).join("bin/kubectl"),
             };
             let program = stage.program();
-            program.succeed(&["build", "-q", "-t", BASE, &variable("SEALER_TEST_BASE_CONTEXT")]);
+            program.succeed(&["build", "-q", "-t", BASE, &base]);
             program.succeed(&["build", "-q", "-t", APP, &variable("SEALER_TEST_APP_CONTEXT")]);
             stage
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clusterfile::{Change, ChangeKind, Cluster, Clusterfile, MachineSpec, Machines};
-use infra_provider::{Context, Provider};
+use infra_provider::{Context, Nothing, Provider, Workloads};
 use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::deliver::Courier;
 use crate::nodes::{Busy, Node, nodes};
 use crate::payload::{Prepared, prepare};
 use crate::sealer::RUNTIME_ANNOTATION;
+use crate::workloads::Kubectl;
 use crate::{ClusterState, Error, Event, Events, Sealer};
 
 /// Annotation of a remembered Clusterfile: digest of the image that the cluster was finished with.
@@ -125,7 +126,9 @@ pub async fn apply(
         let wanted = Clusterfile { cluster: cluster.clone(), ..wanted.clone() };
         Ok(remember(&state, &wanted, known)?)
     };
-    let context = Context { remember: &keep, ..Context::new(state.path(), &tell) };
+    let work = finished(known).map(|cluster| Kubectl { sealer, state: &state, cluster, events });
+    let work: &dyn Workloads = work.as_ref().map_or(&Nothing, |work| work);
+    let context = Context { remember: &keep, workloads: work, ..Context::new(state.path(), &tell) };
     let provisioned = provider.provision(&wanted.cluster, known, &context);
     wanted.cluster = until(options, "making hosts", provisioned).await?;
     if provider.owns_hosts() {

@@ -209,6 +209,16 @@ pub enum Error {
         /// The errors.
         errors: clusterfile::Errors,
     },
+    /// A host cannot be relieved of its work, or does not come back to it.
+    #[error("{host}: cannot {act}: {detail}")]
+    Workloads {
+        /// `drain` or `wait for the return`.
+        act: &'static str,
+        /// The host.
+        host: IpAddr,
+        /// What kubectl said last.
+        detail: String,
+    },
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {

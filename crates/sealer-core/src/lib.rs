@@ -41,6 +41,7 @@ pub mod serve;
 mod state;
 mod unbuilt;
 mod wanted;
+mod workloads;
 
 pub use crate::apply::{Applied, ApplyOptions, Outcome, Planned, apply, plan};
 pub use crate::build::{BuildRequest, build, plan_build};

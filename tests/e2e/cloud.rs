@@ -1,0 +1,104 @@
+//! Does "so many masters and nodes" make a cluster on Alibaba Cloud, through a jump host, and take everything away again?
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use cloud_double::{Options, Timing};
+use sealer_tests::cloud::OPERATOR;
+use sealer_tests::machines::docker;
+use sealer_tests::program::{Outcome, finish};
+use sealer_tests::stage::APP;
+use sealer_tests::{Cloud, Program, Stage};
+use serde_json::Value;
+
+use crate::cluster::{expect_hello, expect_original_name, expect_ready};
+
+const CLUSTER: &str = "e2e-cloud";
+const MASTER: &str = "e2e-cloud-master-0";
+const NODE: &str = "e2e-cloud-node-0";
+
+/// The operator's machine.
+struct Operator {
+    program: Program,
+    cloud: Cloud,
+}
+
+impl Operator {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program.command(arguments);
+        let endpoint = self.cloud.endpoint();
+        command.env("SEALER_ALIYUN_ECS_ENDPOINT", &endpoint).env("SEALER_ALIYUN_VPC_ENDPOINT", &endpoint);
+        command.env("ACCESSKEYID", "testid").env("ACCESSKEYSECRET", "testsecret");
+        command.env("SEALER_ADMIN_CIDR", format!("{OPERATOR}/32"));
+        command
+    }
+
+    fn call(&self, arguments: &[&str]) -> Outcome {
+        finish(&mut self.command(arguments))
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(&Stage::get().kubectl);
+        command.args(arguments).env_clear().env("KUBECONFIG", self.program.state(CLUSTER).join("kubeconfig"));
+        finish(&mut command)
+    }
+}
+
+#[test]
+fn counts_become_a_cluster_behind_one_public_address_and_nothing_is_left_of_it() {
+    let stage = Stage::get();
+    let options = Options { timing: Timing::A.scaled(0.2), ..Options::default() };
+    let operator = Operator { program: stage.program(), cloud: Cloud::start(options, &stage.node_image) };
+    let run = ["run", APP, "--masters", "1", "--nodes", "1", "--cluster-name", CLUSTER, "-o", "json"];
+
+    let outcome = operator.call(&run);
+    eprintln!("{}", outcome.stderr.lines().filter(|line| !line.contains("moving")).collect::<Vec<_>>().join("\n"));
+    outcome.expect_code(0);
+    let applied: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(applied["outcome"], "changed");
+    assert!(applied["nodes"].as_array().unwrap().iter().all(|node| node["ready"] == true), "{applied}");
+    let shell = |script: &str| docker(&["exec", MASTER, "sh", "-c", script]);
+    expect_ready(&shell, 2);
+
+    // The machines are in a network of their own; only the first master can be reached, by its public address.
+    for node in applied["nodes"].as_array().unwrap() {
+        let address = SocketAddr::new(node["address"].as_str().unwrap().parse().unwrap(), 22);
+        let direct = TcpStream::connect_timeout(&address, Duration::from_secs(2));
+        assert!(direct.is_err(), "{address} can be reached without the jump host");
+    }
+    let known_hosts = std::fs::read_to_string(operator.program.state(CLUSTER).join("known_hosts")).unwrap();
+    for address in ["203.0.113.10", "172.16.0."] {
+        assert!(known_hosts.contains(address), "no host key of {address}:\n{known_hosts}");
+    }
+
+    // The administrator's kubeconfig works from here, and verifies whom it talks to.
+    let kubeconfig = std::fs::read_to_string(operator.program.state(CLUSTER).join("kubeconfig")).unwrap();
+    assert!(kubeconfig.contains("https://203.0.113.10:6443") && !kubeconfig.contains("insecure"), "{CLUSTER}");
+    let nodes = operator.kubectl(&["get", "node", "-o", "name"]);
+    nodes.expect_code(0);
+    assert_eq!(nodes.stdout.lines().count(), 2, "{}", nodes.stdout);
+    let address = docker(&["exec", NODE, "hostname", "-I"]);
+    expect_hello(&shell, address.split_whitespace().next().unwrap().parse().unwrap());
+    expect_original_name(&shell);
+
+    let again = operator.call(&run);
+    again.expect_code(0);
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&again["outcome"], &again["done"]), (&Value::from("unchanged"), &Value::from(0)));
+    assert_eq!(operator.cloud.double.instances_made(), 2);
+
+    let deleted = operator.call(&["delete", "-c", CLUSTER]);
+    eprintln!("{}{}", deleted.stderr, deleted.stdout);
+    deleted.expect_code(0);
+    assert_eq!(operator.cloud.still_running(), Vec::<String>::new());
+    assert_eq!(operator.cloud.double.leftovers(), Vec::<String>::new());
+    assert_eq!(operator.cloud.double.violations(), Vec::<String>::new());
+    for name in [MASTER, NODE] {
+        assert_eq!(docker(&["ps", "-aq", "--filter", &format!("name=^{name}$")]).trim(), "", "{name} is left");
+    }
+    assert!(!operator.program.state(CLUSTER).exists());
+    for call in operator.cloud.double.calls() {
+        eprintln!("{:6.2} {} {:?}", call.at.as_secs_f64(), call.action, call.verdict);
+    }
+}
