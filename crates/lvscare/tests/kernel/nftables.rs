@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         tests.push(test(format!("nftables::cut::{family}"), move || connections_of_a_server_that_left_end(six)));
     }
     tests.push(test("nftables::others_meanwhile", what_others_did_meanwhile_is_no_failure));
+    tests.push(test("nftables::busy_neighbours", others_who_change_without_end_are_no_failure));
     tests.push(test("nftables::heard", meddling_is_heard_of_at_once));
     tests.push(test("nftables::listed", nft_lists_what_we_write));
     tests.push(test("nftables::others_are_left_alone", others_are_left_alone));
@@ -199,6 +200,50 @@ fn what_others_did_meanwhile_is_no_failure() {
             assert_eq!(plane.observe(service).await.expect("observe").as_ref(), Some(&after), "after {line}");
         });
     }
+}
+
+fn others_who_change_without_end_are_no_failure() {
+    let world = World::new(0);
+    let host = world.host();
+    let servers: Vec<_> = (1..=5).map(|place| (at(place, 6443, false), 1)).collect();
+    let wanted = rules(Scheduler::Rr, at(100, 6443, false), &servers);
+    within(&host, async || become_(&open().await, &wanted).await);
+    let start = Instant::now();
+    let lasts = || start.elapsed() < Duration::from_secs(3);
+    let change = |neighbour: u8| {
+        within(&host, async || {
+            let (plane, mut changes) = (open().await, 0);
+            while lasts() {
+                let server = (at(7, 80, false), 1 + changes % 2);
+                let wanted = rules(Scheduler::Rr, at(neighbour, 80, false), &[server]);
+                plane.apply(&wanted, &reconcile(&wanted, None)).await.expect("apply");
+                changes += 1;
+            }
+            changes
+        })
+    };
+    let look = || {
+        within(&host, async || {
+            let (plane, mut looks) = (open().await, Vec::new());
+            while lasts() {
+                looks.push(plane.observe(wanted.service.address).await.map_err(|error| error.to_string()));
+            }
+            looks
+        })
+    };
+    let (looks, changes) = std::thread::scope(|scope| {
+        let changing: Vec<_> = [101, 102, 103]
+            .map(|neighbour| {
+                let change = &change;
+                scope.spawn(move || change(neighbour))
+            })
+            .into();
+        let looks = look();
+        (looks, changing.into_iter().map(|thread| thread.join().expect("no panic of a neighbour")).sum::<u16>())
+    });
+    figure(&format!("{} looks met {changes} changes of others", looks.len()));
+    let strange: Vec<_> = looks.iter().filter(|look| look.as_ref().ok() != Some(&Some(wanted.clone()))).collect();
+    assert!(strange.is_empty(), "{} looks were in vain, such as {:?}", strange.len(), strange[0]);
 }
 
 fn meddling_is_heard_of_at_once() {

@@ -27,6 +27,9 @@ pub struct Nftables {
     seen: Mutex<BTreeMap<SocketAddr, (u32, Option<Rules>)>>,
 }
 
+/// A list that is interrupted is asked for so often.
+const ATTEMPTS: usize = 5;
+
 /// So many services are remembered; one guard has one.
 const REMEMBERED: usize = 64;
 
@@ -97,7 +100,7 @@ impl Dataplane for Nftables {
         if let Some(rules) = self.remembered(service, before) {
             return Ok(rules);
         }
-        let rules = list(service).await.map_err(failed)?;
+        let rules = settled(|| list(service)).await.map_err(failed)?;
         let after = generation().await.map_err(failed)?;
         if before == after {
             self.remember(service, after, rules.clone());
@@ -188,6 +191,17 @@ async fn list(service: SocketAddr) -> Result<Option<Rules>, Failure> {
     Ok(listing.rules(service))
 }
 
+/// What `list` tells, asked again when others changed something meanwhile, in whatever table.
+async fn settled<T, F: Future<Output = Result<T, Failure>>>(mut list: impl FnMut() -> F) -> Result<T, Failure> {
+    for _ in 1..ATTEMPTS {
+        match list().await {
+            Err(Failure::Interrupted) => {}
+            told => return told,
+        }
+    }
+    list().await
+}
+
 async fn list_elements(family: Family, table: &str, map: &[u8], listing: &mut Listing) -> Result<(), Failure> {
     let of = [Attribute::text(1, table), Attribute::bytes(2, map)];
     ask(GET_ELEMENTS, DUMP, family, &of, &mut |reply| listing.elements(reply.body)).await
@@ -219,5 +233,23 @@ async fn try_out() -> Result<(), Failure> {
         Err(failure) if failure.is_there() => Ok(()),
         Err(failure) => Err(failure),
         Ok(()) => Err(Failure::Silent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_interrupted_list_is_asked_for_again_but_not_for_ever() {
+        for (interruptions, asked) in [(0, 1), (3, 4), (usize::MAX, ATTEMPTS)] {
+            let mut times = 0;
+            let told = settled(|| {
+                times += 1;
+                std::future::ready(if times <= interruptions { Err(Failure::Interrupted) } else { Ok(()) })
+            })
+            .await;
+            assert_eq!((told.is_ok(), times), (interruptions < ATTEMPTS, asked));
+        }
     }
 }
