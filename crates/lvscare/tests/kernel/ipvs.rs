@@ -203,6 +203,8 @@ fn we_count_what_ipvsadm_counts() {
     let client = stage.client();
     std::thread::sleep(Duration::from_millis(500));
     assert!(client.stop().failed().is_empty());
+    // The kernel adds up its counters every two seconds.
+    std::thread::sleep(Duration::from_secs(5));
     let host = stage.world.host();
     let ours = within(&host, async || {
         Ipvs::open().await.expect("open IPVS").traffic(stage.service()).await.expect("read the counters")
