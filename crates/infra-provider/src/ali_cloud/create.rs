@@ -37,6 +37,8 @@ pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) 
         let missing = missing(cloud, wish);
         let gate = if missing.iter().all(|(_, numbers)| numbers.is_empty()) {
             address::allocate(cloud, wish).await?;
+            // The operator may come from another address than before.
+            network::reopen(cloud, terms.open_for).await?;
             Gate::unknown(Wait::Running)
         } else {
             make(cloud, wish, terms, &missing).await?;

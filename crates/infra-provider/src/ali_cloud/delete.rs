@@ -103,8 +103,12 @@ async fn look(cloud: &Cloud<'_>) -> Result<bool> {
             address::look(cloud).await?;
         }
     }
-    // What was begun is known now as well as it can be; a token of it is never used again.
-    cloud.keep(|things| things.intents.clear())?;
+    // What was begun is known now as well as it can be; a token of it is never used again. Whoever comes after a deletion
+    // that was broken off has to look what is left.
+    cloud.keep(|things| {
+        things.intents.clear();
+        things.looked = false;
+    })?;
     Ok(forgotten)
 }
 

@@ -11,7 +11,7 @@ use super::api::eip::DescribeEipAddresses;
 use super::api::vpc::{DescribeVSwitches, DescribeVpcs};
 use super::cloud::Cloud;
 use super::machines::Step;
-use super::record::{Eip, Machine, Thing};
+use super::record::{Eip, Machine, Thing, Things};
 use super::settings::Role;
 use super::{annotations, tags};
 use crate::Result;
@@ -30,6 +30,8 @@ pub(super) async fn existing(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
     if cloud.record.with(|things| things.looked) {
         return machines(cloud).await;
     }
+    // What an earlier deletion left in the record may be gone.
+    cloud.record.change(Things::forget_what_exists)?;
     let mut listed = Vec::new();
     if annotations::names_things(&cloud.wanted.annotations) || any_vpc(cloud).await? {
         surroundings(cloud).await?;

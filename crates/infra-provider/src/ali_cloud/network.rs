@@ -136,17 +136,30 @@ pub(super) async fn security_group(cloud: &Cloud<'_>, wish: &Wish, vpc: &str, op
             Thing { id: made.await?.security_group_id, own: true }
         }
     };
+    open(cloud, &group, open_for).await?;
+    Ok(group.id)
+}
+
+/// Opens the security group, when there is one, for those who could not come until now.
+pub(super) async fn reopen(cloud: &Cloud<'_>, open_for: &[String]) -> Result<()> {
+    match cloud.record.with(|things| things.security_group.clone()) {
+        Some(group) => open(cloud, &group, open_for).await,
+        None => Ok(()),
+    }
+}
+
+async fn open(cloud: &Cloud<'_>, group: &Thing, open_for: &[String]) -> Result<()> {
     // Who gives a group of their own decides themselves who may come.
     let missing: Vec<&String> = cloud
         .record
         .with(|things| open_for.iter().filter(|cidr| group.own && !things.opened_for.contains(cidr)).collect());
     if !missing.is_empty() {
         let permissions = missing.iter().flat_map(|cidr| PORTS.map(|port| Permission::tcp(port, cidr.as_str())));
-        let open = AuthorizeSecurityGroup { security_group_id: group.id.clone(), permissions: permissions.collect() };
-        cloud.change(&open, None).await?;
+        let asked = AuthorizeSecurityGroup { security_group_id: group.id.clone(), permissions: permissions.collect() };
+        cloud.change(&asked, None).await?;
         cloud.keep(|things| things.opened_for.extend(missing.into_iter().cloned()))?;
     }
-    Ok(group.id)
+    Ok(())
 }
 
 /// The key pair that opens new machines; `public_key` is the line for `authorized_keys`, for when none is given.

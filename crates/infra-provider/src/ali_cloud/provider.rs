@@ -240,7 +240,6 @@ impl Provider for AliCloud {
         let cloud = self.cloud(&client, &record, context, &cluster);
         super::discover::machines(&cloud).await?;
         super::discover::surroundings(&cloud).await?;
-        record.change(|things| things.looked = true)?;
         let things = record.things();
         if !things.is_anything() {
             record.forget()?;

@@ -152,6 +152,12 @@ impl Record {
 }
 
 impl Things {
+    /// Keeps who the cluster is and forgets what it has, so that it is looked for anew.
+    pub(super) fn forget_what_exists(&mut self) {
+        let Self { uid, region, calls, leaving, .. } = std::mem::take(self);
+        *self = Self { uid, region, calls, leaving, ..Self::default() };
+    }
+
     /// Whether anything exists.
     pub(super) fn is_anything(&self) -> bool {
         let network = self.vpc.is_some() || !self.vswitches.is_empty() || self.security_group.is_some();

@@ -89,6 +89,16 @@ async fn our_own_ids_in_the_clusterfile_are_not_mistaken_for_the_users() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operator_who_moved_is_let_in() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(1, 0)).await.unwrap();
+    let group = &made.annotations[annotations::SECURITY_GROUP];
+    let moved = scene.provider_with(|options| options.admin_cidrs = vec!["198.51.100.9/32".to_owned()]);
+    scene.provision_by(&moved, &wanted(1, 0)).await.unwrap();
+    assert!(scene.double.rules(group).contains(&"TCP 22/22 from 198.51.100.9/32".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_zone_that_is_named_is_taken() {
     let scene = Scene::new(cloud());
     let made = scene.provision(&with(wanted(1, 0), &[(annotations::ZONE, "cn-chengdu-a")])).await.unwrap();

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 use std::future::Future;
+use std::time::Duration;
 
 use cloud_double::Sever;
 use clusterfile::Cluster;
+use infra_provider::ali_cloud::annotations;
 use infra_provider::{Release, Result};
 use tokio::select;
+use tokio::time::sleep;
 
 use crate::scene::{Scene, cloud, wanted};
 
@@ -28,6 +31,8 @@ struct Row {
 #[derive(Clone, Copy)]
 enum Act {
     Provision(u32, u32),
+    /// The same as 2 + 1, into a network of the user's.
+    Given,
     ReleaseNodes,
     Resize,
     Delete,
@@ -53,7 +58,7 @@ enum Then {
 impl Row {
     async fn act(&self, scene: &Scene, cluster: &Cluster) -> Result<()> {
         match self.act {
-            Act::Provision(..) | Act::Resize => scene.provision(cluster).await.map(drop),
+            Act::Provision(..) | Act::Given | Act::Resize => scene.provision(cluster).await.map(drop),
             Act::ReleaseNodes => {
                 let nodes = cluster.nodes().map(|host| host.address).take(2).collect();
                 scene.release(cluster, Release::Hosts(nodes)).await
@@ -62,9 +67,10 @@ impl Row {
         }
     }
 
-    fn wanted(&self, base: &Cluster) -> Cluster {
+    fn wanted(&self, scene: &Scene, base: &Cluster) -> Cluster {
         match self.act {
             Act::Provision(masters, nodes) => wanted(masters, nodes),
+            Act::Given => given(scene),
             Act::Resize => larger(wanted(3, 3)),
             Act::ReleaseNodes | Act::Delete => base.clone(),
         }
@@ -98,7 +104,7 @@ impl Row {
             Some((masters, nodes)) => scene.provision(&wanted(masters, nodes)).await.unwrap(),
             None => wanted(0, 0),
         };
-        let asked = self.wanted(&base);
+        let asked = self.wanted(&scene, &base);
         scene.double.sever(Sever { after: scene.double.calls().len() + after, effect });
         let survived = until_severed(&scene, self.act(&scene, &asked)).await;
         scene.double.mend();
@@ -115,6 +121,8 @@ impl Row {
             .delete(&known)
             .await
             .unwrap_or_else(|error| panic!("{when}: delete: {error}\n{}", scene.log().join("\n")));
+        // In a network that stays nobody waits for the machines to be gone.
+        sleep(Duration::from_secs(10)).await;
         scene.assert_empty(&when);
         Some(())
     }
@@ -138,6 +146,18 @@ async fn until_severed<T>(scene: &Scene, act: impl Future<Output = T>) -> Option
         result = act => Some(result),
         () = scene.double.severed() => None,
     }
+}
+
+/// Two masters and a node in a VPC, on a vSwitch and in a security group of the user's.
+fn given(scene: &Scene) -> Cluster {
+    let vpc = scene.double.seed_vpc("cn-chengdu", "10.0.0.0/16");
+    let vswitch = scene.double.seed_vswitch(&vpc, "cn-chengdu-a", "10.0.7.0/24");
+    let group = scene.double.seed_security_group("cn-chengdu", &vpc);
+    let mut cluster = wanted(2, 1);
+    for (name, id) in [(annotations::VPC, vpc), (annotations::VSWITCH, vswitch), (annotations::SECURITY_GROUP, group)] {
+        cluster.annotations.insert(name.to_owned(), id);
+    }
+    cluster
 }
 
 /// Nodes of another size.
@@ -191,5 +211,9 @@ rows! {
     resize: "resize the nodes of 3+3, again", Some((3, 3)), Act::Resize, Then::Again, Some(6);
     resize_then_delete: "resize the nodes, then delete", Some((3, 3)), Act::Resize, Then::Nothing, None;
     delete: "delete 3+3, again", Some((3, 3)), Act::Delete, Then::Again, Some(6);
+    given_network: "create in a given network, again", None, Act::Given, Then::Again, Some(3);
+    given_network_without_record: "create in a given network, record lost", None, Act::Given, Then::RecordLost, Some(3);
+    given_network_then_delete: "create in a given network, then delete", None, Act::Given, Then::Nothing, None;
+    delete_then_create: "delete 3+3, then create 3+3", Some((3, 3)), Act::Delete, Then::Other(3, 3), None;
     delete_then_lost: "delete 3+3, state lost, delete", Some((3, 3)), Act::Delete, Then::StateLost, Some(6);
 }
