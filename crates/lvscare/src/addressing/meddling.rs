@@ -8,19 +8,19 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, Ro
 
 use super::ask::told;
 use super::route::{OURS, family};
-use crate::netlink::{Bus, Reply, overhear};
+use crate::netlink::{Bus, Reply, overhear_from};
 
 /// Those who want to hear of links, and of addresses and routes of IPv4 and of IPv6 (`linux/rtnetlink.h`).
 const LINKS: u32 = 1;
 const OF_IPV4: [u32; 2] = [5, 7];
 const OF_IPV6: [u32; 2] = [9, 11];
 
-/// Ends when it may have.
-pub(super) async fn heard(service: IpAddr, link: Option<&str>) {
+/// Ends when it may have; `begun` is called as soon as nothing is missed any more.
+pub(super) async fn heard(service: IpAddr, link: Option<&str>, begun: impl FnOnce() + Send) {
     let mut groups = if service.is_ipv4() { OF_IPV4 } else { OF_IPV6 }.to_vec();
     groups.extend(link.map(|_| LINKS));
     let meddles = |reply: Reply<'_>| told(reply).is_some_and(|message| concerns(&message, service, link));
-    if overhear(Bus::Route, &groups, &meddles).await.is_err() {
+    if overhear_from(Bus::Route, &groups, &meddles, begun).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -1,6 +1,7 @@
 //! How does this host come to accept packets for the virtual address?
 
 mod ask;
+mod calm;
 mod link;
 mod meddling;
 mod route;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::calm::Calm;
 use super::link;
 use super::meddling;
 use super::route::{self, LOOPBACK};
@@ -38,6 +39,7 @@ pub enum AddressingMode {
 pub struct Vip {
     mode: AddressingMode,
     settings: Settings,
+    calm: Calm,
 }
 
 impl Vip {
@@ -45,7 +47,7 @@ impl Vip {
     /// `record`, so that [`Addressing::remove`] can put them back.
     #[must_use]
     pub fn new(mode: AddressingMode, record: PathBuf) -> Self {
-        Self { mode, settings: Settings::none(record) }
+        Self { mode, settings: Settings::none(record), calm: Calm::default() }
     }
 
     /// Also sees to the kernel settings that `dataplane` relies on.
@@ -78,6 +80,10 @@ impl Vip {
 impl Addressing for Vip {
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool> {
         let mut mended = self.settings.ensure().await?;
+        if self.calm.holds(service, servers) {
+            return Ok(mended);
+        }
+        let before = self.calm.beginning();
         let source = self.source(service, servers).await?;
         if source.is_some_and(|source| source.is_ipv4() != service.is_ipv4()) {
             let reason = "the source address is not of the same address family".to_owned();
@@ -91,7 +97,9 @@ impl Addressing for Vip {
                 link
             }
         };
-        Ok(mended | route::ensure(service, link, source).await?)
+        mended |= route::ensure(service, link, source).await?;
+        self.calm.found(before, service, servers);
+        Ok(mended)
     }
 
     async fn meddled(&self, service: IpAddr) {
@@ -99,10 +107,12 @@ impl Addressing for Vip {
             AddressingMode::Route { .. } => None,
             AddressingMode::Link { name } => Some(name.as_str()),
         };
-        meddling::heard(service, link).await;
+        let ears = self.calm.ears();
+        meddling::heard(service, link, || ears.open()).await;
     }
 
     async fn remove(&self, service: IpAddr) -> Result<()> {
+        self.calm.end();
         route::remove(service).await?;
         if let AddressingMode::Link { name } = &self.mode {
             link::remove(name, service).await?;

@@ -99,10 +99,21 @@ pub(crate) async fn overhear(
     groups: &[u32],
     is_it: &(dyn Fn(Reply<'_>) -> bool + Send + Sync),
 ) -> Result<(), Failure> {
+    overhear_from(bus, groups, is_it, || ()).await
+}
+
+/// As [`overhear`]; `begun` is called as soon as no message is missed any more.
+pub(crate) async fn overhear_from(
+    bus: Bus,
+    groups: &[u32],
+    is_it: &(dyn Fn(Reply<'_>) -> bool + Send + Sync),
+    begun: impl FnOnce() + Send,
+) -> Result<(), Failure> {
     let mut socket = open(bus).map_err(Failure::Socket)?;
     for group in groups {
         socket.socket_mut().add_membership(*group).map_err(Failure::Socket)?;
     }
+    begun();
     // Lost messages show as a failure to receive.
     while let Ok((datagram, from)) = poll_fn(|context| socket.poll_recv_from_full(context)).await {
         let mut replies = answers(&datagram).filter_map(|(_, answer)| match answer {
