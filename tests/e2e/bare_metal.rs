@@ -25,10 +25,20 @@ fn hosts_with_a_password_become_a_cluster_and_are_clean_afterwards() {
     expect_ready(&shell, 2);
     expect_hello(&shell, node.address);
     expect_original_name(&shell);
+    // The node asks the API servers through its own kernel, and goes on when its carer is killed.
+    let status = node.shell("/var/lib/sealer/bin/sealer lvscare status -o json");
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status[0]["service"], "10.103.97.2:6443");
+    assert_eq!((&status[0]["servers"][0]["state"], &status[0]["servers"][0]["weight"]), (&"up".into(), &1.into()));
+    let healthz = "curl --silent --max-time 5 --cacert /var/lib/sealer/data/bare/certs/ca.crt https://apiserver.cluster.local:6443/healthz";
+    let asked = node.shell(&format!(
+        "systemctl kill --signal KILL sealer-lvscare; {healthz}; getent hosts apiserver.cluster.local"
+    ));
+    assert!(asked.starts_with("ok10.103.97.2 "), "{asked}");
 
     program.succeed(&["delete", "-f", &program.state("bare").join("Clusterfile").display().to_string()]);
     for machine in [master, node] {
-        let left = machine.shell("ls -d /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/sealer/data/bare /etc/cni/net.d/* 2>/dev/null || true; grep -c sealer /etc/hosts || true; pgrep -a 'kubelet|kube-|etcd|containerd|sealer' || true");
+        let left = machine.shell("ls -d /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/sealer/data/bare /etc/cni/net.d/* /etc/systemd/system/sealer* /run/sealer 2>/dev/null || true; nft list tables | grep lvscare || true; ip route show table local | grep 10.103.97.2 || true; grep -c sealer /etc/hosts || true; pgrep -a 'kubelet|kube-|etcd|containerd|sealer' || true");
         assert_eq!(left.trim(), "0", "left on {}", machine.name);
     }
     assert!(!program.state("bare").exists());

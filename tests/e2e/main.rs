@@ -3,6 +3,7 @@
 //! Started by `cargo xtask test`, one after the other: each makes its own machines and takes them away again.
 
 #![allow(clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, reason = "tests wait for machines")]
 
 mod bare_metal;
 mod cloud;

@@ -121,16 +121,7 @@ pub async fn apply(
     if provider.owns_hosts() && known.is_none() {
         state.remember(&wanted)?; // What is made from here on can be deleted by the cluster's name.
     }
-    let tell = |provider| events(Event::Provider { provider });
-    let keep = |cluster: &Cluster| {
-        let wanted = Clusterfile { cluster: cluster.clone(), ..wanted.clone() };
-        Ok(remember(&state, &wanted, known)?)
-    };
-    let work = finished(known).map(|cluster| Kubectl { sealer, state: &state, cluster, events });
-    let work: &dyn Workloads = work.as_ref().map_or(&Nothing, |work| work);
-    let context = Context { remember: &keep, workloads: work, ..Context::new(state.path(), &tell) };
-    let provisioned = provider.provision(&wanted.cluster, known, &context);
-    wanted.cluster = until(options, "making hosts", provisioned).await?;
+    wanted.cluster = provisioned(sealer, provider, &state, (&wanted, known), options, events).await?;
     if provider.owns_hosts() {
         events(phase("hosts", &wanted.cluster, started));
     }
@@ -167,6 +158,31 @@ pub async fn apply(
     }
     let nodes = nodes(&wanted.cluster, &facts, &busy);
     finish(&state, wanted, &prepared, &plan, &report, nodes)
+}
+
+/// The wanted cluster with the hosts that its provider gives.
+async fn provisioned(
+    sealer: &Sealer,
+    provider: &dyn Provider,
+    state: &ClusterState,
+    (wanted, known): (&Clusterfile, Option<&Cluster>),
+    options: &ApplyOptions,
+    events: Events<'_>,
+) -> Result<Cluster, Error> {
+    let tell = |provider| events(Event::Provider { provider });
+    let finished = finished(known);
+    let keep = |cluster: &Cluster| {
+        let cluster = match finished {
+            // It stays as it is while its machines change.
+            Some(known) => Cluster { annotations: cluster.annotations.clone(), ..known.clone() },
+            None => cluster.clone(),
+        };
+        Ok(remember(state, &Clusterfile { cluster, ..wanted.clone() }, known)?)
+    };
+    let work = finished.map(|cluster| Kubectl { sealer, state, cluster, events });
+    let work: &dyn Workloads = work.as_ref().map_or(&Nothing, |work| work);
+    let context = Context { remember: &keep, workloads: work, ..Context::new(state.path(), &tell) };
+    until(options, "making hosts", provider.provision(&wanted.cluster, known, &context)).await
 }
 
 /// What [`apply`] would do, without changing anything.

@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sealer", &["sealer-core"]),
-    ("sealer-tests", &[]),
+    ("sealer-tests", &["cloud-double"]),
     ("xtask", &[]),
 ];
 
