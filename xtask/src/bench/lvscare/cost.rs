@@ -56,25 +56,25 @@ impl Row {
     }
 
     fn megabytes(&self) -> [f64; 2] {
-        [self.weight.resident, self.weight.proportional].map(|kibibytes| kibibytes as f64 * 1024.0 / 1e6)
+        [self.weight.resident, self.weight.anonymous].map(|kibibytes| kibibytes as f64 * 1024.0 / 1e6)
     }
 }
 
 /// The table of these; the first is ours.
 pub(super) fn lines(rows: &[Row]) -> Vec<String> {
-    let head = ["5 HTTPS servers", "processes", "RSS MB", "to ours", "PSS MB", "to ours", "CPU %", "to ours"];
+    let head = ["5 HTTPS servers", "processes", "RSS MB", "to ours", "own MB", "to ours", "CPU %", "to ours"];
     let mut table = Table::new(&head);
     let Some(ours) = rows.first() else { return Vec::new() };
-    let [resident, proportional] = ours.megabytes();
+    let [resident, anonymous] = ours.megabytes();
     for row in rows {
-        let [rss, pss] = row.megabytes();
+        let [rss, own] = row.megabytes();
         table.row(vec![
             row.contender.name().to_owned(),
             row.weight.processes.to_string(),
             format!("{rss:.1}"),
             ratio(rss, resident),
-            format!("{pss:.1}"),
-            ratio(pss, proportional),
+            format!("{own:.1}"),
+            ratio(own, anonymous),
             format!("{:.3}", row.share),
             ratio(row.share, ours.share),
         ]);

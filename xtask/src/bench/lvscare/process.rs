@@ -78,8 +78,8 @@ pub(super) struct Weight {
     pub(super) processes: u32,
     /// Resident memory in KiB, summed up.
     pub(super) resident: u64,
-    /// The same with shared pages divided among those that share them.
-    pub(super) proportional: u64,
+    /// Of that what no file backs: what goes away only with the process.
+    pub(super) anonymous: u64,
     /// Time on a processor, ended children included.
     pub(super) time: Duration,
 }
@@ -95,7 +95,7 @@ impl Weight {
         Weight {
             processes: 1,
             resident: entry("Rss:").unwrap_or_default(),
-            proportional: entry("Pss:").unwrap_or_default(),
+            anonymous: entry("Anonymous:").unwrap_or_default(),
             time: own + of_ended_children(pid),
         }
     }
@@ -104,7 +104,7 @@ impl Weight {
         Weight {
             processes: self.processes + other.processes,
             resident: self.resident + other.resident,
-            proportional: self.proportional + other.proportional,
+            anonymous: self.anonymous + other.anonymous,
             time: self.time + other.time,
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn this_process_weighs_something() {
         let weight = Weight::of(std::process::id());
-        assert!(weight.resident >= weight.proportional && weight.proportional > 0, "{weight:?}");
+        assert!(weight.resident >= weight.anonymous && weight.anonymous > 0, "{weight:?}");
         assert_eq!(tree(std::process::id()).first(), Some(&std::process::id()));
         assert!(parent(std::process::id()).is_some() && parent(0).is_none());
     }

@@ -69,9 +69,11 @@ pub(super) fn print(figures: &[Figure], booted: &Booted, speed: &[String], cost:
         SLOW_RHYTHM.as_millis()
     ));
     show(&failures(&booted.figures, BOOTED));
-    output::line("\n(b) Load by wrk (16 connections), latency of one client alone; medians.\n");
+    output::line("\n(b) Load by wrk (16 connections), latency of one client alone; the best of all passes.\n");
     show(speed);
-    output::line("(c) Nothing happens, five HTTPS servers are checked (nginx checks nothing).\n");
+    output::line(
+        "(c) Nothing happens, five HTTPS servers are checked (nginx checks nothing). RSS: all processes, the pages of their\n    programs included; own: not backed by a file; CPU: of one core.\n",
+    );
     show(cost);
     if !booted.cost.is_empty() {
         output::line("\n    In user-mode Linux, with IPVS: memory only, its times tell nothing.\n");

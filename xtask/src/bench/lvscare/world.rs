@@ -39,7 +39,7 @@ impl World {
         }
         within(&world.host(), || {
             let ports = "/proc/sys/net/ipv4/ip_local_port_range";
-            fs::write(ports, "1024 65535").map_err(Error::file("write", ports.as_ref()))
+            fs::write(ports, "12000 60999").map_err(Error::file("write", ports.as_ref()))
         })??;
         Ok(world)
     }
