@@ -39,8 +39,10 @@ pub(super) async fn sync(
         let servers: Vec<_> = wanted.servers.keys().copied().collect();
         let ensuring = addressing.ensure(wanted.service.address.ip(), &servers);
         match in_time(&wanted, "make usable the address of", ensuring).await {
-            // Before the first success nobody can have taken it away.
-            Ok(mended) => outcome.foreign += usize::from(mended && applied.is_some()),
+            // Before the first success nobody can have taken it away, and with other servers it may have to be another.
+            Ok(mended) => {
+                outcome.foreign += usize::from(mended && applied.is_some_and(|applied| same(&applied, &wanted)))
+            }
             Err(failure) => outcome.failure = outcome.failure.or(Some(failure)),
         }
     }
@@ -59,6 +61,10 @@ async fn rules(dataplane: &dyn Dataplane, wanted: &Rules, applied: Option<&Rules
         dataplane.apply(wanted, &changes).await?;
     }
     Ok((changes.len(), foreign))
+}
+
+fn same(one: &Rules, other: &Rules) -> bool {
+    one.servers.keys().eq(other.servers.keys())
 }
 
 async fn in_time<T>(wanted: &Rules, act: &'static str, doing: impl Future<Output = Result<T>>) -> Result<T> {

@@ -117,7 +117,8 @@ impl Addressing for Address {
             let (act, object) = ("add the address", service.to_string());
             return Err(Error::Refused { act, object, reason: "no such link".to_owned() });
         }
-        Ok(self.there.lock().unwrap().replace(servers.to_vec()).is_none())
+        // As a route whose source follows from the servers.
+        Ok(self.there.lock().unwrap().replace(servers.to_vec()).is_none_or(|before| before != servers))
     }
 
     async fn remove(&self, _service: std::net::IpAddr) -> crate::Result<()> {
@@ -152,6 +153,24 @@ async fn the_address_is_kept_like_the_rules() {
     running.await.unwrap().unwrap();
     clean(&service(), &table, Some(&*address)).await.unwrap();
     assert_eq!((table.rules(service().address), address.there.lock().unwrap().clone()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_follows_the_servers_was_changed_by_nobody_else() {
+    let (switch, address) = (Switch::new(), Arc::new(Address::default()));
+    switch.set(server(1), well(50));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let guard = Guard::new(desired(&[1, 2]), Arc::new(Table::new()), Arc::new(switch.clone()));
+    let guard = guard.with_addressing(address.clone()).with_events(move |event| heard.lock().unwrap().push(event));
+    let running = tokio::spawn(guard.run(CancellationToken::new()));
+    millis(1000).await;
+    switch.set(server(1), Manner::Refuse);
+    millis(1000).await;
+    assert_eq!(*address.there.lock().unwrap(), Some(vec![server(2)]));
+    let told = events.lock().unwrap().clone();
+    assert!(!told.iter().any(|event| matches!(event, Event::Repaired { .. })), "{told:?}");
+    running.abort();
 }
 
 #[tokio::test(start_paused = true)]
