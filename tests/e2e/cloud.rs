@@ -40,7 +40,8 @@ impl Operator {
 
     fn kubectl(&self, arguments: &[&str]) -> Outcome {
         let mut command = Command::new(&Stage::get().kubectl);
-        command.args(arguments).env_clear().env("KUBECONFIG", self.program.state(CLUSTER).join("kubeconfig"));
+        command.args(arguments).env_clear().env("HOME", self.program.home());
+        command.env("KUBECONFIG", self.program.state(CLUSTER).join("kubeconfig"));
         finish(&mut command)
     }
 }

@@ -7,8 +7,8 @@
 //!    address, roles, and how to log in. The same call again changes nothing; after a crash it completes the set.
 //! 3. [`Provider::release`] takes hosts back; also repeatable, also after a crash.
 //!
-//! Two providers are here: [`BareMetal`] hands out the hosts that the Clusterfile lists; [`Container`] makes systemd
-//! machines in the container engine of this machine. A vendor adds another one by implementing [`Provider`] and
+//! Three providers are here: [`BareMetal`] hands out the hosts that the Clusterfile lists; [`Container`] makes systemd
+//! machines in the container engine of this machine; [`ali_cloud::AliCloud`] makes them on Alibaba Cloud. A vendor adds another one by implementing [`Provider`] and
 //! running the suite in `testing` (feature `testing`) on it.
 //!
 //! ```
