@@ -16,7 +16,7 @@ pub(super) fn addressing(mode: &AddressingMode, dataplane: &dyn Dataplane, socke
     Vip::new(mode.clone(), settings_record(socket)).with_settings_for(dataplane)
 }
 
-/// The dataplanes of this kernel that rules may be in.
+/// The dataplanes of this kernel that rules may be in. Where anything will do, none is loaded only to be looked at.
 ///
 /// # Errors
 /// When one is there and cannot be used, or the one that was asked for is not there.
@@ -25,7 +25,7 @@ pub(super) async fn dataplanes(kind: DataplaneKind) -> Result<Vec<Arc<dyn Datapl
         return Ok(vec![detect(kind, Scheduler::default()).await?]);
     }
     let mut found = Vec::new();
-    for kind in [DataplaneKind::Ipvs, DataplaneKind::Nftables] {
+    for kind in [DataplaneKind::Ipvs, DataplaneKind::Nftables].into_iter().filter(|kind| !is_idle(*kind)) {
         match detect(kind, Scheduler::default()).await {
             Ok(dataplane) => found.push(dataplane),
             Err(Error::Unsupported { .. }) => {}
@@ -89,13 +89,16 @@ async fn forsake(others: Vec<Arc<dyn Dataplane>>, service: &Service) -> Result<(
 async fn others(chosen: &dyn Dataplane, scheduler: Scheduler) -> Vec<Arc<dyn Dataplane>> {
     let mut found = Vec::new();
     for kind in [DataplaneKind::Ipvs, DataplaneKind::Nftables] {
-        // Without this file there are no rules of IPVS, and to ask would load it.
-        let is_idle = kind == DataplaneKind::Ipvs && !Path::new("/proc/thread-self/net/ip_vs").exists();
-        if kind.as_str() != chosen.name() && !is_idle {
+        if kind.as_str() != chosen.name() && !is_idle(kind) {
             found.extend(detect(kind, scheduler).await);
         }
     }
     found
+}
+
+/// Whether there cannot be any rules: without this file IPVS has none, and to ask would load it.
+fn is_idle(kind: DataplaneKind) -> bool {
+    kind == DataplaneKind::Ipvs && !Path::new("/proc/thread-self/net/ip_vs").exists()
 }
 
 async fn has_rules(dataplane: &dyn Dataplane, service: SocketAddr) -> bool {
