@@ -53,6 +53,13 @@ pub enum ProviderEvent {
         /// The address it had.
         address: Option<IpAddr>,
     },
+    /// Something other than a host was made.
+    Made {
+        /// What it is.
+        what: String,
+        /// Its id.
+        id: String,
+    },
     /// Machines are being ordered.
     Ordering {
         /// For what: `master` or `node`.

@@ -40,7 +40,8 @@ pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
             Err(_) => unreadable = Some(answer.eip_address.clone()),
         },
     );
-    made.await?;
+    let made = made.await?;
+    cloud.tell_made(&format!("public address {}", made.eip_address), &made.allocation_id);
     unreadable.map_or(Ok(()), |text| Err(Error::Unreadable { what: "the new public address", text }))
 }
 

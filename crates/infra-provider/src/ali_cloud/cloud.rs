@@ -7,14 +7,13 @@ use std::time::Duration;
 use clusterfile::{Cluster, Secret};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::api::{Action, ApiError, Class, Client, Listing, Parameters, Product};
+use super::api::{Action, ApiError, Class, Client, Listing};
 use super::pause::{Refusals, pause};
-use super::record::{Intent, Record, Things};
+use super::record::{Record, Things};
+use super::stored::{Stored, intent};
 use super::waits::{Wait, Waits};
 use crate::{Context, Error, ProviderEvent, Result};
 
-/// How a secret shows among parameters.
-const HIDDEN: &str = "***";
 /// No list of a cluster has more pages; a server that never ends its list is not followed further.
 const PAGES: usize = 200;
 /// Pauses shorter than this are not worth telling.
@@ -218,6 +217,11 @@ impl<'a> Cloud<'a> {
         look(&self.waits.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Tells that something other than a machine was made.
+    pub(super) fn tell_made(&self, what: &str, id: &str) {
+        self.context.tell(ProviderEvent::Made { what: what.to_owned(), id: id.to_owned() });
+    }
+
     fn tell_waiting(&self, what: &str, pause: Duration, reason: Option<String>) {
         let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.context.tell(ProviderEvent::Waiting { what: what.to_owned(), milliseconds, reason });
@@ -254,39 +258,5 @@ fn happened_not(error: &Error) -> bool {
     match error {
         Error::Cloud { source, .. } => !source.may_have_happened && source.class != Class::Server,
         _ => false,
-    }
-}
-
-fn intent<A: Action>(action: &A) -> Intent {
-    let parameters = action.parameters();
-    let parameters = parameters.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Intent { action: A::NAME.to_owned(), parameters }
-}
-
-/// A call as it stands in the record; secrets are not stored there and put in again.
-struct Stored<A> {
-    parameters: Parameters,
-    action: std::marker::PhantomData<fn() -> A>,
-}
-
-impl<A> Stored<A> {
-    fn new(intent: &Intent, password: Option<&Secret>) -> Self {
-        let stored = intent.parameters.iter();
-        let parameters = stored.fold(Parameters::new(), |all, (name, value)| match password {
-            Some(password) if value == HIDDEN => all.secret(name, password),
-            _ => all.text(name, value),
-        });
-        Self { parameters, action: std::marker::PhantomData }
-    }
-}
-
-impl<A: Action> Action for Stored<A> {
-    const NAME: &'static str = A::NAME;
-    const PRODUCT: Product = A::PRODUCT;
-    const REGIONAL: bool = A::REGIONAL;
-    type Answer = A::Answer;
-
-    fn parameters(&self) -> Parameters {
-        self.parameters.clone()
     }
 }

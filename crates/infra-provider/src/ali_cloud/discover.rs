@@ -10,7 +10,7 @@ use super::api::ecs::{DescribeInstances, DescribeKeyPairs, DescribeSecurityGroup
 use super::api::eip::DescribeEipAddresses;
 use super::api::vpc::{DescribeVSwitches, DescribeVpcs};
 use super::cloud::Cloud;
-use super::machines::Step;
+use super::orders::Step;
 use super::record::{Eip, Machine, Thing, Things};
 use super::settings::Role;
 use super::{annotations, tags};

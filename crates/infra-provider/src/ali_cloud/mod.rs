@@ -5,8 +5,8 @@
 //! (`ali-cloud.json` in the cluster's state directory) and bears a token, so that a killed run makes nothing twice.
 //!
 //! Pure: `settings` (what is wanted), `stock` (which types and zones), `waits` and `pause` (when to ask again), `tags`,
-//! `annotations`, `hosts`, `describe`. Acting: `cloud` (one call), `network`, `address`, `machines`, `running`,
-//! `discover`, and over them `create`, `resize` and `delete`.
+//! `annotations`, `hosts`, `describe`. Acting: `cloud` (one call), `network`, `address`, `machines`, `orders`, `running`,
+//! `discover`, `free`, and over them `create`, `resize` and `delete`.
 
 mod address;
 pub mod annotations;
@@ -16,9 +16,13 @@ mod create;
 mod delete;
 mod describe;
 mod discover;
+mod failures;
+mod free;
 mod hosts;
 mod machines;
 mod network;
+mod options;
+mod orders;
 mod pause;
 mod provider;
 mod record;
@@ -26,7 +30,9 @@ mod resize;
 mod running;
 mod settings;
 mod stock;
+mod stored;
 mod tags;
 mod waits;
 
-pub use provider::{AliCloud, AliCloudOptions};
+pub use options::AliCloudOptions;
+pub use provider::AliCloud;

@@ -49,6 +49,7 @@ pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Optio
         |things, answer| things.vpc = Some(Thing { id: answer.vpc_id.clone(), own: true }),
     );
     let made = made.await?;
+    cloud.tell_made("VPC", &made.vpc_id);
     Ok((made.vpc_id, Some(Gate::from_now(Wait::Vpc))))
 }
 
@@ -88,6 +89,7 @@ pub(super) async fn vswitch(
             other => break other?,
         }
     };
+    cloud.tell_made("vSwitch", &made.v_switch_id);
     Ok((made.v_switch_id, Some(Gate::from_now(Wait::VSwitch))))
 }
 
@@ -133,7 +135,9 @@ pub(super) async fn security_group(cloud: &Cloud<'_>, wish: &Wish, vpc: &str, op
                     things.security_group = Some(Thing { id: answer.security_group_id.clone(), own: true });
                 },
             );
-            Thing { id: made.await?.security_group_id, own: true }
+            let made = made.await?;
+            cloud.tell_made("security group", &made.security_group_id);
+            Thing { id: made.security_group_id, own: true }
         }
     };
     open(cloud, &group, open_for).await?;

@@ -1,19 +1,17 @@
 //! How does the ALI_CLOUD provider give hosts and take them back?
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderKind};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::api::{Client, Credentials, Endpoints, Observer, Transport, WallClock};
+use super::api::Client;
 use super::cloud::Cloud;
 use super::create::{Terms, complete};
+use super::options::AliCloudOptions;
 use super::record::Record;
 use super::settings::{Wish, wish};
 use super::waits::Waits;
@@ -22,59 +20,6 @@ use crate::{Context, Error, Provider, Release, Result, ssh_key};
 
 /// Upstream's region where nobody names one.
 const REGION: &str = "cn-chengdu";
-
-/// What the ALI_CLOUD provider may be told; nothing is read from environment or home.
-#[derive(Clone)]
-pub struct AliCloudOptions {
-    /// The key to sign with; without one every call fails with the sentence that says how to give one.
-    pub credentials: Option<Credentials>,
-    /// The region where the Clusterfile names none.
-    pub region: Option<String>,
-    /// Servers to use instead of the cloud's own.
-    pub endpoints: Endpoints,
-    /// How requests are sent.
-    pub transport: Arc<dyn Transport>,
-    /// The time of day.
-    pub clock: WallClock,
-    /// Who may reach SSH and the API server where the Clusterfile does not say, as `a.b.c.d/len`.
-    pub admin_cidrs: Vec<String>,
-    /// This machine's address on its way to the cloud; used for `admin_cidrs` when it is a public one.
-    pub own_address: Option<IpAddr>,
-    /// The file in which learned waiting times are kept; none keeps them for one run.
-    pub waits: Option<PathBuf>,
-    /// When a call of the provider gives up.
-    pub deadline: Duration,
-    /// Is told of every request.
-    pub observer: Option<Observer>,
-}
-
-impl AliCloudOptions {
-    /// Options with which nothing is known but how to send.
-    #[must_use]
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self {
-            credentials: None,
-            region: None,
-            endpoints: Endpoints::default(),
-            transport,
-            clock: WallClock::default(),
-            admin_cidrs: Vec::new(),
-            own_address: None,
-            waits: None,
-            deadline: Duration::from_secs(900),
-            observer: None,
-        }
-    }
-}
-
-impl fmt::Debug for AliCloudOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AliCloudOptions")
-            .field("region", &self.region)
-            .field("endpoints", &self.endpoints)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Makes hosts on Alibaba Cloud: a VPC, a vSwitch, a security group, instances, and an elastic address for the first
 /// master, through which the other hosts are reached.
