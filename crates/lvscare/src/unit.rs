@@ -23,6 +23,8 @@ pub struct Unit {
     pub reads: Vec<PathBuf>,
     /// Files that the carer writes outside `/run/sealer/lvscare`; their directories must exist.
     pub writes: Vec<PathBuf>,
+    /// Kernel modules that are loaded first, where the kernel has them; the carer itself may not.
+    pub modules: Vec<String>,
     /// Units that need the virtual address and therefore start later, such as `kubelet.service`.
     pub before: Vec<String>,
 }
@@ -40,6 +42,9 @@ impl Unit {
         }
         // However often it fails, the next start may be the one that works.
         text.push_str("StartLimitIntervalSec=0\n\n[Service]\nType=notify\nNotifyAccess=main\n");
+        for module in &self.modules {
+            let _ = writeln!(text, "ExecStartPre=-+/sbin/modprobe --quiet {}", word(module));
+        }
         let words = std::iter::once(word(&self.program.display().to_string()));
         let words: Vec<String> = words.chain(self.arguments.iter().map(|argument| word(argument))).collect();
         let _ = writeln!(text, "ExecStart={}\nExecReload=/bin/kill -HUP $MAINPID", words.join(" "));
@@ -114,6 +119,7 @@ mod tests {
             arguments: ["lvscare", "care", "--config", "/etc/sealer/lvscare.json"].map(str::to_owned).to_vec(),
             reads: vec![PathBuf::from("/etc/sealer/lvscare.json")],
             writes: Vec::new(),
+            modules: vec!["ip_vs".to_owned()],
             before: vec!["kubelet.service".to_owned()],
         }
     }
@@ -131,6 +137,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
+ExecStartPre=-+/sbin/modprobe --quiet ip_vs
 ExecStart=/usr/bin/sealer lvscare care --config /etc/sealer/lvscare.json
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always

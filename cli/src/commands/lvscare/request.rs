@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sealer_core::Error;
-use sealer_core::lvscare::AddressingMode;
 use sealer_core::lvscare::carer::{
     CareConfig, CareRequest, CleanRequest, ConfigSource, HealthConfig, RUNTIME_DIRECTORY, duration_text, socket_path,
 };
+use sealer_core::lvscare::{AddressingMode, DataplaneKind};
 
 use super::arguments::{CareArguments, Health, Mode, Place};
 use crate::exit::Failure;
@@ -133,6 +133,12 @@ impl Place {
     /// What to take away.
     pub(super) fn clean_request(&self, vs: SocketAddr) -> CleanRequest {
         CleanRequest { vs, dataplane: self.dataplane, addressing: self.addressing(), socket: self.socket(vs) }
+    }
+
+    /// Modules that a kernel which does not load them by itself has to be given.
+    pub(super) fn modules(&self) -> Vec<String> {
+        let ipvs = matches!(self.dataplane, DataplaneKind::Auto | DataplaneKind::Ipvs);
+        if ipvs { vec!["ip_vs".to_owned()] } else { Vec::new() }
     }
 
     fn socket(&self, vs: SocketAddr) -> PathBuf {

@@ -31,6 +31,7 @@ impl Unit {
             arguments: self.wanted.words(),
             reads: self.wanted.reads(),
             writes: self.wanted.writes(),
+            modules: self.wanted.place.modules(),
             before: self.before,
         };
         session.printer.raw(unit.to_text().as_bytes())

@@ -34,6 +34,7 @@ pub(crate) fn files(cluster: &Cluster, master: IpAddr) -> Vec<File> {
         arguments: ["lvscare", "care", "--config", &path].map(str::to_owned).to_vec(),
         reads: Vec::new(),
         writes: Vec::new(),
+        modules: vec!["ip_vs".to_owned()],
         before: vec!["kubelet.service".to_owned()],
     };
     let public =
