@@ -34,10 +34,10 @@ impl Authority {
 
     /// An acceptor with a certificate for these names.
     pub(crate) fn server(&self, names: &[&str]) -> TlsAcceptor {
-        self.acceptor(params(names), false)
+        self.acceptor(&params(names), false)
     }
 
-    fn acceptor(&self, params: CertificateParams, asks_client: bool) -> TlsAcceptor {
+    fn acceptor(&self, params: &CertificateParams, asks_client: bool) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -109,7 +109,7 @@ async fn a_certificate_counts_in_its_time_only() {
     early.not_before = rcgen::date_time_ymd(2400, 1, 1);
     early.not_after = rcgen::date_time_ymd(2500, 1, 1);
     for (params, words) in [(expired, "its certificate expired "), (early, "is valid in ")] {
-        let server = Server::tls(authority.acceptor(params, false)).await;
+        let server = Server::tls(authority.acceptor(&params, false)).await;
         let asking = probe(TlsCheck::trusting(authority.pem()));
         assert_fails(check(&asking, server.address).await, UnhealthyKind::Tls, words);
         assert_eq!(check(&probe(skipping()), server.address).await, Ok(()));
@@ -119,7 +119,7 @@ async fn a_certificate_counts_in_its_time_only() {
 #[tokio::test]
 async fn a_client_shows_who_it_is_when_it_can() {
     let authority = Authority::new();
-    let server = Server::tls(authority.acceptor(params(&["127.0.0.1"]), true)).await;
+    let server = Server::tls(authority.acceptor(&params(&["127.0.0.1"]), true)).await;
     let trusting = TlsCheck::trusting(authority.pem());
     let answer = check(&probe(trusting.clone()), server.address).await;
     assert_fails(answer, UnhealthyKind::Tls, "CertificateRequired");
