@@ -192,7 +192,14 @@ fn machines_of_a_killed_run_are_found_by_their_tags() {
     run.kill().unwrap();
     run.wait().unwrap();
     let text = lines.join("\n");
-    for part in ["ordering 1 master of ecs.", "ordering 1 node of ecs.", "my-cluster-master-0 is ready", "hosts"] {
+    for part in [
+        "made            VPC vpc-",
+        "public address 127.77.0.10 eip-",
+        "ordering 1 master of ecs.",
+        "ordering 1 node of ecs.",
+        "my-cluster-master-0 is ready",
+        "hosts",
+    ] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
     assert_eq!(scene.double.instances_made(), 2, "{text}");

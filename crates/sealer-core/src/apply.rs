@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clusterfile::{Change, ChangeKind, Cluster, Clusterfile, MachineSpec, Machines};
+use clusterfile::{Change, Cluster, Clusterfile};
 use infra_provider::{Context, Nothing, Provider, Workloads};
 use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::binary;
+use crate::change::{APPLIED, add_public_address, change, check_machines, finished};
 use crate::connect::{Remotes, connect, connect_new};
 use crate::deliver::Courier;
 use crate::nodes::{Busy, Node, nodes};
@@ -18,9 +19,6 @@ use crate::payload::{Prepared, prepare};
 use crate::sealer::RUNTIME_ANNOTATION;
 use crate::workloads::Kubectl;
 use crate::{ClusterState, Error, Event, Events, Sealer};
-
-/// Annotation of a remembered Clusterfile: digest of the image that the cluster was finished with.
-pub(crate) const APPLIED: &str = "sealer.io/applied-image";
 
 /// Name of the journal in a cluster's state: which steps of an unfinished change are done.
 pub(crate) const JOURNAL: &str = "journal.jsonl";
@@ -221,59 +219,6 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     let findings = runtime::preflight(&change, &facts, &payload);
     let plan = runtime.plan(&change, &facts, &payload)?;
     Ok(Planned { provider: Vec::new(), plan, findings, refused: None })
-}
-
-/// What is known of the cluster, if it was ever finished.
-fn finished(known: Option<&Cluster>) -> Option<&Cluster> {
-    known.filter(|known| known.annotations.contains_key(APPLIED))
-}
-
-/// Refuses a change of a finished cluster's machines before hosts are made for it.
-fn check_machines(provider: &dyn Provider, known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
-    let Some(known) = finished(known).filter(|_| wanted.hosts.is_empty()) else { return Ok(()) };
-    let mut wanted = wanted.clone();
-    add_public_address(provider, known, &mut wanted);
-    // Machines of another size are the same hosts.
-    if provider.owns_hosts() && sizes_of(&known.machines, &wanted.machines) == wanted.machines {
-        wanted.machines = known.machines.clone();
-    }
-    change(Some(known), &wanted).map(drop)
-}
-
-/// What the provider adds to the names of the API server, and will add again at the same place.
-fn add_public_address(provider: &dyn Provider, known: &Cluster, wanted: &mut Cluster) {
-    let address = provider.public_address(known).map(|address| address.to_string());
-    wanted.cert_sans.extend(address.filter(|address| !wanted.cert_sans.contains(address)));
-}
-
-/// The same machines, with the processors and memory of others.
-fn sizes_of(machines: &Machines, others: &Machines) -> Machines {
-    let sized = |machine: &Option<MachineSpec>, other: &Option<MachineSpec>| {
-        let (cpu, memory_gib) = other.as_ref().map_or((None, None), |other| (other.cpu, other.memory_gib));
-        machine.clone().map(|machine| MachineSpec { cpu, memory_gib, ..machine })
-    };
-    Machines { masters: sized(&machines.masters, &others.masters), nodes: sized(&machines.nodes, &others.nodes) }
-}
-
-/// The change from what is remembered as finished to what is wanted.
-fn change(known: Option<&Cluster>, wanted: &Cluster) -> Result<Change, Error> {
-    let finished = finished(known);
-    if let (Some(known), None) = (known, finished) {
-        let hosts: Vec<_> =
-            known.hosts.iter().map(|host| host.address).filter(|address| wanted.host(*address).is_none()).collect();
-        if !hosts.is_empty() {
-            return Err(Error::ForeignHosts { cluster: wanted.name.clone(), hosts });
-        }
-    }
-    let change = clusterfile::diff(finished, wanted);
-    match change.kind {
-        ChangeKind::Alter => {
-            Err(Error::NotBuilt { what: "changing the hosts or the image of a finished cluster".to_owned() })
-        }
-        // What is remembered says "nothing to do"; only what is observed can confirm it.
-        ChangeKind::Nothing => Ok(clusterfile::diff(None, wanted)),
-        _ => Ok(change),
-    }
 }
 
 /// Remembers what is wanted, keeping the mark of a finished cluster until it is known to differ.

@@ -28,6 +28,7 @@
 mod apply;
 mod binary;
 mod build;
+mod change;
 mod connect;
 mod delete;
 mod deliver;

@@ -64,7 +64,10 @@ impl ClusterProgress {
             return;
         }
         match event {
-            Event::Phase { name, detail, millis } => self.row(name, detail, Some(*millis)),
+            Event::Phase { name, detail, millis } => {
+                self.screen.unset("waiting");
+                self.row(name, detail, Some(*millis));
+            }
             Event::Provider { provider } => self.provider(provider),
             Event::Waiting { hosts, reason } => self.waiting(hosts, reason),
             Event::Planned { hosts, image, plan, .. } => self.planned(hosts, image, plan),
@@ -114,6 +117,7 @@ impl ClusterProgress {
             ProviderEvent::Lost { machine, .. } => {
                 self.screen.warning(&format!("machine {machine} vanished while it was made; another is ordered"));
             }
+            ProviderEvent::Made { what, id } => self.row("made", &format!("{what} {id}"), None),
             ProviderEvent::Freed { what, id } => self.row("freed", &format!("{what} {id}"), None),
             _ => {}
         }
