@@ -10,7 +10,6 @@ use std::process::{Command, ExitCode};
 use sealer_core::Error;
 use sealer_core::lvscare::carer::{CareRequest, care};
 use serde::{Deserialize, Serialize};
-use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{self, Failure};
@@ -45,18 +44,11 @@ pub(crate) fn second_life() -> Option<ExitCode> {
     }
     let told: Told = serde_json::from_str(&told).ok()?;
     let printer = Printer::like(told.manner);
-    let done = one_thread().map_err(Failure::from).and_then(|runtime| runtime.block_on(in_a_task(told)));
+    let done = one_thread().map_err(Failure::from).and_then(|runtime| runtime.block_on(keep(&told.request, &printer)));
     Some(match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => exit::report(&failure, &printer),
     })
-}
-
-/// A task that wakes itself costs nothing, where what a runtime blocks on writes to a descriptor each time.
-async fn in_a_task(told: Told) -> Result<(), Failure> {
-    let caring = async move { keep(&told.request, &Printer::like(told.manner)).await };
-    let done = LocalSet::new().run_until(async move { tokio::task::spawn_local(caring).await }).await;
-    done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
 /// Cares until stopped.

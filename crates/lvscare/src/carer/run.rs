@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::metrics_file;
 use super::overview::Carer;
@@ -57,9 +58,11 @@ pub async fn care(
     let guard = guard.with_events(teller(Arc::clone(&events), started));
     let carer = Carrying { handle: guard.handle(), dataplane, supervisor, begun: Instant::now() };
     let answer = carer.answer();
+    // A task of its own wakes without a system call, which what a runtime blocks on does not.
+    let mut guarding = AbortOnDropHandle::new(tokio::spawn(guard.run(cancel)));
     tokio::select! {
         biased;
-        done = guard.run(cancel) => done?,
+        done = &mut guarding => done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?,
         () = carer.announce(start, &service, &events) => {}
         () = reloader.run(reload, &carer.handle, &carer.supervisor) => {}
         () = supervise::heartbeat(&carer.supervisor, &carer.handle, &longest_round) => {}
