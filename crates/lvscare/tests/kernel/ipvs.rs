@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lvscare::ipvs::Timeouts;
 use lvscare::{Change, Dataplane, Forward, Ipvs, Result, Rules, Scheduler, Server, Service, contract, reconcile};
 
-use crate::harness::{Plane, Stage, Test, World, figure, run_in, test, text_in, within};
+use crate::harness::{Plane, Stage, Test, World, figure, itself, run_in, test, text_in, within};
 
 /// Everything that only IPVS has.
 pub fn tests() -> Vec<Test> {
@@ -243,8 +243,7 @@ fn settings_are_those_that_ipvsadm_sees() {
 
 fn without_privilege_it_says_so() {
     let world = World::new(0);
-    let itself = std::env::current_exe().expect("this program").display().to_string();
-    let told = text_in(&world.host(), &[&itself, "actor", "look-without-privilege"]);
+    let told = text_in(&world.host(), &[&itself(), "actor", "look-without-privilege"]);
     assert_eq!(told.trim(), "cannot read the virtual service 10.1.0.100:6443: needs CAP_NET_ADMIN: run it as root");
 }
 

@@ -15,14 +15,18 @@ pub struct Actor {
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
+/// This very program, also when its file was replaced meanwhile.
+pub fn itself() -> String {
+    format!("/proc/{}/exe", std::process::id())
+}
+
 impl Actor {
     /// Starts it.
     pub fn start(namespace: &str, words: &[&str]) -> Self {
         let path = std::env::var("PATH").unwrap_or_default();
-        let itself = std::env::current_exe().expect("this program");
         let mut command = Command::new("ip");
         command.env("PATH", format!("{path}:/usr/sbin:/sbin:/usr/bin:/bin"));
-        command.args(["netns", "exec", namespace]).arg(itself).arg("actor").args(words);
+        command.args(["netns", "exec", namespace]).arg(itself()).arg("actor").args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start an actor");
         let input = child.stdin.take().expect("its input");

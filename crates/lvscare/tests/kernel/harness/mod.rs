@@ -9,6 +9,7 @@ mod stage;
 pub mod view;
 mod world;
 
+pub use child::itself;
 pub use client::{Calls, Client, ask, connect_from};
 pub use held::Held;
 pub use program::{run_in, text_in};

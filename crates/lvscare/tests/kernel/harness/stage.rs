@@ -98,7 +98,9 @@ impl Stage {
         let mut config = json!({ "vs": self.service().to_string(), "rs": servers, "health": health });
         if self.plane.is_slow() {
             config["interval"] = json!("800ms");
-            config["health"]["timeout"] = json!("900ms");
+            if health.get("timeout").is_none() {
+                config["health"]["timeout"] = json!("900ms");
+            }
         }
         let partial = self.files.path().join("care.json.new");
         fs::write(&partial, config.to_string()).expect("write the configuration");
