@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use cloud_double::{Consistency, Fault, FaultKind, Options};
 use clusterfile::Cluster;
+use infra_provider::Result;
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
@@ -45,6 +47,54 @@ async fn given_up(after: u64, known: bool) {
     scene.assert_empty("after giving up");
 }
 
+/// Several calls go wrong in several ways, and the run is cancelled on top of it; whoever repeats it gets there.
+async fn chaos(faults: Vec<(usize, FaultKind)>, cancelled: u64, consistency: Consistency) {
+    let scene = Scene::new(Options { consistency, ..cloud() });
+    let said = format!("{faults:?}, cancelled after {cancelled} ms, {consistency:?}");
+    for (nth, kind) in faults {
+        scene.double.fail(Fault::at_call(nth, kind));
+    }
+    let target = wanted(3, 2);
+    let _ = timeout(Duration::from_millis(cancelled), scene.provision(&target)).await;
+    let made = repeated(|| scene.provision(&target)).await;
+    assert_eq!((made.hosts.len(), scene.double.instances_made()), (5, 5), "{said}\n{}", scene.log().join("\n"));
+    repeated(|| scene.delete(&made)).await;
+    scene.assert_empty(&said);
+}
+
+/// Does it again until it succeeds, a few times.
+async fn repeated<T, F: Future<Output = Result<T>>>(act: impl Fn() -> F) -> T {
+    for _ in 0..4 {
+        if let Ok(done) = act().await {
+            return done;
+        }
+    }
+    act().await.unwrap()
+}
+
+fn fault() -> impl Strategy<Value = (usize, FaultKind)> {
+    let kind = prop_oneof![
+        Just(FaultKind::ErrorAfter),
+        Just(FaultKind::LostReply),
+        Just(FaultKind::Reset),
+        Just(FaultKind::Error { status: 503, code: "ServiceUnavailable".to_owned() }),
+        Just(FaultKind::Error { status: 409, code: "TaskConflict".to_owned() }),
+        Just(FaultKind::Error { status: 403, code: "Forbidden.RAM".to_owned() }),
+        (1_u64..20).prop_map(|wait| FaultKind::Throttled(Duration::from_secs(wait))),
+        (1_u64..40).prop_map(|wait| FaultKind::SlowBody(Duration::from_secs(wait))),
+        (1_u32..3).prop_map(FaultKind::Partial),
+        Just(FaultKind::BindFails),
+    ];
+    (1_usize..45, kind)
+}
+
+fn consistency() -> impl Strategy<Value = Consistency> {
+    let lag = || (0_u64..12).prop_map(Duration::from_secs);
+    (lag(), lag(), lag(), lag()).prop_map(|(missing, without_interfaces, without_address, repeated_address)| {
+        Consistency { missing, without_interfaces, without_address, repeated_address }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -56,5 +106,14 @@ proptest! {
     #[test]
     fn a_cancelled_creation_is_freed(after in 0_u64..20_000, known: bool) {
         in_paused_time(given_up(after, known));
+    }
+
+    #[test]
+    fn several_mishaps_at_once_are_survived(
+        faults in proptest::collection::vec(fault(), 0..6),
+        after in 0_u64..30_000,
+        lag in consistency(),
+    ) {
+        in_paused_time(chaos(faults, after, lag));
     }
 }
