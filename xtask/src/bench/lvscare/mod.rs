@@ -39,7 +39,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("keepalived", "keepalived"),
     ("linux.uml", "user-mode-linux"),
     ("modprobe", "kmod"),
-    ("nginx", "nginx-light"),
+    ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("unshare", "util-linux"),
     ("wrk", "wrk"),
@@ -132,12 +132,12 @@ pub(crate) fn apart(apart: &Apart) -> Result<()> {
     for line in report::versions()? {
         output::line(&line);
     }
-    let (figures, in_uml) = failures(apart, &orders)?;
-    let passes = if apart.repetitions == 1 { 1 } else { 3 };
-    let seconds = if apart.repetitions == 1 { 10 } else { 20 };
-    let speed = speed::speed(&orders, passes)?;
-    let cost = cost::lines(&cost::weigh(WEIGHED, &orders, Duration::from_secs(seconds))?);
-    report::print(&figures, &in_uml, &speed, &cost, apart.repetitions);
+    let (figures, booted) = failures(apart, &orders)?;
+    report::print_failures(&figures, &booted.figures, apart.repetitions);
+    let (passes, seconds) = if apart.repetitions == 1 { (1, 10) } else { (3, 20) };
+    report::print_speed(&speed::speed(&orders, passes)?);
+    let cost = cost::weigh(WEIGHED, &orders, Duration::from_secs(seconds))?;
+    report::print_cost(&cost::lines(&cost), &booted.cost);
     Ok(())
 }
 

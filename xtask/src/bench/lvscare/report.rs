@@ -52,8 +52,8 @@ fn packages() -> Result<String> {
     Ok(listed.trim_end_matches([',', ' ']).replace("libnginx-mod-stream", "nginx stream"))
 }
 
-/// Prints all tables.
-pub(super) fn print(figures: &[Figure], booted: &Booted, speed: &[String], cost: &[String], repetitions: u32) {
+/// Prints what failing servers did to clients.
+pub(super) fn print_failures(figures: &[Figure], booted: &[Figure], repetitions: u32) {
     output::line(&format!(
         "\n(a) One of three HTTP servers fails, {repetitions} times each: median (worst), in ms.\n    \
          failed: of the requests that begin every {} ms on new connections, those without an answer within 1 s;\n    \
@@ -68,16 +68,27 @@ pub(super) fn print(figures: &[Figure], booted: &Booted, speed: &[String], cost:
         "\n    The same with IPVS in user-mode Linux, a request every {} ms: a slow kernel.\n",
         SLOW_RHYTHM.as_millis()
     ));
-    show(&failures(&booted.figures, BOOTED));
-    output::line("\n(b) Load by wrk (16 connections), latency of one client alone; the best of all passes.\n");
-    show(speed);
+    show(&failures(booted, BOOTED));
+}
+
+/// Prints how fast they are.
+pub(super) fn print_speed(lines: &[String]) {
     output::line(
-        "(c) Nothing happens, five HTTPS servers are checked (nginx checks nothing). RSS: all processes, the pages of their\n    programs included; own: not backed by a file; CPU: of one core.\n",
+        "\n(b) One HTTP server. Load by wrk (16 connections), latency of one client alone; the best of all passes.\n",
     );
-    show(cost);
-    if !booted.cost.is_empty() {
+    show(lines);
+}
+
+/// Prints what they cost.
+pub(super) fn print_cost(lines: &[String], booted: &[String]) {
+    output::line(
+        "(c) Nothing happens, five HTTPS servers are checked (nginx checks nothing). RSS: all processes, the pages of their\n    \
+         programs included; own: not backed by a file; CPU: of one core.\n",
+    );
+    show(lines);
+    if !booted.is_empty() {
         output::line("\n    In user-mode Linux, with IPVS: memory only, its times tell nothing.\n");
-        show(&booted.cost);
+        show(booted);
     }
 }
 

@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::program::{program, read};
 
 /// Load of one case.
-const LOAD: &str = "2s";
+const LOAD: &str = "1s";
 /// One client that asks one after the other, for so long.
-const ALONE: Duration = Duration::from_millis(1200);
+const ALONE: Duration = Duration::from_millis(800);
 const CONTENDERS: [Option<Contender>; 4] =
     [None, Some(Contender::Sealer), Some(Contender::HaproxyTuned), Some(Contender::NginxTuned)];
 /// The two ways to call.
@@ -35,7 +35,8 @@ pub(super) fn speed(orders: &Orders, passes: u32) -> Result<Vec<String>> {
     let mut all: Vec<[Vec<Pass>; 2]> = CONTENDERS.iter().map(|_| Default::default()).collect();
     for _ in 0..passes {
         for (contender, results) in CONTENDERS.iter().zip(&mut all) {
-            let world = World::new(3)?;
+            // One server: what is measured is the way to it, not how several share the processors.
+            let world = World::new(1)?;
             let _backends = Backends::start(&world, &orders.directory, None)?;
             let process = contender.map(|contender| contender.start(&world, orders)).transpose()?;
             match contender {
