@@ -50,7 +50,7 @@ fn main() -> Outcome<()> {
     println!("3 masters + 3 nodes      ------------- create --------------   ----- delete ------");
     println!("                         calls refused  peak seconds × floor   calls refused seconds");
     for (name, timing) in PROFILES {
-        println!("profile {name}, floor {:.1} s", floor(timing));
+        println!("profile {name}, floor {:.1} s (its states and six round trips)", floor(timing));
         virtual_rows(name, timing)?;
         for (_, who, create, delete) in EARLIER.iter().filter(|(profile, ..)| *profile == name) {
             let (calls, refused, seconds) = *create;

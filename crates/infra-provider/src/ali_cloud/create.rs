@@ -45,7 +45,12 @@ pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) 
             make(cloud, wish, terms, &missing).await?;
             Gate::from_now(Wait::Running)
         };
-        let lost = running::await_running(cloud, gate).await?;
+        let mut lost = running::await_running(cloud, gate).await?;
+        if cloud.record.with(|things| things.eip.is_none()) {
+            // Somebody gave the public address back.
+            address::allocate(cloud, wish).await?;
+            lost.extend(running::await_running(cloud, Gate::unknown(Wait::Running)).await?);
+        }
         if lost.is_empty() {
             super::resize::resize(cloud, wish, &listed).await?;
             unclaimed(cloud, wish);

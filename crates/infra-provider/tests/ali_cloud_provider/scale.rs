@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clusterfile::Cluster;
+use infra_provider::ali_cloud::api::eip::{ReleaseEipAddress, UnassociateEipAddress};
 use infra_provider::ali_cloud::api::{Action, Client, Credentials, Done, Parameters, Product};
 use infra_provider::ali_cloud::{annotations, api};
 use infra_provider::{CallerError, Error, Release, Workloads};
@@ -120,6 +121,33 @@ async fn released_machines_do_not_count_while_they_leave() {
     scene.assert_empty("after a machine was replaced");
 }
 
+/// Somebody else with the same key.
+fn client(scene: &Scene) -> Client {
+    let key = Credentials::Key(api::AccessKey::new("testid", "testsecret"));
+    Client::new(key, "cn-chengdu", &api::Endpoints::default(), scene.wire()).unwrap().with_clock(scene.clock())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_address_that_somebody_took_away_is_replaced() {
+    let scene = Scene::new(cloud());
+    let made = scene.provision(&wanted(1, 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (client, allocation_id) = (client(&scene), made.annotations[annotations::EIP].clone());
+    client.call(&UnassociateEipAddress { allocation_id: allocation_id.clone(), force: true }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let bound = |cluster: &Cluster| cluster.annotations[annotations::CLUSTER_EIP].clone();
+    assert_eq!(bound(&scene.provision(&wanted(1, 1)).await.unwrap()), bound(&made));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    client.call(&UnassociateEipAddress { allocation_id: allocation_id.clone(), force: true }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    client.call(&ReleaseEipAddress { allocation_id }).await.unwrap();
+    let again = scene.provision(&wanted(1, 1)).await.unwrap();
+    assert_ne!(bound(&again), bound(&made));
+    assert!(again.hosts.iter().all(|host| host.ssh.jump.len() == 1));
+    scene.delete(&again).await.unwrap();
+    scene.assert_empty("after the address was taken away");
+}
+
 /// Protects a machine against deletion, as a user does in the console.
 struct Protect(String, bool);
 
@@ -138,9 +166,7 @@ async fn a_protected_machine_is_reported_and_the_rest_is_freed() {
     let scene = Scene::new(cloud());
     let made = scene.provision(&wanted(3, 3)).await.unwrap();
     let protected = made.annotations[annotations::NODES].split(',').nth(1).unwrap().to_owned();
-    let key = Credentials::Key(api::AccessKey::new("testid", "testsecret"));
-    let client =
-        Client::new(key, "cn-chengdu", &api::Endpoints::default(), scene.wire()).unwrap().with_clock(scene.clock());
+    let client = client(&scene);
     client.call(&Protect(protected.clone(), true)).await.unwrap();
     let error = scene.delete(&made).await.unwrap_err();
     let told = error.to_string();
