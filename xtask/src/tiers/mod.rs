@@ -74,8 +74,9 @@ pub(crate) fn test(cache: &Cache, tiers: &[Tier], filter: Option<&str>) -> Resul
 
 fn check(cache: &Cache, summary: &mut Summary) {
     summary.step("format", cargo::command(&["fmt", "--all", "--check"]));
-    summary
-        .step("lints", cargo::command(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    // With all features, so that gated tests are looked at, too.
+    let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    summary.step("lints", cargo::command(&lints));
     let mut documentation = cargo::command(&["doc", "--quiet", "--workspace", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     summary.step("documentation", documentation);
