@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,16 +22,21 @@ pub struct Echo {
 impl Echo {
     /// On the servers 1 to `last`, in both address families.
     pub fn start(world: &World, last: u8) -> Self {
+        Self::on(world, 1..=last)
+    }
+
+    /// On these servers.
+    pub fn on(world: &World, places: RangeInclusive<u8>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        for place in 1..=last {
+        for place in places.clone() {
             let (namespace, stop) = (world.server(place), Arc::clone(&stop));
             threads.push(std::thread::spawn(move || {
                 within(&namespace, async move || serve(place, &stop).await);
             }));
         }
         let echo = Self { stop, threads };
-        for place in 1..=last {
+        for place in places {
             for six in [false, true] {
                 let listens = || call(&world.host(), world.address(place, six)).is_ok();
                 let start = Instant::now();

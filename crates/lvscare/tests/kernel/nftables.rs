@@ -20,6 +20,9 @@ pub fn tests() -> Vec<Test> {
         tests.push(test(format!("nftables::spread::{family}"), move || connections_are_spread(six)));
         tests.push(test(format!("nftables::no_gap::{family}"), move || no_connection_fails_during_changes(six)));
         tests.push(test(format!("nftables::cut::{family}"), move || connections_of_a_server_that_left_end(six)));
+        tests.push(test(format!("nftables::unheard::{family}"), move || {
+            what_servers_said_while_no_rules_were_is_heard(six)
+        }));
     }
     tests.push(test("nftables::others_meanwhile", what_others_did_meanwhile_is_no_failure));
     tests.push(test("nftables::busy_neighbours", others_who_change_without_end_are_no_failure));
@@ -403,6 +406,37 @@ fn connections_of_a_server_that_left_end(six: bool) {
     assert!(left.contains(&format!("src={} ", one.ip())) && !left.contains(&gone), "other entries are left: {left}");
     direct.set_read_timeout(Some(Duration::from_millis(200))).expect("set a time-out");
     assert_eq!(silence(&mut direct), Duration::MAX, "what does not go through the service is left alone");
+}
+
+fn what_servers_said_while_no_rules_were_is_heard(six: bool) {
+    let world = world(3);
+    let (lives, ends) = (Echo::start(&world, 1), Echo::on(&world, 2..=3));
+    let host = world.host();
+    let service = at(100, 6443, six);
+    // As carers have it, the address is this host's own.
+    let (family, own) = if six { ("-6", "fd77::10") } else { ("-4", "10.77.0.10") };
+    let vip = service.ip().to_string();
+    run_in(&host, &["ip", family, "route", "add", "local", &vip, "dev", "lo", "table", "local", "src", own]);
+    let servers = [1, 2, 3].map(|place| (world.address(place, six), 1));
+    let wanted = rules(Scheduler::Rr, service, &servers);
+    let plane = within(&host, open);
+    within(&host, async || become_(&plane, &wanted).await);
+    let mut calls: Vec<_> = (0..9).map(|_| call(&host, service).expect("an answer")).collect();
+    nft(&host, "flush ruleset");
+    // Two servers say good-bye, which reaches this host without a translation.
+    drop(ends);
+    within(&host, async || become_(&plane, &wanted).await);
+    for (stream, server) in &mut calls {
+        stream.set_read_timeout(Some(Duration::from_millis(200))).expect("set a time-out");
+        let silence = silence(stream);
+        if *server == 1 {
+            assert_eq!(silence, Duration::MAX, "who missed nothing goes on");
+            stream.write_all(b"?").expect("and can write");
+        } else {
+            assert!(silence < Duration::from_millis(100), "the reader hears of it, not after {silence:?}");
+        }
+    }
+    drop(lives);
 }
 
 fn connections_of_containers_are_balanced_and_cut() {

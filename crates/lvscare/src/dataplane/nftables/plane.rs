@@ -10,7 +10,7 @@ use super::listing::{Listing, text};
 use super::ruleset::{self, BALANCE, HOOKS, Ruleset, WEIGHTS, table_of};
 use super::slots::slots;
 use super::transaction;
-use crate::knock::knock;
+use crate::knock::{knock, remind};
 use crate::netlink::{
     ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, exchange, find,
     netfilter_attributes, netfilter_body, overhear, u32_be,
@@ -122,15 +122,20 @@ impl Dataplane for Nftables {
         if !revised {
             netfilter.exchange(&transaction::replace(&ruleset), &mut |_| {}).await.map_err(failed)?;
         }
-        for change in changes {
-            if let Change::RemoveServer(server) = change {
-                knock(service, &conntrack::cut_over(&mut netfilter, service, *server).await?);
-            }
+        let left = changes.iter().filter_map(|change| match change {
+            Change::RemoveServer(server) => Some(*server),
+            _ => None,
+        });
+        let (unheard, cut) = conntrack::cut_each(&mut netfilter, service, &left.collect::<Vec<_>>()).await;
+        knock(service, &unheard);
+        if changes.iter().any(|change| matches!(change, Change::AddService(_) | Change::SetService(_))) {
+            // What servers sent while the rules were gone was refused in the name of clients that know nothing of it.
+            remind(service, &conntrack::clients(&mut netfilter, service).await);
         }
         // After a change closing waits until the kernel has forgotten what was there: some ten milliseconds, in which
         // everything else of this process would stand still.
         tokio::task::spawn_blocking(|| drop(netfilter));
-        Ok(())
+        cut
     }
 
     async fn meddled(&self, service: SocketAddr) {

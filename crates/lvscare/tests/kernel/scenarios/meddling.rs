@@ -1,6 +1,6 @@
 //! What happens to clients when other programs meddle, and to other programs' rules?
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::harness::{PATIENCE, Plane, Stage, figure, run_in, view};
 
@@ -11,6 +11,7 @@ const TICK: u64 = 700;
 pub fn rules_flushed(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
     let carer = stage.care(&[1, 2, 3]);
+    let held = stage.hold(6);
     let host = stage.world.host();
     let (fault, calls) = stage.calls_around(|_| view::flush(plane, &host), |stage| stage.await_seen(&[1, 2, 3]));
     let repaired = carer.await_line(0, "Repaired", PATIENCE) - fault;
@@ -18,6 +19,11 @@ pub fn rules_flushed(plane: Plane, six: bool) {
     figure(&calls.summary(fault));
     assert!(repaired < stage.bound(TICK), "{repaired:?}");
     assert!(calls.trouble_after(fault) < stage.bound(TICK), "{:#?}", calls.failed());
+    // A client without a connection yet asks again after one second, then after two; not every kernel can spare it that.
+    let bound = Duration::from_millis(if plane.is_slow() { 3800 } else { 1500 });
+    assert!(calls.longest() < bound, "who waits for an answer that was lost hears of it: {:?}", calls.longest());
+    let looked = held.look();
+    assert!(plane.is_slow() || looked.iter().all(|(_, alive)| *alive), "who had no need of rules goes on: {looked:?}");
     assert!(!carer.lines().iter().any(|line| line.starts_with("Down")), "{:#?}", carer.lines());
 }
 
