@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::ask::ask;
-use crate::netlink::{ACK, CREATE, Failure};
+use crate::netlink::{ACK, CREATE, Failure, REPLACE};
 use crate::{Error, Result};
 
 /// The number of the loopback link in every network namespace.
@@ -38,9 +38,15 @@ pub(super) async fn ensure(service: IpAddr, link: u32, source: Option<IpAddr>) -
     if look_up(service).await.is_ok_and(|found| right(&found)) {
         return Ok(false);
     }
-    remove(service).await?;
+    let place = if leads_ours(service).await {
+        // It is replaced in one step: not for a moment does the address lead elsewhere.
+        REPLACE
+    } else {
+        remove(service).await?;
+        0
+    };
     let route = RouteNetlinkMessage::NewRoute(ours(service, link, source));
-    if let Err(failure) = ask(route, CREATE | ACK, &mut |_| {}).await {
+    if let Err(failure) = ask(route, CREATE | place | ACK, &mut |_| {}).await {
         let from = source.map_or(String::new(), |source| format!(" with the source {source}"));
         return Err(failure.of("add a local route to", format!("{service}{from}")));
     }
@@ -77,14 +83,30 @@ async fn remove_matching(route: RouteMessage, service: IpAddr) -> Result<()> {
 
 /// Asks the kernel where packets to `address` would go.
 pub(super) async fn look_up(address: IpAddr) -> Result<Found, Failure> {
+    let route = first(address, RouteFlags::empty()).await?;
+    Ok(Found { local: route.header.kind == RouteType::Local, source: source_of(&route) })
+}
+
+/// Whether packets to `service` go by a route of ours. Kernels before 4.13 do not tell.
+async fn leads_ours(service: IpAddr) -> bool {
+    let found = first(service, RouteFlags::FibMatch).await;
+    found.is_ok_and(|RouteMessage { header, .. }| {
+        // The number of the table says nothing: for IPv4 the kernel looks into two of them as if they were one.
+        let (ours, host) = (header.protocol == OURS, header.destination_prefix_length == length(service));
+        ours && host && header.kind == RouteType::Local
+    })
+}
+
+/// What the kernel tells of the route by which packets to `address` go.
+async fn first(address: IpAddr, flags: RouteFlags) -> Result<RouteMessage, Failure> {
     let mut route = RouteMessage::default();
-    route.header = RouteHeader { address_family: family(address), ..RouteHeader::default() };
+    route.header = RouteHeader { address_family: family(address), flags, ..RouteHeader::default() };
     route.header.destination_prefix_length = length(address);
     route.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
     let mut found = None;
     ask(RouteNetlinkMessage::GetRoute(route), ACK, &mut |reply| {
         if let RouteNetlinkMessage::NewRoute(route) = reply {
-            found = Some(Found { local: route.header.kind == RouteType::Local, source: source_of(&route) });
+            found = Some(route);
         }
     })
     .await?;

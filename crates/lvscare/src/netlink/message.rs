@@ -14,6 +14,8 @@ pub(crate) const ACK: u16 = 0x4;
 pub(crate) const DUMP: u16 = 0x300;
 /// Make the object when there is none.
 pub(crate) const CREATE: u16 = 0x400;
+/// Put the object in the place of the one that is there.
+pub(crate) const REPLACE: u16 = 0x100;
 /// Fail when there is one.
 pub(crate) const EXCLUSIVE: u16 = 0x200;
 

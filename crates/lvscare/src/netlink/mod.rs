@@ -11,6 +11,6 @@ mod socket;
 
 pub(crate) use attribute::{Attribute, attributes, find, nested, u16_be, u32_be};
 pub(crate) use failure::Failure;
-pub(crate) use message::{ACK, CREATE, DUMP, EXCLUSIVE, Message, Reply};
+pub(crate) use message::{ACK, CREATE, DUMP, EXCLUSIVE, Message, REPLACE, Reply};
 pub(crate) use netfilter::{Family, Subsystem, batch, netfilter_attributes, netfilter_body};
 pub(crate) use socket::{Bus, Socket, exchange, overhear, overhear_from};
