@@ -39,6 +39,7 @@ fn as_text(event: &Event) -> String {
         }
         Event::ConfigRefused { reason } => format!("the configuration stays as it was: {reason}"),
         Event::Failed { reason } => format!("failed, tried again: {reason}"),
+        Event::Hampered { reason } => format!("works, but {reason}"),
         Event::Recovered => "works again".to_owned(),
         other => format!("{other:?}"),
     }
@@ -56,6 +57,7 @@ fn as_json(event: &Event) -> Value {
         Event::Reloaded { added, removed } => json!({ "event": "reloaded", "added": added, "removed": removed }),
         Event::ConfigRefused { reason } => json!({ "event": "config-refused", "reason": reason }),
         Event::Failed { reason } => json!({ "event": "failed", "reason": reason }),
+        Event::Hampered { reason } => json!({ "event": "hampered", "reason": reason }),
         Event::Recovered => json!({ "event": "recovered" }),
         other => json!({ "event": "other", "text": format!("{other:?}") }),
     }

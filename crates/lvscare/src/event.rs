@@ -54,6 +54,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The rules are right, but something beside them could not be done; tried again at every tick, told once.
+    Hampered {
+        /// What, and why.
+        reason: String,
+    },
     /// The rules can be read and changed again.
     Recovered,
 }

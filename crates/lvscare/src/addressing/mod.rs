@@ -27,6 +27,12 @@ pub trait Addressing: Send + Sync + fmt::Debug {
     /// When the kernel refuses.
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool>;
 
+    /// What could not be done at the last time and is not needed for the address itself, such as a kernel setting that
+    /// cannot be written; none when all is well.
+    fn hampered(&self) -> Option<String> {
+        None
+    }
+
     /// Ends when another program may have taken away what `service` needs, so that it is looked at before the next
     /// tick. Never ends where the kernel does not tell.
     async fn meddled(&self, service: IpAddr) {

@@ -50,12 +50,16 @@ impl Settings {
             .filter_map(|(setting, value)| Some((*setting, *value, self.read(setting)?)))
             .filter(|(_, value, current)| value != current)
             .collect();
+        let before = previous.len();
         for (setting, _, current) in &differing {
             previous.entry((*setting).to_owned()).or_insert_with(|| current.clone());
         }
-        let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
-        replace(&self.record, &text).map_err(|source| io_error("write", &self.record, source))?;
-        differing.iter().try_for_each(|(setting, value, _)| self.write(setting, value))
+        if previous.len() > before {
+            let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
+            replace(&self.record, &text).map_err(|source| io_error("write", &self.record, source))?;
+        }
+        let written = differing.iter().map(|(setting, value, _)| self.write(setting, value));
+        written.fold(Ok(()), Result::and)
     }
 
     fn put_back(&self) -> Result<()> {
@@ -146,6 +150,39 @@ mod tests {
         assert_eq!(settings.read(FORGET).unwrap(), "0");
         settings.undo().await.unwrap();
         assert!(!settings.record.exists());
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_written_does_not_keep_others_from_their_values() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        for (setting, _) in &crate::ipvs::SYSCTLS {
+            let path = settings.root.join(setting);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "0\n").unwrap();
+        }
+        // Nobody can write this one, not even root.
+        let first = settings.root.join(settings.wanted[0].0);
+        fs::remove_file(&first).unwrap();
+        std::os::unix::fs::symlink("/proc/version", &first).unwrap();
+        for _ in 0..2 {
+            let failed = settings.ensure().await.unwrap_err().to_string();
+            assert_eq!(failed, format!("cannot set {}", first.display()));
+            for (setting, value) in &settings.wanted[1..] {
+                assert_eq!(settings.read(setting).unwrap(), *value);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_right_needs_no_right_to_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = settings(directory.path());
+        settings.write(FORGET, "1").unwrap();
+        settings.record = PathBuf::from("/proc/version/record");
+        assert!(!settings.ensure().await.unwrap());
+        settings.write(FORGET, "0").unwrap();
+        settings.ensure().await.unwrap_err();
     }
 
     #[tokio::test]

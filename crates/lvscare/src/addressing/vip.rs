@@ -1,7 +1,9 @@
 //! How is a virtual address made usable for the clients on this host?
 
+use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -39,7 +41,11 @@ pub enum AddressingMode {
 pub struct Vip {
     mode: AddressingMode,
     settings: Settings,
+    /// Why kernel settings are not as they should be.
+    hampered: Mutex<Option<String>>,
     calm: Calm,
+    /// The source that was chosen, and the server that it was chosen for.
+    chosen: Mutex<Option<(IpAddr, IpAddr)>>,
 }
 
 impl Vip {
@@ -47,7 +53,8 @@ impl Vip {
     /// `record`, so that [`Addressing::remove`] can put them back.
     #[must_use]
     pub fn new(mode: AddressingMode, record: PathBuf) -> Self {
-        Self { mode, settings: Settings::none(record), calm: Calm::default() }
+        let settings = Settings::none(record);
+        Self { mode, settings, hampered: Mutex::default(), calm: Calm::default(), chosen: Mutex::default() }
     }
 
     /// Also sees to the kernel settings that `dataplane` relies on.
@@ -57,16 +64,26 @@ impl Vip {
         self
     }
 
-    /// The address from which local clients are to call; any when there is no server.
+    /// The address from which local clients are to call; any when there is no server. One that was chosen stays as long
+    /// as this host would still go from it to the server that it was chosen for, whether that lives or not.
     async fn source(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<Option<IpAddr>> {
         if let AddressingMode::Route { source: Some(source) } = self.mode {
+            return Ok(Some(source));
+        }
+        let chosen = *self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((server, source)) = chosen
+            && route::look_up(server).await.is_ok_and(|found| found.source == Some(source))
+        {
             return Ok(Some(source));
         }
         let mut failed = None;
         for server in servers {
             match route::look_up(server.ip()).await {
                 Ok(found) => match found.source {
-                    Some(source) if source != service => return Ok(Some(source)),
+                    Some(source) if source != service => {
+                        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some((server.ip(), source));
+                        return Ok(Some(source));
+                    }
                     _ => {}
                 },
                 Err(failure) => failed = Some(failure.of("find a route to the server", server.ip().to_string())),
@@ -79,7 +96,13 @@ impl Vip {
 #[async_trait]
 impl Addressing for Vip {
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool> {
-        let mut mended = self.settings.ensure().await?;
+        let set = self.settings.ensure().await;
+        let hampered = set.as_ref().err().map(|error| match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        });
+        *self.hampered.lock().unwrap_or_else(PoisonError::into_inner) = hampered;
+        let mut mended = set.unwrap_or(false);
         if self.calm.holds(service, servers) {
             return Ok(mended);
         }
@@ -100,6 +123,10 @@ impl Addressing for Vip {
         mended |= route::ensure(service, link, source).await?;
         self.calm.found(before, service, servers);
         Ok(mended)
+    }
+
+    fn hampered(&self) -> Option<String> {
+        self.hampered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn meddled(&self, service: IpAddr) {

@@ -132,6 +132,9 @@ async fn once(guard: Guard, service: &std::net::SocketAddr, events: &Events) -> 
     if !report.kept.is_empty() {
         tell(events, Event::AllDown { kept: report.kept.len() });
     }
+    if let Some(reason) = report.hampered {
+        tell(events, Event::Hampered { reason });
+    }
     tell(events, Event::Started { service: *service, healthy: report.healthy.len(), servers });
     Ok(())
 }

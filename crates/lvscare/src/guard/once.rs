@@ -20,6 +20,8 @@ pub struct Report {
     pub unhealthy: Vec<(SocketAddr, String)>,
     /// Servers that are in although none answered well.
     pub kept: Vec<SocketAddr>,
+    /// What could not be done and is not needed for the rules.
+    pub hampered: Option<String>,
     /// How many changes of the rules it took.
     pub changes: usize,
 }
@@ -31,7 +33,8 @@ pub(super) async fn once(guard: Guard) -> Result<Report> {
         async move { (*server, ask(&**probe, *server, time).await) }
     });
     let answers = join_all(asked).await;
-    let mut report = Report { healthy: Vec::new(), unhealthy: Vec::new(), kept: Vec::new(), changes: 0 };
+    let mut report =
+        Report { healthy: Vec::new(), unhealthy: Vec::new(), kept: Vec::new(), hampered: None, changes: 0 };
     let observed = dataplane.observe(desired.service.address).await?;
     let wanted = {
         let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +59,7 @@ pub(super) async fn once(guard: Guard) -> Result<Report> {
         report.kept = wanted.servers.keys().copied().collect();
     }
     let outcome = sync(dataplane, addressing, wanted, None).await;
-    report.changes = outcome.changes;
+    (report.changes, report.hampered) = (outcome.changes, outcome.hampered);
     outcome.failure.map_or(Ok(report), Err)
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Runner {
     is_failure_told: bool,
     failures_told: Quiet,
     repairs_told: Quiet,
+    /// What could not be done beside the rules, as it was told.
+    hampered_told: Option<String>,
     /// Changes of others that were put right and not told yet.
     repaired: usize,
 }
@@ -77,6 +79,7 @@ impl Runner {
             is_failure_told: false,
             failures_told: Quiet::default(),
             repairs_told: Quiet::default(),
+            hampered_told: None,
             repaired: 0,
         }
     }
@@ -251,6 +254,10 @@ impl Runner {
         match outcome.failure {
             Some(failure) => events.extend(self.failed(with_sources(&failure), now)),
             None => events.extend(self.succeeded()),
+        }
+        if let Some(reason) = outcome.hampered.filter(|reason| self.hampered_told.as_ref() != Some(reason)) {
+            self.hampered_told = Some(reason.clone());
+            events.push(Event::Hampered { reason });
         }
         if outcome.foreign > 0 {
             self.board().repairs += 1;

@@ -19,6 +19,8 @@ pub(super) struct Outcome {
     pub(super) changes: usize,
     /// How many changes of others were put right.
     pub(super) foreign: usize,
+    /// What could not be done and is not needed for the rules.
+    pub(super) hampered: Option<String>,
     /// What could not be done.
     pub(super) failure: Option<Error>,
 }
@@ -30,7 +32,7 @@ pub(super) async fn sync(
     wanted: Rules,
     applied: Option<Rules>,
 ) -> Outcome {
-    let mut outcome = Outcome { applied: None, changes: 0, foreign: 0, failure: None };
+    let mut outcome = Outcome { applied: None, changes: 0, foreign: 0, hampered: None, failure: None };
     match in_time(&wanted, "change the rules of", rules(&*dataplane, &wanted, applied.as_ref())).await {
         Ok((changes, foreign)) => (outcome.changes, outcome.foreign) = (changes, foreign),
         Err(failure) => outcome.failure = Some(failure),
@@ -45,6 +47,7 @@ pub(super) async fn sync(
             }
             Err(failure) => outcome.failure = outcome.failure.or(Some(failure)),
         }
+        outcome.hampered = addressing.hampered();
     }
     if outcome.failure.is_none() {
         outcome.applied = Some(wanted);

@@ -20,6 +20,8 @@ pub fn tests(plane: Plane) -> Vec<Test> {
         tests.push(test(format!("addressing::route::{family}"), move || a_route_will_do(plane, six)));
         tests.push(test(format!("addressing::meddling::{family}"), move || what_others_take_away_comes_back(six)));
         tests.push(test(format!("addressing::link::{family}"), move || a_link_will_do(plane, six)));
+        tests.push(test(format!("addressing::no_gap::{family}"), move || another_source_leaves_no_gap(six)));
+        tests.push(test(format!("addressing::steady::{family}"), move || the_source_outlives_its_server(six)));
     }
     tests.push(test("addressing::heard", meddling_is_heard_of_at_once));
     tests.push(test("addressing::source", the_source_can_be_chosen_and_follows_the_host));
@@ -184,6 +186,76 @@ fn the_source_can_be_chosen_and_follows_the_host() {
         assert!(by_route().ensure(service.ip(), &[server]).await.expect("ensure"), "the old source is gone");
         assert!(source().contains("src 10.77.0.200"), "{}", source());
         assert!(!by_route().ensure(service.ip(), &[]).await.expect("ensure"), "without servers it stays");
+    });
+}
+
+/// Gives the host one more address, usable at once.
+fn give(host: &str, address: &str) {
+    let line = ["ip", "address", "add", address, "dev", "eth0", "nodad"];
+    run_in(host, &line[..if address.contains("::") { 7 } else { 6 }]);
+}
+
+fn another_source_leaves_no_gap(six: bool) {
+    let world = World::new(1);
+    let (host, service) = (world.host(), service(six));
+    let (own, other) = if six { ("fd77::10", "fd77::200") } else { ("10.77.0.10", "10.77.0.200") };
+    let length = if six { "64" } else { "24" };
+    give(&host, &format!("{other}/{length}"));
+    let vips = [own, other]
+        .map(|source| Vip::new(AddressingMode::Route { source: Some(source.parse().expect("an address")) }, record()));
+    within(&host, async || vips[0].ensure(service.ip(), &[]).await.expect("ensure"));
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            within(&host, async || {
+                for turn in 1..=1000 {
+                    assert!(
+                        vips[turn % 2].ensure(service.ip(), &[]).await.expect("ensure"),
+                        "another source is wanted"
+                    );
+                }
+            });
+        });
+        let calls = within(&host, async || {
+            let mut calls = 0;
+            while !changing.is_finished() {
+                // Without its route the address would lead nowhere.
+                let refused = std::net::TcpStream::connect(service).expect_err("nobody listens");
+                assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
+                calls += 1;
+            }
+            calls
+        });
+        changing.join().expect("changes");
+        figure(&format!("{calls} connections during 1000 changes"));
+    });
+    let family = if six { "-6" } else { "-4" };
+    let routes = text_in(&host, &["ip", family, "route", "show", "table", "local", &service.ip().to_string()]);
+    assert_eq!(routes.lines().count(), 1, "{routes}");
+}
+
+fn the_source_outlives_its_server(six: bool) {
+    let world = World::new(2);
+    let (host, service) = (world.host(), service(six).ip());
+    let servers = [1, 2].map(|place| world.address(place, six));
+    let (family, length, other) = if six { ("-6", "128", "fd77::200/64") } else { ("-4", "32", "10.77.0.200/24") };
+    give(&host, other);
+    let other = other.split('/').next().expect("an address");
+    let own = if six { "fd77::10" } else { "10.77.0.10" };
+    let lead = |place: usize, source: &str| {
+        let server = format!("{}/{length}", servers[place].ip());
+        run_in(&host, &["ip", family, "route", "replace", &server, "dev", "eth0", "src", source]);
+    };
+    lead(0, own);
+    lead(1, other);
+    let source = || text_in(&host, &["ip", family, "route", "get", &service.to_string()]);
+    let from_other = || source().contains(&format!("src {other} "));
+    within(&host, async || {
+        let vip = by_route();
+        assert!(vip.ensure(service, &servers).await.expect("ensure") && !from_other(), "{}", source());
+        assert!(!vip.ensure(service, &servers[1..]).await.expect("ensure") && !from_other(), "{}", source());
+        // The way to the first server is another now.
+        lead(0, other);
+        assert!(vip.ensure(service, &servers[1..]).await.expect("ensure") && from_other(), "{}", source());
     });
 }
 

@@ -108,6 +108,7 @@ async fn nonsense_does_not_run() {
 struct Address {
     there: Mutex<Option<Vec<SocketAddr>>>,
     fails: Mutex<bool>,
+    hampered: Mutex<Option<String>>,
 }
 
 #[async_trait]
@@ -119,6 +120,10 @@ impl Addressing for Address {
         }
         // As a route whose source follows from the servers.
         Ok(self.there.lock().unwrap().replace(servers.to_vec()).is_none_or(|before| before != servers))
+    }
+
+    fn hampered(&self) -> Option<String> {
+        self.hampered.lock().unwrap().clone()
     }
 
     async fn remove(&self, _service: std::net::IpAddr) -> crate::Result<()> {
@@ -171,6 +176,28 @@ async fn an_address_that_follows_the_servers_was_changed_by_nobody_else() {
     let told = events.lock().unwrap().clone();
     assert!(!told.iter().any(|event| matches!(event, Event::Repaired { .. })), "{told:?}");
     running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_needed_keeps_nothing_from_starting_and_is_told_once() {
+    let (table, address) = (Table::new(), Arc::new(Address::default()));
+    let reason = "cannot set /proc/sys/x: read-only file system".to_owned();
+    *address.hampered.lock().unwrap() = Some(reason.clone());
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let guard = || {
+        Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(Switch::new())).with_addressing(address.clone())
+    };
+    let running = guard().with_events(move |event| heard.lock().unwrap().push(event)).run(CancellationToken::new());
+    let running = tokio::spawn(running);
+    millis(10_000).await;
+    let told = events.lock().unwrap().clone();
+    assert!(
+        matches!(&told[..], [Event::Started { .. }, Event::Hampered { reason: why }] if *why == reason),
+        "{told:?}"
+    );
+    running.abort();
+    assert_eq!(guard().once().await.unwrap().hampered, Some(reason));
 }
 
 #[tokio::test(start_paused = true)]
