@@ -51,12 +51,15 @@ pub(crate) fn second_life() -> Option<ExitCode> {
     })
 }
 
-/// Cares until stopped.
+/// Cares until stopped, or once.
 pub(super) async fn keep(request: &CareRequest, printer: &Printer) -> Result<(), Failure> {
     let supervisor = settings::supervisor()?;
     let cancel = CancellationToken::new();
     let stop = interrupt::stop(cancel.clone());
-    let done = care(request, supervisor, interrupt::hangups()?, cancel, printer.care_events()).await;
+    let done = care(request, supervisor, interrupt::hangups()?, cancel.clone(), printer.care_events()).await;
     stop.abort();
+    if request.once && cancel.is_cancelled() {
+        return Err(Failure::Interrupted("finished"));
+    }
     Ok(done.map_err(Error::from)?)
 }

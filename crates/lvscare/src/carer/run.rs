@@ -15,12 +15,12 @@ use super::reload::Reloader;
 use super::request::CareRequest;
 use super::socket::{Answer, Page, Socket};
 use super::supervise::{self, LongestRound};
-use crate::{Dataplane, Event, Guard, GuardHandle, Result, Service, Supervisor, prometheus};
+use crate::{Dataplane, Event, Guard, GuardHandle, Result, Service, Supervisor, Vip, prometheus};
 
 /// Is told of each change.
 pub(super) type Events = Arc<Mutex<dyn FnMut(Event) + Send>>;
 
-/// Cares for a virtual address until cancelled; leaves the rules as they are then.
+/// Cares for a virtual address until cancelled, or once where that is asked; leaves the rules as they are then.
 ///
 /// `reload` has it read its files again at once. `supervisor` hears when it is ready, that it is alive, and that it
 /// stops. `events` is told of each change, in order, and must not block.
@@ -42,16 +42,15 @@ pub async fn care(
     let socket = Socket::bind(&request.socket)?;
     let desired = config.desired();
     let service = desired.service.clone();
-    let dataplane = parts::dataplane(request.dataplane, &service).await?;
-    let addressing = Arc::new(parts::addressing(&request.addressing, &*dataplane, &request.socket));
-    if request.clean {
-        crate::clean(&service, &*dataplane, Some(&*addressing)).await?;
-        parts::forsake_others(&*dataplane, &service).await?;
-    }
+    let Some(prepared) = cancel.run_until_cancelled(prepare(request, &service)).await else { return Ok(()) };
+    let (dataplane, addressing) = prepared?;
     let guard = Guard::new(desired, Arc::clone(&dataplane), probe).with_addressing(addressing);
     if request.once {
-        once(guard, &config.vs, &events).await?;
-        return parts::forsake_others(&*dataplane, &service).await;
+        let all = async {
+            once(guard, &config.vs, &events).await?;
+            parts::forsake_others(&*dataplane, &service).await
+        };
+        return cancel.run_until_cancelled(all).await.unwrap_or(Ok(()));
     }
     reloader.took_up(config);
     let (started, start) = oneshot::channel();
@@ -72,6 +71,17 @@ pub async fn care(
     }
     carer.supervisor.stopping();
     Ok(())
+}
+
+/// Opens what the guard works with, and takes away what was there where that is asked.
+async fn prepare(request: &CareRequest, service: &Service) -> Result<(Arc<dyn Dataplane>, Arc<Vip>)> {
+    let dataplane = parts::dataplane(request.dataplane, service).await?;
+    let addressing = Arc::new(parts::addressing(&request.addressing, &*dataplane, &request.socket));
+    if request.clean {
+        crate::clean(service, &*dataplane, Some(&*addressing)).await?;
+        parts::forsake_others(&*dataplane, service).await?;
+    }
+    Ok((dataplane, addressing))
 }
 
 /// What goes on beside the guard.
@@ -159,4 +169,36 @@ pub(super) fn tell(events: &Events, event: Event) {
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::{CareConfig, ConfigSource};
+    use super::*;
+    use crate::{AddressingMode, DataplaneKind};
+
+    #[tokio::test]
+    async fn who_is_stopped_before_the_first_change_makes_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = CareConfig::new("10.103.97.2:6443".parse().unwrap(), vec!["127.0.0.1:1".parse().unwrap()]);
+        config.health.insecure_skip_verify = true;
+        let mut request = CareRequest {
+            config: ConfigSource::Fixed(Box::new(config)),
+            dataplane: DataplaneKind::Auto,
+            addressing: AddressingMode::Route { source: None },
+            socket: directory.path().join("socket"),
+            metrics_file: None,
+            clean: true,
+            once: true,
+        };
+        for once in [true, false] {
+            request.once = once;
+            let cancel = CancellationToken::new();
+            cancel.cancel();
+            let (_keep, reload) = mpsc::channel(1);
+            let told = |event| panic!("{event:?}");
+            care(&request, Supervisor::default(), reload, cancel, told).await.unwrap();
+        }
+    }
 }

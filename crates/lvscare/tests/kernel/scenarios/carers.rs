@@ -1,6 +1,6 @@
 //! What happens to clients when carers come, go and change their mind?
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -81,6 +81,21 @@ pub fn once(plane: Plane, six: bool) {
     let calls = client.stop();
     assert!(calls.failed().is_empty() && calls.servers().len() == 2, "{:#?}", calls.failed());
     lines_are(&carer.lines(), &["Down", "Started"]);
+}
+
+/// The rules are to be put right once, and somebody has enough of waiting for a server.
+pub fn once_stopped(plane: Plane, six: bool) {
+    let mut stage = Stage::new(plane, six);
+    stage.actor(2).signal(Signal::SIGSTOP);
+    stage.configure(&[1, 2, 3], &json!({ "scheme": "http", "timeout": "15s" }));
+    let mut carer = stage.carer(&["once"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let start = Instant::now();
+    carer.signal(Signal::SIGTERM);
+    assert!(carer.ended(PATIENCE), "{:#?}", carer.lines());
+    assert!(start.elapsed() < stage.bound(1000), "it ended after {:?}", start.elapsed());
+    assert_eq!(stage.seen(), stage.set(&[]), "nothing was done");
+    stage.actor(2).signal(Signal::SIGCONT);
 }
 
 /// Everything is taken away after the carer stopped, and is as it was before it came.

@@ -29,7 +29,8 @@ pub fn tests(plane: Plane) -> Vec<Test> {
         ("ports_of_checks", ports::of_checks),
         ("expired_certificate", certificates::expired),
     ];
-    let four: [Scenario; 6] = [
+    let four: [Scenario; 7] = [
+        ("once_stopped", carers::once_stopped),
         ("server_errors", deaths::server_errors),
         ("flapping", deaths::flapping),
         ("quiet", carers::quiet),
