@@ -10,6 +10,12 @@ const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 /// Directories that `PrivateTmp=yes` replaces.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
+/// Once the main process ended by itself with a failure, as opposed to a crash, so long passes until the next start: what
+/// was wrong will most likely be wrong again, and each start is some lines in the journal. `RestartSteps=` would do the
+/// same from systemd 254 on, but for every later crash as well. (`$EXIT_CODE`: `systemd.exec(5)`.)
+const PAUSE: &str =
+    r#"ExecStopPost=-/bin/sh -c 'if [ "$$EXIT_CODE" = exited ] && [ "$$EXIT_STATUS" != 0 ]; then sleep 9; fi'"#;
+
 /// A systemd service that runs `sealer lvscare care`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
@@ -48,6 +54,7 @@ impl Unit {
         let words = std::iter::once(word(&self.program.display().to_string()));
         let words: Vec<String> = words.chain(self.arguments.iter().map(|argument| word(argument))).collect();
         let _ = writeln!(text, "ExecStart={}\nExecReload=/bin/kill -HUP $MAINPID", words.join(" "));
+        let _ = writeln!(text, "{PAUSE}");
         text.push_str("Restart=always\nRestartSec=1\nWatchdogSec=10\nTimeoutStartSec=60\n\n");
         self.harden(&mut text);
         text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
@@ -110,6 +117,7 @@ fn specifiers(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn unit() -> Unit {
@@ -140,6 +148,7 @@ NotifyAccess=main
 ExecStartPre=-+/sbin/modprobe --quiet ip_vs
 ExecStart=/usr/bin/sealer lvscare care --config /etc/sealer/lvscare.json
 ExecReload=/bin/kill -HUP $MAINPID
+ExecStopPost=-/bin/sh -c 'if [ \"$$EXIT_CODE\" = exited ] && [ \"$$EXIT_STATUS\" != 0 ]; then sleep 9; fi'
 Restart=always
 RestartSec=1
 WatchdogSec=10
@@ -170,6 +179,23 @@ UMask=0077
 WantedBy=multi-user.target
 ";
         assert_eq!(unit().to_text(), golden);
+    }
+
+    #[test]
+    fn only_a_failure_that_was_told_is_followed_by_a_pause() {
+        let script = PAUSE.split('\'').nth(1).unwrap().replace("$$", "$").replace("sleep 9", "echo pause");
+        for (code, status, pause) in [
+            ("exited", "1", "pause\n"),
+            ("exited", "203", "pause\n"),
+            ("exited", "0", ""),
+            ("killed", "KILL", ""),
+            ("dumped", "ABRT", ""),
+            ("", "", ""),
+        ] {
+            let mut shell = std::process::Command::new("/bin/sh");
+            let told = shell.args(["-c", &script]).env("EXIT_CODE", code).env("EXIT_STATUS", status).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&told.stdout), pause, "{code} {status}");
+        }
     }
 
     #[test]
