@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::api::ecs::{Instance, InstanceStatus};
 use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
 use super::api::{Class, Done};
 use super::cloud::{Cloud, Gate, class, lost_patience};
+use super::discover::{BETWEEN, LOOKS};
 use super::hosts::ordered;
 use super::record::Eip;
 use super::settings::{Role, Wish};
@@ -115,7 +118,17 @@ pub(super) async fn doubt(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>
 pub(super) async fn look(cloud: &Cloud<'_>) -> Result<()> {
     let Some(id) = cloud.record.with(|things| things.eip.as_ref().map(|eip| eip.id.clone())) else { return Ok(()) };
     let asked = DescribeEipAddresses { allocation_id: Some(id.clone()), ..DescribeEipAddresses::default() };
-    let found = cloud.list(asked).await?.into_iter().find(|eip| eip.allocation_id == id);
+    let mut found = None;
+    // Lists lag behind; an address that is taken for gone is paid for all the same, and replaced by another one.
+    for look in 0..LOOKS {
+        if look > 0 {
+            sleep(BETWEEN).await;
+        }
+        found = cloud.list(asked.clone()).await?.into_iter().find(|eip| eip.allocation_id == id);
+        if found.is_some() {
+            break;
+        }
+    }
     cloud.keep(|things| match found {
         Some(found) => {
             if let Some(eip) = &mut things.eip {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clusterfile::{Cluster, Secret};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::api::eip::AssociateEipAddress;
 use super::api::{Action, ApiError, Class, Client, Listing};
 use super::pause::{Refusals, pause};
 use super::record::{Record, Things};
@@ -61,7 +62,7 @@ impl Gate {
 impl<'a> Cloud<'a> {
     /// A call that only looks, or whose repetition does nothing the second time.
     pub(super) async fn ask<A: Action>(&self, action: &A) -> Result<A::Answer> {
-        self.repeat(action, None).await
+        self.repeat(action, None, &mut false).await
     }
 
     /// All pages of a list.
@@ -70,7 +71,7 @@ impl<'a> Cloud<'a> {
         let mut items = Vec::new();
         // A refused page is asked for again; the pages before it are not.
         for _ in 0..PAGES {
-            let answer = self.repeat(&listing, None).await?;
+            let answer = self.repeat(&listing, None, &mut false).await?;
             if !listing.turn(answer, &mut items) {
                 return Ok(items);
             }
@@ -80,7 +81,7 @@ impl<'a> Cloud<'a> {
 
     /// A naturally repeatable change, made when its gate should be open.
     pub(super) async fn change<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {
-        self.repeat(action, gate).await
+        self.repeat(action, gate, &mut false).await
     }
 
     /// Makes something once: the same `step` after a crash repeats the stored call, which answers as it did.
@@ -95,13 +96,15 @@ impl<'a> Cloud<'a> {
     ) -> Result<A::Answer> {
         let open = self.record.with(|things| things.intents.get(step).cloned());
         let open = open.filter(|intent| intent.action == A::NAME);
+        // Whether an attempt before the last one may have had its effect.
+        let mut doubtful = open.is_some();
         let made = match open {
-            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), gate).await,
+            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), gate, &mut doubtful).await,
             None => {
                 let action = action(self.record.token()?);
                 let intent = intent(&action);
                 self.record.change(|things| things.intents.insert(step.to_owned(), intent))?;
-                self.repeat(&action, gate).await
+                self.repeat(&action, gate, &mut doubtful).await
             }
         };
         match made {
@@ -115,7 +118,11 @@ impl<'a> Cloud<'a> {
             }
             Err(error) => {
                 if happened_not(&error) {
-                    self.record.change(|things| things.intents.remove(step))?;
+                    self.record.change(|things| {
+                        things.intents.remove(step);
+                        // Only a search by tag tells what came of it.
+                        things.looked &= !doubtful || A::NAME == AssociateEipAddress::NAME;
+                    })?;
                 }
                 Err(error)
             }
@@ -176,7 +183,8 @@ impl<'a> Cloud<'a> {
         Cloud { patience: Some(Instant::now() + patience), ..*self }
     }
 
-    async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {
+    /// `doubtful` becomes true when an attempt that was followed by another one may have had its effect.
+    async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>, doubtful: &mut bool) -> Result<A::Answer> {
         if let Some(gate) = gate {
             self.until(gate).await;
         }
@@ -201,6 +209,7 @@ impl<'a> Cloud<'a> {
                 return Err(Error::Cloud { cluster: self.wanted.name.clone(), source: Box::new(error) });
             };
             let what = gate.map_or(A::NAME, |gate| gate.wait.words());
+            *doubtful |= error.may_have_happened;
             self.pause(what, time, &error).await?;
         }
     }

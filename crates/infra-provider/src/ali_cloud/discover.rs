@@ -17,9 +17,9 @@ use super::{annotations, tags};
 use crate::Result;
 
 /// How often something whose making was never confirmed is looked for; new things are not listed at once.
-const LOOKS: u32 = 5;
+pub(super) const LOOKS: u32 = 5;
 /// How long after each look.
-const BETWEEN: Duration = Duration::from_secs(3);
+pub(super) const BETWEEN: Duration = Duration::from_secs(3);
 
 /// The machines that exist when a run begins. Of a cluster of which nothing is remembered here, everything else that
 /// was made for it is looked for, too: it is taken over, not made again.

@@ -1,11 +1,13 @@
 //! How do VPC, vSwitch, security group and key pair come to be there?
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use super::api::Action;
 use super::api::ecs::{AuthorizeSecurityGroup, CreateSecurityGroup, ImportKeyPair, Permission};
 use super::api::vpc::{CreateVSwitch, CreateVpc, DescribeVSwitches, DescribeVpcs, VSwitch};
 use super::cloud::{Cloud, Gate, class};
-use super::record::Thing;
+use super::record::{Intent, Thing};
 use super::settings::Wish;
 use super::tags::{name, of_cluster};
 use super::waits::Wait;
@@ -22,6 +24,9 @@ const VSWITCH_LENGTH: u8 = 20;
 const OVERLAPPED: &str = "InvalidCidrBlock.Overlapped";
 /// No region has more zones.
 const MOST_VSWITCHES: u32 = 32;
+
+/// The name of the making of the key pair in the record.
+const KEY_PAIR: &str = "key pair";
 
 /// The name of the making of a vSwitch in the record.
 pub(super) fn step(zone: &str) -> String {
@@ -178,9 +183,15 @@ pub(super) async fn key_pair(cloud: &Cloud<'_>, wish: &Wish, public_key: &str) -
     // The name cannot be anybody else's, so that it is taken means that an earlier call had its effect.
     let id = cloud.record.with(|things| format!("{}-{}", name(&wish.cluster), things.uid));
     let import = ImportKeyPair { name: id.clone(), public_key: public_key.to_owned(), tags: of_cluster(&wish.cluster) };
+    // Whoever deletes the cluster before this is answered has to look for it.
+    let intent = Intent { action: ImportKeyPair::NAME.to_owned(), parameters: BTreeMap::new() };
+    cloud.record.change(|things| things.intents.insert(KEY_PAIR.to_owned(), intent))?;
     match cloud.change(&import, None).await {
         Err(error) if !is_taken(&error) => return Err(error),
-        _ => cloud.keep(|things| things.key_pair = Some(Thing { id: id.clone(), own: true }))?,
+        _ => cloud.keep(|things| {
+            things.key_pair = Some(Thing { id: id.clone(), own: true });
+            things.intents.remove(KEY_PAIR);
+        })?,
     }
     Ok(id)
 }

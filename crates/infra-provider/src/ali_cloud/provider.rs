@@ -13,7 +13,7 @@ use super::cloud::Cloud;
 use super::create::{Terms, complete};
 use super::options::AliCloudOptions;
 use super::record::Record;
-use super::settings::{Wish, wish};
+use super::settings::{Wish, check_cidr, wish};
 use super::waits::Waits;
 use super::{delete, describe, hosts};
 use crate::{Context, Error, Provider, Release, Result, ssh_key};
@@ -62,6 +62,7 @@ impl AliCloud {
             return Ok(wish.admin_cidrs.clone());
         }
         if !self.options.admin_cidrs.is_empty() {
+            self.options.admin_cidrs.iter().try_for_each(|cidr| check_cidr(cidr))?;
             return Ok(self.options.admin_cidrs.clone());
         }
         match self.options.own_address {
@@ -77,20 +78,18 @@ impl AliCloud {
     /// The record of a cluster, made sure to be of the region that is asked for.
     fn record(&self, context: &Context<'_>, asked: Option<&str>) -> Result<Record> {
         let record = Record::open(context.state_dir, random_name)?;
-        let known = record.with(|things| things.region.clone());
-        match asked {
-            Some(asked) if !known.is_empty() && asked != known => {
+        let (known, empty) = record.with(|things| (things.region.clone(), things.is_empty()));
+        let region = if empty { self.region(asked) } else { asked.unwrap_or(&known) };
+        if region != known {
+            if !empty {
                 return Err(Error::Setting {
                     field: super::annotations::REGION.to_owned(),
-                    value: asked.to_owned(),
+                    value: region.to_owned(),
                     reason: format!("the cluster's machines are in {known}; delete it there first"),
                 });
             }
-            _ if known.is_empty() => {
-                let region = self.region(asked).to_owned();
-                record.change(|things| things.region = region)?;
-            }
-            _ => {}
+            // What was looked for elsewhere says nothing about this region.
+            record.change(|things| things.move_to(region))?;
         }
         Ok(record)
     }
@@ -180,8 +179,11 @@ impl Provider for AliCloud {
     async fn find(&self, name: &str, context: &Context<'_>) -> Result<Option<Cluster>> {
         let mut cluster = Cluster::new(name, "");
         cluster.provider = ProviderKind::AliCloud;
-        let client = self.client(self.region(None))?;
-        let record = self.record(context, None)?;
+        // The record of a search that was broken off may be of another region: ids of one mean nothing in the other,
+        // where all of them would seem to be gone.
+        self.client(self.region(None))?;
+        let record = self.record(context, self.options.region.as_deref())?;
+        let client = self.client(&record.with(|things| things.region.clone()))?;
         let cloud = self.cloud(&client, &record, context, &cluster);
         super::discover::machines(&cloud).await?;
         super::discover::surroundings(&cloud).await?;

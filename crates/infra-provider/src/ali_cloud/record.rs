@@ -158,6 +158,17 @@ impl Things {
         *self = Self { uid, region, calls, leaving, ..Self::default() };
     }
 
+    /// Whether nothing exists, and nothing was begun of which that is not known.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_anything() && self.intents.is_empty()
+    }
+
+    /// Begins anew in another region, as the same cluster.
+    pub(super) fn move_to(&mut self, region: &str) {
+        let Self { uid, calls, .. } = std::mem::take(self);
+        *self = Self { uid, calls, region: region.to_owned(), ..Self::default() };
+    }
+
     /// Whether anything exists.
     pub(super) fn is_anything(&self) -> bool {
         let network = self.vpc.is_some() || !self.vswitches.is_empty() || self.security_group.is_some();

@@ -16,16 +16,16 @@ use crate::{ProviderEvent, Result};
 const PAGE: usize = 100;
 /// Machines take longer than anything else, so they are asked for in longer steps.
 const SKIPPED_STEPS: u32 = 2;
-/// A machine that was listed before, or that should run for so long, and is not listed is gone.
+/// A machine that is not listed for so long is gone; one that was listed before, after a third of it.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// Waits until all machines of the record run, and binds the public address to the first master as soon as that one
 /// does; returns those that were lost on the way and left the record.
 pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<String>> {
     cloud.until(gate).await;
-    let began = Instant::now();
     let (mut refused, mut early) = (0, None);
     let (mut seen, mut started) = (BTreeSet::new(), BTreeSet::new());
+    let mut absent_since: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let asked = Instant::now();
         let ids: Vec<String> = cloud.record.with(|things| things.machines.keys().cloned().collect());
@@ -39,12 +39,16 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
             cloud.learn(gate, asked, early)?;
             return Ok(Vec::new());
         }
-        let lost: Vec<String> = state
-            .absent
-            .iter()
-            .filter(|id| began.elapsed() >= LOST_AFTER || (seen.contains(*id) && began.elapsed() >= LOST_AFTER / 3))
-            .cloned()
-            .collect();
+        // One list in which it does not stand loses no machine: it may be back in the next.
+        absent_since.retain(|id, _| state.absent.contains(id));
+        for id in &state.absent {
+            absent_since.entry(id.clone()).or_insert(asked);
+        }
+        let is_lost = |id: &String, since: Instant| {
+            since.elapsed() >= if seen.contains(id) { LOST_AFTER / 3 } else { LOST_AFTER }
+        };
+        let lost: Vec<String> =
+            absent_since.iter().filter(|(id, since)| is_lost(id, **since)).map(|(id, _)| id.clone()).collect();
         if !lost.is_empty() {
             cloud.keep(|things| {
                 things.machines.retain(|id, _| !lost.contains(id));

@@ -201,7 +201,8 @@ fn check_password(password: &str) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::WeakPassword) }
 }
 
-fn check_cidr(cidr: &str) -> Result<()> {
+/// What the cloud would refuse only when other things have been made.
+pub(super) fn check_cidr(cidr: &str) -> Result<()> {
     let fits = cidr.split_once('/').is_some_and(|(address, length)| {
         address.parse::<std::net::Ipv4Addr>().is_ok() && length.parse::<u8>().is_ok_and(|length| length <= 32)
     });

@@ -84,7 +84,12 @@ async fn a_wrong_clock_is_corrected_once_and_stays_corrected() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_servers_time_there_is_nothing_to_correct() {
-    for headers in [&[][..], &[("date", "yesterday")], &[("date", "Thu, 01 Jan 1970 00:00:00 GMT")]] {
+    for headers in [
+        &[][..],
+        &[("date", "yesterday")],
+        &[("date", "Thu, 01 Jan 1970 00:00:00 GMT")],
+        &[("date", "Fri, 31 Dec 9999 23:59:59 GMT")],
+    ] {
         let server = Scripted::new([answer(400, headers, &refusal_body("InvalidTimeStamp.Expired"))]);
         let error = client(Arc::clone(&server)).call(&create_vpc()).await.unwrap_err();
         assert_eq!((error.class, server.count()), (Class::ClockSkew, 1));
@@ -252,4 +257,16 @@ async fn pages_are_followed_to_the_end_and_not_further() {
     let server = Scripted::new(endless);
     let error = client(Arc::clone(&server)).list(DescribeInstances::default()).await.unwrap_err();
     assert_eq!((error.class, server.count()), (Class::Refused, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_a_long_page_quotes_is_not_shown_by_half() {
+    // Wherever the page is cut, the secret may stand across it.
+    for before in [150, 185, 190, 195, 465, 470, 480, 490, 495] {
+        let page = format!("<html>{} testsecret</html>", "x".repeat(before));
+        let server = Scripted::new([answer(502, &[], &page)]);
+        let shown = client(server).call(&create_vpc()).await.unwrap_err().to_string();
+        assert!(!shown.contains(" test"), "{before}: {shown}");
+        assert!(shown.len() < 800, "{before}");
+    }
 }

@@ -5,6 +5,7 @@
 #[cfg(feature = "testing")]
 mod contract;
 mod create;
+mod doubt;
 mod drops;
 mod faults;
 mod given;

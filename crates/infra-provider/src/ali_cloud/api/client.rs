@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -267,9 +267,9 @@ fn stamp(time: SystemTime) -> String {
 
 fn date(answer: &Response<Bytes>) -> Option<SystemTime> {
     let text = answer.headers().get(http::header::DATE)?.to_str().ok()?;
-    let time: SystemTime = OffsetDateTime::parse(text, &Rfc2822).ok()?.into();
-    // What lies before 1970 is no clock to follow.
-    (time > UNIX_EPOCH).then_some(time)
+    let time = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    // A clock that was never set is none to follow, nor is one near the end of what can be written down.
+    (2000..3000).contains(&time.year()).then(|| time.into())
 }
 
 /// Milliseconds from `ours` to `theirs`.
