@@ -13,8 +13,12 @@ pub(crate) fn finished(known: Option<&Cluster>) -> Option<&Cluster> {
     known.filter(|known| known.annotations.contains_key(APPLIED))
 }
 
-/// Refuses a change of a finished cluster's machines before hosts are made for it.
+/// Refuses a change of a finished cluster's machines before hosts are made for it, and another provider for one that
+/// is half made: nobody would know any more whom to give the hosts back to.
 pub(crate) fn check_machines(provider: &dyn Provider, known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
+    if let Some(known) = known.filter(|known| finished(Some(known)).is_none() && known.provider != wanted.provider) {
+        return Err(Error::OtherProvider { cluster: known.name.clone(), kind: known.provider.to_string() });
+    }
     let Some(known) = finished(known).filter(|_| wanted.hosts.is_empty()) else { return Ok(()) };
     let mut wanted = wanted.clone();
     add_public_address(provider, known, &mut wanted);
@@ -137,5 +141,12 @@ mod tests {
         let mut wanted = asked();
         wanted.machines.nodes.as_mut().unwrap().count = 5;
         assert!(check_machines(&Made, Some(&half_made), &wanted).is_ok(), "nothing stands on them yet");
+
+        // As after a first run that broke off: what it made is known to its provider alone.
+        half_made.hosts.clear();
+        let mut elsewhere = Cluster::new("shop", "shop:1.4");
+        elsewhere.add_hosts(&Role::Master, [IpAddr::from([10, 0, 0, 1])]);
+        let refused = check_machines(&Made, Some(&half_made), &elsewhere);
+        assert!(matches!(refused, Err(Error::OtherProvider { .. })), "{refused:?}");
     }
 }
