@@ -223,6 +223,16 @@ pub enum Error {
         /// The annotation that says it.
         annotation: &'static str,
     },
+    /// Somebody else's cluster has the name, or one of which nothing is left here.
+    #[error(
+        "region {region} has a cluster `{cluster}` already, of which nothing is remembered here: choose another name, or free that one, if nobody needs it, by `sealer delete -c {cluster}` and then the same with `--provider ALI_CLOUD --region {region}`"
+    )]
+    Namesake {
+        /// Name of the cluster.
+        cluster: String,
+        /// The region.
+        region: String,
+    },
     /// The cloud offers no machine of the wanted size.
     #[error(
         "region {region} offers no machine of {size} for cluster `{cluster}`: choose another size (spec.masters, spec.nodes), region or zone"

@@ -44,6 +44,11 @@ pub(crate) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey
     Ok(ClusterKey { private, authorized })
 }
 
+/// Whether a pair was made below `state_dir`.
+pub(crate) fn exists(state_dir: &Path) -> bool {
+    private_path(state_dir).exists()
+}
+
 /// Removes the pair and, when nothing else is in it, its directory.
 pub(crate) fn remove(state_dir: &Path) -> Result<()> {
     let private = private_path(state_dir);

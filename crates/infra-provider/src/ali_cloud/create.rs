@@ -27,11 +27,13 @@ pub(super) struct Terms<'a> {
     pub(super) open_for: &'a [String],
     /// The line for `authorized_keys`; none when machines are opened by a password.
     pub(super) public_key: Option<&'a str>,
+    /// Whether nothing of the cluster was ever made from here.
+    pub(super) new: bool,
 }
 
 /// Makes what is missing, until every wanted machine runs at an address of its own and the first master is public.
 pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) -> Result<()> {
-    let listed = discover::existing(cloud).await?;
+    let listed = discover::existing(cloud, terms.new).await?;
     for round in 0..ROUNDS {
         let open = settle(cloud, &missing(cloud, wish)).await?;
         discover::unconfirmed(cloud, &open).await?;

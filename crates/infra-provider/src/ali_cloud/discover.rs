@@ -14,7 +14,7 @@ use super::orders::Step;
 use super::record::{Eip, Machine, Thing, Things};
 use super::settings::Role;
 use super::{annotations, tags};
-use crate::Result;
+use crate::{Error, Result};
 
 /// How often something whose making was never confirmed is looked for; new things are not listed at once.
 pub(super) const LOOKS: u32 = 5;
@@ -25,8 +25,8 @@ pub(super) const BETWEEN: Duration = Duration::from_secs(3);
 /// was made for it is looked for, too: it is taken over, not made again.
 ///
 /// Its VPC is the first thing to come and the last to go, so where there is none and the Clusterfile names nothing, one
-/// look is enough.
-pub(super) async fn existing(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
+/// look is enough. Of a cluster that is `new` here, what there is was made by somebody else and is left alone.
+pub(super) async fn existing(cloud: &Cloud<'_>, new: bool) -> Result<Vec<Instance>> {
     if cloud.record.with(|things| things.looked) {
         return machines(cloud).await;
     }
@@ -34,6 +34,10 @@ pub(super) async fn existing(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
     cloud.record.change(Things::forget_what_exists)?;
     let mut listed = Vec::new();
     if annotations::names_things(&cloud.wanted.annotations) || any_vpc(cloud).await? {
+        if new {
+            let cluster = cloud.wanted.name.clone();
+            return Err(Error::Namesake { cluster, region: cloud.client.region().to_owned() });
+        }
         surroundings(cloud).await?;
         listed = machines(cloud).await?;
         announced(cloud, &mut listed).await?;

@@ -104,14 +104,21 @@ impl AliCloud {
         } else {
             self.client(&record.with(|things| things.region.clone()))?
         };
+        let new = is_new(&record, context, wanted);
         let key = match &wish.password {
             Some(_) => None,
             None if wish.key_pair.is_some() && wanted.ssh.private_key.is_some() => None,
             None => Some(make_key(context, &wish.cluster).await?),
         };
         let cloud = self.cloud(&client, &record, context, wanted);
-        let terms = Terms { open_for: &open_for, public_key: key.as_ref().map(|key| key.authorized.as_str()) };
-        complete(&cloud, &wish, &terms).await?;
+        let terms = Terms { open_for: &open_for, public_key: key.as_ref().map(|key| key.authorized.as_str()), new };
+        let done = complete(&cloud, &wish, &terms).await;
+        if matches!(done, Err(Error::Namesake { .. })) {
+            // As if it had never been tried: whoever tries it again, or deletes it, has still made nothing.
+            record.forget()?;
+            ssh_key::remove(context.state_dir)?;
+        }
+        done?;
         hosts::filled(wanted, &wish, &record.things(), key.as_ref().map(|key| key.private.as_path()))
     }
 
@@ -159,6 +166,10 @@ impl Provider for AliCloud {
     async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {
         let asked = super::annotations::value(&cluster.annotations, super::annotations::REGION);
         let record = self.record(context, asked)?;
+        if is_new(&record, context, cluster) {
+            // What bears its name was made by somebody else.
+            return record.forget();
+        }
         let client = self.client(&record.with(|things| things.region.clone()))?;
         let cloud = self.cloud(&client, &record, context, cluster);
         match hosts {
@@ -214,6 +225,13 @@ impl Provider for AliCloud {
             Err(error) => vec![format!("nothing: {error}")],
         }
     }
+}
+
+/// Whether nothing was ever made from here: there is neither record nor key, and the Clusterfile names nothing.
+fn is_new(record: &Record, context: &Context<'_>, cluster: &Cluster) -> bool {
+    record.with(|things| things.is_empty() && !things.looked)
+        && !ssh_key::exists(context.state_dir)
+        && !super::annotations::names_things(&cluster.annotations)
 }
 
 async fn make_key(context: &Context<'_>, cluster: &str) -> Result<ssh_key::ClusterKey> {

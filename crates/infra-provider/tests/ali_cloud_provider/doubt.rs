@@ -134,3 +134,24 @@ async fn who_may_come_in_is_checked_before_anything_is_made() {
     assert!(matches!(&error, Error::Setting { value, .. } if value == "everyone"), "{error}");
     assert_eq!(scene.double.calls_made(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_of_the_same_name_that_somebody_else_made_is_neither_taken_over_nor_freed() {
+    let mut scene = Scene::new(cloud());
+    let theirs = scene.provision(&wanted(1, 1)).await.unwrap();
+    let their_state = std::mem::replace(&mut scene.state, tempfile::tempdir().unwrap());
+    for password in [None, Some("Geheim-123")] {
+        let mut asked = wanted(1, 2);
+        asked.ssh.password = password.map(Into::into);
+        for _ in 0..2 {
+            let error = scene.provision(&asked).await.unwrap_err();
+            assert!(matches!(error, Error::Namesake { .. }), "{error}");
+        }
+        scene.delete(&asked).await.unwrap();
+    }
+    assert_eq!((scene.double.instances_made(), scene.double.counts()["instances"]), (2, 2));
+    scene.state = their_state;
+    assert_eq!(scene.provision(&wanted(1, 1)).await.unwrap(), theirs);
+    scene.delete(&theirs).await.unwrap();
+    scene.assert_empty("after a namesake");
+}
