@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::api::ecs::{DescribeInstances, DescribeKeyPairs, DescribeSecurityGroups, Instance};
-use super::api::eip::DescribeEipAddresses;
+use super::api::Action;
+use super::api::ecs::{DescribeInstances, DescribeKeyPairs, DescribeSecurityGroups, Instance, RunInstances};
+use super::api::eip::{AssociateEipAddress, DescribeEipAddresses};
 use super::api::vpc::{DescribeVSwitches, DescribeVpcs};
 use super::cloud::Cloud;
 use super::orders::Step;
@@ -28,6 +29,7 @@ pub(super) const BETWEEN: Duration = Duration::from_secs(3);
 /// look is enough. Of a cluster that is `new` here, what there is was made by somebody else and is left alone.
 pub(super) async fn existing(cloud: &Cloud<'_>, new: bool) -> Result<Vec<Instance>> {
     if cloud.record.with(|things| things.looked) {
+        begun(cloud).await?;
         return machines(cloud).await;
     }
     // What an earlier deletion left in the record may be gone.
@@ -44,6 +46,27 @@ pub(super) async fn existing(cloud: &Cloud<'_>, new: bool) -> Result<Vec<Instanc
     }
     cloud.record.change(|things| things.looked = true)?;
     Ok(listed)
+}
+
+/// Finds what an earlier run began to make around the machines and never saw answered: repeating the call gives the first
+/// answer for a day only, and makes a second one after that.
+async fn begun(cloud: &Cloud<'_>) -> Result<()> {
+    let elsewhere = [RunInstances::NAME, AssociateEipAddress::NAME];
+    let open = |things: &Things| things.intents.values().any(|intent| !elsewhere.contains(&intent.action.as_str()));
+    if !cloud.record.with(open) {
+        return Ok(());
+    }
+    surroundings(cloud).await?;
+    cloud.keep(|things| {
+        let Things { vpc, vswitches, security_group, key_pair, eip, intents, .. } = things;
+        intents.retain(|step, _| match step.as_str() {
+            "vpc" => vpc.is_none(),
+            "security group" => security_group.is_none(),
+            "key pair" => key_pair.is_none(),
+            "address" => eip.is_none(),
+            other => !other.strip_prefix("vswitch ").is_some_and(|zone| vswitches.contains_key(zone)),
+        });
+    })
 }
 
 async fn any_vpc(cloud: &Cloud<'_>) -> Result<bool> {

@@ -155,3 +155,20 @@ async fn a_cluster_of_the_same_name_that_somebody_else_made_is_neither_taken_ove
     scene.delete(&theirs).await.unwrap();
     scene.assert_empty("after a namesake");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_days_ago_is_found_and_not_asked_for_again() {
+    for action in ["AllocateEipAddress", "CreateVpc", "CreateVSwitch", "CreateSecurityGroup"] {
+        let scene = Scene::new(cloud());
+        scene.double.fail(Fault::at(action, 1, FaultKind::SlowBody(Duration::from_secs(15))));
+        let cut = Duration::from_secs(12);
+        timeout(cut, scene.provision(&wanted(1, 1))).await.unwrap_err();
+        sleep(Duration::from_secs(2 * 24 * 3600)).await;
+        // A token is good for a day.
+        let before = scene.double.calls_made_of(action);
+        let made = scene.provision(&wanted(1, 1)).await.unwrap();
+        assert_eq!(scene.double.calls_made_of(action), before, "{action}\n{}", scene.log().join("\n"));
+        scene.delete(&made).await.unwrap();
+        scene.assert_empty(action);
+    }
+}
