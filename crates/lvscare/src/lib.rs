@@ -42,10 +42,10 @@ pub use error::{Error, Result};
 pub use event::Event;
 pub use guard::{Guard, GuardHandle, Report, clean};
 pub use health::{Health, Transition};
-#[cfg(any(test, feature = "testing"))]
-pub use probe::{Manner, Switch};
 pub use metrics::prometheus;
 pub use probe::{AnswerBody, ClientIdentity, HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
+#[cfg(any(test, feature = "testing"))]
+pub use probe::{Manner, Switch};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
