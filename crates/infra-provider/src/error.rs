@@ -307,6 +307,18 @@ pub enum Error {
         /// The annotation that agrees.
         consent: &'static str,
     },
+    /// Nothing of what is remembered can be seen with this key.
+    #[error(
+        "nothing of cluster `{cluster}` can be seen in region {region} with this access key: is it that of another account? If everything was deleted by other means, remove {} and delete again", record.display()
+    )]
+    NothingVisible {
+        /// Name of the cluster.
+        cluster: String,
+        /// Where it was made.
+        region: String,
+        /// The file that remembers it.
+        record: PathBuf,
+    },
     /// Some things could not be freed.
     #[error("cluster `{cluster}` is not freed completely, the same command goes on from here: {}", left.join("; "))]
     NotFreed {

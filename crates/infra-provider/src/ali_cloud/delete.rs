@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use futures_util::future::join;
 
+use super::api::vpc::DescribeVpcs;
 use super::cloud::Cloud;
 use super::failures::Failures;
 use super::free::{free_address, free_machines, free_network, free_vpc};
@@ -76,7 +77,10 @@ pub(super) async fn hosts(cloud: &Cloud<'_>, addresses: &[IpAddr], lose_quorum: 
 /// things that nobody remembers.
 async fn look(cloud: &Cloud<'_>) -> Result<bool> {
     let (open, looked) = cloud.record.with(|things| (things.intents.clone(), things.looked));
-    discover::machines(cloud).await?;
+    let listed = discover::machines(cloud).await?;
+    if looked && listed.is_empty() {
+        check_account(cloud).await?;
+    }
     let orders = unanswered(cloud.record);
     discover::unconfirmed(cloud, &orders).await?;
     let forgotten = !looked || open.len() > orders.len();
@@ -99,4 +103,20 @@ async fn look(cloud: &Cloud<'_>) -> Result<bool> {
         things.looked = false;
     })?;
     Ok(forgotten)
+}
+
+/// Refuses when nothing that is remembered can be seen: to the key of another account everything is gone already, and
+/// believing that would forget what goes on costing money.
+async fn check_account(cloud: &Cloud<'_>) -> Result<()> {
+    let things = cloud.record.things();
+    let Some(vpc) = things.vpc.as_ref().filter(|_| !things.machines.is_empty()) else { return Ok(()) };
+    let asked = DescribeVpcs { vpc_id: Some(vpc.id.clone()), ..DescribeVpcs::default() };
+    if cloud.list(asked).await?.iter().any(|found| found.vpc_id == vpc.id) {
+        return Ok(());
+    }
+    Err(Error::NothingVisible {
+        cluster: cloud.wanted.name.clone(),
+        region: things.region,
+        record: cloud.record.path().to_owned(),
+    })
 }

@@ -103,6 +103,11 @@ impl Record {
         Ok(Self { path, things: Mutex::new(things) })
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is remembered right now.
     pub(super) fn things(&self) -> Things {
         self.held().clone()

@@ -172,3 +172,15 @@ async fn what_was_begun_days_ago_is_found_and_not_asked_for_again() {
         scene.assert_empty(action);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_the_key_of_another_account_nothing_counts_as_freed() {
+    let (scene, other) = (Scene::new(cloud()), Scene::new(cloud()));
+    let made = scene.provision(&wanted(1, 1)).await.unwrap();
+    let stranger = scene.provider_with(|options| options.transport = other.wire());
+    let context = Context::new(scene.state.path(), &|_| ());
+    let error = stranger.release(&made, Release::All, &context).await.unwrap_err();
+    assert!(matches!(error, Error::NothingVisible { .. }), "{error}");
+    scene.delete(&made).await.unwrap();
+    scene.assert_empty("by its own key");
+}
