@@ -15,7 +15,7 @@ use crate::dist::dist;
 use crate::error::Result;
 use crate::machine::{self, Docker};
 use crate::output;
-use crate::program::program;
+use crate::program::{program, succeeds};
 use crate::tidy::repository;
 use summary::Summary;
 
@@ -94,6 +94,10 @@ fn check(cache: &Cache, summary: &mut Summary) {
 fn service(cache: &Cache, summary: &mut Summary, filter: Option<&str>) -> Result<()> {
     machine::require_root()?;
     machine::ensure_programs(SERVICE_PROGRAMS)?;
+    // The program may be there without what makes an environment of its own.
+    if !succeeds(program("python3").args(["-c", "import ensurepip, venv"])) {
+        machine::ensure_packages(&["python3-venv"])?;
+    }
     let docker = Docker::ensure(cache)?;
     assets::node_image(cache, &docker)?;
     for (package, features) in cargo::gated_packages(&["privileged", "service"])? {
