@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use sealer_core::{
-    Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy, runtime,
+    Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy, remote, runtime,
 };
 
 use crate::exit::Failure;
@@ -199,51 +199,57 @@ fn of_provider(error: &infra_provider::Error) -> Option<String> {
 }
 
 /// One hint for all hosts that cannot be reached: what most of them lack.
-fn of_connections(failures: &[(std::net::IpAddr, runtime::Error)]) -> Option<String> {
-    failures.iter().find_map(|(_, error)| of_runtime(error))
+fn of_connections(failures: &[(std::net::IpAddr, remote::Error)]) -> Option<String> {
+    failures.iter().find_map(|(_, error)| of_remote(error))
 }
 
-fn of_runtime(error: &runtime::Error) -> Option<String> {
-    use runtime::Error as Runtime;
-    if let (Runtime::JumpHost { .. }, Runtime::LoginRefused { .. }) = (error, error.root()) {
+fn of_remote(error: &remote::Error) -> Option<String> {
+    use remote::Error as Remote;
+    if let (Remote::JumpHost { .. }, Remote::LoginRefused { .. }) = (error, error.root()) {
         let hint = "see `spec.ssh.jump` of the Clusterfile; what it does not say is taken from the host behind it";
         return Some(hint.to_owned());
     }
     let hint = match error.root() {
-        Runtime::Unreachable { through: Some(_), .. } => {
+        Remote::Unreachable { through: Some(_), .. } => {
             "check the address, that sshd runs there, and that the jump host reaches it: `ssh -J JUMP HOST` tells more"
         }
-        Runtime::ForwardingRefused { .. } => {
+        Remote::ForwardingRefused { .. } => {
             "allow it in the jump host's sshd_config: AllowTcpForwarding yes or local, no DisableForwarding, no other PermitOpen"
         }
-        Runtime::Unreachable { .. } | Runtime::Handshake { .. } => {
+        Remote::Unreachable { .. } | Remote::Handshake { .. } => {
             "check the address, that sshd runs there, firewalls, and `--port`"
         }
-        Runtime::LoginRefused { .. } => "see `--user`, `--passwd` and `--pk`, or `spec.ssh` of the Clusterfile",
-        Runtime::KeyEncrypted { .. } => "`--pk-passwd` asks for the passphrase",
-        Runtime::KeyPassphrase { .. } => "see `--pk-passwd`",
-        Runtime::KeyUnreadable { .. } => "`--pk` takes a private key in OpenSSH or PEM form, not its .pub file",
-        Runtime::Agent { .. } => "start the agent, or unset SSH_AUTH_SOCK and name a key with `--pk`",
-        Runtime::HostKeyRevoked { .. } => "do not use this host, or take the line out of the file if it is wrong",
-        Runtime::NoShell { .. } => {
-            "give the user a login shell (`chsh -s /bin/sh`), or log in as another with `--user`"
-        }
-        Runtime::ChannelRefused { .. } => "raise MaxSessions in the host's sshd_config to 10 or more",
-        Runtime::Sudo { .. } => "see `--passwd`, or log in as root with `--user root`",
-        Runtime::ConnectionLost { .. } | Runtime::TimedOut { .. } | Runtime::Content { .. } | Runtime::Task { .. } => {
-            "run the same command again: it goes on where it stopped"
-        }
-        Runtime::File { .. } | Runtime::FileTooLarge { .. } | Runtime::Facts { .. } => {
-            "look at the host: a full or read-only disk and an unusual shell are common causes"
-        }
-        Runtime::SecretFile { source, .. }
-        | Runtime::KnownHosts { source, .. }
-        | Runtime::LocalFile { source, .. }
-        | Runtime::Journal { source, .. } => return of_io(source),
+        Remote::LoginRefused { .. } => "see `--user`, `--passwd` and `--pk`, or `spec.ssh` of the Clusterfile",
+        Remote::KeyEncrypted { .. } => "`--pk-passwd` asks for the passphrase",
+        Remote::KeyPassphrase { .. } => "see `--pk-passwd`",
+        Remote::KeyUnreadable { .. } => "`--pk` takes a private key in OpenSSH or PEM form, not its .pub file",
+        Remote::Agent { .. } => "start the agent, or unset SSH_AUTH_SOCK and name a key with `--pk`",
+        Remote::HostKeyRevoked { .. } => "do not use this host, or take the line out of the file if it is wrong",
+        Remote::NoShell { .. } => "give the user a login shell (`chsh -s /bin/sh`), or log in as another with `--user`",
+        Remote::ChannelRefused { .. } => "raise MaxSessions in the host's sshd_config to 10 or more",
+        Remote::Sudo { .. } => "see `--passwd`, or log in as root with `--user root`",
+        Remote::ConnectionLost { .. } | Remote::TimedOut { .. } | Remote::Task { .. } => AGAIN,
+        Remote::File { .. } | Remote::FileTooLarge { .. } => LOOK,
+        Remote::KnownHosts { source, .. } | Remote::LocalFile { source, .. } => return of_io(source),
+        Remote::VariableName { .. } => "names of variables are letters, digits and `_`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+const AGAIN: &str = "run the same command again: it goes on where it stopped";
+const LOOK: &str = "look at the host: a full or read-only disk and an unusual shell are common causes";
+
+fn of_runtime(error: &runtime::Error) -> Option<String> {
+    use runtime::Error as Runtime;
+    let hint = match error {
+        Runtime::Remote(error) => return of_remote(error),
+        Runtime::Content { .. } | Runtime::Task { .. } => AGAIN,
+        Runtime::Facts { .. } => LOOK,
+        Runtime::SecretFile { source, .. } | Runtime::Journal { source, .. } => return of_io(source),
         Runtime::Document { .. } => "mend it; kubeadm reads it as it is",
         Runtime::Payload { .. } => "build the image FROM a Kubernetes image of kubeadm",
         Runtime::NotBuilt { .. } => "change the Clusterfile or the flags to go on without it",
-        Runtime::VariableName { .. } => "names of variables are letters, digits and `_`",
         Runtime::Plan { .. } => "run the same command again; if that fails too, `sealer delete` the cluster first",
         _ => return None,
     };
@@ -290,20 +296,20 @@ mod tests {
         let host = std::net::IpAddr::from([172, 16, 0, 5]);
         let gate = std::net::IpAddr::from([192, 0, 2, 1]);
         let failed = |source| {
-            let error = runtime::Error::JumpHost { host: host.into(), source: std::sync::Arc::new(source) };
+            let error = remote::Error::JumpHost { host: host.into(), source: std::sync::Arc::new(source) };
             hint(&Failure::Core(Error::Connect(vec![(host, error)])))
         };
-        let refused = runtime::Error::LoginRefused {
+        let refused = remote::Error::LoginRefused {
             host: gate.into(),
             user: "root".to_owned(),
             tried: Vec::new(),
             offered: Vec::new(),
         };
         assert!(failed(refused).is_some_and(|hint| hint.contains("spec.ssh.jump")));
-        let agent = runtime::Error::KeyEncrypted { name: "key".to_owned() };
+        let agent = remote::Error::KeyEncrypted { name: "key".to_owned() };
         assert!(failed(agent).is_some_and(|hint| hint.contains("--pk-passwd")));
-        let forbidden = runtime::Error::ForwardingRefused { host: host.into(), port: 22, jump: gate.into() };
-        assert!(of_runtime(&forbidden).is_some_and(|hint| hint.contains("AllowTcpForwarding")));
+        let forbidden = remote::Error::ForwardingRefused { host: host.into(), port: 22, jump: gate.into() };
+        assert!(of_remote(&forbidden).is_some_and(|hint| hint.contains("AllowTcpForwarding")));
     }
 
     #[test]

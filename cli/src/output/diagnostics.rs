@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use console::Style;
-use sealer_core::{Error, clusterfile, kubefile, runtime};
+use sealer_core::{Error, clusterfile, kubefile, remote, runtime};
 
 use super::units::count;
 use crate::exit::Failure;
@@ -59,7 +59,7 @@ fn location(file: &str, line: usize, column: usize, message: &str, suggestion: O
 }
 
 /// Hosts that cannot be reached; those that fail for one reason, such as a jump host, share a line.
-fn connections(failures: &[(std::net::IpAddr, runtime::Error)]) -> Vec<(String, String, Option<String>)> {
+fn connections(failures: &[(std::net::IpAddr, remote::Error)]) -> Vec<(String, String, Option<String>)> {
     let mut groups: Vec<(String, usize, String)> = Vec::new();
     for (host, error) in failures {
         let reason = chain(error);
@@ -165,15 +165,15 @@ mod tests {
 
     #[test]
     fn hosts_behind_one_broken_jump_host_share_a_line() {
-        let cause = Arc::new(runtime::Error::KeyEncrypted { name: "id_rsa".to_owned() });
+        let cause = Arc::new(remote::Error::KeyEncrypted { name: "id_rsa".to_owned() });
         let address = |last| IpAddr::from([172, 16, 0, last]);
-        let mut failures: Vec<(IpAddr, runtime::Error)> = (5..8)
+        let mut failures: Vec<(IpAddr, remote::Error)> = (5..8)
             .map(|last| {
                 let host = address(last);
-                (host, runtime::Error::JumpHost { host: host.into(), source: cause.clone() })
+                (host, remote::Error::JumpHost { host: host.into(), source: cause.clone() })
             })
             .collect();
-        let alone = runtime::Error::ForwardingRefused { host: address(9).into(), port: 22, jump: address(5).into() };
+        let alone = remote::Error::ForwardingRefused { host: address(9).into(), port: 22, jump: address(5).into() };
         failures.push((address(9), alone));
         let text = render(&Failure::Core(Error::Connect(failures)), false, 200);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();

@@ -18,7 +18,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Action, Error, Journal, Plan, Remote, Step};
+use remote::Remote;
+
+use crate::{Action, Error, Journal, Plan, Step};
 use action::Act;
 use schedule::Schedule;
 

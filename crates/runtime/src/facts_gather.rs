@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use remote::{Command, Remote};
 use time::OffsetDateTime;
 
 use crate::facts::{ApiFacts, Facts, HostFacts};
-use crate::{Command, Error, Remote, facts_parse};
+use crate::{Error, facts_parse};
 
 /// How long a host may take to describe itself.
 const HOST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,11 +42,7 @@ pub async fn gather(remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>, cluster: &str) 
 }
 
 async fn gather_host(remote: &dyn Remote, cluster: &str) -> Result<(IpAddr, HostFacts), Error> {
-    let command = Command {
-        script: include_str!("facts_gather.sh").to_owned(),
-        timeout: Some(HOST_TIMEOUT),
-        ..Command::default()
-    };
+    let command = Command::new(include_str!("facts_gather.sh")).timeout(HOST_TIMEOUT);
     let before = OffsetDateTime::now_utc();
     let output = remote.run(&command).await?;
     let host = remote.address();
@@ -74,8 +71,7 @@ fn skew(at: i64, before: OffsetDateTime, after: OffsetDateTime) -> i64 {
 }
 
 async fn ask_api(remote: &dyn Remote) -> Result<Option<ApiFacts>, Error> {
-    let command =
-        Command { script: include_str!("facts_api.sh").to_owned(), timeout: Some(API_TIMEOUT), ..Command::default() };
+    let command = Command::new(include_str!("facts_api.sh")).timeout(API_TIMEOUT);
     let output = remote.run(&command).await?;
     if output.code != Some(0) {
         return Ok(None);
@@ -87,7 +83,7 @@ async fn ask_api(remote: &dyn Remote) -> Result<Option<ApiFacts>, Error> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::remote::transcript::Transcript;
+    use remote::transcript::Transcript;
 
     #[test]
     fn a_clock_is_off_only_by_what_the_round_trip_does_not_explain() {

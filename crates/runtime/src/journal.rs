@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::remote::hex;
 use crate::{Action, Error, Step};
 
 /// A journal is never larger than this.
@@ -198,7 +197,7 @@ fn digest(action: &Action) -> String {
             part(script.as_bytes());
         }
     }
-    hex(&hasher.finalize())
+    hex::encode(hasher.finalize())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! # Steps
 //!
-//! 1. [`Remote`] reaches one host (over SSH, or this machine itself).
+//! 1. [`remote::Remote`] reaches one host (over SSH, or this machine itself).
 //! 2. [`gather`] asks every host and the cluster's API what there is: [`Facts`].
 //! 3. [`fn@preflight`] turns facts into [`Finding`]s before anything is changed.
 //! 4. [`Runtime::plan`] is pure: change, facts and payload in, a printable [`Plan`] out.
@@ -17,7 +17,6 @@ pub mod journal;
 pub mod kubeadm;
 pub mod plan;
 pub mod preflight;
-pub mod remote;
 
 use clusterfile::{Change, Cluster};
 
@@ -29,7 +28,6 @@ pub use journal::Journal;
 pub use kubeadm::{Kubeadm, Secrets};
 pub use plan::{Action, File, HostChange, Payload, Plan, PlannedHost, Step};
 pub use preflight::{Finding, preflight};
-pub use remote::{Command, Output, Remote};
 
 /// Who makes hosts a cluster: knows the steps from the observed cluster to the wanted one.
 pub trait Runtime: Send + Sync + std::fmt::Debug {

@@ -10,10 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use machine::{LOOPBACK, Sshd, User, key_file};
+use remote::{Command, Local, Remote, Ssh};
 use runtime::execute::Progress;
-use runtime::remote::local::Local;
-use runtime::remote::ssh::Ssh;
-use runtime::{Action, Command, Deliver, Error, Event, ExecuteOptions, Journal, Plan, Remote, Step, execute};
+use runtime::{Action, Deliver, Error, Event, ExecuteOptions, Journal, Plan, Step, execute};
 use tokio_util::sync::CancellationToken;
 
 struct Nothing;
@@ -155,7 +154,7 @@ async fn a_killed_session(sshd: &Sshd) {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let ssh: Arc<dyn Remote> = Arc::new(Ssh::connect(sshd.root()).await.unwrap());
-        let session = ssh.run(&Command { script: "echo $PPID".into(), ..Command::default() }).await.unwrap().stdout;
+        let session = ssh.run(&Command::new("echo $PPID")).await.unwrap().stdout;
         let session = String::from_utf8(session).unwrap();
         let noisy = format!(
             "touch {0}.begun; for n in 1 2 3 4 5 6; do echo some output; echo more >&2; sleep 0.5; done; echo first >> {0}",
@@ -168,7 +167,7 @@ async fn a_killed_session(sshd: &Sshd) {
         tokio::time::sleep(Duration::from_millis(300)).await;
         machine::run("kill", &["-KILL", session.trim()]);
         let (_, ended) = first.await.unwrap();
-        assert!(matches!(ended, Err(Error::ConnectionLost { .. })), "{ended:?}");
+        assert!(matches!(ended, Err(Error::Remote(remote::Error::ConnectionLost { .. }))), "{ended:?}");
         assert!(!log.exists(), "the script is under way");
         let ssh = Arc::new(Ssh::connect(sshd.root()).await.unwrap());
         let second = format!("echo second >> {}", log.display());

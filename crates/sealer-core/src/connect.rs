@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clusterfile::{Cluster, Host, Jump, Secret};
+use clusterfile::{Cluster, Host, Jump, Secret, SshHost};
 use futures_util::future::join_all;
-use runtime::Remote;
-use runtime::remote::local::Local;
-use runtime::remote::ssh::{Auth, Hop, Jumps, KnownHostsPolicy, Ssh, SshOptions};
+use remote::{Auth, Hop, Jumps, Local, Remote, Ssh, SshOptions};
 
 use crate::{ClusterState, Error, Event, Events, Sealer, SshSettings};
 
@@ -63,14 +61,11 @@ pub(crate) async fn connect_new(
 }
 
 /// Whether this is what a machine looks like whose SSH server does not run yet.
-fn is_starting(error: &runtime::Error) -> bool {
-    use runtime::Error as Runtime;
+fn is_starting(error: &remote::Error) -> bool {
+    use remote::Error as Remote;
     matches!(
         error.root(),
-        Runtime::Unreachable { .. }
-            | Runtime::Handshake { .. }
-            | Runtime::ConnectionLost { .. }
-            | Runtime::TimedOut { .. }
+        Remote::Unreachable { .. } | Remote::Handshake { .. } | Remote::ConnectionLost { .. } | Remote::TimedOut { .. }
     )
 }
 
@@ -93,7 +88,7 @@ async fn try_connect<'a>(
     state: &ClusterState,
     cluster: &Cluster,
     hosts: impl IntoIterator<Item = &'a Host>,
-) -> Result<(Remotes, Vec<(IpAddr, runtime::Error)>), Error> {
+) -> Result<(Remotes, Vec<(IpAddr, remote::Error)>), Error> {
     // Addresses of machines that a provider makes are used again and again; who had one before says nothing about it.
     let known = match sealer.provider_for(cluster) {
         Ok(provider) if provider.owns_hosts() => &[][..],
@@ -109,7 +104,7 @@ async fn try_connect<'a>(
     }
     let jumps = Jumps::default();
     let connected = join_all(attempts.into_iter().map(async |(address, options)| {
-        let remote: Result<Arc<dyn Remote>, runtime::Error> = match options {
+        let remote: Result<Arc<dyn Remote>, remote::Error> = match options {
             None => Ok(Arc::new(Local::new(address))),
             Some(options) => Ssh::connect_through(options, &jumps).await.map(|ssh| Arc::new(ssh) as Arc<dyn Remote>),
         };
@@ -151,18 +146,24 @@ fn ssh_options(sealer: &Sealer, state: &ClusterState, host: &Host, known: &[Path
     let settings = &sealer.settings().ssh;
     let hop = |jump: &Jump| {
         let login = jump.login(&host.ssh);
-        Ok(Hop { host: jump.host.clone(), port: login.port, auth: auth(settings, &login)?, user: login.user })
+        Ok(Hop::new(place(&jump.host), login.port, &login.user, auth(settings, &login)?))
     };
-    Ok(SshOptions {
-        address: host.address,
-        port: host.ssh.port,
-        user: host.ssh.user.clone(),
-        auth: auth(settings, &host.ssh)?,
-        jump: host.jumps().iter().map(hop).collect::<Result<_, Error>>()?,
-        known_hosts: KnownHostsPolicy { files: known.to_vec(), record: state.file("known_hosts") },
-        timeout: settings.timeout,
-        ..SshOptions::default()
-    })
+    let mut options = SshOptions::new(host.address);
+    options.port = host.ssh.port;
+    options.user.clone_from(&host.ssh.user);
+    options.auth = auth(settings, &host.ssh)?;
+    options.jump = host.jumps().iter().map(hop).collect::<Result<_, Error>>()?;
+    options.known_hosts.files = known.to_vec();
+    options.known_hosts.record = state.file("known_hosts");
+    options.timeout = settings.timeout;
+    Ok(options)
+}
+
+fn place(host: &SshHost) -> remote::Host {
+    match host {
+        SshHost::Address(address) => (*address).into(),
+        SshHost::Name(name) => remote::Host::Name(name.clone()),
+    }
 }
 
 /// The ways to log in: those that are named, else whatever the operator has.
@@ -224,11 +225,8 @@ mod tests {
         let state = sealer.state().lock("c").unwrap();
         let way = host("[gate@a.example:2222, {host: 10.0.0.9, passwd: other}, 127.0.0.1]");
         let options = ssh_options(&sealer, &state, &way, &[]);
-        let hop = |host: &str, port, user: &str, password: &str| Hop {
-            host: host.parse().unwrap(),
-            port,
-            user: user.to_owned(),
-            auth: vec![Auth::Password(password.into())],
+        let hop = |host: &str, port, user: &str, password: &str| {
+            Hop::new(place(&host.parse().unwrap()), port, user, vec![Auth::Password(password.into())])
         };
         assert_eq!(options.unwrap().jump, [hop("a.example", 2222, "gate", "own"), hop("10.0.0.9", 22, "ops", "other")]);
     }

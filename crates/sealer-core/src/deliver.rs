@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use content_store::Store;
+use remote::{Command, Duplex, Remote};
 use runtime::execute::Progress;
-use runtime::remote::Duplex;
-use runtime::{Action, Command, Deliver, Remote};
+use runtime::{Action, Deliver};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{Error, Sealer};
@@ -64,7 +64,7 @@ impl Deliver for Courier {
             let server = std::net::SocketAddr::new(*source, 5000);
             script.push_str(&format!(" --from https://{server} --ca {root}/certs/ca.crt"));
         }
-        let command = Command { script, timeout: Some(Duration::from_secs(3600)), ..Command::default() };
+        let command = Command::new(script).timeout(Duration::from_secs(3600));
         let session = remote.stream(&command).await?;
         let served = serve(self.content.clone(), session.io, *bytes, progress).await;
         let failed = |detail: String, status: String| runtime::Error::Step {

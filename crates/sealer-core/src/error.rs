@@ -49,7 +49,7 @@ pub enum Error {
     Preflight(Vec<Finding>),
     /// Some hosts could not be reached.
     #[error("{} of the hosts cannot be used: {}", .0.len(), .0.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; "))]
-    Connect(Vec<(IpAddr, runtime::Error)>),
+    Connect(Vec<(IpAddr, remote::Error)>),
     /// A plan was begun and not finished.
     #[error("{done} of {total} steps are done, then: {source}")]
     Unfinished {

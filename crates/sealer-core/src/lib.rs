@@ -57,5 +57,6 @@ pub use crate::wanted::{Login, RunRequest, wanted};
 
 // The crates below, so that one dependency is enough.
 pub use {
-    cloudimage, clusterfile, content_store, infra_provider, kubefile, lvscare, registry_client, registry_proxy, runtime,
+    cloudimage, clusterfile, content_store, infra_provider, kubefile, lvscare, registry_client, registry_proxy, remote,
+    runtime,
 };

@@ -5,7 +5,7 @@
 //! | `Clusterfile` (0600) | [`ClusterState::remember`] |
 //! | `kubeconfig` (0600) | [`ClusterState::write`] |
 //! | `journal.jsonl` | `runtime::Journal` |
-//! | `known_hosts` | `runtime::remote::ssh` |
+//! | `known_hosts` | `remote::Ssh` |
 //! | `pki/`, `secrets.json` (0600) | `runtime::Secrets` |
 //! | `ssh/` (0600) | `infra_provider::Container` |
 //! | `lock` | [`ClusterState::lock`] |

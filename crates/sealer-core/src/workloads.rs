@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clusterfile::Cluster;
 use infra_provider::{CallerError, Workloads};
-use runtime::Remote;
-use runtime::remote::Command;
+use remote::{Command, Remote};
 
 use crate::connect::connect_new;
 use crate::{ClusterState, Error, Events, Sealer};
@@ -49,13 +48,9 @@ impl Kubectl<'_> {
     async fn perform(&self, act: &'static str, host: IpAddr, script: &str, limit: Duration) -> Result<(), Error> {
         let master = self.master(host).await?;
         let env = [("HOST", host.to_string()), ("SECONDS_LEFT", limit.as_secs().to_string())];
-        let command = Command {
-            script: script.to_owned(),
-            env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            timeout: Some(limit + SPARE),
-            ..Command::default()
-        };
-        let output = master.run(&command).await?;
+        let mut command = Command::new(script).timeout(limit + SPARE);
+        command.env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let output = master.run(&command).await.map_err(runtime::Error::from)?;
         if output.code == Some(0) {
             return Ok(());
         }

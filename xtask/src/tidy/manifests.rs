@@ -12,15 +12,17 @@ use crate::error::{Error, Result};
 /// Which crate of the workspace may use which; docs/architecture.md draws the same picture.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cloud-double", &[]),
-    ("clusterfile", &[]),
+    ("clusterfile", &["secret"]),
     ("content-store", &[]),
     ("kubefile", &[]),
     ("lvscare", &[]),
     ("registry-client", &[]),
+    ("secret", &[]),
+    ("remote", &["secret"]),
     ("cloudimage", &["content-store", "kubefile", "registry-client"]),
     ("infra-provider", &["clusterfile"]),
     ("registry-proxy", &["content-store", "registry-client"]),
-    ("runtime", &["clusterfile", "lvscare"]),
+    ("runtime", &["clusterfile", "lvscare", "remote", "secret"]),
     (
         "sealer-core",
         &[
@@ -32,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lvscare",
             "registry-client",
             "registry-proxy",
+            "remote",
             "runtime",
         ],
     ),
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     fn messages(manifest: &str) -> Vec<String> {
-        let deny = "[bans]\ndeny = [{ crate = \"ring\" }, { crate = \"russh\", wrappers = [\"runtime\"] }]\n";
+        let deny = "[bans]\ndeny = [{ crate = \"ring\" }, { crate = \"russh\", wrappers = [\"remote\"] }]\n";
         let manifest: Table = manifest.parse().unwrap();
         forbidden(package_name(&manifest).unwrap(), &manifest, &owners(&deny.parse().unwrap()))
     }
@@ -161,7 +164,7 @@ mod tests {
     #[test]
     fn a_dependency_has_one_owner() {
         let found = messages("[package]\nname = \"sealer\"\n[dependencies]\nrussh.workspace = true\n");
-        assert_eq!(found, ["`russh` belongs to runtime: go through it"]);
+        assert_eq!(found, ["`russh` belongs to remote: go through it"]);
         let tests_may = "[package]\nname = \"sealer\"\n[dev-dependencies]\nrussh.workspace = true\n";
         assert!(messages(tests_may).is_empty());
     }

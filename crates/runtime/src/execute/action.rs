@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use remote::text::{last_lines, printable, quote};
+use remote::{Command, Output, Remote};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::{Deliver, Event};
-use crate::remote::{hex, last_lines, printable, quote};
-use crate::{Action, Command, Error, Output, Remote, Step};
+use crate::{Action, Error, Step};
 
 /// Lines of output that a failure carries.
 const LINES: usize = 20;
@@ -65,20 +66,17 @@ impl Act<'_> {
     async fn run(&self, script: &str, seconds: u64, show: bool, diagnose: Option<&str>) -> Result<(), Error> {
         let script = self.with_environment(script);
         let lock_seconds = seconds.max(LONGEST) + 30;
-        let command = Command { script: guarded(&script, seconds, lock_seconds, show), ..Command::default() };
+        let command = Command::new(guarded(&script, seconds, lock_seconds, show));
         let started = Instant::now();
         let running = async {
             match show {
                 true => self.run_shown(&command, script.as_bytes()).await,
-                false => {
-                    self.remote.run(&Command { stdin: Some(script.clone().into_bytes()), ..command.clone() }).await
-                }
+                false => self.remote.run(&command.clone().stdin(script.clone())).await.map_err(Into::into),
             }
         };
         let limit = Duration::from_secs(seconds + lock_seconds) + GRACE;
         let output = timeout(limit, running).await;
-        let output =
-            output.map_err(|_| Error::TimedOut { host: self.host, seconds, detail: self.step.title.clone() })??;
+        let output = output.map_err(|_| self.timed_out(seconds))??;
         if output.code == Some(0) {
             return Ok(());
         }
@@ -115,7 +113,9 @@ impl Act<'_> {
             self.show(&mut line);
         }
         let ended = (&mut session.end).await.map_err(|error| Error::Task { detail: error.to_string() })?;
-        Ok(Output { stdout: shown, ..ended? })
+        let mut output = ended?;
+        output.stdout = shown;
+        Ok(output)
     }
 
     fn show(&self, line: &mut Vec<u8>) {
@@ -125,23 +125,26 @@ impl Act<'_> {
     }
 
     async fn wait(&self, script: &str, seconds: u64, diagnose: Option<&str>) -> Result<(), Error> {
-        let command = Command { script: repeated(script, seconds), ..Command::default() };
+        let command = Command::new(repeated(script, seconds));
         let output = timeout(Duration::from_secs(seconds) + GRACE, self.remote.run(&command)).await;
-        let output =
-            output.map_err(|_| Error::TimedOut { host: self.host, seconds, detail: self.step.title.clone() })??;
+        let mut output = output.map_err(|_| self.timed_out(seconds))??;
         if output.code == Some(0) {
             return Ok(());
         }
         let status = if output.code == Some(1) { format!("no success within {seconds} s") } else { output.status() };
-        let output = Output { stdout: Vec::new(), ..output };
+        output.stdout.clear();
         Err(self.failure(status, &output, diagnose).await)
+    }
+
+    fn timed_out(&self, seconds: u64) -> Error {
+        remote::Error::TimedOut { host: self.host, seconds, detail: self.step.title.clone() }.into()
     }
 
     async fn failure(&self, status: String, output: &Output, diagnose: Option<&str>) -> Error {
         let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
         let mut detail = last_lines(said, LINES);
         if let Some(script) = diagnose {
-            let command = Command { script: script.to_owned(), timeout: Some(DIAGNOSE), ..Command::default() };
+            let command = Command::new(script).timeout(DIAGNOSE);
             // A diagnosis that fails must not hide the failure.
             if let Ok(output) = self.remote.run(&command).await {
                 let said = [&output.stdout[..], &output.stderr[..]].concat();
@@ -173,7 +176,7 @@ impl Act<'_> {
 /// because its output goes to files, or to a reader that outlives the connection, never to a closed pipe. Processes
 /// that a script leaves behind do not hold the lock.
 fn guarded(script: &str, seconds: u64, lock_seconds: u64, show: bool) -> String {
-    let sum = hex(&Sha256::digest(script.as_bytes()));
+    let sum = hex::encode(Sha256::digest(script.as_bytes()));
     let run = match show {
         false => format!(
             r#"timeout -k 10 {seconds} /bin/sh "$f" </dev/null >"$f.out" 2>"$f.err" 9>&-

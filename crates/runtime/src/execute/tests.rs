@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::remote::transcript::{Answer, Transcript, exit};
+use remote::Output;
+use remote::transcript::{Answer, Transcript, exit};
 
 /// A plan, its hosts, and what happened.
 struct Case {
@@ -103,8 +104,6 @@ impl Case {
     }
 }
 
-use crate::remote::Output;
-
 fn run(script: &str) -> Action {
     Action::Run { script: script.into(), env: BTreeMap::new(), timeout_seconds: 10, show_output: false, diagnose: None }
 }
@@ -120,7 +119,7 @@ impl Deliver for Courier {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), Error> {
         progress(Progress { done: 1, total: 2 });
-        remote.write("/delivered", 0o600, b"").await
+        Ok(remote.write("/delivered", 0o600, b"").await?)
     }
 }
 
@@ -254,7 +253,7 @@ async fn a_wait_in_vain_says_what_was_last_seen() {
 async fn a_host_that_never_answers_is_given_up() {
     let case = Case::new(&["a 1"]).takes(1, "a", 1_000_000);
     let error = case.execute().await.unwrap_err();
-    assert!(matches!(error, Error::TimedOut { seconds: 10, .. }), "{error}");
+    assert!(matches!(error, Error::Remote(remote::Error::TimedOut { seconds: 10, .. })), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use clusterfile::Secret;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
+use secret::Secret;
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::Pem;
 

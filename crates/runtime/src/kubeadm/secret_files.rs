@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use clusterfile::Secret;
+use secret::Secret;
 
 use super::certificates::{self, Certified};
 use crate::Error;

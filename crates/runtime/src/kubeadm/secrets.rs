@@ -5,8 +5,9 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clusterfile::{Cluster, Secret};
+use clusterfile::Cluster;
 use rcgen::ExtendedKeyUsagePurpose;
+use secret::Secret;
 use serde::{Deserialize, Serialize};
 use time::Duration;
 

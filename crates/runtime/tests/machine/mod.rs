@@ -1,4 +1,4 @@
-//! What do the tests reach: an SSH server on loopback, users made for a test, keys and an agent?
+//! An SSH server on loopback, users made for a test, keys and an agent.
 #![allow(dead_code, clippy::unwrap_used, reason = "used by several tests, each of which needs a part")]
 
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use runtime::remote::ssh::{Auth, KnownHostsPolicy, SshOptions};
+use remote::{Auth, SshOptions};
 use tempfile::TempDir;
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -73,14 +73,12 @@ impl Sshd {
     }
 
     pub(crate) fn options(&self, user: &str, auth: Vec<Auth>) -> SshOptions {
-        SshOptions {
-            address: LOOPBACK,
-            port: self.port,
-            user: user.to_owned(),
-            auth,
-            known_hosts: KnownHostsPolicy { files: Vec::new(), record: self.path("known_hosts") },
-            ..SshOptions::default()
-        }
+        let mut options = SshOptions::new(LOOPBACK);
+        options.port = self.port;
+        options.user = user.to_owned();
+        options.auth = auth;
+        options.known_hosts.record = self.path("known_hosts");
+        options
     }
 
     /// Options with a new key of root's.

@@ -1,13 +1,14 @@
-//! How does a login become root on its host: is it root, does `sudo` let it, with or without a password?
+//! Finds out how a login becomes root: it is root, or `sudo` lets it, with or without a password.
 
 use std::time::Duration;
 
-use clusterfile::Secret;
+use secret::Secret;
 
 use super::launch::{Launch, Privilege};
 use super::process::{self, Transport};
-use super::{Command, Output, last_lines};
+use super::{Command, Output};
 use crate::Error;
+use crate::text::last_lines;
 
 /// Why `sudo` does not make us root.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

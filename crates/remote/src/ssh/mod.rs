@@ -1,4 +1,4 @@
-//! How is a host reached over SSH: one connection, many commands at once on it?
+//! A host over SSH: one connection, many commands at once on it.
 
 mod authenticate;
 mod channel;
@@ -12,19 +12,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clusterfile::{Secret, SshHost};
+use secret::Secret;
 
 use super::launch::Privilege;
-use super::{Command, Output, Remote, Session, files, privilege, process};
-use crate::Error;
+use super::{Command, KnownHostsPolicy, Output, Remote, Session, files, privilege, process};
+use crate::{Error, Host};
 use channel::Line;
 use route::Route;
 
-pub use super::known_hosts::KnownHostsPolicy;
 pub use jump::Jumps;
 
 /// How to reach a host.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SshOptions {
     /// The host's address.
     pub address: IpAddr,
@@ -46,6 +46,14 @@ pub struct SshOptions {
     pub keepalive: Duration,
 }
 
+impl SshOptions {
+    /// Root on port 22 of this host, without any way to log in yet.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        Self { address, ..Self::default() }
+    }
+}
+
 impl Default for SshOptions {
     fn default() -> Self {
         Self {
@@ -63,15 +71,24 @@ impl Default for SshOptions {
 
 /// A jump host: an SSH server that passes connections on.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hop {
     /// Where it is.
-    pub host: SshHost,
+    pub host: Host,
     /// The port of its SSH server.
     pub port: u16,
     /// Who logs in there.
     pub user: String,
     /// The ways to log in, in the order in which they are tried.
     pub auth: Vec<Auth>,
+}
+
+impl Hop {
+    /// A jump host where `user` logs in on `port`.
+    #[must_use]
+    pub fn new(host: impl Into<Host>, port: u16, user: impl Into<String>, auth: Vec<Auth>) -> Self {
+        Self { host: host.into(), port, user: user.into(), auth }
+    }
 }
 
 /// One way to log in.

@@ -1,4 +1,4 @@
-//! Which logins and host keys are accepted, and what is said of those that are not?
+//! Logins and host keys that are accepted, and the messages about those that are not.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
@@ -6,10 +6,12 @@ mod machine;
 use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
-use machine::{Agent, LOOPBACK, Sshd, User, key_file, keygen, run, text};
-use runtime::Error;
-use runtime::remote::ssh::{Auth, Ssh, SshOptions};
-use runtime::remote::{Remote, SudoProblem};
+use machine::{Agent, LOOPBACK, Sshd, User, key_file, keygen, run, text, with};
+use remote::{Auth, Error, Remote, Ssh, SshOptions, SudoProblem};
+
+fn on_port(port: u16) -> SshOptions {
+    with(SshOptions::new(LOOPBACK), |options| options.port = port)
+}
 
 async fn refusal(options: SshOptions) -> Error {
     Ssh::connect(options).await.expect_err("this login must be refused")
@@ -197,11 +199,11 @@ async fn revoked_keys_and_authorities_are_minded() {
 #[tokio::test]
 async fn hosts_out_of_reach_are_told_in_time() {
     let nobody = TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port();
-    let error = refusal(SshOptions { port: nobody, ..SshOptions::default() }).await;
+    let error = refusal(on_port(nobody)).await;
     assert!(matches!(&error, Error::Unreachable { detail, .. } if detail.contains("refused")), "{error}");
     let silent = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
-    let error = refusal(SshOptions { port, timeout: Duration::from_secs(1), ..SshOptions::default() }).await;
+    let error = refusal(with(on_port(port), |options| options.timeout = Duration::from_secs(1))).await;
     assert!(matches!(&error, Error::Unreachable { detail, .. } if detail.contains("no answer within 1 s")), "{error}");
     let web = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = web.local_addr().unwrap().port();
@@ -210,7 +212,7 @@ async fn hosts_out_of_reach_are_told_in_time() {
         let (mut stream, _) = web.accept().unwrap();
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    let error = refusal(SshOptions { port, ..SshOptions::default() }).await;
+    let error = refusal(on_port(port)).await;
     assert!(matches!(error, Error::Handshake { .. }), "{error}");
 }
 

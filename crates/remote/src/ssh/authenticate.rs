@@ -1,14 +1,14 @@
-//! Which of our ways to log in does the host accept?
+//! Logs in by the first of our ways that the host accepts.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use clusterfile::Secret;
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
+use secret::Secret;
 use tokio::time::timeout;
 
 use super::Auth;

@@ -1,14 +1,15 @@
-//! Which line starts a script as root, whatever the login shell, and what goes on its standard input first?
+//! Builds the line that starts a script as root, whatever the login shell, and what its standard input gets first.
 
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clusterfile::Secret;
+use secret::Secret;
 use zeroize::Zeroizing;
 
 use super::Command;
 use crate::Error;
+use crate::text::quote;
 
 /// Scripts up to this size travel inside the line; one argument of a process holds at most 128 KiB.
 const LINE_LIMIT: usize = 64 << 10;
@@ -78,11 +79,6 @@ impl Launch {
     }
 }
 
-/// Puts `text` into single quotes for a POSIX shell.
-pub(crate) fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// The script with its environment, and a path on which administrators' programs are found.
 fn body(host: IpAddr, command: &Command) -> Result<String, Error> {
     let mut body =
@@ -124,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_line_is_tame_for_any_login_shell() {
-        let command = Command { script: "echo 'it''s' !! \\ \"$x\"\necho two\n".into(), ..Command::default() };
+        let command = Command::new("echo 'it''s' !! \\ \"$x\"\necho two\n");
         let launch = Launch::of(HOST, &command, &Privilege::Sudo, false).unwrap();
         assert!(!launch.line.contains(['\n', '\\', '!']), "{}", launch.line);
         assert_eq!(launch.line.matches('\'').count(), 2);
@@ -134,7 +130,7 @@ mod tests {
 
     #[test]
     fn values_are_quoted_and_names_are_checked() {
-        let mut command = Command { script: "true".into(), ..Command::default() };
+        let mut command = Command::new("true");
         command.env.insert("A".into(), "it's; rm -rf $HOME".into());
         let launch = Launch::of(HOST, &command, &Privilege::Root, false).unwrap();
         assert!(decoded(&launch.line).contains(r"export A='it'\''s; rm -rf $HOME'"));
@@ -146,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_password_is_only_on_standard_input() {
-        let command = Command { script: "true".into(), ..Command::default() };
+        let command = Command::new("true");
         let launch = Launch::of(HOST, &command, &Privilege::SudoPassword("hunter2".into()), false).unwrap();
         assert!(!launch.line.contains("hunter2") && !decoded(&launch.line).contains("hunter2"));
         assert_eq!(&launch.preamble[..], b"hunter2\n");
@@ -154,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_large_script_moves_to_standard_input_when_that_is_free() {
-        let command = Command { script: "# filler\n".repeat(20_000), ..Command::default() };
+        let command = Command::new("# filler\n".repeat(20_000));
         let launch = Launch::of(HOST, &command, &Privilege::Root, false).unwrap();
         assert!(launch.line.len() < 1_000 && launch.preamble.ends_with(command.script.as_bytes()));
         assert!(matches!(Launch::of(HOST, &command, &Privilege::Root, true), Err(Error::ScriptTooLarge { .. })));

@@ -1,13 +1,11 @@
-//! Which servers lie between us and a host, and how is each of them logged in to?
+//! The servers on the way to a host, and the login of each.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use clusterfile::SshHost;
-
 use super::connect::Link;
 use super::{Auth, Jumps, KnownHostsPolicy, SshOptions};
-use crate::Error;
+use crate::{Error, Host};
 
 /// The way to a host.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl Route {
 /// An SSH server: where it is, how we log in, and what we know of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Server {
-    pub(super) host: SshHost,
+    pub(super) host: Host,
     pub(super) port: u16,
     pub(super) user: String,
     pub(super) auth: Vec<Auth>,
@@ -68,7 +66,7 @@ impl Server {
 pub(super) fn named(hops: &[Server]) -> String {
     let name = |hop: &Server| match hop.port {
         22 => hop.host.to_string(),
-        port => crate::remote::known_hosts::name(&hop.host, port),
+        port => crate::known_hosts::name(&hop.host, port),
     };
     hops.iter().map(name).collect::<Vec<_>>().join(" and ")
 }

@@ -53,7 +53,7 @@ pub async fn files(remote: &dyn Remote, directory: &str, local: &Path) {
 ///
 /// When the implementation does not keep the contract.
 pub async fn commands(remote: &dyn Remote) {
-    let mut command = Command { script: "echo out; echo err >&2; exit 7".into(), ..Command::default() };
+    let mut command = Command::new("echo out; echo err >&2; exit 7");
     let output = remote.run(&command).await.unwrap();
     assert_eq!((output.code, output.signal.as_deref()), (Some(7), None));
     assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]), "output is kept apart");
@@ -79,12 +79,11 @@ pub async fn commands(remote: &dyn Remote) {
 
     let command = Command { script: "exit 3".into(), stdin: Some(vec![b'x'; 8 << 20]), ..Command::default() };
     assert_eq!(remote.run(&command).await.unwrap().code, Some(3), "input may stay unread");
-    let command = Command { script: "head -c 5000000 /dev/zero; echo end".into(), ..Command::default() };
+    let command = Command::new("head -c 5000000 /dev/zero; echo end");
     let output = remote.run(&command).await.unwrap();
     assert_eq!(output.stdout.len(), 4 << 20);
     assert!(output.stdout.ends_with(b"\0end\n"), "the last bytes win");
-    let command =
-        Command { script: format!("{}echo \"large\"; cat", "# filler\n".repeat(40_000)), ..Command::default() };
+    let command = Command::new(format!("{}echo \"large\"; cat", "# filler\n".repeat(40_000)));
     assert_eq!(remote.run(&command).await.unwrap().stdout, b"large\n", "scripts may be large");
 
     time_limits(remote).await;
@@ -108,14 +107,14 @@ async fn time_limits(remote: &dyn Remote) {
     let left = String::from_utf8(output.stdout).unwrap();
     assert!(left.lines().all(|line| line.contains("/self/")), "the command was ended: {left}");
 
-    let command = Command { script: "sleep 30 & echo begun".into(), ..Command::default() };
+    let command = Command::new("sleep 30 & echo begun");
     let started = std::time::SystemTime::now();
     assert_eq!(remote.run(&command).await.unwrap().stdout, b"begun\n");
     assert!(started.elapsed().unwrap() < Duration::from_secs(10), "what a command leaves behind is not waited for");
 }
 
 async fn streams(remote: &dyn Remote) {
-    let command = Command { script: "cat; echo problem >&2; exit 4".into(), ..Command::default() };
+    let command = Command::new("cat; echo problem >&2; exit 4");
     let session = remote.stream(&command).await.unwrap();
     let (mut reader, mut writer) = tokio::io::split(session.io);
     let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n % 253) as u8).collect();
@@ -130,14 +129,14 @@ async fn streams(remote: &dyn Remote) {
     let output = session.end.await.unwrap().unwrap();
     assert_eq!((output.code, &output.stderr[..]), (Some(4), &b"problem\n"[..]));
 
-    let command = Command { script: "cat >/dev/null; echo ended >&2".into(), ..Command::default() };
+    let command = Command::new("cat >/dev/null; echo ended >&2");
     let session = remote.stream(&command).await.unwrap();
     drop(session.io);
     let ended = tokio::time::timeout(Duration::from_secs(20), session.end).await;
     let output = ended.expect("dropping a stream ends the command's input").unwrap().unwrap();
     assert_eq!((output.code, &output.stderr[..]), (Some(0), &b"ended\n"[..]));
 
-    let command = Command { script: "exit 0".into(), ..Command::default() };
+    let command = Command::new("exit 0");
     let mut session = remote.stream(&command).await.unwrap();
     let writing = async { while session.io.write_all(&[0; 65536]).await.is_ok() {} };
     let written = tokio::time::timeout(Duration::from_secs(20), writing).await;

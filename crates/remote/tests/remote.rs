@@ -1,4 +1,4 @@
-//! Do hosts over SSH, as root and by sudo, and this machine itself keep the contract of `Remote`?
+//! Hosts over SSH, as root and by sudo, and this machine itself keep the contract of `Remote`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
@@ -9,10 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use machine::{LOOPBACK, Sshd, User, key_file};
-use runtime::remote::local::Local;
-use runtime::remote::ssh::{Auth, Ssh, SshOptions};
-use runtime::remote::{Remote, contract};
-use runtime::{Command, Error};
+use remote::{Auth, Command, Error, Local, Remote, Ssh, contract};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn keeps_the_contract(remote: &dyn Remote) {
@@ -23,7 +20,7 @@ async fn keeps_the_contract(remote: &dyn Remote) {
 }
 
 fn script(script: &str) -> Command {
-    Command { script: script.to_owned(), ..Command::default() }
+    Command::new(script)
 }
 
 #[tokio::test]
@@ -101,7 +98,9 @@ async fn a_lost_connection_is_told_and_made_anew() {
 #[tokio::test]
 async fn a_connection_that_falls_silent_is_given_up() {
     let sshd = Sshd::start();
-    let ssh = Ssh::connect(SshOptions { keepalive: Duration::from_secs(1), ..sshd.root() }).await.unwrap();
+    let mut options = sshd.root();
+    options.keepalive = Duration::from_secs(1);
+    let ssh = Ssh::connect(options).await.unwrap();
     let pid = parent(&ssh).await;
     machine::run("kill", &["-STOP", &pid]);
     let started = SystemTime::now();

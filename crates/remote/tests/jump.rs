@@ -1,4 +1,4 @@
-//! Are hosts behind jump hosts reached like others, and does each trouble on the way have its name?
+//! Hosts behind jump hosts are reached like others, and each trouble on the way has its name.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
@@ -9,26 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use clusterfile::SshHost;
 use futures_util::future::join_all;
-use machine::{LOOPBACK, Sshd, User, key_file, keygen, run, text};
-use runtime::remote::ssh::{Auth, Hop, Jumps, Ssh, SshOptions};
-use runtime::remote::{Remote, contract};
-use runtime::{Command, Error};
+use machine::{LOOPBACK, Sshd, User, key_file, keygen, run, text, with};
+use remote::{Auth, Command, Error, Hop, Host, Jumps, Remote, Ssh, SshOptions, contract};
 use tokio::task::JoinSet;
 
 fn hop(sshd: &Sshd) -> Hop {
     let SshOptions { address, port, user, auth, .. } = sshd.root();
-    Hop { host: address.into(), port, user, auth }
+    Hop::new(address, port, user, auth)
 }
 
 /// The target behind these jump hosts; what is learned goes to the target's file.
 fn behind(target: &Sshd, jump: Vec<Hop>) -> SshOptions {
-    SshOptions { jump, ..target.root() }
+    with(target.root(), |options| options.jump = jump)
 }
 
 fn script(script: &str) -> Command {
-    Command { script: script.to_owned(), ..Command::default() }
+    Command::new(script)
 }
 
 async fn refusal(options: SshOptions) -> Error {
@@ -105,7 +102,7 @@ async fn large_files_to_several_hosts_at_once_share_a_jump_host() {
     let (jump, target) = (Sshd::start(), Sshd::start());
     let counted = Counted::before(jump.port).await;
     let jumps = Jumps::default();
-    let to = || behind(&target, vec![Hop { port: counted.port, ..hop(&jump) }]);
+    let to = || behind(&target, vec![with(hop(&jump), |hop| hop.port = counted.port)]);
     let hosts = join_all((0..4).map(async |_| Ssh::connect_through(to(), &jumps).await.unwrap())).await;
     let local = target.path("large");
     std::fs::write(&local, vec![7; usize::try_from(SIZE).unwrap()]).unwrap();
@@ -169,8 +166,8 @@ async fn ways_go_over_several_jump_hosts_each_with_its_own_login() {
     let target = Sshd::start();
     let user = User::new("gate", None);
     run("usermod", &["-s", "/usr/sbin/nologin", &user.name]);
-    let first = Hop { user: user.name.clone(), auth: vec![Auth::Password("gate".into())], ..hop(&jumps[0]) };
-    let second = Hop { host: SshHost::Name("localhost".to_owned()), ..hop(&jumps[1]) };
+    let first = Hop::new(LOOPBACK, jumps[0].port, &user.name, vec![Auth::Password("gate".into())]);
+    let second = with(hop(&jumps[1]), |hop| hop.host = Host::Name("localhost".to_owned()));
     let ssh = Ssh::connect(behind(&target, vec![first, second])).await.unwrap();
     assert_eq!(ssh.address(), LOOPBACK);
     assert_eq!(ssh.run(&script("echo here")).await.unwrap().stdout, b"here\n", "no shell is needed on the way");
@@ -205,7 +202,7 @@ async fn host_keys_are_checked_on_the_way() {
 
     let jump = Sshd::start();
     let _target = target.with_new_key("ed25519");
-    let error = refusal(SshOptions { jump: vec![hop(&jump)], ..options }).await;
+    let error = refusal(with(options, |options| options.jump = vec![hop(&jump)])).await;
     assert!(matches!(error, Error::HostKeyChanged { .. }), "that of the host behind: {error}");
 }
 
@@ -213,7 +210,7 @@ async fn host_keys_are_checked_on_the_way() {
 async fn a_login_refused_by_the_jump_host_is_tried_once_for_all() {
     let (jump, target) = (Sshd::start(), Sshd::start());
     let counted = Counted::before(jump.port).await;
-    let wrong = Hop { port: counted.port, auth: vec![Auth::Password("wrong word".into())], ..hop(&jump) };
+    let wrong = Hop::new(LOOPBACK, counted.port, "root", vec![Auth::Password("wrong word".into())]);
     let options = behind(&target, vec![wrong]);
     let jumps = Jumps::default();
     let failed =
@@ -234,7 +231,7 @@ async fn a_login_refused_by_the_jump_host_is_tried_once_for_all() {
 async fn hosts_that_a_jump_host_does_not_reach_are_told() {
     let jump = Sshd::start();
     let port = free_port();
-    let error = refusal(SshOptions { port, ..behind(&jump, vec![hop(&jump)]) }).await;
+    let error = refusal(with(behind(&jump, vec![hop(&jump)]), |options| options.port = port)).await;
     let through = format!("[127.0.0.1]:{}", jump.port);
     assert!(matches!(&error, Error::Unreachable { through: Some(hops), .. } if *hops == through), "{error}");
     let expected = format!("127.0.0.1: cannot reach port {port} through {through}: the jump host cannot connect there");
@@ -242,11 +239,14 @@ async fn hosts_that_a_jump_host_does_not_reach_are_told() {
 
     let silent = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
-    let timeout = Duration::from_secs(1);
-    let error = refusal(SshOptions { port, timeout, ..behind(&jump, vec![hop(&jump)]) }).await;
+    let options = with(behind(&jump, vec![hop(&jump)]), |options| {
+        options.port = port;
+        options.timeout = Duration::from_secs(1);
+    });
+    let error = refusal(options).await;
     assert!(matches!(&error, Error::Unreachable { detail, .. } if detail.contains("no answer within 1 s")), "{error}");
 
-    let gone = Hop { port: free_port(), ..hop(&jump) };
+    let gone = with(hop(&jump), |hop| hop.port = free_port());
     let error = refusal(behind(&jump, vec![hop(&jump), gone.clone()])).await;
     assert!(matches!(at_the_jump_host(&error), Error::Unreachable { through: Some(_), .. }), "{error}");
     let error = refusal(behind(&jump, vec![gone.clone(), hop(&jump)])).await;
@@ -254,7 +254,7 @@ async fn hosts_that_a_jump_host_does_not_reach_are_told() {
         matches!(at_the_jump_host(&error), Error::Unreachable { through: None, port, .. } if *port == gone.port),
         "{error}"
     );
-    let nameless = Hop { host: SshHost::Name("no-such-host.invalid".to_owned()), ..hop(&jump) };
+    let nameless = with(hop(&jump), |hop| hop.host = Host::Name("no-such-host.invalid".to_owned()));
     let error = refusal(behind(&jump, vec![hop(&jump), nameless])).await;
     assert!(matches!(at_the_jump_host(&error), Error::Unreachable { .. }), "{error}");
 }
@@ -283,7 +283,10 @@ async fn many_hosts_share_one_connection_to_the_jump_host() {
     let counted = Counted::before(jump.port).await;
     let jumps = Jumps::default();
     let started = SystemTime::now();
-    let to = |address| SshOptions { address, ..behind(&target, vec![Hop { port: counted.port, ..hop(&jump) }]) };
+    let to = |address| {
+        let jump = with(hop(&jump), |hop| hop.port = counted.port);
+        with(behind(&target, vec![jump]), |options| options.address = address)
+    };
     let hosts = join_all(
         addresses
             .iter()
@@ -318,7 +321,7 @@ async fn a_broken_jump_connection_is_told_and_made_anew() {
     let (jump, target) = (Sshd::start(), Sshd::start());
     let counted = Counted::before(jump.port).await;
     let jumps = Jumps::default();
-    let options = behind(&target, vec![Hop { port: counted.port, ..hop(&jump) }]);
+    let options = behind(&target, vec![with(hop(&jump), |hop| hop.port = counted.port)]);
     let hosts = [
         Ssh::connect_through(options.clone(), &jumps).await.unwrap(),
         Ssh::connect_through(options.clone(), &jumps).await.unwrap(),
@@ -341,7 +344,7 @@ async fn a_broken_jump_connection_is_told_and_made_anew() {
 async fn a_jump_host_that_falls_silent_is_given_up() {
     let (jump, target) = (Sshd::start(), Sshd::start());
     let keepalive = Duration::from_secs(1);
-    let options = SshOptions { keepalive, ..behind(&target, vec![hop(&jump)]) };
+    let options = with(behind(&target, vec![hop(&jump)]), |options| options.keepalive = keepalive);
     let ssh = Ssh::connect(options).await.unwrap();
     let serving = child_of(&jump);
     run("kill", &["-STOP", &serving]);
@@ -383,7 +386,7 @@ async fn logins_that_differ_do_not_share() {
     assert!(text(&stranger).ends_with("stranger"));
     let jumps = Jumps::default();
     Ssh::connect_through(behind(&target, vec![hop(&jump)]), &jumps).await.unwrap();
-    let other = Hop { auth: vec![key_file(&stranger, None)], ..hop(&jump) };
+    let other = with(hop(&jump), |hop| hop.auth = vec![key_file(&stranger, None)]);
     let error = Ssh::connect_through(behind(&target, vec![other]), &jumps).await.unwrap_err();
     assert!(matches!(at_the_jump_host(&error), Error::LoginRefused { .. }), "{error}");
 }

@@ -1,17 +1,16 @@
-//! Is the key that a host shows the one we know: reading, matching and extending `known_hosts` files (sshd(8)).
+//! Reads, matches and extends `known_hosts` files (sshd(8)): is a host's key the one we know.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clusterfile::SshHost;
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 use sha1::Sha1;
 
-use crate::Error;
+use crate::{Error, Host};
 
 /// A `known_hosts` file is never larger than this.
 const FILE_LIMIT: u64 = 16 << 20;
@@ -63,7 +62,7 @@ pub(crate) enum Verdict {
 
 impl KnownHost {
     /// Collects what all files say about a host.
-    pub(crate) fn load(policy: &KnownHostsPolicy, host: &SshHost, port: u16) -> Result<Self, Error> {
+    pub(crate) fn load(policy: &KnownHostsPolicy, host: &Host, port: u16) -> Result<Self, Error> {
         let mut entries = Vec::new();
         let record = Some(&policy.record).filter(|path| !path.as_os_str().is_empty());
         for path in policy.files.iter().chain(record) {
@@ -105,7 +104,7 @@ impl KnownHost {
     }
 
     /// What to think of a host certificate; one that nobody vouches for counts as the key in it.
-    pub(crate) fn judge_certificate(&self, shown: &Certificate, host: &SshHost) -> Verdict {
+    pub(crate) fn judge_certificate(&self, shown: &Certificate, host: &Host) -> Verdict {
         let authority = PublicKey::from(shown.signature_key().clone());
         if let Some(entry) = self.revoked(&authority) {
             return Verdict::Revoked { file: entry.file.clone(), line: entry.line };
@@ -137,12 +136,12 @@ pub(crate) fn describe(key: &PublicKey) -> String {
 }
 
 /// The host's name in `known_hosts` files.
-pub(crate) fn name(host: &SshHost, port: u16) -> String {
+pub(crate) fn name(host: &Host, port: u16) -> String {
     if port == 22 { host.to_string() } else { format!("[{host}]:{port}") }
 }
 
 /// Adds the key of a host met for the first time; on disk when this returns.
-pub(crate) fn learn(policy: &KnownHostsPolicy, host: &SshHost, port: u16, key: &PublicKey) -> Result<(), Error> {
+pub(crate) fn learn(policy: &KnownHostsPolicy, host: &Host, port: u16, key: &PublicKey) -> Result<(), Error> {
     let path = &policy.record;
     if path.as_os_str().is_empty() {
         return Ok(());
@@ -182,7 +181,7 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// The lines that concern the host; lines that cannot be understood are passed over, as ssh does.
-fn parse(text: &str, file: &Path, host: &SshHost, port: u16) -> Vec<Entry> {
+fn parse(text: &str, file: &Path, host: &Host, port: u16) -> Vec<Entry> {
     let name = name(host, port);
     let mut entries = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -278,7 +277,7 @@ mod tests {
 
     use super::*;
 
-    const HOST: SshHost = SshHost::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+    const HOST: Host = Host::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
     const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     const TWO: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
     const OTHER_KIND: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=";
@@ -317,7 +316,8 @@ mod tests {
             ("|1|nonsense|x", "10.0.0.1", 22, false),
             ("|1|", "10.0.0.1", 22, false),
         ] {
-            assert_eq!(matches(patterns, &name(&host.parse().unwrap(), port)), expected, "{patterns} {host} {port}");
+            let named = host.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+            assert_eq!(matches(patterns, &name(&named, port)), expected, "{patterns} {host} {port}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! How does a started command come to its end: what it is fed, what it says, how it is stopped?
+//! Follows a started command to its end: its input, its output, its time limit.
 
 use std::io;
 use std::net::IpAddr;
@@ -150,7 +150,7 @@ pub(super) async fn stream(
     first.map_err(|error| Error::ConnectionLost { host: host.into(), detail: error.to_string() })?;
     let (sender, reader) = backlog();
     let end = tokio::spawn(pump(host, running, command.clone(), sender));
-    Ok(Session { io: Box::new(tokio::io::join(reader, stdin)), end })
+    Ok(Session::new(tokio::io::join(reader, stdin), end))
 }
 
 /// Moves output to the reader until the command has ended.
@@ -307,7 +307,7 @@ fn in_time(host: IpAddr, command: &Command, started: Instant, output: Output) ->
 }
 
 fn timed_out(host: IpAddr, command: &Command, stderr: &[u8]) -> Error {
-    let detail = crate::remote::last_lines(stderr, 5);
+    let detail = crate::text::last_lines(stderr, 5);
     Error::TimedOut { host, seconds: command.timeout.unwrap_or_default().as_secs(), detail }
 }
 

@@ -1,4 +1,4 @@
-//! How is this machine itself worked on, through the same trait as a distant host?
+//! This machine itself, through the same trait as a distant host.
 
 use std::io;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! A stand-in for a host: files in memory, answers to commands written down before, calls remembered.
+//! A host in memory: files, answers to commands that were set before, and a record of all calls.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -133,7 +133,7 @@ impl State {
 /// An end with an exit code.
 #[must_use]
 pub fn exit(code: i32, stdout: &str, stderr: &str) -> Output {
-    Output { code: Some(code), signal: None, stdout: stdout.into(), stderr: stderr.into() }
+    Output::exited(code, stdout, stderr)
 }
 
 #[async_trait]
@@ -162,7 +162,7 @@ impl Remote for Transcript {
             let _ = writer.shutdown().await;
             Ok(answer.output)
         });
-        Ok(Session { io: Box::new(ours), end })
+        Ok(Session::new(ours, end))
     }
 
     async fn write(&self, path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! How do many commands share one connection, and what happens when it breaks?
+//! Shares one connection among many commands, and makes a new one after it broke.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::connect::Link;
 use super::route::Route;
 use crate::Error;
-use crate::remote::process::{Chunk, Running, Transport};
+use crate::process::{Chunk, Running, Transport};
 
 /// Commands at once on a connection; servers allow ten by default.
 const CHANNELS: usize = 8;
@@ -210,7 +210,7 @@ impl Drop for SshProcess {
 
 fn signal_name_of(signal: &Sig) -> String {
     match signal {
-        Sig::Custom(name) => crate::remote::printable(name),
+        Sig::Custom(name) => crate::text::printable(name),
         known => format!("{known:?}"),
     }
 }

@@ -1,9 +1,8 @@
-//! How is a connection to a host made, and is it the host that we know?
+//! Opens a connection to an SSH server and checks its host key.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
-use clusterfile::SshHost;
 use russh::client::{self, DisconnectReason};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher};
@@ -14,9 +13,9 @@ use tokio::time::timeout;
 use super::authenticate::authenticate;
 use super::jump::{Passage, Way};
 use super::route::Server;
-use crate::Error;
-use crate::remote::known_hosts::{self, KnownHost, Verdict};
-use crate::remote::quote;
+use crate::known_hosts::{self, KnownHost, Verdict};
+use crate::text::quote;
+use crate::{Error, Host};
 
 /// An authenticated connection.
 pub(super) struct Link {
@@ -73,8 +72,8 @@ impl Link {
 
 async fn dial(server: &Server) -> Result<TcpStream, Error> {
     let connected = match &server.host {
-        SshHost::Address(address) => TcpStream::connect((*address, server.port)).await,
-        SshHost::Name(name) => TcpStream::connect((name.as_str(), server.port)).await,
+        Host::Address(address) => TcpStream::connect((*address, server.port)).await,
+        Host::Name(name) => TcpStream::connect((name.as_str(), server.port)).await,
     };
     let stream = connected.map_err(|error| server.unreachable(None, reason(&error)))?;
     // Small requests must not wait for one another; a failure costs only speed.
@@ -226,7 +225,7 @@ impl client::Handler for Guard {
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         let end = match &reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                format!("the host ended it: {}", crate::remote::printable(&info.message))
+                format!("the host ended it: {}", crate::text::printable(&info.message))
             }
             DisconnectReason::Error(error) => error.to_string().to_lowercase(),
         };

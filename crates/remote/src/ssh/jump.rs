@@ -1,4 +1,4 @@
-//! How do many hosts share the connections to the jump hosts in front of them?
+//! Shares the connections to jump hosts among the hosts behind them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

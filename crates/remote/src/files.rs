@@ -1,4 +1,4 @@
-//! How are files written, sent and read on a host with nothing but a POSIX shell and coreutils?
+//! Writes, sends and reads files on a host with nothing but a POSIX shell and coreutils.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::launch::{Launch, Privilege, quote};
+use super::launch::{Launch, Privilege};
 use super::process::{self, Transport};
-use super::{Command, Output, last_lines};
+use super::{Command, Output};
 use crate::Error;
+use crate::text::{last_lines, quote};
 
 /// How long the host may take for a small file.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,7 +27,7 @@ pub(super) async fn write(
     mode: u32,
     content: &[u8],
 ) -> Result<(), Error> {
-    let script = receive(path, mode, &hex(&Sha256::digest(content)))?;
+    let script = receive(path, mode, &hex::encode(Sha256::digest(content)))?;
     let command = Command { script, stdin: Some(content.to_vec()), timeout: Some(TIMEOUT), ..Command::default() };
     let output = process::run(transport, privilege, &command, None).await?;
     accepted(transport, "write", path, &output)
@@ -59,7 +60,7 @@ pub(super) async fn upload(
 
     let failed = |source| Error::LocalFile { path: local.to_owned(), source };
     let mut file = tokio::fs::File::open(local).await.map_err(failed)?;
-    let command = Command { script: receive(path, mode, &sum)?, ..Command::default() };
+    let command = Command::new(receive(path, mode, &sum)?);
     let launch = Launch::of(host, &command, privilege, true)?;
     let mut running = transport.start(&launch.line).await?;
     let mut stdin = running.stdin();
@@ -147,7 +148,7 @@ sync "$d"
         directory = quote(directory),
         path = quote(path),
         name = quote(name.get(..name.floor_char_boundary(100)).unwrap_or_default()),
-        random = hex(&random),
+        random = hex::encode(random),
         mode = mode & 0o7777,
     ))
 }
@@ -177,17 +178,13 @@ async fn hash(local: &Path) -> Result<String, Error> {
         loop {
             let read = std::io::Read::read(&mut file, &mut buffer)?;
             if read == 0 {
-                return Ok(hex(&hasher.finalize()));
+                return Ok(hex::encode(hasher.finalize()));
             }
             hasher.update(&buffer[..read]);
         }
     });
     let hashed = hashed.await.map_err(std::io::Error::other).and_then(|hashed| hashed);
     hashed.map_err(|source| Error::LocalFile { path: local.to_owned(), source })
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
