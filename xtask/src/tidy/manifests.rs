@@ -11,24 +11,28 @@ use crate::error::{Error, Result};
 
 /// Which crate of the workspace may use which; docs/architecture.md draws the same picture.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("atomic-file", &[]),
+    ("error-report", &[]),
     ("cloud-double", &[]),
     ("clusterfile", &["secret"]),
-    ("content-store", &[]),
+    ("content-store", &["atomic-file"]),
     ("kubefile", &[]),
-    ("lvscare", &[]),
-    ("registry-client", &[]),
+    ("lvscare", &["atomic-file", "error-report"]),
+    ("registry-client", &["error-report"]),
     ("secret", &[]),
-    ("remote", &["secret"]),
-    ("cloudimage", &["content-store", "kubefile", "registry-client"]),
-    ("infra-provider", &["clusterfile"]),
-    ("registry-proxy", &["content-store", "registry-client"]),
-    ("runtime", &["clusterfile", "lvscare", "remote", "secret"]),
+    ("remote", &["atomic-file", "error-report", "secret"]),
+    ("cloudimage", &["atomic-file", "content-store", "error-report", "kubefile", "registry-client"]),
+    ("infra-provider", &["atomic-file", "clusterfile", "error-report"]),
+    ("registry-proxy", &["content-store", "error-report", "registry-client"]),
+    ("runtime", &["atomic-file", "clusterfile", "error-report", "lvscare", "remote", "secret"]),
     (
         "sealer-core",
         &[
+            "atomic-file",
             "cloudimage",
             "clusterfile",
             "content-store",
+            "error-report",
             "infra-provider",
             "kubefile",
             "lvscare",
@@ -38,9 +42,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "runtime",
         ],
     ),
-    ("sealer", &["sealer-core"]),
+    ("sealer", &["error-report", "sealer-core"]),
     ("sealer-tests", &["cloud-double"]),
-    ("xtask", &[]),
+    ("xtask", &["atomic-file", "error-report"]),
 ];
 
 /// Checks every manifest against [`ARROWS`], the owners in `deny.toml`, and the order of names.

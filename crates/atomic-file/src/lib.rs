@@ -1,0 +1,232 @@
+//! Writes files that are there whole or not at all, also after a power cut.
+//!
+//! A file is written under a temporary name in the same directory, flushed to the disk (`fsync`), renamed to its own
+//! name, and the directory is flushed as well. Readers see the old content or the new one, never a part of it.
+//!
+//! ```
+//! # let directory = tempfile::tempdir()?;
+//! let path = directory.path().join("state.json");
+//! atomic_file::write(&path, b"{}", 0o600)?;
+//! assert_eq!(atomic_file::read_limited(&path, 1024)?, Some(b"{}".to_vec()));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Errors
+//!
+//! Every function returns the [`io::Error`] of the call that failed; callers add the path and what they were doing.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// How the names of temporary files start. A process that was killed leaves such a file behind; it can be deleted.
+pub const TEMPORARY_PREFIX: &str = ".new-";
+
+/// Replaces the file at `path` with `bytes`. Its permissions are exactly `mode`, whatever the umask is.
+///
+/// The directory must exist. A symbolic link at `path` is replaced, not followed.
+///
+/// # Errors
+///
+/// When the file cannot be created, written, flushed or renamed. What was at `path` is then unchanged, unless only the
+/// flush of the directory failed.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes)?;
+    file.commit(mode)
+}
+
+/// A file that is written piece by piece and appears at its path with [`AtomicFile::commit`].
+///
+/// Dropped without a commit, it leaves nothing behind.
+#[derive(Debug)]
+#[must_use = "without `commit` nothing is written"]
+pub struct AtomicFile {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Creates the temporary file beside `path`, readable by its owner only.
+    ///
+    /// # Errors
+    ///
+    /// When the directory of `path` does not exist or is not writable.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory_of(path))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The open temporary file, for example to seek in it or to read back what was written.
+    pub fn as_file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Sets the permissions, flushes the file to the disk and renames it to its path.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write`].
+    pub fn commit(self, mode: u32) -> io::Result<()> {
+        self.file.as_file().set_permissions(Permissions::from_mode(mode))?;
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.path).map_err(|error| error.error)?;
+        sync_dir(directory_of(&self.path))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Reads a file of at most `limit` bytes; `None` when there is no such file.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::FileTooLarge`] when it is larger (no more than `limit` + 1 bytes are read), and every other failure
+/// to read it.
+pub fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Creates a directory and its missing parents with `mode` (less the umask) and flushes the new entries to the disk.
+///
+/// # Errors
+///
+/// When a directory cannot be created or flushed, or something else is in its place. An existing directory is no error,
+/// and its permissions stay.
+pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = directory_of(path);
+    create_dir(parent, mode)?;
+    match DirBuilder::new().mode(mode).create(path) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_dir(parent),
+    }
+}
+
+/// Flushes a directory to the disk, so that files created, renamed or removed in it stay so after a power cut.
+///
+/// # Errors
+///
+/// When the directory cannot be opened or flushed.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Removes a file; that there is none is fine.
+///
+/// # Errors
+///
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The directory that holds `path`; `.` for a bare file name.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_with_exactly_the_given_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for (bytes, mode) in [(b"first".as_slice(), 0o600), (b"second", 0o644), (b"third", 0o755)] {
+            write(&path, bytes, mode).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
+        }
+        assert_eq!(names(directory.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("file"), directory.path().join("other"));
+        fs::write(&other, "untouched").unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        write(&path, b"new", 0o600).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"new".to_vec(), b"untouched".to_vec()));
+    }
+
+    #[test]
+    fn without_a_commit_nothing_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"old", 0o600).unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        assert!(names(directory.path()).iter().any(|name| name.starts_with(TEMPORARY_PREFIX)));
+        drop(file);
+        assert_eq!((fs::read(&path).unwrap(), names(directory.path())), (b"old".to_vec(), vec!["file".to_owned()]));
+        assert_eq!(write(&directory.path().join("no/file"), b"", 0o600).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        assert_eq!(read_limited(&path, 9).unwrap(), None);
+        fs::write(&path, "123456789").unwrap();
+        assert_eq!(read_limited(&path, 9).unwrap().as_deref(), Some(b"123456789".as_slice()));
+        assert_eq!(read_limited(&path, u64::MAX).unwrap().unwrap().len(), 9);
+        let error = read_limited(&path, 8).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::FileTooLarge, "larger than 8 bytes"));
+    }
+
+    #[test]
+    fn directories_are_created_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("deep/er");
+        create_dir(&deep, 0o700).unwrap();
+        create_dir(&deep, 0o755).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o700);
+        let file = deep.join("file");
+        write(&file, b"", 0o600).unwrap();
+        assert!(create_dir(&file, 0o700).is_err());
+        remove(&file).unwrap();
+        remove(&file).unwrap();
+        assert!(!file.exists());
+    }
+}
