@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sealer::sealer_core::clusterfile::{Change, Cluster, ProviderKind, Role};
@@ -101,5 +102,5 @@ fn main() -> ExitCode {
         println!("{}", RACK.join("\n"));
         return ExitCode::SUCCESS;
     }
-    sealer::run_with(arguments, &|sealer| sealer.with_provider(Box::new(Rack)).with_runtime(Box::new(Appliance)))
+    sealer::run_with(arguments, &|sealer| sealer.with_provider(Arc::new(Rack)).with_runtime(Arc::new(Appliance)))
 }

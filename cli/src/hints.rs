@@ -8,15 +8,15 @@ use sealer_core::{
 
 use crate::exit::Failure;
 
+const RESUMES: &str = "what was finished is kept: the same command again resumes from there";
+
 /// The next step; none where the message names it already.
 pub(crate) fn hint(failure: &Failure) -> Option<String> {
     match failure {
         Failure::Core(error) => of_core(error),
         Failure::Input { path, source } => of_input(path, source),
         Failure::Output { source, .. } | Failure::Start(source) => of_io(source),
-        Failure::Interrupted(_) => {
-            Some("what was finished is kept: the same command again goes on from there".to_owned())
-        }
+        Failure::Interrupted(_) => Some(RESUMES.to_owned()),
         Failure::Kubefile { .. } | Failure::Clusterfile { .. } | Failure::Usage(_) => None,
     }
 }
@@ -30,9 +30,8 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Registry(error) => return of_registry(error),
         Error::Serve(error) => return of_serving(error),
         Error::Care(error) => return of_care(error),
-        Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
-            "the same command again goes on from there"
-        }
+        Error::BuildInterrupted => RESUMES,
+        Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => "the same command again resumes there",
         Error::Unfinished { .. } => "mend the cause and run the same command again: it goes on where it stopped",
         Error::Connect(failures) => return of_connections(failures),
         Error::ForeignHosts { cluster, .. } => {

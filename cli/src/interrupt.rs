@@ -1,17 +1,11 @@
-//! What does Ctrl-C do?
+//! Turns Ctrl-C, and the signals that a supervisor sends, into cancellation.
 
-use std::time::Duration;
-
-use sealer_core::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{self, Failure};
-
-/// How long after a failure a signal may still come in that was its cause.
-const GRACE: Duration = Duration::from_millis(50);
 
 /// Ctrl-C and what a supervisor sends in its place.
 struct Interrupts {
@@ -30,21 +24,6 @@ impl Interrupts {
             _ = self.terminate.recv() => {}
         }
     }
-}
-
-/// Builds; an interrupt drops the build, as may be done at any time.
-pub(crate) async fn droppable<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    let mut interrupts = Interrupts::listen()?;
-    let done = tokio::select! {
-        biased;
-        () = interrupts.next() => return Err(Failure::Interrupted("built")),
-        done = work => done,
-    };
-    // What a RUN started gets the terminal's Ctrl-C too, and may have failed of it before we heard of it.
-    if done.is_err() && tokio::time::timeout(GRACE, interrupts.next()).await.is_ok() {
-        return Err(Failure::Interrupted("built"));
-    }
-    Ok(done?)
 }
 
 /// Resolves at the first interrupt.

@@ -6,6 +6,7 @@ mod cloud;
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sealer_core::infra_provider::Container;
 use sealer_core::lvscare::Supervisor;
@@ -56,7 +57,7 @@ impl Session<'_> {
     pub(crate) fn open_with_cloud(&self, arguments: &CloudArguments) -> Result<Sealer, Failure> {
         let sealer = open(&self.global, registry_client::Options::default())?;
         let cloud = cloud::Cloud::new(arguments.region.clone(), sealer.state().root());
-        Ok((self.extend)(sealer.with_provider(Box::new(cloud))))
+        Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))
     }
 
     /// The same for what talks to registries.
@@ -76,7 +77,7 @@ fn open(global: &Global, registry: registry_client::Options) -> Result<Sealer, F
         node_image: env::var("SEALER_NODE_IMAGE").unwrap_or_else(|_| NODE_IMAGE.to_owned()),
         ..Default::default()
     };
-    Ok(sealer.with_provider(Box::new(Container::new(options))))
+    Ok(sealer.with_provider(Arc::new(Container::new(options))))
 }
 
 /// The user's home directory.

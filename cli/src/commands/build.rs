@@ -87,9 +87,11 @@ impl Build {
         }
         let sealer = session.open_with_registries(&self.registry)?;
         let progress = session.printer.build_progress();
-        let built = interrupt::droppable(build(&sealer, &request, &|event| progress.event(&event))).await;
+        let interrupts = interrupt::stop(request.cancel.clone());
+        let built = build(&sealer, &request, &|event| progress.event(&event)).await;
+        interrupts.abort();
         progress.finish();
-        session.printer.built(&built.map_err(explain)?)
+        session.printer.built(&built.map_err(|error| explain(error.into()))?)
     }
 
     fn request(&self, kubefile: String) -> Result<BuildRequest, Failure> {
@@ -100,7 +102,9 @@ impl Build {
         };
         let platform: Platform =
             self.platform.parse().map_err(|error| Failure::Usage(format!("--platform: {error}")))?;
-        let options = BuildOptions {
+        let mut request = BuildRequest::new(kubefile, self.context.clone());
+        request.image_list.clone_from(&self.image_list);
+        request.options = BuildOptions {
             tag: self.tag.clone(),
             build_args: pairs("--build-arg", &self.build_args)?,
             labels: pairs("--label", &self.labels)?,
@@ -110,7 +114,7 @@ impl Build {
             source_date_epoch: settings::source_date_epoch()?,
             ..BuildOptions::default()
         };
-        Ok(BuildRequest { kubefile, context: self.context.clone(), image_list: self.image_list.clone(), options })
+        Ok(request)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How does a program make a cluster match its Clusterfile without the command line?
+//! Makes a cluster match its Clusterfile from a program, without the command line.
 //!
 //! `cargo run --example embed-apply -- CLUSTERFILE ROOT STATE BINARY`
 

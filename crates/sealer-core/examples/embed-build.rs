@@ -1,4 +1,4 @@
-//! How does a program build a cluster image without the command line?
+//! Builds a cluster image from a program, without the command line.
 //!
 //! `cargo run --example embed-build -- CONTEXT NAME ROOT`
 
@@ -6,7 +6,6 @@
 
 use std::error::Error;
 
-use sealer_core::cloudimage::BuildOptions;
 use sealer_core::{BuildRequest, Sealer, Settings, build};
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,12 +15,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: embed-build CONTEXT NAME ROOT".into());
     };
     let sealer = Sealer::open(Settings::new(&root, format!("{root}/state")))?;
-    let request = BuildRequest {
-        kubefile: std::fs::read_to_string(format!("{context}/Kubefile"))?,
-        context: context.into(),
-        image_list: None,
-        options: BuildOptions { tag: Some(name), ..BuildOptions::default() },
-    };
+    let mut request = BuildRequest::new(std::fs::read_to_string(format!("{context}/Kubefile"))?, context);
+    request.options.tag = Some(name);
     let built = build(&sealer, &request, &|event| eprintln!("{event:?}")).await?;
     println!("{built:?}");
     Ok(())

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::binary;
 use crate::change::{APPLIED, add_public_address, change, check_machines, finished};
-use crate::connect::{Remotes, connect, connect_new};
+use crate::connect::{connect, connect_new};
+use crate::connector::Remotes;
 use crate::deliver::Courier;
 use crate::nodes::{Busy, Node, nodes};
 use crate::payload::{Prepared, prepare};

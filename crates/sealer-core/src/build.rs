@@ -1,13 +1,21 @@
-//! How does a Kubefile become a cluster image?
+//! Builds a cluster image from a Kubefile.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use cloudimage::{BuildOptions, Built, Context, ImageSource, LayerPlan, LinuxSandbox, Seams};
+use cloudimage::{BuildOptions, Built, Context, ImageSource, LayerPlan, Seams};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Event, Events, Sealer};
 
+/// How long after a failure the request to cancel may still arrive that was its cause.
+///
+/// A terminal sends its interrupt to the commands of RUN as well, and one of them may fail before the caller has heard.
+const CANCEL_GRACE: Duration = Duration::from_millis(50);
+
 /// What to build.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BuildRequest {
     /// The Kubefile's text.
     pub kubefile: String,
@@ -17,24 +25,46 @@ pub struct BuildRequest {
     pub image_list: Option<PathBuf>,
     /// How.
     pub options: BuildOptions,
+    /// Cancels the build: a RUN under way and everything that it started is killed, no layer of it is kept.
+    pub cancel: CancellationToken,
+}
+
+impl BuildRequest {
+    /// A build of this Kubefile (its text) from a context directory, with default options.
+    #[must_use]
+    pub fn new(kubefile: impl Into<String>, context: impl Into<PathBuf>) -> Self {
+        Self {
+            kubefile: kubefile.into(),
+            context: context.into(),
+            image_list: None,
+            options: BuildOptions::default(),
+            cancel: CancellationToken::new(),
+        }
+    }
 }
 
 /// Builds a cluster image: parse, base, layers, carried images, seal, tag.
 ///
 /// # Errors
 ///
-/// [`Error::Kubefile`] with all errors of the file at once; [`Error::Image`] for what fails later.
-/// Nothing half built is named.
-///
-/// To cancel a build, drop it: a RUN under way and everything that it started is killed, no layer of it is kept.
+/// [`Error::Kubefile`] with all errors of the file at once; [`Error::Image`] for what fails later;
+/// [`Error::BuildInterrupted`] when it was cancelled. An image that is not complete gets no name.
 pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) -> Result<Built, Error> {
     let kubefile = kubefile::parse(&request.kubefile)?;
     let context = Context::open(&request.context)?;
     let list = cloudimage::ImageList::new(&context, request.image_list.as_deref());
-    let sources: [&dyn ImageSource; 1] = [&list];
-    let seams = Seams { sandbox: &LinuxSandbox, registry: sealer.registry(), sources: &sources };
+    let sources: Vec<&dyn ImageSource> = std::iter::once(&list as _).chain(sealer.image_sources()).collect();
+    let seams = Seams { sandbox: sealer.sandbox(), registry: sealer.registry(), sources: &sources };
     let mut tell = |build| events(Event::Build { build });
-    Ok(cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &seams, &mut tell).await?)
+    let building = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &seams, &mut tell);
+    match request.cancel.run_until_cancelled(building).await {
+        Some(Ok(built)) => Ok(built),
+        Some(Err(error)) => match tokio::time::timeout(CANCEL_GRACE, request.cancel.cancelled()).await {
+            Ok(()) => Err(Error::BuildInterrupted),
+            Err(_) => Err(error.into()),
+        },
+        None => Err(Error::BuildInterrupted),
+    }
 }
 
 /// The layers that [`build`] would make; touches neither store nor network.

@@ -1,4 +1,4 @@
-//! What can go wrong in a workflow, and of which class a failure is.
+//! The errors of the workflows, and their classes.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -67,6 +67,9 @@ pub enum Error {
         /// What was under way, for example `asking the hosts`.
         act: &'static str,
     },
+    /// A build was cancelled; what it finished is kept for the next one.
+    #[error("interrupted; nothing was built")]
+    BuildInterrupted,
     /// No provider of this kind is registered.
     #[error("provider {kind} is not built yet")]
     NoProvider {
@@ -276,9 +279,9 @@ impl Error {
             | Self::OtherProvider { .. }
             | Self::UnknownProvider { .. } => Class::Usage,
             Self::Preflight(_) => Class::Preflight,
-            Self::Interrupted { .. } | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
-                Class::Interrupted
-            }
+            Self::BuildInterrupted
+            | Self::Interrupted { .. }
+            | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => Class::Interrupted,
             Self::Unfinished { .. } => Class::Partly,
             _ => Class::Failed,
         }

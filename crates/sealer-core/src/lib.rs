@@ -30,6 +30,7 @@ mod binary;
 mod build;
 mod change;
 mod connect;
+mod connector;
 mod delete;
 mod deliver;
 mod error;
@@ -46,6 +47,7 @@ mod workloads;
 
 pub use crate::apply::{Applied, ApplyOptions, Outcome, Planned, apply, plan};
 pub use crate::build::{BuildRequest, build, plan_build};
+pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};

@@ -1,16 +1,16 @@
-//! What does a workflow work with: stores, providers, runtimes, credentials.
+//! Holds what the workflows work with: stores, providers, runtimes, connections, credentials.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudimage::{Image, Images};
+use cloudimage::{Image, ImageSource, Images, LinuxSandbox, Sandbox};
 use clusterfile::Cluster;
 use infra_provider::Provider;
 use registry_client::Registry;
 use runtime::Runtime;
 
-use crate::{Error, State};
+use crate::{Connector, Error, SshConnector, State};
 
 /// The label by which an image names the runtime it wants (upstream sealer, v0.9 and later).
 const RUNTIME_LABEL: &str = "cluster.alpha.sealer.io/cluster-runtime-type";
@@ -73,8 +73,11 @@ pub struct Sealer {
     images: Images,
     state: State,
     registry: Arc<dyn Registry>,
-    providers: Vec<Box<dyn Provider>>,
-    runtimes: Vec<Box<dyn Runtime>>,
+    sandbox: Arc<dyn Sandbox>,
+    image_sources: Vec<Arc<dyn ImageSource>>,
+    connector: Arc<dyn Connector>,
+    providers: Vec<Arc<dyn Provider>>,
+    runtimes: Vec<Arc<dyn Runtime>>,
 }
 
 impl Sealer {
@@ -86,14 +89,22 @@ impl Sealer {
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let images = Images::open(&settings.root)?;
         let registry: Arc<dyn Registry> = Arc::new(registry_client::Https::new(settings.registry.clone())?);
-        let state = State::new(&settings.state);
-        let sealer = Self { settings, images, state, registry, providers: Vec::new(), runtimes: Vec::new() };
-        Ok(sealer.with_provider(Box::new(infra_provider::BareMetal)).with_runtime(Box::new(runtime::Kubeadm)))
+        Ok(Self {
+            images,
+            state: State::new(&settings.state),
+            registry,
+            sandbox: Arc::new(LinuxSandbox),
+            image_sources: Vec::new(),
+            connector: Arc::new(SshConnector::new(settings.ssh.clone())),
+            providers: vec![Arc::new(infra_provider::BareMetal)],
+            runtimes: vec![Arc::new(runtime::Kubeadm)],
+            settings,
+        })
     }
 
     /// Adds a provider; one of the same kind that was there before is replaced.
     #[must_use]
-    pub fn with_provider(mut self, provider: Box<dyn Provider>) -> Self {
+    pub fn with_provider(mut self, provider: Arc<dyn Provider>) -> Self {
         self.providers.retain(|known| known.kind() != provider.kind());
         self.providers.push(provider);
         self
@@ -101,7 +112,7 @@ impl Sealer {
 
     /// Adds a runtime; one of the same name that was there before is replaced.
     #[must_use]
-    pub fn with_runtime(mut self, runtime: Box<dyn Runtime>) -> Self {
+    pub fn with_runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtimes.retain(|known| known.name() != runtime.name());
         self.runtimes.push(runtime);
         self
@@ -111,6 +122,27 @@ impl Sealer {
     #[must_use]
     pub fn with_registry(mut self, registry: Arc<dyn Registry>) -> Self {
         self.registry = registry;
+        self
+    }
+
+    /// Runs the commands of RUN in another sandbox.
+    #[must_use]
+    pub fn with_sandbox(mut self, sandbox: Arc<dyn Sandbox>) -> Self {
+        self.sandbox = sandbox;
+        self
+    }
+
+    /// Adds a source that names container images to carry, besides the image lists of each build.
+    #[must_use]
+    pub fn with_image_source(mut self, source: Arc<dyn ImageSource>) -> Self {
+        self.image_sources.push(source);
+        self
+    }
+
+    /// Reaches hosts in another way.
+    #[must_use]
+    pub fn with_connector(mut self, connector: Arc<dyn Connector>) -> Self {
+        self.connector = connector;
         self
     }
 
@@ -134,6 +166,18 @@ impl Sealer {
 
     pub(crate) fn registry(&self) -> &dyn Registry {
         self.registry.as_ref()
+    }
+
+    pub(crate) fn sandbox(&self) -> &dyn Sandbox {
+        self.sandbox.as_ref()
+    }
+
+    pub(crate) fn image_sources(&self) -> impl Iterator<Item = &dyn ImageSource> {
+        self.image_sources.iter().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn connector(&self) -> &dyn Connector {
+        self.connector.as_ref()
     }
 
     /// The program that is sent to hosts.
