@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sealer::sealer_core::clusterfile::{Change, Cluster, ProviderKind, Role};
+use sealer::sealer_core::clusterfile::{Change, Cluster, ProviderName, Role};
 use sealer::sealer_core::infra_provider::{self, Context, Provider, Release};
 use sealer::sealer_core::runtime::{self, Action, Facts, Payload, Plan, Runtime, Step};
 
@@ -22,8 +22,8 @@ struct Rack;
 
 #[async_trait]
 impl Provider for Rack {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::BareMetal
+    fn name(&self) -> &ProviderName {
+        &ProviderName::BAREMETAL
     }
 
     fn owns_hosts(&self) -> bool {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sealer_core::clusterfile::ProviderKind;
-use sealer_core::{DeleteOptions, Error, delete};
+use sealer_core::{DeleteOptions, delete};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
@@ -43,7 +42,7 @@ impl Delete {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let cloud = CloudArguments { region: self.region.clone(), ..CloudArguments::default() };
         let sealer = session.open_with_cloud(&cloud)?;
-        let provider = self.provider.as_deref().map(kind).transpose()?;
+        let provider = self.provider.as_deref().map(|given| sealer.provider_name(given)).transpose()?;
         let names = match (&self.cluster, &self.file) {
             (Some(name), _) => vec![name.clone()],
             (None, Some(file)) => vec![apply::read(file)?.cluster.name],
@@ -52,7 +51,7 @@ impl Delete {
         let mut deleted = Vec::new();
         let mut failure = None;
         for name in names {
-            let options = DeleteOptions { force: self.force, provider, ..DeleteOptions::default() };
+            let options = DeleteOptions { force: self.force, provider: provider.clone(), ..DeleteOptions::default() };
             let progress = session.printer.cluster_progress();
             let interrupts = progress.cancel_on_interrupt(options.apply.cancel.clone());
             let done = delete(&sealer, &name, &options, &|event| progress.event(&event)).await;
@@ -72,9 +71,4 @@ impl Delete {
         }
         failure.map_or(Ok(()), Err)
     }
-}
-
-fn kind(given: &str) -> Result<ProviderKind, Error> {
-    let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(given));
-    known.ok_or_else(|| Error::UnknownProvider { given: given.to_owned() })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use sealer_core::clusterfile::{Cluster, ProviderKind, Secret};
+use sealer_core::clusterfile::{Cluster, ProviderName, Secret};
 use sealer_core::infra_provider::ali_cloud::api::profile::{self, Login, ProfileError};
 use sealer_core::infra_provider::ali_cloud::api::{
     AccessKey, Credentials, Endpoints, HttpOptions, HttpTransport, InstanceRole, Product, WallClock,
@@ -96,8 +96,8 @@ impl Cloud {
 
 #[async_trait]
 impl Provider for Cloud {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::AliCloud
+    fn name(&self) -> &ProviderName {
+        &ProviderName::ALI_CLOUD
     }
 
     fn owns_hosts(&self) -> bool {

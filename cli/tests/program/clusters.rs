@@ -49,6 +49,18 @@ fn arguments_of_run_are_checked_before_anything_is_done() {
 }
 
 #[test]
+fn a_provider_that_nobody_registered_is_refused() {
+    let program = Program::with_kubernetes();
+    let spec = "{image: kube:1, provider: ACME_METAL, hosts: [{ips: [10.0.0.1], roles: [master]}]}";
+    let text = format!("apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {{name: c}}\nspec: {spec}\n");
+    let file = program.write("Clusterfile", text);
+    for arguments in [&["apply", "-f", &file][..], &["apply", "-f", &file, "--dry-run"]] {
+        program.call(arguments).fails(2, &["there is no provider ACME_METAL", "hint:"]);
+    }
+    assert!(!program.path("home/.sealer").exists());
+}
+
+#[test]
 fn what_is_not_built_yet_says_so() {
     let program = Program::with_kubernetes();
     program.build("shop:1.4");

@@ -1,6 +1,6 @@
 //! Do the parts of a Cluster fit together?
 
-use crate::{Cluster, ErrorKind, MAX_JUMPS, ProviderKind, parse::rules};
+use crate::{Cluster, ErrorKind, MAX_JUMPS, ProviderName, parse::rules};
 
 impl Cluster {
     /// Everything that would keep this cluster from being built, for clusters that were not parsed but put together.
@@ -32,14 +32,12 @@ pub(crate) fn misfits(cluster: &Cluster) -> Vec<ErrorKind> {
             found.push(ErrorKind::HostInCidr { address: host.address, network, block });
         }
     }
-    match cluster.provider {
-        ProviderKind::BareMetal if !cluster.machines.is_empty() => found.push(ErrorKind::MachinesWithoutProvider),
-        ProviderKind::AliCloud | ProviderKind::Container
-            if cluster.machines.is_empty() && !cluster.hosts.is_empty() =>
-        {
-            found.push(ErrorKind::AddressesWithoutMachines(cluster.provider.as_str()));
-        }
-        _ => {}
+    // What an unknown provider makes of addresses and counts is for itself to say (`Provider::check`).
+    let makes_hosts = [ProviderName::ALI_CLOUD, ProviderName::CONTAINER].contains(&cluster.provider);
+    if cluster.provider == ProviderName::BAREMETAL && !cluster.machines.is_empty() {
+        found.push(ErrorKind::MachinesWithoutProvider);
+    } else if makes_hosts && cluster.machines.is_empty() && !cluster.hosts.is_empty() {
+        found.push(ErrorKind::AddressesWithoutMachines(cluster.provider.clone()));
     }
     if cluster.machines.masters.is_none() && cluster.masters().next().is_none() {
         found.push(ErrorKind::NoMaster);

@@ -1,9 +1,9 @@
 //! What cluster is wanted?
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
-    Application, Config, Env, Host, KubeadmDocument, MachineSpec, Machines, MachinesArg, Network, Plugin,
+    Application, Config, Env, Host, KubeadmDocument, MachineSpec, Machines, MachinesArg, Network, Plugin, ProviderName,
     RegistrySettings, Role, Ssh,
 };
 
@@ -38,7 +38,7 @@ pub struct Cluster {
     /// The cluster image to run, as written.
     pub image: String,
     /// Who gives us the hosts.
-    pub provider: ProviderKind,
+    pub provider: ProviderName,
     /// The hosts that are known; a provider fills them in from [`Cluster::machines`].
     pub hosts: Vec<Host>,
     /// The machines a provider shall make.
@@ -75,7 +75,7 @@ impl Cluster {
             name: name.into(),
             annotations: BTreeMap::new(),
             image: image.into(),
-            provider: ProviderKind::BareMetal,
+            provider: ProviderName::BAREMETAL,
             hosts: Vec::new(),
             machines: Machines::default(),
             ssh: Ssh::default(),
@@ -141,8 +141,8 @@ impl Cluster {
 
     /// Who gives the hosts when nobody says: the user if there are only addresses, Alibaba Cloud if there are counts.
     #[must_use]
-    pub fn provider_by_default(&self) -> ProviderKind {
-        if self.machines.is_empty() { ProviderKind::BareMetal } else { ProviderKind::AliCloud }
+    pub fn provider_by_default(&self) -> ProviderName {
+        if self.machines.is_empty() { ProviderName::BAREMETAL } else { ProviderName::ALI_CLOUD }
     }
 
     /// Sets how to log in, for the cluster and for every host that followed the cluster's setting so far.
@@ -178,38 +178,6 @@ impl Cluster {
     #[must_use]
     pub fn without_hosts(&self) -> Self {
         Self { hosts: Vec::new(), machines: Machines::default(), ..self.clone() }
-    }
-}
-
-/// Who gives us hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ProviderKind {
-    /// The user: the hosts are there, the Clusterfile names their addresses.
-    BareMetal,
-    /// Alibaba Cloud.
-    AliCloud,
-    /// The Docker Engine of this machine.
-    Container,
-}
-
-impl ProviderKind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::BareMetal, Self::AliCloud, Self::Container];
-
-    /// The name as written in the file.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BareMetal => "BAREMETAL",
-            Self::AliCloud => "ALI_CLOUD",
-            Self::Container => "CONTAINER",
-        }
-    }
-}
-
-impl fmt::Display for ProviderKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
     }
 }
 

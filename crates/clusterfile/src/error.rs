@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::{Cidr, addresses::MAX_HOSTS, ssh::MAX_JUMPS};
+use crate::{Cidr, ProviderName, addresses::MAX_HOSTS, ssh::MAX_JUMPS};
 
 /// A place in the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,7 +311,7 @@ pub enum ErrorKind {
     MachinesWithoutProvider,
     /// Addresses for a provider that makes its hosts itself.
     #[error("{0} makes its hosts itself: give a count instead of addresses, or choose the provider BAREMETAL")]
-    AddressesWithoutMachines(&'static str),
+    AddressesWithoutMachines(ProviderName),
     /// A host that is both a master and a node.
     #[error("a host is a master or a node, not both")]
     MasterAndNode,

@@ -37,6 +37,7 @@ mod env;
 mod error;
 mod host;
 mod machine;
+mod names;
 mod network;
 mod parse;
 mod redact;
@@ -48,7 +49,7 @@ mod suggest;
 mod yaml;
 
 pub use addresses::{MAX_HOSTS, MachinesArg, machines_or_addresses};
-pub use cluster::{Cluster, Clusterfile, HostAlias, ProviderKind};
+pub use cluster::{Cluster, Clusterfile, HostAlias};
 pub use diff::{Change, ChangeKind, ImageChange, Setting, diff};
 pub use documents::{
     Application, ApplicationConfig, ApplicationFile, Config, KubeadmDocument, KubeadmKind, Plugin, Strategy,
@@ -57,6 +58,7 @@ pub use env::{Env, env_pair};
 pub use error::{Error, ErrorKind, Errors, Span};
 pub use host::{Host, Role};
 pub use machine::{Disk, MachineSpec, Machines};
+pub use names::{ProviderName, RuntimeName};
 pub use network::{Cidr, CidrList, Network};
 pub use parse::{MAX_BYTES, parse, parse_default};
 pub use redact::redacted;

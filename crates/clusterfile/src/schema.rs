@@ -79,7 +79,7 @@ fn second_cluster() -> Value {
 fn shared_fields() -> Value {
     json!({
         "image": text(),
-        "provider": { "enum": ["BAREMETAL", "ALI_CLOUD", "CONTAINER", null] },
+        "provider": { "type": ["string", "null"], "examples": ["BAREMETAL", "ALI_CLOUD", "CONTAINER"] },
         "env": list(text()),
         "ssh": ssh(),
         "network": object(

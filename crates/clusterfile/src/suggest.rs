@@ -20,6 +20,11 @@ pub(crate) fn closest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c 
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether two words differ only by letter case and separators.
+pub(crate) fn is_same(left: &str, right: &str) -> bool {
+    fold(left) == fold(right)
+}
+
 /// Letter case and separators are the commonest slips, so they do not count.
 fn fold(word: &str) -> Vec<char> {
     word.chars().filter(|letter| !"-_ ".contains(*letter)).flat_map(char::to_lowercase).collect()

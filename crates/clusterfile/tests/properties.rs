@@ -8,7 +8,7 @@ use std::{
 
 use clusterfile::{
     Application, ApplicationConfig, ApplicationFile, Cluster, Clusterfile, Config, Disk, Env, ExternalRegistry, Host,
-    HostAlias, Jump, KubeadmDocument, KubeadmKind, MachineSpec, Plugin, ProviderKind, RegistrySettings, Role, Secret,
+    HostAlias, Jump, KubeadmDocument, KubeadmKind, MachineSpec, Plugin, ProviderName, RegistrySettings, Role, Secret,
     Ssh, SshHost, Strategy as OnConflict, parse, parse_default, redacted,
 };
 use proptest::{collection, option, prelude::*};
@@ -379,7 +379,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                     cluster.network.pod_cidr = "10.244.0.0/16,fd00:10::/56".parse().unwrap();
                 }
                 if let Some((masters, nodes, cloud)) = machines {
-                    cluster.provider = if cloud { ProviderKind::AliCloud } else { ProviderKind::Container };
+                    cluster.provider = if cloud { ProviderName::ALI_CLOUD } else { ProviderName::CONTAINER };
                     cluster.machines.masters = Some(masters);
                     cluster.machines.nodes = nodes;
                 }

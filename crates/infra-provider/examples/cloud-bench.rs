@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloud_double::{Double, Options, Timing, serve};
-use clusterfile::{Cluster, MachineSpec, ProviderKind};
+use clusterfile::{Cluster, MachineSpec, ProviderName};
 use http::{Request, Response};
 use infra_provider::ali_cloud::api::{
     AccessKey, Credentials, Endpoints, HttpOptions, HttpTransport, Product, Transport, TransportFailure, WallClock,
@@ -190,7 +190,7 @@ fn virtually<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
 
 fn wanted(masters: u32, nodes: u32) -> Cluster {
     let mut cluster = Cluster::new("shop", "shop:1.4");
-    cluster.provider = ProviderKind::AliCloud;
+    cluster.provider = ProviderName::ALI_CLOUD;
     cluster.machines.masters = Some(MachineSpec::of(masters));
     cluster.machines.nodes = Some(MachineSpec::of(nodes));
     cluster

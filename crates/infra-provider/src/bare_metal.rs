@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use clusterfile::{Cluster, ProviderKind};
+use clusterfile::{Cluster, ProviderName};
 
 use crate::{Context, Error, Provider, Release, Result};
 
@@ -13,8 +13,8 @@ pub struct BareMetal;
 
 #[async_trait]
 impl Provider for BareMetal {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::BareMetal
+    fn name(&self) -> &ProviderName {
+        &ProviderName::BAREMETAL
     }
 
     fn owns_hosts(&self) -> bool {

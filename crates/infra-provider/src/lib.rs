@@ -12,11 +12,11 @@
 //! running the suite in `testing` (feature `testing`) on it.
 //!
 //! ```
-//! use clusterfile::{Cluster, MachineSpec, ProviderKind};
+//! use clusterfile::{Cluster, MachineSpec, ProviderName};
 //! use infra_provider::{Container, ContainerOptions, Provider};
 //!
 //! let mut wanted = Cluster::new("shop", "shop:1.4");
-//! wanted.provider = ProviderKind::Container;
+//! wanted.provider = ProviderName::CONTAINER;
 //! wanted.machines.masters = Some(MachineSpec::of(1));
 //! let provider = Container::new(ContainerOptions::default());
 //! assert!(provider.describe(&wanted).iter().any(|line| line.contains("shop-master-0")));
@@ -40,7 +40,7 @@ pub mod testing;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use clusterfile::{Cluster, ProviderKind};
+use clusterfile::{Cluster, ProviderName};
 
 pub use bare_metal::BareMetal;
 pub use container::{Container, ContainerOptions};
@@ -55,7 +55,7 @@ pub use event::{ProviderEvent, Release};
 #[async_trait]
 pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The kind of Clusterfile this provider serves.
-    fn kind(&self) -> ProviderKind;
+    fn name(&self) -> &ProviderName;
 
     /// Whether the hosts are made by this provider and end with [`Provider::release`]; such hosts need not be cleaned.
     fn owns_hosts(&self) -> bool;

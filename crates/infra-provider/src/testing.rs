@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use clusterfile::{Cluster, ProviderKind, Role};
+use clusterfile::{Cluster, ProviderName, Role};
 
 use crate::{Context, Error, Provider, ProviderEvent, Release, Result};
 
@@ -21,7 +21,7 @@ pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster
     let events = |event| held(&log).push(event);
     let calls = Calls { provider, context: Context::new(state_dir, &events) };
 
-    assert_eq!(provider.kind(), wanted.provider, "a provider serves its own kind");
+    assert_eq!(*provider.name(), wanted.provider, "a provider serves its own kind");
     assert!(!provider.describe(wanted).is_empty(), "a dry run says what there will be");
     assert_eq!(provider.describe(wanted), provider.describe(wanted), "a dry run is repeatable");
 
@@ -180,8 +180,8 @@ fn address(index: u8) -> IpAddr {
 
 #[async_trait]
 impl Provider for Counting {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::Container
+    fn name(&self) -> &ProviderName {
+        &ProviderName::CONTAINER
     }
 
     fn owns_hosts(&self) -> bool {
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn counting() {
         let mut wanted = Cluster::new("contract", "shop:1.4");
-        wanted.provider = ProviderKind::Container;
+        wanted.provider = ProviderName::CONTAINER;
         wanted.machines.masters = Some(MachineSpec::of(1));
         wanted.machines.nodes = Some(MachineSpec::of(1));
         let mut grown = wanted.clone();

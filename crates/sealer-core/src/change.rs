@@ -71,7 +71,7 @@ mod tests {
 
     use std::net::IpAddr;
 
-    use clusterfile::{Disk, ProviderKind, Role};
+    use clusterfile::{Disk, ProviderName, Role};
     use infra_provider::{Context, Release, Result};
 
     use super::*;
@@ -82,8 +82,8 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Provider for Made {
-        fn kind(&self) -> ProviderKind {
-            ProviderKind::AliCloud
+        fn name(&self) -> &ProviderName {
+            &ProviderName::ALI_CLOUD
         }
         fn owns_hosts(&self) -> bool {
             true
@@ -104,7 +104,7 @@ mod tests {
 
     fn asked() -> Cluster {
         let mut cluster = Cluster::new("shop", "shop:1.4");
-        cluster.provider = ProviderKind::AliCloud;
+        cluster.provider = ProviderName::ALI_CLOUD;
         cluster.cert_sans = vec!["shop.example.com".to_owned()];
         cluster.machines.masters = Some(MachineSpec::of(1));
         cluster.machines.nodes = Some(MachineSpec { cpu: Some(4), ..MachineSpec::of(2) });

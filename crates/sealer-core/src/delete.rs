@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clusterfile::{Cluster, ProviderKind};
+use clusterfile::{Cluster, ProviderName};
 use infra_provider::{Context, ProviderEvent, Release};
 use runtime::{Journal, Payload, Secrets};
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub struct DeleteOptions {
     /// Forget hosts that cannot be reached instead of stopping at them.
     pub force: bool,
     /// Who made the hosts of a cluster of which nothing is remembered here: it is asked what there is under that name.
-    pub provider: Option<ProviderKind>,
+    pub provider: Option<ProviderName>,
     /// How the plan is performed.
     pub apply: ApplyOptions,
 }
@@ -55,8 +55,8 @@ pub async fn delete(
     let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
     if sealer.state().clusterfile(name)?.is_none() {
         // Before a lock file is made for it.
-        let kind = options.provider.ok_or_else(unknown)?;
-        return until(&options.apply, FREEING, forgotten(sealer, name, kind, events)).await;
+        let made_by = options.provider.clone().ok_or_else(unknown)?;
+        return until(&options.apply, FREEING, forgotten(sealer, name, made_by, events)).await;
     }
     let state = sealer.state().lock(name)?;
     let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
@@ -64,7 +64,7 @@ pub async fn delete(
         // Its own name decides which files and hosts are taken away.
         return Err(unknown());
     }
-    if options.provider.is_some_and(|kind| kind != current.provider) {
+    if options.provider.as_ref().is_some_and(|name| *name != current.provider) {
         return Err(Error::OtherProvider { cluster: current.name, kind: current.provider.to_string() });
     }
     // From here on the steps by which it was made are undone: applying it again must not believe that they are done.
@@ -85,9 +85,9 @@ pub async fn delete(
 }
 
 /// Frees what a provider has under a name of which nothing is remembered here.
-async fn forgotten(sealer: &Sealer, name: &str, kind: ProviderKind, events: Events<'_>) -> Result<Deleted, Error> {
+async fn forgotten(sealer: &Sealer, name: &str, provider: ProviderName, events: Events<'_>) -> Result<Deleted, Error> {
     let mut cluster = Cluster::new(name, "");
-    cluster.provider = kind;
+    cluster.provider = provider;
     let provider = sealer.provider_for(&cluster)?;
     let new = !sealer.state().root().join(name).exists();
     let state = sealer.state().lock(name)?;
@@ -96,7 +96,7 @@ async fn forgotten(sealer: &Sealer, name: &str, kind: ProviderKind, events: Even
         Ok(Some(found)) => found,
         Ok(None) => {
             state.forget()?;
-            return Err(Error::NothingFound { cluster: name.to_owned(), kind: kind.to_string() });
+            return Err(Error::NothingFound { cluster: name.to_owned(), kind: cluster.provider.to_string() });
         }
         Err(error) => {
             if new {

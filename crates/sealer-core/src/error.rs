@@ -70,8 +70,8 @@ pub enum Error {
     /// A build was cancelled; what it finished is kept for the next one.
     #[error("interrupted; nothing was built")]
     BuildInterrupted,
-    /// No provider of this kind is registered.
-    #[error("provider {kind} is not built yet")]
+    /// The Clusterfile names a provider that nobody registered.
+    #[error("there is no provider {kind}")]
     NoProvider {
         /// Its name in the Clusterfile.
         kind: String,
@@ -198,11 +198,13 @@ pub enum Error {
         /// What is wrong with it.
         source: clusterfile::ErrorKind,
     },
-    /// There is no such kind of provider.
-    #[error("--provider {given}: expected BAREMETAL, CONTAINER or ALI_CLOUD")]
+    /// No provider of this name is registered.
+    #[error("--provider {given}: expected {known}")]
     UnknownProvider {
         /// What was given.
         given: String,
+        /// The providers that are registered.
+        known: String,
     },
     /// The Clusterfile inside an image has errors.
     #[error("the Clusterfile inside {image} has errors: {errors}")]
@@ -277,6 +279,7 @@ impl Error {
             | Self::NoHosts { .. }
             | Self::ClusterName { .. }
             | Self::OtherProvider { .. }
+            | Self::NoProvider { .. }
             | Self::UnknownProvider { .. } => Class::Usage,
             Self::Preflight(_) => Class::Preflight,
             Self::BuildInterrupted

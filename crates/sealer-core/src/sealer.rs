@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudimage::{Image, ImageSource, Images, LinuxSandbox, Sandbox};
-use clusterfile::Cluster;
+use clusterfile::{Cluster, ProviderName};
 use infra_provider::Provider;
 use registry_client::Registry;
 use runtime::Runtime;
@@ -102,10 +102,10 @@ impl Sealer {
         })
     }
 
-    /// Adds a provider; one of the same kind that was there before is replaced.
+    /// Adds a provider; one of the same name that was there before is replaced.
     #[must_use]
     pub fn with_provider(mut self, provider: Arc<dyn Provider>) -> Self {
-        self.providers.retain(|known| known.kind() != provider.kind());
+        self.providers.retain(|known| known.name() != provider.name());
         self.providers.push(provider);
         self
     }
@@ -192,8 +192,25 @@ impl Sealer {
         }
     }
 
+    /// The name of the registered provider that a user means; upper and lower case do not matter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownProvider`] when there is none.
+    pub fn provider_name(&self, given: &str) -> Result<ProviderName, Error> {
+        let names = || self.providers.iter().map(|provider| provider.name());
+        names().find(|name| name.as_str().eq_ignore_ascii_case(given)).cloned().ok_or_else(|| {
+            let known: Vec<&str> = names().map(ProviderName::as_str).collect();
+            let known = match known.split_last() {
+                Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+                _ => known.concat(),
+            };
+            Error::UnknownProvider { given: given.to_owned(), known }
+        })
+    }
+
     pub(crate) fn provider_for(&self, cluster: &Cluster) -> Result<&dyn Provider, Error> {
-        let known = self.providers.iter().find(|provider| provider.kind() == cluster.provider);
+        let known = self.providers.iter().find(|provider| *provider.name() == cluster.provider);
         known.map(AsRef::as_ref).ok_or_else(|| Error::NoProvider { kind: cluster.provider.to_string() })
     }
 

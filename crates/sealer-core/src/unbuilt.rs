@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderKind};
+use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName};
 use serde::Serialize;
 
 use crate::Error;
@@ -84,7 +84,7 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
     for name in names {
         remarks.push(format!("the variable `{name}` reaches no script: a shell takes letters, digits and `_`"));
     }
-    if cluster.provider == ProviderKind::Container {
+    if cluster.provider == ProviderName::CONTAINER {
         for (field, machines) in [("masters", &cluster.machines.masters), ("nodes", &cluster.machines.nodes)] {
             if machines.as_ref().is_some_and(has_disks) {
                 remarks

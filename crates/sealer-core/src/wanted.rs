@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clusterfile::{Cluster, Clusterfile, MachinesArg, ProviderKind, Role, Secret};
+use clusterfile::{Cluster, Clusterfile, MachinesArg, ProviderName, Role, Secret};
 
 use crate::{Error, Sealer};
 
@@ -101,7 +101,7 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Clusterfile, Error
         cluster.set_env(&key, &value);
     }
     cluster.command_args.extend(request.command_args.clone());
-    machines(cluster, &request)?;
+    machines(sealer, cluster, &request)?;
     if cluster.hosts.is_empty() && cluster.machines.is_empty() {
         return Err(Error::NoHosts { image: request.image });
     }
@@ -167,7 +167,7 @@ fn network(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn machines(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
+fn machines(sealer: &Sealer, cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
     let named = request.masters.is_some() || request.nodes.is_some();
     // Who names machines means exactly these, not those of the image's own file besides; what the image says about
     // their size and about who makes them still holds for so many machines as are asked for.
@@ -190,9 +190,8 @@ fn machines(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
         cluster.add(&role, machines);
     }
     if let Some(given) = &request.provider {
-        let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(given));
-        cluster.provider = known.ok_or_else(|| Error::UnknownProvider { given: given.clone() })?;
-    } else if named && (cluster.machines.is_empty() || cluster.provider == ProviderKind::BareMetal) {
+        cluster.provider = sealer.provider_name(given)?;
+    } else if named && (cluster.machines.is_empty() || cluster.provider == ProviderName::BAREMETAL) {
         cluster.provider = cluster.provider_by_default();
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::{
     fields::{Fields, Problems},
     hosts, login, machines, rules, settings,
 };
-use crate::{Cluster, Env, ErrorKind, ProviderKind};
+use crate::{Cluster, Env, ErrorKind, ProviderName};
 
 /// Which of the two generations of the format a document is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,16 +121,16 @@ fn read_spec(
     check::cluster(&spec, cluster, &hosts.hosts, master_wanted, problems);
 }
 
-fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<ProviderKind> {
-    let name = spec.text("provider", problems)?;
-    let known = ProviderKind::ALL.into_iter().find(|kind| kind.as_str() == name);
-    if known.is_none() {
-        let span = spec.take("provider").map_or(spec.span(), |node| node.span);
-        let kind =
-            ErrorKind::Invalid { what: "provider", value: name.clone(), rule: "BAREMETAL, ALI_CLOUD or CONTAINER" };
-        problems.add_word(span, kind, &name, ProviderKind::ALL.map(ProviderKind::as_str));
+fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<ProviderName> {
+    let text = spec.text("provider", problems)?;
+    match text.parse() {
+        Ok(name) => Some(name),
+        Err(kind) => {
+            let span = spec.take("provider").map_or(spec.span(), |node| node.span);
+            problems.add_word(span, kind, &text, ProviderName::KNOWN.iter().map(ProviderName::as_str));
+            None
+        }
     }
-    known
 }
 
 /// The `K=V` entries of a list.

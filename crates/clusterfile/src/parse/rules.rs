@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::ErrorKind;
+use crate::{ErrorKind, ProviderName, suggest};
 
 /// What a text must look like.
 #[derive(Clone, Copy)]
@@ -92,6 +92,22 @@ pub(crate) const WORD: Rule = Rule {
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
             && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
     },
+};
+
+/// What differs from a known name only in ways in which people mistype is not a vendor's name.
+pub(crate) const PROVIDER: Rule = Rule {
+    what: "provider",
+    rule: "BAREMETAL, ALI_CLOUD, CONTAINER or the name of a vendor's provider (letters, digits, `-`, `_` and `.`)",
+    allows: |text| {
+        let is_slip = |known: &ProviderName| text != known.as_str() && suggest::is_same(text, known.as_str());
+        is_label_word(text) && !ProviderName::KNOWN.iter().any(is_slip)
+    },
+};
+
+pub(crate) const RUNTIME: Rule = Rule {
+    what: "cluster runtime",
+    rule: "at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
+    allows: is_label_word,
 };
 
 pub(crate) const DATA_ROOT: Rule = Rule {
@@ -208,6 +224,15 @@ mod tests {
         follows(IMAGE, &["kubernetes:v1.19.9", "sea.hub:5000/a/b@sha256:00"], &["", "-x", "a b", "a;b", "$(x)"]);
         follows(USER, &["root", "DOMAIN\\ops", "ops@example.com"], &["-oProxyCommand=x", "a b", "a:b", "a\n"]);
         follows(KEY_PATH, &["~/.ssh/id_rsa", "xxx"], &["-----BEGIN OPENSSH PRIVATE KEY-----", "a\0b"]);
+    }
+
+    #[test]
+    fn providers() {
+        follows(
+            PROVIDER,
+            &["BAREMETAL", "CONTAINER", "ALI_CLOUD", "ACME_METAL", "rack.v2"],
+            &["", "ALICLOUD", "bare-metal", "container", "a b", "$(x)", "_x", &"x".repeat(64)],
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use clusterfile::{Cluster, ProviderKind};
+use clusterfile::{Cluster, ProviderName};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -145,8 +145,8 @@ impl AliCloud {
 
 #[async_trait]
 impl Provider for AliCloud {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::AliCloud
+    fn name(&self) -> &ProviderName {
+        &ProviderName::ALI_CLOUD
     }
 
     fn owns_hosts(&self) -> bool {
@@ -189,7 +189,7 @@ impl Provider for AliCloud {
 
     async fn find(&self, name: &str, context: &Context<'_>) -> Result<Option<Cluster>> {
         let mut cluster = Cluster::new(name, "");
-        cluster.provider = ProviderKind::AliCloud;
+        cluster.provider = ProviderName::ALI_CLOUD;
         // The record of a search that was broken off may be of another region: ids of one mean nothing in the other,
         // where all of them would seem to be gone.
         self.client(self.region(None))?;

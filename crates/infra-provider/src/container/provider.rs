@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::query_parameters::ListVolumesOptions;
-use clusterfile::{Cluster, ProviderKind, Ssh};
+use clusterfile::{Cluster, ProviderName, Ssh};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::spawn_blocking;
 
@@ -60,8 +60,8 @@ impl Container {
 
 #[async_trait]
 impl Provider for Container {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::Container
+    fn name(&self) -> &ProviderName {
+        &ProviderName::CONTAINER
     }
 
     fn owns_hosts(&self) -> bool {
@@ -227,7 +227,7 @@ mod tests {
 
     fn wanted(masters: u32, nodes: u32) -> Cluster {
         let mut cluster = Cluster::new("shop", "shop:1.4");
-        cluster.provider = ProviderKind::Container;
+        cluster.provider = ProviderName::CONTAINER;
         cluster.machines.masters = Some(MachineSpec::of(masters));
         cluster.machines.nodes = Some(MachineSpec { memory_gib: Some(4), ..MachineSpec::of(nodes) });
         cluster

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloud_double::{Double, Options};
-use clusterfile::{Cluster, MachineSpec, ProviderKind};
+use clusterfile::{Cluster, MachineSpec, ProviderName};
 use http::{Request, Response};
 use infra_provider::ali_cloud::api::{AccessKey, Credentials, Transport, TransportFailure, WallClock};
 use infra_provider::ali_cloud::{AliCloud, AliCloudOptions};
@@ -183,7 +183,7 @@ impl Scene {
 /// So many masters and nodes.
 pub(crate) fn wanted(masters: u32, nodes: u32) -> Cluster {
     let mut cluster = Cluster::new("shop", "shop:1.4");
-    cluster.provider = ProviderKind::AliCloud;
+    cluster.provider = ProviderName::ALI_CLOUD;
     cluster.machines.masters = Some(MachineSpec::of(masters));
     cluster.machines.nodes = (nodes > 0).then(|| MachineSpec::of(nodes));
     cluster

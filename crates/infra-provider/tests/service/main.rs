@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use bollard::query_parameters::{
     CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RemoveImageOptions,
 };
-use clusterfile::{Cluster, MachineSpec, ProviderKind};
+use clusterfile::{Cluster, MachineSpec, ProviderName};
 use infra_provider::testing::contract;
 use infra_provider::{Container, ContainerOptions, Context, Error, Provider, ProviderEvent, Release, Result};
 
@@ -16,7 +16,7 @@ use engine::{TestEngine, login};
 
 fn wanted(name: &str, masters: u32, nodes: u32) -> Cluster {
     let mut cluster = Cluster::new(name, "shop:1.4");
-    cluster.provider = ProviderKind::Container;
+    cluster.provider = ProviderName::CONTAINER;
     cluster.machines.masters = Some(MachineSpec::of(masters));
     cluster.machines.nodes = Some(MachineSpec::of(nodes));
     cluster
