@@ -1,4 +1,4 @@
-//! What can be said on the command line?
+//! The command line: every command, its options, and the grouped help.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Which exit code does a failure get?
+//! Maps failures to exit codes.
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     /// A result cannot be written.
     #[error("cannot write {path}: {source}")]
     Output { path: String, source: std::io::Error },
-    /// The user interrupted work that leaves nothing half done.
+    /// The user interrupted work that leaves nothing partially done.
     #[error("interrupted; nothing was {0}")]
     Interrupted(&'static str),
     /// This process could not be set up.
@@ -77,7 +77,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
-/// Ends the process in the middle of its work: the user asked twice. State is written so that this loses nothing.
+/// Ends the process in the middle of its work: the user asked twice. State is written atomically, so this loses nothing.
 pub(crate) fn at_once() -> ! {
     #[expect(clippy::exit, reason = "the user insists; there is nothing to unwind")]
     std::process::exit(130)

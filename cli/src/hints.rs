@@ -1,4 +1,4 @@
-//! What should the user do next, where the message of a failure does not say so itself?
+//! Hints: the next step after a failure, where its message does not name it.
 
 use std::io::ErrorKind;
 
@@ -28,11 +28,11 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Provider(error) => return of_provider(error),
         Error::Runtime(error) => return of_runtime(error),
         Error::Registry(error) => return of_registry(error),
-        Error::Serve(error) => return of_serving(error),
-        Error::Care(error) => return of_care(error),
+        Error::Serve(error) => return of_registry_proxy(error),
+        Error::Lvscare(error) => return of_lvscare(error),
         Error::BuildInterrupted => RESUMES,
         Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => "the same command again resumes there",
-        Error::Unfinished { .. } => "mend the cause and run the same command again: it goes on where it stopped",
+        Error::Unfinished { .. } => "fix the cause and run the same command again: it resumes where it stopped",
         Error::Connect(failures) => return of_connections(failures),
         Error::ForeignHosts { cluster, .. } => {
             return Some(format!("name these hosts again, or `sealer delete -c {cluster}` first"));
@@ -49,17 +49,17 @@ fn of_core(error: &Error) -> Option<String> {
         }
         Error::NothingFound { .. } => "things are found in one region: see `--region`",
         Error::NoHosts { .. } => "`--masters ADDRESS --nodes ADDRESS,ADDRESS`, or `--provider CONTAINER --masters 1`",
-        Error::NotBuilt { .. } => "to make it differently, `sealer delete` the cluster and run it again",
-        Error::Unbuilt(_) => "take it out of the Clusterfile to go on without it",
+        Error::NotSupported { .. } => "to make it differently, `sealer delete` the cluster and run it again",
+        Error::Unsupported(_) => "take it out of the Clusterfile to continue without it",
         Error::ApplicationImage { .. } => "build it `FROM` a Kubernetes image, then it brings its cluster along",
         Error::NoRuntime { .. } => "use an image of Kubernetes made by kubeadm",
         Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
         Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
-            "choose another port with `--listen`, or end who listens there (`ss -ltnp`)"
+            "choose another port with `--listen`, or stop what listens there (`ss -ltnp`)"
         }
         Error::Listen { .. } => "choose another address with `--listen`",
-        Error::EmbeddedClusterfile { .. } => "mend etc/Clusterfile in the image's context and build it again",
-        Error::Remembered { .. } => "mend the file by hand; it was valid when it was written",
+        Error::EmbeddedClusterfile { .. } => "fix etc/Clusterfile in the image's context and build it again",
+        Error::Remembered { .. } => "fix the file by hand; it was valid when it was written",
         Error::State { source, .. } => return of_io(source),
         Error::Aborted { .. } => "run the same command again",
         Error::Argument { .. } => "`sealer run --help` shows the forms of all arguments",
@@ -87,7 +87,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         Image::NotAnImage { .. } | Image::LayerType { .. } | Image::Document { .. } => {
             "cluster images are made by `sealer build` and brought by `sealer load`"
         }
-        Image::Decompress { .. } => "it is damaged where it came from: build or load the image again",
+        Image::Decompress { .. } => "it is corrupt where it came from: build or load the image again",
         Image::Archive { .. } => "archives are written by `sealer save`, or by `skopeo copy … oci-archive:FILE:NAME`",
         Image::Unfetchable(_) => {
             "log in with `docker login` where that is needed; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
@@ -111,7 +111,7 @@ fn of_content(error: &content_store::Error) -> Option<String> {
     let hint = match error {
         Content::File { source, .. } | Content::Source { source, .. } => return of_io(source),
         Content::Missing { .. } => "build or load its image again",
-        Content::Mismatch { .. } => "run the same command again; if that fails too, the source is damaged",
+        Content::Mismatch { .. } => "run the same command again; if that fails too, the source is corrupt",
         Content::Layout { .. } => "move that directory away, or use another with `--root`",
         Content::InvalidDigest { .. } | Content::InvalidReference { .. } => {
             "a name looks like shop:1.4 or registry.example.com/team/shop:1.4"
@@ -125,7 +125,7 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
     use registry_client::Error as Registry;
     match error {
         Registry::Tls { host, .. } => {
-            Some(format!("`--insecure-registry {host}` speaks to it without verifying who it is"))
+            Some(format!("`--insecure-registry {host}` speaks to it without verifying its certificate"))
         }
         Registry::Unauthorised { host, .. } => {
             Some(format!("`docker login {host}` keeps a login that sealer uses too"))
@@ -144,14 +144,14 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
     }
 }
 
-fn of_serving(error: &registry_proxy::Error) -> Option<String> {
+fn of_registry_proxy(error: &registry_proxy::Error) -> Option<String> {
     match error {
         registry_proxy::Error::Tls { .. } => Some("see `--cert` and `--key`; both are PEM files".to_owned()),
         _ => None,
     }
 }
 
-fn of_care(error: &lvscare::Error) -> Option<String> {
+fn of_lvscare(error: &lvscare::Error) -> Option<String> {
     use lvscare::Error as Care;
     let hint = match error {
         Care::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => "run it as root",
@@ -162,7 +162,7 @@ fn of_care(error: &lvscare::Error) -> Option<String> {
         }
         Care::Busy { .. } => "`sealer lvscare status` shows it; stop it first, or give this one another `--socket`",
         Care::Invalid { reason, .. } | Care::Config { reason, .. } if reason.contains("authority") => {
-            "name its certificate with `--health-ca` (`ca` in a file), or go without knowing who answers: `--health-insecure-skip-verify`"
+            "name its certificate with `--health-ca` (`ca` in a file), or skip the verification: `--health-insecure-skip-verify`"
         }
         Care::Config { .. } => "the guide lvscare.md shows a whole file",
         Care::Check { .. } => "see the options `--health-…` in `sealer lvscare care --help`",
@@ -178,9 +178,9 @@ fn of_provider(error: &infra_provider::Error) -> Option<String> {
         Provider::HostTwice { .. } => "name each host once",
         Provider::NoEngine { .. } => "the variable DOCKER_HOST names another socket, as in unix:///run/docker.sock",
         Provider::NodeImageMissing { .. } => "the variable SEALER_NODE_IMAGE names another image",
-        Provider::Engine { .. } => "see `journalctl -u docker`; the same command again goes on",
+        Provider::Engine { .. } => "see `journalctl -u docker`; the same command again resumes",
         Provider::HostStopped { host, .. } | Provider::NotReady { host, .. } => {
-            return Some(format!("see `docker logs {host}`; the same command again goes on"));
+            return Some(format!("see `docker logs {host}`; the same command again resumes"));
         }
         Provider::KeyFile { source, .. } | Provider::File { source, .. } => return of_io(source),
         Provider::Unusable { source } => return of_provider(source),
@@ -188,7 +188,7 @@ fn of_provider(error: &infra_provider::Error) -> Option<String> {
         Provider::Profile { .. } => {
             "the variable ALIBABA_CLOUD_PROFILE chooses another profile; ACCESSKEYID and ACCESSKEYSECRET come first"
         }
-        Provider::NotFreed { .. } | Provider::OutOfTime { .. } => "the same command again goes on from there",
+        Provider::NotFreed { .. } | Provider::OutOfTime { .. } => "the same command again resumes from there",
         Provider::StatePath { .. } => "see `--state`",
         Provider::SubnetFull { .. } => "delete the cluster and make it again with the wanted number of hosts",
         Provider::KeyMaking { .. } | Provider::Interrupted { .. } => "run the same command again",
@@ -236,7 +236,7 @@ fn of_remote(error: &remote::Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
-const AGAIN: &str = "run the same command again: it goes on where it stopped";
+const AGAIN: &str = "run the same command again: it resumes where it stopped";
 const LOOK: &str = "look at the host: a full or read-only disk and an unusual shell are common causes";
 
 fn of_runtime(error: &runtime::Error) -> Option<String> {
@@ -246,9 +246,9 @@ fn of_runtime(error: &runtime::Error) -> Option<String> {
         Runtime::Content { .. } | Runtime::Task { .. } => AGAIN,
         Runtime::Facts { .. } => LOOK,
         Runtime::SecretFile { source, .. } | Runtime::Journal { source, .. } => return of_io(source),
-        Runtime::Document { .. } => "mend it; kubeadm reads it as it is",
+        Runtime::Document { .. } => "fix it; kubeadm reads it as it is",
         Runtime::Payload { .. } => "build the image FROM a Kubernetes image of kubeadm",
-        Runtime::NotBuilt { .. } => "change the Clusterfile or the flags to go on without it",
+        Runtime::NotBuilt { .. } => "change the Clusterfile or the flags to continue without it",
         Runtime::Plan { .. } => "run the same command again; if that fails too, `sealer delete` the cluster first",
         _ => return None,
     };

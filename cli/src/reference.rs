@@ -1,4 +1,4 @@
-//! What do the generated reference pages say? `cargo xtask reference` writes them, a test compares them.
+//! The generated reference pages: `cargo xtask reference` writes them, a test compares them.
 
 use std::fmt::Write;
 

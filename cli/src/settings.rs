@@ -1,4 +1,4 @@
-//! What do environment and home say? The only place that asks them.
+//! Reads settings from the environment and the home directory. No other module does.
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
 

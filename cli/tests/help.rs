@@ -1,4 +1,4 @@
-//! Does every command help: two examples that parse, no option without an explanation?
+//! Every command has a help with two examples that parse, and explains every option.
 
 /// Every visible command with its full path.
 fn commands() -> Vec<(Vec<String>, clap::Command)> {

@@ -1,4 +1,4 @@
-//! Are the generated reference pages those that the code would generate?
+//! The generated reference pages are those that the code generates now.
 
 #![allow(clippy::unwrap_used)]
 

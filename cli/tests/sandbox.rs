@@ -1,4 +1,4 @@
-//! Does Ctrl-C end what a RUN started, and leave no half layer? Needs root.
+//! Ctrl-C ends what a RUN started and leaves no partial layer. Needs root.
 
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a test waits for what another process does")]

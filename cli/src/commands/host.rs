@@ -40,7 +40,7 @@ struct Pull {
     /// Registries to ask before standard input
     #[arg(long = "from")]
     from: Vec<String>,
-    /// Certificate of the authority that vouches for these registries
+    /// Certificate of the authority that signs those of these registries
     #[arg(long)]
     ca: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! How is a password or key for the hosts given, without showing it to others?
+//! Options for logging in on hosts; secrets are asked for or read from files, not shown.
 
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};

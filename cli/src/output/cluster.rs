@@ -1,4 +1,4 @@
-//! How do clusters read: what was planned, made, deleted?
+//! Prints clusters: what was planned, created, deleted.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! How does a failure read: the line it stands in, what was expected, what failed where?
+//! Prints failures: with the line of the file concerned, or with host, step and output.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use console::Style;
+use error_report::one_line;
 use sealer_core::{Error, clusterfile, kubefile, remote, runtime};
 
 use super::units::count;
@@ -26,17 +27,17 @@ pub(super) fn render(failure: &Failure, color: bool, width: usize) -> String {
             text
         }
         Failure::Core(Error::Unfinished { done, total, source }) => unfinished(*done, *total, source),
-        other => chain(other),
+        other => one_line(other),
     };
     format!("{}: {text}", Style::new().red().bold().force_styling(color).apply_to("error"))
 }
 
 /// A failure for programs.
 pub(super) fn as_json(failure: &Failure, hint: Option<&str>) -> serde_json::Value {
-    let mut value = serde_json::json!({ "message": chain(failure), "code": failure.code(), "hint": hint });
+    let mut value = serde_json::json!({ "message": one_line(failure), "code": failure.code(), "hint": hint });
     match failure {
         Failure::Core(Error::Preflight(findings)) => value["findings"] = serde_json::json!(findings),
-        Failure::Core(Error::Unbuilt(found)) => value["unbuilt"] = serde_json::json!(found),
+        Failure::Core(Error::Unsupported(found)) => value["unbuilt"] = serde_json::json!(found),
         Failure::Kubefile { file, errors, .. } => {
             let list = errors.iter().map(|error| {
                 location(file, error.span.line, error.span.column, &error.message(), error.suggestion().as_deref())
@@ -62,7 +63,7 @@ fn location(file: &str, line: usize, column: usize, message: &str, suggestion: O
 fn connections(failures: &[(std::net::IpAddr, remote::Error)]) -> Vec<(String, String, Option<String>)> {
     let mut groups: Vec<(String, usize, String)> = Vec::new();
     for (host, error) in failures {
-        let reason = chain(error);
+        let reason = one_line(error);
         let reason = reason.strip_prefix(&format!("{host}: ")).unwrap_or(&reason);
         match groups.iter_mut().find(|(_, _, known)| known == reason) {
             Some((_, others, _)) => *others += 1,
@@ -104,23 +105,8 @@ fn unfinished(done: usize, total: usize, source: &runtime::Error) -> String {
             let lines: String = detail.lines().map(|line| format!("\n  | {line}")).collect();
             format!("`{step}` on {host} failed with {status}; {far}{lines}")
         }
-        other => format!("{}; {far}", chain(other)),
+        other => format!("{}; {far}", one_line(other)),
     }
-}
-
-/// The message with those of its causes that it does not already contain.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn kubefile_errors(file: &str, text: &str, errors: &kubefile::Errors, color: bool) -> String {

@@ -1,4 +1,4 @@
-//! How do cluster images read: lists, insides, what a build made?
+//! Prints cluster images: lists, their contents, what a build made.
 
 use std::time::{Duration, SystemTime};
 

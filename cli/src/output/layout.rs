@@ -1,4 +1,4 @@
-//! How does a line keep its columns?
+//! Lays out lines in columns.
 
 use console::measure_text_width;
 

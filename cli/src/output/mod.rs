@@ -1,4 +1,4 @@
-//! How is everything shown? The only place that writes to the terminal.
+//! Prints everything. No other module writes to the terminal.
 //!
 //! Results go to standard output, progress and errors to standard error.
 
@@ -43,7 +43,7 @@ impl Printer {
         Self { format, quiet: arguments.global.quiet, verbose: arguments.global.verbose, hints }
     }
 
-    /// A printer as another one was, for [`Self::manner`].
+    /// A printer with the settings that another one's [`Self::manner`] gave.
     pub(crate) fn like((is_json, quiet): (bool, bool)) -> Self {
         let format = if is_json { Format::Json } else { Format::Text };
         Self { format, quiet, verbose: false, hints: true }
@@ -97,7 +97,7 @@ impl Printer {
         }
     }
 
-    /// Shows what a carer tells, one line for each change.
+    /// Prints the events of the lvscare daemon, one line for each change.
     pub(crate) fn care_events(&self) -> impl FnMut(sealer_core::lvscare::Event) + Send + 'static {
         let mode = self.mode();
         move |event| {

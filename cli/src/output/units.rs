@@ -1,4 +1,4 @@
-//! How do bytes, rates and durations read?
+//! Formats bytes, rates and durations.
 
 use std::time::Duration;
 

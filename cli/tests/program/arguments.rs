@@ -1,4 +1,4 @@
-//! What does the program say to wrong arguments, to none, and to those who ask for help?
+//! Answers to wrong arguments, to none, and to requests for help.
 
 use crate::support::{Program, finish};
 

@@ -67,7 +67,7 @@ fn what_is_not_built_yet_says_so() {
     let run = |arguments: &[&str]| program.call(&[&["run"], arguments].concat());
     run(&["kube:1", "--masters", "1", "--nodes", "2"]).fails(1, &["no access key for Alibaba Cloud: set ACCESSKEYID"]);
     run(&["kube:1", "-m", "10.0.0.1,10.0.0.2"]).fails(1, &["a cluster with several masters", "is not built yet"]);
-    run(&["shop:1.4", "-m", "10.0.0.1"]).fails(1, &["shop:1.4 is an application image", "not built yet", "hint:"]);
+    run(&["shop:1.4", "-m", "10.0.0.1"]).fails(1, &["shop:1.4 is an application image", "not supported yet", "hint:"]);
     run(&["nobody:1", "-m", "10.0.0.1"]).fails(1, &["cluster image nobody:1 is not in the store"]);
     assert!(!program.path("home/.sealer").exists());
 }
@@ -135,8 +135,8 @@ fn documents_that_nobody_performs_are_refused_all_at_once() {
     outcome.fails(
         2,
         &[
-            "error: the Clusterfile asks for what is not built yet:\n  Config db (spec.path etc/db.yaml)",
-            "\n  Plugin backup (spec.type ETCD): running plugins is not built yet",
+            "error: the Clusterfile asks for what is not supported yet:\n  Config db (spec.path etc/db.yaml)",
+            "\n  Plugin backup (spec.type ETCD): running plugins is not supported yet",
             "\n  Application apps: ",
             "\n  spec.appNames (shop): ",
             "hint: take it out of the Clusterfile",
@@ -161,11 +161,11 @@ fn fields_that_nobody_performs_are_refused() {
     ];
     for (field, code, text) in cases {
         let outcome = apply(&program, &format!("{HEAD}{field}{HOSTS}"));
-        outcome.fails(code, &[text, "not built yet", "hint:"]);
+        outcome.fails(code, &[text, "yet", "hint:"]);
         assert!(!outcome.stderr.contains("hunter2"));
     }
     let custom = apply(&program, &format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [db]\n"));
-    custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node is not built yet"]);
+    custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node is not supported yet"]);
     let cloud = apply(&program, &format!("{HEAD}  provider: ALI_CLOUD\n  masters: {{count: 3}}\n"));
     cloud.fails(1, &["a cluster with several masters", "not built yet"]);
 }
@@ -220,7 +220,7 @@ fn a_cluster_that_somebody_works_on_is_left_alone() {
     drop(lock);
     program.write("home/.sealer/mine/Clusterfile", "kind: Cluster\nspce: {}\n");
     let broken = program.call(&["delete", "-c", "mine"]);
-    broken.fails(1, &["home/.sealer/mine/Clusterfile has errors", "hint: mend the file"]);
+    broken.fails(1, &["home/.sealer/mine/Clusterfile has errors", "hint: fix the file"]);
 }
 
 #[test]

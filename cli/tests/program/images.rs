@@ -67,10 +67,8 @@ fn inspect_c_prints_a_clusterfile() {
         .write("context/etc/Clusterfile", "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {nam: own}\nspec: {}\n");
     program.build("broken:1");
     let broken = program.call(&["inspect", "-c", "broken:1"]);
-    broken.fails(
-        1,
-        &["the Clusterfile inside broken:1 has errors", "did you mean `name`?", "hint: mend etc/Clusterfile"],
-    );
+    broken
+        .fails(1, &["the Clusterfile inside broken:1 has errors", "did you mean `name`?", "hint: fix etc/Clusterfile"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Does Ctrl-C end a build at once, with nothing half done?
+//! Ctrl-C ends a build at once and leaves no partial image.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Are the fields of every JSON result those that are documented? They may grow, but none goes away.
+//! The fields of every JSON result are those that are documented. They may grow, but none goes away.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Does the program, called as users call it, answer as documented: codes, streams, texts, JSON?
+//! The program, called as users call it, answers as documented: codes, streams, texts, JSON.
 //!
 //! Everything happens below temporary directories; nothing needs root or a network.
 

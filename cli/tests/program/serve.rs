@@ -1,4 +1,4 @@
-//! `sealer registry serve`: does it answer, end in good order, and say why it cannot begin?
+//! `sealer registry serve` answers, shuts down cleanly, and says why it cannot start.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

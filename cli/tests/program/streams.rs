@@ -1,4 +1,4 @@
-//! Which stream carries what, and what happens when one is closed or full?
+//! What each stream carries, and what happens when one is closed or full.
 
 use std::fs::OpenOptions;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! How is the program called here, and what did it answer?
+//! Calls the program and checks its answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How does a cluster come to match its Clusterfile?
+//! Makes a cluster match its Clusterfile.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::binary;
 use crate::change::{APPLIED, add_public_address, change, check_machines, finished};
 use crate::connect::{connect, connect_new};
 use crate::connector::Remotes;
-use crate::deliver::Courier;
-use crate::nodes::{Busy, Node, nodes};
+use crate::content_delivery::ContentDelivery;
+use crate::nodes::{Node, StepTimes, nodes};
 use crate::payload::{Prepared, prepare};
 use crate::sealer::RUNTIME_ANNOTATION;
 use crate::workloads::Kubectl;
@@ -96,7 +96,7 @@ fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S
 ///
 /// # Errors
 ///
-/// [`Error::Unbuilt`] for what cannot be done yet; [`Error::Preflight`] before anything is changed;
+/// [`Error::Unsupported`] for what cannot be done yet; [`Error::Preflight`] before anything is changed;
 /// [`Error::Unfinished`] when a plan was begun; [`Error::Interrupted`] when it was cancelled before that.
 pub async fn apply(
     sealer: &Sealer,
@@ -147,15 +147,15 @@ pub async fn apply(
     remember(&state, &wanted, known)?;
     keep_kubeconfig(&state, &wanted.cluster, provider.public_address(&wanted.cluster), &secrets)?;
 
-    let busy = Busy::default();
+    let times = StepTimes::default();
     let mut report = Report::default();
     if !plan.is_empty() {
         let image = &wanted.cluster.image;
-        let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: JOURNAL, busy: &busy };
+        let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: JOURNAL, times: &times };
         report = work.perform(sealer, &state, options, events).await?;
         facts = look_again(&remotes, &wanted.cluster, events).await;
     }
-    let nodes = nodes(&wanted.cluster, &facts, &busy);
+    let nodes = nodes(&wanted.cluster, &facts, &times);
     finish(&state, wanted, &prepared, &plan, &report, nodes)
 }
 
@@ -248,7 +248,7 @@ async fn observe(
     Ok((remotes, facts))
 }
 
-/// What the finished cluster says about itself. It stands, so not to learn it is no failure.
+/// What the finished cluster says about itself. The cluster is already up, so failing to read it is only a warning.
 async fn look_again(remotes: &Remotes, cluster: &Cluster, events: Events<'_>) -> Facts {
     match runtime::gather(remotes, &cluster.name).await {
         Ok(facts) => facts,
@@ -259,7 +259,7 @@ async fn look_again(remotes: &Remotes, cluster: &Cluster, events: Events<'_>) ->
     }
 }
 
-/// What can be dropped at any time without harm is dropped when the user interrupts.
+/// Runs work that can be dropped at any time without harm, and drops it on cancellation.
 pub(crate) async fn until<T, E: Into<Error>>(
     options: &ApplyOptions,
     act: &'static str,
@@ -286,7 +286,7 @@ pub(crate) struct Work<'a> {
     pub(crate) facts: &'a Facts,
     /// Name of the journal in the cluster's state.
     pub(crate) journal: &'static str,
-    pub(crate) busy: &'a Busy,
+    pub(crate) times: &'a StepTimes,
 }
 
 impl Work<'_> {
@@ -306,18 +306,18 @@ impl Work<'_> {
         for note in &self.plan.notes {
             events(Event::Warning { message: note.clone() });
         }
-        let courier = Courier::new(sealer, &self.plan.cluster)?;
+        let delivery = ContentDelivery::new(sealer, &self.plan.cluster)?;
         // A machine that was installed anew has another id: what was done on the old one says nothing about it.
         let machines = self.facts.hosts.iter().map(|(address, host)| (*address, host.machine_id.clone())).collect();
         let journal = Journal::open(&state.file(self.journal))?.with_machines(machines);
         let execute = ExecuteOptions { parallel: options.parallel, cancel: options.cancel.clone() };
         let total = self.plan.steps.iter().map(|step| step.hosts.len()).sum();
         let tell = |step: runtime::Event| {
-            self.busy.note(&step);
+            self.times.note(&step);
             events(Event::Step { step });
         };
         let failed = |source| Error::Unfinished { done: journal.len().min(total), total, source };
-        runtime::execute(self.plan, self.remotes, &courier, &journal, &execute, &tell).await.map_err(failed)
+        runtime::execute(self.plan, self.remotes, &delivery, &journal, &execute, &tell).await.map_err(failed)
     }
 }
 
@@ -362,7 +362,7 @@ fn keep_kubeconfig(
     secrets: &Secrets,
 ) -> Result<(), Error> {
     let Some(master) = cluster.masters().next() else {
-        return Err(Error::NotBuilt { what: "a cluster without a master".to_owned() });
+        return Err(Error::NotSupported { what: "a cluster without a master".to_owned() });
     };
     let server = format!("https://{}", std::net::SocketAddr::new(public.unwrap_or(master.address), 6443));
     let there = state.read("kubeconfig")?;

@@ -1,4 +1,4 @@
-//! Can a program be sent to hosts: does it bring everything it needs?
+//! Checks that a program can be sent to hosts: it must be linked statically.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! What changes for a cluster that may be there already, and is it something that can be done?
+//! Compares the wanted cluster with the one that is remembered, and refuses changes that are not supported.
 
 use clusterfile::{Change, ChangeKind, Cluster, MachineSpec, Machines};
 use infra_provider::Provider;
@@ -13,8 +13,8 @@ pub(crate) fn finished(known: Option<&Cluster>) -> Option<&Cluster> {
     known.filter(|known| known.annotations.contains_key(APPLIED))
 }
 
-/// Refuses a change of a finished cluster's machines before hosts are made for it, and another provider for one that
-/// is half made: nobody would know any more whom to give the hosts back to.
+/// Refuses a change of a finished cluster's machines before hosts are made for it, and another provider for a cluster
+/// that is partially created: its hosts could no longer be given back.
 pub(crate) fn check_machines(provider: &dyn Provider, known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
     if let Some(known) = known.filter(|known| finished(Some(known)).is_none() && known.provider != wanted.provider) {
         return Err(Error::OtherProvider { cluster: known.name.clone(), kind: known.provider.to_string() });
@@ -57,7 +57,7 @@ pub(crate) fn change(known: Option<&Cluster>, wanted: &Cluster) -> Result<Change
     let change = clusterfile::diff(finished, wanted);
     match change.kind {
         ChangeKind::Alter => {
-            Err(Error::NotBuilt { what: "changing the hosts or the image of a finished cluster".to_owned() })
+            Err(Error::NotSupported { what: "changing the hosts or the image of a finished cluster".to_owned() })
         }
         // What is remembered says "nothing to do"; only what is observed can confirm it.
         ChangeKind::Nothing => Ok(clusterfile::diff(None, wanted)),
@@ -136,17 +136,17 @@ mod tests {
             wanted.machines.nodes.as_mut().unwrap().data_disks = vec![Disk { size_gib: 40, category: None }];
         }));
         assert!(!check(&|wanted| wanted.cert_sans.push("other.example.com".to_owned())));
-        let mut half_made = known();
-        half_made.annotations.clear();
+        let mut partial = known();
+        partial.annotations.clear();
         let mut wanted = asked();
         wanted.machines.nodes.as_mut().unwrap().count = 5;
-        assert!(check_machines(&Made, Some(&half_made), &wanted).is_ok(), "nothing stands on them yet");
+        assert!(check_machines(&Made, Some(&partial), &wanted).is_ok(), "nothing stands on them yet");
 
         // As after a first run that broke off: what it made is known to its provider alone.
-        half_made.hosts.clear();
+        partial.hosts.clear();
         let mut elsewhere = Cluster::new("shop", "shop:1.4");
         elsewhere.add_hosts(&Role::Master, [IpAddr::from([10, 0, 0, 1])]);
-        let refused = check_machines(&Made, Some(&half_made), &elsewhere);
+        let refused = check_machines(&Made, Some(&partial), &elsewhere);
         assert!(matches!(refused, Err(Error::OtherProvider { .. })), "{refused:?}");
     }
 }

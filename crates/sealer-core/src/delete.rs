@@ -1,4 +1,4 @@
-//! How does a cluster go away again, with everything that was made for it?
+//! Deletes a cluster and everything that was made for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::apply::{ApplyOptions, JOURNAL, Work, secrets, until};
 use crate::connect::connect_reachable;
-use crate::nodes::Busy;
+use crate::nodes::StepTimes;
 use crate::{ClusterState, Error, Event, Events, Sealer};
 
 const FREEING: &str = "giving hosts back";
@@ -40,7 +40,7 @@ pub struct Deleted {
 
 /// Takes a cluster back: cleans its hosts, frees what its provider made, forgets its state.
 ///
-/// Works on half-made clusters; after any failure the same call goes on.
+/// Works on partially created clusters; after any failure the same call resumes.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ async fn clean(
         remotes: &remotes,
         facts: &facts,
         journal: "delete.jsonl",
-        busy: &Busy::default(),
+        times: &StepTimes::default(),
     };
     let journal = state.file(work.journal);
     if journal.exists() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use runtime::Finding;
 
-use crate::Unbuilt;
+use crate::Unsupported;
 
 /// Why a workflow failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +24,8 @@ pub enum Error {
     #[error("this makes no cluster: {}", kinds(.0))]
     Request(clusterfile::Errors),
     /// The Clusterfile asks for what cannot be done yet; nothing was done.
-    #[error("the Clusterfile asks for what is not built yet:{}", .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
-    Unbuilt(Vec<Unbuilt>),
+    #[error("the Clusterfile asks for what is not supported yet:{}", .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Unsupported(Vec<Unsupported>),
     /// The store of contents failed.
     #[error(transparent)]
     Content(#[from] content_store::Error),
@@ -41,16 +41,16 @@ pub enum Error {
     /// Serving content failed.
     #[error(transparent)]
     Serve(#[from] registry_proxy::Error),
-    /// Caring for load-balancing rules failed.
+    /// Keeping load-balancing rules failed.
     #[error(transparent)]
-    Care(#[from] lvscare::Error),
+    Lvscare(#[from] lvscare::Error),
     /// Facts stand in the way; nothing was changed.
     #[error("{} finding{}, nothing was changed", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Preflight(Vec<Finding>),
     /// Some hosts could not be reached.
     #[error("{} of the hosts cannot be used: {}", .0.len(), .0.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; "))]
     Connect(Vec<(IpAddr, remote::Error)>),
-    /// A plan was begun and not finished.
+    /// A plan was started and not finished.
     #[error("{done} of {total} steps are done, then: {source}")]
     Unfinished {
         /// Steps that are done.
@@ -77,7 +77,7 @@ pub enum Error {
         kind: String,
     },
     /// No runtime for this image is registered.
-    #[error("image {image} wants the cluster runtime `{runtime}`, which is not built yet")]
+    #[error("image {image} wants the cluster runtime `{runtime}`, which is not supported yet")]
     NoRuntime {
         /// The image.
         image: String,
@@ -86,20 +86,20 @@ pub enum Error {
     },
     /// The image carries no Kubernetes: it runs on an existing cluster.
     #[error(
-        "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not built yet"
+        "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not supported yet"
     )]
     ApplicationImage {
         /// The image.
         image: String,
     },
     /// The change is one that this version cannot make.
-    #[error("{what} is not built yet")]
-    NotBuilt {
+    #[error("{what} is not supported yet")]
+    NotSupported {
         /// What was asked.
         what: String,
     },
     /// An unfinished cluster has hosts that the new request does not name.
-    #[error("cluster {cluster} is half made on hosts that this request does not name: {}", .hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("cluster {cluster} is partially created on hosts that this request does not name: {}", .hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     ForeignHosts {
         /// The cluster.
         cluster: String,
@@ -214,7 +214,7 @@ pub enum Error {
         /// The errors.
         errors: clusterfile::Errors,
     },
-    /// A host cannot be relieved of its work, or does not come back to it.
+    /// A host cannot be drained, or is not Ready again afterwards.
     #[error("{host}: cannot {act}: {detail}")]
     Workloads {
         /// `drain` or `wait for the return`.
@@ -250,7 +250,7 @@ pub enum Class {
     Usage,
     /// Preflight found something; nothing was changed.
     Preflight,
-    /// Part of the work is done; the same command again goes on.
+    /// Part of the work is done; the same command again resumes.
     Partly,
     /// The user interrupted.
     Interrupted,
@@ -264,7 +264,7 @@ impl Error {
             Self::Kubefile(_)
             | Self::Clusterfile(_)
             | Self::Request(_)
-            | Self::Unbuilt(_)
+            | Self::Unsupported(_)
             | Self::Image(
                 cloudimage::Error::Context { .. }
                 | cloudimage::Error::Option { .. }
@@ -272,7 +272,7 @@ impl Error {
                     content_store::Error::InvalidReference { .. } | content_store::Error::InvalidDigest { .. },
                 ),
             )
-            | Self::Care(
+            | Self::Lvscare(
                 lvscare::Error::Config { .. } | lvscare::Error::Invalid { .. } | lvscare::Error::Check { .. },
             )
             | Self::Argument { .. }

@@ -1,4 +1,4 @@
-//! What a workflow tells while it works.
+//! The events that workflows emit while they run.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What happens on a host when content is brought to it?
+//! Fetches content on a host: what `sealer host pull` does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ pub struct PullRequest {
     pub carried_images: bool,
     /// Registries (`https://address:port`) that are asked before the byte stream.
     pub from: Vec<String>,
-    /// Certificate (PEM file) of the authority that vouches for them.
+    /// Certificate (PEM file) of the authority that signs theirs.
     pub ca: Option<PathBuf>,
 }
 

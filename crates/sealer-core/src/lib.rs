@@ -31,8 +31,8 @@ mod build;
 mod change;
 mod connect;
 mod connector;
+mod content_delivery;
 mod delete;
-mod deliver;
 mod error;
 mod event;
 pub mod host;
@@ -41,7 +41,7 @@ mod payload;
 mod sealer;
 pub mod serve;
 mod state;
-mod unbuilt;
+mod unsupported;
 mod wanted;
 mod workloads;
 
@@ -54,7 +54,7 @@ pub use crate::event::{Event, Events};
 pub use crate::nodes::Node;
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 pub use crate::state::{ClusterState, State};
-pub use crate::unbuilt::Unbuilt;
+pub use crate::unsupported::Unsupported;
 pub use crate::wanted::{Login, RunRequest, wanted};
 
 // The crates below, so that one dependency is enough.

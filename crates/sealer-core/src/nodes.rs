@@ -1,4 +1,4 @@
-//! What became of the hosts, as the cluster itself says?
+//! The hosts of a cluster as its own API describes them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub struct Node {
 }
 
 /// Every host of the cluster, in its order.
-pub(crate) fn nodes(cluster: &Cluster, facts: &Facts, busy: &Busy) -> Vec<Node> {
+pub(crate) fn nodes(cluster: &Cluster, facts: &Facts, times: &StepTimes) -> Vec<Node> {
     let known = facts.api.as_ref().map(|api| &api.nodes);
     let node = |host: &clusterfile::Host| {
         let known = known.and_then(|nodes| nodes.get(&host.address));
@@ -37,7 +37,7 @@ pub(crate) fn nodes(cluster: &Cluster, facts: &Facts, busy: &Busy) -> Vec<Node> 
             role: if host.is_master() { "master" } else { "node" },
             ready: known.is_some_and(|node| node.ready),
             version: known.map(|node| node.kubelet.clone()).unwrap_or_default(),
-            millis: busy.of(host.address),
+            millis: times.of(host.address),
         }
     };
     cluster.hosts.iter().map(node).collect()
@@ -45,9 +45,9 @@ pub(crate) fn nodes(cluster: &Cluster, facts: &Facts, busy: &Busy) -> Vec<Node> 
 
 /// How long steps ran on each host.
 #[derive(Debug, Default)]
-pub(crate) struct Busy(Mutex<BTreeMap<IpAddr, u64>>);
+pub(crate) struct StepTimes(Mutex<BTreeMap<IpAddr, u64>>);
 
-impl Busy {
+impl StepTimes {
     /// Counts a step that is finished.
     pub(crate) fn note(&self, event: &runtime::Event) {
         if let runtime::Event::Finished { host, millis, .. } = event {
@@ -78,12 +78,12 @@ mod tests {
         let known =
             NodeFacts { name: "one".to_owned(), ready: true, control_plane: true, kubelet: "v1.20.2".to_owned() };
         let api = ApiFacts { version: "v1.20.2".to_owned(), nodes: [(first, known)].into() };
-        let busy = Busy::default();
+        let times = StepTimes::default();
         for millis in [5, 7] {
             let (step, title) = ("s".to_owned(), "s".to_owned());
-            busy.note(&runtime::Event::Finished { host: first, step, title, millis });
+            times.note(&runtime::Event::Finished { host: first, step, title, millis });
         }
-        let nodes = nodes(&cluster, &Facts { api: Some(api), ..Facts::default() }, &busy);
+        let nodes = nodes(&cluster, &Facts { api: Some(api), ..Facts::default() }, &times);
         assert_eq!((nodes[0].name.as_str(), nodes[0].ready, nodes[0].millis), ("one", true, 12));
         assert_eq!((nodes[1].name.as_str(), nodes[1].ready, nodes[1].role), ("", false, "node"));
     }

@@ -1,4 +1,4 @@
-//! What do the wanted Clusterfile and its image bring to planning?
+//! Reads what planning needs of the wanted Clusterfile and its image.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use cloudimage::Image;
 use clusterfile::{Cluster, Clusterfile};
 use runtime::{Payload, Secrets};
 
-use crate::{Error, Event, Events, Sealer, unbuilt};
+use crate::{Error, Event, Events, Sealer, unsupported};
 
 /// None of them is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -22,7 +22,7 @@ pub(crate) struct Prepared {
 
 /// Refuses what cannot be done yet, finds the image and reads what planning needs of it.
 pub(crate) async fn prepare(sealer: &Sealer, mut wanted: Clusterfile, events: Events<'_>) -> Result<Prepared, Error> {
-    unbuilt::refuse(&wanted)?;
+    unsupported::refuse(&wanted)?;
     keys_from_anywhere(&mut wanted.cluster);
     sealer.provider_for(&wanted.cluster)?;
     let images = sealer.images().clone();
@@ -40,7 +40,7 @@ pub(crate) async fn prepare(sealer: &Sealer, mut wanted: Clusterfile, events: Ev
     }
     let prepared = Prepared { wanted, image, files, documents };
     let cluster = &prepared.wanted.cluster;
-    for message in unbuilt::without_effect(cluster, &prepared.launch(cluster), &prepared.files) {
+    for message in unsupported::without_effect(cluster, &prepared.launch(cluster), &prepared.files) {
         events(Event::Warning { message });
     }
     Ok(prepared)

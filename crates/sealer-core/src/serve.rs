@@ -1,4 +1,4 @@
-//! How does a master serve its content as a registry?
+//! Serves the content of a machine as a registry.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Where a cluster's state is kept on the operator's machine, and who may write it.
+//! Keeps the state of each cluster on the operator's machine, for one writer at a time.
 //!
 //! | file below `<state>/<cluster>/` | written by |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `lock` | [`ClusterState::lock`] |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,8 +19,8 @@ use clusterfile::{Clusterfile, Secret};
 
 use crate::Error;
 
-/// A Clusterfile on disk that is larger than this is not ours.
-const CLUSTERFILE_LIMIT: u64 = 4 << 20;
+/// No file that is read here is larger than this.
+const FILE_LIMIT: u64 = 4 << 20;
 
 /// The directory that holds one directory per cluster.
 #[derive(Debug, Clone)]
@@ -161,21 +161,18 @@ impl ClusterState {
     /// When it cannot be written; the old one is then unharmed.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let path = self.file(name);
-        let temporary = self.file(&format!(".{name}.new"));
-        replace(&path, &temporary, content).map_err(|source| Error::State { act: "write", path, source })
+        atomic_file::write(&path, content, 0o600).map_err(|source| Error::State { act: "write", path, source })
     }
 
     /// Reads one small file of text; `None` when there is none.
     ///
     /// # Errors
     ///
-    /// When it cannot be read; what is no text or too large counts as not there.
+    /// When it cannot be read; a file that is no text counts as absent.
     pub fn read(&self, name: &str) -> Result<Option<Secret>, Error> {
         let path = self.file(name);
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(CLUSTERFILE_LIMIT).read_to_end(&mut bytes)) {
-            Ok(_) => Ok(String::from_utf8(bytes).ok().map(Secret::from)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        match atomic_file::read_limited(&path, FILE_LIMIT) {
+            Ok(bytes) => Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(Secret::from)),
             Err(source) => Err(Error::State { act: "read", path, source }),
         }
     }
@@ -202,28 +199,10 @@ impl ClusterState {
 
 fn read_clusterfile(path: &Path) -> Result<Option<Clusterfile>, Error> {
     let failed = |source| Error::State { act: "read", path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > CLUSTERFILE_LIMIT => {
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB")));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
+    let Some(bytes) = atomic_file::read_limited(path, FILE_LIMIT).map_err(failed)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidData)))?;
     let parsed = clusterfile::parse(&text);
     parsed.map(Some).map_err(|errors| Error::Remembered { path: path.to_owned(), errors })
-}
-
-fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which cluster do an image and a few flags ask for?
+//! Makes a Clusterfile of an image and a few flags.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How is a host of a finished cluster relieved of its work before it stops, and given work again?
+//! Drains a node before its machine stops, and uncordons it afterwards.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Kubectl<'_> {
         let mut one = self.cluster.clone();
         let other = self.cluster.masters().find(|master| master.address != host);
         let Some(master) = other.or_else(|| self.cluster.masters().next()) else {
-            return Err(Error::NotBuilt { what: "a cluster without a master".to_owned() });
+            return Err(Error::NotSupported { what: "a cluster without a master".to_owned() });
         };
         one.hosts = vec![master.clone()];
         let mut remotes = connect_new(self.sealer, self.state, &one, self.events).await?;

@@ -1,4 +1,4 @@
-//! Is the state of a cluster private, written whole, and held by one process at a time?
+//! The state of a cluster is private, written atomically, and held by one process at a time.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -51,15 +51,13 @@ fn a_write_that_fails_leaves_the_old_file() {
     let directory = tempfile::tempdir().unwrap();
     let held = State::new(directory.path()).lock("shop").unwrap();
     held.remember(&wanted()).unwrap();
-    // Where the new file would be written there is a directory in the way.
-    fs::create_dir(held.file(".Clusterfile.new")).unwrap();
-    assert!(matches!(held.remember(&wanted()), Err(Error::State { act: "write", .. })));
+    // A directory cannot be replaced by a file.
+    fs::create_dir(held.file("kubeconfig")).unwrap();
+    assert!(matches!(held.write("kubeconfig", b"secret"), Err(Error::State { act: "write", .. })));
     assert_eq!(held.clusterfile().unwrap().unwrap(), wanted());
-    // What a killed process left half written is written over.
-    fs::remove_dir(held.file(".Clusterfile.new")).unwrap();
-    fs::write(held.file(".Clusterfile.new"), "apiVers").unwrap();
-    held.remember(&wanted()).unwrap();
-    assert_eq!(held.clusterfile().unwrap().unwrap(), wanted());
+    let mut files: Vec<_> = fs::read_dir(held.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["Clusterfile", "kubeconfig", "lock"], "no temporary file is left");
 }
 
 #[test]

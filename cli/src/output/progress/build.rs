@@ -1,4 +1,4 @@
-//! What does a build show while it works: one line per instruction, one per carried image that is fetched?
+//! Shows the progress of a build: one line per instruction, one per carried image that is fetched.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What does a change to a cluster show while it is made: one line per host?
+//! Shows the progress of a change to a cluster: one line per host.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,12 +30,12 @@ const NAME: usize = 15;
 pub(crate) struct ClusterProgress {
     screen: Screen,
     verbose: bool,
-    board: Mutex<Board>,
+    changes: Mutex<Changes>,
 }
 
 /// What is known of the change under way.
 #[derive(Debug, Default)]
-struct Board {
+struct Changes {
     plan: Arc<Plan>,
     image: String,
     hosts: BTreeMap<IpAddr, HostLine>,
@@ -55,7 +55,7 @@ struct HostLine {
 
 impl ClusterProgress {
     pub(crate) fn new(mode: Mode, verbose: bool) -> Self {
-        Self { screen: Screen::new(mode), verbose, board: Mutex::default() }
+        Self { screen: Screen::new(mode), verbose, changes: Mutex::default() }
     }
 
     /// Takes an event, from any thread.
@@ -152,7 +152,7 @@ impl ClusterProgress {
         self.screen.clear();
         let line = |host: &PlannedHost| HostLine { role: host.role.clone(), ..HostLine::default() };
         let lines = hosts.iter().map(|host| (host.address, line(host)));
-        *self.board() = Board { plan: Arc::clone(plan), image: image.to_owned(), hosts: lines.collect() };
+        *self.changes() = Changes { plan: Arc::clone(plan), image: image.to_owned(), hosts: lines.collect() };
         for host in hosts {
             self.refresh(host.address);
         }
@@ -165,7 +165,7 @@ impl ClusterProgress {
             }
             runtime::Event::Started { host, step, title } => self.started(*host, step, title),
             runtime::Event::Moving { host, progress, .. } => {
-                if let Some(line) = self.board().hosts.get_mut(host) {
+                if let Some(line) = self.changes().hosts.get_mut(host) {
                     let since = line.moving.map_or_else(Instant::now, |(_, since)| since);
                     line.moving = Some((*progress, since));
                 }
@@ -181,9 +181,9 @@ impl ClusterProgress {
     }
 
     fn started(&self, host: IpAddr, step: &str, title: &str) {
-        let plan = Arc::clone(&self.board().plan);
+        let plan = Arc::clone(&self.changes().plan);
         let action = plan.steps.iter().find(|known| known.id == step).map(|known| &known.action);
-        if let Some(line) = self.board().hosts.get_mut(&host) {
+        if let Some(line) = self.changes().hosts.get_mut(&host) {
             line.current = Some(printable(title));
             line.moving = None;
             line.sources = match action {
@@ -201,7 +201,7 @@ impl ClusterProgress {
     }
 
     fn finished(&self, host: IpAddr, step: &str, title: &str, millis: u64) {
-        if let Some(line) = self.board().hosts.get_mut(&host) {
+        if let Some(line) = self.changes().hosts.get_mut(&host) {
             line.current = None;
             line.moving = None;
             line.finished.push(printable(title));
@@ -216,7 +216,7 @@ impl ClusterProgress {
     }
 
     fn is_launch(&self, step: &str) -> bool {
-        let plan = Arc::clone(&self.board().plan);
+        let plan = Arc::clone(&self.changes().plan);
         let action = plan.steps.iter().find(|known| known.id == step).map(|known| &known.action);
         matches!(action, Some(Action::Run { show_output: true, .. }))
     }
@@ -224,7 +224,7 @@ impl ClusterProgress {
     /// Shows what a host does now.
     fn refresh(&self, host: IpAddr) {
         let text = {
-            let board = self.board();
+            let board = self.changes();
             let Some(line) = board.hosts.get(&host) else { return };
             line.text(self.screen.room().saturating_sub(NAME + 2))
         };
@@ -247,11 +247,11 @@ impl ClusterProgress {
     }
 
     fn image(&self) -> String {
-        self.board().image.clone()
+        self.changes().image.clone()
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which commands does a step run, for those who want to see them?
+//! Lists the commands that a step runs, for `--verbose`.
 
 use sealer_core::runtime::{Action, Plan};
 

@@ -1,4 +1,4 @@
-//! What is shown while work goes on: one line per thing that lives.
+//! Progress while a workflow runs: one line per layer, host or transfer.
 
 mod build;
 mod cluster;

@@ -1,4 +1,4 @@
-//! Which lines are on the terminal now, and which stay?
+//! The lines on the terminal: those that are updated in place, and those that stay.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Which wishes of a Clusterfile cannot be fulfilled yet, and which have no effect?
+//! Finds what a Clusterfile asks for and this version does not support, and what has no effect.
 
 use std::fmt;
 
@@ -7,28 +7,28 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// Something that a Clusterfile asks for and that this version cannot do.
+/// Something that a Clusterfile asks for and that this version does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unbuilt {
+pub struct Unsupported {
     /// Where it stands: a document or a field, for example `Plugin backup` or `spec.appNames`.
     pub place: String,
-    /// What cannot be done yet.
+    /// What is not supported yet.
     pub what: &'static str,
 }
 
-impl fmt::Display for Unbuilt {
+impl fmt::Display for Unsupported {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {} is not built yet", self.place, self.what)
+        write!(formatter, "{}: {} is not supported yet", self.place, self.what)
     }
 }
 
-/// Refuses what would otherwise be left undone without a word.
+/// Refuses what would otherwise be ignored silently.
 ///
 /// What depends on the runtime is refused by [`runtime::Runtime::supports`].
 pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
     let mut found = documents(wanted);
     let cluster = &wanted.cluster;
-    let mut add = |place: String, what| found.push(Unbuilt { place, what });
+    let mut add = |place: String, what| found.push(Unsupported { place, what });
     if !cluster.app_names.is_empty() {
         add(format!("spec.appNames ({})", cluster.app_names.join(", ")), "choosing applications of the image");
     }
@@ -42,22 +42,22 @@ pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
             "a host that is neither master nor node",
         );
     }
-    if found.is_empty() { Ok(()) } else { Err(Error::Unbuilt(found)) }
+    if found.is_empty() { Ok(()) } else { Err(Error::Unsupported(found)) }
 }
 
-fn documents(wanted: &Clusterfile) -> Vec<Unbuilt> {
+fn documents(wanted: &Clusterfile) -> Vec<Unsupported> {
     let named = |kind: &str, name: &str, more: String| {
         if name.is_empty() { format!("{kind} without a name{more}") } else { format!("{kind} {name}{more}") }
     };
-    let configs = wanted.configs.iter().map(|config| Unbuilt {
+    let configs = wanted.configs.iter().map(|config| Unsupported {
         place: named("Config", &config.name, format!(" (spec.path {})", config.path)),
         what: "changing files of the rootfs",
     });
-    let plugins = wanted.plugins.iter().map(|plugin| Unbuilt {
+    let plugins = wanted.plugins.iter().map(|plugin| Unsupported {
         place: named("Plugin", &plugin.name, format!(" (spec.type {})", plugin.plugin_type)),
         what: "running plugins",
     });
-    let applications = wanted.applications.iter().map(|application| Unbuilt {
+    let applications = wanted.applications.iter().map(|application| Unsupported {
         place: named("Application", &application.name, String::new()),
         what: "configuring applications of the image",
     });
@@ -111,7 +111,7 @@ fn templates(files: &[String]) -> Option<String> {
     let found: Vec<&String> = files.iter().filter(rendered).collect();
     let first = found.first()?;
     let more = if found.len() == 1 { String::new() } else { format!(" and {} more", found.len() - 1) };
-    Some(format!("templates of the image are sent as they are, filling them in is not built yet: {first}{more}"))
+    Some(format!("templates of the image are sent as they are, filling them in is not supported yet: {first}{more}"))
 }
 
 #[cfg(test)]
@@ -147,12 +147,12 @@ mod tests {
              kind: Application\napiVersion: sealer.io/v2\nspec: {launchApps: [x]}\n",
         );
         for expected in [
-            "Config my (spec.path etc/my.yaml): changing files of the rootfs is not built yet",
-            "Plugin p (spec.type SHELL): running plugins is not built yet",
+            "Config my (spec.path etc/my.yaml): changing files of the rootfs is not supported yet",
+            "Plugin p (spec.type SHELL): running plugins is not supported yet",
             "Application without a name: configuring applications",
             "spec.appNames (x, y): choosing applications",
-            "spec.registry.localRegistry.insecure: a registry of the cluster without TLS is not built yet",
-            "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node is not built yet",
+            "spec.registry.localRegistry.insecure: a registry of the cluster without TLS is not supported yet",
+            "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node is not supported yet",
         ] {
             assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
         }
@@ -169,7 +169,7 @@ mod tests {
                 "spec.network.cniName `calico` has no effect: the image decides about the network plugin",
                 "no launch command uses the argument WHO",
                 "the variable `a-b` reaches no script: a shell takes letters, digits and `_`",
-                "templates of the image are sent as they are, filling them in is not built yet: etc/a.tmpl and 1 more",
+                "templates of the image are sent as they are, filling them in is not supported yet: etc/a.tmpl and 1 more",
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! How does content reach a host: the distribution API over one SSH channel, or from a host that has it.
+//! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,13 +25,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Brings content from this machine's store to hosts.
 #[derive(Debug)]
-pub(crate) struct Courier {
+pub(crate) struct ContentDelivery {
     content: Store,
     binary: PathBuf,
     cluster: String,
 }
 
-impl Courier {
+impl ContentDelivery {
     pub(crate) fn new(sealer: &Sealer, cluster: &str) -> Result<Self, Error> {
         let content = sealer.images().content().clone();
         Ok(Self { content, binary: sealer.binary()?, cluster: cluster.to_owned() })
@@ -39,7 +39,7 @@ impl Courier {
 }
 
 #[async_trait]
-impl Deliver for Courier {
+impl Deliver for ContentDelivery {
     async fn deliver(
         &self,
         remote: Arc<dyn Remote>,
