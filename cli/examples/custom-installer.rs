@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sealer::sealer_core::clusterfile::{Change, Cluster, ProviderName, Role};
-use sealer::sealer_core::infra_provider::{self, Context, Provider, Release};
+use sealer::sealer_core::infra_provider::{self, Context, Provider, Provisioned, Release};
 use sealer::sealer_core::runtime::{self, Action, Facts, Payload, Plan, Runtime, Step};
 
 /// Machines that stand in our rack; the first are masters.
@@ -35,14 +35,14 @@ impl Provider for Rack {
         wanted: &Cluster,
         _current: Option<&Cluster>,
         _context: &Context<'_>,
-    ) -> infra_provider::Result<Cluster> {
+    ) -> infra_provider::Result<Provisioned> {
         let mut cluster = wanted.clone();
         let mut free = RACK.iter().filter_map(|address| address.parse::<IpAddr>().ok());
         if cluster.hosts.is_empty() {
             cluster.add_hosts(&Role::Master, free.by_ref().take(1));
             cluster.add_hosts(&Role::Node, free);
         }
-        Ok(cluster)
+        Ok(cluster.into())
     }
 
     async fn release(&self, _cluster: &Cluster, _hosts: Release, _context: &Context<'_>) -> infra_provider::Result<()> {

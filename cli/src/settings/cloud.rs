@@ -12,7 +12,7 @@ use sealer_core::infra_provider::ali_cloud::api::{
     AccessKey, Credentials, Endpoints, HttpOptions, HttpTransport, InstanceRole, Product, WallClock,
 };
 use sealer_core::infra_provider::ali_cloud::{AliCloud, AliCloudOptions, annotations};
-use sealer_core::infra_provider::{Context, Error, Provider, Release, Result};
+use sealer_core::infra_provider::{Context, Error, Provider, Provisioned, Release, Result};
 
 use super::{home, proxy, variable};
 
@@ -108,8 +108,21 @@ impl Provider for Cloud {
         self.provider()?.check(wanted)
     }
 
-    async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        current: Option<&Cluster>,
+        context: &Context<'_>,
+    ) -> Result<Provisioned> {
         self.provider()?.provision(wanted, current, context).await
+    }
+
+    async fn update(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
+        self.provider()?.update(cluster, host, context).await
+    }
+
+    async fn updated(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
+        self.provider()?.updated(cluster, host, context).await
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {

@@ -161,7 +161,7 @@ async fn round(timing: Timing, waits: &Path, wanted: &Cluster, way: Way) -> Outc
     let (provider, context) = (AliCloud::new(options), Context::new(state.path(), &|_| ()));
 
     let began = Instant::now();
-    let made = provider.provision(wanted, None, &context).await?;
+    let made = provider.provision(wanted, None, &context).await?.cluster;
     let create = cost(&double, began);
     if matches!(way, Way::Within) {
         sleep(PAUSE).await;

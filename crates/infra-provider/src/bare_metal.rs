@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderName};
 
-use crate::{Context, Error, Provider, Release, Result};
+use crate::{Context, Error, Provider, Provisioned, Release, Result};
 
 /// Hands out the hosts that the Clusterfile lists. It makes nothing, so it releases nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,7 +21,12 @@ impl Provider for BareMetal {
         false
     }
 
-    async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, _context: &Context<'_>) -> Result<Cluster> {
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        _current: Option<&Cluster>,
+        _context: &Context<'_>,
+    ) -> Result<Provisioned> {
         let cluster = || wanted.name.clone();
         if wanted.hosts.is_empty() {
             return Err(Error::NoHosts { cluster: cluster() });
@@ -32,7 +37,7 @@ impl Provider for BareMetal {
         let mut seen = HashSet::new();
         match wanted.hosts.iter().find(|host| !seen.insert(host.address)) {
             Some(host) => Err(Error::HostTwice { cluster: cluster(), address: host.address }),
-            None => Ok(wanted.clone()),
+            None => Ok(wanted.clone().into()),
         }
     }
 
@@ -65,7 +70,8 @@ mod tests {
     use clusterfile::Role;
 
     async fn provision(wanted: &Cluster) -> Result<Cluster> {
-        BareMetal.provision(wanted, None, &Context::new(Path::new("/nowhere"), &|_| ())).await
+        let provisioned = BareMetal.provision(wanted, None, &Context::new(Path::new("/nowhere"), &|_| ())).await?;
+        Ok(provisioned.cluster)
     }
 
     #[tokio::test]

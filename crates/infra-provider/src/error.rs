@@ -20,17 +20,6 @@ pub enum Error {
         /// Name of the cluster.
         cluster: String,
     },
-    /// Something that the caller of the provider does for it failed.
-    #[error("cannot {act} of {object}")]
-    Caller {
-        /// What the caller was asked to do.
-        act: &'static str,
-        /// What it was asked to do it for: a cluster or a host.
-        object: String,
-        /// Why it could not.
-        #[source]
-        source: Cause,
-    },
     /// A cluster needs a control plane.
     #[error("cluster `{cluster}` asks for no master: it needs at least one")]
     NoMasters {
@@ -374,6 +363,17 @@ pub enum Error {
     StatePath {
         /// The path.
         path: PathBuf,
+    },
+    /// The caller cancelled the call.
+    #[error("cancelled; what was made stays, and the same command resumes")]
+    Cancelled,
+    /// A host was named that is no machine of the cluster.
+    #[error("cluster `{cluster}` has no machine at {host}")]
+    UnknownHost {
+        /// Name of the cluster.
+        cluster: String,
+        /// The address.
+        host: IpAddr,
     },
     /// A blocking task was cancelled because the program is shutting down.
     #[error("{act} was interrupted")]

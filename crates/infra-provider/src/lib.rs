@@ -33,6 +33,7 @@ mod context;
 mod error;
 mod event;
 mod kept;
+mod provisioned;
 mod ssh_key;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -44,14 +45,16 @@ use clusterfile::{Cluster, ProviderName};
 
 pub use bare_metal::BareMetal;
 pub use container::{Container, ContainerOptions};
-pub use context::{CallerError, Context, Nothing, Workloads};
+pub use context::{Context, Events};
 pub use error::{Cause, Error, Result};
 pub use event::{ProviderEvent, Release};
+pub use provisioned::{PendingUpdate, Provisioned};
 
 /// Gives hosts for a Clusterfile, and takes them back.
 ///
-/// Implementations keep no memory between calls: what exists is found out anew each time (by label, tag or name), so
-/// that a crash at any point loses nothing.
+/// Implementations keep nothing in memory between calls: what exists is found again each time, by label, tag, name or
+/// a record below the state directory. So a crash at any point loses nothing, and the futures can be dropped at any
+/// time. A call whose context is cancelled ends with [`Error::Cancelled`]; the same call again resumes.
 #[async_trait]
 pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The kind of Clusterfile this provider serves.
@@ -61,34 +64,59 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     fn owns_hosts(&self) -> bool;
 
     /// Refuses what [`Provider::provision`] would refuse before it makes anything, as far as that can be told without
-    /// asking anybody.
+    /// any request.
     ///
     /// # Errors
-    /// What is missing or wrong; nothing needs to be kept of such a cluster.
+    /// What is missing or wrong; no state needs to be saved for such a cluster.
     fn check(&self, wanted: &Cluster) -> Result<()> {
         let _ = wanted;
         Ok(())
     }
 
     /// Makes what is missing and returns `wanted` with its hosts: the asked number of each role, every address distinct,
-    /// every host reachable by its `ssh`.
+    /// every host reachable by its `ssh`. Machines that run but are not as wanted are listed, not changed.
     ///
-    /// `current` is the cluster as it was remembered last; of more hosts than wanted, those it knows are kept first.
+    /// `current` is the cluster as it was saved last; of more hosts than wanted, those it lists are kept first.
     /// Hosts that are no longer wanted are left out of the answer but stay until they are released.
     /// Files that the hosts' log-in needs are kept below the state directory of `context`.
     ///
     /// # Errors
-    /// What is missing or was refused. What was made until then stays, and the next call goes on from there.
-    async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster>;
+    /// What is missing or was refused. What was made until then stays, and the next call resumes.
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        current: Option<&Cluster>,
+        context: &Context<'_>,
+    ) -> Result<Provisioned>;
+
+    /// Performs the pending update of one machine of a provisioned `cluster`: stops it, changes it, starts it and waits
+    /// until it runs. Nothing is done when the machine already is as wanted. The host was drained before.
+    ///
+    /// # Errors
+    /// What was refused; the machine is started again where possible, and the next call resumes.
+    async fn update(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
+        let _ = (cluster, host, context);
+        Ok(())
+    }
+
+    /// Takes note that an updated host has its pods back. Until then [`Provider::provision`] lists its update as begun,
+    /// so that a run after a crash does not leave the host drained.
+    ///
+    /// # Errors
+    /// When the provider's record cannot be written.
+    async fn updated(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
+        let _ = (cluster, host, context);
+        Ok(())
+    }
 
     /// Takes hosts of `cluster` back. Hosts that are gone already are no error.
     ///
     /// # Errors
-    /// What could not be removed; the next call goes on from there.
+    /// What could not be removed; the next call resumes.
     async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()>;
 
-    /// What exists of a cluster of which nothing is remembered, as far as it can be found by its name; enough to
-    /// release it. `None` when nothing exists, or when this provider cannot look.
+    /// What exists of a cluster that has no saved state, as far as it can be found by its name; enough to release it.
+    /// `None` when nothing exists, or when this provider cannot look.
     ///
     /// # Errors
     /// When looking fails.
@@ -104,6 +132,6 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// What `provision` would have to give for `wanted`, a line each; asks nobody and changes nothing.
+    /// What `provision` would have to make for `wanted`, a line each; sends no request and changes nothing.
     fn describe(&self, wanted: &Cluster) -> Vec<String>;
 }

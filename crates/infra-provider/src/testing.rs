@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderName, Role};
 
-use crate::{Context, Error, Provider, ProviderEvent, Release, Result};
+use crate::{Context, Error, PendingUpdate, Provider, ProviderEvent, Provisioned, Release, Result};
 
 /// Checks a provider against the promises of [`Provider`], and leaves nothing behind when they are kept.
 ///
@@ -19,13 +19,16 @@ use crate::{Context, Error, Provider, ProviderEvent, Release, Result};
 pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster, state_dir: &Path) {
     let log = Mutex::new(Vec::new());
     let events = |event| held(&log).push(event);
-    let calls = Calls { provider, context: Context::new(state_dir, &events) };
+    let mut calls = Calls { provider, context: Context::new(state_dir, &events) };
 
     assert_eq!(*provider.name(), wanted.provider, "a provider serves its own kind");
     assert!(!provider.describe(wanted).is_empty(), "a dry run says what there will be");
     assert_eq!(provider.describe(wanted), provider.describe(wanted), "a dry run is repeatable");
 
+    calls.check_cancelled(wanted, &log).await;
+    calls.context = Context::new(state_dir, &events);
     let first = calls.check_repeated(wanted, &log).await;
+    calls.check_updates(&first).await;
     calls.check_resized(wanted, grown, &first).await;
     calls.release(&first, Release::All).await;
     calls.release(&first, Release::All).await;
@@ -37,6 +40,28 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    async fn check_cancelled(&self, wanted: &Cluster, log: &Mutex<Vec<ProviderEvent>>) {
+        if self.provider.owns_hosts() {
+            self.context.cancel.cancel();
+            let cancelled = self.provider.provision(wanted, None, &self.context).await;
+            assert!(matches!(cancelled, Err(Error::Cancelled)), "a cancelled call says so: {cancelled:?}");
+            assert_eq!(creations(log), 0, "a cancelled call makes nothing");
+        }
+    }
+
+    /// A machine that is as wanted is left alone.
+    async fn check_updates(&self, first: &Cluster) {
+        for host in &first.hosts {
+            if let Err(error) = self.provider.update(first, host.address, &self.context).await {
+                panic!("a machine that is as wanted needs no update: {}", chain(&error));
+            }
+            if let Err(error) = self.provider.updated(first, host.address, &self.context).await {
+                panic!("an update can be confirmed: {}", chain(&error));
+            }
+        }
+        assert_eq!(self.provision(first, Some(first)).await, *first, "updates that change nothing change nothing");
+    }
+
     async fn check_repeated(&self, wanted: &Cluster, log: &Mutex<Vec<ProviderEvent>>) -> Cluster {
         let first = self.provision(wanted, None).await;
         check_hosts(wanted, &first);
@@ -69,7 +94,10 @@ impl Calls<'_> {
 
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Cluster {
         match self.provider.provision(wanted, current, &self.context).await {
-            Ok(cluster) => cluster,
+            Ok(Provisioned { cluster, updates }) => {
+                assert_eq!(updates, [], "machines of the wanted size need no update");
+                cluster
+            }
             Err(error) => panic!("hosts are given: {}", chain(&error)),
         }
     }
@@ -132,6 +160,8 @@ pub struct Counting {
 pub struct Counts {
     /// Calls of [`Provider::provision`].
     pub provisions: usize,
+    /// Calls of [`Provider::update`] that changed a machine.
+    pub updates: usize,
     /// Calls of [`Provider::release`].
     pub releases: usize,
     /// Hosts that are given out right now.
@@ -143,6 +173,8 @@ struct CountingState {
     counts: Counts,
     /// Hosts given out: index of the address and role, in order.
     hosts: Vec<(u8, Role)>,
+    /// Hosts whose machines have to be changed.
+    pending: Vec<PendingUpdate>,
     fail_next: bool,
 }
 
@@ -154,7 +186,12 @@ impl Counting {
         Counts { hosts: state.hosts.len(), ..state.counts }
     }
 
-    /// Makes the next call of `provision` or `release` fail before it does anything.
+    /// Lets machines differ from what is wanted, until [`Provider::update`] changes them.
+    pub fn set_pending(&self, updates: Vec<PendingUpdate>) {
+        held(&self.state).pending = updates;
+    }
+
+    /// Makes the next call of `provision`, `update` or `release` fail before it does anything.
     pub fn fail_next(&self) {
         held(&self.state).fail_next = true;
     }
@@ -188,7 +225,13 @@ impl Provider for Counting {
         true
     }
 
-    async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        _current: Option<&Cluster>,
+        context: &Context<'_>,
+    ) -> Result<Provisioned> {
+        context.check_cancelled()?;
         let mut state = self.call(|counts| &mut counts.provisions)?;
         let mut cluster = wanted.clone();
         cluster.hosts.clear();
@@ -209,7 +252,26 @@ impl Provider for Counting {
             let mine = state.hosts.iter().filter(|(_, other)| *other == role).take(count);
             cluster.add_hosts(&role, mine.map(|(index, _)| address(*index)));
         }
-        Ok(cluster)
+        Ok(Provisioned::new(cluster).with_updates(state.pending.clone()))
+    }
+
+    async fn update(&self, cluster: &Cluster, host: IpAddr, _context: &Context<'_>) -> Result<()> {
+        if cluster.host(host).is_none() {
+            return Err(Error::UnknownHost { cluster: cluster.name.clone(), host });
+        }
+        if held(&self.state).pending.iter().all(|update| update.host != host || !update.needs_change) {
+            return Ok(());
+        }
+        let mut state = self.call(|counts| &mut counts.updates)?;
+        for update in state.pending.iter_mut().filter(|update| update.host == host) {
+            (update.begun, update.needs_change) = (true, false);
+        }
+        Ok(())
+    }
+
+    async fn updated(&self, _cluster: &Cluster, host: IpAddr, _context: &Context<'_>) -> Result<()> {
+        held(&self.state).pending.retain(|update| update.host != host);
+        Ok(())
     }
 
     async fn release(&self, _cluster: &Cluster, hosts: Release, _context: &Context<'_>) -> Result<()> {
@@ -257,7 +319,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let provider = Counting::default();
         contract(&provider, &wanted, &grown, state.path()).await;
-        assert_eq!(provider.counts(), Counts { provisions: 7, releases: 4, hosts: 0 });
+        assert_eq!(provider.counts(), Counts { provisions: 8, updates: 0, releases: 4, hosts: 0 });
     }
 
     #[tokio::test]
@@ -267,9 +329,9 @@ mod tests {
         let (provider, state) = (Counting::default(), tempfile::tempdir().unwrap());
         provider.fail_next();
         assert!(provider.provision(&wanted, None, &Context::new(state.path(), &|_| ())).await.is_err());
-        assert_eq!(provider.counts(), Counts { provisions: 1, releases: 0, hosts: 0 });
+        assert_eq!(provider.counts(), Counts { provisions: 1, ..Counts::default() });
         assert_eq!(
-            provider.provision(&wanted, None, &Context::new(state.path(), &|_| ())).await.unwrap().hosts.len(),
+            provider.provision(&wanted, None, &Context::new(state.path(), &|_| ())).await.unwrap().cluster.hosts.len(),
             1
         );
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clusterfile::{Change, Cluster, Clusterfile};
-use infra_provider::{Context, Nothing, Provider, Workloads};
+use infra_provider::{Context, PendingUpdate, Provider};
 use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -169,19 +169,37 @@ async fn provisioned(
     events: Events<'_>,
 ) -> Result<Cluster, Error> {
     let tell = |provider| events(Event::Provider { provider });
-    let finished = finished(known);
-    let keep = |cluster: &Cluster| {
-        let cluster = match finished {
-            // It stays as it is while its machines change.
-            Some(known) => Cluster { annotations: cluster.annotations.clone(), ..known.clone() },
-            None => cluster.clone(),
-        };
-        Ok(remember(state, &Clusterfile { cluster, ..wanted.clone() }, known)?)
-    };
-    let work = finished.map(|cluster| Kubectl { sealer, state, cluster, events });
-    let work: &dyn Workloads = work.as_ref().map_or(&Nothing, |work| work);
-    let context = Context { remember: &keep, workloads: work, ..Context::new(state.path(), &tell) };
-    until(options, "making hosts", provider.provision(&wanted.cluster, known, &context)).await
+    let context = Context::new(state.path(), &tell).with_cancel(&options.cancel);
+    until(options, "making hosts", async {
+        let provisioned = provider.provision(&wanted.cluster, known, &context).await?;
+        let work = finished(known).map(|cluster| Kubectl { sealer, state, cluster, events });
+        for pending in &provisioned.updates {
+            update(provider, &provisioned.cluster, pending, work.as_ref(), &context).await?;
+        }
+        Ok::<_, Error>(provisioned.cluster)
+    })
+    .await
+}
+
+/// Changes one machine; its host is drained before, and gets its pods back after.
+async fn update(
+    provider: &dyn Provider,
+    cluster: &Cluster,
+    pending: &PendingUpdate,
+    work: Option<&Kubectl<'_>>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let host = pending.host;
+    if pending.needs_change {
+        if let Some(work) = work {
+            work.drain(host).await?;
+        }
+        provider.update(cluster, host, context).await?;
+    }
+    if let Some(work) = work {
+        work.resume(host).await?;
+    }
+    Ok(provider.updated(cluster, host, context).await?)
 }
 
 /// What [`apply`] would do, without changing anything.

@@ -72,7 +72,7 @@ mod tests {
     use std::net::IpAddr;
 
     use clusterfile::{Disk, ProviderName, Role};
-    use infra_provider::{Context, Release, Result};
+    use infra_provider::{Context, Provisioned, Release, Result};
 
     use super::*;
 
@@ -91,8 +91,8 @@ mod tests {
         fn public_address(&self, _: &Cluster) -> Option<IpAddr> {
             Some([203, 0, 113, 10].into())
         }
-        async fn provision(&self, wanted: &Cluster, _: Option<&Cluster>, _: &Context<'_>) -> Result<Cluster> {
-            Ok(wanted.clone())
+        async fn provision(&self, wanted: &Cluster, _: Option<&Cluster>, _: &Context<'_>) -> Result<Provisioned> {
+            Ok(wanted.clone().into())
         }
         async fn release(&self, _: &Cluster, _: Release, _: &Context<'_>) -> Result<()> {
             Ok(())

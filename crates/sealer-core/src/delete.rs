@@ -78,7 +78,7 @@ pub async fn delete(
         deleted.hosts -= deleted.unreachable.len();
     }
     let tell = |provider| events(crate::Event::Provider { provider });
-    let context = Context::new(state.path(), &tell);
+    let context = Context::new(state.path(), &tell).with_cancel(&options.apply.cancel);
     until(&options.apply, FREEING, provider.release(&current, Release::All, &context)).await?;
     state.forget()?;
     Ok(deleted)

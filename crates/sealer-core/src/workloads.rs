@@ -4,9 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use clusterfile::Cluster;
-use infra_provider::{CallerError, Workloads};
 use remote::{Command, Remote};
 
 use crate::connect::connect_new;
@@ -33,18 +31,17 @@ impl std::fmt::Debug for Kubectl<'_> {
     }
 }
 
-#[async_trait]
-impl Workloads for Kubectl<'_> {
-    async fn drain(&self, host: IpAddr) -> Result<(), CallerError> {
-        Ok(self.perform("drain", host, include_str!("workloads/drain.sh"), DRAIN).await?)
-    }
-
-    async fn resume(&self, host: IpAddr) -> Result<(), CallerError> {
-        Ok(self.perform("wait for the return", host, include_str!("workloads/resume.sh"), RETURN).await?)
-    }
-}
-
 impl Kubectl<'_> {
+    /// Moves pods away from `host`, and lets no new ones come to it.
+    pub(crate) async fn drain(&self, host: IpAddr) -> Result<(), Error> {
+        self.perform("drain", host, include_str!("workloads/drain.sh"), DRAIN).await
+    }
+
+    /// Waits until `host` is Ready again, and lets pods come to it.
+    pub(crate) async fn resume(&self, host: IpAddr) -> Result<(), Error> {
+        self.perform("wait for the return", host, include_str!("workloads/resume.sh"), RETURN).await
+    }
+
     async fn perform(&self, act: &'static str, host: IpAddr, script: &str, limit: Duration) -> Result<(), Error> {
         let master = self.master(host).await?;
         let env = [("HOST", host.to_string()), ("SECONDS_LEFT", limit.as_secs().to_string())];

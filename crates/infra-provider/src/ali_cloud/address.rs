@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::api::ecs::{Instance, InstanceStatus};
 use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
 use super::api::{Class, Done};
@@ -59,7 +57,7 @@ pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> R
             _ if !runs(first) => return Ok(()),
             Some(_) => {
                 if let Some(gate) = unbind(cloud).await? {
-                    cloud.until(gate).await;
+                    cloud.until(gate).await?;
                 }
             }
             None => {}
@@ -122,7 +120,7 @@ pub(super) async fn look(cloud: &Cloud<'_>) -> Result<()> {
     // Lists lag behind; an address that is taken for gone is paid for all the same, and replaced by another one.
     for look in 0..LOOKS {
         if look > 0 {
-            sleep(BETWEEN).await;
+            cloud.context.sleep(BETWEEN).await?;
         }
         found = cloud.list(asked.clone()).await?.into_iter().find(|eip| eip.allocation_id == id);
         if found.is_some() {

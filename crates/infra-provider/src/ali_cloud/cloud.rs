@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clusterfile::{Cluster, Secret};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::api::eip::AssociateEipAddress;
 use super::api::{Action, ApiError, Class, Client, Listing};
@@ -26,7 +26,7 @@ pub(super) struct Cloud<'a> {
     pub(super) client: &'a Client,
     pub(super) record: &'a Record,
     pub(super) context: &'a Context<'a>,
-    /// The cluster as it is wanted; annotations of what exists are added whenever something came into being.
+    /// The cluster as it is wanted.
     pub(super) wanted: &'a Cluster,
     pub(super) waits: &'a Mutex<Waits>,
     /// Where learned times are kept.
@@ -113,7 +113,6 @@ impl<'a> Cloud<'a> {
                     keep(things, &answer);
                     things.intents.remove(step);
                 })?;
-                self.remember()?;
                 Ok(answer)
             }
             Err(error) => {
@@ -129,22 +128,20 @@ impl<'a> Cloud<'a> {
         }
     }
 
-    /// Writes a change into the record, and what exists into the remembered Clusterfile.
+    /// Writes a change into the record.
     pub(super) fn keep(&self, change: impl FnOnce(&mut Things)) -> Result<()> {
-        self.record.change(change)?;
-        self.remember()
+        self.record.change(change)
     }
 
     /// Waits until something should be ready, before anything is asked about it.
-    pub(super) async fn until(&self, gate: Gate) {
-        let Some(since) = gate.since else { return };
+    pub(super) async fn until(&self, gate: Gate) -> Result<()> {
+        let Some(since) = gate.since else { return Ok(()) };
         let first = self.learned(|waits| waits.first(gate.wait));
-        let until = since + first;
-        let left = until.saturating_duration_since(Instant::now());
+        let left = (since + first).saturating_duration_since(Instant::now());
         if left >= SHORT {
             self.tell_waiting(gate.wait.words(), left, None);
         }
-        sleep_until(until).await;
+        self.context.sleep(left).await
     }
 
     /// Tells that something was ready when it was asked for at `ready`, and not yet at `early`.
@@ -165,8 +162,7 @@ impl<'a> Cloud<'a> {
         if pause >= SHORT {
             self.tell_waiting(what, pause, Some(why.to_string()));
         }
-        sleep(pause).await;
-        Ok(())
+        self.context.sleep(pause).await
     }
 
     /// An error when there is no time left for another pause.
@@ -186,10 +182,11 @@ impl<'a> Cloud<'a> {
     /// `doubtful` becomes true when an attempt that was followed by another one may have had its effect.
     async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>, doubtful: &mut bool) -> Result<A::Answer> {
         if let Some(gate) = gate {
-            self.until(gate).await;
+            self.until(gate).await?;
         }
         let (mut refused, mut early) = (Refusals::default(), None);
         loop {
+            self.context.check_cancelled()?;
             let asked = Instant::now();
             let error = match self.client.call(action).await {
                 Ok(answer) => {
@@ -216,10 +213,6 @@ impl<'a> Cloud<'a> {
 
     fn is_patient(&self, pause: Duration) -> bool {
         self.patience.is_none_or(|until| Instant::now() + pause <= until)
-    }
-
-    fn remember(&self) -> Result<()> {
-        self.context.remember(&super::hosts::annotated(self.wanted, &self.record.things()))
     }
 
     fn learned<T>(&self, look: impl FnOnce(&Waits) -> T) -> T {

@@ -16,7 +16,7 @@ use super::running;
 use super::settings::{Group, Role, Wish};
 use super::stock::{Candidates, candidates};
 use super::waits::Wait;
-use crate::{Error, ProviderEvent, Result};
+use crate::{Error, PendingUpdate, ProviderEvent, Result};
 
 /// So often machines that vanished while they were made are replaced.
 const ROUNDS: u32 = 3;
@@ -32,7 +32,8 @@ pub(super) struct Terms<'a> {
 }
 
 /// Makes what is missing, until every wanted machine runs at an address of its own and the first master is public.
-pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) -> Result<()> {
+/// Returns the machines that have another size than wanted.
+pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) -> Result<Vec<PendingUpdate>> {
     let listed = discover::existing(cloud, terms.new).await?;
     for round in 0..ROUNDS {
         let open = settle(cloud, &missing(cloud, wish)).await?;
@@ -54,9 +55,8 @@ pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) 
             lost.extend(running::await_running(cloud, Gate::unknown(Wait::Running)).await?);
         }
         if lost.is_empty() {
-            super::resize::resize(cloud, wish, &listed).await?;
             unclaimed(cloud, wish);
-            return Ok(());
+            return super::update::pending(cloud, wish, &listed);
         }
         for machine in lost {
             cloud.context.tell(ProviderEvent::Lost { machine, round: round + 1 });

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::api::Action;
 use super::api::ecs::{DescribeInstances, DescribeKeyPairs, DescribeSecurityGroups, Instance, RunInstances};
 use super::api::eip::{AssociateEipAddress, DescribeEipAddresses};
@@ -83,7 +81,7 @@ async fn announced(cloud: &Cloud<'_>, listed: &mut Vec<Instance>) -> Result<()> 
         if known() {
             break;
         }
-        sleep(BETWEEN).await;
+        cloud.context.sleep(BETWEEN).await?;
         *listed = machines(cloud).await?;
     }
     Ok(())
@@ -170,7 +168,7 @@ pub(super) async fn unconfirmed(cloud: &Cloud<'_>, orders: &[Step]) -> Result<()
             break;
         }
         if look > 0 {
-            sleep(BETWEEN).await;
+            cloud.context.sleep(BETWEEN).await?;
         }
         machines(cloud).await?;
     }
@@ -188,7 +186,7 @@ pub(super) async fn unconfirmed_address(cloud: &Cloud<'_>) -> Result<()> {
             break;
         }
         if look > 0 {
-            sleep(BETWEEN).await;
+            cloud.context.sleep(BETWEEN).await?;
         }
         let found = addresses(cloud).await?.into_iter().next();
         cloud.keep(|things| things.eip = things.eip.take().or(found))?;

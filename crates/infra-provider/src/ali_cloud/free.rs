@@ -70,6 +70,7 @@ fn note_released(cloud: &Cloud<'_>, page: &[String], others_stay: bool) -> Resul
     });
     cloud.keep(|things| {
         things.machines.retain(|id, _| !page.contains(id));
+        things.updating.retain(|id| !page.contains(id));
         things.leaving.extend(page.iter().cloned());
         let bears = |eip: &&mut Eip| eip.bound_to.as_ref().is_some_and(|id| page.contains(id));
         // Releasing a machine frees its address, too; whether at once is not known, so it is asked for when all goes.

@@ -6,7 +6,7 @@
 //!
 //! Pure: `settings` (what is wanted), `stock` (which types and zones), `waits` and `pause` (when to ask again), `tags`,
 //! `annotations`, `hosts`, `describe`. Acting: `cloud` (one call), `network`, `address`, `machines`, `orders`, `running`,
-//! `discover`, `free`, and over them `create`, `resize` and `delete`.
+//! `discover`, `free`, and over them `create`, `update` and `delete`.
 
 mod address;
 pub mod annotations;
@@ -26,12 +26,12 @@ mod orders;
 mod pause;
 mod provider;
 mod record;
-mod resize;
 mod running;
 mod settings;
 mod stock;
 mod stored;
 mod tags;
+mod update;
 mod waits;
 
 pub use options::AliCloudOptions;

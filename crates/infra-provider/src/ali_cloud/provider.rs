@@ -12,11 +12,11 @@ use super::api::Client;
 use super::cloud::Cloud;
 use super::create::{Terms, complete};
 use super::options::AliCloudOptions;
-use super::record::Record;
+use super::record::{Record, Things};
 use super::settings::{Wish, check_cidr, wish};
 use super::waits::Waits;
-use super::{delete, describe, hosts};
-use crate::{Context, Error, Provider, Release, Result, ssh_key};
+use super::{delete, describe, hosts, update};
+use crate::{Context, Error, Provider, Provisioned, Release, Result, ssh_key};
 
 /// Upstream's region where nobody names one.
 const REGION: &str = "cn-chengdu";
@@ -94,7 +94,7 @@ impl AliCloud {
         Ok(record)
     }
 
-    async fn make(&self, wanted: &Cluster, context: &Context<'_>) -> Result<Cluster> {
+    async fn make(&self, wanted: &Cluster, context: &Context<'_>) -> Result<Provisioned> {
         let wish = wish(wanted)?;
         let open_for = self.open_for(&wish)?;
         let client = self.client(self.region(wish.region.as_deref()))?;
@@ -118,8 +118,10 @@ impl AliCloud {
             record.forget()?;
             ssh_key::remove(context.state_dir)?;
         }
-        done?;
-        hosts::filled(wanted, &wish, &record.things(), key.as_ref().map(|key| key.private.as_path()))
+        let updates = done?;
+        let key = key.as_ref().map(|key| key.private.as_path());
+        let cluster = hosts::filled(wanted, &wish, &record.things(), key)?;
+        Ok(Provisioned::new(cluster).with_updates(updates))
     }
 
     fn cloud<'a>(
@@ -159,8 +161,28 @@ impl Provider for AliCloud {
         self.open_for(&wish).map(drop)
     }
 
-    async fn provision(&self, wanted: &Cluster, _current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        _current: Option<&Cluster>,
+        context: &Context<'_>,
+    ) -> Result<Provisioned> {
         self.make(wanted, context).await
+    }
+
+    async fn update(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
+        let wish = wish(cluster)?;
+        let record = self.record(context, wish.region.as_deref())?;
+        let client = self.client(&record.with(|things| things.region.clone()))?;
+        update::update(&self.cloud(&client, &record, context, cluster), &wish, host).await
+    }
+
+    async fn updated(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
+        let asked = super::annotations::value(&cluster.annotations, super::annotations::REGION);
+        self.record(context, asked)?.change(|things| {
+            let Things { updating, machines, .. } = things;
+            updating.retain(|id| machines.get(id).is_some_and(|machine| machine.address != Some(host)));
+        })
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {

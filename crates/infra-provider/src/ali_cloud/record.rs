@@ -37,8 +37,8 @@ pub(super) struct Things {
     pub(super) opened_for: Vec<String>,
     pub(super) key_pair: Option<Thing>,
     pub(super) eip: Option<Eip>,
-    /// The machine that is being given another size.
-    pub(super) resizing: Option<String>,
+    /// Machines that are to be changed or were, until their hosts have their pods back.
+    pub(super) updating: BTreeSet<String>,
     /// The machines by id.
     pub(super) machines: BTreeMap<String, Machine>,
     /// Machines whose deletion was answered; for a while they are listed all the same.

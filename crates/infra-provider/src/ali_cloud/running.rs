@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::address;
 use super::api::ecs::{DescribeInstances, Instance, InstanceStatus, StartInstances};
@@ -22,7 +22,7 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 /// Waits until all machines of the record run, and binds the public address to the first master as soon as that one
 /// does; returns those that were lost on the way and left the record.
 pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<String>> {
-    cloud.until(gate).await;
+    cloud.until(gate).await?;
     let (mut refused, mut early) = (0, None);
     let (mut seen, mut started) = (BTreeSet::new(), BTreeSet::new());
     let mut absent_since: BTreeMap<String, Instant> = BTreeMap::new();
@@ -52,6 +52,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         if !lost.is_empty() {
             cloud.keep(|things| {
                 things.machines.retain(|id, _| !lost.contains(id));
+                things.updating.retain(|id| !lost.contains(id));
                 things.intents.retain(|step, _| !lost.iter().any(|id| step.ends_with(id.as_str())));
             })?;
             return Ok(lost);
@@ -61,7 +62,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         early = Some(asked);
         let pause = step(refused + SKIPPED_STEPS, random());
         cloud.check_deadline(&format!("machines {}", state.lacking.join(", ")), pause, None)?;
-        sleep(pause).await;
+        cloud.context.sleep(pause).await?;
     }
 }
 

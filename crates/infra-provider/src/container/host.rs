@@ -18,7 +18,7 @@ use super::isolation::{Isolation, refused_for_capabilities};
 use super::machine::{Duty, Machine};
 use super::{network, ready};
 use crate::ssh_key::ClusterKey;
-use crate::{Error, ProviderEvent, Result};
+use crate::{Context, Error, ProviderEvent, Result};
 
 /// The largest `authorized_keys` that is looked into, in bytes.
 const KEYS_LIMIT: usize = 256 * 1024;
@@ -30,13 +30,14 @@ pub(super) struct Ground<'a> {
     pub(super) image: &'a str,
     pub(super) key: &'a ClusterKey,
     pub(super) ready_within: Duration,
-    pub(super) events: &'a (dyn Fn(ProviderEvent) + Sync),
+    pub(super) context: &'a Context<'a>,
 }
 
 /// Makes a host and waits until it is ready.
 pub(super) async fn make(ground: &Ground<'_>, machine: Machine) -> Result<()> {
+    ground.context.check_cancelled()?;
     let host = machine.name(&ground.cluster.name);
-    (ground.events)(ProviderEvent::Creating { host, address: IpAddr::V4(machine.address) });
+    ground.context.tell(ProviderEvent::Creating { host, address: IpAddr::V4(machine.address) });
     let id = boot(ground, machine).await?;
     ready::wait(ground, machine, &id).await
 }
@@ -55,7 +56,7 @@ pub(super) async fn revive(ground: &Ground<'_>, machine: Machine, found: &FoundC
         }
         State::EXITED | State::STOPPING => {
             let (host, address) = (found.name.clone(), IpAddr::V4(machine.address));
-            (ground.events)(ProviderEvent::Restarting { host, address });
+            ground.context.tell(ProviderEvent::Restarting { host, address });
             restart(ground, machine, found).await?;
         }
         State::RUNNING | State::RESTARTING | State::EMPTY => {}

@@ -9,7 +9,7 @@ use super::boot::endpoint;
 use super::engine::{Engine, FoundContainer, failed, is_absent, status};
 use super::machine::{CLUSTER_LABEL, Machine, network_name};
 use super::subnet::{self, Subnet};
-use crate::{Error, ProviderEvent, Result};
+use crate::{Error, Events, ProviderEvent, Result};
 
 /// How often a subnet is chosen anew because another program took it in between.
 const ATTEMPTS: u32 = 8;
@@ -19,7 +19,7 @@ pub(super) async fn ensure(
     engine: &Engine,
     cluster: &Cluster,
     used: &[Ipv4Addr],
-    events: &(dyn Fn(ProviderEvent) + Sync),
+    events: Events<'_>,
 ) -> Result<Subnet> {
     let name = network_name(&cluster.name);
     if let Some(network) = engine.networks(&cluster.name).await?.into_iter().find(|network| network.name == name) {
@@ -49,7 +49,7 @@ pub(super) async fn ensure(
 }
 
 /// Removes every network of the cluster; containers of others that are attached are detached, not touched otherwise.
-pub(super) async fn remove(engine: &Engine, cluster: &str, events: &(dyn Fn(ProviderEvent) + Sync)) -> Result<()> {
+pub(super) async fn remove(engine: &Engine, cluster: &str, events: Events<'_>) -> Result<()> {
     for network in engine.networks(cluster).await? {
         for container in engine.attached(&network).await? {
             let request = NetworkDisconnectRequest { container: container.clone(), force: Some(true) };

@@ -15,7 +15,7 @@ use super::host::{self, Ground};
 use super::machine::{Duty, Machine, check_cluster_name, network_name};
 use super::network;
 use super::select::{Counts, assign, select};
-use crate::{Context, Error, Provider, ProviderEvent, Release, Result, ssh_key};
+use crate::{Context, Error, Provider, ProviderEvent, Provisioned, Release, Result, ssh_key};
 
 /// How many hosts are brought up at the same time; more would only make each of them late.
 const AT_ONCE: usize = 8;
@@ -68,7 +68,13 @@ impl Provider for Container {
         true
     }
 
-    async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>, context: &Context<'_>) -> Result<Cluster> {
+    async fn provision(
+        &self,
+        wanted: &Cluster,
+        current: Option<&Cluster>,
+        context: &Context<'_>,
+    ) -> Result<Provisioned> {
+        context.check_cancelled()?;
         check_cluster_name(&wanted.name)?;
         let counts = Counts::wanted(wanted);
         if counts.masters == 0 {
@@ -95,11 +101,11 @@ impl Provider for Container {
             image: &self.options.node_image,
             key: &key,
             ready_within: self.options.ready_within,
-            events: context.events,
+            context,
         };
         bring_up(&ground, &selection.kept, &new).await?;
         let machines = selection.kept.into_iter().map(|(machine, _)| machine).chain(new).collect();
-        filled(wanted, machines, &key.private)
+        filled(wanted, machines, &key.private).map(Provisioned::from)
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release, context: &Context<'_>) -> Result<()> {
@@ -111,6 +117,7 @@ impl Provider for Container {
                 Release::Hosts(addresses) => address.is_some_and(|address| addresses.contains(&address)),
             };
             if meant {
+                context.check_cancelled()?;
                 engine.remove_container(&container.id, &container.name).await?;
                 context.tell(ProviderEvent::Released { host: container.name, address });
             }

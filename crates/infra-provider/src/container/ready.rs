@@ -9,7 +9,7 @@ use bollard::query_parameters::{InspectContainerOptions, LogsOptions};
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::engine::failed;
 use super::host::Ground;
@@ -35,7 +35,7 @@ pub(super) async fn wait(ground: &Ground<'_>, machine: Machine, id: &str) -> Res
     loop {
         let missing = match look(ground, machine, &host, id).await? {
             Look::Ready { failed_units } => {
-                (ground.events)(ProviderEvent::Ready { host, address, failed_units });
+                ground.context.tell(ProviderEvent::Ready { host, address, failed_units });
                 return Ok(());
             }
             Look::Missing(missing) => missing,
@@ -48,7 +48,7 @@ pub(super) async fn wait(ground: &Ground<'_>, machine: Machine, id: &str) -> Res
             let waited = ground.ready_within;
             return Err(Error::NotReady { host, address, waited, missing, log });
         }
-        sleep(PAUSE).await;
+        ground.context.sleep(PAUSE).await?;
     }
 }
 

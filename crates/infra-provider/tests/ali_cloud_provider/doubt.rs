@@ -60,6 +60,20 @@ async fn a_machine_that_is_left_out_of_one_list_is_not_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn machines_of_the_clusterfile_are_awaited_also_without_the_record() {
+    let scene = Scene::new(cloud());
+    let saved = scene.provision(&wanted(3, 3)).await.unwrap();
+    scene.lose_record();
+    let blind = Blind::new(&scene, ["DescribeInstances", "Tag.1"], 1);
+    let provider = scene.provider_with(|options| options.transport = blind.clone());
+    let made = scene.provision_by(&provider, &saved).await.unwrap();
+    assert!(blind.seen.load(Ordering::Relaxed) > 1, "{}", scene.log().join("\n"));
+    assert_eq!(scene.double.instances_made(), 6, "{}", scene.log().join("\n"));
+    scene.delete(&made).await.unwrap();
+    scene.assert_empty("after a lost record with a list that was empty once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_is_left_out_of_one_list_is_not_replaced() {
     let scene = Scene::new(cloud());
     scene.double.fail(Fault::at("AssociateEipAddress", 1, FaultKind::BindFails));

@@ -38,7 +38,7 @@ async fn given_up(after: u64, known: bool) {
     let asked = wanted(3, 3);
     let _ = timeout(Duration::from_millis(after), scene.provision(&asked)).await;
     if known {
-        let kept: Cluster = scene.kept().unwrap_or(asked);
+        let kept: Cluster = scene.saved().unwrap_or(asked);
         scene.delete(&kept).await.unwrap();
     } else {
         scene.lose_state();

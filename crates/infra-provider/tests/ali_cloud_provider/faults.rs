@@ -89,7 +89,7 @@ async fn machines_that_always_vanish_are_given_up_and_freed() {
     scene.double.fail(Fault::at("RunInstances", 0, FaultKind::Vanish(Duration::from_secs(2))));
     let error = scene.provision(&wanted(1, 0)).await.unwrap_err();
     assert!(matches!(error, Error::Vanishing { .. }), "{error}");
-    scene.delete(&scene.remembered()).await.unwrap();
+    scene.delete(&wanted(1, 0)).await.unwrap();
     scene.assert_empty("after machines vanished");
 }
 

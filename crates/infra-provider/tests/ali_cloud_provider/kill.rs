@@ -43,9 +43,7 @@ enum Act {
 enum Then {
     /// The same again.
     Again,
-    /// The same again, by the Clusterfile that was kept.
-    Remembered,
-    /// The same again by the Clusterfile that was kept, but the record is gone.
+    /// The same again by the Clusterfile that was saved, but the record is gone.
     RecordLost,
     /// Another number of machines.
     Other(u32, u32),
@@ -58,7 +56,8 @@ enum Then {
 impl Row {
     async fn act(&self, scene: &Scene, cluster: &Cluster) -> Result<()> {
         match self.act {
-            Act::Provision(..) | Act::Given | Act::Resize => scene.provision(cluster).await.map(drop),
+            Act::Provision(..) | Act::Given => scene.provision(cluster).await.map(drop),
+            Act::Resize => scene.resize(cluster).await.map(drop),
             Act::ReleaseNodes => {
                 let nodes = cluster.nodes().map(|host| host.address).take(2).collect();
                 scene.release(cluster, Release::Hosts(nodes)).await
@@ -71,7 +70,7 @@ impl Row {
         match self.act {
             Act::Provision(masters, nodes) => wanted(masters, nodes),
             Act::Given => given(scene),
-            Act::Resize => larger(wanted(3, 3)),
+            Act::Resize => larger(base.clone()),
             Act::ReleaseNodes | Act::Delete => base.clone(),
         }
     }
@@ -79,13 +78,10 @@ impl Row {
     async fn follow(&self, scene: &mut Scene, asked: &Cluster) -> Result<()> {
         match self.then {
             Then::Again => self.act(scene, asked).await,
-            Then::Remembered | Then::RecordLost => {
-                if matches!(self.then, Then::RecordLost) {
-                    scene.lose_record();
-                }
-                let kept = scene.kept().unwrap_or_else(|| asked.clone());
-                let kept = Cluster { machines: asked.machines.clone(), ..kept };
-                self.act(scene, &kept).await
+            Then::RecordLost => {
+                scene.lose_record();
+                let saved = scene.saved().unwrap_or_else(|| asked.clone());
+                self.act(scene, &Cluster { machines: asked.machines.clone(), ..saved }).await
             }
             Then::Other(masters, nodes) => scene.provision(&wanted(masters, nodes)).await.map(drop),
             Then::Nothing => Ok(()),
@@ -116,7 +112,7 @@ impl Row {
             .await
             .unwrap_or_else(|error| panic!("{when}: {error}\n{}", scene.log().join("\n")));
         self.check(&scene, &when).await;
-        let known = scene.kept().unwrap_or(asked);
+        let known = scene.saved().unwrap_or(asked);
         scene
             .delete(&known)
             .await
@@ -133,8 +129,9 @@ impl Row {
         }
         let there = scene.double.counts()["instances"];
         match (self.then, self.act) {
-            (Then::Again | Then::Remembered | Then::RecordLost, Act::Provision(masters, nodes))
-            | (Then::Other(masters, nodes), _) => assert!(there >= (masters + nodes) as usize, "{when}: {there}"),
+            (Then::Again | Then::RecordLost, Act::Provision(masters, nodes)) | (Then::Other(masters, nodes), _) => {
+                assert!(there >= (masters + nodes) as usize, "{when}: {there}")
+            }
             _ => {}
         }
     }
@@ -197,7 +194,6 @@ macro_rules! rows {
 
 rows! {
     create: "create 3+3, again", None, Act::Provision(3, 3), Then::Again, Some(6);
-    create_remembered: "create 3+3, again from what was kept", None, Act::Provision(3, 3), Then::Remembered, Some(6);
     create_without_record: "create 3+3, record lost, again", None, Act::Provision(3, 3), Then::RecordLost, Some(6);
     create_then_more: "create 3+3, then 3+5", None, Act::Provision(3, 3), Then::Other(3, 5), Some(8);
     create_then_fewer: "create 3+3, then 1+1", None, Act::Provision(3, 3), Then::Other(1, 1), None;

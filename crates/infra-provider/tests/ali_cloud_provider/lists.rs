@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cloud_double::Consistency;
-use clusterfile::Cluster;
 
 use crate::faults::cloud_with;
 use crate::scene::{Scene, wanted};
@@ -64,18 +63,6 @@ async fn machines_that_do_not_show_yet_are_not_made_again_after_a_kill() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn machines_of_the_clusterfile_are_awaited_also_without_the_record() {
-    let consistency = Consistency { missing: seconds(8), ..Consistency::default() };
-    let scene = killed_after_orders(consistency).await;
-    let kept = Cluster { machines: wanted(3, 3).machines, ..scene.remembered() };
-    scene.lose_record();
-    let made = scene.provision(&kept).await.unwrap();
-    assert_eq!(scene.double.instances_made(), 6, "{}", scene.log().join("\n"));
-    scene.delete(&made).await.unwrap();
-    scene.assert_empty("after a lost record with lagging lists");
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_unconfirmed_order_is_freed_also_when_it_shows_late() {
     let consistency = Consistency { missing: seconds(9), ..Consistency::default() };
     let scene = Scene::new(cloud_with(|options| options.consistency = consistency));
@@ -88,7 +75,7 @@ async fn an_unconfirmed_order_is_freed_also_when_it_shows_late() {
         }
     }
     scene.double.mend();
-    scene.delete(&scene.kept().unwrap_or(asked)).await.unwrap();
+    scene.delete(&scene.saved().unwrap_or(asked)).await.unwrap();
     tokio::time::sleep(seconds(60)).await;
     scene.assert_empty("after an unconfirmed order");
 }

@@ -59,10 +59,7 @@ async fn refused_by(quotas: Quotas, code: &str) {
     let error = scene.provision(&wanted(3, 3)).await.unwrap_err().to_string();
     assert!(error.contains(code) && error.contains("quota"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(10), "nobody waits for a quota");
-    match scene.kept() {
-        Some(kept) => scene.delete(&kept).await.unwrap(),
-        None => scene.delete(&wanted(3, 3)).await.unwrap(),
-    }
+    scene.delete(&wanted(3, 3)).await.unwrap();
     scene.assert_empty(code);
 }
 

@@ -1,37 +1,16 @@
 //! Do clusters grow, shrink and change their size, one machine at a time and never below a quorum?
 
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use clusterfile::Cluster;
 use infra_provider::ali_cloud::api::eip::{ReleaseEipAddress, UnassociateEipAddress};
 use infra_provider::ali_cloud::api::{Action, Client, Credentials, Done, Parameters, Product};
 use infra_provider::ali_cloud::{annotations, api};
-use infra_provider::{CallerError, Error, Release, Workloads};
+use infra_provider::{Context, Error, PendingUpdate, Provider, Provisioned, Release};
+use tokio_util::sync::CancellationToken;
 
 use crate::scene::{Scene, cloud, wanted};
-
-/// Writes down what it is asked, and how many machines stand still at that time.
-#[derive(Debug, Default)]
-struct Watched {
-    log: Mutex<Vec<String>>,
-    refuses: bool,
-}
-
-#[async_trait]
-impl Workloads for Watched {
-    async fn drain(&self, host: IpAddr) -> Result<(), CallerError> {
-        self.log.lock().unwrap().push(format!("drain {host}"));
-        if self.refuses { Err("a pod may not be evicted".into()) } else { Ok(()) }
-    }
-
-    async fn resume(&self, host: IpAddr) -> Result<(), CallerError> {
-        self.log.lock().unwrap().push(format!("resume {host}"));
-        Ok(())
-    }
-}
 
 fn sized(mut cluster: Cluster, cpu: u32, memory_gib: u32) -> Cluster {
     for spec in [&mut cluster.machines.masters, &mut cluster.machines.nodes].into_iter().flatten() {
@@ -44,21 +23,25 @@ fn sized(mut cluster: Cluster, cpu: u32, memory_gib: u32) -> Cluster {
 async fn machines_change_their_size_one_at_a_time_and_the_public_one_last() {
     let scene = Scene::new(cloud());
     let made = scene.provision(&wanted(3, 2)).await.unwrap();
-    let workloads = Watched::default();
     let larger = sized(wanted(3, 2), 4, 16);
-    let changed = scene.provision_with(&scene.provider(), &larger, &workloads).await.unwrap();
+    let Provisioned { cluster: changed, updates, .. } = scene.provisioned(&larger).await.unwrap();
     assert_eq!(
         changed.hosts.iter().map(|host| host.address).collect::<Vec<_>>(),
         made.hosts.iter().map(|host| host.address).collect::<Vec<_>>()
     );
-    let log = workloads.log.lock().unwrap().clone();
-    assert_eq!(log.len(), 10, "{log:?}");
-    for pair in log.chunks(2) {
-        assert_eq!(pair[0].replace("drain", "resume"), pair[1], "one after the other: {log:?}");
+    assert_eq!(updates.len(), 5, "{updates:?}");
+    assert_eq!(updates[4].host, made.hosts[0].address, "the first master goes last");
+    assert!(updates.iter().all(|update| !update.begun && update.needs_change), "{updates:?}");
+    assert_eq!(updates[0].summary, "4 CPU, 8 GiB -> 4 CPU, 16 GiB");
+    assert_eq!(updates[4].name, "shop-master-0");
+    let stopped = || scene.double.calls().iter().filter(|call| call.action == "StopInstances").count();
+    for (done, update) in updates.iter().enumerate() {
+        assert_eq!(stopped(), done, "no machine stops before its update is asked for");
+        scene.update(&changed, update).await.unwrap();
+        scene.updated(&changed, update).await.unwrap();
     }
-    assert_eq!(log[8], format!("drain {}", made.hosts[0].address), "the first master goes last");
     let before = scene.double.calls().len();
-    scene.provision_with(&scene.provider(), &larger, &workloads).await.unwrap();
+    scene.provision(&larger).await.unwrap();
     assert_eq!(scene.double.calls().len() - before, 2, "nothing is left to change");
     assert_eq!(scene.double.instances_made(), 5);
     scene.delete(&changed).await.unwrap();
@@ -66,15 +49,51 @@ async fn machines_change_their_size_one_at_a_time_and_the_public_one_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_cannot_be_drained_is_not_stopped() {
+async fn an_update_is_listed_until_the_host_has_its_pods_back() {
     let scene = Scene::new(cloud());
-    let made = scene.provision(&wanted(1, 1)).await.unwrap();
-    let workloads = Watched { refuses: true, ..Watched::default() };
-    let error = scene.provision_with(&scene.provider(), &sized(wanted(1, 1), 4, 16), &workloads).await.unwrap_err();
-    assert!(matches!(error, Error::Caller { act: "drain", .. }), "{error}");
-    assert!(scene.double.calls().iter().all(|call| call.action != "StopInstances"));
+    scene.provision(&wanted(1, 1)).await.unwrap();
+    let larger = sized(wanted(1, 1), 4, 16);
+    let listed = |provisioned: Provisioned| -> Vec<(bool, bool)> {
+        provisioned.updates.iter().map(|update| (update.begun, update.needs_change)).collect()
+    };
+    // Killed before the first machine was changed.
+    let Provisioned { cluster, updates, .. } = scene.provisioned(&larger).await.unwrap();
+    assert_eq!(listed(scene.provisioned(&larger).await.unwrap()), [(true, true), (true, true)]);
+    // Killed before the host had its pods back.
+    scene.update(&cluster, &updates[0]).await.unwrap();
+    assert_eq!(listed(scene.provisioned(&larger).await.unwrap()), [(true, false), (true, true)]);
+    let calls = scene.double.calls_made_of("StopInstances");
+    scene.update(&cluster, &updates[0]).await.unwrap();
+    assert_eq!(scene.double.calls_made_of("StopInstances"), calls, "it is changed once");
+    scene.updated(&cluster, &updates[0]).await.unwrap();
+    // The user no longer wants another size; the host may be drained all the same.
+    assert_eq!(listed(scene.provisioned(&wanted(1, 1)).await.unwrap()), [(true, false)]);
+    scene.updated(&cluster, &updates[1]).await.unwrap();
+    scene.provision(&wanted(1, 1)).await.unwrap();
+    let stranger = PendingUpdate::new([192, 0, 2, 1].into(), "nobody", "");
+    let error = scene.update(&cluster, &stranger).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownHost { .. }), "{error}");
+    scene.delete(&cluster).await.unwrap();
+    scene.assert_empty("after updates that were broken off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_run_awaits_the_answer_it_asked_for_and_nothing_else() {
+    let scene = Scene::new(cloud());
+    let cancel = CancellationToken::new();
+    let context = Context::new(scene.state.path(), &|_| ()).with_cancel(&cancel);
+    let (provider, asked) = (scene.provider(), wanted(3, 3));
+    let began = tokio::time::Instant::now();
+    let (made, ()) = tokio::join!(provider.provision(&asked, None, &context), async {
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        cancel.cancel();
+    });
+    assert!(matches!(made, Err(Error::Cancelled)), "{made:?}");
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    let made = scene.provision(&asked).await.unwrap();
+    assert_eq!(scene.double.instances_made(), 6);
     scene.delete(&made).await.unwrap();
-    scene.assert_empty("after a refused drain");
+    scene.assert_empty("after a cancelled run");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use clusterfile::{Cluster, MachineSpec, ProviderName};
 use http::{Request, Response};
 use infra_provider::ali_cloud::api::{AccessKey, Credentials, Transport, TransportFailure, WallClock};
 use infra_provider::ali_cloud::{AliCloud, AliCloudOptions};
-use infra_provider::{Context, Nothing, Provider, ProviderEvent, Release, Result, Workloads};
+use infra_provider::{Context, PendingUpdate, Provider, ProviderEvent, Provisioned, Release, Result};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -109,22 +109,43 @@ impl Scene {
     }
 
     pub(crate) async fn provision_by(&self, provider: &AliCloud, wanted: &Cluster) -> Result<Cluster> {
-        self.provision_with(provider, wanted, &Nothing).await
+        let Provisioned { cluster, updates, .. } = self.provisioned_by(provider, wanted).await?;
+        assert_eq!(updates, [], "nothing is to be changed");
+        Ok(cluster)
     }
 
-    pub(crate) async fn provision_with(
-        &self,
-        provider: &AliCloud,
-        wanted: &Cluster,
-        workloads: &dyn Workloads,
-    ) -> Result<Cluster> {
+    /// Hosts, and machines that have another size.
+    pub(crate) async fn provisioned(&self, wanted: &Cluster) -> Result<Provisioned> {
+        self.provisioned_by(&self.provider(), wanted).await
+    }
+
+    async fn provisioned_by(&self, provider: &AliCloud, wanted: &Cluster) -> Result<Provisioned> {
         let events = |event| self.events.lock().unwrap().push(event);
-        let remember = |cluster: &Cluster| {
-            *self.remembered.lock().unwrap() = Some(cluster.clone());
-            Ok(())
-        };
-        let context = Context { remember: &remember, workloads, ..Context::new(self.state.path(), &events) };
-        provider.provision(wanted, None, &context).await
+        let provisioned = provider.provision(wanted, None, &Context::new(self.state.path(), &events)).await?;
+        *self.remembered.lock().unwrap() = Some(provisioned.cluster.clone());
+        Ok(provisioned)
+    }
+
+    /// Changes one machine; nobody has drained its host.
+    pub(crate) async fn update(&self, cluster: &Cluster, update: &PendingUpdate) -> Result<()> {
+        let events = |event| self.events.lock().unwrap().push(event);
+        self.provider().update(cluster, update.host, &Context::new(self.state.path(), &events)).await
+    }
+
+    /// The host has its pods back.
+    pub(crate) async fn updated(&self, cluster: &Cluster, update: &PendingUpdate) -> Result<()> {
+        let context = Context::new(self.state.path(), &|_| ());
+        self.provider().updated(cluster, update.host, &context).await
+    }
+
+    /// Hosts of the wanted size, changed one after the other.
+    pub(crate) async fn resize(&self, wanted: &Cluster) -> Result<Cluster> {
+        let Provisioned { cluster, updates, .. } = self.provisioned(wanted).await?;
+        for update in updates {
+            self.update(&cluster, &update).await?;
+            self.updated(&cluster, &update).await?;
+        }
+        Ok(cluster)
     }
 
     pub(crate) async fn delete(&self, cluster: &Cluster) -> Result<()> {
@@ -156,13 +177,8 @@ impl Scene {
         let _ = std::fs::remove_file(self.state.path().join("ali-cloud.json"));
     }
 
-    /// The cluster as the caller kept it last.
-    pub(crate) fn remembered(&self) -> Cluster {
-        self.kept().unwrap()
-    }
-
-    /// The same, before anything was kept too.
-    pub(crate) fn kept(&self) -> Option<Cluster> {
+    /// The cluster as its caller saved it: as it was returned last, if it ever was.
+    pub(crate) fn saved(&self) -> Option<Cluster> {
         self.remembered.lock().unwrap().clone()
     }
 

@@ -88,7 +88,7 @@ async fn nothing_anywhere_is_told_at_once_with_what_was_tried() {
     }
     // The VPC, and a vSwitch in each of three zones.
     assert!(began.elapsed() < Duration::from_secs(16), "{:?}", began.elapsed());
-    scene.delete(&scene.remembered()).await.unwrap();
+    scene.delete(&wanted(3, 3)).await.unwrap();
     scene.assert_empty("after everything was sold out");
 }
 

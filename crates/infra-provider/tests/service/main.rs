@@ -46,7 +46,8 @@ impl Scene {
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Result<Cluster> {
         self.events.lock().unwrap().clear();
         let events = |event| self.events.lock().unwrap().push(event);
-        self.provider.provision(wanted, current, &Context::new(self.state.path(), &events)).await
+        let context = Context::new(self.state.path(), &events);
+        Ok(self.provider.provision(wanted, current, &context).await?.cluster)
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release) {
