@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::cache::hexadecimal;
 use crate::error::{Error, Result};
 use crate::program::{program, run_quietly};
 
@@ -124,14 +123,14 @@ fn write_docker(image: &Image<'_>, layers: &[Layer], config: &[u8], tree: &Path)
         fs::rename(&layer.tar, &place).map_err(Error::file("move into place", &place))?;
         names.push(name);
     }
-    let config_name = format!("{}.json", hexadecimal(&Sha256::digest(config)));
+    let config_name = format!("{}.json", hex::encode(Sha256::digest(config)));
     write_file(&tree.join(&config_name), config)?;
     let manifest = json!([{ "Config": config_name, "RepoTags": [image.name], "Layers": names }]);
     write_file(&tree.join("manifest.json"), &to_bytes(&manifest))
 }
 
 fn write_blob(blobs: &Path, media_type: &str, bytes: &[u8]) -> Result<Value> {
-    let digest = hexadecimal(&Sha256::digest(bytes));
+    let digest = hex::encode(Sha256::digest(bytes));
     write_file(&blobs.join(&digest), bytes)?;
     Ok(descriptor(media_type, &digest, bytes.len() as u64))
 }
@@ -156,7 +155,7 @@ fn file_digest(path: &Path) -> Result<String> {
     loop {
         let count = io::Read::read(&mut file, &mut buffer).map_err(Error::file("read", path))?;
         if count == 0 {
-            return Ok(hexadecimal(&hash.finalize()));
+            return Ok(hex::encode(hash.finalize()));
         }
         hash.update(&buffer[..count]);
     }

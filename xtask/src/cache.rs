@@ -98,7 +98,7 @@ impl Key {
 
     /// Sixteen hexadecimal digits: enough to tell entries apart, short enough to read.
     pub(crate) fn short(&self) -> String {
-        hexadecimal(&self.0.clone().finalize())[..16].to_string()
+        hex::encode(self.0.clone().finalize())[..16].to_string()
     }
 }
 
@@ -117,11 +117,6 @@ pub(crate) fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// Lower-case hexadecimal digits of a digest.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_executable(file: &Path) -> Result<bool> {

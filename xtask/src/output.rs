@@ -16,12 +16,7 @@ pub(crate) fn line(text: &str) {
 
 /// Prints an error with all its causes.
 pub(crate) fn failure(error: &dyn Error) {
-    eprintln!("error: {error}");
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        eprintln!("  cause: {source}");
-        cause = source.source();
-    }
+    eprintln!("error: {}", error_report::one_line(error));
 }
 
 /// A duration as a person would say it: `850 ms`, `12.3 s`, `4 min 05 s`.
