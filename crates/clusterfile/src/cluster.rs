@@ -9,6 +9,7 @@ use crate::{
 
 /// Everything a Clusterfile says.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Clusterfile {
     /// The one cluster.
     pub cluster: Cluster,
@@ -22,6 +23,14 @@ pub struct Clusterfile {
     pub kubeadm: Vec<KubeadmDocument>,
 }
 
+impl Clusterfile {
+    /// The same file with another cluster.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Cluster) -> Self {
+        Self { cluster, ..self }
+    }
+}
+
 impl From<Cluster> for Clusterfile {
     fn from(cluster: Cluster) -> Self {
         Self { cluster, configs: Vec::new(), plugins: Vec::new(), applications: Vec::new(), kubeadm: Vec::new() }
@@ -30,6 +39,7 @@ impl From<Cluster> for Clusterfile {
 
 /// The wanted cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cluster {
     /// Its name: a DNS name of at most 63 characters, safe as a file name.
     pub name: String,

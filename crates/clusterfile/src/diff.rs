@@ -6,6 +6,7 @@ use crate::{Cluster, Host};
 
 /// The difference between two states of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change {
     /// The cluster as it shall be.
     pub wanted: Cluster,
@@ -45,6 +46,7 @@ pub enum ChangeKind {
 
 /// A part of the Clusterfile, beside hosts and image, that can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Setting {
     /// `spec.provider`
     Provider,

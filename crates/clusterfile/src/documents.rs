@@ -8,6 +8,7 @@ use crate::{Env, Secret};
 
 /// A file that is written into the rootfs before it is sent to the hosts.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The document's name; may be empty.
     pub name: String,
@@ -23,6 +24,14 @@ pub struct Config {
     pub app_name: Option<String>,
 }
 
+impl Config {
+    /// A file with this content; one that is already there is replaced.
+    #[must_use]
+    pub fn new(path: impl Into<String>, data: impl Into<String>) -> Self {
+        Self { path: path.into(), data: data.into(), ..Self::default() }
+    }
+}
+
 /// What happens to a file that is already there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
@@ -35,6 +44,7 @@ pub enum Strategy {
 
 /// Something to be done at certain moments of a cluster's life.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plugin {
     /// The document's name; plugins run in the order of their names.
     pub name: String,
@@ -50,8 +60,17 @@ pub struct Plugin {
     pub scope: Option<String>,
 }
 
+impl Plugin {
+    /// A plugin of a type, such as `SHELL`, for all hosts; `action` says when it acts, such as `post-install`.
+    #[must_use]
+    pub fn new(plugin_type: impl Into<String>, action: impl Into<String>, data: impl Into<String>) -> Self {
+        Self { plugin_type: plugin_type.into(), action: action.into(), data: data.into(), ..Self::default() }
+    }
+}
+
 /// How the applications of the image are configured and started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Application {
     /// The document's name; may be empty.
     pub name: String,
@@ -65,6 +84,7 @@ pub struct Application {
 
 /// The settings of one application.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ApplicationConfig {
     /// The application's name in the image.
     pub name: String,
@@ -76,8 +96,17 @@ pub struct ApplicationConfig {
     pub launch_commands: Vec<String>,
 }
 
+impl ApplicationConfig {
+    /// The application of this name, as the image has it.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
 /// A file of an application to change.
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ApplicationFile {
     /// Where, relative to the application's directory, without `..`.
     pub path: String,
@@ -85,6 +114,14 @@ pub struct ApplicationFile {
     pub strategy: Strategy,
     /// The content, as written.
     pub data: String,
+}
+
+impl ApplicationFile {
+    /// A file with this content; one that is already there is replaced.
+    #[must_use]
+    pub fn new(path: impl Into<String>, data: impl Into<String>) -> Self {
+        Self { path: path.into(), data: data.into(), ..Self::default() }
+    }
 }
 
 /// A document that goes to kubeadm.

@@ -19,6 +19,7 @@ pub struct Span {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Error {
     /// Where.
     pub span: Span,

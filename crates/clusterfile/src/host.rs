@@ -6,6 +6,7 @@ use crate::{Env, Jump, Ssh, SshHost};
 
 /// A machine that belongs to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Host {
     /// The address it is reached at and known by in the cluster.
     pub address: IpAddr,

@@ -42,6 +42,8 @@ mod network;
 mod parse;
 mod redact;
 mod registry;
+#[cfg(test)]
+mod roundtrip_tests;
 mod schema;
 mod secret;
 mod ssh;

@@ -19,6 +19,7 @@ impl Machines {
 
 /// How many machines of which size.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MachineSpec {
     /// How many.
     pub count: u32,
@@ -38,13 +39,28 @@ impl MachineSpec {
     pub fn of(count: u32) -> Self {
         Self { count, ..Self::default() }
     }
+
+    /// The same number of machines with these virtual processors and so much memory in GiB.
+    #[must_use]
+    pub fn with_size(self, cpu: Option<u32>, memory_gib: Option<u32>) -> Self {
+        Self { cpu, memory_gib, ..self }
+    }
 }
 
 /// A disk of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Disk {
     /// Its size in GiB.
     pub size_gib: u32,
     /// The provider's name for the kind of disk, such as `cloud_essd`; the provider chooses when absent.
     pub category: Option<String>,
+}
+
+impl Disk {
+    /// A disk of a size in GiB, of the provider's own choice where there is no category.
+    #[must_use]
+    pub fn new(size_gib: u32, category: Option<&str>) -> Self {
+        Self { size_gib, category: category.map(str::to_owned) }
+    }
 }

@@ -6,6 +6,7 @@ use crate::ErrorKind;
 
 /// The network of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Network {
     /// The network interface whose address a host uses, when it has several.
     pub interface: Option<String>,

@@ -6,6 +6,7 @@ use crate::Secret;
 
 /// The registry on the masters and, if one is named, a registry outside the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RegistrySettings {
     /// The name hosts know the local registry by, `sea.hub` when the file does not say.
     pub domain: String,
@@ -45,6 +46,7 @@ impl Default for RegistrySettings {
 
 /// A registry outside the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExternalRegistry {
     /// Its domain.
     pub domain: String,
@@ -54,4 +56,12 @@ pub struct ExternalRegistry {
     pub username: Option<String>,
     /// The password it asks for, if it asks.
     pub password: Option<Secret>,
+}
+
+impl ExternalRegistry {
+    /// A registry at the protocol's own port that asks for no login.
+    #[must_use]
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self { domain: domain.into(), port: None, username: None, password: None }
+    }
 }

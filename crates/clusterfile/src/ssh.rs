@@ -9,6 +9,7 @@ pub const MAX_JUMPS: usize = 8;
 
 /// How to log in to a host. In [`crate::Host`] this is the effective value: the cluster's, overlaid by the host's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ssh {
     /// The login name, `root` when the file does not say.
     pub user: String,
@@ -26,6 +27,12 @@ pub struct Ssh {
 }
 
 impl Ssh {
+    /// The same login, with the private key at this path.
+    #[must_use]
+    pub fn with_private_key(self, path: impl Into<String>) -> Self {
+        Self { private_key: Some(path.into()), ..self }
+    }
+
     /// The paths of all private keys, those of the jump hosts too.
     pub fn key_paths_mut(&mut self) -> impl Iterator<Item = &mut String> {
         self.private_key.iter_mut().chain(self.jump.iter_mut().filter_map(|jump| jump.private_key.as_mut()))
@@ -47,6 +54,7 @@ impl Default for Ssh {
 
 /// A host that passes connections on to others. It needs an SSH server that allows it, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Jump {
     /// Where it is; the jump host before it must reach it there.
     pub host: SshHost,

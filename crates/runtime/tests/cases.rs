@@ -290,7 +290,8 @@ impl Case {
         let current = cluster("current");
         let wanted: Clusterfile = cluster("cluster").unwrap_or_else(|| {
             let current = current.clone().expect("a case has a section cluster or current");
-            Clusterfile { cluster: current.cluster.without_hosts(), ..current }
+            let cluster = current.cluster.without_hosts();
+            current.with_cluster(cluster)
         });
         let change = clusterfile::diff(current.as_ref().map(|file| &file.cluster), &wanted.cluster);
         let yaml = |name: &str| match sections.get(name) {

@@ -39,7 +39,7 @@ pub(crate) fn add_public_address(provider: &dyn Provider, known: &Cluster, wante
 fn sizes_of(machines: &Machines, others: &Machines) -> Machines {
     let sized = |machine: &Option<MachineSpec>, other: &Option<MachineSpec>| {
         let (cpu, memory_gib) = other.as_ref().map_or((None, None), |other| (other.cpu, other.memory_gib));
-        machine.clone().map(|machine| MachineSpec { cpu, memory_gib, ..machine })
+        machine.clone().map(|machine| machine.with_size(cpu, memory_gib))
     };
     Machines { masters: sized(&machines.masters, &others.masters), nodes: sized(&machines.nodes, &others.nodes) }
 }
@@ -107,7 +107,7 @@ mod tests {
         cluster.provider = ProviderName::ALI_CLOUD;
         cluster.cert_sans = vec!["shop.example.com".to_owned()];
         cluster.machines.masters = Some(MachineSpec::of(1));
-        cluster.machines.nodes = Some(MachineSpec { cpu: Some(4), ..MachineSpec::of(2) });
+        cluster.machines.nodes = Some(MachineSpec::of(2).with_size(Some(4), None));
         cluster
     }
 
@@ -133,7 +133,7 @@ mod tests {
         assert!(!check(&|wanted| wanted.machines.nodes.as_mut().unwrap().count = 3));
         assert!(!check(&|wanted| wanted.machines.nodes = None));
         assert!(!check(&|wanted| {
-            wanted.machines.nodes.as_mut().unwrap().data_disks = vec![Disk { size_gib: 40, category: None }];
+            wanted.machines.nodes.as_mut().unwrap().data_disks = vec![Disk::new(40, None)];
         }));
         assert!(!check(&|wanted| wanted.cert_sans.push("other.example.com".to_owned())));
         let mut partial = known();

@@ -82,8 +82,9 @@ mod tests {
     fn three_and_three() {
         let mut cluster = Cluster::new("shop", "shop:1.4");
         cluster.machines.masters = Some(MachineSpec::of(3));
-        let data_disks = vec![Disk { size_gib: 40, category: Some("cloud_essd".to_owned()) }];
-        cluster.machines.nodes = Some(MachineSpec { cpu: Some(8), data_disks, ..MachineSpec::of(3) });
+        let mut nodes = MachineSpec::of(3).with_size(Some(8), None);
+        nodes.data_disks = vec![Disk::new(40, Some("cloud_essd"))];
+        cluster.machines.nodes = Some(nodes);
         cluster.annotations.insert(annotations::VPC.to_owned(), "vpc-1".to_owned());
         let open = ["203.0.113.7/32".to_owned()];
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use clusterfile::{Cluster, Host, Jump, Ssh};
+use clusterfile::{Cluster, Jump, Ssh};
 
 use super::annotations::{self, Facts};
 use super::record::{Machine, Things};
@@ -27,12 +27,14 @@ pub(super) fn filled(wanted: &Cluster, wish: &Wish, things: &Things, key: Option
     for (role, count) in [(Role::Master, wish.masters.count), (Role::Node, wish.nodes.count)] {
         let machines = ordered(things, role).into_iter().take(count as usize);
         for address in machines.filter_map(|(_, machine)| machine.address) {
-            let known = wanted.host(address).cloned();
-            let host = known.unwrap_or_else(|| Host {
-                env: cluster.env.overlaid(&clusterfile::Env::default()),
-                ..Host::new(address, role.as_str().into())
-            });
-            cluster.hosts.push(Host { ssh: cluster.ssh.clone(), ..host });
+            match wanted.host(address) {
+                Some(known) => {
+                    let mut host = known.clone();
+                    host.ssh = cluster.ssh.clone();
+                    cluster.hosts.push(host);
+                }
+                None => cluster.add_hosts(&role.as_str().into(), [address]),
+            }
         }
     }
     if let Some(eip) = &things.eip {
@@ -58,10 +60,13 @@ fn ssh(wanted: &Cluster, things: &Things, key: Option<&Path>) -> Result<Ssh> {
     let mut ssh = wanted.ssh.clone();
     if let Some(key) = key {
         let path = key.to_str().ok_or_else(|| Error::StatePath { path: key.to_owned() })?.to_owned();
-        ssh = Ssh { private_key: Some(path), private_key_password: None, ..ssh };
+        ssh = ssh.with_private_key(path);
+        ssh.private_key_password = None;
     }
     if let Some(eip) = &things.eip {
-        ssh.jump = vec![Jump { port: ssh.port, ..Jump::new(eip.address) }];
+        let mut jump = Jump::new(eip.address);
+        jump.port = ssh.port;
+        ssh.jump = vec![jump];
     }
     Ok(ssh)
 }

@@ -153,7 +153,7 @@ fn group(cluster: &Cluster, role: Role, spec: Option<&MachineSpec>, types: &[Str
     }
     let default = MachineSpec::default();
     let spec = spec.unwrap_or(&default);
-    let system = spec.system_disk.clone().unwrap_or(Disk { size_gib: SYSTEM_DISK_GIB, category: None });
+    let system = spec.system_disk.clone().unwrap_or_else(|| Disk::new(SYSTEM_DISK_GIB, None));
     Ok(Group {
         role,
         count,
@@ -243,7 +243,7 @@ mod tests {
         let mut cluster = cluster();
         let spec = cluster.machines.masters.as_mut().unwrap();
         spec.cpu = Some(2);
-        spec.data_disks = vec![Disk { size_gib: 40, category: Some("cloud_auto".to_owned()) }];
+        spec.data_disks = vec![Disk::new(40, Some("cloud_auto"))];
         for (name, text) in [
             (names::VPC, "vpc-1"),
             (names::IMAGE, "m-1"),

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn sizes_become_limits_and_absent_modules_are_not_mounted() {
-        let spec = MachineSpec { cpu: Some(4), memory_gib: Some(8), ..MachineSpec::of(1) };
+        let spec = MachineSpec::of(1).with_size(Some(4), Some(8));
         let config = boot(Some(&spec), &Isolation::restricted(), false).request().host_config.unwrap();
         assert_eq!((config.memory, config.nano_cpus), (Some(8 << 30), Some(4_000_000_000)));
         assert_eq!(config.mounts.unwrap().len(), 1);

@@ -206,7 +206,7 @@ async fn remove_volumes(engine: &Engine, cluster: &str) -> Result<()> {
 /// `wanted` with exactly these machines as its hosts, opened by the key; what it says about one of them is kept.
 fn filled(wanted: &Cluster, mut machines: Vec<Machine>, key: &Path) -> Result<Cluster> {
     let path = key.to_str().ok_or_else(|| Error::StatePath { path: key.to_owned() })?.to_owned();
-    let ssh = Ssh { private_key: Some(path), ..Ssh::default() };
+    let ssh = Ssh::default().with_private_key(path);
     machines.sort_by_key(|machine| (machine.duty, machine.index));
     let mut cluster = wanted.clone();
     cluster.hosts.clear();
@@ -236,7 +236,7 @@ mod tests {
         let mut cluster = Cluster::new("shop", "shop:1.4");
         cluster.provider = ProviderName::CONTAINER;
         cluster.machines.masters = Some(MachineSpec::of(masters));
-        cluster.machines.nodes = Some(MachineSpec { memory_gib: Some(4), ..MachineSpec::of(nodes) });
+        cluster.machines.nodes = Some(MachineSpec::of(nodes).with_size(None, Some(4)));
         cluster
     }
 

@@ -80,8 +80,9 @@ impl Row {
             Then::Again => self.act(scene, asked).await,
             Then::RecordLost => {
                 scene.lose_record();
-                let saved = scene.saved().unwrap_or_else(|| asked.clone());
-                self.act(scene, &Cluster { machines: asked.machines.clone(), ..saved }).await
+                let mut saved = scene.saved().unwrap_or_else(|| asked.clone());
+                saved.machines.clone_from(&asked.machines);
+                self.act(scene, &saved).await
             }
             Then::Other(masters, nodes) => scene.provision(&wanted(masters, nodes)).await.map(drop),
             Then::Nothing => Ok(()),

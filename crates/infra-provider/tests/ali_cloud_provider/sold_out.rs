@@ -118,7 +118,7 @@ async fn a_quota_of_processors_leads_to_another_type() {
 
 #[tokio::test(start_paused = true)]
 async fn disks_are_of_a_kind_that_the_type_takes() {
-    let disk = |category: Option<&str>| Disk { size_gib: 40, category: category.map(str::to_owned) };
+    let disk = |category| Disk::new(40, category);
     // Old types take no cloud_auto, new ones no cloud_ssd.
     for (system, data) in
         [(None, None), (Some("cloud_ssd"), None), (None, Some("cloud_auto")), (Some("cloud_ssd"), Some("cloud_ssd"))]

@@ -1,12 +1,12 @@
-//! Does everything that can be written read back the same, and can nothing that is read cause a panic?
-#![allow(clippy::unwrap_used)]
+//! Whatever is written reads back the same, and nothing that is read causes a panic.
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use clusterfile::{
+use crate::{
     Application, ApplicationConfig, ApplicationFile, Cluster, Clusterfile, Config, Disk, Env, ExternalRegistry, Host,
     HostAlias, Jump, KubeadmDocument, KubeadmKind, MachineSpec, Plugin, ProviderName, RegistrySettings, Role, Secret,
     Ssh, SshHost, Strategy as OnConflict, parse, parse_default, redacted,
