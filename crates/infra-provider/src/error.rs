@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "ali-cloud")]
 use crate::ali_cloud::api::profile::ProfileError;
+#[cfg(feature = "ali-cloud")]
 use crate::ali_cloud::api::{ApiError, EndpointError, TransportFailure};
 
 /// What a container engine, its transport or a parser reported.
@@ -161,6 +163,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    #[cfg(feature = "ali-cloud")]
     /// The cloud refused a call.
     #[error("cluster `{cluster}`: {source}")]
     Cloud {
@@ -188,6 +191,7 @@ pub enum Error {
         /// The part that was not.
         missing: &'static str,
     },
+    #[cfg(feature = "ali-cloud")]
     /// The configuration of the cloud's own command-line tool cannot be used.
     #[error("{}: {source}", path.display())]
     Profile {
@@ -196,9 +200,11 @@ pub enum Error {
         /// What is wrong with it; told in the message already.
         source: ProfileError,
     },
+    #[cfg(feature = "ali-cloud")]
     /// A server was named that cannot be one.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    #[cfg(feature = "ali-cloud")]
     /// Requests cannot be sent at all.
     #[error(transparent)]
     Transport(#[from] TransportFailure),

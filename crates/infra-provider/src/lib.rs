@@ -26,14 +26,18 @@
 //!
 //! Every failure is an [`Error`] that names the act, its object, and what to do about it.
 
+#[cfg(feature = "ali-cloud")]
 pub mod ali_cloud;
 mod bare_metal;
+#[cfg(feature = "container")]
 mod container;
 mod context;
 mod error;
 mod event;
+#[cfg(any(feature = "ali-cloud", feature = "container"))]
 mod kept;
 mod provisioned;
+#[cfg(any(feature = "ali-cloud", feature = "container"))]
 mod ssh_key;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -44,6 +48,7 @@ use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderName};
 
 pub use bare_metal::BareMetal;
+#[cfg(feature = "container")]
 pub use container::{Container, ContainerOptions};
 pub use context::{Context, Events};
 pub use error::{Cause, Error, Result};

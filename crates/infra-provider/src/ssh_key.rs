@@ -45,6 +45,7 @@ pub(crate) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey
 }
 
 /// Whether a pair was made below `state_dir`.
+#[cfg(feature = "ali-cloud")]
 pub(crate) fn exists(state_dir: &Path) -> bool {
     private_path(state_dir).exists()
 }

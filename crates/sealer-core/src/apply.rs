@@ -17,7 +17,7 @@ use crate::connector::Remotes;
 use crate::content_delivery::ContentDelivery;
 use crate::nodes::{Node, StepTimes, nodes};
 use crate::payload::{Prepared, prepare};
-use crate::sealer::RUNTIME_ANNOTATION;
+use crate::plugins::RUNTIME_ANNOTATION;
 use crate::workloads::Kubectl;
 use crate::{ClusterState, Error, Event, Events, Sealer};
 

@@ -1,10 +1,13 @@
 //! The errors of the workflows, and their classes.
 
+#[cfg(feature = "cluster")]
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+#[cfg(feature = "cluster")]
 use runtime::Finding;
 
+#[cfg(feature = "cluster")]
 use crate::Unsupported;
 
 /// Why a workflow failed.
@@ -17,39 +20,49 @@ pub enum Error {
     /// The Kubefile has errors.
     #[error(transparent)]
     Kubefile(#[from] kubefile::Errors),
+    #[cfg(feature = "cluster")]
     /// The Clusterfile has errors.
     #[error(transparent)]
     Clusterfile(#[from] clusterfile::Errors),
+    #[cfg(feature = "cluster")]
     /// What was asked for does not make a cluster.
     #[error("this makes no cluster: {}", kinds(.0))]
     Request(clusterfile::Errors),
+    #[cfg(feature = "cluster")]
     /// The Clusterfile asks for what cannot be done yet; nothing was done.
     #[error("the Clusterfile asks for what is not supported yet:{}", .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
     Unsupported(Vec<Unsupported>),
     /// The store of contents failed.
     #[error(transparent)]
     Content(#[from] content_store::Error),
+    #[cfg(feature = "cluster")]
     /// A provider could not give or free hosts.
     #[error(transparent)]
     Provider(#[from] infra_provider::Error),
+    #[cfg(feature = "cluster")]
     /// A host or the cluster failed.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
     /// A registry failed.
     #[error(transparent)]
     Registry(#[from] registry_client::Error),
+    #[cfg(any(feature = "cluster", feature = "registry"))]
     /// Serving content failed.
     #[error(transparent)]
     Serve(#[from] registry_proxy::Error),
+    #[cfg(feature = "lvscare")]
     /// Keeping load-balancing rules failed.
     #[error(transparent)]
     Lvscare(#[from] lvscare::Error),
+    #[cfg(feature = "cluster")]
     /// Facts stand in the way; nothing was changed.
     #[error("{} finding{}, nothing was changed", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Preflight(Vec<Finding>),
+    #[cfg(feature = "cluster")]
     /// Some hosts could not be reached.
     #[error("{} of the hosts cannot be used: {}", .0.len(), .0.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; "))]
     Connect(Vec<(IpAddr, remote::Error)>),
+    #[cfg(feature = "cluster")]
     /// A plan was started and not finished.
     #[error("{done} of {total} steps are done, then: {source}")]
     Unfinished {
@@ -61,21 +74,25 @@ pub enum Error {
         #[source]
         source: runtime::Error,
     },
+    #[cfg(feature = "cluster")]
     /// The user interrupted before a plan was begun.
     #[error("interrupted while {act}; the same command again starts over")]
     Interrupted {
         /// What was under way, for example `asking the hosts`.
         act: &'static str,
     },
+    #[cfg(feature = "build")]
     /// A build was cancelled; what it finished is kept for the next one.
     #[error("interrupted; nothing was built")]
     BuildInterrupted,
+    #[cfg(feature = "cluster")]
     /// The Clusterfile names a provider that nobody registered.
     #[error("there is no provider {kind}")]
     NoProvider {
         /// Its name in the Clusterfile.
         kind: String,
     },
+    #[cfg(feature = "cluster")]
     /// No runtime for this image is registered.
     #[error("image {image} wants the cluster runtime `{runtime}`, which is not supported yet")]
     NoRuntime {
@@ -84,6 +101,7 @@ pub enum Error {
         /// The runtime that its labels name.
         runtime: String,
     },
+    #[cfg(feature = "cluster")]
     /// The image carries no Kubernetes: it runs on an existing cluster.
     #[error(
         "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not supported yet"
@@ -92,12 +110,14 @@ pub enum Error {
         /// The image.
         image: String,
     },
+    #[cfg(feature = "cluster")]
     /// The change is one that this version cannot make.
     #[error("{what} is not supported yet")]
     NotSupported {
         /// What was asked.
         what: String,
     },
+    #[cfg(feature = "cluster")]
     /// An unfinished cluster has hosts that the new request does not name.
     #[error("cluster {cluster} is partially created on hosts that this request does not name: {}", .hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     ForeignHosts {
@@ -106,6 +126,7 @@ pub enum Error {
         /// Its hosts that are not wanted now.
         hosts: Vec<IpAddr>,
     },
+    #[cfg(feature = "cluster")]
     /// There is no cluster of this name.
     #[error("there is no cluster {cluster} in {}", .state.display())]
     NoCluster {
@@ -114,6 +135,7 @@ pub enum Error {
         /// Where states are kept.
         state: PathBuf,
     },
+    #[cfg(feature = "cluster")]
     /// A provider was asked for a cluster of which nothing is remembered, and has nothing of it.
     #[error("there is no cluster {cluster}: nothing is remembered of it, and {kind} has nothing under that name")]
     NothingFound {
@@ -122,6 +144,7 @@ pub enum Error {
         /// The provider.
         kind: String,
     },
+    #[cfg(feature = "cluster")]
     /// The hosts of a cluster come from another provider than was said.
     #[error("the hosts of cluster {cluster} are from {kind}")]
     OtherProvider {
@@ -130,12 +153,14 @@ pub enum Error {
         /// Its provider.
         kind: String,
     },
+    #[cfg(feature = "cluster")]
     /// This is no name of a cluster.
     #[error("`{given}` cannot be the name of a cluster (small letters, digits, `-` and `.`)")]
     ClusterName {
         /// What was given.
         given: String,
     },
+    #[cfg(feature = "cluster")]
     /// Another process works on the cluster.
     #[error("another sealer is working on cluster {cluster}")]
     Busy {
@@ -152,6 +177,7 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    #[cfg(feature = "cluster")]
     /// The Clusterfile that is remembered of a cluster has errors.
     #[error("the remembered Clusterfile {} has errors: {errors}", .path.display())]
     Remembered {
@@ -168,6 +194,7 @@ pub enum Error {
         /// How it ended.
         source: tokio::task::JoinError,
     },
+    #[cfg(feature = "registry")]
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -182,12 +209,14 @@ pub enum Error {
         /// What is missing.
         digest: content_store::Digest,
     },
+    #[cfg(feature = "cluster")]
     /// Neither the request nor the image says where to run.
     #[error("{image} brings no Clusterfile of its own, so say where to run it")]
     NoHosts {
         /// The image.
         image: String,
     },
+    #[cfg(feature = "cluster")]
     /// An argument does not parse.
     #[error("{option} {value}: {source}")]
     Argument {
@@ -198,6 +227,7 @@ pub enum Error {
         /// What is wrong with it.
         source: clusterfile::ErrorKind,
     },
+    #[cfg(feature = "cluster")]
     /// No provider of this name is registered.
     #[error("--provider {given}: expected {known}")]
     UnknownProvider {
@@ -206,6 +236,7 @@ pub enum Error {
         /// The providers that are registered.
         known: String,
     },
+    #[cfg(feature = "cluster")]
     /// The Clusterfile inside an image has errors.
     #[error("the Clusterfile inside {image} has errors: {errors}")]
     EmbeddedClusterfile {
@@ -214,6 +245,7 @@ pub enum Error {
         /// The errors.
         errors: clusterfile::Errors,
     },
+    #[cfg(feature = "cluster")]
     /// A host cannot be drained, or is not Ready again afterwards.
     #[error("{host}: cannot {act}: {detail}")]
     Workloads {
@@ -224,12 +256,14 @@ pub enum Error {
         /// What kubectl said last.
         detail: String,
     },
+    #[cfg(feature = "cluster")]
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {
         /// The binary.
         path: PathBuf,
     },
+    #[cfg(feature = "cluster")]
     /// A host reported a failure while it fetched content.
     #[error("{host}: fetching content failed: {detail}")]
     Delivery {
@@ -262,29 +296,36 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Kubefile(_)
-            | Self::Clusterfile(_)
-            | Self::Request(_)
-            | Self::Unsupported(_)
             | Self::Image(
                 cloudimage::Error::Context { .. }
                 | cloudimage::Error::Option { .. }
                 | cloudimage::Error::Store(
                     content_store::Error::InvalidReference { .. } | content_store::Error::InvalidDigest { .. },
                 ),
-            )
-            | Self::Lvscare(
+            ) => Class::Usage,
+            #[cfg(feature = "build")]
+            Self::BuildInterrupted => Class::Interrupted,
+            #[cfg(feature = "lvscare")]
+            Self::Lvscare(
                 lvscare::Error::Config { .. } | lvscare::Error::Invalid { .. } | lvscare::Error::Check { .. },
-            )
+            ) => Class::Usage,
+            #[cfg(feature = "cluster")]
+            Self::Clusterfile(_)
+            | Self::Request(_)
+            | Self::Unsupported(_)
             | Self::Argument { .. }
             | Self::NoHosts { .. }
             | Self::ClusterName { .. }
             | Self::OtherProvider { .. }
             | Self::NoProvider { .. }
             | Self::UnknownProvider { .. } => Class::Usage,
+            #[cfg(feature = "cluster")]
             Self::Preflight(_) => Class::Preflight,
-            Self::BuildInterrupted
-            | Self::Interrupted { .. }
-            | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => Class::Interrupted,
+            #[cfg(feature = "cluster")]
+            Self::Interrupted { .. } | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
+                Class::Interrupted
+            }
+            #[cfg(feature = "cluster")]
             Self::Unfinished { .. } => Class::Partly,
             _ => Class::Failed,
         }
@@ -302,6 +343,7 @@ impl From<cloudimage::Error> for Error {
 }
 
 /// Without places: the text that they point into was never seen by the user.
+#[cfg(feature = "cluster")]
 fn kinds(errors: &clusterfile::Errors) -> String {
     errors.iter().map(|error| error.kind.to_string()).collect::<Vec<_>>().join("; ")
 }

@@ -1,7 +1,9 @@
 //! The events that workflows emit while they run.
 
+#[cfg(feature = "cluster")]
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
 use runtime::{Plan, PlannedHost};
 use serde::Serialize;
 
@@ -13,16 +15,19 @@ pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
+    #[cfg(feature = "build")]
     /// A cluster image is being built.
     Build {
         /// What happened.
         build: cloudimage::BuildEvent,
     },
+    #[cfg(feature = "cluster")]
     /// A provider makes or frees hosts.
     Provider {
         /// What happened.
         provider: infra_provider::ProviderEvent,
     },
+    #[cfg(feature = "cluster")]
     /// A phase before the plan is finished.
     Phase {
         /// Its name, for example `preflight`.
@@ -32,6 +37,7 @@ pub enum Event {
         /// How long it took, in milliseconds.
         millis: u64,
     },
+    #[cfg(feature = "cluster")]
     /// Hosts that were just made do not let anybody in yet; they are asked again for a while.
     Waiting {
         /// Those that are waited for.
@@ -39,6 +45,7 @@ pub enum Event {
         /// What the first of them lacks.
         reason: String,
     },
+    #[cfg(feature = "cluster")]
     /// The plan was made and is now performed.
     Planned {
         /// How many steps it has.
@@ -51,6 +58,7 @@ pub enum Event {
         #[serde(skip)]
         plan: Arc<Plan>,
     },
+    #[cfg(feature = "cluster")]
     /// A step of the plan.
     Step {
         /// What happened.

@@ -25,40 +25,68 @@
 //!
 //! [`Error`] keeps the failing crate's own error as its source; [`Error::class`] tells what kind of failure it was.
 
+#[cfg(feature = "cluster")]
 mod apply;
+#[cfg(feature = "cluster")]
 mod binary;
+#[cfg(feature = "build")]
 mod build;
+#[cfg(feature = "cluster")]
 mod change;
+#[cfg(feature = "cluster")]
 mod connect;
+#[cfg(feature = "cluster")]
 mod connector;
+#[cfg(feature = "cluster")]
 mod content_delivery;
+#[cfg(feature = "cluster")]
 mod delete;
 mod error;
 mod event;
 pub mod host;
+#[cfg(feature = "cluster")]
 mod nodes;
+#[cfg(feature = "cluster")]
 mod payload;
+#[cfg(feature = "cluster")]
+mod plugins;
 mod sealer;
+#[cfg(feature = "registry")]
 pub mod serve;
+#[cfg(feature = "cluster")]
 mod state;
+#[cfg(feature = "cluster")]
 mod unsupported;
+#[cfg(feature = "cluster")]
 mod wanted;
+#[cfg(feature = "cluster")]
 mod workloads;
 
+#[cfg(feature = "cluster")]
 pub use crate::apply::{Applied, ApplyOptions, Outcome, Planned, apply, plan};
+#[cfg(feature = "build")]
 pub use crate::build::{BuildRequest, build, plan_build};
+#[cfg(feature = "cluster")]
 pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
+#[cfg(feature = "cluster")]
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
+#[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
 pub use crate::sealer::{Sealer, Settings, SshSettings};
+#[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};
+#[cfg(feature = "cluster")]
 pub use crate::unsupported::Unsupported;
+#[cfg(feature = "cluster")]
 pub use crate::wanted::{Login, RunRequest, wanted};
 
 // The crates below, so that one dependency is enough.
-pub use {
-    cloudimage, clusterfile, content_store, infra_provider, kubefile, lvscare, registry_client, registry_proxy, remote,
-    runtime,
-};
+#[cfg(feature = "lvscare")]
+pub use lvscare;
+#[cfg(any(feature = "cluster", feature = "registry"))]
+pub use registry_proxy;
+pub use {cloudimage, content_store, kubefile, registry_client};
+#[cfg(feature = "cluster")]
+pub use {clusterfile, infra_provider, remote, runtime};
