@@ -100,7 +100,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         Image::Application { .. } => {
             "APP NAME declares an application; see `sealer inspect` for those of the base image"
         }
-        Image::Lost(_) => "run the same command again",
+        Image::TaskPanicked(_) => "run the same command again",
         _ => return None,
     };
     Some(hint.to_owned())

@@ -154,7 +154,7 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn registry_event(event: &sealer_core::registry_proxy::Event) {
     use sealer_core::registry_proxy::Event;
     match event {
-        Event::Damaged { digest, path } => say(&format!("{digest} is damaged and is not served: {}", path.display())),
+        Event::Corrupt { digest, path } => say(&format!("{digest} is damaged and is not served: {}", path.display())),
         Event::Failed { request, reason } => say(&format!("{request} failed: {reason}")),
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! Which container images does a cluster image carry, pinned to which digests, and why?
+//! The catalogue: which container images a cluster image carries, pinned to digests, with their origin.
 
 use std::collections::{BTreeMap, BTreeSet};
 

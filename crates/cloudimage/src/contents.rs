@@ -1,4 +1,4 @@
-//! Which files does the rootfs of an image have, and what is in them?
+//! Reads files from the rootfs of an image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

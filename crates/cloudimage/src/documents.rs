@@ -1,4 +1,4 @@
-//! What do the JSON documents of an image look like, as far as this crate reads and writes them?
+//! The JSON documents of an image, as far as this crate reads and writes them.
 //!
 //! Own types, because the generic ones lose fields they do not know, and because our documents must come out the same
 //! byte for byte on every build. Documents from elsewhere are never written back, only read.

@@ -1,4 +1,4 @@
-//! What can go wrong with cluster images, and with which object?
+//! Errors about cluster images, with the object they are about.
 
 use std::io;
 use std::path::PathBuf;
@@ -75,7 +75,7 @@ pub enum Error {
     #[error("{list}:{line}: `{text}` is not an image name")]
     ImageName { list: String, line: usize, text: String, source: Box<content_store::Error> },
     #[error("a thread of the build was lost")]
-    Lost(#[source] tokio::task::JoinError),
+    TaskPanicked(#[source] tokio::task::JoinError),
 }
 
 impl Error {

@@ -1,4 +1,4 @@
-//! What does a cluster image launch: its applications and commands, as upstream's annotation records them?
+//! What a cluster image launches: applications and commands, as upstream's annotation records them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which media types, annotations and labels does a cluster image use, and how large may its documents be?
+//! Media types, annotations, labels and size limits of cluster images.
 
 use content_store::Digest;
 use sha2::{Digest as _, Sha256};

@@ -1,4 +1,4 @@
-//! What is one cluster image, for one platform?
+//! A cluster image, for one platform.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

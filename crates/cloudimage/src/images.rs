@@ -1,4 +1,4 @@
-//! Which cluster images are in the store, under which names?
+//! The cluster images of the store, and their names.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -198,7 +198,7 @@ impl Images {
     fn free(&self) -> Result<Option<Freed>> {
         match self.content.collect_garbage() {
             Ok(freed) => {
-                crate::build::cache::prune(self)?;
+                crate::builder::cache::prune(self)?;
                 Ok(Some(freed))
             }
             Err(content_store::Error::InUse { .. }) => Ok(None),

@@ -1,4 +1,4 @@
-//! What do `images` and `inspect` show?
+//! Collects what `images` and `inspect` show.
 
 use std::collections::{BTreeMap, BTreeSet};
 

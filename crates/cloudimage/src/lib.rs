@@ -3,13 +3,13 @@
 //! # Steps
 //!
 //! 1. [`Images::open`] a root directory: content, unpacked layers and caches are below it.
-//! 2. [`build`] a Kubefile over a [`Context`] into an image. What it touches outside comes in as [`Seams`]: a [`Sandbox`] for
+//! 2. [`build`] a Kubefile over a [`Context`] into an image. What it touches outside comes in as [`Backends`]: a [`Sandbox`] for
 //!    RUN, a registry for carried images, [`ImageSource`]s that name them. [`plan_build`] says what it would do.
 //! 3. Look at images: [`Images::list`], [`Images::inspect`], [`Images::get`]; read their files with [`Image::read_files`].
 //! 4. Move them: [`Images::save`] and [`Images::load`] OCI archives; [`unpack`] a rootfs on a host.
 //!
 //! ```no_run
-//! use cloudimage::{BuildOptions, Context, ImageList, Images, LinuxSandbox, Seams, build};
+//! use cloudimage::{BuildOptions, Context, ImageList, Images, LinuxSandbox, Backends, build};
 //! use registry_client::{Https, Options};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,8 +19,8 @@
 //! let options = BuildOptions { tag: Some("shop:1.4".to_owned()), ..BuildOptions::default() };
 //! let registry = Https::new(Options::default())?;
 //! let list = ImageList::new(&context, None);
-//! let seams = Seams { sandbox: &LinuxSandbox, registry: &registry, sources: &[&list] };
-//! let built = build(&images, &kubefile, &context, &options, &seams, &mut |_event| {}).await?;
+//! let backends = Backends { sandbox: &LinuxSandbox, registry: &registry, sources: &[&list] };
+//! let built = build(&images, &kubefile, &context, &options, &backends, &mut |_event| {}).await?;
 //! assert_eq!(images.get("shop:1.4")?.index_digest(), &built.digest);
 //! # Ok(())
 //! # }
@@ -50,7 +50,7 @@
 //!
 //! [`Error`] names what failed and on which object; errors of a build name the line of the Kubefile.
 
-mod build;
+mod builder;
 mod catalogue;
 mod contents;
 mod documents;
@@ -68,8 +68,8 @@ pub mod source;
 mod transfer;
 mod unpack;
 
-pub use build::{
-    BuildEvent, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, Seams, StepOutcome, build, plan_build,
+pub use builder::{
+    Backends, BuildEvent, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, StepOutcome, build, plan_build,
 };
 pub use catalogue::{CarriedBlob, CarriedImage, Catalogue};
 pub use documents::{Config, History, ProcessConfig, Rootfs};

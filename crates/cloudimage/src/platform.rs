@@ -1,4 +1,4 @@
-//! For which operating system and processor is an image?
+//! Platforms: operating system, architecture and variant of an image.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! How does a stack of layers become a directory, whole or not at all?
+//! Unpacks a stack of layers into a directory, whole or not at all.
 
 use std::fs;
 use std::io;

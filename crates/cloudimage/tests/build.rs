@@ -1,4 +1,4 @@
-//! Does a Kubefile become the image that the format promises, and can it be read and unpacked?
+//! A Kubefile becomes the image that the format promises, and it can be read and unpacked.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -418,14 +418,14 @@ async fn a_killed_build_leaves_no_name_and_the_next_one_finishes() {
     let kubefile = kubefile::parse("FROM scratch\nCOPY file file\n").unwrap();
     bench.write("file", "x");
     let context = cloudimage::Context::open(&bench.context()).unwrap();
-    let seams = cloudimage::Seams { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
+    let backends = cloudimage::Backends { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
     let mut cached = Vec::new();
     let mut events = |event| {
         if let cloudimage::BuildEvent::StepDone { outcome: StepOutcome::Layer { cached: was, .. }, .. } = event {
             cached.push(was);
         }
     };
-    cloudimage::build(&images, &kubefile, &context, &bench.options(), &seams, &mut events).await.unwrap();
+    cloudimage::build(&images, &kubefile, &context, &bench.options(), &backends, &mut events).await.unwrap();
     assert_eq!(cached, [true], "what the killed build had finished is used");
     assert_eq!(work(&root), 0, "what it left is removed");
     assert_eq!(images.list().unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! Do carried images reach the catalogue byte for byte, from archives and from registries?
+//! Carried images reach the catalogue byte for byte, from archives and from registries.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Does every case of `tests/suite/build` still give what is recorded?
+//! Every case of `tests/suite/build` gives what is recorded.
 //!
 //! A case is a text file of sections `=== name`; `=== expect` is the last one, and `UPDATE=1` rewrites it.
 //! `context` makes files, one a line: `PATH [MODE]: CONTENT` (`\n` is a line end) or `PATH -> TARGET`. `base` is a Kubefile

@@ -1,4 +1,4 @@
-//! Do skopeo, umoci and buildah read what we write, and do we read what they write?
+//! Skopeo, umoci and buildah read what we write, and we read what they write.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

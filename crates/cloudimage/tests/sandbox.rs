@@ -1,4 +1,4 @@
-//! Does RUN see this machine's tools, change only the rootfs, and end completely? Needs root and overlayfs.
+//! RUN sees this machine's tools, changes only the rootfs, and ends completely. Needs root and overlayfs.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Do saved images come back the same, and do hostile archives stay out?
+//! Saved images come back the same, and hostile archives are refused.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Which bytes are meant: a SHA-256 digest.
+//! Names bytes by their digest.
 
 use crate::error::{Error, shorten};
 use sha2::{Digest as _, Sha256};

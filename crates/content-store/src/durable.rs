@@ -1,4 +1,4 @@
-//! How a file appears on disk whole or not at all.
+//! Files that appear whole or not at all.
 
 use crate::error::{Error, Result};
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! What can go wrong with content, and on which file or name.
+//! Errors of the content store, with the file or name they are about.
 
 use crate::Digest;
 use std::io;
@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// The bytes of a stored blob are not those of its digest.
     #[error("blob {digest} is damaged: {} holds other bytes ({found}); fetch or build its image again", path.display())]
-    Damaged {
+    Corrupt {
         /// The digest the file is named after.
         digest: Digest,
         /// The file.
@@ -105,7 +105,7 @@ pub enum Error {
         /// The rule that it breaks.
         reason: &'static str,
     },
-    /// An object was asked for that the backend does not hold.
+    /// An object was asked for that the backend does not guard.
     #[error("object `{key}` is not in {backend}")]
     NoObject {
         /// The key.
@@ -145,7 +145,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::File { source, .. } | Error::NoSpace { source, .. } => source.kind(),
-            Error::Damaged { .. } | Error::Mismatch { .. } => io::ErrorKind::InvalidData,
+            Error::Corrupt { .. } | Error::Mismatch { .. } => io::ErrorKind::InvalidData,
             Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Error::Missing { .. } | Error::NoObject { .. } => io::ErrorKind::NotFound,
             _ => io::ErrorKind::Other,

@@ -27,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] at once when anybody has a [`crate::Hold`] or writes; [`Error::Damaged`] when a document that decides what is reached
+    /// [`Error::InUse`] at once when anybody has a [`crate::GcGuard`] or writes; [`Error::Corrupt`] when a document that decides what is reached
     /// is damaged (nothing is removed then); [`Error::File`].
     pub fn collect_garbage(&self) -> Result<Freed> {
         self.collect_garbage_except(&BTreeSet::new())
@@ -101,10 +101,10 @@ impl Store {
 
     /// A partial blob of something that is here, or that nobody continued for a week.
     fn is_useless_partial(&self, name: &str) -> bool {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+        const MAX_AGE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
         let digest = name.strip_prefix(PARTIAL_PREFIX).and_then(|hex| Digest::from_hex(hex).ok());
         let modified = fs::metadata(self.paths.ingest.join(name)).and_then(|metadata| metadata.modified());
-        let is_old = modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > PATIENCE);
+        let is_old = modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > MAX_AGE);
         is_old || digest.is_none_or(|digest| self.contains(&digest))
     }
 }

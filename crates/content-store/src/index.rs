@@ -2,7 +2,7 @@
 
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::lock::{Exclusive, Hold};
+use crate::lock::{Exclusive, GcGuard};
 use crate::store::Paths;
 use crate::{Descriptor, Digest, Store};
 use serde_json::{Map, Value, json};
@@ -102,7 +102,7 @@ impl Store {
     ///
     /// [`Error::Missing`] when a blob is not here, [`Error::InvalidReference`] for an empty name, [`Error::Layout`], [`Error::NoSpace`].
     pub fn set_names(&self, names: Vec<Named>) -> Result<()> {
-        let _hold = self.shared_hold()?;
+        let _guard = self.shared_guard()?;
         let mut fresh: BTreeMap<(NameKind, String), Value> = BTreeMap::new();
         for named in names {
             let digest = Digest::try_from(named.descriptor.digest())?;
@@ -154,7 +154,7 @@ impl Store {
 
     /// Reads, changes and replaces `index.json` while no other process does.
     fn change_index(&self, change: impl FnOnce(&mut Vec<Value>)) -> Result<()> {
-        let _hold = self.shared_hold()?;
+        let _guard = self.shared_guard()?;
         let _lock = Exclusive::wait(&self.paths.index_lock)?;
         let mut index = Index::read(&self.paths.index)?;
         let before = index.entries.clone();
@@ -176,7 +176,7 @@ pub(crate) fn create_layout(paths: &Paths) -> Result<()> {
     if layout.is_file() && paths.index.is_file() {
         return check_layout(&layout);
     }
-    let _hold = Hold::shared(&paths.lock)?;
+    let _guard = GcGuard::shared(&paths.lock)?;
     let _lock = Exclusive::wait(&paths.index_lock)?;
     if !paths.index.exists() {
         Index::empty().write(&paths.index)?;

@@ -1,9 +1,9 @@
-//! Which content is here: blobs by digest, and names that point at them, on disk as an OCI image layout.
+//! Stores blobs by digest and names that point at them, on disk as an OCI image layout.
 //!
 //! # Steps
 //!
 //! 1. [`Store::open`] a directory. Any number of processes may have it open.
-//! 2. Take a [`Hold`] with [`Store::hold`] for as long as blobs are written that no name points at yet.
+//! 2. Take a [`GcGuard`] with [`Store::gc_guard`] for as long as blobs are written that no name points at yet.
 //! 3. Write blobs with [`Store::writer`], [`Store::partial`] (continues after an interruption) or [`Store::put`].
 //! 4. Point a name at them with [`Store::set_name`]; from then on they are kept.
 //! 5. Read with [`Store::read_verified`] (documents) and [`Store::verified_reader`] (anything); damaged content is an error, never data.
@@ -16,7 +16,7 @@
 //! use content_store::{Descriptor, MediaType, NameKind, Reference, Store};
 //!
 //! let store = Store::open(root)?;
-//! let _hold = store.hold()?;
+//! let _guard = store.gc_guard()?;
 //! let blob = store.put(br#"{"schemaVersion":2,"manifests":[]}"#)?;
 //! let name: Reference = "shop:1.4".parse()?;
 //! store.set_name(
@@ -58,7 +58,7 @@ pub use digest::Digest;
 pub use error::{Error, Result};
 pub use gc::Freed;
 pub use index::{NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION};
-pub use lock::Hold;
+pub use lock::GcGuard;
 pub use oci_spec::image::{Descriptor, MediaType};
 pub use partial::PartialBlob;
 pub use reader::VerifiedReader;

@@ -1,4 +1,4 @@
-//! Who may do what at the same time, across processes.
+//! Locks that keep garbage collection and writers apart, across processes.
 
 use crate::error::{Error, Result};
 use std::fs::{File, TryLockError};
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 /// Keeps garbage collection away while blobs are written that no name reaches yet. Cheap to clone; released with the last clone.
 #[derive(Clone, Debug)]
-#[must_use = "garbage may be collected as soon as the hold is dropped"]
-pub struct Hold(#[expect(dead_code, reason = "the lock lives as long as the file")] Arc<File>);
+#[must_use = "garbage may be collected as soon as the guard is dropped"]
+pub struct GcGuard(#[expect(dead_code, reason = "the lock lives as long as the file")] Arc<File>);
 
-impl Hold {
+impl GcGuard {
     /// Waits for a running collection, then holds the next one off.
     pub(crate) fn shared(path: &Path) -> Result<Self> {
         let file = open(path)?;

@@ -1,7 +1,7 @@
 //! How a blob of known digest is written over several attempts.
 
 use crate::error::{Error, Result};
-use crate::lock::{self, Hold};
+use crate::lock::{self, GcGuard};
 use crate::store::PARTIAL_PREFIX;
 use crate::{Blob, Digest, Store, reader};
 use std::fs::{self, File};
@@ -22,16 +22,16 @@ pub struct PartialBlob {
     path: PathBuf,
     offset: u64,
     limit: u64,
-    _hold: Arc<Hold>,
+    _guard: Arc<GcGuard>,
 }
 
 impl PartialBlob {
     pub(crate) fn open(store: &Store, expected: Digest) -> Result<Self> {
-        let hold = store.shared_hold()?;
+        let guard = store.shared_guard()?;
         let path = store.paths.ingest.join(format!("{PARTIAL_PREFIX}{}", expected.hex()));
         let mut file = open_locked(&path)?;
         let offset = file.seek(SeekFrom::End(0)).map_err(|source| Error::file("read", &path, source))?;
-        Ok(Self { store: store.clone(), expected, file, path, offset, limit: u64::MAX, _hold: hold })
+        Ok(Self { store: store.clone(), expected, file, path, offset, limit: u64::MAX, _guard: guard })
     }
 
     /// Refuses more than `bytes` bytes in all: the write that would exceed it fails with [`Error::TooLarge`].

@@ -1,4 +1,4 @@
-//! Are these the right bytes? Hashing while reading.
+//! Hashes content while it is read.
 
 use crate::{Digest, Error};
 use sha2::{Digest as _, Sha256};
@@ -58,7 +58,7 @@ impl Read for VerifiedReader {
         if self.sound {
             return Ok(0);
         }
-        Err(Error::Damaged { digest: self.digest, path: self.path.clone(), found }.into())
+        Err(Error::Corrupt { digest: self.digest, path: self.path.clone(), found }.into())
     }
 }
 

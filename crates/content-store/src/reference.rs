@@ -1,4 +1,4 @@
-//! Which image a written name means: the name made whole as docker does it.
+//! Parses image names and completes them as docker does.
 
 use crate::Digest;
 use crate::error::{Error, shorten};

@@ -2,7 +2,7 @@
 
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::lock::{Exclusive, Hold};
+use crate::lock::{Exclusive, GcGuard};
 use crate::reader::VerifiedReader;
 use crate::{BlobWriter, Digest, PartialBlob};
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ pub(crate) struct Paths {
     pub(crate) index: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) index_lock: PathBuf,
-    hold: Mutex<Weak<Hold>>,
+    guard: Mutex<Weak<GcGuard>>,
 }
 
 /// A stored blob.
@@ -61,7 +61,7 @@ impl Store {
             lock: root.join("lock"),
             index_lock: root.join("index.lock"),
             root,
-            hold: Mutex::new(Weak::new()),
+            guard: Mutex::new(Weak::new()),
         };
         for directory in [&paths.root, &paths.blobs, &paths.ingest] {
             durable::create_directory(directory)?;
@@ -109,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`], [`Error::Damaged`], or [`Error::TooLarge`].
+    /// [`Error::Missing`], [`Error::Corrupt`], or [`Error::TooLarge`].
     pub fn read_verified(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
         let file = self.open_blob(digest)?;
         let path = self.blob_path(digest);
@@ -122,12 +122,12 @@ impl Store {
         }
         match Digest::of(&bytes) {
             found if found == *digest => Ok(bytes),
-            found => Err(Error::Damaged { digest: *digest, path, found }),
+            found => Err(Error::Corrupt { digest: *digest, path, found }),
         }
     }
 
     /// A reader over the blob that fails at the end (instead of reporting it) when the bytes were not those of the digest. The
-    /// error is an [`std::io::Error`] of kind `InvalidData` around [`Error::Damaged`].
+    /// error is an [`std::io::Error`] of kind `InvalidData` around [`Error::Corrupt`].
     ///
     /// # Errors
     ///
@@ -140,12 +140,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] or [`Error::Damaged`].
+    /// [`Error::Missing`] or [`Error::Corrupt`].
     pub fn verify(&self, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
         let found =
             crate::reader::hash(&mut self.open_blob(digest)?).map_err(|source| Error::file("read", &path, source))?;
-        if found == *digest { Ok(()) } else { Err(Error::Damaged { digest: *digest, path, found }) }
+        if found == *digest { Ok(()) } else { Err(Error::Corrupt { digest: *digest, path, found }) }
     }
 
     /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.
@@ -183,13 +183,13 @@ impl Store {
         writer.commit(Some(&digest))
     }
 
-    /// Keeps everything that is written from now on until the hold (and its clones) are dropped. Waits for a running collection.
+    /// Keeps everything that is written from now on until the guard (and its clones) are dropped. Waits for a running collection.
     ///
     /// # Errors
     ///
     /// [`Error::File`] when the lock file cannot be opened.
-    pub fn hold(&self) -> Result<Hold> {
-        Hold::shared(&self.paths.lock)
+    pub fn gc_guard(&self) -> Result<GcGuard> {
+        GcGuard::shared(&self.paths.lock)
     }
 
     /// Every stored blob, in no order.
@@ -223,19 +223,19 @@ impl Store {
     }
 
     /// Whether the blob is here with this size and with the right bytes.
-    pub(crate) fn has_sound(&self, digest: &Digest, size: u64) -> bool {
+    pub(crate) fn has_intact(&self, digest: &Digest, size: u64) -> bool {
         self.size(digest).is_ok_and(|found| found == size) && self.verify(digest).is_ok()
     }
 
-    /// A hold that writers of this handle share, so that many small blobs do not each open the lock file.
-    pub(crate) fn shared_hold(&self) -> Result<Arc<Hold>> {
-        let mut slot: MutexGuard<'_, Weak<Hold>> = self.paths.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hold) = slot.upgrade() {
-            return Ok(hold);
+    /// A guard that writers of this handle share, so that many small blobs do not each open the lock file.
+    pub(crate) fn shared_guard(&self) -> Result<Arc<GcGuard>> {
+        let mut slot: MutexGuard<'_, Weak<GcGuard>> = self.paths.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guard) = slot.upgrade() {
+            return Ok(guard);
         }
-        let hold = Arc::new(self.hold()?);
-        *slot = Arc::downgrade(&hold);
-        Ok(hold)
+        let guard = Arc::new(self.gc_guard()?);
+        *slot = Arc::downgrade(&guard);
+        Ok(guard)
     }
 
     /// Removes unfinished writes of processes that are gone. Partial blobs stay: they can be continued.

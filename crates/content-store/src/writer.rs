@@ -2,7 +2,7 @@
 
 use crate::durable::{self, Temporary};
 use crate::error::{Error, Result};
-use crate::lock::Hold;
+use crate::lock::GcGuard;
 use crate::store::WRITE_PREFIX;
 use crate::{Blob, Digest, Store};
 use sha2::{Digest as _, Sha256};
@@ -25,17 +25,17 @@ pub struct BlobWriter {
     hasher: Sha256,
     size: u64,
     limit: u64,
-    _hold: Arc<Hold>,
+    _guard: Arc<GcGuard>,
 }
 
 impl BlobWriter {
     pub(crate) fn new(store: &Store) -> Result<Self> {
-        let hold = store.shared_hold()?;
+        let guard = store.shared_guard()?;
         let (file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX)?;
-        Ok(Self::over(store, file, temporary, hold))
+        Ok(Self::over(store, file, temporary, guard))
     }
 
-    fn over(store: &Store, file: File, temporary: Temporary, hold: Arc<Hold>) -> Self {
+    fn over(store: &Store, file: File, temporary: Temporary, guard: Arc<GcGuard>) -> Self {
         Self {
             store: store.clone(),
             file,
@@ -44,7 +44,7 @@ impl BlobWriter {
             hasher: Sha256::new(),
             size: 0,
             limit: u64::MAX,
-            _hold: hold,
+            _guard: guard,
         }
     }
 
@@ -75,7 +75,7 @@ impl BlobWriter {
         {
             return Err(Error::Mismatch { expected: *expected, found: digest, size });
         }
-        if !store.has_sound(&digest, size) {
+        if !store.has_intact(&digest, size) {
             file.sync_data().map_err(|source| Error::file("sync", temporary.path(), source))?;
             let path = store.blob_path(&digest);
             fs::rename(temporary.path(), &path).map_err(|source| Error::file("write", &path, source))?;
@@ -146,7 +146,7 @@ mod tests {
         let (_file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX).unwrap();
         let path = temporary.path().to_path_buf();
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut writer = BlobWriter::over(&store, full, temporary, store.shared_hold().unwrap());
+        let mut writer = BlobWriter::over(&store, full, temporary, store.shared_guard().unwrap());
         writer.write_all(b"small, so it waits in the buffer").unwrap();
         let error = writer.commit(None).unwrap_err();
         assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");

@@ -1,4 +1,4 @@
-//! Are blobs whole, verified, and never half there?
+//! Blobs are whole and verified, or not there.
 #![allow(clippy::unwrap_used)]
 
 use content_store::{Digest, Error, Store};
@@ -126,7 +126,7 @@ fn a_damaged_blob_is_named_and_never_given() {
             [store.read_verified(&blob.digest, 100).unwrap_err(), store.verify(&blob.digest).unwrap_err(), *inner]
         {
             assert!(
-                matches!(&error, Error::Damaged { digest, path: at, found } if *digest == blob.digest && *at == path && *found == Digest::of(damage))
+                matches!(&error, Error::Corrupt { digest, path: at, found } if *digest == blob.digest && *at == path && *found == Digest::of(damage))
             );
             let text = error.to_string();
             assert!(text.contains(&blob.digest.to_string()) && text.contains(&path.display().to_string()), "{text}");

@@ -1,4 +1,4 @@
-//! What happens when the disk is full?
+//! A full disk is an error that names the file and leaves nothing behind.
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a process is told its directory by the environment")]
 

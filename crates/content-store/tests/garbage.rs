@@ -1,4 +1,4 @@
-//! Does garbage collection remove everything that is not needed and nothing that is?
+//! Garbage collection removes everything that is not needed and nothing that is.
 #![allow(clippy::unwrap_used)]
 
 use content_store::{Blob, DOCUMENT_MEDIA_TYPE, Descriptor, Digest, Error, Freed, MediaType, NameKind, Store};
@@ -121,10 +121,10 @@ fn extra_roots_are_kept() {
 fn nothing_is_removed_while_somebody_writes() {
     let (_directory, store) = store();
     let other = Store::open(store.root()).unwrap();
-    let hold = other.hold().unwrap();
-    let second = hold.clone();
+    let guard = other.gc_guard().unwrap();
+    let second = guard.clone();
     let blob = other.put(b"fresh").unwrap();
-    drop(hold);
+    drop(guard);
     assert!(matches!(store.collect_garbage(), Err(Error::InUse { .. })));
     assert!(store.contains(&blob.digest));
     drop(second);
@@ -144,7 +144,7 @@ fn damage_in_a_document_stops_the_collection() {
     name(&store, "x", index);
     fs::write(store.blob_path(&index.digest), b"{\"manifests\":[]}").unwrap();
     let error = store.collect_garbage().unwrap_err();
-    assert!(matches!(error, Error::Damaged { digest, .. } if digest == index.digest), "{error}");
+    assert!(matches!(error, Error::Corrupt { digest, .. } if digest == index.digest), "{error}");
     assert_eq!(stored(&store), all, "nothing was removed");
 }
 

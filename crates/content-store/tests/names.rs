@@ -1,4 +1,4 @@
-//! Do names survive each other, other tools, and damage?
+//! Names survive concurrent writers, other tools, and corruption.
 #![allow(clippy::unwrap_used)]
 
 use content_store::{Descriptor, Digest, Error, MediaType, NameKind, Named, Store};

@@ -1,4 +1,4 @@
-//! Does the store stay whole when several processes use it and some are killed?
+//! The store stays whole when several processes use it and some are killed.
 #![allow(clippy::unwrap_used)]
 #![expect(
     clippy::disallowed_methods,
@@ -36,8 +36,8 @@ fn child() {
             partial.write_all(format!("partial {mark} {number}").as_bytes()).unwrap();
             partial.commit().unwrap();
         }),
-        "hold" => {
-            let _hold = store.hold().unwrap();
+        "guard" => {
+            let _guard = store.gc_guard().unwrap();
             store.put(mark.as_bytes()).unwrap();
             std::thread::sleep(Duration::from_secs(60));
         }
@@ -46,7 +46,7 @@ fn child() {
 }
 
 fn set(store: &Store, name: &str, content: &str) {
-    let _hold = store.hold().unwrap();
+    let _guard = store.gc_guard().unwrap();
     let blob = store.put(format!("{{\"content\":\"{name} {content}\"}}").as_bytes()).unwrap();
     store
         .set_name(NameKind::CarriedImage, name, &Descriptor::new(MediaType::ImageIndex, blob.size, blob.digest))
@@ -120,7 +120,7 @@ fn killed_processes_leave_nothing_half() {
 fn a_hold_of_another_process_ends_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
-    let mut child = spawn(directory.path(), "hold fresh");
+    let mut child = spawn(directory.path(), "guard fresh");
     let fresh = Digest::of(b"fresh");
     for _ in 0..500 {
         if store.contains(&fresh) {

@@ -1,4 +1,4 @@
-//! Does skopeo read our names and leave them alone when it writes into the same directory?
+//! Skopeo reads our names and keeps them when it writes into the same directory.
 #![allow(clippy::unwrap_used)]
 
 use content_store::{Descriptor, MediaType, NameKind, Store};

@@ -1,4 +1,4 @@
-//! What can go wrong with a registry, and what to do about it.
+//! Errors of a registry, with the host, the object and the next step.
 
 use http::StatusCode;
 

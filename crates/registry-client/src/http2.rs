@@ -22,7 +22,7 @@ pub(crate) const STREAM_WINDOW: u32 = 8 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME: u32 = 1 << 20;
 /// A peer that is silent for twice this long while something is asked of it is gone.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const PEER: &str = "the other end of the stream";
 
 /// A [`Registry`] spoken to over any byte stream, for example the standard input and output of a process. It does not reconnect.
@@ -47,8 +47,8 @@ impl Http2Stream {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME)
-            .keep_alive_interval(PATIENCE)
-            .keep_alive_timeout(PATIENCE)
+            .keep_alive_interval(TIMEOUT)
+            .keep_alive_timeout(TIMEOUT)
             .handshake(TokioIo::new(io))
             .await;
         let (sender, connection) =

@@ -1,4 +1,4 @@
-//! What does a registry hold under this name or digest: manifests and blobs, streamed, resumed, authenticated.
+//! Talks to OCI registries: manifests and blobs, streamed, resumed, authenticated.
 //!
 //! # Steps
 //!

@@ -1,4 +1,4 @@
-//! How requests and answers of the OCI distribution API look, whatever carries them.
+//! Requests and answers of the OCI distribution API, independent of the transport.
 
 use crate::error::{Error, Result, shorten};
 use crate::{BlobStream, ImageName, Manifest};

@@ -1,4 +1,4 @@
-//! Does the client keep its contract against a registry that others wrote?
+//! The HTTPS client passes the contract suite against Debian's `docker-registry`.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! How does the HTTPS client behave towards registries that want a login, break off, lie, or are not there?
+//! The HTTPS client against registries that want a login, break off, lie, or are not there.
 #![allow(clippy::unwrap_used)]
 
 mod support;

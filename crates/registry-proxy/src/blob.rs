@@ -1,6 +1,6 @@
-//! How a blob goes out: read ahead, compared with its digest, its last bytes held back until that is done.
+//! Streams a blob: read ahead, hashed, its last bytes held back until the digest is checked.
 
-use crate::soundness::{FileVersion, Soundness};
+use crate::integrity::{FileVersion, Integrity};
 use bytes::Bytes;
 use content_store::Digest;
 use futures_util::stream::{self, Stream};
@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 const CHUNK: usize = 256 << 10;
 
 /// Called with the digest of a blob whose bytes are wrong.
-pub(crate) type OnDamage = Arc<dyn Fn(Digest) + Send + Sync>;
+pub(crate) type OnCorrupt = Arc<dyn Fn(Digest) + Send + Sync>;
 
 /// An open blob.
 #[derive(Debug)]
@@ -28,19 +28,19 @@ pub(crate) struct Blob {
 /// The whole blob. When the bytes are not those of the digest the stream fails before its end.
 pub(crate) fn whole(
     blob: Blob,
-    soundness: Arc<Soundness>,
-    on_damage: OnDamage,
+    integrity: Arc<Integrity>,
+    on_corrupt: OnCorrupt,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (digest, version, size) = (blob.digest, blob.version, blob.size);
-    let judge: Judge = Box::new(move |hasher: Sha256| {
-        let is_sound = Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == digest);
-        soundness.set(digest, version, is_sound);
-        if !is_sound {
-            on_damage(digest);
+    let verdict: Verdict = Box::new(move |hasher: Sha256| {
+        let is_intact = Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == digest);
+        integrity.set(digest, version, is_intact);
+        if !is_intact {
+            on_corrupt(digest);
         }
-        is_sound
+        is_intact
     });
-    start(Reader { file: blob.file, left: size, check: Some((Sha256::new(), judge)) })
+    start(Reader { file: blob.file, left: size, check: Some((Sha256::new(), verdict)) })
 }
 
 /// The bytes from `start` up to `end` of a blob that was found sound.
@@ -54,7 +54,7 @@ pub(crate) fn section(
 }
 
 /// Reads the blob to its end; whether its bytes are right. Blocks.
-pub(crate) fn is_sound(blob: &mut Blob) -> io::Result<bool> {
+pub(crate) fn is_intact(blob: &mut Blob) -> io::Result<bool> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -69,12 +69,12 @@ pub(crate) fn is_sound(blob: &mut Blob) -> io::Result<bool> {
     Ok(Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == blob.digest))
 }
 
-type Judge = Box<dyn FnOnce(Sha256) -> bool + Send>;
+type Verdict = Box<dyn FnOnce(Sha256) -> bool + Send>;
 
 struct Reader {
     file: File,
     left: u64,
-    check: Option<(Sha256, Judge)>,
+    check: Option<(Sha256, Verdict)>,
 }
 
 type Step = JoinHandle<io::Result<Option<(Bytes, Reader)>>>;
@@ -111,8 +111,8 @@ impl Reader {
             hasher.update(&chunk);
         }
         if self.left == 0
-            && let Some((hasher, judge)) = self.check.take()
-            && !judge(hasher)
+            && let Some((hasher, verdict)) = self.check.take()
+            && !verdict(hasher)
         {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the blob is damaged"));
         }

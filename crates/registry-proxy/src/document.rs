@@ -1,4 +1,4 @@
-//! What kind of document is this? Bytes in, media type out.
+//! Finds the media type of a manifest or index. Bytes in, media type out.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What can go wrong with serving.
+//! Errors of serving.
 
 use std::io;
 

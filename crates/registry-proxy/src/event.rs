@@ -1,4 +1,4 @@
-//! What a registry tells whoever runs it.
+//! Events for whoever runs the registry.
 
 use content_store::Digest;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Event {
     /// A blob does not have the bytes of its digest; it is not served any more.
-    Damaged {
+    Corrupt {
         /// The blob.
         digest: Digest,
         /// Its file.

@@ -1,4 +1,4 @@
-//! What does this machine's content answer to a container engine: an OCI registry over a content store.
+//! Serves a content store to container engines as an OCI registry.
 //!
 //! # Steps
 //!
@@ -23,24 +23,24 @@
 //! has the repository. Content by digest is answered in every repository.
 //!
 //! A blob is compared with its digest before it is first served, and again whenever it is sent whole; a transfer during which it turns
-//! out damaged is broken off before its end. [`Event::Damaged`] is told, and from then on the blob is not found, so that clients turn to
+//! out damaged is broken off before its end. [`Event::Corrupt`] is told, and from then on the blob is not found, so that clients turn to
 //! another registry, until its file is replaced.
 
-mod answer;
 mod blob;
 mod document;
 mod error;
 mod event;
+mod handler;
+mod integrity;
 mod names;
 mod range;
 mod route;
 mod serve;
-mod soundness;
 mod tls;
 
-pub use answer::service;
 pub use error::{Error, Result};
 pub use event::Event;
+pub use handler::service;
 pub use serve::{serve_http2_stream, serve_plain, serve_tls};
 pub use tls::Tls;
 

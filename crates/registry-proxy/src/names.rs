@@ -1,4 +1,4 @@
-//! Which content does a name mean?
+//! Resolves repositories and tags to content.
 
 use crate::route::{Page, Place};
 use content_store::{Descriptor, Digest, NameKind, Named, Reference, Store};

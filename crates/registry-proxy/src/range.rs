@@ -1,4 +1,4 @@
-//! Which part of a blob is wanted, and has the client it already? Text in, value out.
+//! Parses ranges and conditions of a blob request. Text in, value out.
 
 use http::HeaderMap;
 use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};

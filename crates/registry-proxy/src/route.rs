@@ -1,4 +1,4 @@
-//! What does a request ask for? Text in, value out.
+//! Parses a request into what it asks for. Text in, value out.
 
 use content_store::Digest;
 use http::{Method, StatusCode};
@@ -11,7 +11,7 @@ const PAGE_LIMIT: usize = 10_000;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Route {
     /// `/v2/`: is this a registry?
     Version,
     /// A manifest or index.
@@ -64,7 +64,7 @@ impl Refusal {
 }
 
 /// Understands a request.
-pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Asked, Refusal> {
+pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, Refusal> {
     if method != Method::GET && method != Method::HEAD {
         let message = format!("{method} is not supported: this registry is read-only");
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message));
@@ -76,11 +76,11 @@ pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
     let decoded = decode(path).ok_or_else(unknown)?;
     let Some(rest) = decoded.strip_prefix("/v2") else { return Err(unknown()) };
     let Some(rest) = rest.strip_prefix('/') else {
-        return if rest.is_empty() { Ok(Asked::Version) } else { Err(unknown()) };
+        return if rest.is_empty() { Ok(Route::Version) } else { Err(unknown()) };
     };
     match rest {
-        "" => return Ok(Asked::Version),
-        "_catalog" => return Ok(Asked::Catalog { page: page(query) }),
+        "" => return Ok(Route::Version),
+        "_catalog" => return Ok(Route::Catalog { page: page(query) }),
         _ => {}
     }
     let mut parts = rest.rsplitn(3, '/');
@@ -89,9 +89,9 @@ pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
     };
     let place = place(repository, query)?;
     match (kind, last) {
-        ("manifests", reference) => Ok(Asked::Manifest { place, reference: wanted(reference)? }),
-        ("blobs", digest) => Ok(Asked::Blob { place, digest: digest.parse().map_err(|_| invalid_digest(digest))? }),
-        ("tags", "list") => Ok(Asked::Tags { place, page: page(query) }),
+        ("manifests", reference) => Ok(Route::Manifest { place, reference: wanted(reference)? }),
+        ("blobs", digest) => Ok(Route::Blob { place, digest: digest.parse().map_err(|_| invalid_digest(digest))? }),
+        ("tags", "list") => Ok(Route::Tags { place, page: page(query) }),
         _ => Err(unknown()),
     }
 }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn get(path: &str) -> Result<Asked, Refusal> {
+    fn get(path: &str) -> Result<Route, Refusal> {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         route(&Method::GET, path, query)
     }
@@ -173,30 +173,30 @@ mod tests {
     fn every_kind_of_request_is_understood() {
         let digest = Digest::of(b"x");
         let tag = |name: &str| Wanted::Tag(name.to_owned());
-        assert_eq!(get("/v2/"), Ok(Asked::Version));
-        assert_eq!(get("/v2"), Ok(Asked::Version));
+        assert_eq!(get("/v2/"), Ok(Route::Version));
+        assert_eq!(get("/v2"), Ok(Route::Version));
         assert_eq!(
             get("/v2/nginx/manifests/1.19"),
-            Ok(Asked::Manifest { place: place(None, "nginx"), reference: tag("1.19") })
+            Ok(Route::Manifest { place: place(None, "nginx"), reference: tag("1.19") })
         );
         assert_eq!(
             get("/v2/library/nginx/manifests/1.19?ns=docker.io"),
-            Ok(Asked::Manifest { place: place(Some("docker.io"), "library/nginx"), reference: tag("1.19") })
+            Ok(Route::Manifest { place: place(Some("docker.io"), "library/nginx"), reference: tag("1.19") })
         );
         assert_eq!(
             get("/v2/manifests/blobs/tags/manifests/list?x=1&ns=reg%3A5000"),
-            Ok(Asked::Manifest { place: place(Some("reg:5000"), "manifests/blobs/tags"), reference: tag("list") })
+            Ok(Route::Manifest { place: place(Some("reg:5000"), "manifests/blobs/tags"), reference: tag("list") })
         );
         assert_eq!(
             get(&format!("/v2/a/b/manifests/{digest}")),
-            Ok(Asked::Manifest { place: place(None, "a/b"), reference: Wanted::Digest(digest) })
+            Ok(Route::Manifest { place: place(None, "a/b"), reference: Wanted::Digest(digest) })
         );
         let encoded = digest.to_string().replace(':', "%3A");
-        assert_eq!(get(&format!("/v2/a/blobs/{encoded}")), Ok(Asked::Blob { place: place(None, "a"), digest }));
+        assert_eq!(get(&format!("/v2/a/blobs/{encoded}")), Ok(Route::Blob { place: place(None, "a"), digest }));
         let page = Page { limit: Some(2), after: Some("b".to_owned()) };
-        assert_eq!(get("/v2/a/tags/list?n=2&last=b"), Ok(Asked::Tags { place: place(None, "a"), page: page.clone() }));
-        assert_eq!(get("/v2/_catalog?last=b&n=2"), Ok(Asked::Catalog { page }));
-        assert_eq!(get("/v2/_catalog?n=many"), Ok(Asked::Catalog { page: Page::default() }));
+        assert_eq!(get("/v2/a/tags/list?n=2&last=b"), Ok(Route::Tags { place: place(None, "a"), page: page.clone() }));
+        assert_eq!(get("/v2/_catalog?last=b&n=2"), Ok(Route::Catalog { page }));
+        assert_eq!(get("/v2/_catalog?n=many"), Ok(Route::Catalog { page: Page::default() }));
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_request_is_too_odd(path in "(/v2)?(/[a-zA-Z0-9._%:-]{0,6}|/manifests|/blobs|/tags|/list|\\PC{0,5}){0,8}", query in proptest::option::of("(ns|n|last)=\\PC{0,20}(&\\PC{0,9})?")) {
-            if let Ok(Asked::Manifest { place, .. } | Asked::Blob { place, .. } | Asked::Tags { place, .. }) = route(&Method::GET, &path, query.as_deref()) {
+            if let Ok(Route::Manifest { place, .. } | Route::Blob { place, .. } | Route::Tags { place, .. }) = route(&Method::GET, &path, query.as_deref()) {
                 prop_assert!(!place.repository.contains("..") && !place.repository.is_empty());
             }
         }

@@ -1,4 +1,4 @@
-//! How connections are accepted, limited and ended.
+//! Accepts, limits and ends connections.
 
 use crate::error::{Error, Result};
 use crate::tls::Tls;
@@ -25,11 +25,11 @@ use tokio_rustls::TlsAcceptor;
 /// More clients wait until others have finished.
 const CONNECTION_LIMIT: usize = 1024;
 /// The longest time for the head of a request, the TLS handshake before the first included.
-const HEAD_PATIENCE: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that answers no ping for this long is gone.
 const PING: Duration = Duration::from_secs(30);
 /// How long transfers may go on after the end was asked for.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait after a failure to accept, for example because there are too many open files.
 const ACCEPT_WAIT: Duration = Duration::from_millis(200);
 const HEADER_LIMIT: usize = 32 << 10;
@@ -119,7 +119,7 @@ async fn serve(
     }
     drop(listener);
     // Whatever is not done by then is cut off.
-    let _ = tokio::time::timeout(LAST_PATIENCE, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
     Ok(())
 }
@@ -158,7 +158,7 @@ async fn connection(
 
 /// Ready when no request has begun in time; never when one has.
 async fn stalled(begun: &AtomicBool) {
-    tokio::time::sleep(HEAD_PATIENCE).await;
+    tokio::time::sleep(HEAD_TIMEOUT).await;
     if begun.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
@@ -184,7 +184,7 @@ impl Service<Request<Incoming>> for Watched {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEADER_LIMIT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEADER_LIMIT);
     builder
         .http2()
         .timer(TokioTimer::new())

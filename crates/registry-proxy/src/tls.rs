@@ -1,4 +1,4 @@
-//! With which certificate does the registry show itself?
+//! Certificate and key of the registry, and its TLS configuration.
 
 use crate::error::{Error, Result};
 use rustls::ServerConfig;

@@ -1,4 +1,4 @@
-//! Does containerd pull original image names through the registry, and turn to another one when content is damaged?
+//! Containerd pulls original image names through the registry, and turns to another one when content is corrupt.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -117,5 +117,5 @@ async fn containerd_turns_to_another_registry_when_a_blob_is_damaged() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(containerd.has(&layer).await);
     let events = bad.events.lock().unwrap();
-    assert!(matches!(&events[..], [Event::Damaged { digest, .. }] if *digest == layer), "{events:?}");
+    assert!(matches!(&events[..], [Event::Corrupt { digest, .. }] if *digest == layer), "{events:?}");
 }

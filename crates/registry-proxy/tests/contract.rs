@@ -1,4 +1,4 @@
-//! Does the registry keep the contract of registry-client, whatever carries it?
+//! The registry passes the contract suite of registry-client, over every transport.
 #![allow(clippy::unwrap_used)]
 
 mod support;

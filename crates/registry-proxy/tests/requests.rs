@@ -1,4 +1,4 @@
-//! Are requests answered as the distribution specification and HTTP want it?
+//! Requests are answered as the distribution specification and HTTP want it.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -181,7 +181,7 @@ async fn a_damaged_blob_is_not_there_and_told_once() {
             assert_eq!(response.status(), StatusCode::NOT_FOUND);
             assert!(response.text().await.unwrap().contains("damaged"));
         }
-        let expected = Event::Damaged { digest, path: setup.content.store.blob_path(&digest) };
+        let expected = Event::Corrupt { digest, path: setup.content.store.blob_path(&digest) };
         assert_eq!(*setup.content.events.lock().unwrap(), [expected]);
         // Written anew it is served again; damaged again it is not.
         setup.content.store.put(&setup.fixture.blobs[number]).unwrap();
@@ -202,7 +202,7 @@ async fn a_blob_found_damaged_while_it_is_sent_never_arrives_whole() {
             Err(error) => Err(error),
         };
         assert!(arrived.is_err(), "the transfer breaks off");
-        let expected = Event::Damaged { digest, path: setup.content.store.blob_path(&digest) };
+        let expected = Event::Corrupt { digest, path: setup.content.store.blob_path(&digest) };
         assert_eq!(*setup.content.events.lock().unwrap(), [expected]);
         assert_eq!(setup.get(&path).await.status(), StatusCode::NOT_FOUND);
         assert_eq!(setup.get("/v2/").await.status(), StatusCode::OK, "other requests are answered");
@@ -225,7 +225,7 @@ async fn a_damaged_manifest_is_not_served() {
     setup.content.damage(&Digest::of(&setup.fixture.manifest));
     let response = setup.get("/v2/contract/shop/manifests/1.4").await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
-    assert!(matches!(setup.content.events.lock().unwrap()[..], [Event::Damaged { .. }]));
+    assert!(matches!(setup.content.events.lock().unwrap()[..], [Event::Corrupt { .. }]));
 }
 
 #[tokio::test]

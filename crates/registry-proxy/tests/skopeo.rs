@@ -1,4 +1,4 @@
-//! Can skopeo pull from the registry what was stored?
+//! Skopeo pulls from the registry what was stored.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cloudimage::{BuildOptions, Built, Context, ImageSource, LayerPlan, Seams};
+use cloudimage::{Backends, BuildOptions, Built, Context, ImageSource, LayerPlan};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Event, Events, Sealer};
@@ -54,9 +54,9 @@ pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) 
     let context = Context::open(&request.context)?;
     let list = cloudimage::ImageList::new(&context, request.image_list.as_deref());
     let sources: Vec<&dyn ImageSource> = std::iter::once(&list as _).chain(sealer.image_sources()).collect();
-    let seams = Seams { sandbox: sealer.sandbox(), registry: sealer.registry(), sources: &sources };
+    let backends = Backends { sandbox: sealer.sandbox(), registry: sealer.registry(), sources: &sources };
     let mut tell = |build| events(Event::Build { build });
-    let building = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &seams, &mut tell);
+    let building = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &backends, &mut tell);
     match request.cancel.run_until_cancelled(building).await {
         Some(Ok(built)) => Ok(built),
         Some(Err(error)) => match tokio::time::timeout(CANCEL_GRACE, request.cancel.cancelled()).await {

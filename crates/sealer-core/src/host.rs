@@ -77,7 +77,7 @@ where
 pub async fn pull(request: &PullRequest, sources: &[(String, Arc<dyn Registry>)]) -> Result<(), Error> {
     let root = request.root.join("content");
     let content = spawn_blocking(move || Store::open(&root)).await.map_err(aborted)??;
-    let _hold = content.hold()?;
+    let _guard = content.gc_guard()?;
     let fetch = Fetch { content: &content, sources };
     fetch.manifest(request.image).await?;
     for manifest in cloudimage::manifests(&content, &request.image)? {

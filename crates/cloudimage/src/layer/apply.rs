@@ -1,4 +1,4 @@
-//! How is one layer applied to a directory?
+//! Applies one layer to a directory.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! How is a layer compressed, and which media type says so?
+//! Compression of layers, and its media types.
 
 use std::io::{self, BufReader, Read, Write};
 

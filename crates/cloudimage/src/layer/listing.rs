@@ -1,4 +1,4 @@
-//! Which paths are in a layer, and which in layers stacked on each other?
+//! The paths of a layer, and of layers stacked on each other.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

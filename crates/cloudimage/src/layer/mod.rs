@@ -1,14 +1,14 @@
-//! What is a layer: a tree of entries, how is it written as a blob, read back, and applied to a directory?
+//! Layers: trees of entries, written as blobs, read back, applied to directories.
 //!
 //! [`tree`] is the value, [`scan`] makes it from a directory, [`write`] turns it into a blob, [`tar`] and
 //! [`stream`] read blobs, [`place`] and [`apply`] put them on disk, [`listing`] remembers what is in one.
 
-#[cfg(test)]
-mod agree;
 pub(crate) mod apply;
 pub(crate) mod compression;
 pub(crate) mod listing;
 pub(crate) mod place;
+#[cfg(test)]
+mod roundtrip_tests;
 pub(crate) mod scan;
 pub(crate) mod stream;
 pub(crate) mod tar;

@@ -1,4 +1,4 @@
-//! How are files made below a root directory so that no path, link or earlier entry can lead out of it?
+//! Creates files below a root directory; no path, link or earlier entry leads out of it.
 //!
 //! Paths are walked one component at a time from the root's descriptor, symbolic links are resolved as if the root were `/`.
 //! That needs no `openat2`, which old kernels lack.

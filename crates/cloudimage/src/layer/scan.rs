@@ -1,4 +1,4 @@
-//! Which entries does a directory on disk hold?
+//! Lists the entries of a directory on disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! How is a layer blob read as a tar while its digest is checked?
+//! Reads a layer blob as a tar while its digest is checked.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

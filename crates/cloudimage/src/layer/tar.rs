@@ -1,4 +1,4 @@
-//! Which members does a tar stream hold? Read with limits, so that a hostile stream costs no memory and no surprise.
+//! Reads tar streams within limits: a hostile stream costs no memory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Which entries does one layer hold, before it is written as a tar?
+//! The entries of one layer before it is written as a tar.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

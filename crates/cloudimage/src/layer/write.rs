@@ -1,4 +1,4 @@
-//! How does a tree become a layer blob, in one pass and without holding the layer in memory?
+//! Writes a tree as a layer blob, in one pass and without holding the layer in memory.
 
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;

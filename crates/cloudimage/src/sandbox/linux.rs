@@ -1,4 +1,4 @@
-//! How does RUN use this machine's tools without changing this machine?
+//! Runs RUN commands with this machine's tools, without changing this machine.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader};
@@ -58,7 +58,7 @@ impl Sandbox for LinuxSandbox {
             receiver.await.unwrap_or_else(|_| Err(fault("keep its thread")(std::io::ErrorKind::Other.into())))?;
         drop(guard);
         for reader in readers {
-            reader.await.map_err(Error::Lost)?;
+            reader.await.map_err(Error::TaskPanicked)?;
         }
         Ok(ended)
     }

@@ -1,4 +1,4 @@
-//! Run this command over this rootfs; what changed? The seam between a build and the kernel.
+//! Runs a command over a rootfs and captures what it changes.
 
 #[cfg(feature = "testing")]
 pub mod contract;

@@ -1,4 +1,4 @@
-//! What does the world look like to a command in the sandbox?
+//! Sets up the namespaces, mounts and limits of a command in the sandbox.
 //!
 //! Everything here runs in one thread that has left the others' namespaces and ends after the command.
 

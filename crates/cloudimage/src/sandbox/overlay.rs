@@ -1,4 +1,4 @@
-//! How are the layers of a rootfs mounted over each other?
+//! Mounts the layers of a rootfs over each other.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{Ended, OutputLine, Sandbox, SandboxRun};
-use crate::build::command_text;
+use crate::builder::command_text;
 use crate::error::{Error, Result};
 
 /// Something that a scripted command does.

@@ -1,4 +1,4 @@
-//! Which images does someone who already knows name?
+//! Names a fixed list of images.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! Which images are named in lists: one name a line, `#` comments?
+//! Reads image lists: one name a line, `#` comments.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::{ImageSource, Rootfs, WantedImage};
-use crate::build::Context;
+use crate::builder::Context;
 use crate::error::{Error, Result};
 
 /// Where the context and the rootfs keep their list.

@@ -1,4 +1,4 @@
-//! Which container images does this cluster image need? The seam between a build and whoever knows.
+//! Finds the container images that a cluster image needs.
 
 #[cfg(feature = "testing")]
 pub mod contract;

@@ -1,4 +1,4 @@
-//! Which blobs does a cluster image consist of, over all its platforms?
+//! Collects the blobs of a cluster image, over all its platforms.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How is an OCI archive read back, from whoever it comes?
+//! Reads an OCI archive, whoever wrote it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 use content_store::{Descriptor, Digest, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
 
 use super::closure;
-use crate::build::seal::now;
+use crate::builder::seal::now;
 use crate::documents::{Index, IndexEntry};
 use crate::error::{Error, Result};
 use crate::format;
@@ -25,7 +25,7 @@ impl Images {
     /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob or a name; [`Error::Store`] for a blob that
     /// is not what its name says. Then no name was set.
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
-        let _hold = self.content().hold()?;
+        let _guard = self.content().gc_guard()?;
         let archive = path.display().to_string();
         let fault =
             |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };

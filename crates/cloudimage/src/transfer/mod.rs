@@ -1,4 +1,4 @@
-//! How do cluster images leave the store for an OCI archive, and come back from one?
+//! Saves cluster images to OCI archives and loads them back.
 
 mod closure;
 mod load;

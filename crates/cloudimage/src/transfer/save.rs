@@ -1,4 +1,4 @@
-//! How is an OCI archive written?
+//! Writes an OCI archive.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};

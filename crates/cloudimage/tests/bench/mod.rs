@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cloudimage::sandbox::{ScriptedSandbox, contract};
 use cloudimage::{
-    BuildEvent, BuildOptions, Built, Context, Error, ImageList, Images, Sandbox, Seams, StepOutcome, build,
+    Backends, BuildEvent, BuildOptions, Built, Context, Error, ImageList, Images, Sandbox, StepOutcome, build,
 };
 use registry_client::Memory;
 
@@ -80,9 +80,9 @@ impl Bench {
         let kubefile = kubefile::parse(kubefile).unwrap();
         let context = Context::open(&self.context()).unwrap();
         let list = ImageList::new(&context, None);
-        let seams = Seams { sandbox, registry: &self.registry, sources: &[&list] };
+        let backends = Backends { sandbox, registry: &self.registry, sources: &[&list] };
         let mut keep = |event| self.events.borrow_mut().push(event);
-        build(&self.images, &kubefile, &context, options, &seams, &mut keep).await
+        build(&self.images, &kubefile, &context, options, &backends, &mut keep).await
     }
 
     /// Events of the last build.

@@ -1,4 +1,4 @@
-//! Which hosts are asked for a registry, and in which scheme.
+//! Maps a registry to the hosts that are asked and the scheme of each.
 
 use super::Options;
 use super::trust::Clients;

@@ -1,4 +1,4 @@
-//! Which login docker's `config.json` has for a host.
+//! Reads logins from docker's `config.json`.
 
 use crate::error::{Error, Result, shorten};
 use docker_credential::{CredentialRetrievalError, DockerCredential};

@@ -1,6 +1,6 @@
 //! Registries of the outside world: which host is asked, with which trust and login, and how patiently.
 
-mod access;
+mod authenticator;
 mod endpoint;
 mod login;
 mod options;
@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::resume::{self, Retry};
 use crate::wire::{self, Object};
 use crate::{BlobStream, ImageName, Manifest, Registry, name};
-use access::Doorman;
 use async_trait::async_trait;
+use authenticator::Authenticator;
 use endpoint::{Endpoint, Endpoints};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
@@ -43,7 +43,7 @@ pub struct Https {
 struct Shared {
     endpoints: Endpoints,
     clients: Clients,
-    doorman: Doorman,
+    authenticator: Authenticator,
 }
 
 impl Https {
@@ -54,9 +54,9 @@ impl Https {
     /// [`Error::InvalidOption`] names the option that cannot be used.
     pub fn new(options: Options) -> Result<Self> {
         let endpoints = Endpoints::new(&options)?;
-        let doorman = Doorman::new(&options)?;
+        let authenticator = Authenticator::new(&options)?;
         let clients = Clients::new(options)?;
-        Ok(Self { shared: Arc::new(Shared { endpoints, clients, doorman }) })
+        Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator }) })
     }
 
     async fn open_blob(self, image: ImageName, digest: String, offset: u64) -> Result<BlobStream> {
@@ -183,7 +183,7 @@ impl Shared {
                 }
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
-                    self.doorman.forget(endpoint, object);
+                    self.authenticator.forget(endpoint, object);
                     continue;
                 }
                 Ok(response) => self.refusal(endpoint, object, response).await,
@@ -211,7 +211,7 @@ impl Shared {
         accept: Option<&str>,
     ) -> Result<Response> {
         let scheme = self.endpoints.scheme(endpoint, &self.clients).await?;
-        let access = self.doorman.access(endpoint, scheme, object, &self.clients).await?;
+        let access = self.authenticator.access(endpoint, scheme, object, &self.clients).await?;
         let url = format!("{}://{}{}", scheme.as_str(), endpoint.host, object.path(endpoint.is_mirror));
         let mut request = access.apply(self.clients.transfer(scheme, &endpoint.host)?.request(method.clone(), url));
         if let Some(accept) = accept {
@@ -232,7 +232,7 @@ impl Shared {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
         let body = wire::collect(response.bytes_stream(), wire::REFUSAL_LIMIT).await.ok().flatten().unwrap_or_default();
-        let error = self.doorman.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
+        let error = self.authenticator.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
         (error, seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)))
     }
 }

@@ -1,4 +1,4 @@
-//! What do the tests serve, and where?
+//! Content and servers for the tests.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 use content_store::{Descriptor, Digest, MediaType, NameKind, Store};

@@ -1,4 +1,4 @@
-//! Which layers would a build make? Pure: reads no store, no context, no network.
+//! Plans the layers of a build. Pure: reads no store, no context, no network.
 
 use std::fmt;
 

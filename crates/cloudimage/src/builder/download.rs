@@ -1,4 +1,4 @@
-//! How does a file behind a URL come into the build?
+//! Downloads files that are named by a URL.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,9 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
         if size > limit {
             return Err(fault(format!("it is longer than {limit} bytes")));
         }
-        let written =
-            tokio::task::spawn_blocking(move || file.write_all(&bytes).map(|()| file)).await.map_err(Error::Lost)?;
+        let written = tokio::task::spawn_blocking(move || file.write_all(&bytes).map(|()| file))
+            .await
+            .map_err(Error::TaskPanicked)?;
         file = written.map_err(Error::file("write", &path))?;
     }
     Ok(Downloaded { name, path, size })

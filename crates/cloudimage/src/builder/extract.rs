@@ -1,4 +1,4 @@
-//! Which entries does a local archive hold that ADD unpacks?
+//! Lists the entries of a local archive that ADD unpacks.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

@@ -1,7 +1,7 @@
-//! How a manifest or index is answered.
+//! Answers requests for manifests and indexes.
 
-use super::form::{self, Answer, Failure};
-use super::service::Answerer;
+use super::response::{self, Answer, Failure};
+use super::service::Handler;
 use crate::document;
 use crate::range;
 use crate::route::{Place, Refusal, Wanted};
@@ -11,7 +11,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
-impl Answerer {
+impl Handler {
     pub(super) async fn manifest(
         self: Arc<Self>,
         place: Place,
@@ -34,11 +34,11 @@ impl Answerer {
             }
         };
         let this = self.clone();
-        let bytes = match form::blocking(move || this.content.read_verified(&digest, DOCUMENT_LIMIT)).await? {
+        let bytes = match response::blocking(move || this.content.read_verified(&digest, DOCUMENT_LIMIT)).await? {
             Ok(bytes) => bytes,
             Err(ContentError::Missing { .. } | ContentError::TooLarge { .. }) => return Err(unknown().into()),
-            Err(ContentError::Damaged { .. }) => {
-                self.tell_damage(digest);
+            Err(ContentError::Corrupt { .. }) => {
+                self.report_corrupt(digest);
                 return Err(refusal("damaged here").into());
             }
             Err(error) => return Err(Failure::caused_by(&error)),
@@ -46,10 +46,10 @@ impl Answerer {
         let media_type = document::media_type(&bytes, stored_as.as_deref()).ok_or_else(unknown)?;
         let etag = format!("\"{digest}\"");
         if range::is_known(headers, &etag) {
-            return form::finish(form::described(StatusCode::NOT_MODIFIED, &digest, &etag), Body::empty());
+            return response::finish(response::described(StatusCode::NOT_MODIFIED, &digest, &etag), Body::empty());
         }
-        let response = form::described(StatusCode::OK, &digest, &etag);
+        let response = response::described(StatusCode::OK, &digest, &etag);
         let response = response.header(CONTENT_TYPE, media_type).header(CONTENT_LENGTH, bytes.len());
-        form::finish(response, if is_head { Body::empty() } else { bytes.into() })
+        response::finish(response, if is_head { Body::empty() } else { bytes.into() })
     }
 }

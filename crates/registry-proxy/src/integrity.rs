@@ -1,4 +1,4 @@
-//! Which blobs were already compared with their digest, and how did it end?
+//! Remembers which blobs were compared with their digest, and the result.
 
 use crate::blob::{self, Blob};
 use content_store::Digest;
@@ -35,7 +35,7 @@ impl From<&Metadata> for FileVersion {
 
 /// Remembers, per blob, the file that was read and whether its bytes were right.
 #[derive(Debug, Default)]
-pub(crate) struct Soundness {
+pub(crate) struct Integrity {
     known: Mutex<HashMap<Digest, (FileVersion, bool)>>,
     /// Blobs that are being read, so that many requests at once read them once.
     gates: Mutex<HashMap<Digest, Arc<Gate>>>,
@@ -47,44 +47,44 @@ type Gate = tokio::sync::Mutex<()>;
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) blob: Blob,
-    pub(crate) is_sound: bool,
+    pub(crate) is_intact: bool,
     /// Whether it was found out just now.
     pub(crate) is_news: bool,
 }
 
-impl Soundness {
+impl Integrity {
     /// Whether this file was found sound, or damaged; `None` when it was not read yet.
     pub(crate) fn get(&self, digest: &Digest, version: FileVersion) -> Option<bool> {
-        lock(&self.known).get(digest).filter(|(seen, _)| *seen == version).map(|(_, is_sound)| *is_sound)
+        lock(&self.known).get(digest).filter(|(seen, _)| *seen == version).map(|(_, is_intact)| *is_intact)
     }
 
-    pub(crate) fn set(&self, digest: Digest, version: FileVersion, is_sound: bool) {
+    pub(crate) fn set(&self, digest: Digest, version: FileVersion, is_intact: bool) {
         let mut known = lock(&self.known);
         if known.len() >= LIMIT {
             known.clear();
         }
-        known.insert(digest, (version, is_sound));
+        known.insert(digest, (version, is_intact));
     }
 
     /// Compares the blob with its digest, unless that was done before.
     pub(crate) async fn check(&self, mut blob: Blob) -> io::Result<Checked> {
         let (digest, version) = (blob.digest, blob.version);
-        if let Some(is_sound) = self.get(&digest, version) {
-            return Ok(Checked { blob, is_sound, is_news: false });
+        if let Some(is_intact) = self.get(&digest, version) {
+            return Ok(Checked { blob, is_intact, is_news: false });
         }
         let gate = lock(&self.gates).entry(digest).or_default().clone();
         let _turn = gate.lock().await;
-        if let Some(is_sound) = self.get(&digest, version) {
-            return Ok(Checked { blob, is_sound, is_news: false });
+        if let Some(is_intact) = self.get(&digest, version) {
+            return Ok(Checked { blob, is_intact, is_news: false });
         }
         let read =
-            tokio::task::spawn_blocking(move || blob::is_sound(&mut blob).map(|is_sound| (blob, is_sound))).await;
-        if let Ok(Ok((_, is_sound))) = &read {
-            self.set(digest, version, *is_sound);
+            tokio::task::spawn_blocking(move || blob::is_intact(&mut blob).map(|is_intact| (blob, is_intact))).await;
+        if let Ok(Ok((_, is_intact))) = &read {
+            self.set(digest, version, *is_intact);
         }
         lock(&self.gates).remove(&digest);
-        let (blob, is_sound) = read.map_err(io::Error::other)??;
-        Ok(Checked { blob, is_sound, is_news: true })
+        let (blob, is_intact) = read.map_err(io::Error::other)??;
+        Ok(Checked { blob, is_intact, is_news: true })
     }
 }
 

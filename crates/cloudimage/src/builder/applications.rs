@@ -1,4 +1,4 @@
-//! What do APP, APPCMDS, APPENV, LAUNCH, CMD and their like record?
+//! Records what APP, APPCMDS, APPENV, LAUNCH, CMD and their like declare.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(super) fn transfer(name: &str, sources: &[ResolvedSource], line: usize) -> R
 
 /// Records an application whose files are in the rootfs; its kind is told from them, as upstream does.
 pub(super) fn declare(draft: &mut Draft, declared_by: Keyword, name: &str) {
-    let (kind, files) = kind_of(&draft.ground.merged, name);
+    let (kind, files) = kind_of(&draft.rootfs.merged, name);
     let mut application = draft.extension.application(name).cloned().unwrap_or_default();
     name.clone_into(&mut application.name);
     kind.clone_into(&mut application.kind);
@@ -103,7 +103,7 @@ pub(super) fn check(draft: &Draft) -> Result<()> {
 /// Whether the image brings a cluster: it has Kubernetes binaries in its rootfs.
 pub(super) fn kind(draft: &Draft) -> ImageKind {
     let binaries = ["bin/kubeadm", "bin/kubelet", "bin/k0s", "bin/k3s"];
-    if binaries.iter().any(|path| draft.ground.merged.get(Path::new(path)).is_some()) {
+    if binaries.iter().any(|path| draft.rootfs.merged.get(Path::new(path)).is_some()) {
         ImageKind::KubeInstaller
     } else {
         ImageKind::AppInstaller

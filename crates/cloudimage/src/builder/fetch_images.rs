@@ -1,4 +1,4 @@
-//! How do the named container images come from their registries into the store, byte for byte?
+//! Fetches the named container images from their registries, byte for byte.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +27,7 @@ const BLOBS: usize = 3;
 const TELL_EVERY: u64 = 1 << 20;
 
 /// Fetches container images for one platform.
-pub(super) struct Carrier<'a> {
+pub(super) struct ImageFetcher<'a> {
     pub(super) store: &'a Store,
     pub(super) registry: &'a dyn Registry,
     pub(super) platform: &'a Platform,
@@ -38,7 +38,7 @@ pub(super) struct Carrier<'a> {
     pub(super) in_flight: RefCell<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
-impl Carrier<'_> {
+impl ImageFetcher<'_> {
     /// Fetches all images, some at once; only blobs that are not in the store are asked for.
     pub(super) async fn fetch_all(&self, wanted: Vec<WantedImage>) -> Result<Vec<CarriedImage>> {
         let fetched = stream::iter(wanted).map(|image| self.fetch_or_inherit(image)).buffered(IMAGES);
@@ -138,7 +138,7 @@ impl Carrier<'_> {
         let digest: Digest = manifest.digest.parse()?;
         let bytes = manifest.bytes.to_vec();
         let (store, document) = (self.store.clone(), bytes.clone());
-        let stored = tokio::task::spawn_blocking(move || store.put(&document)).await.map_err(Error::Lost)??;
+        let stored = tokio::task::spawn_blocking(move || store.put(&document)).await.map_err(Error::TaskPanicked)??;
         if stored.digest != digest {
             let reason = format!("the registry calls it {digest}, its bytes are {}", stored.digest);
             return Err(Error::NotAnImage { document: name.to_string(), reason });
@@ -220,7 +220,7 @@ impl Carrier<'_> {
         }
         let store = self.store.clone();
         let partial = move || store.partial(&digest).map(|partial| partial.with_limit(size));
-        let mut partial = tokio::task::spawn_blocking(partial).await.map_err(Error::Lost)??;
+        let mut partial = tokio::task::spawn_blocking(partial).await.map_err(Error::TaskPanicked)??;
         if partial.offset() > size {
             partial.restart()?;
         }
@@ -251,7 +251,7 @@ impl Carrier<'_> {
             let _ = sender.send(Piece::End).await;
         }
         drop(sender);
-        let written = writer.await.map_err(Error::Lost)?;
+        let written = writer.await.map_err(Error::TaskPanicked)?;
         match broken {
             Some(error) => Err(error.into()),
             None => written,

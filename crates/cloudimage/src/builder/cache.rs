@@ -1,4 +1,4 @@
-//! Did an earlier build make this layer already?
+//! The build cache: results of earlier builds by what they depend on.
 //!
 //! A result is kept under a digest of everything it depends on: the layers below, the instruction, the content of its
 //! sources, how it is packed. It counts only while its blobs are in the store.
@@ -14,7 +14,7 @@ use content_store::{Digest, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::draft::Ground;
+use super::draft::RootfsState;
 use super::options::BuildOptions;
 use crate::catalogue::CarriedImage;
 use crate::durable;
@@ -40,8 +40,8 @@ pub(super) struct Record {
 /// Bumped when the meaning of keys or records changes.
 const VERSION: &str = "1";
 
-/// The key of a layer on `ground`; `parts` say what it is made from.
-pub(super) fn key(ground: &Ground, options: &BuildOptions, instruction: &str, parts: &[&str]) -> Digest {
+/// The key of a layer on `rootfs`; `parts` say what it is made from.
+pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &str, parts: &[&str]) -> Digest {
     let mut hash = Sha256::new();
     let mut add = |part: &str| {
         hash.update((part.len() as u64).to_le_bytes());
@@ -51,7 +51,7 @@ pub(super) fn key(ground: &Ground, options: &BuildOptions, instruction: &str, pa
     add(&options.platform.to_string());
     add(options.compression.as_str());
     add(&options.epoch().to_string());
-    for layer in ground.diff_ids() {
+    for layer in rootfs.diff_ids() {
         add(&layer.to_string());
     }
     add(instruction);

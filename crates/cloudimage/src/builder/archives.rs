@@ -1,4 +1,4 @@
-//! Which container images come in archives under `images/`, and how do their blobs get into the store unchanged?
+//! Imports container image archives found under `images/`, blobs unchanged.
 //!
 //! An archive that was understood does not stay in the rootfs: what it held travels in the catalogue.
 

@@ -1,4 +1,4 @@
-//! Which files of the context does a COPY source name?
+//! Matches COPY sources against the files of the context.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Which files of the context does `.sealerignore` leave out?
+//! Applies `.sealerignore` to the files of the context.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Do lists of layers, unpacked layers and their tars agree, whatever the layers hold? Tests only.
+//! Lists of layers, unpacked layers and their tars agree, whatever the layers hold. Tests only.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! How does a Kubefile become a cluster image in the store?
+//! Builds a cluster image from a Kubefile.
 //!
 //! [`build`] goes through the instructions: FROM puts down a base, COPY, ADD, RUN and APP add layers, the others record
 //! something. Then the container images to carry are found and fetched, and everything is sealed into an image.
@@ -8,12 +8,12 @@
 mod applications;
 mod archives;
 pub(crate) mod cache;
-mod carry;
 mod copy;
 mod download;
 mod draft;
 mod event;
 mod extract;
+mod fetch_images;
 mod find;
 mod ignore;
 mod layers;
@@ -25,7 +25,7 @@ mod run;
 pub(crate) mod seal;
 
 pub use event::{BuildEvent, StepOutcome};
-pub use options::{BuildOptions, Built, Context, Seams};
+pub use options::{Backends, BuildOptions, Built, Context};
 pub use perform::build;
 #[cfg(feature = "testing")]
 pub(crate) use plan::command_text;

@@ -1,4 +1,4 @@
-//! Which entries does a COPY or ADD put into the rootfs?
+//! Plans the entries that a COPY or ADD puts into the rootfs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,8 +10,8 @@ use kubefile::{ResolvedSource, ResolvedTransfer};
 
 use super::find::{self, Found};
 use super::{extract, owner};
-use crate::build::download::Downloaded;
-use crate::build::draft::Ground;
+use crate::builder::download::Downloaded;
+use crate::builder::draft::RootfsState;
 use crate::error::{Error, Result};
 use crate::layer::listing::Listed;
 use crate::layer::scan::Scan;
@@ -48,15 +48,15 @@ pub(super) struct Transfer {
     pub(super) spool: PathBuf,
 }
 
-/// The entries that `transfer` adds to the rootfs of `ground`.
-pub(super) fn tree(ground: &Ground, transfer: &Transfer) -> Result<Tree> {
+/// The entries that `transfer` adds to the rootfs of `rootfs`.
+pub(super) fn tree(rootfs: &RootfsState, transfer: &Transfer) -> Result<Tree> {
     let mut tree = Tree::default();
-    let items = items(ground, transfer)?;
-    let destination = destination(ground, transfer, &items)?;
+    let items = items(rootfs, transfer)?;
+    let destination = destination(rootfs, transfer, &items)?;
     let mut downloads = transfer.downloads.iter();
     for item in items {
         match item {
-            Item::Local(found) => add_local(&mut tree, ground, transfer, &found, &destination)?,
+            Item::Local(found) => add_local(&mut tree, rootfs, transfer, &found, &destination)?,
             Item::Text { name, content } => {
                 let bytes = Content::Bytes(Arc::from(content.into_bytes()));
                 tree.insert(destination.of_file(&name), Entry::new(Kind::File(bytes), 0o644));
@@ -72,8 +72,8 @@ pub(super) fn tree(ground: &Ground, transfer: &Transfer) -> Result<Tree> {
     if destination.is_directory && !destination.path.as_os_str().is_empty() && tree.get(&destination.path).is_none() {
         tree.insert(destination.path.clone(), Entry::directory());
     }
-    set_attributes(&mut tree, ground, transfer)?;
-    add_parents(&mut tree, ground);
+    set_attributes(&mut tree, rootfs, transfer)?;
+    add_parents(&mut tree, rootfs);
     Ok(tree)
 }
 
@@ -84,12 +84,12 @@ enum Item {
     Url,
 }
 
-fn items(ground: &Ground, transfer: &Transfer) -> Result<Vec<Item>> {
+fn items(rootfs: &RootfsState, transfer: &Transfer) -> Result<Vec<Item>> {
     let mut items = Vec::new();
     for source in &transfer.transfer.sources {
         match source {
             ResolvedSource::Path(pattern) => {
-                items.extend(find::find(&ground.context, pattern, transfer.line)?.into_iter().map(Item::Local));
+                items.extend(find::find(&rootfs.context, pattern, transfer.line)?.into_iter().map(Item::Local));
             }
             ResolvedSource::Url(_) => items.push(Item::Url),
             ResolvedSource::Heredoc { name, content } => {
@@ -114,7 +114,7 @@ impl Destination {
     }
 }
 
-fn destination(ground: &Ground, transfer: &Transfer, items: &[Item]) -> Result<Destination> {
+fn destination(rootfs: &RootfsState, transfer: &Transfer, items: &[Item]) -> Result<Destination> {
     let written = &transfer.transfer.destination;
     let mut relative = PathBuf::new();
     for component in Path::new(written).components() {
@@ -124,8 +124,8 @@ fn destination(ground: &Ground, transfer: &Transfer, items: &[Item]) -> Result<D
             _ => {}
         }
     }
-    let path = ground.merged.resolve(&relative);
-    let known = ground.merged.get(&path);
+    let path = rootfs.merged.resolve(&relative);
+    let known = rootfs.merged.get(&path);
     let is_root = path.as_os_str().is_empty();
     let looks_like_directory = written.ends_with('/') || written.ends_with("/.") || written == "." || is_root;
     let is_conventional = known.is_none() && path.to_str().is_some_and(|path| CONVENTIONAL.contains(&path));
@@ -143,14 +143,14 @@ fn destination(ground: &Ground, transfer: &Transfer, items: &[Item]) -> Result<D
 
 fn add_local(
     tree: &mut Tree,
-    ground: &Ground,
+    rootfs: &RootfsState,
     transfer: &Transfer,
     found: &Found,
     destination: &Destination,
 ) -> Result<()> {
     let metadata = fs::symlink_metadata(&found.path).map_err(Error::file("read", &found.path))?;
     if metadata.is_dir() {
-        if matches!(ground.merged.get(&destination.path), Some(listed) if *listed != Listed::Directory) {
+        if matches!(rootfs.merged.get(&destination.path), Some(listed) if *listed != Listed::Directory) {
             let reason = format!(
                 "{} is a directory, {} is a file in the rootfs",
                 found.relative.display(),
@@ -158,13 +158,13 @@ fn add_local(
             );
             return Err(Error::Destination { line: transfer.line, reason });
         }
-        if !destination.path.as_os_str().is_empty() && ground.merged.get(&destination.path).is_none() {
+        if !destination.path.as_os_str().is_empty() && rootfs.merged.get(&destination.path).is_none() {
             let mut directory = Entry::directory();
             directory.mode = metadata.mode() & 0o7777;
             tree.insert(destination.path.clone(), directory);
         }
         let mut scan = Scan::new(tree, false);
-        let ignore = |path: &Path, _| ground.context.ignore.matches(path);
+        let ignore = |path: &Path, _| rootfs.context.ignore.matches(path);
         return scan.add_children(&found.path, &destination.path, &found.relative, &ignore);
     }
     if transfer.unpack && metadata.is_file() && extract::unpack(tree, &found.path, &destination.path, transfer)? {
@@ -175,9 +175,9 @@ fn add_local(
 }
 
 /// Applies `--chown` and `--chmod`.
-fn set_attributes(tree: &mut Tree, ground: &Ground, transfer: &Transfer) -> Result<()> {
+fn set_attributes(tree: &mut Tree, rootfs: &RootfsState, transfer: &Transfer) -> Result<()> {
     let owner = match &transfer.transfer.chown {
-        Some(owner) => Some(owner::resolve(owner, transfer.line, &ground.store, &ground.layers, &ground.merged)?),
+        Some(owner) => Some(owner::resolve(owner, transfer.line, &rootfs.store, &rootfs.layers, &rootfs.merged)?),
         None => None,
     };
     for entry in tree.entries_mut() {
@@ -194,8 +194,8 @@ fn set_attributes(tree: &mut Tree, ground: &Ground, transfer: &Transfer) -> Resu
 }
 
 /// Adds the directories above the entries that the rootfs does not have yet; those it has keep their attributes.
-fn add_parents(tree: &mut Tree, ground: &Ground) {
-    let missing = |path: &Path| !path.as_os_str().is_empty() && ground.merged.get(path).is_none();
+fn add_parents(tree: &mut Tree, rootfs: &RootfsState) {
+    let missing = |path: &Path| !path.as_os_str().is_empty() && rootfs.merged.get(path).is_none();
     let parents: BTreeSet<PathBuf> = tree
         .iter()
         .flat_map(|(path, _)| path.ancestors().skip(1))

@@ -1,4 +1,4 @@
-//! What happens in a build, instruction by instruction?
+//! Performs a build, instruction by instruction.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,13 +8,13 @@ use kubefile::{Base, Kubefile, Resolved, ResolvedInstruction, ResolvedKind, Reso
 
 use super::applications;
 use super::cache::{Record, Workplace};
-use super::carry::Carrier;
 use super::copy::Transfer;
 use super::download;
 use super::draft::Draft;
 use super::event::{BuildEvent, StepOutcome};
+use super::fetch_images::ImageFetcher;
 use super::layers::{self, Job};
-use super::options::{BuildOptions, Built, Context, Seams};
+use super::options::{Backends, BuildOptions, Built, Context};
 use super::plan::command_text;
 use super::run::{self, Owned, Running};
 use super::seal;
@@ -35,7 +35,7 @@ pub async fn build(
     kubefile: &Kubefile,
     context: &Context,
     options: &BuildOptions,
-    seams: &Seams<'_>,
+    backends: &Backends<'_>,
     events: &mut dyn FnMut(BuildEvent),
 ) -> Result<Built> {
     if let Some(tag) = &options.tag {
@@ -45,13 +45,13 @@ pub async fn build(
     for warning in &resolved.warnings {
         events(BuildEvent::Warning { message: warning.to_string() });
     }
-    let _hold = images.content().hold()?;
+    let _guard = images.content().gc_guard()?;
     let workplace = Workplace::open(images)?;
     let before: BTreeSet<_> = images.content().blobs()?.into_iter().map(|blob| blob.digest).collect();
     let mut builder = Builder {
         kubefile,
         options,
-        seams,
+        backends,
         workplace: &workplace,
         created: seal::timestamp(options.epoch())?,
         draft: Draft::new(images, context),
@@ -68,7 +68,7 @@ pub async fn build(
     let catalogue = builder.carry(context, events).await?;
     let (draft, options, created) = (builder.draft, options.clone(), builder.created);
     let sealed = tokio::task::spawn_blocking(move || seal::seal(&draft, &catalogue, &options, &created, &before));
-    sealed.await.map_err(Error::Lost)?
+    sealed.await.map_err(Error::TaskPanicked)?
 }
 
 /// Replaces variables; those of the base image are known to its children.
@@ -84,7 +84,8 @@ async fn expand(images: &Images, kubefile: &Kubefile, options: &BuildOptions) ->
     };
     let platform = platform.map_or_else(|| Ok(options.platform.clone()), |platform| platform.parse())?;
     let images = images.clone();
-    let base = tokio::task::spawn_blocking(move || images.get_for(&name, &platform)).await.map_err(Error::Lost)??;
+    let base =
+        tokio::task::spawn_blocking(move || images.get_for(&name, &platform)).await.map_err(Error::TaskPanicked)??;
     let inherited = base.config().and_then(|config| config.config.env.clone()).unwrap_or_default();
     for variable in &inherited {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
@@ -96,7 +97,7 @@ async fn expand(images: &Images, kubefile: &Kubefile, options: &BuildOptions) ->
 struct Builder<'a> {
     kubefile: &'a Kubefile,
     options: &'a BuildOptions,
-    seams: &'a Seams<'a>,
+    backends: &'a Backends<'a>,
     workplace: &'a Workplace,
     /// The time that documents get.
     created: String,
@@ -125,7 +126,7 @@ impl Builder<'_> {
                 let images = self.draft.images.clone();
                 let running = Running {
                     images: &images,
-                    ground: &self.draft.ground,
+                    rootfs: &self.draft.rootfs,
                     options: self.options,
                     title: &instruction.title,
                     spool: self.workplace.path(),
@@ -134,7 +135,7 @@ impl Builder<'_> {
                     command,
                     environment: environment.clone(),
                 };
-                let (record, cached) = run::run(&running, self.seams.sandbox, events).await?;
+                let (record, cached) = run::run(&running, self.backends.sandbox, events).await?;
                 self.add(&instruction.title, &record, cached)
             }
             other => {
@@ -156,7 +157,7 @@ impl Builder<'_> {
             let merged = image.merged()?;
             Ok::<_, Error>((image, merged))
         });
-        let (image, merged) = read.await.map_err(Error::Lost)??;
+        let (image, merged) = read.await.map_err(Error::TaskPanicked)??;
         self.draft.start_from(&image, merged);
         let applications = image.extension().applications.iter().map(|application| application.name.clone()).collect();
         self.kubefile.check_apps(&applications)?;
@@ -180,14 +181,14 @@ impl Builder<'_> {
         let transfer = Transfer { line, transfer: transfer.clone(), downloads, unpack, spool: spool.clone() };
         let job = Job {
             images: &self.draft.images,
-            ground: &self.draft.ground,
+            rootfs: &self.draft.rootfs,
             options: self.options,
             title: &instruction.title,
             spool: &spool,
         };
         let job = Owned::new(&job);
         let copied = tokio::task::spawn_blocking(move || layers::copy(&job.job(), &transfer));
-        let (record, cached) = copied.await.map_err(Error::Lost)??;
+        let (record, cached) = copied.await.map_err(Error::TaskPanicked)??;
         self.add(&instruction.title, &record, cached)
     }
 
@@ -248,7 +249,7 @@ impl Builder<'_> {
     async fn carry(&mut self, context: &Context, events: &mut dyn FnMut(BuildEvent)) -> Result<Catalogue> {
         let rootfs = Rootfs { context: context.directory(), added: &self.draft.added };
         let mut wanted: BTreeMap<String, WantedImage> = BTreeMap::new();
-        for source in self.seams.sources {
+        for source in self.backends.sources {
             for image in source.find(&rootfs).await? {
                 let reference: Reference = image.name.parse()?;
                 wanted.entry(reference.to_string()).or_insert(image);
@@ -264,16 +265,16 @@ impl Builder<'_> {
             in_archives: archived.len(),
             inherited: inherited.images.len(),
         });
-        let carrier = Carrier {
-            store: &self.draft.ground.store,
-            registry: self.seams.registry,
+        let fetcher = ImageFetcher {
+            store: &self.draft.rootfs.store,
+            registry: self.backends.registry,
             platform: &self.options.platform,
             inherited: &inherited,
             events: RefCell::new(events),
             in_flight: RefCell::new(HashMap::new()),
         };
-        let fetched = carrier.fetch_all(wanted.into_values().collect()).await?;
-        drop(carrier);
+        let fetched = fetcher.fetch_all(wanted.into_values().collect()).await?;
+        drop(fetcher);
         let mut catalogue = inherited;
         catalogue.unite(archived);
         catalogue.unite(fetched);

@@ -1,4 +1,4 @@
-//! Which form answers and refusals have on the wire.
+//! Builds answers and refusals in the form of the distribution API.
 
 use crate::route::{Page, Refusal};
 use axum::body::Body;

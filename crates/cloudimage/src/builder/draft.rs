@@ -1,4 +1,4 @@
-//! What stands already while an image is being built?
+//! The state of an image that is being built.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::layer::listing::Merged;
 pub(super) struct Draft {
     pub(super) images: Images,
     /// What COPY and RUN stand on; shared with the threads that perform them.
-    pub(super) ground: Ground,
+    pub(super) rootfs: RootfsState,
     /// Environment in `NAME=VALUE` order of appearance.
     pub(super) environment: Vec<(String, String)>,
     pub(super) labels: BTreeMap<String, String>,
@@ -40,7 +40,7 @@ pub(super) struct Draft {
 
 /// The rootfs so far.
 #[derive(Debug, Clone)]
-pub(super) struct Ground {
+pub(super) struct RootfsState {
     pub(super) context: Context,
     pub(super) store: Store,
     /// Bottom first.
@@ -53,7 +53,7 @@ impl Draft {
     pub(super) fn new(images: &Images, context: &Context) -> Self {
         Self {
             images: images.clone(),
-            ground: Ground {
+            rootfs: RootfsState {
                 context: context.clone(),
                 store: images.content().clone(),
                 layers: Vec::new(),
@@ -73,8 +73,8 @@ impl Draft {
 
     /// Starts from a base image.
     pub(super) fn start_from(&mut self, base: &Image, merged: Merged) {
-        self.ground.merged = Arc::new(merged);
-        self.ground.layers = base.layers().to_vec();
+        self.rootfs.merged = Arc::new(merged);
+        self.rootfs.layers = base.layers().to_vec();
         self.labels = base.labels().clone();
         self.inherited = base.catalogue().clone();
         let client = std::mem::take(&mut self.extension.build_client);
@@ -92,9 +92,9 @@ impl Draft {
     /// Puts what an instruction made on top.
     pub(super) fn add(&mut self, record: &Record) -> Result<()> {
         if let Some(layer) = &record.layer {
-            let listing = contents::listing(&self.ground.store, layer, Some(&self.images.listings()))?;
-            Arc::make_mut(&mut self.ground.merged).stack(&listing);
-            self.ground.layers.push(layer.clone());
+            let listing = contents::listing(&self.rootfs.store, layer, Some(&self.images.listings()))?;
+            Arc::make_mut(&mut self.rootfs.merged).stack(&listing);
+            self.rootfs.layers.push(layer.clone());
         }
         self.archived.extend(record.carried.iter().cloned());
         self.added.extend(record.added.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())));
@@ -119,7 +119,7 @@ impl Draft {
     }
 }
 
-impl Ground {
+impl RootfsState {
     /// What a layer stands on, for cache keys.
     pub(super) fn diff_ids(&self) -> Vec<Digest> {
         self.layers.iter().map(|layer| layer.diff_id.unwrap_or(layer.digest)).collect()

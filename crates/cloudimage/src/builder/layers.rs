@@ -1,4 +1,4 @@
-//! How does a tree become the next layer of a draft, or an earlier build's layer take its place?
+//! Writes a tree as the next layer of a draft, or reuses an earlier build's layer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use content_store::Digest;
 use super::archives;
 use super::cache::{self, Record};
 use super::copy::{self, Transfer};
-use super::draft::Ground;
+use super::draft::RootfsState;
 use super::options::BuildOptions;
 use crate::durable;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ const ADDED_LIMIT: u64 = 4 << 20;
 /// What a layer is made for.
 pub(super) struct Job<'a> {
     pub(super) images: &'a Images,
-    pub(super) ground: &'a Ground,
+    pub(super) rootfs: &'a RootfsState,
     pub(super) options: &'a BuildOptions,
     /// For histories.
     pub(super) title: &'a str,
@@ -34,9 +34,9 @@ pub(super) struct Job<'a> {
 
 /// Performs a COPY or ADD. The flag says that an earlier build had done it.
 pub(super) fn copy(job: &Job<'_>, transfer: &Transfer) -> Result<(Record, bool)> {
-    let mut tree = copy::tree(job.ground, transfer)?;
-    settle(&mut tree)?;
-    let key = cache::key(job.ground, job.options, "COPY", &[&cache::digest_of(&tree)?.to_string()]);
+    let mut tree = copy::tree(job.rootfs, transfer)?;
+    remove_empty(&mut tree)?;
+    let key = cache::key(job.rootfs, job.options, "COPY", &[&cache::digest_of(&tree)?.to_string()]);
     if let Some(record) = reuse(job, &key) {
         return Ok((record, true));
     }
@@ -58,7 +58,7 @@ pub(super) fn reuse(job: &Job<'_>, key: &Digest) -> Option<Record> {
 /// Writes the tree as a layer and keeps the result under `key`. Archives of container images are taken out of it.
 pub(super) fn make(job: &Job<'_>, mut tree: Tree, key: &Digest) -> Result<Record> {
     let carried = archives::take(job, &mut tree)?;
-    settle(&mut tree)?;
+    remove_empty(&mut tree)?;
     let added = added(&tree)?;
     let layer = if tree.is_empty() { None } else { Some(write_layer(job, &tree)?) };
     let record = Record { layer, files: tree.files(), carried, added };
@@ -92,7 +92,7 @@ fn added(tree: &Tree) -> Result<BTreeMap<String, String>> {
     Ok(added)
 }
 
-fn settle(tree: &mut Tree) -> Result<()> {
+fn remove_empty(tree: &mut Tree) -> Result<()> {
     tree.settle_links().map_err(|link| Error::Archive {
         archive: "the new layer".to_owned(),
         entry: link.display().to_string(),

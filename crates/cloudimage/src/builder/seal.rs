@@ -1,4 +1,4 @@
-//! How do layers, records and carried images become an image with a digest and a name?
+//! Writes the documents of a built image, and names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,7 @@ fn put_rootfs(
     created: &str,
 ) -> Result<documents::Descriptor> {
     let store = draft.images.content();
-    let layers = &draft.ground.layers;
+    let layers = &draft.rootfs.layers;
     let missing = |layer: &Layer| Error::NotAnImage {
         document: layer.digest.to_string(),
         reason: "the base image's config does not name this layer".to_owned(),

@@ -1,11 +1,11 @@
-//! How a blob is answered: all of it or a part, and never when it is damaged.
+//! Answers requests for blobs, whole or in part.
 
-use super::form::{self, Answer, Failure};
-use super::service::Answerer;
+use super::response::{self, Answer, Failure};
+use super::service::Handler;
 use crate::blob::{self, Blob};
+use crate::integrity::FileVersion;
 use crate::range::{self, Part};
 use crate::route::Refusal;
-use crate::soundness::FileVersion;
 use axum::body::Body;
 use bytes::Bytes;
 use content_store::{Digest, Error as ContentError};
@@ -15,17 +15,17 @@ use http::{HeaderMap, StatusCode};
 use std::io;
 use std::sync::Arc;
 
-impl Answerer {
+impl Handler {
     pub(super) async fn blob(self: Arc<Self>, digest: Digest, is_head: bool, headers: &HeaderMap) -> Answer {
         let this = self.clone();
         let unknown = || refusal(&digest, "not here");
-        let blob = form::blocking(move || this.open(digest)).await??.ok_or_else(unknown)?;
-        if self.soundness.get(&digest, blob.version) == Some(false) {
+        let blob = response::blocking(move || this.open(digest)).await??.ok_or_else(unknown)?;
+        if self.integrity.get(&digest, blob.version) == Some(false) {
             return Err(refusal(&digest, "damaged here").into());
         }
         let (etag, size) = (format!("\"{digest}\""), blob.size);
         if range::is_known(headers, &etag) {
-            return form::finish(form::described(StatusCode::NOT_MODIFIED, &digest, &etag), Body::empty());
+            return response::finish(response::described(StatusCode::NOT_MODIFIED, &digest, &etag), Body::empty());
         }
         let part = range::part(headers, &etag, size);
         let (status, start, end) = match part {
@@ -33,7 +33,7 @@ impl Answerer {
             Part::Range { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
             Part::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
         };
-        let mut response = form::described(status, &digest, &etag)
+        let mut response = response::described(status, &digest, &etag)
             .header(ACCEPT_RANGES, "bytes")
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, end - start);
@@ -45,9 +45,9 @@ impl Answerer {
             Part::Unsatisfiable => response = response.header(CONTENT_RANGE, format!("bytes */{size}")),
         }
         if is_head || part == Part::Unsatisfiable {
-            return form::finish(response, Body::empty());
+            return response::finish(response, Body::empty());
         }
-        form::finish(response, self.body(blob, start, end).await?)
+        response::finish(response, self.body(blob, start, end).await?)
     }
 
     async fn body(self: Arc<Self>, blob: Blob, start: u64, end: u64) -> Result<Body, Failure> {
@@ -68,20 +68,20 @@ impl Answerer {
     /// for the next attempt would never get a whole one.
     async fn check(&self, blob: Blob) -> Result<Blob, Failure> {
         let digest = blob.digest;
-        let checked = self.soundness.check(blob).await.map_err(|error| Failure::caused_by(&error))?;
-        if checked.is_sound {
+        let checked = self.integrity.check(blob).await.map_err(|error| Failure::caused_by(&error))?;
+        if checked.is_intact {
             return Ok(checked.blob);
         }
         if checked.is_news {
-            self.tell_damage(digest);
+            self.report_corrupt(digest);
         }
         Err(refusal(&digest, "damaged here").into())
     }
 
     /// The whole blob, compared with its digest once more on its way.
     fn watched(self: Arc<Self>, blob: Blob) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-        let soundness = self.soundness.clone();
-        blob::whole(blob, soundness, Arc::new(move |digest| self.tell_damage(digest)))
+        let integrity = self.integrity.clone();
+        blob::whole(blob, integrity, Arc::new(move |digest| self.report_corrupt(digest)))
     }
 
     fn open(&self, digest: Digest) -> Result<Option<Blob>, Failure> {

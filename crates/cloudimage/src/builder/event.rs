@@ -1,4 +1,4 @@
-//! What does a build tell while it works?
+//! Events of a build.
 
 use serde::Serialize;
 

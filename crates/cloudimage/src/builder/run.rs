@@ -1,4 +1,4 @@
-//! How does a RUN become a layer?
+//! Performs RUN: runs the command and captures its layer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -9,7 +9,7 @@ use kubefile::ShellOrExec;
 use tokio::sync::mpsc;
 
 use super::cache::{self, Record};
-use super::draft::Ground;
+use super::draft::RootfsState;
 use super::event::BuildEvent;
 use super::layers::{self, Job};
 use super::options::BuildOptions;
@@ -29,7 +29,7 @@ const LINE_LIMIT: usize = 500;
 /// A RUN, ready to be performed.
 pub(super) struct Running<'a> {
     pub(super) images: &'a Images,
-    pub(super) ground: &'a Ground,
+    pub(super) rootfs: &'a RootfsState,
     pub(super) options: &'a BuildOptions,
     pub(super) title: &'a str,
     pub(super) spool: &'a Path,
@@ -53,7 +53,7 @@ pub(super) async fn run(
         ShellOrExec::Exec(_) => "exec",
     };
     let parts = [form, &command_text(running.command), &environment, &sandbox.identity()];
-    let key = cache::key(running.ground, running.options, "RUN", &parts);
+    let key = cache::key(running.rootfs, running.options, "RUN", &parts);
     let job = job(running);
     if let Some(record) = layers::reuse(&job, &key) {
         return Ok((record, true));
@@ -84,7 +84,7 @@ pub(super) async fn run(
         let tree = scan::upper_directory(&upper)?;
         layers::make(&owned.job(), tree, &key)
     });
-    let record = record.await.map_err(Error::Lost)??;
+    let record = record.await.map_err(Error::TaskPanicked)??;
     Ok((record, false))
 }
 
@@ -123,7 +123,7 @@ async fn perform(
 
 /// Unpacks the layers below as overlay directories, topmost first; those of earlier builds are there already.
 async fn unpack_layers(running: &Running<'_>) -> Result<Vec<PathBuf>> {
-    let (images, layers) = (running.images.clone(), running.ground.layers.clone());
+    let (images, layers) = (running.images.clone(), running.rootfs.layers.clone());
     let unpacked = tokio::task::spawn_blocking(move || {
         let mut directories = Vec::new();
         for layer in topmost_once(&layers) {
@@ -133,7 +133,7 @@ async fn unpack_layers(running: &Running<'_>) -> Result<Vec<PathBuf>> {
         }
         Ok(directories)
     });
-    unpacked.await.map_err(Error::Lost)?
+    unpacked.await.map_err(Error::TaskPanicked)?
 }
 
 /// The layers, topmost first, each only once: overlayfs refuses one directory in two places, and whatever a layer adds
@@ -146,7 +146,7 @@ fn topmost_once(layers: &[Layer]) -> Vec<&Layer> {
 fn job<'a>(running: &'a Running<'_>) -> Job<'a> {
     Job {
         images: running.images,
-        ground: running.ground,
+        rootfs: running.rootfs,
         options: running.options,
         title: running.title,
         spool: running.spool,
@@ -156,7 +156,7 @@ fn job<'a>(running: &'a Running<'_>) -> Job<'a> {
 /// A job that a thread of its own may hold.
 pub(super) struct Owned {
     images: Images,
-    ground: Ground,
+    rootfs: RootfsState,
     options: BuildOptions,
     title: String,
     spool: PathBuf,
@@ -170,7 +170,7 @@ impl Owned {
     pub(super) fn new(job: &Job<'_>) -> Self {
         Self {
             images: job.images.clone(),
-            ground: job.ground.clone(),
+            rootfs: job.rootfs.clone(),
             options: job.options.clone(),
             title: job.title.to_owned(),
             spool: job.spool.to_owned(),
@@ -180,7 +180,7 @@ impl Owned {
     pub(super) fn job(&self) -> Job<'_> {
         Job {
             images: &self.images,
-            ground: &self.ground,
+            rootfs: &self.rootfs,
             options: &self.options,
             title: &self.title,
             spool: &self.spool,

@@ -1,4 +1,4 @@
-//! With which token or password a repository may be read.
+//! Gets and keeps the tokens and passwords that open a repository.
 
 use super::Options;
 use super::endpoint::{Endpoint, Scheme};
@@ -16,13 +16,13 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 /// The longest time for the exchange of a login for a token.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Key = (String, String);
 
 /// Gets tokens and remembers them for as long as they open the door.
 #[derive(Debug)]
-pub(super) struct Doorman {
+pub(super) struct Authenticator {
     logins: Arc<Logins>,
     known: Mutex<HashMap<Key, Arc<OnceCell<Access>>>>,
     advice: Mutex<HashMap<String, String>>,
@@ -56,7 +56,7 @@ impl Access {
     }
 }
 
-impl Doorman {
+impl Authenticator {
     pub(super) fn new(options: &Options) -> Result<Self> {
         let logins = Logins::new(options.docker_config.as_deref(), options.run_credential_helpers)?;
         Ok(Self { logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() })
@@ -99,7 +99,7 @@ impl Doorman {
         };
         let reference = Reference::with_tag(host.clone(), object.image().repository.clone(), "latest".to_owned());
         let client = clients.tokens(scheme, host)?;
-        let exchange = tokio::time::timeout(PATIENCE, client.auth(&reference, &auth, RegistryOperation::Pull));
+        let exchange = tokio::time::timeout(TIMEOUT, client.auth(&reference, &auth, RegistryOperation::Pull));
         let token = match exchange.await {
             Ok(Ok(token)) => token,
             Ok(Err(OciDistributionError::RequestError(error))) => {
@@ -129,7 +129,7 @@ impl Doorman {
         let failed = |reason: String| Error::InvalidOption { option: "docker_config", reason };
         let found = tokio::task::spawn_blocking(move || logins.of(&name));
         let late = |_| failed(format!("the credential helper for {host} does not answer"));
-        tokio::time::timeout(PATIENCE, found).await.map_err(late)?.map_err(|error| failed(error.to_string()))?
+        tokio::time::timeout(TIMEOUT, found).await.map_err(late)?.map_err(|error| failed(error.to_string()))?
     }
 }
 

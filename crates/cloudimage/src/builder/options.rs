@@ -1,4 +1,4 @@
-//! What does a build need to know, and what does it give back?
+//! Input and result of a build.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ pub struct BuildOptions {
 
 /// The outside worlds that a build touches.
 #[derive(Debug, Clone, Copy)]
-pub struct Seams<'a> {
+pub struct Backends<'a> {
     /// Performs RUN.
     pub sandbox: &'a dyn Sandbox,
     /// Gives the carried images.

@@ -1,4 +1,4 @@
-//! Which numbers does `--chown` mean?
+//! Resolves `--chown` to numbers.
 
 use content_store::Store;
 use kubefile::Owner;

@@ -1,9 +1,9 @@
-//! Who answers which request, with what at hand?
+//! Dispatches requests to the handlers, and their failures to answers and events.
 
-use super::form::{self, Answer, Failure};
+use super::response::{self, Answer, Failure};
+use crate::integrity::Integrity;
 use crate::names::{Names, Table};
-use crate::route::{self, Asked, Refusal};
-use crate::soundness::Soundness;
+use crate::route::{self, Refusal, Route};
 use crate::{Event, Options};
 use axum::Router;
 use axum::body::Body;
@@ -24,56 +24,56 @@ const TRANSFER_LIMIT: usize = 512;
 pub fn service(content: Store, options: Options) -> Router {
     let names = Names::new(content.clone());
     let transfers = Arc::new(Semaphore::new(TRANSFER_LIMIT));
-    let answerer = Answerer { content, names, soundness: Arc::default(), transfers, options };
-    Router::new().fallback(answer).with_state(Arc::new(answerer))
+    let handler = Handler { content, names, integrity: Arc::default(), transfers, options };
+    Router::new().fallback(answer).with_state(Arc::new(handler))
 }
 
 #[derive(Debug)]
-pub(super) struct Answerer {
+pub(super) struct Handler {
     pub(super) content: Store,
-    pub(super) soundness: Arc<Soundness>,
+    pub(super) integrity: Arc<Integrity>,
     pub(super) transfers: Arc<Semaphore>,
     pub(super) options: Options,
     names: Names,
 }
 
-async fn answer(State(answerer): State<Arc<Answerer>>, request: Request<Body>) -> Response<Body> {
+async fn answer(State(handler): State<Arc<Handler>>, request: Request<Body>) -> Response<Body> {
     let (head, _body) = request.into_parts();
     let answered = match route::route(&head.method, head.uri.path(), head.uri.query()) {
         Err(refusal) => Err(refusal.into()),
-        Ok(asked) => answerer.clone().answer(asked, &head.method, &head.headers).await,
+        Ok(asked) => handler.clone().answer(asked, &head.method, &head.headers).await,
     };
     answered.unwrap_or_else(|failure| match failure {
-        Failure::Refusal(refusal) => form::refuse(&refusal),
+        Failure::Refusal(refusal) => response::refuse(&refusal),
         Failure::Internal(reason) => {
-            answerer.tell(Event::Failed { request: format!("{} {}", head.method, head.uri.path()), reason });
+            handler.tell(Event::Failed { request: format!("{} {}", head.method, head.uri.path()), reason });
             let message = "the registry cannot read its content; its log says why";
-            form::refuse(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message))
+            response::refuse(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message))
         }
     })
 }
 
-impl Answerer {
-    async fn answer(self: Arc<Self>, asked: Asked, method: &Method, headers: &HeaderMap) -> Answer {
+impl Handler {
+    async fn answer(self: Arc<Self>, asked: Route, method: &Method, headers: &HeaderMap) -> Answer {
         let is_head = method == Method::HEAD;
         match asked {
-            Asked::Version => form::json(&json!({}), is_head, None),
-            Asked::Manifest { place, reference } => self.manifest(place, reference, is_head, headers).await,
-            Asked::Blob { digest, .. } => self.blob(digest, is_head, headers).await,
-            Asked::Tags { place, page } => self.tags(place, page, is_head).await,
-            Asked::Catalog { page } => self.catalog(page, is_head).await,
+            Route::Version => response::json(&json!({}), is_head, None),
+            Route::Manifest { place, reference } => self.manifest(place, reference, is_head, headers).await,
+            Route::Blob { digest, .. } => self.blob(digest, is_head, headers).await,
+            Route::Tags { place, page } => self.tags(place, page, is_head).await,
+            Route::Catalog { page } => self.catalog(page, is_head).await,
         }
     }
 
     /// The names as they are now.
     pub(super) async fn table(self: &Arc<Self>) -> Result<Arc<Table>, Failure> {
         let this = self.clone();
-        form::blocking(move || this.names.table()).await?.map_err(|error| Failure::caused_by(&error))
+        response::blocking(move || this.names.table()).await?.map_err(|error| Failure::caused_by(&error))
     }
 
     /// Tells that the blob does not have the bytes of its digest.
-    pub(super) fn tell_damage(&self, digest: Digest) {
-        self.tell(Event::Damaged { digest, path: self.content.blob_path(&digest) });
+    pub(super) fn report_corrupt(&self, digest: Digest) {
+        self.tell(Event::Corrupt { digest, path: self.content.blob_path(&digest) });
     }
 
     fn tell(&self, event: Event) {
