@@ -1,4 +1,4 @@
-//! What can go wrong while a cluster is observed, planned for or changed.
+//! The failures of observing, planning and changing a cluster.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,10 +14,10 @@ pub enum Error {
     /// A host cannot be reached, or a command or file on it failed.
     #[error(transparent)]
     Remote(#[from] remote::Error),
-    /// A path of the program that does not exist yet.
-    #[error("{what} is not built yet")]
-    NotBuilt {
-        /// What is missing.
+    /// Something that this version cannot do.
+    #[error("{what} is not supported yet")]
+    Unsupported {
+        /// What was asked.
         what: &'static str,
     },
     /// A command on a host ended with another exit code than 0.
@@ -46,12 +46,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A cluster stands, but nothing can be said about it because its API server is silent.
+    /// A cluster is initialized, but nothing can be said about it because its API server is silent.
     #[error(
-        "{host}: cluster {cluster} stands, but its API server does not answer (journalctl -u kubelet on the host tells more)"
+        "{host}: cluster {cluster} is initialized, but its API server does not answer (journalctl -u kubelet on the host tells more)"
     )]
     ApiSilent {
-        /// Its master.
+        /// One of its masters.
         host: IpAddr,
         /// The cluster.
         cluster: String,
@@ -64,9 +64,17 @@ pub enum Error {
         /// What is missing, for example `bin/kubeadm (is it a cluster image?)`.
         missing: String,
     },
+    /// The image carries no Kubernetes: it runs on an existing cluster.
+    #[error(
+        "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not supported yet"
+    )]
+    ApplicationImage {
+        /// The image.
+        image: String,
+    },
     /// The cluster cannot be made as wanted.
     #[error("cluster {cluster}: {reason}")]
-    Unsupported {
+    InvalidCluster {
         /// The cluster's name.
         cluster: String,
         /// What cannot be done, and what can.
@@ -106,6 +114,12 @@ pub enum Error {
         #[source]
         source: getrandom::Error,
     },
+    /// A secret is asked for that the runtime's requirements do not name.
+    #[error("no secret `{name}` was made for this cluster")]
+    NoSecret {
+        /// Its name.
+        name: &'static str,
+    },
     /// A file with secrets could not be read or written.
     #[error("cannot {act} {}", path.display())]
     SecretFile {
@@ -119,7 +133,7 @@ pub enum Error {
     },
     /// A file with secrets is there but not what it should be.
     #[error("{} {reason}; remove the state directory of the cluster only when the cluster is gone", path.display())]
-    SecretDamaged {
+    SecretCorrupt {
         /// The file.
         path: std::path::PathBuf,
         /// What is wrong with it.
@@ -137,9 +151,9 @@ pub enum Error {
     /// A plan cannot be performed as it is.
     #[error("the plan for {cluster} cannot be performed: {reason}")]
     Plan {
-        /** The cluster. */
+        /// The cluster.
         cluster: String,
-        /** What is wrong with it. */
+        /// What is wrong with it.
         reason: String,
     },
     /// The journal cannot be read or written.
@@ -156,15 +170,15 @@ pub enum Error {
     /// It was asked to stop; what was under way is finished.
     #[error("interrupted after {done} of {total} steps; the same command again continues")]
     Cancelled {
-        /** Finished now and earlier. */
+        /// Finished now and earlier.
         done: usize,
-        /** All. */
+        /// All.
         total: usize,
     },
-    /// A task of this program broke down.
-    #[error("a task of this program broke down: {detail}")]
-    Task {
-        /** How. */
+    /// A task of this program panicked.
+    #[error("a task of this program panicked: {detail}")]
+    TaskPanicked {
+        /// How.
         detail: String,
     },
 }

@@ -1,4 +1,4 @@
-//! How is a plan performed: steps in parallel over hosts, each finished one journalled.
+//! Performs a plan: steps in parallel over hosts, each finished one journalled.
 
 mod action;
 mod schedule;
@@ -13,32 +13,37 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use remote::Remote;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use remote::Remote;
-
-use crate::{Action, Error, Journal, Plan, Step};
-use action::Act;
+use action::StepRun;
 use schedule::Schedule;
 
-/// Brings content to a host; implemented above this crate, where content and hosts meet.
+use crate::{Action, Error, Journal, Plan, Step};
+
+/// Performs what is not a script or a file: content delivery, and acts that a planner only names. Implemented above this
+/// crate, where stores, providers and hosts meet.
 #[async_trait]
-pub trait Deliver: Send + Sync {
-    /// Performs an [`Action::Content`] on the host behind `remote`.
+pub trait ActionHandler: Send + Sync {
+    /// Performs an [`Action::Content`] or [`Action::Custom`] of `step` on `host`, which `remote` reaches.
     ///
     /// # Errors
     ///
-    /// When the content could not be brought there whole and verified.
-    async fn deliver(
+    /// When it could not be done; the same step is then tried again by the next run.
+    async fn perform(
         &self,
+        step: &Step,
+        host: IpAddr,
         remote: Arc<dyn Remote>,
-        action: &Action,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), Error>;
 }
+
+/// Receives events, from any thread, in the order in which they happened.
+pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
 /// How far content delivery is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -56,64 +61,65 @@ pub struct Progress {
 pub enum Event {
     /// Steps that the journal already holds are skipped.
     Resuming {
-        /** steps finished earlier */
+        /// Steps finished earlier.
         done: usize,
-        /** all steps */
+        /// All steps.
         total: usize,
     },
     /// A step begins on a host.
     Started {
-        /** host */
+        /// Host.
         host: IpAddr,
-        /** step id */
+        /// Step id.
         step: String,
-        /** its title */
+        /// Its title.
         title: String,
     },
     /// Content moves.
     Moving {
-        /** host */
+        /// Host.
         host: IpAddr,
-        /** step id */
+        /// Step id.
         step: String,
-        /** how far */
+        /// How far.
         progress: Progress,
     },
     /// A line of output of a step whose output is shown.
     Output {
-        /** host */
+        /// Host.
         host: IpAddr,
-        /** step id */
+        /// Step id.
         step: String,
-        /** the line */
+        /// The line.
         line: String,
     },
     /// A step is finished on a host.
     Finished {
-        /** host */
+        /// Host.
         host: IpAddr,
-        /** step id */
+        /// Step id.
         step: String,
-        /** its title */
+        /// Its title.
         title: String,
-        /** time taken, in milliseconds */
+        /// Time taken, in milliseconds.
         millis: u64,
     },
     /// A step failed on a host.
     Failed {
-        /** host */
+        /// Host.
         host: IpAddr,
-        /** step id */
+        /// Step id.
         step: String,
-        /** its title */
+        /// Its title.
         title: String,
-        /** why */
+        /// Why.
         reason: String,
     },
 }
 
 /// How to perform a plan.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ExecuteOptions {
     /// Hosts worked on at once.
     pub parallel: usize,
@@ -121,8 +127,23 @@ pub struct ExecuteOptions {
     pub cancel: CancellationToken,
 }
 
+impl Default for ExecuteOptions {
+    fn default() -> Self {
+        Self { parallel: 32, cancel: CancellationToken::new() }
+    }
+}
+
+impl ExecuteOptions {
+    /// So many hosts at once, stopped by this token.
+    #[must_use]
+    pub fn new(parallel: usize, cancel: CancellationToken) -> Self {
+        Self { parallel, cancel }
+    }
+}
+
 /// What was done.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Steps done now.
     pub done: usize,
@@ -147,10 +168,10 @@ pub struct Report {
 pub async fn execute(
     plan: &Plan,
     remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>,
-    deliver: &dyn Deliver,
+    handler: &dyn ActionHandler,
     journal: &Journal,
     options: &ExecuteOptions,
-    events: &(dyn Fn(Event) + Send + Sync),
+    events: Events<'_>,
 ) -> Result<Report, Error> {
     let started = Instant::now();
     let schedule = Schedule::of(plan)?;
@@ -163,25 +184,25 @@ pub async fn execute(
     if skipped > 0 {
         events(Event::Resuming { done: skipped, total });
     }
-    let board = Board::new(&schedule, &held);
-    let work = Work {
+    let state = RunState::new(&schedule, &held);
+    let executor = Executor {
         plan,
         schedule: &schedule,
         remotes,
-        deliver,
+        handler,
         journal,
         events,
         cancel: &options.cancel,
         places: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
-        board: watch::Sender::new(board),
+        state: watch::Sender::new(state),
     };
     let mut hosts: FuturesUnordered<_> =
-        schedule.hosts.iter().map(|(host, steps)| work.host(*host, &steps[held[host]..])).collect();
+        schedule.hosts.iter().map(|(host, steps)| executor.host(*host, &steps[held[host]..])).collect();
     let mut failure = None;
     loop {
         tokio::select! {
             biased;
-            () = options.cancel.cancelled(), if !work.board.borrow().stop => work.stop(),
+            () = options.cancel.cancelled(), if !executor.state.borrow().stop => executor.stop(),
             ended = hosts.next() => match ended {
                 Some(Ok(())) => {}
                 Some(Err(error)) => failure = failure.or(Some(error)),
@@ -189,7 +210,7 @@ pub async fn execute(
             },
         }
     }
-    let left: usize = work.board.borrow().remaining.iter().sum();
+    let left: usize = executor.state.borrow().remaining.iter().sum();
     match failure {
         Some(error) => Err(error),
         None if left > 0 => Err(Error::Cancelled { done: total - left, total }),
@@ -207,15 +228,15 @@ fn held(plan: &Plan, schedule: &Schedule, journal: &Journal) -> BTreeMap<IpAddr,
         .collect()
 }
 
-/// What all hosts' work goes by.
-struct Board {
+/// How far all hosts are.
+struct RunState {
     /// For each step, on how many hosts it is not finished.
     remaining: Vec<usize>,
     /// Nothing new is started.
     stop: bool,
 }
 
-impl Board {
+impl RunState {
     fn new(schedule: &Schedule, held: &BTreeMap<IpAddr, usize>) -> Self {
         let mut remaining = schedule.counts.clone();
         for (host, steps) in &schedule.hosts {
@@ -225,34 +246,34 @@ impl Board {
     }
 }
 
-struct Work<'a> {
+struct Executor<'a> {
     plan: &'a Plan,
     schedule: &'a Schedule,
     remotes: &'a BTreeMap<IpAddr, Arc<dyn Remote>>,
-    deliver: &'a dyn Deliver,
+    handler: &'a dyn ActionHandler,
     journal: &'a Journal,
-    events: &'a (dyn Fn(Event) + Send + Sync),
+    events: Events<'a>,
     cancel: &'a CancellationToken,
     places: Semaphore,
-    board: watch::Sender<Board>,
+    state: watch::Sender<RunState>,
 }
 
-impl Work<'_> {
+impl Executor<'_> {
     /// Performs the steps of one host.
     async fn host(&self, host: IpAddr, steps: &[usize]) -> Result<(), Error> {
         for &index in steps {
-            let ready = |board: &Board| {
-                board.stop || self.schedule.after[index].iter().all(|&before| board.remaining[before] == 0)
+            let ready = |state: &RunState| {
+                state.stop || self.schedule.after[index].iter().all(|&before| state.remaining[before] == 0)
             };
-            // Neither the board nor the places go away while hosts are at work.
-            let _ = self.board.subscribe().wait_for(ready).await;
+            // Neither the state nor the places go away while hosts are at work.
+            let _ = self.state.subscribe().wait_for(ready).await;
             let _place = self.places.acquire().await;
-            if self.board.borrow().stop || self.cancel.is_cancelled() {
+            if self.state.borrow().stop || self.cancel.is_cancelled() {
                 return Ok(());
             }
             let done = self.step(host, &self.plan.steps[index]).await;
             match done {
-                Ok(true) => self.board.send_modify(|board| board.remaining[index] -= 1),
+                Ok(true) => self.state.send_modify(|state| state.remaining[index] -= 1),
                 Ok(false) => return Ok(()),
                 Err(error) => {
                     self.stop();
@@ -268,12 +289,12 @@ impl Work<'_> {
         let started = Instant::now();
         let (id, title) = (step.id.clone(), step.title.clone());
         (self.events)(Event::Started { host, step: id.clone(), title: title.clone() });
-        let act = Act { step, host, remote: &self.remotes[&host], deliver: self.deliver, events: self.events };
-        let mut stopped = self.board.subscribe();
+        let run = StepRun { step, host, remote: &self.remotes[&host], handler: self.handler, events: self.events };
+        let mut stopped = self.state.subscribe();
         let performed = tokio::select! {
             biased;
-            performed = act.perform() => performed,
-            _ = stopped.wait_for(|board| board.stop), if matches!(step.action, Action::Wait { .. }) => return Ok(false),
+            performed = run.perform() => performed,
+            _ = stopped.wait_for(|state| state.stop), if matches!(step.action, Action::Wait(_)) => return Ok(false),
         };
         let recorded = match performed {
             Ok(()) => self.record(step, host).await,
@@ -292,10 +313,10 @@ impl Work<'_> {
     async fn record(&self, step: &Step, host: IpAddr) -> Result<(), Error> {
         let (journal, step) = (self.journal.clone(), step.clone());
         let recording = tokio::task::spawn_blocking(move || journal.record(&step, host));
-        recording.await.map_err(|error| Error::Task { detail: error.to_string() })?
+        recording.await.map_err(|error| Error::TaskPanicked { detail: error.to_string() })?
     }
 
     fn stop(&self) {
-        self.board.send_modify(|board| board.stop = true);
+        self.state.send_modify(|state| state.stop = true);
     }
 }

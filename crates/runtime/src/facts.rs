@@ -1,4 +1,4 @@
-//! What was observed: on every host, and in the cluster's API.
+//! Facts: what was observed on every host and in the cluster's API.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use crate::Secrets;
 /// What was observed on hosts and in the API when the workflow began.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Facts {
     /// Facts of each host that was asked, by its address.
     pub hosts: BTreeMap<IpAddr, HostFacts>,
@@ -20,6 +21,7 @@ pub struct Facts {
 /// What one host says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct HostFacts {
     /// `uname -m`, for example `x86_64`.
     pub arch: String,
@@ -71,7 +73,7 @@ pub struct HostFacts {
     pub leftovers: Vec<String>,
     /// Whether a kubelet is running.
     pub kubelet_active: bool,
-    /// Whether the host has the file `/etc/kubernetes/admin.conf`.
+    /// Whether the host has the administrator's kubeconfig of [`crate::Requirements::admin_kubeconfig`].
     pub admin_kubeconfig: bool,
 }
 
@@ -80,6 +82,7 @@ pub struct HostFacts {
 /// It is the first file written on a host and the last one removed; without it nothing on a host is ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Marker {
     /// The cluster's name.
     pub cluster: String,
@@ -119,6 +122,7 @@ pub enum MarkerState {
 /// What the API server says about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ApiFacts {
     /// Version of the API server, for example `v1.20.2`.
     pub version: String,
@@ -129,6 +133,7 @@ pub struct ApiFacts {
 /// One registered node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct NodeFacts {
     /// The node's name.
     pub name: String,

@@ -1,7 +1,7 @@
 # Prints what the API server of this master knows: its version, then one line per node.
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
-KUBECONFIG=/etc/kubernetes/admin.conf
+KUBECONFIG=$ADMIN_KUBECONFIG
 export KUBECONFIG
 version=$(kubectl --request-timeout=10s get --raw /version) || exit 1
 echo "version $version" | tr -d '\n'

@@ -1,4 +1,4 @@
-//! How are facts gathered: one script on every host at once, then the API server asked through a master.
+//! Gathers facts: one script on every host at once, then the API server asked through a master.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use remote::{Command, Remote};
 use time::OffsetDateTime;
 
 use crate::facts::{ApiFacts, Facts, HostFacts};
-use crate::{Error, facts_parse};
+use crate::{Error, Requirements, facts_parse};
 
 /// How long a host may take to describe itself.
 const HOST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,15 +24,20 @@ const API_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// When a host cannot be reached, does not answer in time, or says something that cannot be understood.
-pub async fn gather(remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>, cluster: &str) -> Result<Facts, Error> {
-    let asked = remotes.values().map(|remote| gather_host(remote.as_ref(), cluster));
+pub async fn gather(
+    remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>,
+    cluster: &str,
+    requirements: &Requirements,
+) -> Result<Facts, Error> {
+    let kubeconfig = requirements.admin_kubeconfig.unwrap_or_default();
+    let asked = remotes.values().map(|remote| gather_host(remote.as_ref(), cluster, kubeconfig));
     let hosts: BTreeMap<IpAddr, HostFacts> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
     let mut api = None;
     for (address, host) in &hosts {
         // Somebody else's API server would say nothing about this cluster.
         let ours = host.cluster.as_deref() == Some(cluster);
         if let Some(remote) = remotes.get(address).filter(|_| ours && host.admin_kubeconfig) {
-            api = ask_api(remote.as_ref()).await?;
+            api = ask_api(remote.as_ref(), kubeconfig).await?;
         }
         if api.is_some() {
             break;
@@ -41,8 +46,8 @@ pub async fn gather(remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>, cluster: &str) 
     Ok(Facts { hosts, api })
 }
 
-async fn gather_host(remote: &dyn Remote, cluster: &str) -> Result<(IpAddr, HostFacts), Error> {
-    let command = Command::new(include_str!("facts_gather.sh")).timeout(HOST_TIMEOUT);
+async fn gather_host(remote: &dyn Remote, cluster: &str, kubeconfig: &str) -> Result<(IpAddr, HostFacts), Error> {
+    let command = asking(include_str!("facts_gather.sh"), kubeconfig).timeout(HOST_TIMEOUT);
     let before = OffsetDateTime::now_utc();
     let output = remote.run(&command).await?;
     let host = remote.address();
@@ -70,8 +75,14 @@ fn skew(at: i64, before: OffsetDateTime, after: OffsetDateTime) -> i64 {
     }
 }
 
-async fn ask_api(remote: &dyn Remote) -> Result<Option<ApiFacts>, Error> {
-    let command = Command::new(include_str!("facts_api.sh")).timeout(API_TIMEOUT);
+fn asking(script: &str, kubeconfig: &str) -> Command {
+    let mut command = Command::new(script);
+    command.env.insert("ADMIN_KUBECONFIG".to_owned(), kubeconfig.to_owned());
+    command
+}
+
+async fn ask_api(remote: &dyn Remote, kubeconfig: &str) -> Result<Option<ApiFacts>, Error> {
+    let command = asking(include_str!("facts_api.sh"), kubeconfig).timeout(API_TIMEOUT);
     let output = remote.run(&command).await?;
     if output.code != Some(0) {
         return Ok(None);
@@ -116,7 +127,8 @@ mod tests {
 
     async fn gathered(hosts: &[(IpAddr, Arc<Transcript>)]) -> Result<Facts, Error> {
         let remotes = hosts.iter().map(|(address, remote)| (*address, remote.clone() as Arc<dyn Remote>));
-        gather(&remotes.collect(), "mine").await
+        let requirements = Requirements::default().with_admin_kubeconfig("/etc/kubernetes/admin.conf");
+        gather(&remotes.collect(), "mine", &requirements).await
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ section() {
 }
 
 each_tool() {
-    for tool in bash conntrack containerd crictl crio ctr dockerd ethtool flock ip iptables kubeadm mount nsenter socat systemctl tar; do
+    for tool in bash conntrack containerd crictl crio ctr dockerd ethtool flock ip iptables mount nsenter socat systemctl tar; do
         command -v "$tool" >/dev/null && echo "$tool"
     done
 }
@@ -82,7 +82,7 @@ section modules each_module
 section tools each_tool
 section leftovers each_leftover
 section kubelet systemctl is-active kubelet
-section present is_there /etc/kubernetes/admin.conf
+section present is_there "${ADMIN_KUBECONFIG:-}"
 for marker in /var/lib/sealer/data/*/host.json; do
     [ -f "$marker" ] && section marker head -c 65536 "$marker"
 done

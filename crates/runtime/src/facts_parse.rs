@@ -1,4 +1,4 @@
-//! What does the output of the gathering scripts say?
+//! Reads the output of the gathering scripts.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -36,7 +36,6 @@ pub(crate) fn host_facts(output: &[u8], cluster: &str) -> Result<(HostFacts, Opt
     let mut tools = sorted("tools");
     let engines = engines(&mut tools);
     let marker = marker(&sections, cluster);
-    let present = |path: &str| lines("present").iter().any(|line| line.trim() == path);
     let facts = HostFacts {
         arch: line("machine").to_owned(),
         os: os(lines("os")),
@@ -63,7 +62,7 @@ pub(crate) fn host_facts(output: &[u8], cluster: &str) -> Result<(HostFacts, Opt
         marker,
         leftovers: owned("leftovers"),
         kubelet_active: line("kubelet") == "active",
-        admin_kubeconfig: present("/etc/kubernetes/admin.conf"),
+        admin_kubeconfig: !lines("present").is_empty(),
     };
     Ok((facts, clock(line("time"))))
 }

@@ -1,4 +1,4 @@
-//! Which steps were finished, on which machine: the file that makes a plan resumable.
+//! The journal: which steps were finished, on which machine. It makes a plan resumable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Action, Error, Step};
+use crate::{Action, Content, Custom, Error, Run, Step, Wait};
 
 /// A journal is never larger than this.
 const LIMIT: u64 = 64 << 20;
@@ -134,7 +134,7 @@ impl Journal {
     }
 }
 
-/// Reads what is there, and cuts off what a crash left half written.
+/// Reads what is there, and cuts off what a crash left of an unfinished line.
 fn load(path: &Path) -> io::Result<State> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let mut bytes = Vec::new();
@@ -143,16 +143,16 @@ fn load(path: &Path) -> io::Result<State> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
     }
     let mut entries = BTreeSet::new();
-    let mut sound = 0;
+    let mut intact = 0;
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         let Some(entry) = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()) else {
             break;
         };
         entries.insert(entry);
-        sound += line.len();
+        intact += line.len();
     }
-    if sound < bytes.len() {
-        file.set_len(sound as u64)?;
+    if intact < bytes.len() {
+        file.set_len(intact as u64)?;
         file.sync_all()?;
     }
     if bytes.is_empty() {
@@ -170,12 +170,12 @@ fn digest(action: &Action) -> String {
         hasher.update(bytes);
     };
     match action {
-        Action::Run { script, env, .. } => {
+        Action::Run(Run { script, env, .. }) => {
             part(b"run");
             part(script.as_bytes());
             for (name, value) in env {
                 part(name.as_bytes());
-                part(value.as_bytes());
+                part(value.expose().as_bytes());
             }
         }
         Action::Write { files } => {
@@ -186,15 +186,20 @@ fn digest(action: &Action) -> String {
                 part(&file.content);
             }
         }
-        Action::Content { image, carried_images, rootfs, .. } => {
+        Action::Content(Content { image, carried_images, rootfs, .. }) => {
             part(b"content");
             part(image.as_bytes());
             part(&[u8::from(*carried_images)]);
             part(rootfs.as_bytes());
         }
-        Action::Wait { script, .. } => {
+        Action::Wait(Wait { script, .. }) => {
             part(b"wait");
             part(script.as_bytes());
+        }
+        Action::Custom(Custom { name, detail }) => {
+            part(b"custom");
+            part(name.as_bytes());
+            part(detail.as_bytes());
         }
     }
     hex::encode(hasher.finalize())
@@ -211,8 +216,7 @@ mod tests {
     const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     fn step(id: &str, script: &str) -> Step {
-        let action = Action::Wait { script: script.into(), until: String::new(), timeout_seconds: 1, diagnose: None };
-        Step { id: id.into(), title: id.into(), hosts: vec![HOST], after: Vec::new(), action }
+        Step::wait(id, [HOST], Wait::new(script, ""))
     }
 
     fn machines(id: &str) -> BTreeMap<IpAddr, String> {
@@ -260,7 +264,7 @@ mod tests {
     fn secrets_written_do_not_appear() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.jsonl");
-        let file = crate::File { path: "/x".into(), mode: 0o600, content: b"hunter2".to_vec(), secret: true };
+        let file = crate::File::secret("/x", "hunter2");
         let mut step = step("a", "");
         step.action = Action::Write { files: vec![file] };
         Journal::open(&path).unwrap().record(&step, HOST).unwrap();

@@ -1,52 +1,119 @@
 //! Plans and performs the change from the cluster that is to the cluster that is wanted.
 //!
+//! Everything here is independent of what makes the cluster, except [`kubeadm`]: a [`Runtime`] decides which steps
+//! lead from the observed facts to the wanted cluster, and the rest of the crate observes, checks, performs and
+//! journals.
+//!
 //! # Steps
 //!
-//! 1. [`remote::Remote`] reaches one host (over SSH, or this machine itself).
-//! 2. [`gather`] asks every host and the cluster's API what there is: [`Facts`].
-//! 3. [`fn@preflight`] turns facts into [`Finding`]s before anything is changed.
-//! 4. [`Runtime::plan`] is pure: change, facts and payload in, a printable [`Plan`] out.
+//! 1. [`Runtime::requirements`] tells what to read of the image; [`Secrets::open`] makes the secrets once.
+//! 2. [`gather`] asks every host, and the cluster's API through one of them, what there is: [`Facts`].
+//! 3. [`Runtime::preflight`] turns facts into [`Finding`]s before anything is changed.
+//! 4. [`Runtime::plan`] is pure: a [`Request`] (wanted, observed, image, secrets) in, a printable [`Plan`] out.
 //! 5. [`fn@execute`] performs the plan, journals each finished step, and reports.
+//! 6. [`Runtime::access`] tells how the cluster is reached: its API server and the administrator's kubeconfig.
+//!
+//! ```
+//! use runtime::{Facts, ImageContents, Kubeadm, Payload, Request, Runtime, Secrets};
+//!
+//! let kubeadm = Kubeadm;
+//! let wanted = clusterfile::parse(
+//!     "{apiVersion: sealer.io/v2, kind: Cluster, metadata: {name: shop}, spec: {image: shop:1.4}}",
+//! )?;
+//! let secrets = Secrets::make(&wanted.cluster, kubeadm.requirements().secrets)?;
+//! let image = ImageContents::named("shop:1.4");
+//! let (facts, payload) = (Facts::default(), Payload::new(&image, &secrets));
+//!
+//! // No hosts are wanted, and none were found: there is nothing to take away.
+//! let plan = kubeadm.plan(&Request::new(&wanted, &facts, &payload))?;
+//! assert_eq!(plan.to_text(), "cluster shop: nothing to do\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! `service` adds tests that need root and `sshd`. Transcript hosts for tests are in the crate `remote`, feature
+//! `testing`.
+//!
+//! # Errors
+//!
+//! [`Error`] names what failed, where, and what to do about it. A failure of a plan leaves the journal: the same plan
+//! again resumes after the last finished step.
 
+mod access;
+mod certificates;
 pub mod error;
 pub mod execute;
 pub mod facts;
 mod facts_gather;
 mod facts_parse;
+mod host;
 pub mod journal;
 pub mod kubeadm;
+mod kubeconfig;
+mod name;
 pub mod plan;
 pub mod preflight;
+mod request;
+mod secrets;
+mod step;
+mod yaml;
 
-use clusterfile::{Change, Cluster};
+use std::net::{IpAddr, Ipv4Addr};
 
+use clusterfile::Cluster;
+
+pub use access::{Access, ImageTarget, Kubeconfig, Requirements};
+pub use certificates::Certified;
 pub use error::Error;
-pub use execute::{Deliver, Event, ExecuteOptions, Report, execute};
+pub use execute::{ActionHandler, Event, Events, ExecuteOptions, Progress, Report, execute};
 pub use facts::{Facts, HostFacts, Marker, MarkerState};
 pub use facts_gather::gather;
+pub use host::ContainerEngine;
 pub use journal::Journal;
-pub use kubeadm::{Kubeadm, Secrets};
-pub use plan::{Action, File, HostChange, Payload, Plan, PlannedHost, Step};
-pub use preflight::{Finding, preflight};
+pub use kubeadm::Kubeadm;
+pub use name::RuntimeName;
+pub use plan::{HostChange, Plan, PlannedHost};
+pub use preflight::{Demands, Finding, preflight};
+pub use request::{HostUpdate, ImageContents, ManagedCluster, Payload, Request};
+pub use secrets::{SecretSpec, Secrets, SigningKey};
+pub use step::{Action, Content, Custom, File, Run, Step, Variable, Wait};
 
-/// Who makes hosts a cluster: knows the steps from the observed cluster to the wanted one.
+/// The host of steps that concern no host of the cluster: the operator's own machine.
+pub const OPERATOR_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Knows the steps from an observed cluster to the wanted one: kubeadm, and what vendors bring.
+///
+/// All of it is pure: the same inputs give the same answers, byte for byte, and nothing is read or changed.
 pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// The name by which an image's labels select this runtime, for example `kubernetes`.
-    fn name(&self) -> &str;
+    fn name(&self) -> &RuntimeName;
 
-    /// Whether this runtime can make such a cluster at all: asked before any host is made or touched.
+    /// What must be read and made before this runtime plans.
+    fn requirements(&self) -> Requirements;
+
+    /// Whether this runtime can make such a cluster of such an image at all: asked before any host is made or touched.
     ///
     /// # Errors
     ///
-    /// [`Error::NotBuilt`] for what is still to come, [`Error::Unsupported`] for what makes no sense.
-    fn supports(&self, cluster: &Cluster) -> Result<(), Error>;
+    /// [`Error::Unsupported`] for what is still to come, [`Error::InvalidCluster`] for what makes no sense,
+    /// [`Error::ApplicationImage`] for an image that carries no cluster.
+    fn supports(&self, cluster: &Cluster, image: &ImageContents) -> Result<(), Error>;
 
-    /// The steps that make `change`, given what was observed and what the image brings.
-    ///
-    /// Pure: the same inputs give the same plan, byte for byte.
+    /// What stands in the way on the hosts; [`fn@preflight`] with this runtime's [`Demands`], and checks of its own.
+    fn preflight(&self, request: &Request<'_>) -> Vec<Finding>;
+
+    /// The steps from what is observed to what is wanted; none when everything is as wanted.
     ///
     /// # Errors
     ///
-    /// When the change is one this runtime cannot make, or the payload lacks what it needs.
-    fn plan(&self, change: &Change, facts: &Facts, payload: &Payload<'_>) -> Result<Plan, Error>;
+    /// When this runtime cannot make the change, or the image lacks what it needs.
+    fn plan(&self, request: &Request<'_>) -> Result<Plan, Error>;
+
+    /// How the wanted cluster is reached from here.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster has no control plane, or credentials cannot be made.
+    fn access(&self, request: &Request<'_>) -> Result<Access, Error>;
 }

@@ -1,4 +1,4 @@
-//! Which of the observed facts stand in the way, and what mends them?
+//! Finds which of the observed facts stand in the way, and what fixes them.
 
 mod host;
 mod network;
@@ -6,13 +6,14 @@ mod network;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use clusterfile::{Change, ChangeKind, Host};
+use clusterfile::Host;
 use serde::Serialize;
 
-use crate::{Facts, HostFacts, MarkerState, Payload, kubeadm};
+use crate::{HostFacts, MarkerState, Request};
 
 /// Something that stands in the way, found before anything was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// The host concerned.
     pub host: IpAddr,
@@ -22,32 +23,65 @@ pub struct Finding {
     pub fix: String,
 }
 
+impl Finding {
+    /// A problem on a host and what to do about it.
+    #[must_use]
+    pub fn new(host: IpAddr, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { host, problem: problem.into(), fix: fix.into() }
+    }
+}
+
+/// What a runtime demands of hosts.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Demands {
+    /// TCP ports that a master needs, beside that of its registry.
+    pub master_ports: &'static [u16],
+    /// TCP ports that a node needs.
+    pub node_ports: &'static [u16],
+    /// Commands that are called, unless the image brings them, each with the package that has it.
+    pub tools: &'static [(&'static str, &'static str)],
+    /// Kernel modules, each with what it is for.
+    pub modules: &'static [(&'static str, &'static str)],
+    /// Processors that a master needs.
+    pub master_cpus: u32,
+    /// Memory that a master needs, in bytes.
+    pub master_memory: u64,
+    /// Whether hosts may have swap on.
+    pub swap_allowed: bool,
+    /// Whether nodes balance connections to the API servers in their kernels.
+    pub nodes_balance: bool,
+    /// What knows only version 1 of control groups, for example `kubernetes v1.18.0`; `None` when both serve.
+    pub needs_cgroup_v1: Option<String>,
+    /// What takes another Kubernetes off a host, for a person.
+    pub reset: &'static str,
+}
+
 /// All findings on all hosts that join, most hindering first per host, hosts in the order of the cluster.
 ///
-/// Pure. Hosts that are done are not looked at; a host that carries the marker of this very cluster is half made,
-/// and what it holds and does is no finding. Nothing hinders a deletion.
+/// Pure. Hosts that are done are not looked at; a host that carries the marker of this very cluster is partially
+/// installed, and what it holds and does is no finding. Nothing hinders a deletion.
 #[must_use]
-pub fn preflight(change: &Change, facts: &Facts, payload: &Payload<'_>) -> Vec<Finding> {
-    if change.kind == ChangeKind::Delete {
+pub fn preflight(request: &Request<'_>, demands: &Demands) -> Vec<Finding> {
+    if request.is_delete() {
         return Vec::new();
     }
-    let cluster = &change.wanted;
-    let image = Image::of(payload);
     let mut all = Vec::new();
-    for host in &cluster.hosts {
-        let Some(observed) = facts.hosts.get(&host.address) else {
+    for host in &request.cluster().hosts {
+        let Some(observed) = request.facts.hosts.get(&host.address) else {
             continue;
         };
-        let ours = observed.marker.as_ref().filter(|marker| marker.is_of(&cluster.name, payload.secrets));
-        if ours.is_some_and(|marker| marker.state == MarkerState::Ready && marker.image == payload.image_digest) {
+        let ours = request.marker(host.address);
+        let digest = &request.payload.image.digest;
+        if ours.is_some_and(|marker| marker.state == MarkerState::Ready && marker.image == *digest) {
             continue;
         }
-        let checked = Checked { change, host, observed, payload, image: &image, half_made: ours.is_some() };
+        let checked = Checked { request, host, observed, demands, ours: ours.is_some() };
         let mut findings = Findings { host: host.address, list: Vec::new() };
         host::login(&checked, &mut findings);
         host::machine(&checked, &mut findings);
         host::leftovers(&checked, &mut findings);
-        unique(&checked, facts, &mut findings);
+        unique(&checked, &mut findings);
         host::clock(&checked, &mut findings);
         network::addresses(&checked, &mut findings);
         network::ports(&checked, &mut findings);
@@ -62,32 +96,12 @@ pub fn preflight(change: &Change, facts: &Facts, payload: &Payload<'_>) -> Vec<F
 
 /// One host under examination, with all that the examination needs.
 struct Checked<'a> {
-    change: &'a Change,
+    request: &'a Request<'a>,
     host: &'a Host,
     observed: &'a HostFacts,
-    payload: &'a Payload<'a>,
-    image: &'a Image,
+    demands: &'a Demands,
     /// Whether the host carries the marker of this very cluster.
-    half_made: bool,
-}
-
-/// What the image demands.
-struct Image {
-    /// Its Kubernetes, when it says so.
-    version: Option<kubeadm::Version>,
-    /// Whether its kubelets run with swap on.
-    swap_allowed: bool,
-}
-
-impl Image {
-    /// Planning reports what cannot be read.
-    fn of(payload: &Payload<'_>) -> Self {
-        let asked = kubeadm::asked(payload).unwrap_or_default();
-        Self {
-            version: kubeadm::version_of(payload, &asked).ok(),
-            swap_allowed: asked.kubelet.get("failSwapOn") == Some(&serde_json::Value::Bool(false)),
-        }
-    }
+    ours: bool,
 }
 
 /// The findings of one host.
@@ -98,16 +112,16 @@ struct Findings {
 
 impl Findings {
     fn add(&mut self, problem: impl Into<String>, fix: impl Into<String>) {
-        self.list.push(Finding { host: self.host, problem: problem.into(), fix: fix.into() });
+        self.list.push(Finding::new(self.host, problem, fix));
     }
 }
 
 /// Kubernetes knows hosts by their names, and many of its parts by their machine ids.
-fn unique(checked: &Checked<'_>, facts: &Facts, findings: &mut Findings) {
-    let hosts = &checked.change.wanted.hosts;
+fn unique(checked: &Checked<'_>, findings: &mut Findings) {
+    let hosts = &checked.request.cluster().hosts;
     let before = hosts.iter().take_while(|host| host.address != checked.host.address);
     let others: BTreeMap<IpAddr, &HostFacts> =
-        before.filter_map(|host| Some((host.address, facts.hosts.get(&host.address)?))).collect();
+        before.filter_map(|host| Some((host.address, checked.request.facts.hosts.get(&host.address)?))).collect();
     let same = |of: fn(&HostFacts) -> String| {
         let own = of(checked.observed);
         others.iter().find(|(_, other)| of(other) == own).map(|(address, _)| *address)

@@ -1,4 +1,4 @@
-//! Does every case of `tests/suite/plan` and `tests/suite/preflight` still give what is recorded?
+//! The cases of `tests/suite/plan` and `tests/suite/preflight` give what is recorded.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use clusterfile::{Change, Cluster, Clusterfile};
-use runtime::{Action, Facts, Kubeadm, Payload, Plan, Runtime, Secrets, preflight};
+use clusterfile::{Cluster, Clusterfile};
+use runtime::{
+    Action, Facts, Finding, HostUpdate, ImageContents, Kubeadm, Payload, Plan, Request, Run, Runtime, Secrets, Wait,
+};
 use serde_json::{Value, json};
 
 /// A case is a text file of sections `=== name`; `=== expect` is the last one, and `UPDATE=1` rewrites it.
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 /// `cluster` is the wanted Clusterfile, `current` the one that is (absent: none; wanted then: `delete` alone).
 /// `facts` lays YAML over hosts with nothing wrong: `hosts: {ADDRESS: {field: value}}`, `api`.
 /// `payload` lays YAML over an image with all that is needed; documents are texts.
+/// `updates` are machines that change, one per line: address, summary and, when an earlier run stopped, `(begun)`.
 /// `show` asks for more than the plan's text, one per line: `steps`, `file HOST PATH`, `env STEP`.
 #[test]
 fn plans() {
@@ -28,7 +31,7 @@ fn plans() {
 #[test]
 fn findings() {
     check("preflight", |case| {
-        let found = preflight(&case.change, &case.facts, &case.payload());
+        let found: Vec<Finding> = case.request(|request| Kubeadm.preflight(request));
         found.iter().map(|finding| format!("{}  {}\n    {}\n", finding.host, finding.problem, finding.fix)).collect()
     });
 }
@@ -132,7 +135,7 @@ fn a_waiting_script_knows_its_nodes() {
     let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_three_hosts.case")).unwrap());
     let plan = case.plan().unwrap();
     let step = plan.steps.iter().find(|step| step.id == "wait-ready").unwrap();
-    let Action::Wait { script, .. } = &step.action else {
+    let Action::Wait(Wait { script, .. }) = &step.action else {
         panic!("that waits");
     };
     // Asked with a kubectl of our own that knows two nodes.
@@ -150,15 +153,15 @@ fn variables_of_users_are_not_shown() {
     let case = std::fs::read_to_string(paths("plan").into_iter().find(|path| path.ends_with(case)).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("case");
-    std::fs::write(&path, case.replace("[A=1, ", "[A=hunter2, SEALER_STANDS=yes, ").replace("env: [A=2], ", ""))
+    std::fs::write(&path, case.replace("[A=1, ", "[A=hunter2, SEALER_INITIALIZED=yes, ").replace("env: [A=2], ", ""))
         .unwrap();
     let plan = Case::read(&path).plan().unwrap();
     assert!(env(&plan, "init-kube@192.168.0.2").contains("A=hunter2\n"));
-    assert!(env(&plan, "kubeadm-init").contains("SEALER_STANDS=no\n"), "a name of ours is not set by users");
+    assert!(env(&plan, "kubeadm-init").contains("SEALER_INITIALIZED=no\n"), "a name of ours is not set by users");
     assert!(!serde_json::to_string(&plan).unwrap().contains("hunter2"));
     for step in &plan.steps {
         let arguments = match &step.action {
-            Action::Run { diagnose, .. } => diagnose.clone().unwrap_or_default(),
+            Action::Run(Run { diagnose, .. }) => diagnose.clone().unwrap_or_default(),
             _ => scripts_of(step).concat(),
         };
         assert!(!arguments.contains("hunter2"), "{}", step.id);
@@ -170,7 +173,8 @@ fn variables_of_users_are_not_shown() {
 fn a_finished_control_plane_is_not_destroyed() {
     let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_one_host.case")).unwrap());
     let plan = case.plan().unwrap();
-    let Action::Run { script, .. } = &plan.steps.iter().find(|step| step.id == "kubeadm-init").unwrap().action else {
+    let Action::Run(Run { script, .. }) = &plan.steps.iter().find(|step| step.id == "kubeadm-init").unwrap().action
+    else {
         panic!("that runs a script");
     };
     let folder = tempfile::tempdir().unwrap();
@@ -180,11 +184,11 @@ fn a_finished_control_plane_is_not_destroyed() {
     let admin = folder.path().join("admin.conf");
     std::fs::write(&admin, "").unwrap();
     // Nothing of this machine is touched: what the script calls are functions that only tell.
-    let mock = "sleep() { :; }\nkubectl() { return 1; }\nkubeadm() { echo KUBEADM >&2; }\nremove_half_made() { echo REMOVED >&2; exit 9; }\n";
+    let mock = "sleep() { :; }\nkubectl() { return 1; }\nkubeadm() { echo KUBEADM >&2; }\nremove_partial_install() { echo REMOVED >&2; exit 9; }\n";
     let (begin, body) = script.split_once("# Makes this host the control plane").unwrap();
     let script = format!("{begin}{mock}#{body}").replace("/etc/kubernetes/admin.conf", admin.to_str().unwrap());
-    let run = |stands: &str| {
-        let env = [("SEALER_STANDS", stands), ("SEALER_DATA", folder.path().to_str().unwrap())];
+    let run = |initialized: &str| {
+        let env = [("SEALER_INITIALIZED", initialized), ("SEALER_DATA", folder.path().to_str().unwrap())];
         let env = env.into_iter().chain([("SEALER_ROOTFS", "/none"), ("SEALER_KUBEADM_FLAGS", "")]);
         let output = sh(&["-s"], &script, &env.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -200,7 +204,7 @@ fn a_finished_control_plane_is_not_destroyed() {
 
 fn scripts_of(step: &runtime::Step) -> Vec<String> {
     match &step.action {
-        Action::Run { script, diagnose, .. } | Action::Wait { script, diagnose, .. } => {
+        Action::Run(Run { script, diagnose, .. }) | Action::Wait(Wait { script, diagnose, .. }) => {
             std::iter::once(script).chain(diagnose).cloned().collect()
         }
         _ => Vec::new(),
@@ -253,7 +257,8 @@ fn files(plan: &Plan) -> impl Iterator<Item = &runtime::File> {
 /// Made once: they are costly.
 fn secrets() -> &'static Secrets {
     static SECRETS: OnceLock<Secrets> = OnceLock::new();
-    SECRETS.get_or_init(|| Secrets::make(&Cluster::new("my-cluster", "shop:1.4")).unwrap())
+    SECRETS
+        .get_or_init(|| Secrets::make(&Cluster::new("my-cluster", "shop:1.4"), Kubeadm::REQUIREMENTS.secrets).unwrap())
 }
 
 /// What must not be seen: the token, and a line out of the middle of each key.
@@ -271,10 +276,10 @@ fn secret_texts() -> Vec<String> {
 }
 
 struct Case {
-    change: Change,
+    wanted: Clusterfile,
     facts: Facts,
     payload: Value,
-    kubeadm: Vec<clusterfile::KubeadmDocument>,
+    updates: Vec<HostUpdate>,
     show: Vec<String>,
 }
 
@@ -293,30 +298,42 @@ impl Case {
             let cluster = current.cluster.without_hosts();
             current.with_cluster(cluster)
         });
-        let change = clusterfile::diff(current.as_ref().map(|file| &file.cluster), &wanted.cluster);
         let yaml = |name: &str| match sections.get(name) {
             Some(text) if !text.trim().is_empty() => serde_saphyr::from_str::<Value>(text).unwrap(),
             _ => json!({}),
         };
-        let hosts: Vec<IpAddr> = change.wanted.hosts.iter().chain(&change.leaves).map(|host| host.address).collect();
+        let files = current.iter().chain([&wanted]);
+        let hosts: Vec<IpAddr> = files.flat_map(|file| file.cluster.hosts.iter().map(|host| host.address)).collect();
         let mut facts = json!({"hosts": hosts.iter().map(|host| (host.to_string(), sound_host(*host))).collect::<BTreeMap<_, _>>()});
         overlay(&mut facts, yaml("facts"));
         let mut payload = sound_payload();
         overlay(&mut payload, yaml("payload"));
+        let update = |line: &str| {
+            let (host, summary) = line.split_once(' ').unwrap();
+            let update = HostUpdate::new(host.parse().unwrap(), summary.trim_end_matches(" (begun)"));
+            if summary.ends_with(" (begun)") { update.begun() } else { update }
+        };
         Self {
-            change,
+            wanted,
             facts: serde_json::from_value(facts).unwrap(),
             payload,
-            kubeadm: wanted.kubeadm,
+            updates: sections.get("updates").unwrap_or(&"").lines().map(update).collect(),
             show: sections.get("show").unwrap_or(&"").lines().map(str::to_owned).collect(),
         }
     }
 
     fn plan(&self) -> Result<Plan, String> {
-        Kubeadm.plan(&self.change, &self.facts, &self.payload()).map_err(|error| error.to_string())
+        self.request(|request| Kubeadm.plan(request)).map_err(|error| error.to_string())
     }
 
-    fn payload(&self) -> Payload<'static> {
+    fn request<T>(&self, with: impl FnOnce(&Request<'_>) -> T) -> T {
+        let image = self.image();
+        let launch = self.payload["launch"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
+        let payload = Payload::new(&image, secrets()).with_launch(launch.collect());
+        with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates))
+    }
+
+    fn image(&self) -> ImageContents {
         let text = |key: &str| self.payload[key].as_str().unwrap().to_owned();
         let texts = |key: &str| -> Vec<String> {
             self.payload[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -325,31 +342,27 @@ impl Case {
             let entries = self.payload[key].as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
             entries.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect()
         };
-        Payload {
-            image: text("image"),
-            image_digest: text("image_digest"),
-            platform: text("platform"),
-            labels: map("labels"),
-            files: texts("files"),
-            documents: map("documents").into_iter().map(|(name, text)| (name, text.into_bytes())).collect(),
-            carried_images: texts("carried_images"),
-            rootfs_bytes: self.payload["rootfs_bytes"].as_u64().unwrap(),
-            carried_bytes: self.payload["carried_bytes"].as_u64().unwrap(),
-            launch: texts("launch"),
-            kubeadm_documents: self.kubeadm.clone(),
-            secrets: secrets(),
-        }
+        let mut image = ImageContents::named(text("image"));
+        image.digest = text("image_digest");
+        image.platform = text("platform");
+        image.labels = map("labels");
+        image.files = texts("files");
+        image.documents = map("documents").into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+        image.carried_images = texts("carried_images");
+        image.rootfs_bytes = self.payload["rootfs_bytes"].as_u64().unwrap();
+        image.carried_bytes = self.payload["carried_bytes"].as_u64().unwrap();
+        image
     }
 
     fn show(&self, plan: &Plan) -> String {
         let mut text = plan.to_text();
-        for wish in &self.show {
-            writeln!(text, "--- {wish}").unwrap();
-            match wish.split(' ').collect::<Vec<_>>()[..] {
+        for asked in &self.show {
+            writeln!(text, "--- {asked}").unwrap();
+            match asked.split(' ').collect::<Vec<_>>()[..] {
                 ["steps"] => text.push_str(&steps(plan)),
                 ["file", host, path] => text.push_str(&file(plan, host.parse().unwrap(), path)),
                 ["env", id] => text.push_str(&env(plan, id)),
-                _ => panic!("cannot show `{wish}`"),
+                _ => panic!("cannot show `{asked}`"),
             }
         }
         text
@@ -368,7 +381,7 @@ fn steps(plan: &Plan) -> String {
 fn file(plan: &Plan, host: IpAddr, path: &str) -> String {
     let of_host = plan.steps.iter().filter(|step| step.hosts == [host]);
     let of_host: Vec<runtime::Step> = of_host.cloned().collect();
-    let plan = Plan { steps: of_host, ..Plan::default() };
+    let plan = Plan::default().with_steps(of_host);
     let file = files(&plan).find(|file| file.path == path).unwrap_or_else(|| panic!("{host} gets no {path}"));
     let text = String::from_utf8(file.content.clone()).unwrap();
     text.replace(&secret_texts()[0], "<token>").replace(&secrets().fingerprint(), "<fingerprint>")
@@ -376,10 +389,10 @@ fn file(plan: &Plan, host: IpAddr, path: &str) -> String {
 
 fn env(plan: &Plan, id: &str) -> String {
     let step = plan.steps.iter().find(|step| step.id == id).unwrap_or_else(|| panic!("there is no step {id}"));
-    let Action::Run { env, .. } = &step.action else {
+    let Action::Run(Run { env, .. }) = &step.action else {
         panic!("{id} runs nothing");
     };
-    env.iter().map(|(key, value)| format!("{key}={}\n", value.replace('\n', "\\n"))).collect()
+    env.iter().map(|(key, value)| format!("{key}={}\n", value.expose().replace('\n', "\\n"))).collect()
 }
 
 /// A host on which nothing stands in the way.

@@ -1,4 +1,4 @@
-//! Is a plan performed on a real host as promised: alone, undisturbed by lost connections, with reasons for failures?
+//! A plan is performed on a real host as promised: alone, undisturbed by lost connections, with reasons for failures.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
@@ -11,43 +11,43 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use machine::{LOOPBACK, Sshd, User, key_file};
 use remote::{Command, Local, Remote, Ssh};
-use runtime::execute::Progress;
-use runtime::{Action, Deliver, Error, Event, ExecuteOptions, Journal, Plan, Step, execute};
-use tokio_util::sync::CancellationToken;
+use runtime::{
+    Action, ActionHandler, Error, Event, ExecuteOptions, Journal, Plan, Progress, Run, Step, Variable, Wait, execute,
+};
 
 struct Nothing;
 
 #[async_trait]
-impl Deliver for Nothing {
-    async fn deliver(&self, _: Arc<dyn Remote>, _: &Action, _: &(dyn Fn(Progress) + Send + Sync)) -> Result<(), Error> {
+impl ActionHandler for Nothing {
+    async fn perform(
+        &self,
+        _: &Step,
+        _: IpAddr,
+        _: Arc<dyn Remote>,
+        _: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), Error> {
         Ok(())
     }
 }
 
 fn run(script: &str, timeout_seconds: u64) -> Action {
-    Action::Run { script: script.into(), env: BTreeMap::new(), timeout_seconds, show_output: false, diagnose: None }
+    Action::Run(Run::new(script).timeout_seconds(timeout_seconds))
 }
 
 fn shown(script: &str, timeout_seconds: u64) -> Action {
-    Action::Run { script: script.into(), env: BTreeMap::new(), timeout_seconds, show_output: true, diagnose: None }
+    Action::Run(Run::new(script).timeout_seconds(timeout_seconds).show_output())
 }
 
 fn plan(actions: Vec<Action>) -> Plan {
-    let steps = actions.into_iter().enumerate().map(|(index, action)| Step {
-        id: format!("step-{index}"),
-        title: format!("step {index}"),
-        hosts: vec![LOOPBACK],
-        after: Vec::new(),
-        action,
-    });
-    Plan { cluster: "c".into(), steps: steps.collect(), ..Plan::default() }
+    let steps = actions.into_iter().enumerate();
+    Plan::new("c").with_steps(steps.map(|(index, action)| Step::new(format!("step-{index}"), [LOOPBACK], action)))
 }
 
 /// Performs actions one after the other; what was shown, and how it ended.
 async fn perform(remote: Arc<dyn Remote>, actions: Vec<Action>) -> (Vec<String>, Result<runtime::Report, Error>) {
     let directory = tempfile::tempdir().unwrap();
     let journal = Journal::open(&directory.path().join("journal")).unwrap();
-    let options = ExecuteOptions { parallel: 4, cancel: CancellationToken::new() };
+    let options = ExecuteOptions::default();
     let lines = Mutex::new(Vec::new());
     let events = |event: Event| {
         if let Event::Output { line, .. } = event {
@@ -90,8 +90,8 @@ async fn steps_run_alone_and_tell_why_they_fail() {
 
 async fn what_scripts_see(remote: Arc<dyn Remote>) {
     let mut first = shown("id -u; printf 'a\\033[31mb\\n'; echo \"$NAME\"; cat; umask; echo last >&2; printf end", 20);
-    let Action::Run { env, .. } = &mut first else { panic!() };
-    env.insert("NAME".into(), "it's $HOME".into());
+    let Action::Run(run) = &mut first else { panic!() };
+    run.env.insert("NAME".into(), Variable::shown("it's $HOME"));
     let large = format!("{}echo large", "# a comment that fills space\n".repeat(20_000));
     let (lines, ended) = perform(remote, vec![first, shown(&large, 20)]).await;
     ended.unwrap();
@@ -105,8 +105,8 @@ async fn failures(remote: Arc<dyn Remote>) {
     let (_, ended) = perform(remote.clone(), vec![run("set -e\nfalse\necho unreached", 20)]).await;
     assert_eq!(failure(ended), ("exit code 1".into(), "it said nothing".into()));
     let mut action = shown("echo begun; sleep 60", 1);
-    let Action::Run { diagnose, .. } = &mut action else { panic!() };
-    *diagnose = Some("echo because; exit 1".into());
+    let Action::Run(run) = &mut action else { panic!() };
+    run.diagnose = Some("echo because; exit 1".into());
     let started = SystemTime::now();
     let (lines, ended) = perform(remote, vec![action]).await;
     assert_eq!(failure(ended), ("no end after 1 s".into(), "begun\nbecause".into()));
@@ -131,11 +131,8 @@ async fn what_is_left_behind(remote: Arc<dyn Remote>) {
 }
 
 async fn waiting(remote: Arc<dyn Remote>) {
-    let wait = |script: &str, timeout_seconds| Action::Wait {
-        script: script.into(),
-        until: "it is so".into(),
-        timeout_seconds,
-        diagnose: Some("echo because".into()),
+    let wait = |script: &str, timeout_seconds| {
+        Action::Wait(Wait::new(script, "it is so").timeout_seconds(timeout_seconds).diagnose("echo because"))
     };
     let directory = tempfile::tempdir().unwrap();
     let count = directory.path().join("count");

@@ -1,12 +1,15 @@
-//! Are the certificates and tokens of a cluster what Kubernetes, OpenSSL and a later run expect?
+//! Certificates and tokens of a cluster are what Kubernetes, OpenSSL and a later run expect.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use clusterfile::{Cluster, Role};
-use runtime::{Error, Secrets};
+use clusterfile::{Cluster, Clusterfile, Role};
+use runtime::{Error, Facts, ImageContents, Kubeadm, Kubeconfig, Payload, Request, Runtime, SecretSpec, Secrets};
+use secret::Secret;
+
+const SPECS: &[SecretSpec] = Kubeadm::REQUIREMENTS.secrets;
 
 fn cluster(masters: &[&str]) -> Cluster {
     let mut cluster = Cluster::new("my-cluster", "shop:1.4");
@@ -25,7 +28,7 @@ fn openssl(folder: &Path, arguments: &[&str]) -> String {
 #[test]
 fn openssl_accepts_what_was_made() {
     let folder = tempfile::tempdir().unwrap();
-    Secrets::open(folder.path(), &cluster(&["192.168.0.2", "fd00::2"])).unwrap();
+    Secrets::open(folder.path(), &cluster(&["192.168.0.2", "fd00::2"]), SPECS).unwrap();
     let pki = folder.path().join("pki");
     for (name, subject) in
         [("ca", "CN = kubernetes"), ("front-proxy-ca", "CN = front-proxy-ca"), ("etcd-ca", "CN = etcd-ca")]
@@ -54,25 +57,35 @@ fn openssl_accepts_what_was_made() {
     openssl(&pki, &["verify", "-attime", &at, "-CAfile", "ca.crt", "registry.crt"]);
 }
 
+/// The administrator's kubeconfig of a cluster with one master, when `current` is the one that is kept.
+fn kubeconfig(secrets: &Secrets, name: &str, master: &str, current: Option<&Secret>) -> Kubeconfig {
+    let wanted = Clusterfile::from(Cluster { name: name.to_owned(), ..cluster(&[master]) });
+    let (facts, image) = (Facts::default(), ImageContents::default());
+    let payload = Payload::new(&image, secrets);
+    Kubeadm.access(&Request::new(&wanted, &facts, &payload).with_kubeconfig(current)).unwrap().kubeconfig
+}
+
 #[test]
 fn an_administrator_gets_in() {
     let folder = tempfile::tempdir().unwrap();
-    let secrets = Secrets::open(folder.path(), &cluster(&["192.168.0.2"])).unwrap();
-    let kubeconfig = secrets.admin_kubeconfig("my-cluster", "https://192.168.0.2:6443").unwrap();
+    let secrets = Secrets::open(folder.path(), &cluster(&["192.168.0.2"]), SPECS).unwrap();
+    let Kubeconfig::New(kubeconfig) = kubeconfig(&secrets, "my-cluster", "192.168.0.2", None) else {
+        panic!("there was none before");
+    };
     let value = |key: &str| {
         let line = kubeconfig.expose().lines().find_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key));
         line.unwrap().trim_start_matches(':').trim().trim_matches('"').to_owned()
     };
     assert_eq!(value("server"), "https://192.168.0.2:6443");
-    let serves = |secrets: &Secrets, cluster: &str, server: &str| {
-        secrets.serves_administrator(kubeconfig.expose(), cluster, server)
+    let serves = |secrets: &Secrets, cluster: &str, server: &str, current: &Secret| {
+        matches!(self::kubeconfig(secrets, cluster, server, Some(current)), Kubeconfig::Current)
     };
-    assert!(serves(&secrets, "my-cluster", "https://192.168.0.2:6443"), "it need not be made again");
-    assert!(!serves(&secrets, "other", "https://192.168.0.2:6443"));
-    assert!(!serves(&secrets, "my-cluster", "https://192.168.0.3:6443"));
-    let others = Secrets::make(&cluster(&["192.168.0.2"])).unwrap();
-    assert!(!serves(&others, "my-cluster", "https://192.168.0.2:6443"), "another authority");
-    assert!(!secrets.serves_administrator("", "my-cluster", "https://192.168.0.2:6443"));
+    assert!(serves(&secrets, "my-cluster", "192.168.0.2", &kubeconfig), "it need not be made again");
+    assert!(!serves(&secrets, "other", "192.168.0.2", &kubeconfig));
+    assert!(!serves(&secrets, "my-cluster", "192.168.0.3", &kubeconfig));
+    let others = Secrets::make(&cluster(&["192.168.0.2"]), SPECS).unwrap();
+    assert!(!serves(&others, "my-cluster", "192.168.0.2", &kubeconfig), "another authority");
+    assert!(!serves(&secrets, "my-cluster", "192.168.0.2", &Secret::default()));
     for (key, file) in [
         ("client-certificate-data", "client.crt"),
         ("client-key-data", "client.key"),
@@ -93,7 +106,7 @@ fn secrets_are_made_once_and_only_their_owner_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let cluster = cluster(&["192.168.0.2"]);
-    Secrets::open(&state, &cluster).unwrap();
+    Secrets::open(&state, &cluster, SPECS).unwrap();
     let read = || {
         let mut files: Vec<(String, String)> = Vec::new();
         for directory in [state.clone(), state.join("pki")] {
@@ -109,7 +122,7 @@ fn secrets_are_made_once_and_only_their_owner_reads_them() {
     };
     let first = read();
     assert_eq!(first.len(), 11, "{:?}", first.iter().map(|(name, _)| name).collect::<Vec<_>>());
-    Secrets::open(&state, &cluster).unwrap();
+    Secrets::open(&state, &cluster, SPECS).unwrap();
     assert_eq!(first, read());
     assert_eq!(std::fs::metadata(state.join("pki")).unwrap().permissions().mode() & 0o777, 0o700);
 
@@ -125,11 +138,11 @@ fn secrets_are_made_once_and_only_their_owner_reads_them() {
 #[test]
 fn the_registry_gets_a_new_certificate_for_a_new_master_and_everything_else_stays() {
     let folder = tempfile::tempdir().unwrap();
-    Secrets::open(folder.path(), &cluster(&["192.168.0.2"])).unwrap();
+    Secrets::open(folder.path(), &cluster(&["192.168.0.2"]), SPECS).unwrap();
     let pki = folder.path().join("pki");
     let read = |name: &str| std::fs::read_to_string(pki.join(name)).unwrap();
     let (authority, registry) = (read("ca.crt"), read("registry.crt"));
-    Secrets::open(folder.path(), &cluster(&["192.168.0.2", "192.168.0.9"])).unwrap();
+    Secrets::open(folder.path(), &cluster(&["192.168.0.2", "192.168.0.9"]), SPECS).unwrap();
     assert_eq!(authority, read("ca.crt"));
     assert_ne!(registry, read("registry.crt"));
     openssl(&pki, &["verify", "-CAfile", "ca.crt", "-verify_ip", "192.168.0.9", "registry.crt"]);
@@ -139,19 +152,19 @@ fn the_registry_gets_a_new_certificate_for_a_new_master_and_everything_else_stay
 fn damage_is_named_and_nothing_is_made_over_it() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = cluster(&["192.168.0.2"]);
-    Secrets::open(folder.path(), &cluster).unwrap();
+    Secrets::open(folder.path(), &cluster, SPECS).unwrap();
     let pki = folder.path().join("pki");
     std::fs::copy(pki.join("etcd-ca.key"), pki.join("ca.key")).unwrap();
-    let error = Secrets::open(folder.path(), &cluster).unwrap_err();
-    assert!(matches!(&error, Error::SecretDamaged { path, .. } if path.ends_with("ca.crt")), "{error}");
+    let error = Secrets::open(folder.path(), &cluster, SPECS).unwrap_err();
+    assert!(matches!(&error, Error::SecretCorrupt { path, .. } if path.ends_with("ca.crt")), "{error}");
     assert!(error.to_string().contains("does not belong to ca.key"), "{error}");
 
     std::fs::remove_file(pki.join("ca.key")).unwrap();
-    let error = Secrets::open(folder.path(), &cluster).unwrap_err();
+    let error = Secrets::open(folder.path(), &cluster, SPECS).unwrap_err();
     assert!(error.to_string().contains("ca.key is missing"), "{error}");
 
     std::fs::write(folder.path().join("secrets.json"), "{").unwrap();
-    let error = Secrets::open(folder.path(), &cluster).unwrap_err();
+    let error = Secrets::open(folder.path(), &cluster, SPECS).unwrap_err();
     assert!(error.to_string().contains("secrets.json cannot be read"), "{error}");
 }
 
@@ -159,9 +172,9 @@ fn damage_is_named_and_nothing_is_made_over_it() {
 fn a_run_that_was_killed_before_the_end_starts_over() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = cluster(&["192.168.0.2"]);
-    Secrets::open(folder.path(), &cluster).unwrap();
+    Secrets::open(folder.path(), &cluster, SPECS).unwrap();
     std::fs::remove_file(folder.path().join("secrets.json")).unwrap();
-    assert!(Secrets::load(folder.path()).unwrap().is_none());
-    Secrets::open(folder.path(), &cluster).unwrap();
-    assert!(Secrets::load(folder.path()).unwrap().is_some());
+    assert!(Secrets::load(folder.path(), SPECS).unwrap().is_none());
+    Secrets::open(folder.path(), &cluster, SPECS).unwrap();
+    assert!(Secrets::load(folder.path(), SPECS).unwrap().is_some());
 }

@@ -1,4 +1,4 @@
-//! How is one action done on one host?
+//! Performs one step on one host.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::{Deliver, Event};
-use crate::{Action, Error, Step};
+use super::{ActionHandler, Event, Events};
+use crate::{Action, Error, Run, Step, Wait};
 
 /// Lines of output that a failure carries.
 const LINES: usize = 20;
@@ -27,15 +27,15 @@ const DIAGNOSE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(90);
 
 /// One step on one host.
-pub(super) struct Act<'a> {
+pub(super) struct StepRun<'a> {
     pub(super) step: &'a Step,
     pub(super) host: IpAddr,
     pub(super) remote: &'a Arc<dyn Remote>,
-    pub(super) deliver: &'a dyn Deliver,
-    pub(super) events: &'a (dyn Fn(Event) + Send + Sync),
+    pub(super) handler: &'a dyn ActionHandler,
+    pub(super) events: Events<'a>,
 }
 
-impl Act<'_> {
+impl StepRun<'_> {
     /// Does it.
     ///
     /// # Errors
@@ -43,46 +43,42 @@ impl Act<'_> {
     /// [`Error::Step`] when what it runs fails; otherwise what kept it from being run.
     pub(super) async fn perform(&self) -> Result<(), Error> {
         match &self.step.action {
-            Action::Run { script, timeout_seconds, show_output, diagnose, .. } => {
-                self.run(script, *timeout_seconds, *show_output, diagnose.as_deref()).await
-            }
+            Action::Run(run) => self.run(run).await,
             Action::Write { files } => {
                 for file in files {
                     self.remote.write(&file.path, file.mode, &file.content).await?;
                 }
                 Ok(())
             }
-            Action::Content { .. } => {
+            Action::Content(_) | Action::Custom(_) => {
                 let progress =
                     |progress| (self.events)(Event::Moving { host: self.host, step: self.step.id.clone(), progress });
-                self.deliver.deliver(self.remote.clone(), &self.step.action, &progress).await
+                self.handler.perform(self.step, self.host, self.remote.clone(), &progress).await
             }
-            Action::Wait { script, timeout_seconds, diagnose, .. } => {
-                self.wait(script, *timeout_seconds, diagnose.as_deref()).await
-            }
+            Action::Wait(wait) => self.wait(wait).await,
         }
     }
 
-    async fn run(&self, script: &str, seconds: u64, show: bool, diagnose: Option<&str>) -> Result<(), Error> {
-        let script = self.with_environment(script);
+    async fn run(&self, run: &Run) -> Result<(), Error> {
+        let seconds = run.timeout_seconds;
+        let script = with_environment(run);
         let lock_seconds = seconds.max(LONGEST) + 30;
-        let command = Command::new(guarded(&script, seconds, lock_seconds, show));
+        let command = Command::new(guarded(&script, seconds, lock_seconds, run.show_output));
         let started = Instant::now();
         let running = async {
-            match show {
+            match run.show_output {
                 true => self.run_shown(&command, script.as_bytes()).await,
-                false => self.remote.run(&command.clone().stdin(script.clone())).await.map_err(Into::into),
+                false => Ok(self.remote.run(&command.clone().stdin(script.clone())).await?),
             }
         };
         let limit = Duration::from_secs(seconds + lock_seconds) + GRACE;
-        let output = timeout(limit, running).await;
-        let output = output.map_err(|_| self.timed_out(seconds))??;
+        let output = timeout(limit, running).await.map_err(|_| self.timed_out(seconds))??;
         if output.code == Some(0) {
             return Ok(());
         }
         let out_of_time = matches!(output.code, Some(124 | 137)) && started.elapsed() >= Duration::from_secs(seconds);
         let status = if out_of_time { format!("no end after {seconds} s") } else { output.status() };
-        Err(self.failure(status, &output, diagnose).await)
+        Err(self.failure(status, &output, run.diagnose.as_deref()).await)
     }
 
     /// Runs with each line of output told as it comes.
@@ -112,7 +108,7 @@ impl Act<'_> {
         if !line.is_empty() {
             self.show(&mut line);
         }
-        let ended = (&mut session.end).await.map_err(|error| Error::Task { detail: error.to_string() })?;
+        let ended = (&mut session.end).await.map_err(|error| Error::TaskPanicked { detail: error.to_string() })?;
         let mut output = ended?;
         output.stdout = shown;
         Ok(output)
@@ -124,8 +120,9 @@ impl Act<'_> {
         line.clear();
     }
 
-    async fn wait(&self, script: &str, seconds: u64, diagnose: Option<&str>) -> Result<(), Error> {
-        let command = Command::new(repeated(script, seconds));
+    async fn wait(&self, wait: &Wait) -> Result<(), Error> {
+        let seconds = wait.timeout_seconds;
+        let command = Command::new(repeated(&wait.script, seconds));
         let output = timeout(Duration::from_secs(seconds) + GRACE, self.remote.run(&command)).await;
         let mut output = output.map_err(|_| self.timed_out(seconds))??;
         if output.code == Some(0) {
@@ -133,7 +130,7 @@ impl Act<'_> {
         }
         let status = if output.code == Some(1) { format!("no success within {seconds} s") } else { output.status() };
         output.stdout.clear();
-        Err(self.failure(status, &output, diagnose).await)
+        Err(self.failure(status, &output, wait.diagnose.as_deref()).await)
     }
 
     fn timed_out(&self, seconds: u64) -> Error {
@@ -159,15 +156,11 @@ impl Act<'_> {
         }
         Error::Step { host: self.host, step: self.step.title.clone(), status, detail }
     }
+}
 
-    fn with_environment(&self, script: &str) -> String {
-        let Action::Run { env, .. } = &self.step.action else {
-            return script.to_owned();
-        };
-        let mut text: String = env.iter().map(|(name, value)| format!("export {name}={}\n", quote(value))).collect();
-        text.push_str(script);
-        text
-    }
+fn with_environment(run: &Run) -> String {
+    let exports = run.env.iter().map(|(name, value)| format!("export {name}={}\n", quote(value.expose())));
+    exports.chain([run.script.clone()]).collect()
 }
 
 /// A shell script that takes another from standard input and runs it alone on the host.

@@ -1,4 +1,4 @@
-//! In which order may the steps of a plan happen, and can they all happen?
+//! The order in which the steps of a plan may happen, checked for circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -85,17 +85,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::{Action, Step};
+    use crate::Step;
 
     fn plan(steps: &[(&str, &[u8], &[&str])]) -> Plan {
-        let steps = steps.iter().map(|(id, hosts, after)| Step {
-            id: (*id).into(),
-            title: (*id).into(),
-            hosts: hosts.iter().map(|&last| IpAddr::from([10, 0, 0, last])).collect(),
-            after: after.iter().map(|&id| id.into()).collect(),
-            action: Action::Write { files: Vec::new() },
+        let steps = steps.iter().map(|(id, hosts, after)| {
+            let hosts = hosts.iter().map(|&last| IpAddr::from([10, 0, 0, last]));
+            Step::write(*id, hosts, Vec::new()).after(after.iter().copied())
         });
-        Plan { cluster: "c".into(), steps: steps.collect(), ..Plan::default() }
+        Plan::new("c").with_steps(steps)
     }
 
     fn reason(plan: &Plan) -> String {

@@ -1,4 +1,4 @@
-//! Are steps performed in order, at once where they may be, stopped, and resumed?
+//! Steps are performed in order, at once where they may be, stopped, and resumed.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Mutex;
@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::{Content, Run, Variable, Wait};
 use remote::Output;
 use remote::transcript::{Answer, Transcript, exit};
 
@@ -28,25 +29,17 @@ fn host(last: u8) -> IpAddr {
 impl Case {
     /// Steps as lines of `id hosts after…`; a script `id` runs on each.
     fn new(steps: &[&str]) -> Self {
-        let mut plan = Plan { cluster: "c".into(), ..Plan::default() };
-        for line in steps {
+        let steps = steps.iter().map(|line| {
             let mut words = line.split(' ');
             let id = words.next().unwrap().to_owned();
-            let hosts = words.next().unwrap().split(',').map(|last| host(last.parse().unwrap())).collect();
-            let action = match id.strip_prefix("wait-") {
-                Some(_) => {
-                    Action::Wait { script: format!("<{id}>"), until: id.clone(), timeout_seconds: 100, diagnose: None }
-                }
-                None => run(&format!("<{id}>")),
+            let hosts = words.next().unwrap().split(',').map(|last| host(last.parse().unwrap()));
+            let step = match id.strip_prefix("wait-") {
+                Some(_) => Step::wait(&id, hosts, Wait::new(format!("<{id}>"), &id).timeout_seconds(100)),
+                None => Step::run(&id, hosts, run(&format!("<{id}>"))),
             };
-            plan.steps.push(Step {
-                title: format!("do {id}"),
-                id,
-                hosts,
-                after: words.map(Into::into).collect(),
-                action,
-            });
-        }
+            step.titled(format!("do {id}")).after(words)
+        });
+        let plan = Plan::new("c").with_steps(steps);
         let directory = tempfile::tempdir().unwrap();
         let hosts = plan
             .steps
@@ -58,7 +51,7 @@ impl Case {
             plan,
             hosts,
             journal: Journal::open(&directory.path().join("journal")).unwrap(),
-            options: ExecuteOptions { parallel: 16, cancel: CancellationToken::new() },
+            options: ExecuteOptions::new(16, CancellationToken::new()),
             log: Mutex::default(),
             started: Instant::now(),
             directory,
@@ -96,7 +89,7 @@ impl Case {
             };
             self.log.lock().unwrap().push(line);
         };
-        execute(&self.plan, &remotes, &Courier, &self.journal, &self.options, &events).await
+        execute(&self.plan, &remotes, &Handler, &self.journal, &self.options, &events).await
     }
 
     fn log(&self) -> Vec<String> {
@@ -104,18 +97,19 @@ impl Case {
     }
 }
 
-fn run(script: &str) -> Action {
-    Action::Run { script: script.into(), env: BTreeMap::new(), timeout_seconds: 10, show_output: false, diagnose: None }
+fn run(script: &str) -> Run {
+    Run::new(script).timeout_seconds(10)
 }
 
-struct Courier;
+struct Handler;
 
 #[async_trait]
-impl Deliver for Courier {
-    async fn deliver(
+impl ActionHandler for Handler {
+    async fn perform(
         &self,
+        _: &Step,
+        _: IpAddr,
         remote: Arc<dyn Remote>,
-        _: &Action,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), Error> {
         progress(Progress { done: 1, total: 2 });
@@ -177,7 +171,7 @@ async fn after_a_failure_others_finish_their_step_and_the_same_plan_goes_on_late
 async fn a_step_that_became_another_is_done_with_all_after_it() {
     let mut case = Case::new(&["a 1", "b 1", "c 1", "a2 2"]);
     case.execute().await.unwrap();
-    case.plan.steps[1].action = run("<b changed>");
+    case.plan.steps[1].action = Action::Run(run("<b changed>"));
     let report = case.execute().await.unwrap();
     assert_eq!((report.done, report.skipped), (2, 2));
     assert!(case.hosts[&host(1)].ran("<b changed>"));
@@ -206,9 +200,7 @@ async fn cancelling_finishes_what_is_under_way_but_not_waiting() {
 async fn shown_output_comes_line_by_line_and_a_failure_carries_the_last_ones() {
     let stdout: String = (1..=30).map(|n| format!("line {n}\r\n")).collect();
     let mut case = Case::new(&["a 1"]).answer(1, "a", 1, exit(3, &stdout, ""));
-    let Action::Run { show_output, diagnose, .. } = &mut case.plan.steps[0].action else { panic!() };
-    *show_output = true;
-    *diagnose = Some("<why>".into());
+    case.plan.steps[0].action = Action::Run(run("<a>").show_output().diagnose("<why>"));
     let case = case.answer(1, "why", 0, exit(0, "because\n", ""));
     let error = case.execute().await.unwrap_err().to_string();
     let log = case.log();
@@ -222,17 +214,11 @@ async fn shown_output_comes_line_by_line_and_a_failure_carries_the_last_ones() {
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_action_reaches_its_host() {
     let mut case = Case::new(&["write 1", "content 1", "wait-x 1", "run 1"]);
-    let file = crate::File { path: "/etc/x".into(), mode: 0o640, content: b"x".to_vec(), secret: true };
+    let mut file = crate::File::secret("/etc/x", "x");
+    file.mode = 0o640;
     case.plan.steps[0].action = Action::Write { files: vec![file] };
-    case.plan.steps[1].action = Action::Content {
-        image: "sha256:0".into(),
-        carried_images: true,
-        rootfs: "/r".into(),
-        bytes: 2,
-        sources: Vec::new(),
-    };
-    let Action::Run { env, .. } = &mut case.plan.steps[3].action else { panic!() };
-    env.insert("NAME".into(), "it's".into());
+    case.plan.steps[1].action = Action::Content(Content::new("sha256:0", "/r", 2).with_carried_images());
+    case.plan.steps[3].action = Action::Run(run("<run>").env([("NAME", Variable::shown("it's"))]));
     case.execute().await.unwrap();
     let transcript = &case.hosts[&host(1)];
     assert_eq!(transcript.file("/etc/x"), Some((0o640, b"x".to_vec())));

@@ -1,12 +1,12 @@
-//! What configuration does kubeadm get: what the image, the Clusterfile and we say, in one set of documents?
+//! The configuration for kubeadm: what the image, the Clusterfile and we say, united in one set of documents.
 
 use clusterfile::{KubeadmDocument, KubeadmKind};
 use serde_json::{Map, Value, json};
 
 use super::render;
 use super::version::{ConfigApi, Version};
-use super::yaml;
-use crate::{Error, Payload};
+use crate::host::ClusterNetwork;
+use crate::{Error, ImageContents, Request, yaml};
 
 /// The documents for kubeadm, independent of the format in which one of its versions reads them:
 /// arguments are maps (`extraArgs: {a: b}`), time-outs are where v1beta4 has them.
@@ -21,7 +21,7 @@ pub(crate) struct Documents {
 
 /// What we know and nobody else can say.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub(crate) struct Overrides {
     /// What is taken when neither image nor Clusterfile says anything.
     pub(crate) defaults: Documents,
     /// What wins over the image.
@@ -33,11 +33,11 @@ pub(crate) struct Given {
 impl Documents {
     /// Unites, each winning over the one before: defaults, image, what the Clusterfile's own fields say, the
     /// Clusterfile's documents, what is fixed. Lists are replaced, only `certSANs` are united.
-    pub(crate) fn merged(given: &Given, payload: &Payload<'_>) -> Result<Self, Error> {
+    pub(crate) fn merged(given: &Overrides, request: &Request<'_>) -> Result<Self, Error> {
         let mut all = given.defaults.clone();
-        all.merge(of_image(payload)?);
+        all.merge(of_image(request.payload.image)?);
         all.merge(given.wanted.clone());
-        all.merge(of_clusterfile(&payload.kubeadm_documents)?);
+        all.merge(of_clusterfile(&request.wanted.kubeadm)?);
         all.merge(given.fixed.clone());
         // An image may say how masters join; who is not one must not.
         if let Some(join) = all.join.as_object_mut() {
@@ -63,6 +63,17 @@ impl Documents {
         yaml::to_text(&render::document(KubeadmKind::JoinConfiguration, &self.join, self, api))
     }
 
+    /// What the scripts of images are told of networks and names.
+    pub(crate) fn network(&self) -> ClusterNetwork {
+        let networking = |key: &str| self.cluster.get("networking")?.get(key)?.as_str();
+        let sans = self.cluster.pointer("/apiServer/certSANs").and_then(Value::as_array);
+        ClusterNetwork {
+            pods: networking("podSubnet").unwrap_or_default().to_owned(),
+            services: networking("serviceSubnet").unwrap_or_default().to_owned(),
+            certificate_names: sans.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
+    }
+
     fn merge(&mut self, over: Self) {
         merge(&mut self.init, over.init);
         merge(&mut self.cluster, over.cluster);
@@ -83,9 +94,9 @@ impl Documents {
 }
 
 /// What the image and the Clusterfile's documents say together, without anything of ours.
-pub(crate) fn asked(payload: &Payload<'_>) -> Result<Documents, Error> {
-    let mut documents = of_image(payload)?;
-    documents.merge(of_clusterfile(&payload.kubeadm_documents)?);
+pub(crate) fn asked(request: &Request<'_>) -> Result<Documents, Error> {
+    let mut documents = of_image(request.payload.image)?;
+    documents.merge(of_clusterfile(&request.wanted.kubeadm)?);
     Ok(documents)
 }
 
@@ -94,16 +105,16 @@ pub(crate) fn asked(payload: &Payload<'_>) -> Result<Documents, Error> {
 /// # Errors
 ///
 /// [`Error::Payload`] when none of them says it, [`Error::Version`] when it is no version.
-pub(crate) fn version(payload: &Payload<'_>, asked: &Documents) -> Result<Version, Error> {
-    let label = payload.labels.get("cluster.alpha.sealer.io/cluster-runtime-version").cloned();
+pub(crate) fn version(image: &ImageContents, asked: &Documents) -> Result<Version, Error> {
+    let label = image.labels.get("cluster.alpha.sealer.io/cluster-runtime-version").cloned();
     let metadata = || {
-        let metadata: Value = serde_json::from_slice(payload.documents.get("Metadata")?).ok()?;
+        let metadata: Value = serde_json::from_slice(image.documents.get("Metadata")?).ok()?;
         let version = ["kubeVersion", "version"].iter().find_map(|key| metadata.get(*key)?.as_str());
         version.filter(|version| !version.is_empty()).map(str::to_owned)
     };
     let document = || asked.cluster.get("kubernetesVersion")?.as_str().map(str::to_owned);
     let text = label.or_else(metadata).or_else(document).ok_or_else(|| Error::Payload {
-        image: payload.image.clone(),
+        image: image.name.clone(),
         missing: "version of Kubernetes (label cluster.alpha.sealer.io/cluster-runtime-version, or kubeVersion in \
                   Metadata)"
             .to_owned(),
@@ -111,16 +122,16 @@ pub(crate) fn version(payload: &Payload<'_>, asked: &Documents) -> Result<Versio
     text.parse()
 }
 
-fn of_image(payload: &Payload<'_>) -> Result<Documents, Error> {
+fn of_image(image: &ImageContents) -> Result<Documents, Error> {
     const FILE: &str = "etc/kubeadm.yml";
     let mut documents = Documents::default();
-    let Some(text) = payload.documents.get(FILE) else {
-        if payload.documents.contains_key("etc/kubeadm.yml.tmpl") {
-            return Err(Error::NotBuilt { what: "filling in the template etc/kubeadm.yml.tmpl of an image" });
+    let Some(text) = image.documents.get(FILE) else {
+        if image.documents.contains_key("etc/kubeadm.yml.tmpl") {
+            return Err(Error::Unsupported { what: "filling in the template etc/kubeadm.yml.tmpl of an image" });
         }
         return Ok(documents);
     };
-    let name = format!("{FILE} of {}", payload.image);
+    let name = format!("{FILE} of {}", image.name);
     for value in yaml::documents(&name, text)? {
         let wrong = |reason: String| Error::Document { document: name.clone(), reason };
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();

@@ -1,52 +1,85 @@
-//! The kubeadm runtime: which steps make hosts a Kubernetes cluster.
+//! The kubeadm runtime: the steps by which kubeadm makes a Kubernetes cluster of prepared hosts.
 
-mod care;
-mod certificates;
 mod config;
 mod create;
-mod delete;
-mod environment;
+mod demands;
+mod documents;
 mod files;
-mod paths;
+mod join;
+mod pki;
 mod render;
-mod secret_files;
-mod secrets;
-mod steps;
 mod supports;
 mod version;
-mod yaml;
 
-use clusterfile::{Change, ChangeKind, Cluster};
+use std::net::SocketAddr;
 
-use crate::{Error, Facts, Payload, Plan, Runtime};
+use clusterfile::Cluster;
 
-pub(crate) use config::{asked, version as version_of};
-pub(crate) use environment::is_ours as is_our_variable;
-pub use secrets::Secrets;
+use crate::host::{self, API_PORT, ControlPlane, Leaving, Script};
+use crate::{
+    Access, Error, Finding, ImageContents, Plan, Request, Requirements, Runtime, RuntimeName, kubeconfig, preflight,
+};
+
 pub use version::{ConfigApi, Version};
 
-/// The small files of a rootfs that planning reads, where the image has them: [`Payload::documents`].
-pub const DOCUMENTS: [&str; 3] = ["Metadata", "etc/kubeadm.yml", "etc/kubeadm.yml.tmpl"];
+/// Where kubeadm puts the administrator's kubeconfig on masters.
+const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
+/// What kubeadm's scripts share.
+const FUNCTIONS: &str = include_str!("scripts/functions.sh");
+/// How kubeadm leaves a host.
+const LEAVING: Leaving = Leaving {
+    title: "kubeadm reset",
+    reset: Script::new(include_str!("scripts/reset.sh")).with_functions(FUNCTIONS),
+    functions: FUNCTIONS,
+};
+
+static NAME: RuntimeName = RuntimeName::KUBERNETES;
 
 /// Makes clusters with the kubeadm that the image carries.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Kubeadm;
 
+impl Kubeadm {
+    /// What it wants before planning: the same for every image.
+    pub const REQUIREMENTS: Requirements =
+        Requirements::new(&["Metadata", "etc/kubeadm.yml", "etc/kubeadm.yml.tmpl"], pki::SPECS)
+            .with_admin_kubeconfig(ADMIN_KUBECONFIG);
+}
+
 impl Runtime for Kubeadm {
-    fn name(&self) -> &str {
-        "kubernetes"
+    fn name(&self) -> &RuntimeName {
+        &NAME
     }
 
-    fn supports(&self, cluster: &Cluster) -> Result<(), Error> {
-        supports::supports(cluster)
+    fn requirements(&self) -> Requirements {
+        Self::REQUIREMENTS
     }
 
-    fn plan(&self, change: &Change, facts: &Facts, payload: &Payload<'_>) -> Result<Plan, Error> {
-        if change.kind == ChangeKind::Delete {
-            return Ok(delete::plan(change, facts, payload.secrets));
+    fn supports(&self, cluster: &Cluster, image: &ImageContents) -> Result<(), Error> {
+        supports::image(image)?;
+        supports::cluster(cluster)
+    }
+
+    fn preflight(&self, request: &Request<'_>) -> Vec<Finding> {
+        preflight(request, &demands::of(request))
+    }
+
+    fn plan(&self, request: &Request<'_>) -> Result<Plan, Error> {
+        if request.is_delete() {
+            return Ok(host::leave(request, LEAVING));
         }
-        supports::supports(&change.wanted)?;
-        supports::supports_change(change, facts, payload)?;
-        create::plan(&change.wanted, facts, payload)
+        supports::cluster(request.cluster())?;
+        supports::request(request)?;
+        create::plan(request)
+    }
+
+    fn access(&self, request: &Request<'_>) -> Result<Access, Error> {
+        let cluster = request.cluster();
+        let master = ControlPlane::of(cluster)?.entry(request).address;
+        // By the address that answers here: no name needs to resolve.
+        let server = format!("https://{}", SocketAddr::new(request.public_address.unwrap_or(master), API_PORT));
+        let authority = &request.payload.secrets.authority;
+        let kubeconfig = kubeconfig::administrator(request.kubeconfig, &cluster.name, &server, authority)?;
+        Ok(Access::new(server, kubeconfig))
     }
 }

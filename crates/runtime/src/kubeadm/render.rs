@@ -1,4 +1,4 @@
-//! How does each version of kubeadm's format spell what we mean?
+//! Writes documents in each version of kubeadm's format.
 
 use clusterfile::KubeadmKind;
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! Which version of Kubernetes is it, and which configuration format does its kubeadm read?
+//! Versions of Kubernetes, and the configuration format that the kubeadm of each reads.
 
 use std::cmp::Ordering;
 use std::fmt;

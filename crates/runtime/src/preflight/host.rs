@@ -1,13 +1,10 @@
-//! Can this machine be a host of the cluster, by itself?
+//! Checks of a machine by itself: login, system, kernel, resources, tools.
 
 use super::{Checked, Findings};
 use crate::plan::size;
 
 /// Clocks may differ by so much, in milliseconds; certificates and leases suffer beyond.
 const SKEW: u64 = 30_000;
-/// What kubeadm asks of a control plane.
-const MASTER_CPUS: u32 = 2;
-const MASTER_MEMORY: u64 = 1700 << 20;
 /// Content is there packed and unpacked, and containers need room of their own.
 const DISK_FACTOR: u64 = 3;
 /// As Docker counts.
@@ -30,32 +27,29 @@ pub(super) fn machine(checked: &Checked<'_>, findings: &mut Findings) {
         let os = if observed.os.is_empty() { "the operating system" } else { &observed.os };
         findings.add(format!("{os} does not run systemd"), "use a distribution with systemd");
     }
-    let wanted = checked.payload.platform.split('/').nth(1).unwrap_or_default();
+    let wanted = checked.request.payload.image.platform.split('/').nth(1).unwrap_or_default();
     let own = platform(&observed.arch);
     if !wanted.is_empty() && own != wanted {
         findings.add(
-            format!("its processor is {own}, image {} is for {wanted}", checked.payload.image),
+            format!("its processor is {own}, image {} is for {wanted}", checked.request.payload.image.name),
             format!("build the image with --platform linux/{own}, or use another host"),
         );
     }
 }
 
 pub(super) fn leftovers(checked: &Checked<'_>, findings: &mut Findings) {
-    if checked.half_made {
+    if checked.ours {
         return;
     }
-    if checked.observed.cluster.as_ref() == Some(&checked.change.wanted.name) {
+    if checked.observed.cluster.as_ref() == Some(&checked.request.cluster().name) {
         findings.add(
-            format!("belongs to another cluster that is called `{}` too", checked.change.wanted.name),
+            format!("belongs to another cluster that is called `{}` too", checked.request.cluster().name),
             "delete that one from where it was made, or use another host",
         );
     } else if let Some(other) = &checked.observed.cluster {
         findings.add(format!("belongs to cluster `{other}`"), format!("sealer delete -c {other}, or use another host"));
     } else if let Some(path) = checked.observed.leftovers.first() {
-        findings.add(
-            format!("another Kubernetes is or was here ({path})"),
-            "kubeadm reset -f; rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd (only when nobody needs it)",
-        );
+        findings.add(format!("another Kubernetes is or was here ({path})"), checked.demands.reset);
     }
 }
 
@@ -72,13 +66,13 @@ pub(super) fn clock(checked: &Checked<'_>, findings: &mut Findings) {
 pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
     let observed = checked.observed;
     let balances = |module: &String| module == "ip_vs" || module == "nf_tables";
-    if !checked.host.is_master() && !observed.modules.iter().any(balances) {
+    if checked.demands.nodes_balance && !checked.host.is_master() && !observed.modules.iter().any(balances) {
         findings.add(
             format!("kernel {} has neither `ip_vs` nor `nf_tables` (the way to the API servers)", observed.kernel),
             "modprobe ip_vs or nf_tables, or use a kernel that has one of them",
         );
     }
-    for (module, what) in [("overlay", "file systems of containers"), ("br_netfilter", "services reached from pods")] {
+    for (module, what) in checked.demands.modules {
         if !observed.modules.iter().any(|known| known == module) {
             findings.add(
                 format!("kernel {} has no `{module}` ({what})", observed.kernel),
@@ -101,9 +95,9 @@ pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
         };
         findings.add(format!("control groups lack {}", missing.join(", ")), fix);
     }
-    if let Some(version) = checked.image.version.as_ref().filter(|version| has("v2") && !version.at_least(1, 19)) {
+    if let Some(what) = checked.demands.needs_cgroup_v1.as_ref().filter(|_| has("v2")) {
         findings.add(
-            format!("kubernetes {version} knows only control groups v1, this host has v2"),
+            format!("{what} knows only control groups v1, this host has v2"),
             "boot with systemd.unified_cgroup_hierarchy=0 on the kernel's command line",
         );
     }
@@ -111,7 +105,7 @@ pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
 
 /// The swap of a host that is a container belongs to the machine below, and the image's scripts deal with it.
 pub(super) fn swap(checked: &Checked<'_>, findings: &mut Findings) {
-    if checked.observed.swap && !checked.observed.container && !checked.image.swap_allowed {
+    if checked.observed.swap && !checked.observed.container && !checked.demands.swap_allowed {
         findings.add(
             "swap is on",
             "swapoff -a, and take it out of /etc/fstab (or set failSwapOn: false in a KubeletConfiguration)",
@@ -120,38 +114,36 @@ pub(super) fn swap(checked: &Checked<'_>, findings: &mut Findings) {
 }
 
 pub(super) fn resources(checked: &Checked<'_>, findings: &mut Findings) {
-    let (observed, payload) = (checked.observed, checked.payload);
+    let (observed, image, demands) = (checked.observed, checked.request.payload.image, checked.demands);
     let master = checked.host.is_master();
-    let content = payload.rootfs_bytes.saturating_add(if master { payload.carried_bytes } else { 0 });
+    let content = image.rootfs_bytes.saturating_add(if master { image.carried_bytes } else { 0 });
     let need = content.saturating_mul(DISK_FACTOR);
-    if !checked.half_made && observed.disk_free < need {
+    if !checked.ours && observed.disk_free < need {
         findings.add(
             format!("/var/lib has {} MB free, {} MB are needed", observed.disk_free / MB, need.div_ceil(MB)),
             "free some space, or mount a larger disk there",
         );
     }
-    if master && observed.memory > 0 && observed.memory < MASTER_MEMORY {
+    if master && observed.memory > 0 && observed.memory < demands.master_memory {
         findings.add(
-            format!("has {} of memory, a master needs {}", size(observed.memory), size(MASTER_MEMORY)),
+            format!("has {} of memory, a master needs {}", size(observed.memory), size(demands.master_memory)),
             "give it more memory, or make it a node",
         );
     }
-    if master && (1..MASTER_CPUS).contains(&observed.cpus) {
-        findings.add(format!("has 1 processor, a master needs {MASTER_CPUS}"), "give it another, or make it a node");
+    if master && (1..demands.master_cpus).contains(&observed.cpus) {
+        let cpus = observed.cpus;
+        let plural = if cpus == 1 { "" } else { "s" };
+        findings.add(
+            format!("has {cpus} processor{plural}, a master needs {}", demands.master_cpus),
+            "give it another, or make it a node",
+        );
     }
 }
 
 /// What the image's scripts and Kubernetes call, unless the image brings it.
 pub(super) fn tools(checked: &Checked<'_>, findings: &mut Findings) {
-    const NEEDED: [(&str, &str); 5] = [
-        ("bash", "bash"),
-        ("ip", "iproute2"),
-        ("iptables", "iptables"),
-        ("mount", "mount or util-linux"),
-        ("tar", "tar"),
-    ];
-    for (tool, package) in NEEDED {
-        let carried = checked.payload.files.iter().any(|file| file.strip_prefix("bin/") == Some(tool));
+    for (tool, package) in checked.demands.tools {
+        let carried = checked.request.payload.image.has(&format!("bin/{tool}"));
         if !carried && !checked.observed.tools.iter().any(|known| known == tool) {
             findings.add(format!("has no `{tool}`"), format!("install the package {package}"));
         }

@@ -1,11 +1,6 @@
-//! Can this machine be reached in the cluster, and are its ports free?
+//! Checks of a machine in the network: its addresses, its ports.
 
 use super::{Checked, Findings};
-
-/// Where a control plane listens: API server, etcd twice, kubelet, controller manager, scheduler.
-const MASTER_PORTS: [u16; 6] = [6443, 2379, 2380, 10250, 10257, 10259];
-/// Where a node listens: kubelet.
-const NODE_PORTS: [u16; 1] = [10250];
 
 /// The interface that was asked for, and the address by which everybody will call the host.
 pub(super) fn addresses(checked: &Checked<'_>, findings: &mut Findings) {
@@ -14,7 +9,7 @@ pub(super) fn addresses(checked: &Checked<'_>, findings: &mut Findings) {
         // Without `ip` there is nothing to compare; that it is missing is a finding of its own.
         return;
     }
-    let interface = checked.change.wanted.network.interface.as_deref();
+    let interface = checked.request.cluster().network.interface.as_deref();
     if let Some(wanted) = interface
         && !observed.addresses.keys().any(|name| matches(wanted, name))
     {
@@ -46,12 +41,13 @@ pub(super) fn addresses(checked: &Checked<'_>, findings: &mut Findings) {
 /// Ports that something else holds. On a host of a cluster of ours it is that cluster, which is a finding of its own
 /// unless the cluster is this one.
 pub(super) fn ports(checked: &Checked<'_>, findings: &mut Findings) {
-    if checked.half_made || checked.observed.cluster.is_some() {
+    if checked.ours || checked.observed.cluster.is_some() {
         return;
     }
-    let mut wanted: Vec<u16> = if checked.host.is_master() { MASTER_PORTS.to_vec() } else { NODE_PORTS.to_vec() };
-    if checked.host.is_master() {
-        wanted.push(checked.change.wanted.registry.port);
+    let (master, demands) = (checked.host.is_master(), checked.demands);
+    let mut wanted = if master { demands.master_ports } else { demands.node_ports }.to_vec();
+    if master {
+        wanted.push(checked.request.cluster().registry.port);
     }
     for port in wanted {
         let Some(holder) = checked.observed.ports.get(&port) else {

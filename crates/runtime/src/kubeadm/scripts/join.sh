@@ -7,7 +7,7 @@ if [ "${SEALER_UNKNOWN:-no}" = no ] && [ -f /etc/kubernetes/kubelet.conf ] && [ 
     exit 0
 fi
 rm -f "$done_with"
-remove_half_made
+remove_partial_install
 # shellcheck disable=SC2086
 run_kubeadm join --config "$config" $SEALER_KUBEADM_FLAGS
 echo "$digest" >"$done_with"

@@ -1,22 +1,23 @@
-//! What does kubeadm have to be told that neither image nor Clusterfile can know?
+//! What kubeadm has to be told that neither image nor Clusterfile can know.
 
 use clusterfile::Host;
 use serde_json::{Value, json};
 
-use super::super::config::{self, Documents, Given};
-use super::super::environment::{API_SERVER, VIRTUAL_ADDRESS, virtual_address};
-use super::super::paths;
-use super::Create;
+use super::config::{self, Documents, Overrides};
+use super::create::Create;
+use super::{files, pki};
 use crate::Error;
+use crate::host::{API_PORT, API_SERVER, VIRTUAL_ADDRESS};
 
 impl Create<'_> {
     pub(super) fn documents_for(&self, host: &Host) -> Result<Documents, Error> {
-        Documents::merged(&self.given(host)?, self.payload)
+        Documents::merged(&self.overrides(host)?, &self.setup.request)
     }
 
     /// What only we know about a host and the cluster.
-    pub(super) fn given(&self, host: &Host) -> Result<Given, Error> {
-        let network = &self.cluster.network;
+    fn overrides(&self, host: &Host) -> Result<Overrides, Error> {
+        let cluster = self.setup.cluster();
+        let network = &cluster.network;
         let usual = clusterfile::Network::default();
         let mut networking = (json!({}), json!({}));
         // A network that was asked for wins over the image, one that nobody mentioned does not.
@@ -28,20 +29,21 @@ impl Create<'_> {
             place[key] = json!(wanted.to_string());
         }
         let mut sans = vec!["127.0.0.1".to_owned(), API_SERVER.to_owned(), VIRTUAL_ADDRESS.to_owned()];
-        sans.extend(self.cluster.masters().map(|host| host.address.to_string()));
-        sans.extend(self.cluster.cert_sans.iter().cloned());
-        let mut cluster = config::from_carried_images(&self.payload.carried_images, &self.version);
-        cluster["networking"] = networking.0;
+        sans.extend(cluster.masters().map(|host| host.address.to_string()));
+        sans.extend(cluster.cert_sans.iter().cloned());
+        let images = &self.setup.request.payload.image.carried_images;
+        let mut defaults = config::from_carried_images(images, &self.version);
+        defaults["networking"] = networking.0;
         let node_ip = json!({"kubeletExtraArgs": {"node-ip": host.address.to_string()}});
         let mut init = json!({"nodeRegistration": node_ip});
-        if self.cluster.nodes().next().is_none() {
+        if cluster.nodes().next().is_none() {
             // Nobody else could run the pods.
             init["nodeRegistration"]["taints"] = json!([]);
         }
-        Ok(Given {
+        Ok(Overrides {
             defaults: Documents {
                 init,
-                cluster,
+                cluster: defaults,
                 join: json!({"nodeRegistration": node_ip}),
                 proxy: json!({"ipvs": {"excludeCIDRs": [self.virtual_block()]}}),
                 ..Documents::default()
@@ -56,20 +58,19 @@ impl Create<'_> {
 
     /// What kube-proxy must leave alone, when it balances by IPVS itself.
     fn virtual_block(&self) -> String {
-        let address = virtual_address(self.master.address);
+        let address = self.setup.control_plane.service().ip();
         format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 })
     }
 
-    pub(super) fn fixed(&self, host: &Host) -> Result<Documents, Error> {
-        let endpoint = format!("{API_SERVER}:6443");
+    fn fixed(&self, host: &Host) -> Result<Documents, Error> {
+        let endpoint = format!("{API_SERVER}:{API_PORT}");
         let socket = if self.version.at_least(1, 24) {
-            format!("unix://{}", self.engine.socket())
+            format!("unix://{}", self.setup.engine.socket())
         } else {
-            self.engine.socket()
+            self.setup.engine.socket().to_owned()
         };
-        let registration: Value = json!({"name": self.node_name(host.address)?, "criSocket": socket});
-        let secrets = self.payload.secrets;
-        let token = secrets.bootstrap_token.expose();
+        let registration: Value = json!({"name": self.setup.node_name(host.address)?, "criSocket": socket});
+        let token = pki::bootstrap_token(self.setup.request.payload.secrets)?.expose();
         Ok(Documents {
             init: json!({
                 "bootstrapTokens": [{
@@ -78,7 +79,7 @@ impl Create<'_> {
                     "usages": ["signing", "authentication"],
                     "groups": ["system:bootstrappers:kubeadm:default-node-token"],
                 }],
-                "localAPIEndpoint": {"advertiseAddress": host.address.to_string(), "bindPort": 6443},
+                "localAPIEndpoint": {"advertiseAddress": host.address.to_string(), "bindPort": API_PORT},
                 "nodeRegistration": registration,
             }),
             cluster: json!({
@@ -89,7 +90,7 @@ impl Create<'_> {
                 // By a file and not by the token: the whole authority is known, and a host need not wait until the
                 // controller manager has signed the cluster's description with the token.
                 "discovery": {
-                    "file": {"kubeConfigPath": paths::discovery(&self.cluster.name)},
+                    "file": {"kubeConfigPath": files::discovery(&self.setup.cluster().name)},
                     "tlsBootstrapToken": token,
                 },
                 "nodeRegistration": registration,

@@ -5,10 +5,7 @@ unmount_below /var/lib/kubelet
 if [ -f "$SEALER_ROOTFS/scripts/clean-kube.sh" ]; then
     (cd "$SEALER_ROOTFS/scripts" && bash ./clean-kube.sh) || true
 fi
-rm -rf /etc/kubernetes /var/lib/etcd/member /var/lib/cni /var/log/pods /var/log/containers
-# Where it is a mount point itself, that stays.
-rm -rf /var/lib/kubelet 2>/dev/null || [ -z "$(ls -A /var/lib/kubelet)" ] || say_why "cannot remove /var/lib/kubelet"
-rmdir /var/lib/etcd 2>/dev/null || true
+remove_runtime_files
 for link in cni0 flannel.1 kube-ipvs0 vxlan.calico tunl0; do
     [ ! -e "/sys/class/net/$link" ] || ip link delete "$link" 2>/dev/null || true
 done

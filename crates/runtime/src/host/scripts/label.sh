@@ -1,6 +1,4 @@
 # Labels and taints a node.
-KUBECONFIG=/etc/kubernetes/admin.conf
-export KUBECONFIG
 printf '%s\n' "$SEALER_LABELS" | while read -r label; do
     [ -z "$label" ] || kubectl label --overwrite node "$SEALER_NODE" "$label"
 done

@@ -1,7 +1,5 @@
 # Runs a command of the image in its rootfs.
 PATH=$SEALER_ROOTFS/bin:$PATH
-KUBECONFIG=/etc/kubernetes/admin.conf
-export KUBECONFIG
 cd "$SEALER_ROOTFS"
 if command -v bash >/dev/null; then
     exec bash -c "$SEALER_LAUNCH"

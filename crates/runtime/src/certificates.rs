@@ -1,4 +1,4 @@
-//! How are certificate authorities and the certificates they sign made?
+//! Makes and checks certificate authorities and the certificates that they sign.
 
 use std::net::IpAddr;
 
@@ -19,11 +19,12 @@ const HEAD_START: Duration = Duration::hours(1);
 
 /// A certificate and its private key, both as PEM.
 #[derive(Debug, Clone)]
-pub(crate) struct Certified {
+#[non_exhaustive]
+pub struct Certified {
     /// The certificate; anyone may see it.
-    pub(crate) certificate: String,
+    pub certificate: String,
     /// The private key (PKCS#8).
-    pub(crate) key: Secret,
+    pub key: Secret,
 }
 
 /// What a signed certificate is for.

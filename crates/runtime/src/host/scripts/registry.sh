@@ -5,6 +5,6 @@ systemctl restart sealer-registry.service
 tries=0
 until listening "$SEALER_REGISTRY_PORT"; do
     tries=$((tries + 1))
-    [ "$tries" -lt 150 ] || say_why "the registry does not listen on port $SEALER_REGISTRY_PORT"
+    [ "$tries" -lt 150 ] || fail "the registry does not listen on port $SEALER_REGISTRY_PORT"
     sleep 0.2
 done

@@ -1,4 +1,4 @@
-//! How are documents read and written so that Kubernetes' own reader takes them the same way?
+//! Reads and writes documents so that Kubernetes' own reader takes them the same way.
 
 use serde_json::Value;
 

@@ -1,13 +1,11 @@
-//! Where does everything lie on a host?
+//! Where everything of a cluster lies on its hosts.
 
 /// Our binary on every host, brought there before a plan is performed.
 pub(crate) const BINARY: &str = "/var/lib/sealer/bin/sealer";
-/// Where containerd looks for the rules by which it finds images.
-pub(crate) const CERTS_D: &str = "/etc/containerd/certs.d";
 /// The systemd unit that keeps the cluster's names in `/etc/hosts`.
 pub(crate) const NAMES_UNIT: &str = "/etc/systemd/system/sealer-names.service";
-/// The systemd unit that keeps the way from a node to the API servers.
-pub(crate) const CARE_UNIT: &str = "/etc/systemd/system/sealer-lvscare.service";
+/// The systemd unit that balances connections from a node over the API servers.
+pub(crate) const LVSCARE_UNIT: &str = "/etc/systemd/system/sealer-lvscare.service";
 /// The systemd unit of the registry.
 pub(crate) const REGISTRY_UNIT: &str = "/etc/systemd/system/sealer-registry.service";
 
@@ -31,17 +29,7 @@ pub(crate) fn certs(cluster: &str) -> String {
     format!("{}/certs", data(cluster))
 }
 
-/// What the carer of a node is told: the masters behind the virtual address.
-pub(crate) fn care(cluster: &str) -> String {
+/// The configuration of lvscare on a node: the masters behind the virtual address.
+pub(crate) fn lvscare(cluster: &str) -> String {
     format!("{}/lvscare.json", data(cluster))
-}
-
-/// What kubeadm is given: configuration and certificate authorities.
-pub(crate) fn kubeadm(cluster: &str) -> String {
-    format!("{}/kubeadm", data(cluster))
-}
-
-/// By what a joining host knows the API server: a kubeconfig without credentials.
-pub(crate) fn discovery(cluster: &str) -> String {
-    format!("{}/discovery.conf", kubeadm(cluster))
 }

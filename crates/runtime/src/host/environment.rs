@@ -1,0 +1,91 @@
+//! The environment that the scripts of an image see.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use clusterfile::{CidrList, Cluster, Host};
+
+use super::control_plane::{VIRTUAL_ADDRESS, VIRTUAL_ADDRESS_V6};
+use super::{ContainerEngine, paths};
+use crate::Variable;
+
+/// What a runtime decided about the cluster's networks and names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ClusterNetwork {
+    /// Address ranges of pods, separated by commas.
+    pub(crate) pods: String,
+    /// Address ranges of services, separated by commas.
+    pub(crate) services: String,
+    /// Names and addresses in the API servers' certificates.
+    pub(crate) certificate_names: Vec<String>,
+}
+
+/// The variables of one host: the user's own, and over them those that scripts of base images rely on.
+pub(super) fn of_host(
+    cluster: &Cluster,
+    host: &Host,
+    engine: ContainerEngine,
+    network: &ClusterNetwork,
+) -> BTreeMap<String, Variable> {
+    let mut env = BTreeMap::new();
+    // Names that begin like ours mean something to our scripts.
+    for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_")) {
+        env.insert(key.to_owned(), Variable::hidden(host.env.values(key).join(";")));
+    }
+    env.extend(system(cluster, host.address, engine, network));
+    env.extend(ours(cluster, engine));
+    env
+}
+
+/// The variables of our own scripts.
+pub(super) fn ours(cluster: &Cluster, engine: ContainerEngine) -> BTreeMap<String, Variable> {
+    let set = [
+        ("SEALER_CLUSTER", cluster.name.clone()),
+        ("SEALER_DATA", paths::data(&cluster.name)),
+        ("SEALER_ROOTFS", paths::rootfs(&cluster.name)),
+        ("SEALER_ENGINE", engine.name().to_owned()),
+        ("SEALER_ENGINE_STORAGE", engine.storage().to_owned()),
+        ("RegistryURL", format!("{}:{}", cluster.registry.domain, cluster.registry.port)),
+    ];
+    set.map(|(key, value)| (key.to_owned(), Variable::shown(value))).into()
+}
+
+fn system(
+    cluster: &Cluster,
+    address: IpAddr,
+    engine: ContainerEngine,
+    network: &ClusterNetwork,
+) -> BTreeMap<String, Variable> {
+    let registry = &cluster.registry;
+    let url = format!("{}:{}", registry.domain, registry.port);
+    let services = &network.services;
+    let first = services.parse::<CidrList>().ok().map(|list| list.primary());
+    let nth = |steps| first.and_then(|block| block.nth(steps)).map(|ip| ip.to_string()).unwrap_or_default();
+    let set = [
+        ("HostIP", address.to_string()),
+        ("HostIPFamily", if address.is_ipv4() { "4" } else { "6" }.to_owned()),
+        ("ContainerRuntime", engine.name().to_owned()),
+        ("IPv6DualStack", services.contains(',').to_string()),
+        ("RegistryDomain", registry.domain.clone()),
+        ("RegistryPort", registry.port.to_string()),
+        ("RegistryURL", url.clone()),
+        ("LocalRegistryDomain", registry.domain.clone()),
+        ("LocalRegistryPort", registry.port.to_string()),
+        ("LocalRegistryURL", url),
+        ("CertSANs", network.certificate_names.join(",")),
+        ("IPvsVIPv4", VIRTUAL_ADDRESS.to_owned()),
+        ("IPvsVIPv6", VIRTUAL_ADDRESS_V6.to_owned()),
+        ("SvcCIDR", services.clone()),
+        ("PodCIDR", network.pods.clone()),
+        ("KubeSvcIP", nth(1)),
+        ("DNSSvcIP", nth(10)),
+        ("UseIPasNodeName", "false".to_owned()),
+    ];
+    set.map(|(key, value)| (key.to_owned(), Variable::shown(value))).into()
+}
+
+/// Templates may use other names too, but no shell can.
+fn is_shell_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

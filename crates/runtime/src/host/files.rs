@@ -1,0 +1,88 @@
+//! The small files that a host gets before its Kubernetes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clusterfile::{Cluster, Host};
+
+use super::control_plane::{API_SERVER, ControlPlane};
+use super::paths;
+use super::script::exports;
+use crate::{File, Marker, Secrets};
+
+/// The marker file.
+pub(super) fn marker(marker: &Marker) -> File {
+    let text = serde_json::to_string_pretty(marker).expect("a marker is plain data");
+    File::public(paths::marker(&marker.cluster), format!("{text}\n"))
+}
+
+/// The certificate authority of the cluster's registries and API servers.
+pub(super) fn authority(cluster: &Cluster, secrets: &Secrets) -> File {
+    File::public(format!("{}/ca.crt", paths::certs(&cluster.name)), secrets.authority())
+}
+
+/// What keeps the cluster's names in `/etc/hosts`: a script and the unit that runs it at each start of the host.
+/// A master asks the API server and the registry of its own, a node the virtual address and the registries of all.
+pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane<'_>) -> Vec<File> {
+    let domain = &cluster.registry.domain;
+    let mut lines = Vec::new();
+    if host.is_master() {
+        lines.push(format!("{} {API_SERVER}", host.address));
+        lines.push(format!("{} {domain}", host.address));
+    } else {
+        lines.push(format!("{} {API_SERVER}", control_plane.service().ip()));
+        lines.extend(control_plane.registries().map(|registry| format!("{} {domain}", registry.ip())));
+    }
+    for alias in &cluster.host_aliases {
+        lines.push(format!("{} {}", alias.address, alias.hostnames.join(" ")));
+    }
+    let (data, lines) = (paths::data(&cluster.name), lines.join("\n"));
+    let values =
+        [("SEALER_CLUSTER", cluster.name.as_str()), ("SEALER_DATA", data.as_str()), ("SEALER_NAMES", lines.as_str())];
+    let script = format!("{}{}", exports(values), include_str!("scripts/hosts_file.sh"));
+    let unit = format!(
+        "[Unit]\n\
+         Description=sealer: names of cluster {} in /etc/hosts\n\
+         Before=containerd.service kubelet.service\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/bin/sh {data}/names.sh\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n",
+        cluster.name,
+    );
+    vec![File::public(format!("{data}/names.sh"), script), File::public(paths::NAMES_UNIT, unit)]
+}
+
+/// The registry of a master: its certificate and its unit.
+pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> Vec<File> {
+    let certs = paths::certs(&cluster.name);
+    let any: IpAddr = if master.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+    let unit = format!(
+        "[Unit]\n\
+         Description=sealer: image registry of cluster {name}\n\
+         After=network-online.target\n\
+         Wants=network-online.target\n\
+         \n\
+         [Service]\n\
+         ExecStart={binary} registry serve --root {root} --listen {listen} --name {domain}:{port} --cert {certs}/registry.crt --key {certs}/registry.key\n\
+         Restart=always\n\
+         RestartSec=2\n\
+         LimitNOFILE=1048576\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n",
+        name = cluster.name,
+        binary = paths::BINARY,
+        root = paths::data(&cluster.name),
+        listen = SocketAddr::new(any, cluster.registry.port),
+        domain = cluster.registry.domain,
+        port = cluster.registry.port,
+    );
+    vec![
+        File::public(format!("{certs}/registry.crt"), secrets.registry.certificate.clone()),
+        File::secret(format!("{certs}/registry.key"), secrets.registry.key.expose()),
+        File::public(paths::REGISTRY_UNIT, unit),
+    ]
+}

@@ -1,0 +1,30 @@
+//! The files by which a node's kernel balances connections over the API servers.
+
+use clusterfile::Cluster;
+use lvscare::Unit;
+use lvscare::carer::CareConfig;
+
+use super::control_plane::{API_SERVER, ControlPlane};
+use super::paths;
+use crate::File;
+
+/// What lvscare on a node needs: its configuration and its unit.
+pub(super) fn files(cluster: &Cluster, control_plane: &ControlPlane<'_>) -> Vec<File> {
+    let mut config = CareConfig::new(control_plane.service(), control_plane.api_servers());
+    // The cluster's own authority signs the certificates of all of its API servers, for a name that they share.
+    config.health.ca = Some(format!("{}/ca.crt", paths::certs(&cluster.name)).into());
+    config.health.server_name = Some(API_SERVER.to_owned());
+    // One that answers strangers with a refusal answers.
+    config.health.status = [401, 403].into();
+    let path = paths::lvscare(&cluster.name);
+    let unit = Unit {
+        service: config.vs.to_string(),
+        program: paths::BINARY.into(),
+        arguments: ["lvscare", "care", "--config", &path].map(str::to_owned).to_vec(),
+        reads: Vec::new(),
+        writes: Vec::new(),
+        modules: vec!["ip_vs".to_owned()],
+        before: vec!["kubelet.service".to_owned()],
+    };
+    vec![File::public(path, config.to_text()), File::public(paths::LVSCARE_UNIT, unit.to_text())]
+}

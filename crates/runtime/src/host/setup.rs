@@ -1,0 +1,69 @@
+//! All that the steps of a Kubernetes on our hosts are made of.
+
+use std::net::IpAddr;
+
+use clusterfile::{Cluster, Host};
+
+use super::{ClusterNetwork, ContainerEngine, ControlPlane, Script, environment};
+use crate::{Error, Marker, MarkerState, Request, Run};
+
+/// What a runtime hands to this module: the request and what it decided itself.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) request: Request<'a>,
+    pub(crate) control_plane: ControlPlane<'a>,
+    pub(crate) engine: ContainerEngine,
+    pub(crate) network: ClusterNetwork,
+    /// Where masters keep the administrator's kubeconfig.
+    pub(crate) kubeconfig: &'static str,
+    /// Kubernetes' version, for summaries.
+    pub(crate) version: String,
+}
+
+impl<'a> Setup<'a> {
+    pub(crate) fn cluster(&self) -> &'a Cluster {
+        self.request.cluster()
+    }
+
+    /// The master through which the cluster is asked and changed.
+    pub(crate) fn entry(&self) -> &'a Host {
+        self.control_plane.entry(&self.request)
+    }
+
+    /// A script with the environment of a host.
+    pub(crate) fn run(&self, host: &Host, script: Script) -> Run {
+        script.run(environment::of_host(self.cluster(), host, self.engine, &self.network))
+    }
+
+    /// A script that calls kubectl, with the environment of a master.
+    pub(super) fn kubectl(&self, master: &Host, script: Script) -> Run {
+        self.run(master, script.with_kubeconfig(self.kubeconfig))
+    }
+
+    /// The name under which a host is registered: its host name in small letters.
+    pub(crate) fn node_name(&self, host: IpAddr) -> Result<String, Error> {
+        Ok(self.request.host_facts(host)?.hostname.to_lowercase())
+    }
+
+    /// What a host's marker shall say. What is ours on a host was decided when it was claimed first.
+    pub(super) fn marker(&self, host: &Host, state: MarkerState) -> Result<Marker, Error> {
+        let facts = self.request.host_facts(host.address)?;
+        let before = self.request.marker(host.address);
+        let there = facts.engines.iter().any(|engine| engine == self.engine.name());
+        Ok(Marker {
+            cluster: self.cluster().name.clone(),
+            image: self.request.payload.image.digest.clone(),
+            role: role(host).to_owned(),
+            // A control plane that was finished is never claimed as if nobody needed it.
+            state: if host.is_master() && self.request.was_finished(host.address) { MarkerState::Ready } else { state },
+            engine: self.engine.name().to_owned(),
+            authority: self.request.payload.secrets.fingerprint(),
+            engine_ours: before.map_or(!there, |marker| marker.engine_ours),
+        })
+    }
+}
+
+/// What a host is in the cluster, as plans and markers say it.
+pub(crate) fn role(host: &Host) -> &'static str {
+    if host.is_master() { "master" } else { "node" }
+}

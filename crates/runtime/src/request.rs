@@ -1,0 +1,243 @@
+//! What planning works from: the wanted cluster, the observed facts, the image and the secrets.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use clusterfile::{Cluster, Clusterfile, Host};
+use secret::Secret;
+
+use crate::{Facts, HostFacts, Marker, MarkerState, Secrets};
+
+/// A wanted cluster and all that is known when its plan is made.
+///
+/// Planning is level-triggered: what exists is decided by [`Request::facts`], what shall exist by [`Request::wanted`],
+/// and the steps lead from one to the other. A host among the facts that is not wanted leaves; when neither hosts nor
+/// machines are wanted, the cluster is taken away.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// The documents that describe the wanted cluster.
+    pub wanted: &'a Clusterfile,
+    /// What was observed on hosts and in the API.
+    pub facts: &'a Facts,
+    /// What image and state bring.
+    pub payload: &'a Payload<'a>,
+    /// Machines that the provider will change while the cluster goes on.
+    pub updates: &'a [HostUpdate],
+    /// The address by which the API server is reached from here, when it is not that of a master.
+    pub public_address: Option<IpAddr>,
+    /// The administrator's kubeconfig as it is kept now.
+    pub kubeconfig: Option<&'a Secret>,
+    /// What the provider says of a cluster whose control plane it runs itself.
+    pub managed: Option<&'a ManagedCluster>,
+}
+
+/// What the image and the state directory bring to planning.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Payload<'a> {
+    /// What the image holds.
+    pub image: &'a ImageContents,
+    /// Commands to run once the cluster is initialized, in the rootfs directory.
+    pub launch: Vec<String>,
+    /// Secrets made before planning.
+    pub secrets: &'a Secrets,
+}
+
+/// What a cluster image holds, as far as planning reads it.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ImageContents {
+    /// The image's name as the user wrote it.
+    pub name: String,
+    /// Digest of the image, by which hosts ask for it.
+    pub digest: String,
+    /// Platform of the hosts for which it is read, for example `linux/amd64`.
+    pub platform: String,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Paths of all regular files of the rootfs, relative to it.
+    pub files: Vec<String>,
+    /// Contents of the small rootfs files that planning reads: [`crate::Requirements::documents`].
+    pub documents: BTreeMap<String, Vec<u8>>,
+    /// Original names of the carried container images.
+    pub carried_images: Vec<String>,
+    /// Bytes of the rootfs layers, compressed.
+    pub rootfs_bytes: u64,
+    /// Bytes of all blobs of the carried images.
+    pub carried_bytes: u64,
+}
+
+/// A machine that its provider will change, for example to another size; it may be stopped and started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostUpdate {
+    /// The machine's host.
+    pub host: IpAddr,
+    /// What changes, for a person, for example `4 CPU, 8 GiB -> 4 CPU, 16 GiB`.
+    pub summary: String,
+    /// Whether an earlier run stopped in the middle: the host is drained already.
+    pub begun: bool,
+}
+
+/// A cluster whose control plane its provider runs: a managed Kubernetes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ManagedCluster {
+    /// URL of its API server.
+    pub endpoint: String,
+    /// A kubeconfig that the provider gave.
+    pub kubeconfig: Secret,
+}
+
+impl<'a> Request<'a> {
+    /// A request without changes of machines.
+    #[must_use]
+    pub fn new(wanted: &'a Clusterfile, facts: &'a Facts, payload: &'a Payload<'a>) -> Self {
+        Self { wanted, facts, payload, updates: &[], public_address: None, kubeconfig: None, managed: None }
+    }
+
+    /// The same with machines that change.
+    #[must_use]
+    pub fn with_updates(mut self, updates: &'a [HostUpdate]) -> Self {
+        self.updates = updates;
+        self
+    }
+
+    /// The same with the address by which the API server is reached from here.
+    #[must_use]
+    pub fn with_public_address(mut self, address: Option<IpAddr>) -> Self {
+        self.public_address = address;
+        self
+    }
+
+    /// The same with the kubeconfig that is kept now.
+    #[must_use]
+    pub fn with_kubeconfig(mut self, kubeconfig: Option<&'a Secret>) -> Self {
+        self.kubeconfig = kubeconfig;
+        self
+    }
+
+    /// The same with what the provider says of a managed cluster.
+    #[must_use]
+    pub fn with_managed(mut self, managed: Option<&'a ManagedCluster>) -> Self {
+        self.managed = managed;
+        self
+    }
+
+    /// The wanted cluster itself.
+    #[must_use]
+    pub fn cluster(&self) -> &'a Cluster {
+        &self.wanted.cluster
+    }
+
+    /// Whether the cluster shall be taken away: neither hosts nor machines are wanted.
+    #[must_use]
+    pub fn is_delete(&self) -> bool {
+        self.cluster().hosts.is_empty() && self.cluster().machines.is_empty()
+    }
+
+    /// The marker of this very cluster on a host; `None` when it carries none, or another cluster's.
+    #[must_use]
+    pub fn marker(&self, host: IpAddr) -> Option<&'a Marker> {
+        let marker = self.facts.hosts.get(&host)?.marker.as_ref()?;
+        marker.is_of(&self.cluster().name, self.payload.secrets).then_some(marker)
+    }
+
+    /// Whether a host is as wanted: finished with this very image, and the API, when asked, knows it.
+    #[must_use]
+    pub fn is_done(&self, host: IpAddr) -> bool {
+        let finished = self
+            .marker(host)
+            .is_some_and(|marker| marker.image == self.payload.image.digest && marker.state == MarkerState::Ready);
+        finished && self.is_registered(host)
+    }
+
+    /// Whether the API says that a host is a node of the cluster.
+    #[must_use]
+    pub fn is_registered(&self, host: IpAddr) -> bool {
+        self.facts.api.as_ref().is_some_and(|api| api.nodes.contains_key(&host))
+    }
+
+    /// Whether a host was finished once, whatever the API says now.
+    #[must_use]
+    pub fn was_finished(&self, host: IpAddr) -> bool {
+        self.marker(host).is_some_and(|marker| marker.state == MarkerState::Ready)
+    }
+
+    /// Wanted hosts that are not as wanted, in the order of the cluster, masters first.
+    pub fn unfinished(&self) -> impl Iterator<Item = &'a Host> {
+        let request = *self;
+        let cluster = self.cluster();
+        cluster.masters().chain(cluster.nodes()).filter(move |host| !request.is_done(host.address))
+    }
+
+    /// Hosts of this cluster that are not wanted any more, with their markers, by address.
+    pub fn leaving(&self) -> impl DoubleEndedIterator<Item = (IpAddr, &'a Marker)> {
+        let request = *self;
+        let known = self.facts.hosts.keys().copied();
+        let unwanted = known.filter(move |address| request.cluster().host(*address).is_none());
+        unwanted.filter_map(move |address| Some((address, request.marker(address)?)))
+    }
+
+    /// The facts of a host.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::NoFacts`] when it was not asked.
+    pub fn host_facts(&self, host: IpAddr) -> Result<&'a HostFacts, crate::Error> {
+        self.facts.hosts.get(&host).ok_or(crate::Error::NoFacts { host })
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// An image and secrets, without launch commands.
+    #[must_use]
+    pub fn new(image: &'a ImageContents, secrets: &'a Secrets) -> Self {
+        Self { image, launch: Vec::new(), secrets }
+    }
+
+    /// The same with commands that are run once the cluster is initialized.
+    #[must_use]
+    pub fn with_launch(mut self, commands: Vec<String>) -> Self {
+        self.launch = commands;
+        self
+    }
+}
+
+impl ImageContents {
+    /// An image of which only the name is known: enough to take a cluster away.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Whether its rootfs has this file.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file == path)
+    }
+}
+
+impl HostUpdate {
+    /// A change of which nothing has begun.
+    #[must_use]
+    pub fn new(host: IpAddr, summary: impl Into<String>) -> Self {
+        Self { host, summary: summary.into(), begun: false }
+    }
+
+    /// A change in whose middle an earlier run stopped.
+    #[must_use]
+    pub fn begun(mut self) -> Self {
+        self.begun = true;
+        self
+    }
+}
+
+impl ManagedCluster {
+    /// A managed cluster as its provider describes it.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>, kubeconfig: Secret) -> Self {
+        Self { endpoint: endpoint.into(), kubeconfig }
+    }
+}
