@@ -9,9 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sealer::sealer_core::clusterfile::{Change, Cluster, ProviderName, Role};
+use sealer::sealer_core::clusterfile::{Cluster, ProviderName, Role};
 use sealer::sealer_core::infra_provider::{self, Context, Provider, Provisioned, Release};
-use sealer::sealer_core::runtime::{self, Action, Facts, Payload, Plan, Runtime, Step};
+use sealer::sealer_core::runtime::{
+    self, Access, Content, Demands, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost,
+    Request, Requirements, Run, Runtime, RuntimeName, Step,
+};
 
 /// Machines that stand in our rack; the first are masters.
 const RACK: [&str; 3] = ["10.1.0.11", "10.1.0.12", "10.1.0.13"];
@@ -54,45 +57,77 @@ impl Provider for Rack {
     }
 }
 
-/// Runs one container on every host: not Kubernetes, but a cluster to its vendor.
+/// Runs one program on every host: not Kubernetes, but a cluster to its vendor.
 #[derive(Debug)]
-struct Appliance;
+struct Appliance {
+    name: RuntimeName,
+}
 
-impl Runtime for Appliance {
-    fn name(&self) -> &str {
-        "appliance"
+impl Appliance {
+    fn new() -> Self {
+        Self { name: "appliance".parse().expect("it is a name") }
     }
 
-    fn supports(&self, _cluster: &Cluster) -> Result<(), runtime::Error> {
+    /// Brings the image to hosts that do not have it, starts it, and marks them as done.
+    fn install(request: &Request<'_>, plan: &mut Plan) {
+        let image = request.payload.image;
+        let rootfs = runtime::paths::rootfs(&request.cluster().name);
+        let hosts = &request.cluster().hosts;
+        for host in hosts.iter().filter(|host| !request.is_finished(host.address)) {
+            let step = |id: &str| format!("{id}@{}", host.address);
+            let content = Content::new(&image.digest, &rootfs, image.rootfs_bytes);
+            let start = Run::new(format!("cd {rootfs} && sh scripts/start.sh")).timeout_seconds(120).show_output();
+            plan.hosts.push(PlannedHost::new(host.address, HostChange::Join, "node"));
+            plan.steps.extend([
+                Step::content(step("content"), [host.address], content).titled("bring content"),
+                Step::run(step("start"), [host.address], start).titled("start the appliance"),
+                Step::write(
+                    step("finish"),
+                    [host.address],
+                    vec![Marker::new(request, host, MarkerState::Ready).file()],
+                ),
+            ]);
+        }
+    }
+
+    /// Stops it on hosts that are not wanted any more, and takes everything away.
+    fn remove(request: &Request<'_>, plan: &mut Plan) {
+        let data = runtime::paths::data(&request.cluster().name);
+        for (host, _) in request.leaving() {
+            let script = format!("cd {data}/rootfs && sh scripts/stop.sh; rm -rf {data}");
+            plan.hosts.push(PlannedHost::new(host, HostChange::Leave, "node"));
+            plan.steps.push(Step::run(format!("remove@{host}"), [host], script).titled("stop the appliance"));
+        }
+    }
+}
+
+impl Runtime for Appliance {
+    fn name(&self) -> &RuntimeName {
+        &self.name
+    }
+
+    fn requirements(&self) -> Requirements {
+        Requirements::default()
+    }
+
+    fn supports(&self, _cluster: &Cluster, _image: &ImageContents) -> Result<(), runtime::Error> {
         Ok(())
     }
 
-    fn plan(&self, change: &Change, _facts: &Facts, payload: &Payload<'_>) -> Result<Plan, runtime::Error> {
-        let hosts: Vec<IpAddr> = change.joins.iter().map(|host| host.address).collect();
-        let rootfs = format!("/var/lib/sealer/data/{}/rootfs", change.wanted.name);
-        let content = Action::Content {
-            image: payload.image_digest.clone(),
-            carried_images: false,
-            rootfs: rootfs.clone(),
-            bytes: payload.rootfs_bytes,
-            sources: Vec::new(),
-        };
-        let start = Action::Run {
-            script: format!("cd {rootfs} && sh scripts/start.sh"),
-            env: std::collections::BTreeMap::new(),
-            timeout_seconds: 120,
-            show_output: true,
-            diagnose: None,
-        };
-        let step = |id: &str, title: &str, action| Step {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            hosts: hosts.clone(),
-            after: Vec::new(),
-            action,
-        };
-        let steps = vec![step("content", "bring content", content), step("start", "start the appliance", start)];
-        Ok(Plan { cluster: change.wanted.name.clone(), steps, ..Plan::default() })
+    fn preflight(&self, request: &Request<'_>) -> Vec<Finding> {
+        runtime::preflight(request, &Demands::default())
+    }
+
+    fn plan(&self, request: &Request<'_>) -> Result<Plan, runtime::Error> {
+        let mut plan = Plan::new(&request.cluster().name);
+        Self::install(request, &mut plan);
+        Self::remove(request, &mut plan);
+        plan.summary = format!("{} hosts change", plan.hosts.len());
+        Ok(plan)
+    }
+
+    fn access(&self, _request: &Request<'_>) -> Result<Access, runtime::Error> {
+        Ok(Access::none())
     }
 }
 
@@ -102,5 +137,5 @@ fn main() -> ExitCode {
         println!("{}", RACK.join("\n"));
         return ExitCode::SUCCESS;
     }
-    sealer::run_with(arguments, &|sealer| sealer.with_provider(Arc::new(Rack)).with_runtime(Arc::new(Appliance)))
+    sealer::run_with(arguments, &|sealer| sealer.with_provider(Arc::new(Rack)).with_runtime(Arc::new(Appliance::new())))
 }

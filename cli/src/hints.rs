@@ -51,7 +51,6 @@ fn of_core(error: &Error) -> Option<String> {
         Error::NoHosts { .. } => "`--masters ADDRESS --nodes ADDRESS,ADDRESS`, or `--provider CONTAINER --masters 1`",
         Error::NotSupported { .. } => "to make it differently, `sealer delete` the cluster and run it again",
         Error::Unsupported(_) => "take it out of the Clusterfile to continue without it",
-        Error::ApplicationImage { .. } => "build it `FROM` a Kubernetes image, then it brings its cluster along",
         Error::NoRuntime { .. } => "use an image of Kubernetes made by kubeadm",
         Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
         Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
@@ -243,12 +242,13 @@ fn of_runtime(error: &runtime::Error) -> Option<String> {
     use runtime::Error as Runtime;
     let hint = match error {
         Runtime::Remote(error) => return of_remote(error),
-        Runtime::Content { .. } | Runtime::Task { .. } => AGAIN,
+        Runtime::Content { .. } | Runtime::TaskPanicked { .. } => AGAIN,
         Runtime::Facts { .. } => LOOK,
         Runtime::SecretFile { source, .. } | Runtime::Journal { source, .. } => return of_io(source),
         Runtime::Document { .. } => "fix it; kubeadm reads it as it is",
         Runtime::Payload { .. } => "build the image FROM a Kubernetes image of kubeadm",
-        Runtime::NotBuilt { .. } => "change the Clusterfile or the flags to continue without it",
+        Runtime::ApplicationImage { .. } => "build it `FROM` a Kubernetes image, then it brings its cluster along",
+        Runtime::Unsupported { .. } => "change the Clusterfile or the flags to continue without it",
         Runtime::Plan { .. } => "run the same command again; if that fails too, `sealer delete` the cluster first",
         _ => return None,
     };

@@ -78,7 +78,7 @@ fn a_dry_run_lists_three_and_three_without_asking_anybody() {
     let scene = Scene::new();
     let arguments = ["run", "kube:1", "--masters", "3", "--nodes", "3", "--region", "cn-hangzhou", "--dry-run"];
     let outcome = scene.call(&arguments);
-    outcome.code(1).says(&["error: a cluster with several masters", "is not built yet"]);
+    outcome.code(1).says(&["error: a cluster with several masters", "is not supported yet"]);
     for line in [
         "cluster my-cluster: hosts are made first",
         "  + region cn-hangzhou, the zone with the best stock",
@@ -103,7 +103,9 @@ fn a_dry_run_lists_three_and_three_without_asking_anybody() {
 #[test]
 fn what_the_runtime_cannot_make_is_refused_before_anything_is_asked() {
     let scene = Scene::new();
-    scene.call(&["run", "kube:1", "--masters", "3", "--nodes", "3"]).fails(1, &["several masters", "not built yet"]);
+    scene
+        .call(&["run", "kube:1", "--masters", "3", "--nodes", "3"])
+        .fails(1, &["several masters", "not supported yet"]);
     assert!(scene.actions().is_empty() && !scene.state().exists());
 }
 

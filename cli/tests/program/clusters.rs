@@ -66,7 +66,7 @@ fn what_is_not_built_yet_says_so() {
     program.build("shop:1.4");
     let run = |arguments: &[&str]| program.call(&[&["run"], arguments].concat());
     run(&["kube:1", "--masters", "1", "--nodes", "2"]).fails(1, &["no access key for Alibaba Cloud: set ACCESSKEYID"]);
-    run(&["kube:1", "-m", "10.0.0.1,10.0.0.2"]).fails(1, &["a cluster with several masters", "is not built yet"]);
+    run(&["kube:1", "-m", "10.0.0.1,10.0.0.2"]).fails(1, &["a cluster with several masters", "is not supported yet"]);
     run(&["shop:1.4", "-m", "10.0.0.1"]).fails(1, &["shop:1.4 is an application image", "not supported yet", "hint:"]);
     run(&["nobody:1", "-m", "10.0.0.1"]).fails(1, &["cluster image nobody:1 is not in the store"]);
     assert!(!program.path("home/.sealer").exists());
@@ -167,7 +167,7 @@ fn fields_that_nobody_performs_are_refused() {
     let custom = apply(&program, &format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [db]\n"));
     custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node is not supported yet"]);
     let cloud = apply(&program, &format!("{HEAD}  provider: ALI_CLOUD\n  masters: {{count: 3}}\n"));
-    cloud.fails(1, &["a cluster with several masters", "not built yet"]);
+    cloud.fails(1, &["a cluster with several masters", "not supported yet"]);
 }
 
 #[test]

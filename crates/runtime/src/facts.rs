@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use clusterfile::Host;
 use serde::{Deserialize, Serialize};
 
-use crate::Secrets;
+use crate::host::paths;
+use crate::{File, Request, Secrets};
 
 /// What was observed on hosts and in the API when the workflow began.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -101,6 +103,27 @@ pub struct Marker {
 }
 
 impl Marker {
+    /// The marker that a host of a request shall carry. What a container engine adds is up to its runtime.
+    #[must_use]
+    pub fn new(request: &Request<'_>, host: &Host, state: MarkerState) -> Self {
+        Self {
+            cluster: request.cluster().name.clone(),
+            image: request.payload.image.digest.clone(),
+            role: if host.is_master() { "master" } else { "node" }.to_owned(),
+            state,
+            engine: String::new(),
+            engine_ours: false,
+            authority: request.payload.secrets.fingerprint(),
+        }
+    }
+
+    /// The file that holds it on its host.
+    #[must_use]
+    pub fn file(&self) -> File {
+        let text = serde_json::to_string_pretty(self).expect("a marker is plain data");
+        File::public(paths::marker(&self.cluster), format!("{text}\n"))
+    }
+
     /// Whether the host is one of the cluster of this name that has these secrets.
     #[must_use]
     pub fn is_of(&self, cluster: &str, secrets: &Secrets) -> bool {

@@ -51,7 +51,6 @@ mod host;
 pub mod journal;
 pub mod kubeadm;
 mod kubeconfig;
-mod name;
 pub mod plan;
 pub mod preflight;
 mod request;
@@ -63,16 +62,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use clusterfile::Cluster;
 
+pub use clusterfile::RuntimeName;
+
 pub use access::{Access, ImageTarget, Kubeconfig, Requirements};
 pub use certificates::Certified;
 pub use error::Error;
 pub use execute::{ActionHandler, Event, Events, ExecuteOptions, Progress, Report, execute};
 pub use facts::{Facts, HostFacts, Marker, MarkerState};
 pub use facts_gather::gather;
-pub use host::ContainerEngine;
+pub use host::{ContainerEngine, paths};
 pub use journal::Journal;
 pub use kubeadm::Kubeadm;
-pub use name::RuntimeName;
 pub use plan::{HostChange, Plan, PlannedHost};
 pub use preflight::{Demands, Finding, preflight};
 pub use request::{HostUpdate, ImageContents, ManagedCluster, Payload, Request};

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use clusterfile::Host;
 use serde::Serialize;
 
-use crate::{HostFacts, MarkerState, Request};
+use crate::{HostFacts, Request};
 
 /// Something that stands in the way, found before anything was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,8 +72,7 @@ pub fn preflight(request: &Request<'_>, demands: &Demands) -> Vec<Finding> {
             continue;
         };
         let ours = request.marker(host.address);
-        let digest = &request.payload.image.digest;
-        if ours.is_some_and(|marker| marker.state == MarkerState::Ready && marker.image == *digest) {
+        if request.is_finished(host.address) {
             continue;
         }
         let checked = Checked { request, host, observed, demands, ours: ours.is_some() };

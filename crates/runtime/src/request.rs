@@ -144,13 +144,16 @@ impl<'a> Request<'a> {
         marker.is_of(&self.cluster().name, self.payload.secrets).then_some(marker)
     }
 
-    /// Whether a host is as wanted: finished with this very image, and the API, when asked, knows it.
+    /// Whether a host was finished with this very image, whatever the API says.
+    #[must_use]
+    pub fn is_finished(&self, host: IpAddr) -> bool {
+        self.was_finished(host) && self.marker(host).is_some_and(|marker| marker.image == self.payload.image.digest)
+    }
+
+    /// Whether a node is as wanted: finished with this very image, and registered in the API.
     #[must_use]
     pub fn is_done(&self, host: IpAddr) -> bool {
-        let finished = self
-            .marker(host)
-            .is_some_and(|marker| marker.image == self.payload.image.digest && marker.state == MarkerState::Ready);
-        finished && self.is_registered(host)
+        self.is_finished(host) && self.is_registered(host)
     }
 
     /// Whether the API says that a host is a node of the cluster.
@@ -159,17 +162,18 @@ impl<'a> Request<'a> {
         self.facts.api.as_ref().is_some_and(|api| api.nodes.contains_key(&host))
     }
 
-    /// Whether a host was finished once, whatever the API says now.
+    /// Whether a host was finished once, with whatever image.
     #[must_use]
     pub fn was_finished(&self, host: IpAddr) -> bool {
         self.marker(host).is_some_and(|marker| marker.state == MarkerState::Ready)
     }
 
-    /// Wanted hosts that are not as wanted, in the order of the cluster, masters first.
-    pub fn unfinished(&self) -> impl Iterator<Item = &'a Host> {
+    /// Wanted hosts that are not done, masters first.
+    pub fn not_done(&self) -> impl Iterator<Item = &'a Host> {
         let request = *self;
         let cluster = self.cluster();
-        cluster.masters().chain(cluster.nodes()).filter(move |host| !request.is_done(host.address))
+        let nodes = cluster.nodes().filter(|host| !host.is_master());
+        cluster.masters().chain(nodes).filter(move |host| !request.is_done(host.address))
     }
 
     /// Hosts of this cluster that are not wanted any more, with their markers, by address.

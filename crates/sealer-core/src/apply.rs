@@ -1,12 +1,11 @@
 //! Makes a cluster match its Clusterfile.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clusterfile::{Change, Cluster, Clusterfile};
+use clusterfile::{Cluster, Clusterfile};
 use infra_provider::{Context, PendingUpdate, Provider};
-use runtime::{Action, ExecuteOptions, Facts, Journal, Plan, Report, Secrets};
+use runtime::{Action, ExecuteOptions, Facts, Journal, Kubeconfig, Plan, Report, Request, Runtime, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -107,14 +106,14 @@ pub async fn apply(
     let prepared = prepare(sealer, wanted, events).await?;
     let runtime = sealer.runtime_for(&prepared.image)?;
     let provider = sealer.provider_for(&prepared.wanted.cluster)?;
-    runtime.supports(&prepared.wanted.cluster)?;
+    runtime.supports(&prepared.wanted.cluster, &prepared.contents)?;
     provider.check(&prepared.wanted.cluster)?;
 
     let started = Instant::now();
     let state = sealer.state().lock(&prepared.wanted.cluster.name)?;
     let current = state.clusterfile()?;
     let mut wanted = prepared.wanted.clone();
-    wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_owned());
+    wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
     let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
     check_machines(provider, known, &wanted.cluster)?;
     if provider.owns_hosts() && known.is_none() {
@@ -129,23 +128,30 @@ pub async fn apply(
         remember(&state, &wanted, known)?; // From here on a crash must not leak hosts.
     }
 
-    let secrets = Secrets::open(state.path(), &wanted.cluster)?;
+    let secrets = Secrets::open(state.path(), &wanted.cluster, runtime.requirements().secrets)?;
     let new = provider.owns_hosts() && finished(known).is_none();
-    let observed = observe(sealer, &state, &change, new, events);
+    let observed = observe(sealer, &state, runtime, &change.wanted, new, events);
     let (remotes, mut facts) = until(options, "asking the hosts", observed).await?;
     let payload = prepared.payload(&wanted, &secrets);
-    let findings = runtime::preflight(&change, &facts, &payload);
+    let kept = state.read("kubeconfig")?;
+    let request = Request::new(&wanted, &facts, &payload)
+        .with_public_address(provider.public_address(&wanted.cluster))
+        .with_kubeconfig(kept.as_ref());
+    let findings = runtime.preflight(&request);
     if !findings.is_empty() {
         return Err(Error::Preflight(findings));
     }
-    let plan = Arc::new(runtime.plan(&change, &facts, &payload)?);
-    if plan.steps.iter().any(|step| matches!(step.action, Action::Content { .. })) {
+    let plan = Arc::new(runtime.plan(&request)?);
+    let access = runtime.access(&request)?;
+    if plan.steps.iter().any(|step| matches!(step.action, Action::Content(_))) {
         binary::check(&sealer.binary()?)?;
     }
     // Hosts that exist anyway are remembered only now, when something is about to be done to them: an address that
     // was mistyped binds nobody.
     remember(&state, &wanted, known)?;
-    keep_kubeconfig(&state, &wanted.cluster, provider.public_address(&wanted.cluster), &secrets)?;
+    if let Kubeconfig::New(kubeconfig) = &access.kubeconfig {
+        state.write("kubeconfig", kubeconfig.expose().as_bytes())?;
+    }
 
     let times = StepTimes::default();
     let mut report = Report::default();
@@ -153,7 +159,7 @@ pub async fn apply(
         let image = &wanted.cluster.image;
         let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: JOURNAL, times: &times };
         report = work.perform(sealer, &state, options, events).await?;
-        facts = look_again(&remotes, &wanted.cluster, events).await;
+        facts = look_again(&remotes, runtime, &wanted.cluster, events).await;
     }
     let nodes = nodes(&wanted.cluster, &facts, &times);
     finish(&state, wanted, &prepared, &plan, &report, nodes)
@@ -211,7 +217,10 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     let prepared = prepare(sealer, wanted, events).await?;
     let runtime = sealer.runtime_for(&prepared.image)?;
     let provider = sealer.provider_for(&prepared.wanted.cluster)?;
-    let refused = runtime.supports(&prepared.wanted.cluster).err();
+    let refused = runtime.supports(&prepared.wanted.cluster, &prepared.contents).err();
+    if let Some(error @ runtime::Error::ApplicationImage { .. }) = refused {
+        return Err(error.into());
+    }
 
     let name = prepared.wanted.cluster.name.clone();
     let current = sealer.state().clusterfile(&name)?;
@@ -219,7 +228,7 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     let there = known.filter(|known| !known.hosts.is_empty());
     let mut wanted = prepared.wanted.clone();
     if wanted.cluster.hosts.is_empty() && there.is_none() {
-        let plan = Plan { cluster: name, ..Plan::default() };
+        let plan = Plan::new(name);
         return Ok(Planned { provider: provider.describe(&wanted.cluster), plan, findings: Vec::new(), refused });
     }
     if let Some(refused) = refused {
@@ -232,11 +241,12 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
     }
     let change = change(known, &wanted.cluster)?;
     let state = sealer.state().lock(&name)?;
-    let secrets = secrets(&state, &wanted.cluster)?;
-    let (_, facts) = observe(sealer, &state, &change, false, events).await?;
+    let secrets = secrets(&state, runtime, &wanted.cluster)?;
+    let (_, facts) = observe(sealer, &state, runtime, &change.wanted, false, events).await?;
     let payload = prepared.payload(&wanted, &secrets);
-    let findings = runtime::preflight(&change, &facts, &payload);
-    let plan = runtime.plan(&change, &facts, &payload)?;
+    let request = Request::new(&wanted, &facts, &payload);
+    let findings = runtime.preflight(&request);
+    let plan = runtime.plan(&request)?;
     Ok(Planned { provider: Vec::new(), plan, findings, refused: None })
 }
 
@@ -252,23 +262,24 @@ fn remember(state: &ClusterState, wanted: &Clusterfile, known: Option<&Cluster>)
 async fn observe(
     sealer: &Sealer,
     state: &ClusterState,
-    change: &Change,
+    runtime: &dyn Runtime,
+    wanted: &Cluster,
     new: bool,
     events: Events<'_>,
 ) -> Result<(Remotes, Facts), Error> {
     let started = Instant::now();
     let remotes = match new {
-        true => connect_new(sealer, state, &change.wanted, events).await?,
-        false => connect(sealer, state, &change.wanted).await?,
+        true => connect_new(sealer, state, wanted, events).await?,
+        false => connect(sealer, state, wanted).await?,
     };
-    let facts = runtime::gather(&remotes, &change.wanted.name).await?;
-    events(phase("preflight", &change.wanted, started));
+    let facts = runtime::gather(&remotes, &wanted.name, &runtime.requirements()).await?;
+    events(phase("preflight", wanted, started));
     Ok((remotes, facts))
 }
 
 /// What the finished cluster says about itself. The cluster is already up, so failing to read it is only a warning.
-async fn look_again(remotes: &Remotes, cluster: &Cluster, events: Events<'_>) -> Facts {
-    match runtime::gather(remotes, &cluster.name).await {
+async fn look_again(remotes: &Remotes, runtime: &dyn Runtime, cluster: &Cluster, events: Events<'_>) -> Facts {
+    match runtime::gather(remotes, &cluster.name, &runtime.requirements()).await {
         Ok(facts) => facts,
         Err(error) => {
             events(Event::Warning { message: format!("the state of the nodes is not known: {error}") });
@@ -328,7 +339,7 @@ impl Work<'_> {
         // A machine that was installed anew has another id: what was done on the old one says nothing about it.
         let machines = self.facts.hosts.iter().map(|(address, host)| (*address, host.machine_id.clone())).collect();
         let journal = Journal::open(&state.file(self.journal))?.with_machines(machines);
-        let execute = ExecuteOptions { parallel: options.parallel, cancel: options.cancel.clone() };
+        let execute = ExecuteOptions::new(options.parallel, options.cancel.clone());
         let total = self.plan.steps.iter().map(|step| step.hosts.len()).sum();
         let tell = |step: runtime::Event| {
             self.times.note(&step);
@@ -340,10 +351,11 @@ impl Work<'_> {
 }
 
 /// The secrets that the state holds, or ones that are forgotten again.
-pub(crate) fn secrets(state: &ClusterState, cluster: &Cluster) -> Result<Secrets, Error> {
-    Ok(match Secrets::load(state.path())? {
+pub(crate) fn secrets(state: &ClusterState, runtime: &dyn Runtime, cluster: &Cluster) -> Result<Secrets, Error> {
+    let specs = runtime.requirements().secrets;
+    Ok(match Secrets::load(state.path(), specs)? {
         Some(secrets) => secrets,
-        None => Secrets::make(cluster)?,
+        None => Secrets::make(cluster, specs)?,
     })
 }
 
@@ -368,24 +380,4 @@ fn finish(
         nodes,
         cluster: wanted.cluster,
     })
-}
-
-/// Writes the administrator's kubeconfig, unless the one that is there still serves.
-///
-/// It points at the first master by the address that answers here: no name needs to resolve.
-fn keep_kubeconfig(
-    state: &ClusterState,
-    cluster: &Cluster,
-    public: Option<IpAddr>,
-    secrets: &Secrets,
-) -> Result<(), Error> {
-    let Some(master) = cluster.masters().next() else {
-        return Err(Error::NotSupported { what: "a cluster without a master".to_owned() });
-    };
-    let server = format!("https://{}", std::net::SocketAddr::new(public.unwrap_or(master.address), 6443));
-    let there = state.read("kubeconfig")?;
-    if there.is_some_and(|text| secrets.serves_administrator(text.expose(), &cluster.name, &server)) {
-        return Ok(());
-    }
-    state.write("kubeconfig", secrets.admin_kubeconfig(&cluster.name, &server)?.expose().as_bytes())
 }

@@ -1,6 +1,7 @@
 //! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use content_store::Store;
 use remote::{Command, Duplex, Remote};
-use runtime::execute::Progress;
-use runtime::{Action, Deliver};
+use runtime::{Action, ActionHandler, Content, Progress, Step};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{Error, Sealer};
@@ -39,15 +39,16 @@ impl ContentDelivery {
 }
 
 #[async_trait]
-impl Deliver for ContentDelivery {
-    async fn deliver(
+impl ActionHandler for ContentDelivery {
+    async fn perform(
         &self,
+        step: &Step,
+        _host: IpAddr,
         remote: Arc<dyn Remote>,
-        action: &Action,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), runtime::Error> {
-        let Action::Content { image, carried_images, rootfs, bytes, sources } = action else {
-            return Err(runtime::Error::NotBuilt { what: "delivering anything but content" });
+        let Action::Content(Content { image, carried_images, rootfs, bytes, sources, .. }) = &step.action else {
+            return Err(runtime::Error::Unsupported { what: "delivering anything but content" });
         };
         remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
 
@@ -61,8 +62,7 @@ impl Deliver for ContentDelivery {
             script.push_str(" --carried-images");
         }
         for source in sources {
-            let server = std::net::SocketAddr::new(*source, 5000);
-            script.push_str(&format!(" --from https://{server} --ca {root}/certs/ca.crt"));
+            script.push_str(&format!(" --from https://{source} --ca {root}/certs/ca.crt"));
         }
         let command = Command::new(script).timeout(Duration::from_secs(3600));
         let session = remote.stream(&command).await?;

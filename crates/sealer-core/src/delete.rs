@@ -1,11 +1,10 @@
 //! Deletes a cluster and everything that was made for it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clusterfile::{Cluster, ProviderName};
+use clusterfile::{Cluster, Clusterfile, ProviderName};
 use infra_provider::{Context, ProviderEvent, Release};
-use runtime::{Journal, Payload, Secrets};
+use runtime::{ImageContents, Journal, Payload, Request};
 use serde::Serialize;
 
 use crate::apply::{ApplyOptions, JOURNAL, Work, secrets, until};
@@ -126,14 +125,16 @@ async fn clean(
     events: Events<'_>,
 ) -> Result<Vec<std::net::IpAddr>, Error> {
     const ASKING: &str = "asking the hosts";
+    let runtime = sealer.runtime_of(current)?;
     let reached = connect_reachable(sealer, state, current, options.force);
     let (remotes, unreachable) = until(&options.apply, ASKING, reached).await?;
-    let facts = until(&options.apply, ASKING, runtime::gather(&remotes, &current.name)).await?;
-    let mut reachable = current.clone();
-    reachable.hosts.retain(|host| remotes.contains_key(&host.address));
-    let change = clusterfile::diff(Some(&reachable), &reachable.without_hosts());
-    let secrets = secrets(state, current)?;
-    let plan = Arc::new(sealer.runtime_of(current)?.plan(&change, &facts, &empty_payload(current, &secrets))?);
+    let facts =
+        until(&options.apply, ASKING, runtime::gather(&remotes, &current.name, &runtime.requirements())).await?;
+    let secrets = secrets(state, runtime, current)?;
+    // Deleting needs nothing of the image, which may be gone by now.
+    let image = ImageContents::named(&current.image);
+    let wanted = Clusterfile::from(current.without_hosts());
+    let plan = Arc::new(runtime.plan(&Request::new(&wanted, &facts, &Payload::new(&image, &secrets)))?);
 
     let untouched = remotes.keys().filter(|address| !plan.hosts.iter().any(|host| host.address == **address));
     for address in untouched {
@@ -158,22 +159,4 @@ async fn clean(
         work.perform(sealer, state, &options.apply, events).await?;
     }
     Ok(unreachable)
-}
-
-/// Deleting needs nothing of the image, which may be gone by now.
-fn empty_payload<'a>(cluster: &Cluster, secrets: &'a Secrets) -> Payload<'a> {
-    Payload {
-        image: cluster.image.clone(),
-        image_digest: String::new(),
-        platform: String::new(),
-        labels: BTreeMap::new(),
-        files: Vec::new(),
-        documents: BTreeMap::new(),
-        carried_images: Vec::new(),
-        rootfs_bytes: 0,
-        carried_bytes: 0,
-        launch: Vec::new(),
-        kubeadm_documents: Vec::new(),
-        secrets,
-    }
 }

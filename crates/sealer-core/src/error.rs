@@ -102,15 +102,6 @@ pub enum Error {
         runtime: String,
     },
     #[cfg(feature = "cluster")]
-    /// The image carries no Kubernetes: it runs on an existing cluster.
-    #[error(
-        "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not supported yet"
-    )]
-    ApplicationImage {
-        /// The image.
-        image: String,
-    },
-    #[cfg(feature = "cluster")]
     /// The change is one that this version cannot make.
     #[error("{what} is not supported yet")]
     NotSupported {

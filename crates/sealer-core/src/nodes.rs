@@ -65,7 +65,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use clusterfile::Role;
-    use runtime::facts::{ApiFacts, NodeFacts};
+    use runtime::facts::NodeFacts;
 
     use super::*;
 
@@ -75,15 +75,17 @@ mod tests {
         let mut cluster = Cluster::new("a", "i:1");
         cluster.add_hosts(&Role::Master, [first]);
         cluster.add_hosts(&Role::Node, [second]);
-        let known =
-            NodeFacts { name: "one".to_owned(), ready: true, control_plane: true, kubelet: "v1.20.2".to_owned() };
-        let api = ApiFacts { version: "v1.20.2".to_owned(), nodes: [(first, known)].into() };
+        let mut known = NodeFacts::default();
+        known.name = "one".to_owned();
+        known.ready = true;
+        let mut facts = Facts::default();
+        facts.api.get_or_insert_default().nodes.insert(first, known);
         let times = StepTimes::default();
         for millis in [5, 7] {
             let (step, title) = ("s".to_owned(), "s".to_owned());
             times.note(&runtime::Event::Finished { host: first, step, title, millis });
         }
-        let nodes = nodes(&cluster, &Facts { api: Some(api), ..Facts::default() }, &times);
+        let nodes = nodes(&cluster, &facts, &times);
         assert_eq!((nodes[0].name.as_str(), nodes[0].ready, nodes[0].millis), ("one", true, 12));
         assert_eq!((nodes[1].name.as_str(), nodes[1].ready, nodes[1].role), ("", false, "node"));
     }

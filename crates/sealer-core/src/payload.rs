@@ -1,10 +1,8 @@
 //! Reads what planning needs of the wanted Clusterfile and its image.
 
-use std::collections::BTreeMap;
-
 use cloudimage::Image;
 use clusterfile::{Cluster, Clusterfile};
-use runtime::{Payload, Secrets};
+use runtime::{ImageContents, Payload, Secrets};
 
 use crate::{Error, Event, Events, Sealer, unsupported};
 
@@ -16,8 +14,7 @@ const DOCUMENT_LIMIT: u64 = 1 << 20;
 pub(crate) struct Prepared {
     pub(crate) wanted: Clusterfile,
     pub(crate) image: Image,
-    files: Vec<String>,
-    documents: BTreeMap<String, Vec<u8>>,
+    pub(crate) contents: ImageContents,
 }
 
 /// Refuses what cannot be done yet, finds the image and reads what planning needs of it.
@@ -27,23 +24,36 @@ pub(crate) async fn prepare(sealer: &Sealer, mut wanted: Clusterfile, events: Ev
     sealer.provider_for(&wanted.cluster)?;
     let images = sealer.images().clone();
     let name = wanted.cluster.image.clone();
-    let read = tokio::task::spawn_blocking(move || -> Result<_, Error> {
-        let image = images.get(&name)?;
-        let files = image.list_files()?;
-        let documents = image.read_files(&runtime::kubeadm::DOCUMENTS, DOCUMENT_LIMIT)?;
-        Ok((image, files, documents))
+    let aborted = |source| Error::Aborted { act: "reading the image", source };
+    let found = tokio::task::spawn_blocking(move || images.get(&name));
+    let image = found.await.map_err(aborted)??;
+    let documents = sealer.runtime_for(&image)?.requirements().documents;
+    let name = wanted.cluster.image.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let contents = contents(&image, name, documents)?;
+        Ok::<_, Error>((image, contents))
     });
-    let (image, files, documents) =
-        read.await.map_err(|source| Error::Aborted { act: "reading the image", source })??;
-    if !files.iter().any(|file| file == "bin/kubeadm" || file.starts_with("bin/k")) {
-        return Err(Error::ApplicationImage { image: wanted.cluster.image });
-    }
-    let prepared = Prepared { wanted, image, files, documents };
+    let (image, contents) = read.await.map_err(aborted)??;
+    let prepared = Prepared { wanted, image, contents };
     let cluster = &prepared.wanted.cluster;
-    for message in unsupported::without_effect(cluster, &prepared.launch(cluster), &prepared.files) {
+    for message in unsupported::without_effect(cluster, &prepared.launch(cluster), &prepared.contents.files) {
         events(Event::Warning { message });
     }
     Ok(prepared)
+}
+
+/// What planning reads of an image.
+fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageContents, Error> {
+    let mut contents = ImageContents::named(name);
+    contents.digest = image.index_digest().to_string();
+    contents.platform = image.platform().to_string();
+    contents.labels = image.labels().clone();
+    contents.files = image.list_files()?;
+    contents.documents = image.read_files(documents, DOCUMENT_LIMIT)?;
+    contents.carried_images = image.catalogue().images.iter().map(|image| image.name.clone()).collect();
+    contents.rootfs_bytes = image.rootfs_bytes();
+    contents.carried_bytes = image.carried_bytes();
+    Ok(contents)
 }
 
 /// Makes the paths of keys absolute: the cluster will also be used and deleted from other directories.
@@ -76,22 +86,8 @@ impl Prepared {
     }
 
     /// The payload for planning this Clusterfile.
-    pub(crate) fn payload<'a>(&self, wanted: &Clusterfile, secrets: &'a Secrets) -> Payload<'a> {
-        let cluster = &wanted.cluster;
-        Payload {
-            image: cluster.image.clone(),
-            image_digest: self.image_digest(),
-            platform: self.image.platform().to_string(),
-            labels: self.image.labels().clone(),
-            files: self.files.clone(),
-            documents: self.documents.clone(),
-            carried_images: self.image.catalogue().images.iter().map(|image| image.name.clone()).collect(),
-            rootfs_bytes: self.image.rootfs_bytes(),
-            carried_bytes: self.image.carried_bytes(),
-            launch: self.launch(cluster),
-            kubeadm_documents: wanted.kubeadm.clone(),
-            secrets,
-        }
+    pub(crate) fn payload<'a>(&'a self, wanted: &Clusterfile, secrets: &'a Secrets) -> Payload<'a> {
+        Payload::new(&self.contents, secrets).with_launch(self.launch(&wanted.cluster))
     }
 }
 

@@ -187,7 +187,7 @@ impl ClusterProgress {
             line.current = Some(printable(title));
             line.moving = None;
             line.sources = match action {
-                Some(Action::Content { sources, .. }) => sources.clone(),
+                Some(Action::Content(content)) => content.sources.iter().map(|source| source.ip()).collect(),
                 _ => Vec::new(),
             };
         }
@@ -218,7 +218,7 @@ impl ClusterProgress {
     fn is_launch(&self, step: &str) -> bool {
         let plan = Arc::clone(&self.changes().plan);
         let action = plan.steps.iter().find(|known| known.id == step).map(|known| &known.action);
-        matches!(action, Some(Action::Run { show_output: true, .. }))
+        matches!(action, Some(Action::Run(run)) if run.show_output)
     }
 
     /// Shows what a host does now.

@@ -1,17 +1,19 @@
 //! Lists the commands that a step runs, for `--verbose`.
 
-use sealer_core::runtime::{Action, Plan};
+use sealer_core::runtime::{Action, Content, Plan, Run, Wait};
 
 /// What an action does, one line each.
 pub(super) fn of(action: &Action, plan: &Plan) -> Vec<String> {
     match action {
-        Action::Run { script, .. } => {
+        Action::Run(Run { script, .. }) => {
             let shared = shared_lines(plan);
             script.lines().skip(shared).map(str::to_owned).collect()
         }
         Action::Write { files } => files.iter().map(|file| format!("{:04o} {}", file.mode, file.path)).collect(),
-        Action::Content { image, rootfs, .. } => vec![format!("{image} -> {rootfs}")],
-        Action::Wait { until, timeout_seconds, .. } => vec![format!("until {until}, at most {timeout_seconds} s")],
+        Action::Content(Content { image, rootfs, .. }) => vec![format!("{image} -> {rootfs}")],
+        Action::Wait(Wait { until, timeout_seconds, .. }) => {
+            vec![format!("until {until}, at most {timeout_seconds} s")]
+        }
         _ => Vec::new(),
     }
 }
@@ -19,7 +21,7 @@ pub(super) fn of(action: &Action, plan: &Plan) -> Vec<String> {
 /// How many lines all scripts of a plan begin with: definitions that would only hide what matters.
 fn shared_lines(plan: &Plan) -> usize {
     let mut scripts = plan.steps.iter().filter_map(|step| match &step.action {
-        Action::Run { script, .. } => Some(script.as_str()),
+        Action::Run(Run { script, .. }) => Some(script.as_str()),
         _ => None,
     });
     let Some(first) = scripts.next() else { return 0 };
@@ -33,30 +35,20 @@ fn shared_lines(plan: &Plan) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use sealer_core::runtime::Step;
 
     use super::*;
 
     fn step(script: &str) -> Step {
-        let action = Action::Run {
-            script: script.to_owned(),
-            env: BTreeMap::new(),
-            timeout_seconds: 1,
-            show_output: false,
-            diagnose: None,
-        };
-        Step { id: script.to_owned(), title: String::new(), hosts: Vec::new(), after: Vec::new(), action }
+        Step::run(script, [], script)
     }
 
     #[test]
     fn what_all_scripts_begin_with_is_left_out() {
-        let plan =
-            Plan { steps: vec![step("set -eu\nf() { :; }\na\nb"), step("set -eu\nf() { :; }\nc")], ..Plan::default() };
+        let plan = Plan::new("c").with_steps([step("set -eu\nf() { :; }\na\nb"), step("set -eu\nf() { :; }\nc")]);
         assert_eq!(of(&plan.steps[0].action, &plan), ["a", "b"]);
         assert_eq!(of(&plan.steps[1].action, &plan), ["c"]);
-        let alone = Plan { steps: vec![step("set -eu\na")], ..Plan::default() };
+        let alone = Plan::new("c").with_steps([step("set -eu\na")]);
         assert_eq!(of(&alone.steps[0].action, &alone), ["set -eu", "a"]);
     }
 }

@@ -7,7 +7,7 @@ use super::{ContainerEngine, Script, environment};
 use crate::{HostChange, Marker, Plan, PlannedHost, Request, Run, Step, Variable};
 
 const FORGET: Script = Script::new(include_str!("scripts/forget.sh"));
-const CLEAN: &str = include_str!("scripts/clean.sh");
+const CLEAN: Script = Script::new(include_str!("scripts/clean.sh"));
 
 /// How long each of the steps may take, in seconds.
 const SECONDS: u64 = 300;
@@ -61,11 +61,11 @@ fn add(
     ] {
         env.insert(name.to_owned(), Variable::shown(value));
     }
-    let run = |script: Script| -> Run { script.run(env.clone()).timeout_seconds(SECONDS) };
-    let clean = Script::new(CLEAN).with_functions(leaving.functions);
+    let run =
+        |script: Script| -> Run { script.with_functions(leaving.functions).run(env.clone()).timeout_seconds(SECONDS) };
     plan.steps.extend([
         Step::run(id("reset", host), [host], run(leaving.reset)).titled(leaving.title).after(after),
-        Step::run(id("clean", host), [host], run(clean)).titled("clean"),
+        Step::run(id("clean", host), [host], run(CLEAN)).titled("clean"),
         Step::run(id("forget", host), [host], run(FORGET)).titled("forget"),
     ]);
     plan.hosts.push(PlannedHost::new(host, HostChange::Leave, role));

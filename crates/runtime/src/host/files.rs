@@ -7,13 +7,7 @@ use clusterfile::{Cluster, Host};
 use super::control_plane::{API_SERVER, ControlPlane};
 use super::paths;
 use super::script::exports;
-use crate::{File, Marker, Secrets};
-
-/// The marker file.
-pub(super) fn marker(marker: &Marker) -> File {
-    let text = serde_json::to_string_pretty(marker).expect("a marker is plain data");
-    File::public(paths::marker(&marker.cluster), format!("{text}\n"))
-}
+use crate::{File, Secrets};
 
 /// The certificate authority of the cluster's registries and API servers.
 pub(super) fn authority(cluster: &Cluster, secrets: &Secrets) -> File {

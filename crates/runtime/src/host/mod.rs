@@ -7,7 +7,7 @@ mod engine;
 mod environment;
 mod files;
 mod lvscare;
-pub(crate) mod paths;
+pub mod paths;
 mod prepare;
 mod script;
 mod setup;

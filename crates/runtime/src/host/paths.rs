@@ -10,17 +10,20 @@ pub(crate) const LVSCARE_UNIT: &str = "/etc/systemd/system/sealer-lvscare.servic
 pub(crate) const REGISTRY_UNIT: &str = "/etc/systemd/system/sealer-registry.service";
 
 /// The directory of a cluster on its hosts: everything of the cluster, its content store (`content/`) too.
-pub(crate) fn data(cluster: &str) -> String {
+#[must_use]
+pub fn data(cluster: &str) -> String {
     format!("/var/lib/sealer/data/{cluster}")
 }
 
 /// The unpacked cluster image.
-pub(crate) fn rootfs(cluster: &str) -> String {
+#[must_use]
+pub fn rootfs(cluster: &str) -> String {
     format!("{}/rootfs", data(cluster))
 }
 
 /// The marker file.
-pub(crate) fn marker(cluster: &str) -> String {
+#[must_use]
+pub fn marker(cluster: &str) -> String {
     format!("{}/host.json", data(cluster))
 }
 

@@ -56,7 +56,7 @@ impl Setup<'_> {
     pub(crate) fn prepare(&self, host: &Host, own: Vec<File>) -> Result<Vec<Step>, Error> {
         let (cluster, address) = (self.cluster(), host.address);
         let secrets = self.request.payload.secrets;
-        let claim = files::marker(&self.marker(host, MarkerState::Joining)?);
+        let claim = self.marker(host, MarkerState::Joining)?.file();
         let authority = files::authority(cluster, secrets);
         let mut small = files::names(cluster, host, &self.control_plane);
         let registries = self.control_plane.registries();
@@ -151,14 +151,15 @@ impl Setup<'_> {
         let names = hosts.map(|host| self.node_name(host.address)).collect::<Result<Vec<_>, _>>()?;
         let mut env = super::environment::ours(cluster, self.engine);
         env.insert("SEALER_NODES".into(), Variable::shown(names.join(" ")));
-        let text = |script: Script| script.with_kubeconfig(self.kubeconfig).complete(&env);
+        let text =
+            |script: Script| script.with_functions(self.functions).with_kubeconfig(self.kubeconfig).complete(&env);
         let wait = Wait::new(text(READY), "every node is Ready").diagnose(text(DIAGNOSE_READY));
         Ok(Step::wait(WAIT_READY, [self.entry().address], wait).after(after))
     }
 
     /// Marks a host as finished, once all are Ready.
     pub(crate) fn finish(&self, host: &Host) -> Result<Step, Error> {
-        let marker = files::marker(&self.marker(host, MarkerState::Ready)?);
+        let marker = self.marker(host, MarkerState::Ready)?.file();
         let step = Step::write(id("finish", host.address), [host.address], vec![marker]);
         Ok(step.titled("finish").after([WAIT_READY]))
     }

@@ -60,7 +60,7 @@ impl Script {
 
     fn text(self) -> String {
         let kubeconfig = self.kubeconfig.map(|path| format!("KUBECONFIG={path}\nexport KUBECONFIG\n"));
-        format!("{}{}{}", kubeconfig.unwrap_or_default(), self.functions, self.body)
+        format!("{}{}{}", self.functions, kubeconfig.unwrap_or_default(), self.body)
     }
 }
 

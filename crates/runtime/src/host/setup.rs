@@ -14,6 +14,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) control_plane: ControlPlane<'a>,
     pub(crate) engine: ContainerEngine,
     pub(crate) network: ClusterNetwork,
+    /// What all scripts of the runtime share.
+    pub(crate) functions: &'static str,
     /// Where masters keep the administrator's kubeconfig.
     pub(crate) kubeconfig: &'static str,
     /// Kubernetes' version, for summaries.
@@ -30,8 +32,14 @@ impl<'a> Setup<'a> {
         self.control_plane.entry(&self.request)
     }
 
+    /// Whether some master was finished once: from then on the cluster exists.
+    pub(crate) fn is_initialized(&self) -> bool {
+        self.control_plane.masters().any(|master| self.request.was_finished(master.address))
+    }
+
     /// A script with the environment of a host.
     pub(crate) fn run(&self, host: &Host, script: Script) -> Run {
+        let script = script.with_functions(self.functions);
         script.run(environment::of_host(self.cluster(), host, self.engine, &self.network))
     }
 
@@ -50,16 +58,12 @@ impl<'a> Setup<'a> {
         let facts = self.request.host_facts(host.address)?;
         let before = self.request.marker(host.address);
         let there = facts.engines.iter().any(|engine| engine == self.engine.name());
-        Ok(Marker {
-            cluster: self.cluster().name.clone(),
-            image: self.request.payload.image.digest.clone(),
-            role: role(host).to_owned(),
-            // A control plane that was finished is never claimed as if nobody needed it.
-            state: if host.is_master() && self.request.was_finished(host.address) { MarkerState::Ready } else { state },
-            engine: self.engine.name().to_owned(),
-            authority: self.request.payload.secrets.fingerprint(),
-            engine_ours: before.map_or(!there, |marker| marker.engine_ours),
-        })
+        // A control plane that was finished is never claimed as if nobody needed it.
+        let finished = host.is_master() && self.request.was_finished(host.address);
+        let mut marker = Marker::new(&self.request, host, if finished { MarkerState::Ready } else { state });
+        marker.engine = self.engine.name().to_owned();
+        marker.engine_ours = before.map_or(!there, |marker| marker.engine_ours);
+        Ok(marker)
     }
 }
 

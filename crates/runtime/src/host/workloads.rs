@@ -14,7 +14,8 @@ const SECONDS: u64 = 300;
 const SPARE: u64 = 60;
 
 impl Setup<'_> {
-    /// Adds the machines that change, one after another, after all steps that the plan has.
+    /// Adds the machines that change, one after another, after all steps that the plan has. In a cluster that is not
+    /// initialized no pods have to leave.
     pub(crate) fn add_updates(&self, plan: &mut Plan) {
         let mut before = plan.steps.last().map(|step| step.id.clone());
         for update in self.request.updates {
@@ -37,9 +38,7 @@ impl Setup<'_> {
         let host = update.host;
         let machine = Step::custom(id("machine", host), [host], Custom::new(Custom::MACHINE_CHANGE, &update.summary))
             .titled(format!("change the machine: {}", update.summary));
-        // A cluster that is not initialized has no pods to move.
-        let initialized = self.control_plane.masters().any(|master| self.request.was_finished(master.address));
-        if !initialized {
+        if !self.is_initialized() {
             return vec![machine.after(before)];
         }
         // Another master than the host itself, if there is one: that goes away for a while.

@@ -15,12 +15,18 @@ const PREPARE: Script = Script::new(include_str!("scripts/prepare.sh"));
 pub(super) fn plan(request: &Request<'_>) -> Result<Plan, Error> {
     let create = Create::new(request)?;
     let mut plan = Plan::new(&request.cluster().name);
-    let returning = request.updates.iter().any(|update| update.begun);
+    if !create.setup.is_initialized() {
+        // No pods have to leave, and nothing is installed yet that a restart could disturb.
+        create.setup.add_updates(&mut plan);
+    }
     // While the API is away with a machine that changes, nothing can be said about the other hosts.
-    if !(returning && request.facts.api.is_none()) {
+    let returning = request.updates.iter().any(|update| update.begun);
+    if !(returning && request.facts.api.is_none() && create.setup.is_initialized()) {
         create.add_hosts(&mut plan)?;
     }
-    create.setup.add_updates(&mut plan);
+    if create.setup.is_initialized() {
+        create.setup.add_updates(&mut plan);
+    }
     Ok(plan)
 }
 
@@ -46,6 +52,7 @@ impl<'a> Create<'a> {
             control_plane,
             engine,
             network: ClusterNetwork::default(),
+            functions: super::FUNCTIONS,
             kubeconfig: super::ADMIN_KUBECONFIG,
             version: version.to_string(),
         };
@@ -58,13 +65,15 @@ impl<'a> Create<'a> {
     /// Adds the steps for all hosts that are not as wanted.
     fn add_hosts(&self, plan: &mut Plan) -> Result<(), Error> {
         let request = &self.setup.request;
-        let todo: Vec<&Host> = request.unfinished().collect();
+        let todo: Vec<&Host> = request.not_done().collect();
         if todo.is_empty() {
             return Ok(());
         }
         let entry = self.setup.entry();
         let (initialize, join): (Vec<&Host>, Vec<&Host>) = todo.iter().partition(|host| host.address == entry.address);
         plan.summary = self.setup.summary(&todo);
+        // What joins is said of a host, not that its machine changes before.
+        plan.hosts.retain(|planned| todo.iter().all(|host| host.address != planned.address));
         for host in &todo {
             plan.hosts.push(self.setup.planned(host));
             plan.steps.extend(self.prepare(host)?);

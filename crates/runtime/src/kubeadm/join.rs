@@ -2,18 +2,13 @@
 
 use clusterfile::Host;
 
-use super::FUNCTIONS;
 use super::create::Create;
 use crate::host::{Script, id};
 use crate::{Error, Step, Variable};
 
-const INIT: Script = Script::new(include_str!("scripts/init.sh"))
-    .with_functions(FUNCTIONS)
-    .diagnose(include_str!("scripts/diagnose_init.sh"));
-const TOKEN: Script = Script::new(include_str!("scripts/token.sh")).with_functions(FUNCTIONS);
-const JOIN: Script = Script::new(include_str!("scripts/join.sh"))
-    .with_functions(FUNCTIONS)
-    .diagnose(include_str!("scripts/diagnose_join.sh"));
+const INIT: Script = Script::new(include_str!("scripts/init.sh")).diagnose(include_str!("scripts/diagnose_init.sh"));
+const TOKEN: Script = Script::new(include_str!("scripts/token.sh"));
+const JOIN: Script = Script::new(include_str!("scripts/join.sh")).diagnose(include_str!("scripts/diagnose_join.sh"));
 
 impl Create<'_> {
     /// Initializes the cluster on its entry master, or confirms that it is.

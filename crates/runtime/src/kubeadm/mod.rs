@@ -27,11 +27,8 @@ const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
 /// What kubeadm's scripts share.
 const FUNCTIONS: &str = include_str!("scripts/functions.sh");
 /// How kubeadm leaves a host.
-const LEAVING: Leaving = Leaving {
-    title: "kubeadm reset",
-    reset: Script::new(include_str!("scripts/reset.sh")).with_functions(FUNCTIONS),
-    functions: FUNCTIONS,
-};
+const LEAVING: Leaving =
+    Leaving { title: "kubeadm reset", reset: Script::new(include_str!("scripts/reset.sh")), functions: FUNCTIONS };
 
 static NAME: RuntimeName = RuntimeName::KUBERNETES;
 

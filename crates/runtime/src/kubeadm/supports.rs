@@ -83,7 +83,7 @@ pub(super) fn request(request: &Request<'_>) -> Result<(), Error> {
     }
     // A host that was reinstalled is still known to the API, a new one to nobody.
     let new = |host: &clusterfile::Host| request.marker(host.address).is_none() && !request.is_registered(host.address);
-    if request.unfinished().any(new) {
+    if request.not_done().any(new) {
         return unsupported("adding hosts to a cluster that is initialized");
     }
     let returning = request.updates.iter().any(|update| update.begun);
