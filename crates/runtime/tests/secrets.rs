@@ -59,7 +59,9 @@ fn openssl_accepts_what_was_made() {
 
 /// The administrator's kubeconfig of a cluster with one master, when `current` is the one that is kept.
 fn kubeconfig(secrets: &Secrets, name: &str, master: &str, current: Option<&Secret>) -> Kubeconfig {
-    let wanted = Clusterfile::from(Cluster { name: name.to_owned(), ..cluster(&[master]) });
+    let mut cluster = cluster(&[master]);
+    cluster.name = name.to_owned();
+    let wanted = Clusterfile::from(cluster);
     let (facts, image) = (Facts::default(), ImageContents::default());
     let payload = Payload::new(&image, secrets);
     Kubeadm.access(&Request::new(&wanted, &facts, &payload).with_kubeconfig(current)).unwrap().kubeconfig

@@ -106,19 +106,15 @@ impl Sealer {
     }
 
     pub(crate) fn runtime_for(&self, image: &Image) -> Result<&dyn Runtime, Error> {
-        let name = image.labels().get(RUNTIME_LABEL).XX.runtimes.iter().find(|runtime| runtime.name().as_str() == name);
+        let name = image.labels().get(RUNTIME_LABEL).map_or("kubernetes", String::as_str);
+        let known = self.plugins.runtimes.iter().find(|runtime| runtime.name().as_str() == name);
         known.map(AsRef::as_ref).ok_or_else(|| Error::NoRuntime { image: image.name(), runtime: name.to_owned() })
     }
 
     /// The runtime that made a cluster, as its Clusterfile remembers.
     pub(crate) fn runtime_of(&self, cluster: &Cluster) -> Result<&dyn Runtime, Error> {
-        let name = cluster
-            .annotations
-            .get(RUNTIME_ANNOTATION)
-            .XX
-            .runtimes
-            .iter()
-            .find(|runtime| runtime.name().as_str() == name);
+        let name = cluster.annotations.get(RUNTIME_ANNOTATION).map_or("kubernetes", String::as_str);
+        let known = self.plugins.runtimes.iter().find(|runtime| runtime.name().as_str() == name);
         known
             .map(AsRef::as_ref)
             .ok_or_else(|| Error::NoRuntime { image: cluster.image.clone(), runtime: name.to_owned() })
