@@ -56,7 +56,7 @@ impl Session<'_> {
     /// The same for what may have machines made by a cloud.
     pub(crate) fn open_with_cloud(&self, arguments: &CloudArguments) -> Result<Sealer, Failure> {
         let sealer = open(&self.global, registry_client::Options::default())?;
-        let cloud = cloud::Cloud::new(arguments.region.clone(), sealer.state().root());
+        let cloud = cloud::Cloud::new(arguments.region.clone());
         Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))
     }
 

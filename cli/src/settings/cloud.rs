@@ -2,7 +2,6 @@
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -48,14 +47,13 @@ impl CloudArguments {
 #[derive(Debug)]
 pub(super) struct Cloud {
     region: Option<String>,
-    waits: PathBuf,
     made: OnceLock<Result<AliCloud, Arc<Error>>>,
 }
 
 impl Cloud {
-    /// `region` is the one for what says nothing else; waiting times are learned in `state`.
-    pub(super) fn new(region: Option<String>, state: &std::path::Path) -> Self {
-        Self { region, waits: state.join(".ali-cloud").join("waits.json"), made: OnceLock::new() }
+    /// `region` is used where the Clusterfile names none.
+    pub(super) fn new(region: Option<String>) -> Self {
+        Self { region, made: OnceLock::new() }
     }
 
     fn provider(&self) -> Result<&AliCloud> {
@@ -88,7 +86,6 @@ impl Cloud {
                 .map(str::to_owned)
                 .collect(),
             own_address: own_address(first.as_deref()),
-            waits: Some(self.waits.clone()),
             ..AliCloudOptions::new(Arc::new(HttpTransport::new(&options)?))
         }))
     }

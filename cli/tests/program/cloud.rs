@@ -11,13 +11,8 @@ use serde_json::Value;
 
 use crate::support::{Outcome, Program, finish};
 
-/// Times of the stand-in, and what is known of them, so that a test takes no longer than it must.
+/// Times of the stand-in, so that a test takes no longer than it must.
 const FACTOR: f64 = 0.02;
-const LEARNED: &str = r#"{
-    "vpc": {"early": 0, "ready": 150, "clean": 0}, "v-switch": {"early": 0, "ready": 150, "clean": 0},
-    "running": {"early": 0, "ready": 300, "clean": 0}, "gone": {"early": 0, "ready": 200, "clean": 0},
-    "unbound": {"early": 0, "ready": 150, "clean": 0}
-}"#;
 
 /// The program, and a cloud that it can ask.
 struct Scene {
@@ -47,7 +42,6 @@ impl Scene {
             (double, server)
         });
         let program = Program::with_kubernetes();
-        program.write("home/.sealer/.ali-cloud/waits.json", LEARNED);
         Self { program, double, server, _runtime: runtime }
     }
 

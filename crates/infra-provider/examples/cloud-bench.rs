@@ -1,14 +1,13 @@
-//! How many calls and how much time does ALI_CLOUD take to make and free machines, beside others who were measured?
+//! Measures how many calls and how much time ALI_CLOUD takes to make and free machines, beside other tools.
 //!
-//! The cloud is the stand-in of the tests, with the two time profiles at which the others were measured. Its time is
-//! virtual, so that minutes pass in an instant; the last rows are measured once more in real time, over HTTP on
-//! loopback. Run by `cargo xtask bench cloud`.
+//! The cloud is the test double, with the two time profiles at which the others were measured. Its time is virtual, so
+//! that minutes pass in an instant; one row is measured in real time, over HTTP on loopback. Run by
+//! `cargo xtask bench cloud`.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::error::Error;
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +26,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Runs after which waiting times are known to a fraction of a second.
-const LEARNING: usize = 14;
 /// Between making and freeing, so that nothing is under way any more.
 const PAUSE: Duration = Duration::from_secs(30);
 const PROFILES: [(&str, Timing); 2] = [("A", Timing::A), ("B", Timing::B)];
@@ -51,7 +48,7 @@ fn main() -> Outcome<()> {
     println!("                         calls refused  peak seconds × floor   calls refused seconds");
     for (name, timing) in PROFILES {
         println!("profile {name}, floor {:.1} s (its states and six round trips)", floor(timing));
-        virtual_rows(name, timing)?;
+        row("sealer", timing, &virtually(round(timing, &wanted(3, 3), Way::Within))?);
         for (_, who, create, delete) in EARLIER.iter().filter(|(profile, ..)| *profile == name) {
             let (calls, refused, seconds) = *create;
             let ratio = seconds / floor(timing);
@@ -59,8 +56,7 @@ fn main() -> Outcome<()> {
             println!("   {:>5} {:>7} {:>7.1}   measured earlier on a like double", delete.0, delete.1, delete.2);
         }
     }
-    println!("blind: the VPC and the vSwitch are assumed to take 3 s and machines 10 s, which is true of profile A");
-    println!("learned: after {LEARNING} runs; stale: with what was learned on the other profile");
+    println!("blind, learned, stale: first run, later runs, and with what was learned on the other profile");
     println!("terraform, any profile     ≥ 66 for six instances, about 87 with the network      counted from its code");
     in_real_time()?;
     many()
@@ -71,46 +67,18 @@ fn floor(timing: Timing) -> f64 {
     (timing.vpc + timing.vswitch + timing.running + timing.call * 6).as_secs_f64()
 }
 
-/// Blind, with learned waiting times, and with those of the other profile.
-fn virtual_rows(name: &str, timing: Timing) -> Outcome<()> {
-    let directory = tempfile::tempdir()?;
-    let waits = directory.path().join("waits.json");
-    let wanted = wanted(3, 3);
-    row("sealer, blind", timing, &virtually(round(timing, &waits, &wanted, Way::Within))?);
-    for _ in 1..LEARNING {
-        virtually(round(timing, &waits, &wanted, Way::Within))?;
-    }
-    row("sealer, learned", timing, &virtually(round(timing, &waits, &wanted, Way::Within))?);
-    let Some((_, other)) = PROFILES.into_iter().find(|(other, _)| *other != name) else { return Ok(()) };
-    let stale = directory.path().join("stale.json");
-    for _ in 0..LEARNING {
-        virtually(round(other, &stale, &wanted, Way::Within))?;
-    }
-    row("sealer, stale", timing, &virtually(round(timing, &stale, &wanted, Way::Within))?);
-    Ok(())
-}
-
-/// The real client over HTTP, in real time, with waiting times learned from it.
+/// The real client over HTTP, in real time.
 fn in_real_time() -> Outcome<()> {
     println!("profile A in real time, over HTTP on loopback");
-    let directory = tempfile::tempdir()?;
-    let waits = directory.path().join("waits.json");
-    for _ in 0..LEARNING {
-        virtually(round(Timing::A, &waits, &wanted(3, 3), Way::Within))?;
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let costs = runtime.block_on(round(Timing::A, &waits, &wanted(3, 3), Way::Http))?;
-    row("sealer, learned", Timing::A, &costs);
+    row("sealer", Timing::A, &runtime.block_on(round(Timing::A, &wanted(3, 3), Way::Http))?);
     Ok(())
 }
 
 /// Calls grow with pages of a hundred machines, not with machines.
 fn many() -> Outcome<()> {
     println!("profile A, 100 masters + 100 nodes");
-    let directory = tempfile::tempdir()?;
-    let waits = directory.path().join("waits.json");
-    virtually(round(Timing::A, &waits, &wanted(3, 3), Way::Within))?;
-    row("sealer, learned", Timing::A, &virtually(round(Timing::A, &waits, &wanted(100, 100), Way::Within))?);
+    row("sealer", Timing::A, &virtually(round(Timing::A, &wanted(100, 100), Way::Within))?);
     Ok(())
 }
 
@@ -140,7 +108,7 @@ struct Cost {
 }
 
 /// Makes and frees a cluster on a fresh account.
-async fn round(timing: Timing, waits: &Path, wanted: &Cluster, way: Way) -> Outcome<[Cost; 2]> {
+async fn round(timing: Timing, wanted: &Cluster, way: Way) -> Outcome<[Cost; 2]> {
     let double = Double::new(Options { timing, ..Options::default() });
     let clock = WallClock::starting_at(double.wall());
     let (mut options, _server) = match way {
@@ -156,7 +124,6 @@ async fn round(timing: Timing, waits: &Path, wanted: &Cluster, way: Way) -> Outc
     options.credentials = Some(Credentials::Key(AccessKey::new("testid", "testsecret")));
     options.clock = clock;
     options.admin_cidrs = vec!["203.0.113.7/32".to_owned()];
-    options.waits = Some(PathBuf::from(waits));
     let state = tempfile::tempdir()?;
     let (provider, context) = (AliCloud::new(options), Context::new(state.path(), &|_| ()));
 

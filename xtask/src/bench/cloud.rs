@@ -1,4 +1,4 @@
-//! How many calls and how much time does it take to make and free machines on Alibaba Cloud?
+//! Counts calls and seconds for making and freeing machines on Alibaba Cloud.
 
 use crate::error::Result;
 use crate::program::{program, run};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::api::ecs::{Instance, InstanceStatus};
 use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
 use super::api::{Class, Done};
-use super::cloud::{Cloud, Gate, class, lost_patience};
+use super::backoff::Pending;
+use super::cloud::{Cloud, Prerequisite, class, lost_patience};
 use super::discover::{BETWEEN, LOOKS};
 use super::hosts::ordered;
 use super::record::Eip;
 use super::settings::{Role, Wish};
 use super::tags::{name, of_cluster};
-use super::waits::Wait;
 use crate::{Error, Result};
 
 /// Mbit/s; paid by traffic, so that a wide one costs nothing until it is used (as upstream).
@@ -56,8 +56,8 @@ pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> R
             Some(bound) if bound == first => return Ok(()),
             _ if !runs(first) => return Ok(()),
             Some(_) => {
-                if let Some(gate) = unbind(cloud).await? {
-                    cloud.until(gate).await?;
+                if let Some(prerequisite) = unbind(cloud).await? {
+                    cloud.until(prerequisite).await?;
                 }
             }
             None => {}
@@ -138,8 +138,8 @@ pub(super) async fn look(cloud: &Cloud<'_>) -> Result<()> {
 }
 
 /// Takes the public address away from the machine that bears it, so that it can be bound or released; nothing to do
-/// when nobody bears it. Gives the gate behind which it is free.
-pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Gate>> {
+/// when nobody bears it. Gives the prerequisite behind which it is free.
+pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Prerequisite>> {
     while let Some(Eip { id, bound_to: Some(_), .. }) = cloud.record.with(|things| things.eip.clone()) {
         let unbind = UnassociateEipAddress { allocation_id: id, force: true };
         match cloud.impatient(PATIENCE).change(&unbind, None).await {
@@ -151,7 +151,7 @@ pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Gate>> {
                         eip.bound_to = None;
                     }
                 })?;
-                return Ok(Some(Gate::from_now(Wait::Unbound)));
+                return Ok(Some(Prerequisite::from_now(Pending::Unbound)));
             }
         }
     }

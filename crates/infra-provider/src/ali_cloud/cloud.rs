@@ -1,7 +1,5 @@
 //! How is the cloud asked so that nothing is done twice, nothing is lost, and no call is made too early?
 
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clusterfile::{Cluster, Secret};
@@ -9,10 +7,9 @@ use tokio::time::Instant;
 
 use super::api::eip::AssociateEipAddress;
 use super::api::{Action, ApiError, Class, Client, Listing};
-use super::pause::{Refusals, pause};
+use super::backoff::{Backoffs, Pending};
 use super::record::{Record, Things};
 use super::stored::{Stored, intent};
-use super::waits::{Wait, Waits};
 use crate::{Context, Error, ProviderEvent, Result};
 
 /// No list of a cluster has more pages; a server that never ends its list is not followed further.
@@ -28,9 +25,6 @@ pub(super) struct Cloud<'a> {
     pub(super) context: &'a Context<'a>,
     /// The cluster as it is wanted.
     pub(super) wanted: &'a Cluster,
-    pub(super) waits: &'a Mutex<Waits>,
-    /// Where learned times are kept.
-    pub(super) waits_file: Option<&'a Path>,
     /// When to give up.
     pub(super) deadline: Instant,
     /// When to give up waiting for a state, so that it can be looked whether that makes sense.
@@ -39,23 +33,23 @@ pub(super) struct Cloud<'a> {
     pub(super) password: Option<&'a Secret>,
 }
 
-/// Something that must be ready before a call can succeed.
+/// A state that must be reached before a call can succeed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gate {
-    wait: Wait,
-    /// When its making was answered; unknown after a restart, then it is probed at once.
-    since: Option<Instant>,
+pub(super) struct Prerequisite {
+    pub(super) pending: Pending,
+    /// When the state is expected; a state that began at an unknown time is asked for at once.
+    expected: Option<Instant>,
 }
 
-impl Gate {
-    /// What is awaited began right now.
-    pub(super) fn from_now(wait: Wait) -> Self {
-        Self { wait, since: Some(Instant::now()) }
+impl Prerequisite {
+    /// A state that began to be reached right now.
+    pub(super) fn from_now(pending: Pending) -> Self {
+        Self { pending, expected: Some(Instant::now() + pending.usual_time()) }
     }
 
-    /// What is awaited began some time in the past.
-    pub(super) fn unknown(wait: Wait) -> Self {
-        Self { wait, since: None }
+    /// A state that began to be reached some time in the past.
+    pub(super) fn unknown(pending: Pending) -> Self {
+        Self { pending, expected: None }
     }
 }
 
@@ -79,9 +73,9 @@ impl<'a> Cloud<'a> {
         Err(Error::EndlessList { action: L::NAME })
     }
 
-    /// A naturally repeatable change, made when its gate should be open.
-    pub(super) async fn change<A: Action>(&self, action: &A, gate: Option<Gate>) -> Result<A::Answer> {
-        self.repeat(action, gate, &mut false).await
+    /// A naturally repeatable change, made when its prerequisite should be open.
+    pub(super) async fn change<A: Action>(&self, action: &A, prerequisite: Option<Prerequisite>) -> Result<A::Answer> {
+        self.repeat(action, prerequisite, &mut false).await
     }
 
     /// Makes something once: the same `step` after a crash repeats the stored call, which answers as it did.
@@ -90,7 +84,7 @@ impl<'a> Cloud<'a> {
     pub(super) async fn make<A: Action>(
         &self,
         step: &str,
-        gate: Option<Gate>,
+        prerequisite: Option<Prerequisite>,
         action: impl FnOnce(String) -> A,
         keep: impl FnOnce(&mut Things, &A::Answer),
     ) -> Result<A::Answer> {
@@ -99,12 +93,12 @@ impl<'a> Cloud<'a> {
         // Whether an attempt before the last one may have had its effect.
         let mut doubtful = open.is_some();
         let made = match open {
-            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), gate, &mut doubtful).await,
+            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), prerequisite, &mut doubtful).await,
             None => {
                 let action = action(self.record.token()?);
                 let intent = intent(&action);
                 self.record.change(|things| things.intents.insert(step.to_owned(), intent))?;
-                self.repeat(&action, gate, &mut doubtful).await
+                self.repeat(&action, prerequisite, &mut doubtful).await
             }
         };
         match made {
@@ -133,27 +127,14 @@ impl<'a> Cloud<'a> {
         self.record.change(change)
     }
 
-    /// Waits until something should be ready, before anything is asked about it.
-    pub(super) async fn until(&self, gate: Gate) -> Result<()> {
-        let Some(since) = gate.since else { return Ok(()) };
-        let first = self.learned(|waits| waits.first(gate.wait));
-        let left = (since + first).saturating_duration_since(Instant::now());
+    /// Waits until a state is expected, before anything is asked about it.
+    pub(super) async fn until(&self, prerequisite: Prerequisite) -> Result<()> {
+        let Some(expected) = prerequisite.expected else { return Ok(()) };
+        let left = expected.saturating_duration_since(Instant::now());
         if left >= SHORT {
-            self.tell_waiting(gate.wait.words(), left, None);
+            self.tell_waiting(prerequisite.pending.words(), left, None);
         }
         self.context.sleep(left).await
-    }
-
-    /// Tells that something was ready when it was asked for at `ready`, and not yet at `early`.
-    pub(super) fn learn(&self, gate: Gate, ready: Instant, early: Option<Instant>) -> Result<()> {
-        let Some(since) = gate.since else { return Ok(()) };
-        let after = |time: Instant| time.saturating_duration_since(since);
-        let waits = {
-            let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-            waits.learn(gate.wait, after(ready), early.map(after));
-            waits.clone()
-        };
-        self.waits_file.map_or(Ok(()), |path| waits.store(path))
     }
 
     /// Sleeps before a look that came too early is repeated; an error when the time is up.
@@ -180,32 +161,27 @@ impl<'a> Cloud<'a> {
     }
 
     /// `doubtful` becomes true when an attempt that was followed by another one may have had its effect.
-    async fn repeat<A: Action>(&self, action: &A, gate: Option<Gate>, doubtful: &mut bool) -> Result<A::Answer> {
-        if let Some(gate) = gate {
-            self.until(gate).await?;
+    async fn repeat<A: Action>(
+        &self,
+        action: &A,
+        prerequisite: Option<Prerequisite>,
+        doubtful: &mut bool,
+    ) -> Result<A::Answer> {
+        if let Some(prerequisite) = prerequisite {
+            self.until(prerequisite).await?;
         }
-        let (mut refused, mut early) = (Refusals::default(), None);
+        let mut backoffs = Backoffs::after(prerequisite.map(|prerequisite| prerequisite.pending));
         loop {
             self.context.check_cancelled()?;
-            let asked = Instant::now();
             let error = match self.client.call(action).await {
-                Ok(answer) => {
-                    gate.map_or(Ok(()), |gate| self.learn(gate, asked, early))?;
-                    return Ok(answer);
-                }
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if is_state(error.class) {
-                refused.state += 1;
-                early = Some(asked);
-            } else {
-                refused.other += 1;
-            }
-            let pause = pause(&error, refused, random());
+            let pause = backoffs.next(&error);
             let Some(time) = pause.filter(|time| !is_state(error.class) || self.is_patient(*time)) else {
                 return Err(Error::Cloud { cluster: self.wanted.name.clone(), source: Box::new(error) });
             };
-            let what = gate.map_or(A::NAME, |gate| gate.wait.words());
+            let what = prerequisite.map_or(A::NAME, |prerequisite| prerequisite.pending.words());
             *doubtful |= error.may_have_happened;
             self.pause(what, time, &error).await?;
         }
@@ -213,10 +189,6 @@ impl<'a> Cloud<'a> {
 
     fn is_patient(&self, pause: Duration) -> bool {
         self.patience.is_none_or(|until| Instant::now() + pause <= until)
-    }
-
-    fn learned<T>(&self, look: impl FnOnce(&Waits) -> T) -> T {
-        look(&self.waits.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells that something other than a machine was made.
@@ -228,14 +200,6 @@ impl<'a> Cloud<'a> {
         let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.context.tell(ProviderEvent::Waiting { what: what.to_owned(), milliseconds, reason });
     }
-}
-
-/// A number between 0 and 1 that spreads retries; nothing secret hangs on it.
-pub(super) fn random() -> f64 {
-    let mut bytes = [0; 4];
-    // Without random numbers everybody waits equally long: slower for many, wrong for nobody.
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
 
 /// The class of a refusal of the cloud.

@@ -6,7 +6,8 @@ use futures_util::future::{join, join3};
 
 use super::address;
 use super::api::ecs::{DescribeAvailableResource, Stock};
-use super::cloud::{Cloud, Gate};
+use super::backoff::Pending;
+use super::cloud::{Cloud, Prerequisite};
 use super::discover;
 use super::machines::{Order, order};
 use super::network;
@@ -15,7 +16,6 @@ use super::record::Things;
 use super::running;
 use super::settings::{Group, Role, Wish};
 use super::stock::{Candidates, candidates};
-use super::waits::Wait;
 use crate::{Error, PendingUpdate, ProviderEvent, Result};
 
 /// So often machines that vanished while they were made are replaced.
@@ -39,20 +39,20 @@ pub(super) async fn complete(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>) 
         let open = settle(cloud, &missing(cloud, wish)).await?;
         discover::unconfirmed(cloud, &open).await?;
         let missing = missing(cloud, wish);
-        let gate = if missing.iter().all(|(_, numbers)| numbers.is_empty()) {
+        let prerequisite = if missing.iter().all(|(_, numbers)| numbers.is_empty()) {
             address::allocate(cloud, wish).await?;
             // The operator may come from another address than before.
             network::reopen(cloud, terms.open_for).await?;
-            Gate::unknown(Wait::Running)
+            Prerequisite::unknown(Pending::Running)
         } else {
             make(cloud, wish, terms, &missing).await?;
-            Gate::from_now(Wait::Running)
+            Prerequisite::from_now(Pending::Running)
         };
-        let mut lost = running::await_running(cloud, gate).await?;
+        let mut lost = running::await_running(cloud, prerequisite).await?;
         if cloud.record.with(|things| things.eip.is_none()) {
             // Somebody gave the public address back.
             address::allocate(cloud, wish).await?;
-            lost.extend(running::await_running(cloud, Gate::unknown(Wait::Running)).await?);
+            lost.extend(running::await_running(cloud, Prerequisite::unknown(Pending::Running)).await?);
         }
         if lost.is_empty() {
             unclaimed(cloud, wish);
@@ -80,7 +80,7 @@ async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Rol
     let zone = given_zone(cloud, wish).await?;
     // What was begun is finished before an error is told: its answer must not be lost.
     let (candidates, network) = join(stock(cloud, wish, missing, zone.as_deref()), network::vpc(cloud, wish)).await;
-    let (candidates, (vpc, gate)) = (candidates?, network?);
+    let (candidates, (vpc, prerequisite)) = (candidates?, network?);
     let first = &candidates.first().ok_or_else(|| nothing_offered(cloud, wish))?.zone;
 
     let key = async {
@@ -92,12 +92,13 @@ async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Rol
     // The vSwitch is the one probe of the VPC; what else needs the VPC comes after it. What needs no VPC comes after
     // its making all the same: as long as anything exists, the VPC does, and a run that knows nothing finds it.
     let (vswitch, key_pair, address) =
-        join3(network::vswitch(cloud, wish, (&vpc, gate), first), key, address::allocate(cloud, wish)).await;
-    let ((_, gate), key_pair) = (vswitch?, key_pair?);
+        join3(network::vswitch(cloud, wish, (&vpc, prerequisite), first), key, address::allocate(cloud, wish)).await;
+    let ((_, prerequisite), key_pair) = (vswitch?, key_pair?);
     address?;
     let security_group = network::security_group(cloud, wish, &vpc, terms.open_for).await?;
 
-    let mut gates: BTreeMap<String, Gate> = gate.map(|gate| (first.clone(), gate)).into_iter().collect();
+    let mut prerequisites: BTreeMap<String, Prerequisite> =
+        prerequisite.map(|prerequisite| (first.clone(), prerequisite)).into_iter().collect();
     let terms = Order {
         wish,
         vpc: &vpc,
@@ -110,7 +111,7 @@ async fn make(cloud: &Cloud<'_>, wish: &Wish, terms: &Terms<'_>, missing: &[(Rol
             Role::Master => &wish.masters,
             Role::Node => &wish.nodes,
         };
-        order(cloud, &terms, group, numbers.clone(), &mut gates).await?;
+        order(cloud, &terms, group, numbers.clone(), &mut prerequisites).await?;
     }
     Ok(())
 }

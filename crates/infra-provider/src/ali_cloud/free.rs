@@ -9,11 +9,11 @@ use super::api::Class;
 use super::api::ecs::{DeleteInstances, DeleteKeyPairs, DeleteSecurityGroup};
 use super::api::eip::ReleaseEipAddress;
 use super::api::vpc::{DeleteVSwitch, DeleteVpc};
-use super::cloud::{Cloud, Gate, class, lost_patience};
+use super::backoff::Pending;
+use super::cloud::{Cloud, Prerequisite, class, lost_patience};
 use super::failures::Failures;
 use super::record::{Eip, Machine, Thing};
 use super::tags::host_name;
-use super::waits::Wait;
 use super::{address, discover};
 use crate::{Error, ProviderEvent, Result};
 
@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// So long a network may be in use before somebody unknown is looked for in it.
 const IN_USE: Duration = Duration::from_secs(40);
 
-/// Deletes machines, all of them or those with these ids; returns the gate behind which their network is free.
-pub(super) async fn free_machines(cloud: &Cloud<'_>, only: Option<&[String]>) -> Result<Option<Gate>> {
+/// Deletes machines, all of them or those with these ids; returns the prerequisite behind which their network is free.
+pub(super) async fn free_machines(cloud: &Cloud<'_>, only: Option<&[String]>) -> Result<Option<Prerequisite>> {
     let ids: Vec<String> = cloud.record.with(|things| {
         let wanted = |id: &&String| only.is_none_or(|only| only.contains(id));
         things.machines.keys().filter(wanted).cloned().collect()
@@ -53,7 +53,7 @@ pub(super) async fn free_machines(cloud: &Cloud<'_>, only: Option<&[String]>) ->
         failures.because("network");
     }
     failures.finish(cloud)?;
-    Ok((!ids.is_empty()).then(|| Gate::from_now(Wait::Gone)))
+    Ok((!ids.is_empty()).then(|| Prerequisite::from_now(Pending::Gone)))
 }
 
 /// Whether every other call would be refused the same way.
@@ -107,10 +107,10 @@ async fn delete_page(cloud: &Cloud<'_>, mut ids: Vec<String>) -> Result<()> {
 /// Unbinds the public address and releases it.
 pub(super) async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
     loop {
-        let gate = address::unbind(cloud).await?;
+        let prerequisite = address::unbind(cloud).await?;
         let Some(eip) = cloud.record.with(|things| things.eip.clone()) else { return Ok(()) };
         let release = ReleaseEipAddress { allocation_id: eip.id.clone() };
-        match gone_is_fine(cloud.impatient(PATIENCE).change(&release, gate).await) {
+        match gone_is_fine(cloud.impatient(PATIENCE).change(&release, prerequisite).await) {
             // Somebody bears it.
             Err(error) if lost_patience(&error) => address::look(cloud).await?,
             Err(error) => return Err(error),
@@ -122,45 +122,45 @@ pub(super) async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
     }
 }
 
-async fn free_key(cloud: &Cloud<'_>, gate: Option<Gate>) -> Result<()> {
+async fn free_key(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Result<()> {
     let Some(pair) = own(cloud.record.with(|things| things.key_pair.clone())) else { return Ok(()) };
-    gone_is_fine(cloud.change(&DeleteKeyPairs { names: vec![pair.clone()] }, gate).await)?;
+    gone_is_fine(cloud.change(&DeleteKeyPairs { names: vec![pair.clone()] }, prerequisite).await)?;
     freed(cloud, "key pair", &pair);
     cloud.keep(|things| things.key_pair = None)
 }
 
 /// Frees vSwitches, security group and key pair; machines that nobody knew of are looked for when the network stays in
-/// use. Returns the gate behind which the VPC is free.
-pub(super) async fn free_network(cloud: &Cloud<'_>, gone: Option<Gate>) -> Result<Option<Gate>> {
-    let mut gate = gone;
+/// use. Returns the prerequisite behind which the VPC is free.
+pub(super) async fn free_network(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<Option<Prerequisite>> {
+    let mut prerequisite = gone;
     loop {
-        match network_once(&cloud.impatient(IN_USE), gate).await {
+        match network_once(&cloud.impatient(IN_USE), prerequisite).await {
             Err(error) if lost_patience(&error) => {
                 discover::machines(cloud).await?;
-                gate = free_machines(cloud, None).await?;
+                prerequisite = free_machines(cloud, None).await?;
             }
             other => return other,
         }
     }
 }
 
-async fn network_once(cloud: &Cloud<'_>, gone: Option<Gate>) -> Result<Option<Gate>> {
+async fn network_once(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<Option<Prerequisite>> {
     let vswitches: BTreeMap<String, Thing> = cloud.record.with(|things| things.vswitches.clone());
     // The first one is the probe; what comes after it need not wait for the machines again.
-    let mut gate = gone;
+    let mut prerequisite = gone;
     let mut last = None;
     for (zone, vswitch) in vswitches {
         if vswitch.own {
-            gone_is_fine(cloud.change(&DeleteVSwitch { v_switch_id: vswitch.id.clone() }, gate.take()).await)?;
-            last = Some(Gate::from_now(Wait::VSwitchGone));
+            gone_is_fine(cloud.change(&DeleteVSwitch { v_switch_id: vswitch.id.clone() }, prerequisite.take()).await)?;
+            last = Some(Prerequisite::from_now(Pending::VSwitchGone));
             freed(cloud, "vSwitch", &vswitch.id);
         }
         cloud.keep(|things| drop(things.vswitches.remove(&zone)))?;
     }
     // A key pair belongs to its machines as long as there are any.
-    if gate.is_some() {
-        free_group(cloud, gate).await?;
-        free_key(cloud, gate).await?;
+    if prerequisite.is_some() {
+        free_group(cloud, prerequisite).await?;
+        free_key(cloud, prerequisite).await?;
     } else {
         let (group, key) = join(free_group(cloud, None), free_key(cloud, None)).await;
         group.and(key)?;
@@ -168,16 +168,16 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Gate>) -> Result<Option<Ga
     Ok(last)
 }
 
-async fn free_group(cloud: &Cloud<'_>, gate: Option<Gate>) -> Result<()> {
+async fn free_group(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Result<()> {
     if let Some(group) = own(cloud.record.with(|things| things.security_group.clone())) {
-        gone_is_fine(cloud.change(&DeleteSecurityGroup { security_group_id: group.clone() }, gate).await)?;
+        gone_is_fine(cloud.change(&DeleteSecurityGroup { security_group_id: group.clone() }, prerequisite).await)?;
         freed(cloud, "security group", &group);
     }
     cloud.keep(|things| things.security_group = None)
 }
 
-/// Deletes the VPC, behind the gate of what stood in it last.
-pub(super) async fn free_vpc(cloud: &Cloud<'_>, last: Option<Gate>) -> Result<()> {
+/// Deletes the VPC, behind the prerequisite of what stood in it last.
+pub(super) async fn free_vpc(cloud: &Cloud<'_>, last: Option<Prerequisite>) -> Result<()> {
     if let Some(vpc) = own(cloud.record.with(|things| things.vpc.clone())) {
         gone_is_fine(cloud.change(&DeleteVpc { vpc_id: vpc.clone() }, last).await)?;
         freed(cloud, "VPC", &vpc);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::api::Class;
 use super::api::ecs::{Disk, LogIn, RunInstances};
-use super::cloud::{Cloud, Gate, class};
+use super::cloud::{Cloud, Prerequisite, class};
 use super::network;
 use super::orders::{Step, place};
 use super::settings::{DiskWish, Group, Image, Role, Wish};
@@ -26,7 +26,7 @@ pub(super) struct Order<'a> {
     pub(super) candidates: &'a [Candidates],
 }
 
-/// Orders the machines of `group` with these numbers. `gates` are those of vSwitches that were made just now, by zone.
+/// Orders the machines of `group` with these numbers. `prerequisites` are those of vSwitches that were made just now, by zone.
 ///
 /// A type or zone that is sold out is left for the next one at once; what a partial success lacks is ordered there.
 pub(super) async fn order(
@@ -34,7 +34,7 @@ pub(super) async fn order(
     order: &Order<'_>,
     group: &Group,
     numbers: Vec<u32>,
-    gates: &mut BTreeMap<String, Gate>,
+    prerequisites: &mut BTreeMap<String, Prerequisite>,
 ) -> Result<()> {
     let mut left: VecDeque<u32> = numbers.into();
     let mut refusals = Vec::new();
@@ -43,8 +43,8 @@ pub(super) async fn order(
             return Ok(());
         }
         let (vswitch, made) = network::vswitch(cloud, order.wish, (order.vpc, None), &zone.zone).await?;
-        let gate = gates.remove(&zone.zone).or(made);
-        in_zone(cloud, order, group, (zone, &vswitch, gate), &mut left, &mut refusals).await?;
+        let prerequisite = prerequisites.remove(&zone.zone).or(made);
+        in_zone(cloud, order, group, (zone, &vswitch, prerequisite), &mut left, &mut refusals).await?;
     }
     if left.is_empty() {
         return Ok(());
@@ -71,7 +71,7 @@ async fn in_zone(
     cloud: &Cloud<'_>,
     order: &Order<'_>,
     group: &Group,
-    (candidates, vswitch, mut gate): (&Candidates, &str, Option<Gate>),
+    (candidates, vswitch, mut prerequisite): (&Candidates, &str, Option<Prerequisite>),
     left: &mut VecDeque<u32>,
     refusals: &mut Vec<String>,
 ) -> Result<()> {
@@ -83,7 +83,7 @@ async fn in_zone(
     for instance_type in types {
         for disks in combinations(group) {
             let attempt = Attempt { order, group, zone, vswitch, instance_type, disks: &disks };
-            match fill(cloud, &attempt, &mut gate, left, refusals).await? {
+            match fill(cloud, &attempt, &mut prerequisite, left, refusals).await? {
                 Next::Nothing | Next::Zone => return Ok(()),
                 Next::Type => break,
                 Next::Disks => {}
@@ -97,13 +97,13 @@ async fn in_zone(
 async fn fill(
     cloud: &Cloud<'_>,
     attempt: &Attempt<'_>,
-    gate: &mut Option<Gate>,
+    prerequisite: &mut Option<Prerequisite>,
     left: &mut VecDeque<u32>,
     refusals: &mut Vec<String>,
 ) -> Result<Next> {
     while !left.is_empty() {
         let numbers: Vec<u32> = left.iter().copied().take(LARGEST_ORDER).collect();
-        let error = match run(cloud, attempt, &numbers, gate.take()).await {
+        let error = match run(cloud, attempt, &numbers, prerequisite.take()).await {
             Ok(0) => return Ok(Next::Type),
             Ok(made) => {
                 left.drain(..made.min(numbers.len()));
@@ -142,7 +142,12 @@ struct Disks {
 }
 
 /// Orders once; how many machines came of it.
-async fn run(cloud: &Cloud<'_>, attempt: &Attempt<'_>, numbers: &[u32], gate: Option<Gate>) -> Result<usize> {
+async fn run(
+    cloud: &Cloud<'_>,
+    attempt: &Attempt<'_>,
+    numbers: &[u32],
+    prerequisite: Option<Prerequisite>,
+) -> Result<usize> {
     let role = attempt.group.role;
     cloud.context.tell(ProviderEvent::Ordering {
         role: role.as_str(),
@@ -150,7 +155,7 @@ async fn run(cloud: &Cloud<'_>, attempt: &Attempt<'_>, numbers: &[u32], gate: Op
         instance_type: attempt.instance_type.to_owned(),
     });
     let step = Step { role, numbers: numbers.to_vec() };
-    place(cloud, &step, gate, |client_token| request(attempt, numbers, client_token)).await
+    place(cloud, &step, prerequisite, |client_token| request(attempt, numbers, client_token)).await
 }
 
 fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunInstances {

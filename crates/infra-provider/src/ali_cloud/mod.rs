@@ -4,13 +4,14 @@
 //! gave by id is used and never deleted. Every call that makes something is in the record before it is sent
 //! (`ali-cloud.json` in the cluster's state directory) and bears a token, so that a killed run makes nothing twice.
 //!
-//! Pure: `settings` (what is wanted), `stock` (which types and zones), `waits` and `pause` (when to ask again), `tags`,
+//! Pure: `settings` (what is wanted), `stock` (which types and zones), `backoff` (when to ask again), `tags`,
 //! `annotations`, `hosts`, `describe`. Acting: `cloud` (one call), `network`, `address`, `machines`, `orders`, `running`,
 //! `discover`, `free`, and over them `create`, `update` and `delete`.
 
 mod address;
 pub mod annotations;
 pub mod api;
+mod backoff;
 mod cloud;
 mod create;
 mod delete;
@@ -23,7 +24,6 @@ mod machines;
 mod network;
 mod options;
 mod orders;
-mod pause;
 mod provider;
 mod record;
 mod running;
@@ -32,7 +32,6 @@ mod stock;
 mod stored;
 mod tags;
 mod update;
-mod waits;
 
 pub use options::AliCloudOptions;
 pub use provider::AliCloud;

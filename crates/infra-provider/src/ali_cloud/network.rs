@@ -6,11 +6,11 @@ use std::net::Ipv4Addr;
 use super::api::Action;
 use super::api::ecs::{AuthorizeSecurityGroup, CreateSecurityGroup, ImportKeyPair, Permission};
 use super::api::vpc::{CreateVSwitch, CreateVpc, DescribeVSwitches, DescribeVpcs, VSwitch};
-use super::cloud::{Cloud, Gate, class};
+use super::backoff::Pending;
+use super::cloud::{Cloud, Prerequisite, class};
 use super::record::{Intent, Thing};
 use super::settings::Wish;
 use super::tags::{name, of_cluster};
-use super::waits::Wait;
 use crate::{Error, Result};
 
 /// Ports that the operator needs: SSH, and the API server.
@@ -33,10 +33,10 @@ pub(super) fn step(zone: &str) -> String {
     format!("vswitch {zone}")
 }
 
-/// The VPC, and the gate behind which it can be used; no gate when it was there before.
-pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Option<Gate>)> {
+/// The VPC, and the prerequisite behind which it can be used; no prerequisite when it was there before.
+pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Option<Prerequisite>)> {
     if let Some(vpc) = cloud.record.with(|things| things.vpc.clone()) {
-        return Ok((vpc.id, Some(Gate::unknown(Wait::Vpc))));
+        return Ok((vpc.id, Some(Prerequisite::unknown(Pending::Vpc))));
     }
     if let Some(id) = &wish.vpc {
         cloud.keep(|things| things.vpc = Some(Thing { id: id.clone(), own: false }))?;
@@ -55,18 +55,18 @@ pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Optio
     );
     let made = made.await?;
     cloud.tell_made("VPC", &made.vpc_id);
-    Ok((made.vpc_id, Some(Gate::from_now(Wait::Vpc))))
+    Ok((made.vpc_id, Some(Prerequisite::from_now(Pending::Vpc))))
 }
 
-/// The vSwitch in `zone`, and the gate behind which it can be used.
+/// The vSwitch in `zone`, and the prerequisite behind which it can be used.
 pub(super) async fn vswitch(
     cloud: &Cloud<'_>,
     wish: &Wish,
-    (vpc, gate): (&str, Option<Gate>),
+    (vpc, prerequisite): (&str, Option<Prerequisite>),
     zone: &str,
-) -> Result<(String, Option<Gate>)> {
+) -> Result<(String, Option<Prerequisite>)> {
     if let Some(vswitch) = cloud.record.with(|things| things.vswitches.get(zone).cloned()) {
-        return Ok((vswitch.id, Some(Gate::unknown(Wait::VSwitch))));
+        return Ok((vswitch.id, Some(Prerequisite::unknown(Pending::VSwitch))));
     }
     let step = step(zone);
     // How many ranges of an own VPC are left out: those that a lost record does not know of.
@@ -75,7 +75,7 @@ pub(super) async fn vswitch(
         let cidr = free_range(cloud, vpc, zone, skipped).await?;
         let make = cloud.make(
             &step,
-            gate,
+            prerequisite,
             |client_token| CreateVSwitch {
                 client_token,
                 vpc_id: vpc.to_owned(),
@@ -95,7 +95,7 @@ pub(super) async fn vswitch(
         }
     };
     cloud.tell_made("vSwitch", &made.v_switch_id);
-    Ok((made.v_switch_id, Some(Gate::from_now(Wait::VSwitch))))
+    Ok((made.v_switch_id, Some(Prerequisite::from_now(Pending::VSwitch))))
 }
 
 /// The vSwitch that the user named; its zone and VPC decide for everything else.

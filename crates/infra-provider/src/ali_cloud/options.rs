@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +24,6 @@ pub struct AliCloudOptions {
     pub admin_cidrs: Vec<String>,
     /// This machine's address on its way to the cloud; used for `admin_cidrs` when it is a public one.
     pub own_address: Option<IpAddr>,
-    /// The file in which learned waiting times are kept; none keeps them for one run.
-    pub waits: Option<PathBuf>,
     /// When a call of the provider gives up.
     pub deadline: Duration,
     /// Is told of every request.
@@ -45,7 +42,6 @@ impl AliCloudOptions {
             clock: WallClock::default(),
             admin_cidrs: Vec::new(),
             own_address: None,
-            waits: None,
             deadline: Duration::from_secs(900),
             observer: None,
         }

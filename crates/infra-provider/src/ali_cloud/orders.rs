@@ -2,7 +2,7 @@
 
 use super::api::ecs::RunInstances;
 use super::api::{Action, Class};
-use super::cloud::{Cloud, Gate, class};
+use super::cloud::{Cloud, Prerequisite, class};
 use super::record::{Machine, Record, Things};
 use super::settings::Role;
 use crate::Result;
@@ -11,11 +11,11 @@ use crate::Result;
 pub(super) async fn place(
     cloud: &Cloud<'_>,
     step: &Step,
-    gate: Option<Gate>,
+    prerequisite: Option<Prerequisite>,
     request: impl FnOnce(String) -> RunInstances,
 ) -> Result<usize> {
     let name = step.to_string();
-    let made = cloud.make(&name, gate, request, |things, answer| {
+    let made = cloud.make(&name, prerequisite, request, |things, answer| {
         let stored = things.intents.get(&name).and_then(|intent| intent.parameters.get("InstanceType"));
         let instance_type = stored.cloned().unwrap_or_default();
         for (id, index) in answer.instance_ids.iter().zip(step.numbers.iter().copied()) {

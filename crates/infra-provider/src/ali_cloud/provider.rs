@@ -1,7 +1,6 @@
 //! How does the ALI_CLOUD provider give hosts and take them back?
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Mutex;
 
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderName};
@@ -14,7 +13,6 @@ use super::create::{Terms, complete};
 use super::options::AliCloudOptions;
 use super::record::{Record, Things};
 use super::settings::{Wish, check_cidr, wish};
-use super::waits::Waits;
 use super::{delete, describe, hosts, update};
 use crate::{Context, Error, Provider, Provisioned, Release, Result, ssh_key};
 
@@ -26,15 +24,13 @@ const REGION: &str = "cn-chengdu";
 #[derive(Debug)]
 pub struct AliCloud {
     options: AliCloudOptions,
-    waits: Mutex<Waits>,
 }
 
 impl AliCloud {
     /// A provider that works as `options` say. Nothing is asked yet.
     #[must_use]
     pub fn new(options: AliCloudOptions) -> Self {
-        let waits = options.waits.as_deref().map(Waits::load).unwrap_or_default();
-        Self { options, waits: Mutex::new(waits) }
+        Self { options }
     }
 
     fn region<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
@@ -136,8 +132,6 @@ impl AliCloud {
             record,
             context,
             wanted,
-            waits: &self.waits,
-            waits_file: self.options.waits.as_deref(),
             deadline: Instant::now() + self.options.deadline,
             patience: None,
             password: wanted.ssh.password.as_ref(),

@@ -8,22 +8,20 @@ use tokio::time::Instant;
 
 use super::address;
 use super::api::ecs::{DescribeInstances, Instance, InstanceStatus, StartInstances};
-use super::cloud::{Cloud, Gate, random};
-use super::waits::step;
+use super::backoff::LONGEST_PAUSE;
+use super::cloud::{Cloud, Prerequisite};
 use crate::{ProviderEvent, Result};
 
 /// The cloud lists no more machines at once.
 const PAGE: usize = 100;
-/// Machines take longer than anything else, so they are asked for in longer steps.
-const SKIPPED_STEPS: u32 = 2;
 /// A machine that is not listed for so long is gone; one that was listed before, after a third of it.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// Waits until all machines of the record run, and binds the public address to the first master as soon as that one
 /// does; returns those that were lost on the way and left the record.
-pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<String>> {
-    cloud.until(gate).await?;
-    let (mut refused, mut early) = (0, None);
+pub(super) async fn await_running(cloud: &Cloud<'_>, prerequisite: Prerequisite) -> Result<Vec<String>> {
+    cloud.until(prerequisite).await?;
+    let mut backoff = prerequisite.pending.backoff();
     let (mut seen, mut started) = (BTreeSet::new(), BTreeSet::new());
     let mut absent_since: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
@@ -36,7 +34,6 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
         address::doubt(cloud, &listed).await?;
         address::bind(cloud, |first| !state.lacking.contains(first)).await?;
         if state.lacking.is_empty() {
-            cloud.learn(gate, asked, early)?;
             return Ok(Vec::new());
         }
         // One list in which it does not stand loses no machine: it may be back in the next.
@@ -58,9 +55,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, gate: Gate) -> Result<Vec<S
             return Ok(lost);
         }
         seen.extend(listed.into_keys());
-        refused += 1;
-        early = Some(asked);
-        let pause = step(refused + SKIPPED_STEPS, random());
+        let pause = backoff.next().unwrap_or(LONGEST_PAUSE);
         cloud.check_deadline(&format!("machines {}", state.lacking.join(", ")), pause, None)?;
         cloud.context.sleep(pause).await?;
     }

@@ -8,11 +8,11 @@ use super::api::Class;
 use super::api::ecs::{
     DescribeAvailableResource, Instance, InstanceStatus, ModifyInstanceSpec, StartInstances, StopInstances,
 };
-use super::cloud::{Cloud, Gate, class};
+use super::backoff::Pending;
+use super::cloud::{Cloud, Prerequisite, class};
 use super::record::Things;
 use super::settings::{Group, Role, Wish};
 use super::stock::{Candidates, candidates};
-use super::waits::Wait;
 use super::{discover, hosts, running, tags};
 use crate::{Error, PendingUpdate, ProviderEvent, Result};
 
@@ -66,20 +66,20 @@ pub(super) async fn update(cloud: &Cloud<'_>, wish: &Wish, host: IpAddr) -> Resu
     // An earlier run may have stopped or changed it.
     let listed = running::listed(cloud, std::slice::from_ref(&id)).await?.remove(&id);
     let Some(instance) = listed.filter(|instance| differs(instance, group)) else {
-        return running::await_running(cloud, Gate::unknown(Wait::Restarted)).await.map(drop);
+        return running::await_running(cloud, Prerequisite::unknown(Pending::Restarted)).await.map(drop);
     };
     let types = types(cloud, wish, group, &instance.zone_id).await?;
     cloud.context.tell(ProviderEvent::Resizing { host: instance.host_name.clone(), instance_type: types[0].clone() });
     cloud.keep(|things| things.updating.extend([id.clone()]))?;
-    let mut gate = Gate::unknown(Wait::Stopped);
+    let mut prerequisite = Prerequisite::unknown(Pending::Stopped);
     if instance.status == InstanceStatus::Running {
         cloud.change(&StopInstances { instance_ids: vec![id.clone()], force: false }, None).await?;
-        gate = Gate::from_now(Wait::Stopped);
+        prerequisite = Prerequisite::from_now(Pending::Stopped);
     }
-    let changed = first_that_fits(cloud, &id, &types, gate).await;
+    let changed = first_that_fits(cloud, &id, &types, prerequisite).await;
     // Whatever came of it, the machine must run again.
     cloud.change(&StartInstances { instance_ids: vec![id.clone()] }, None).await?;
-    running::await_running(cloud, Gate::from_now(Wait::Restarted)).await?;
+    running::await_running(cloud, Prerequisite::from_now(Pending::Restarted)).await?;
     changed
 }
 
@@ -96,14 +96,14 @@ async fn machine(cloud: &Cloud<'_>, host: IpAddr) -> Result<(String, Role)> {
     cloud.record.with(known).ok_or_else(|| Error::UnknownHost { cluster: cloud.wanted.name.clone(), host })
 }
 
-async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], gate: Gate) -> Result<()> {
-    let (mut gate, mut refused) = (Some(gate), None);
+async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], prerequisite: Prerequisite) -> Result<()> {
+    let (mut prerequisite, mut refused) = (Some(prerequisite), None);
     for instance_type in types {
         // Needs no intent: what it is for shows in the machine itself.
         let client_token = cloud.record.token()?;
         let instance_type = instance_type.clone();
         let asked = ModifyInstanceSpec { client_token, instance_id: id.to_owned(), instance_type };
-        match cloud.change(&asked, gate.take()).await {
+        match cloud.change(&asked, prerequisite.take()).await {
             Ok(_) => {
                 return cloud.keep(|things| {
                     if let Some(machine) = things.machines.get_mut(id) {

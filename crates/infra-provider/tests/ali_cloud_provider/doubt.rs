@@ -50,10 +50,10 @@ impl Transport for Blind {
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_is_left_out_of_one_list_is_not_replaced() {
     let scene = Scene::new(cloud_with(|options| options.timing = Timing::A.scaled(4.0)));
-    let blind = Blind::new(&scene, ["DescribeInstances", "InstanceIds"], 9);
+    let blind = Blind::new(&scene, ["DescribeInstances", "InstanceIds"], 4);
     let provider = scene.provider_with(|options| options.transport = blind.clone());
     let made = scene.provision_by(&provider, &wanted(1, 1)).await.unwrap();
-    assert!(blind.seen.load(Ordering::Relaxed) > 9, "{}", scene.log().join("\n"));
+    assert!(blind.seen.load(Ordering::Relaxed) > 4, "{}", scene.log().join("\n"));
     assert_eq!(scene.double.instances_made(), 2, "{}", scene.log().join("\n"));
     scene.delete(&made).await.unwrap();
     scene.assert_empty("after a list that was empty once");

@@ -1,6 +1,5 @@
 //! What does every test of the provider play in: a stand-in of the cloud, a state directory, paused time.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -51,33 +50,22 @@ pub(crate) fn cloud() -> Options {
 pub(crate) struct Scene {
     pub(crate) double: Double,
     pub(crate) state: TempDir,
-    pub(crate) waits: PathBuf,
     began: SystemTime,
     origin: tokio::time::Instant,
     pub(crate) events: Mutex<Vec<ProviderEvent>>,
     remembered: Mutex<Option<Cluster>>,
-    _waits: Option<TempDir>,
 }
 
 impl Scene {
     pub(crate) fn new(options: Options) -> Self {
-        let waits = tempfile::tempdir().unwrap();
-        let path = waits.path().join("waits.json");
-        Self { _waits: Some(waits), ..Self::with_waits(options, &path) }
-    }
-
-    /// A cloud whose times may have been learned in another scene.
-    pub(crate) fn with_waits(options: Options, waits: &Path) -> Self {
         let began = options.wall_start;
         Self {
             double: Double::new(options),
             state: tempfile::tempdir().unwrap(),
-            waits: waits.to_owned(),
             began,
             origin: tokio::time::Instant::now(),
             events: Mutex::default(),
             remembered: Mutex::default(),
-            _waits: None,
         }
     }
 
@@ -99,7 +87,6 @@ impl Scene {
         options.credentials = Some(Credentials::Key(AccessKey::new("testid", "testsecret")));
         options.clock = self.clock();
         options.admin_cidrs = vec!["203.0.113.7/32".to_owned()];
-        options.waits = Some(self.waits.clone());
         change(&mut options);
         AliCloud::new(options)
     }

@@ -86,8 +86,8 @@ async fn nothing_anywhere_is_told_at_once_with_what_was_tried() {
     for word in ["ecs.c7.xlarge", "ecs.c6.xlarge", "cn-chengdu-a", "cn-chengdu-b", "cn-chengdu-c", "NoStock"] {
         assert!(told.contains(word), "{word}: {told}");
     }
-    // The VPC, and a vSwitch in each of three zones.
-    assert!(began.elapsed() < Duration::from_secs(16), "{:?}", began.elapsed());
+    // The VPC, and a vSwitch in each of three zones, each for its usual time.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     scene.delete(&wanted(3, 3)).await.unwrap();
     scene.assert_empty("after everything was sold out");
 }
