@@ -1,4 +1,4 @@
-//! Does "so many masters and nodes" make a cluster on Alibaba Cloud, through a jump host, and take everything away again?
+//! "So many masters and nodes" become a cluster on Alibaba Cloud, through a jump host, and everything goes away again.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};

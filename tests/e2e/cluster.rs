@@ -1,10 +1,19 @@
-//! What is asked of every cluster that a test has made?
+//! What is asked of every cluster that a test has made, and how its steps are shown.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use sealer_tests::Program;
 use serde_json::Value;
+
+/// Does one step of a test and prints its name and how long it took.
+pub(crate) fn step<T>(name: &str, act: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    eprintln!("step {name} ...");
+    let done = act();
+    eprintln!("step {name} ... ok ({:.1} s)", start.elapsed().as_secs_f64());
+    done
+}
 
 /// Runs kubectl on a master, through whatever runs a shell script there.
 pub(crate) fn kubectl(shell: &dyn Fn(&str) -> String, arguments: &str) -> String {

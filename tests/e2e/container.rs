@@ -1,4 +1,4 @@
-//! Does `--provider CONTAINER` make a cluster with an application, and take everything away again?
+//! `--provider CONTAINER` makes a cluster with an application, and takes everything away again.
 
 use std::net::IpAddr;
 

@@ -1,9 +1,9 @@
-//! Does bad input get a clear answer and leave hosts as they were?
+//! Bad input gets a clear answer and leaves hosts as they were.
 
 use sealer_tests::stage::BASE;
-use sealer_tests::{Machine, Machines, Outcome, Program, Stage};
+use sealer_tests::{Machine, Outcome, Program, Stage};
 
-const PASSWORD: &str = "secret";
+use crate::bare_metal::{Hosts, PASSWORD};
 
 fn run(program: &Program, machine: &Machine, more: &[&str]) -> Outcome {
     let address = machine.address.to_string();
@@ -15,12 +15,8 @@ fn expect_untouched(machine: &Machine) {
     assert!(!machine.test("test -e /var/lib/sealer || test -e /etc/kubernetes"), "{} was changed", machine.name);
 }
 
-#[test]
-fn hosts_that_cannot_be_used_are_named_with_the_reason() {
-    let stage = Stage::get();
-    let machines = Machines::start("faults", &stage.node_image, 1);
-    let machine = machines.get(0);
-    machine.set_password("root", PASSWORD);
+pub(crate) fn unusable_hosts(stage: &Stage, hosts: &Hosts) {
+    let machine = hosts.master();
     let address = machine.address.to_string();
 
     let wrong = run(&stage.program(), machine, &["-p", "wrong"]);
@@ -36,13 +32,9 @@ fn hosts_that_cannot_be_used_are_named_with_the_reason() {
     expect_untouched(machine);
 }
 
-#[test]
-fn a_changed_host_key_is_refused() {
-    let stage = Stage::get();
+pub(crate) fn changed_host_key(stage: &Stage, hosts: &Hosts) {
     let program = stage.program();
-    let machines = Machines::start("faults", &stage.node_image, 1);
-    let machine = machines.get(0);
-    machine.set_password("root", PASSWORD);
+    let machine = hosts.master();
     // First contact is made by a dry run: it connects and changes nothing.
     let address = machine.address.to_string();
     let dry = ["run", BASE, "-m", &address, "-p", PASSWORD, "--cluster-name", "faults", "--dry-run"];
@@ -54,17 +46,14 @@ fn a_changed_host_key_is_refused() {
     expect_untouched(machine);
 }
 
-#[test]
-fn preflight_finds_everything_at_once_and_changes_nothing() {
-    let stage = Stage::get();
-    let machines = Machines::start("faults", &stage.node_image, 2);
-    for index in 0..2 {
-        machines.get(index).set_password("root", PASSWORD);
-    }
-    machines.get(0).shell("systemd-run --quiet --unit squatter socat TCP-LISTEN:6443,fork,reuseaddr EXEC:true; mkdir -p /etc/kubernetes; touch /etc/kubernetes/admin.conf");
-    machines.get(1).shell("hostname faults-0; systemd-run --quiet --unit squatter socat TCP-LISTEN:10250,fork,reuseaddr EXEC:true; sleep 0.5");
-    let node = machines.get(1).address.to_string();
-    let outcome = run(&stage.program(), machines.get(0), &["-n", &node, "-p", PASSWORD]);
+pub(crate) fn preflight(stage: &Stage, hosts: &Hosts) {
+    let (master, node) = (hosts.master(), hosts.node());
+    let squat =
+        |port: u16| format!("systemd-run --quiet --unit squatter socat TCP-LISTEN:{port},fork,reuseaddr EXEC:true");
+    master.shell(&format!("{}; mkdir -p /etc/kubernetes; touch /etc/kubernetes/admin.conf", squat(6443)));
+    node.shell(&format!("hostname {}; {}; sleep 0.5", master.name, squat(10250)));
+    let address = node.address.to_string();
+    let outcome = run(&stage.program(), master, &["-n", &address, "-p", PASSWORD]);
     outcome
         .expect_code(3)
         .expect_stderr("6443")
@@ -72,20 +61,20 @@ fn preflight_finds_everything_at_once_and_changes_nothing() {
         .expect_stderr("socat")
         .expect_stderr("/etc/kubernetes")
         .expect_stderr("nothing was changed");
-    outcome.expect_stderr("faults-0");
-    assert!(!machines.get(0).test("test -e /var/lib/sealer") && !machines.get(1).test("test -e /var/lib/sealer"));
+    outcome.expect_stderr(&master.name);
+    assert!(!master.test("test -e /var/lib/sealer") && !node.test("test -e /var/lib/sealer"));
+
+    // The hosts are put right for what comes next.
+    master.shell("systemctl stop squatter; rm -r /etc/kubernetes");
+    node.shell(&format!("systemctl stop squatter; hostname {}", node.name));
 }
 
-#[test]
-fn what_kubeadm_stumbles_over_reaches_the_user() {
-    let stage = Stage::get();
+pub(crate) fn kubeadm(stage: &Stage, hosts: &Hosts) {
     let program = stage.program();
-    let machines = Machines::start("faults", &stage.node_image, 1);
-    machines.get(0).set_password("root", PASSWORD);
     let clusterfile = program.home().join("Clusterfile");
     let text = format!(
-        "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata:\n  name: faults\nspec:\n  image: {BASE}\n  hosts:\n    - ips: [{}]\n      roles: [master]\n  ssh:\n    passwd: {PASSWORD}\n---\napiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\napiServer:\n  timeoutForControlPlane: 20s\n  extraArgs:\n    no-such-flag: \"1\"\n",
-        machines.get(0).address
+        "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata:\n  name: faults\nspec:\n  image: {BASE}\n  hosts:\n    - ips: [{}]\n      roles: [master]\n  ssh:\n    passwd: \"{PASSWORD}\"\n---\napiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\napiServer:\n  timeoutForControlPlane: 20s\n  extraArgs:\n    no-such-flag: \"1\"\n",
+        hosts.master().address
     );
     std::fs::write(&clusterfile, text).unwrap();
     let outcome = program.call(&["apply", "-f", &clusterfile.display().to_string()]);

@@ -1,9 +1,13 @@
 //! The end-to-end tests: real kubeadm, kubelet, etcd and containerd on systemd hosts.
 //!
-//! Started by `cargo xtask test`, one after the other: each makes its own machines and takes them away again.
+//! Started by `cargo xtask test`: each test makes its own machines, does much to them and takes them away again.
 
 #![allow(clippy::unwrap_used)]
-#![expect(clippy::disallowed_methods, reason = "tests wait for machines")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests wait for machines and tell how far they are"
+)]
 
 mod bare_metal;
 mod cloud;

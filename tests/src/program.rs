@@ -1,4 +1,4 @@
-//! How is the program under test called, and what did it answer?
+//! Calls the program under test and keeps what it answered.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Where are the binary, the image contexts and the node image, and which images are built for all tests?
+//! What `cargo xtask test` prepared: the binary, the contexts, the node image; and the images built for all tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
