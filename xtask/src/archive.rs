@@ -1,4 +1,4 @@
-//! How is a container image archive written without a container engine, the same bytes every time?
+//! Writes container image archives without a container engine, the same bytes every time.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,4 @@
-//! Where do slow results wait for the next run, and what makes them stale?
+//! Keeps slow results for the next run, under a name that changes with their inputs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl Cache {
     }
 
     /// Returns the directory of an entry; when there is none yet, `make` fills a fresh directory first. A second
-    /// process that wants the same entry waits; an entry that was left half made is made anew.
+    /// process that wants the same entry waits; a partially made entry is made anew.
     pub(crate) fn entry(&self, name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let entry = self.root.join(format!("{name}-{}", key.short()));
         let _lock = self.lock(name)?;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_made_entry_is_made_anew() {
+    fn a_partially_made_entry_is_made_anew() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path()).unwrap();
         let key = Key::new("1");

@@ -1,4 +1,4 @@
-//! What does a newcomer see first: a cluster from nothing, an application on it, and the way back?
+//! Makes a cluster from nothing with an application on it: what a newcomer sees first.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::assets::{self, KUBERNETES};
 use crate::cache::Cache;
-use crate::dist::dist;
+use crate::dist;
 use crate::error::{Error, Result};
 use crate::machine::{self, Docker};
 use crate::output;
@@ -20,36 +20,40 @@ const APPLICATION: &str = "hello:1.0";
 const PORT: u16 = 30080;
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
+/// What a first run goes through, and how long each phase takes on two idle cores. The first two run side by side.
+const PHASES: &str = "\
+the first time this takes about a quarter of an hour on 2 idle cores, later about two minutes:
+    sealer, from source, not optimised       5 minutes of both cores  } side by side
+    Kubernetes, from Debian's source         5 minutes of both cores  }
+    node image, containerd, etcd and others  2 minutes                }
+    base image and application               10 seconds
+    cluster                                  1 minute
+what is finished stays finished: after a failure, the same command resumes";
+
 /// Makes the demo cluster; with `remove`, deletes it at the end.
 pub(crate) fn demo(cache: &Cache, remove: bool) -> Result<()> {
     let start = Instant::now();
     machine::require_root()?;
-    let docker = Docker::ensure(cache)?;
-    let sealer = dist(&repository().join("target/dist"))?;
-    assets::node_image(cache, &docker)?;
-    let base = assets::base_context(cache)?;
-    let application = assets::demo_context(cache)?;
+    output::step(PHASES);
+    let (built, made) = std::thread::scope(|scope| {
+        let made = scope.spawn(|| prepare(cache));
+        let built = timed("sealer is built", || dist::unoptimised(&repository().join("target/dist-unoptimised")));
+        (built, made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (sealer, (docker, base, application)) = (built?, made?);
     forget_lost_cluster(&docker)?;
-    let prepared = Instant::now();
     output::step(&format!("everything is prepared after {}", output::spoken(start.elapsed())));
 
     let demo = Demo { sealer, kubectl: base.join("bin/kubectl") };
-    demo.sealer(&["build", "-t", &format!("kubernetes:{KUBERNETES}"), &base.display().to_string()])?;
-    demo.sealer(&["build", "-t", APPLICATION, &application.display().to_string()])?;
-    demo.sealer(&[
-        "run",
-        APPLICATION,
-        "--provider",
-        "CONTAINER",
-        "--masters",
-        "1",
-        "--nodes",
-        "1",
-        "--cluster-name",
-        CLUSTER,
-    ])?;
-    demo.show()?;
-    output::step(&format!("cluster and application are up after {}", output::spoken(prepared.elapsed())));
+    timed("images are built", || {
+        demo.sealer(&["build", "-t", &format!("kubernetes:{KUBERNETES}"), &base.display().to_string()])?;
+        demo.sealer(&["build", "-t", APPLICATION, &application.display().to_string()])
+    })?;
+    let cluster = ["--provider", "CONTAINER", "--masters", "1", "--nodes", "1", "--cluster-name", CLUSTER];
+    timed("cluster and application are up", || {
+        demo.sealer(&[&["run", APPLICATION], &cluster[..]].concat())?;
+        demo.show()
+    })?;
     if remove {
         demo.sealer(&["delete", "-c", CLUSTER])?;
         check_gone()?;
@@ -60,6 +64,23 @@ pub(crate) fn demo(cache: &Cache, remove: bool) -> Result<()> {
     }
     output::step(&format!("done in {}", output::spoken(start.elapsed())));
     Ok(())
+}
+
+/// Makes what the demo runs on: the engine, and the contexts of both images.
+fn prepare(cache: &Cache) -> Result<(Docker, PathBuf, PathBuf)> {
+    let docker = timed("a container engine answers", || Docker::ensure(cache))?;
+    timed("the node image is there", || assets::node_image(cache, &docker))?;
+    let base = timed("the base image's files are there", || assets::base_context(cache))?;
+    let application = timed("the application's files are there", || assets::demo_context(cache))?;
+    Ok((docker, base, application))
+}
+
+/// Does a phase and says how long it took.
+fn timed<T>(done: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let result = act()?;
+    output::step(&format!("{done} ({})", output::spoken(start.elapsed())));
+    Ok(result)
 }
 
 /// The programs of a demo.
@@ -164,9 +185,9 @@ fn wait_for_answer(address: SocketAddr) -> Result<String> {
 
 /// The body of a successful answer to `GET /`.
 fn ask(address: SocketAddr) -> std::io::Result<String> {
-    let patience = Duration::from_secs(3);
-    let mut stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
+    let limit = Duration::from_secs(3);
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
     write!(stream, "GET / HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(64 * 1024).read_to_string(&mut answer)?;

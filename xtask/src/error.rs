@@ -1,4 +1,4 @@
-//! What can go wrong in developer automation, and on which object?
+//! What can go wrong in developer automation, and on which object.
 
 use std::io;
 use std::path::{Path, PathBuf};

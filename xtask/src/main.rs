@@ -47,6 +47,9 @@ enum Task {
         /// Only these tiers
         #[arg(long = "tier", value_enum, value_name = "TIER")]
         tiers: Vec<Tier>,
+        /// End to end with the program that is shipped: optimised, which takes another ten minutes to build
+        #[arg(long)]
+        shipped: bool,
         /// Only tests whose name contains this
         filter: Option<String>,
     },
@@ -98,7 +101,7 @@ fn main() -> ExitCode {
 fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Demo { rm } => demo::demo(&Cache::open()?, *rm),
-        Task::Test { tiers, filter } => tiers::test(&Cache::open()?, tiers, filter.as_deref()),
+        Task::Test { tiers, shipped, filter } => tiers::test(&Cache::open()?, tiers, *shipped, filter.as_deref()),
         Task::Tidy => tidy::report(&tidy::repository()),
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),

@@ -1,4 +1,4 @@
-//! What does the developer see while automation runs?
+//! Prints what the developer sees while automation runs.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only file that prints")]
 
 use std::error::Error;
@@ -12,6 +12,11 @@ pub(crate) fn step(text: &str) {
 /// Prints a line of the result on standard output.
 pub(crate) fn line(text: &str) {
     println!("{text}");
+}
+
+/// Prints text that has its own line ends, such as the output of a program.
+pub(crate) fn text(text: &str) {
+    print!("{text}");
 }
 
 /// Prints an error with all its causes.

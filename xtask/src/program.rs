@@ -1,4 +1,4 @@
-//! How are other programs started, shown and judged?
+//! Starts other programs, and turns their failures into errors.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How are the generated pages of docs/reference brought up to date?
+//! Brings the generated pages of docs/reference up to date.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What lies in the build context of the base image?
+//! The build context of the base image.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! What lies in the build context of the demo application?
+//! The build context of the demo application.
 
 use std::path::PathBuf;
 

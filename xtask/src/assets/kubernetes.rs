@@ -1,4 +1,4 @@
-//! Where do the Kubernetes binaries come from?
+//! Builds the Kubernetes binaries.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What does the demo run on: node image, base image context, application context; made once, found afterwards.
+//! What the demo runs on: node image, base image context, application context; made once, found afterwards.
 
 mod base_context;
 mod demo_context;

@@ -1,4 +1,4 @@
-//! Where does the image of the CONTAINER provider's hosts come from?
+//! Builds the image of the CONTAINER provider's hosts.
 
 use super::in_xtask;
 use crate::cache::{Cache, Key};

@@ -1,4 +1,4 @@
-//! Where do the other programs of the base image come from, and which libraries does each need?
+//! Fetches the other programs of the base image, and finds the libraries that each needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How long does a build take, beside buildah and umoci?
+//! Measures a build beside buildah and umoci.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};

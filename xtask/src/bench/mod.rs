@@ -1,4 +1,4 @@
-//! How fast is sealer, measured beside its peers in one run on one machine?
+//! Measures sealer beside its peers, in one run on one machine.
 
 mod build;
 mod cloud;

@@ -1,4 +1,4 @@
-//! How do missing Debian packages get here, and where does their source come from?
+//! Installs missing Debian packages, and says where their source comes from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::output;
-use crate::program::{find, program, read, run_quietly};
+use crate::program::{find, program, read, run_quietly, succeeds};
 
 /// The suite that the recipes of this repository are written for.
 const SUITE: &str = "bookworm";
@@ -24,6 +24,14 @@ pub(crate) fn ensure_programs(needs: &[(&str, &str)]) -> Result<()> {
 pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     install(&missing)
+}
+
+/// Installs Python, with what makes an environment of its own.
+pub(crate) fn ensure_python() -> Result<()> {
+    if succeeds(program("python3").args(["-c", "import ensurepip, venv"])) {
+        return Ok(());
+    }
+    ensure_packages(&["python3-venv"])
 }
 
 /// The address and the suite of the Debian archive this machine already uses.

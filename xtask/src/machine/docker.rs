@@ -1,4 +1,4 @@
-//! Is there a container engine, who started it, and what did earlier runs leave in it?
+//! Finds or starts a container engine, and removes what earlier runs left in it.
 
 use std::collections::BTreeSet;
 use std::fs::File;

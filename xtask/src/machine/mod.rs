@@ -1,9 +1,9 @@
-//! What must this machine have before tests and demo can run, and how does it get it?
+//! Brings what this machine must have before tests and demo can run.
 
 mod apt;
 mod docker;
 
-pub(crate) use apt::{PackageSource, ensure_packages, ensure_programs, mirror};
+pub(crate) use apt::{PackageSource, ensure_packages, ensure_programs, ensure_python, mirror};
 pub(crate) use docker::Docker;
 
 use crate::error::{Error, Result};

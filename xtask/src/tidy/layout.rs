@@ -1,4 +1,4 @@
-//! Is everything where a reader expects it, under a name that says something?
+//! Checks that everything is where a reader expects it, under a name that says something.
 
 use std::collections::BTreeSet;
 use std::fs;

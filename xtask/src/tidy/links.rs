@@ -1,4 +1,4 @@
-//! Do the links of the pages lead somewhere?
+//! Checks that the links of the pages lead somewhere.
 
 use std::fs;
 use std::path::Path;

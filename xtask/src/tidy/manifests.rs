@@ -1,4 +1,4 @@
-//! Do the crates depend on each other, and on others, only as the architecture says?
+//! Checks that the crates depend on each other, and on others, only as the architecture says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

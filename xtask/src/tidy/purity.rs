@@ -1,4 +1,4 @@
-//! Do the crates that are pure text and data stay so: no I/O, no async?
+//! Checks that the crates that are pure text and data do no I/O and know no async.
 
 use std::fs;
 use std::path::Path;

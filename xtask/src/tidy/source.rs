@@ -1,4 +1,4 @@
-//! Which lines of a source file are code, and where does each function begin and end?
+//! Finds the lines of a source file that are code, and where each function begins and ends.
 
 /// A function with a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
