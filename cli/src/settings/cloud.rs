@@ -1,4 +1,4 @@
-//! How do command line, environment and home say to work with Alibaba Cloud?
+//! Reads the settings for Alibaba Cloud from command line, environment and home directory.
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};

@@ -1,4 +1,4 @@
-//! How are hosts got that are already there?
+//! Hands out the hosts that a Clusterfile lists.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What can go wrong while hosts are got or given back, and what does the user do about it?
+//! The errors of this crate; messages say what the user can do.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// BAREMETAL gives only the hosts that the Clusterfile lists, and it lists none.
+    /// BAREMETAL uses the hosts that the Clusterfile lists, and it lists none.
     #[error("cluster `{cluster}` lists no hosts: name them with --masters and --nodes, or under spec.hosts")]
     NoHosts {
         /// Name of the cluster.
@@ -57,7 +57,7 @@ pub enum Error {
         #[source]
         source: Cause,
     },
-    /// The engine's socket exists but is closed to this user.
+    /// This user may not open the engine's socket.
     #[error("not allowed to open {}: run as root, or as a member of the group that owns the socket", socket.display())]
     EngineDenied {
         /// The socket that was tried.
@@ -66,15 +66,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// An engine without root cannot give containers what kubelet needs.
+    /// A rootless engine cannot grant the privileges that kubelet needs.
     #[error(
-        "the container engine at {} runs without root and cannot carry Kubernetes hosts: use the system's engine", socket.display()
+        "the container engine at {} runs without root and cannot run Kubernetes hosts: use the system's engine", socket.display()
     )]
     EngineRootless {
         /// The socket of that engine.
         socket: PathBuf,
     },
-    /// The image that hosts are made from is not there.
+    /// The image that hosts are made from is missing.
     #[error(
         "node image `{image}` is not in the container engine: make it with `cargo xtask assets`, or bring it with `docker load -i FILE`"
     )]
@@ -108,7 +108,7 @@ pub enum Error {
         /// The name that is taken.
         host: String,
     },
-    /// A container or network carries our label, but not in a form that we write.
+    /// A container or network has our label with a value that sealer does not write.
     #[error("`{object}` is labelled as part of a cluster, but {label} is `{value}`: remove it and run again")]
     Label {
         /// The container or network.
@@ -118,7 +118,7 @@ pub enum Error {
         /// What it says (empty when it is missing).
         value: String,
     },
-    /// The engine refused or broke off a request.
+    /// The engine refused or aborted a request.
     #[error("{act} `{object}` failed in the container engine")]
     Engine {
         /// What was asked, for example `starting host`.
@@ -129,7 +129,7 @@ pub enum Error {
         #[source]
         source: Cause,
     },
-    /// A host came up and went down again.
+    /// A host started and stopped again.
     #[error("host `{host}` stopped while it was starting (exit code {code}){}", indented(log))]
     HostStopped {
         /// The host.
@@ -177,7 +177,7 @@ pub enum Error {
         "no access key for Alibaba Cloud: set ACCESSKEYID and ACCESSKEYSECRET, log in with its own command-line tool, or run on an instance with a RAM role"
     )]
     NoCredentials,
-    /// What the provider was told cannot be used; found when it was first needed.
+    /// The settings of the provider cannot be used; found when they were first needed.
     #[error("{source}")]
     Unusable {
         /// What is wrong with it; told in the message already.
@@ -218,11 +218,11 @@ pub enum Error {
         /// The annotation that says it.
         annotation: &'static str,
     },
-    /// Somebody else's cluster has the name, or one of which nothing is left here.
+    /// Another cluster of this name exists, or one whose state is lost.
     #[error(
-        "region {region} has a cluster `{cluster}` already, of which nothing is remembered here: choose another name, or free that one, if nobody needs it, by `sealer delete -c {cluster}` and then the same with `--provider ALI_CLOUD --region {region}`"
+        "region {region} has a cluster `{cluster}` already, and this machine has no state of it: choose another name, or delete that one, if nobody needs it, by `sealer delete -c {cluster}` and then the same with `--provider ALI_CLOUD --region {region}`"
     )]
-    Namesake {
+    ClusterExists {
         /// Name of the cluster.
         cluster: String,
         /// The region.
@@ -256,29 +256,29 @@ pub enum Error {
         /// What was tried, and what the cloud said.
         refusals: Vec<String>,
     },
-    /// Machines vanished again and again while they were made.
+    /// Machines vanished repeatedly while they started.
     #[error(
-        "machines of cluster `{cluster}` vanish while they are made: look at the events of the account in the console"
+        "machines of cluster `{cluster}` vanish while they start: look at the events of the account in the console"
     )]
-    Vanishing {
+    MachinesVanish {
         /// Name of the cluster.
         cluster: String,
     },
     /// Something took longer than the whole run may take.
-    #[error("gave up waiting for {what}{reason}; what was made stays, and the same command goes on from here")]
+    #[error("gave up waiting for {what}{reason}; what was made stays, and the same command resumes")]
     OutOfTime {
         /// What was waited for.
         what: String,
         /// What the cloud said last, after a colon; or nothing.
         reason: String,
     },
-    /// A list of the cloud does not come to an end.
+    /// A list of the cloud does not end.
     #[error("the list of {action} does not end")]
     EndlessList {
         /// The action.
         action: &'static str,
     },
-    /// An answer holds something that makes no sense.
+    /// A response holds something that cannot be read.
     #[error("{what} cannot be understood: `{text}`")]
     Unreadable {
         /// What it should be.
@@ -286,9 +286,9 @@ pub enum Error {
         /// What it is.
         text: String,
     },
-    /// Without these masters the rest could decide nothing any more.
+    /// Without these masters etcd would lose its quorum.
     #[error(
-        "cluster `{cluster}` has {masters} masters and needs {needed} of them to decide anything: {leaving} cannot leave at once; let fewer leave, or agree by the annotation {consent}: \"true\""
+        "cluster `{cluster}` has {masters} masters: removing {leaving} of them would lose etcd quorum ({needed} needed); remove fewer, or agree by the annotation {consent}: \"true\""
     )]
     Quorum {
         /// Name of the cluster.
@@ -302,20 +302,20 @@ pub enum Error {
         /// The annotation that agrees.
         consent: &'static str,
     },
-    /// Nothing of what is remembered can be seen with this key.
+    /// No recorded resource is visible with this key.
     #[error(
-        "nothing of cluster `{cluster}` can be seen in region {region} with this access key: is it that of another account? If everything was deleted by other means, remove {} and delete again", record.display()
+        "nothing of cluster `{cluster}` is visible in region {region} with this access key: is it that of another account? If everything was deleted by other means, remove {} and delete again", record.display()
     )]
     NothingVisible {
         /// Name of the cluster.
         cluster: String,
         /// Where it was made.
         region: String,
-        /// The file that remembers it.
+        /// The file that records it.
         record: PathBuf,
     },
-    /// Some things could not be freed.
-    #[error("cluster `{cluster}` is not freed completely, the same command goes on from here: {}", left.join("; "))]
+    /// Some resources could not be deleted.
+    #[error("cluster `{cluster}` is not freed completely, the same command resumes: {}", left.join("; "))]
     NotFreed {
         /// Name of the cluster.
         cluster: String,

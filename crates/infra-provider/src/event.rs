@@ -1,4 +1,4 @@
-//! What does a provider tell while it works, and which hosts may it take back?
+//! The events that a provider reports, and the choice of hosts to release.
 
 use std::net::IpAddr;
 

@@ -34,8 +34,6 @@ mod container;
 mod context;
 mod error;
 mod event;
-#[cfg(any(feature = "ali-cloud", feature = "container"))]
-mod kept;
 mod provisioned;
 #[cfg(any(feature = "ali-cloud", feature = "container"))]
 mod ssh_key;

@@ -1,4 +1,4 @@
-//! Which key pair opens the hosts of a cluster, and where is it kept?
+//! Creates, reads and removes the key pair that opens the hosts of a cluster.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{LineEnding, PrivateKey};
 
-use crate::{Error, Result, kept};
+use crate::{Error, Result};
 
 /// The largest key file that is read, in bytes; an ed25519 key has about 400.
 const SIZE_LIMIT: u64 = 16 * 1024;
@@ -80,11 +80,16 @@ fn make(cluster: &str) -> Result<PrivateKey> {
 }
 
 fn read(path: &Path) -> Result<Option<String>> {
-    kept::read(path, SIZE_LIMIT).map_err(|source| Error::KeyFile { act: "read", path: path.to_owned(), source })
+    let failed = |source| Error::KeyFile { act: "read", path: path.to_owned(), source };
+    let bytes = atomic_file::read_limited(path, SIZE_LIMIT).map_err(failed)?;
+    // What is no text is no key either; the parser says so.
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    kept::write(path, content, mode).map_err(|source| Error::KeyFile { act: "write", path: path.to_owned(), source })
+    let failed = |source| Error::KeyFile { act: "write", path: path.to_owned(), source };
+    let directory = path.parent().unwrap_or(path);
+    atomic_file::create_dir(directory, 0o700).and_then(|()| atomic_file::write(path, content, mode)).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Does a provider keep the promises of the trait, and what stands in for one in tests?
+//! The contract suite of `Provider`, and a provider that counts its calls.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::{Context, Error, PendingUpdate, Provider, ProviderEvent, Provisioned,
 /// When a promise is broken; the message says which one.
 pub async fn contract(provider: &dyn Provider, wanted: &Cluster, grown: &Cluster, state_dir: &Path) {
     let log = Mutex::new(Vec::new());
-    let events = |event| held(&log).push(event);
+    let events = |event| lock(&log).push(event);
     let mut calls = Calls { provider, context: Context::new(state_dir, &events) };
 
     assert_eq!(*provider.name(), wanted.provider, "a provider serves its own kind");
@@ -142,7 +142,7 @@ fn addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
 }
 
 fn creations(log: &Mutex<Vec<ProviderEvent>>) -> usize {
-    held(log).iter().filter(|event| matches!(event, ProviderEvent::Creating { .. })).count()
+    lock(log).iter().filter(|event| matches!(event, ProviderEvent::Creating { .. })).count()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -183,22 +183,22 @@ impl Counting {
     /// What happened so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let state = held(&self.state);
+        let state = lock(&self.state);
         Counts { hosts: state.hosts.len(), ..state.counts }
     }
 
     /// Lets machines differ from what is wanted, until [`Provider::update`] changes them.
     pub fn set_pending(&self, updates: Vec<PendingUpdate>) {
-        held(&self.state).pending = updates;
+        lock(&self.state).pending = updates;
     }
 
     /// Makes the next call of `provision`, `update` or `release` fail before it does anything.
     pub fn fail_next(&self) {
-        held(&self.state).fail_next = true;
+        lock(&self.state).fail_next = true;
     }
 
     fn call(&self, count: impl FnOnce(&mut Counts) -> &mut usize) -> Result<MutexGuard<'_, CountingState>> {
-        let mut state = held(&self.state);
+        let mut state = lock(&self.state);
         *count(&mut state.counts) += 1;
         if std::mem::take(&mut state.fail_next) {
             Err(Error::Interrupted { act: "a call that was told to fail" })
@@ -208,7 +208,7 @@ impl Counting {
     }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -260,7 +260,7 @@ impl Provider for Counting {
         if cluster.host(host).is_none() {
             return Err(Error::UnknownHost { cluster: cluster.name.clone(), host });
         }
-        if held(&self.state).pending.iter().all(|update| update.host != host || !update.needs_change) {
+        if lock(&self.state).pending.iter().all(|update| update.host != host || !update.needs_change) {
             return Ok(());
         }
         let mut state = self.call(|counts| &mut counts.updates)?;
@@ -271,7 +271,7 @@ impl Provider for Counting {
     }
 
     async fn updated(&self, _cluster: &Cluster, host: IpAddr, _context: &Context<'_>) -> Result<()> {
-        held(&self.state).pending.retain(|update| update.host != host);
+        lock(&self.state).pending.retain(|update| update.host != host);
         Ok(())
     }
 

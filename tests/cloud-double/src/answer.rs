@@ -1,4 +1,4 @@
-//! How does an answer look on the wire?
+//! Writes responses as they look on the wire.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! What is one action: its name, its parameters, and what it does?
+//! Describes one action: its name, its parameters, its effect.
 
 use std::time::{Duration, SystemTime};
 

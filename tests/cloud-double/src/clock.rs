@@ -1,4 +1,4 @@
-//! What time is it, for states and for signatures?
+//! Tells the time, for states and for signatures.
 
 use std::time::{Duration, SystemTime};
 

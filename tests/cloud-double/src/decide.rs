@@ -1,4 +1,4 @@
-//! What happens with one request: who calls, may they, does it go wrong, what does it do?
+//! Handles one request: authenticates it, injects faults, performs it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::actions;
 use crate::answer::{Frame, done, refused};
 use crate::call::{Action, Asked, Twist};
 use crate::failure::{Failure, Outcome};
-use crate::fault::{FaultKind, Faults, Sever};
+use crate::fault::{Disconnect, FaultKind, Faults};
 use crate::log::{Call, Verdict, without_secrets};
 use crate::metadata::Metadata;
 use crate::options::Options;
@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) violations: Vec<String>,
     pub(crate) throttled: Throttled,
     pub(crate) faults: Faults,
-    pub(crate) sever: Option<Sever>,
+    pub(crate) disconnect: Option<Disconnect>,
     metadata: Metadata,
     tokens: Tokens,
     nonces: HashSet<(String, String)>,
@@ -84,7 +84,7 @@ impl State {
             violations: Vec::new(),
             throttled: Throttled::default(),
             faults: Faults::default(),
-            sever: None,
+            disconnect: None,
             metadata,
             tokens: Tokens::default(),
             nonces: HashSet::new(),
@@ -131,8 +131,10 @@ impl State {
             json: claim.as_ref().map_or(true, |claim| claim.json),
             wall: moment.wall,
         };
-        let (beyond, last) = match self.sever {
-            Some(sever) => (self.decided > sever.after, self.decided == sever.after + 1 && sever.effect),
+        let (beyond, last) = match self.disconnect {
+            Some(disconnect) => {
+                (self.decided > disconnect.after, self.decided == disconnect.after + 1 && disconnect.effect)
+            }
             None => (false, false),
         };
         let served = match (&received, &claim) {

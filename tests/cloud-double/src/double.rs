@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::decide::{Decision, Moment, State};
-use crate::fault::{Fault, Sever};
+use crate::fault::{Disconnect, Fault};
 use crate::hook::{Addresses, InstanceHook, InstanceSeed};
 use crate::log::Call;
 use crate::options::Options;
@@ -30,7 +30,7 @@ struct Inner {
     options: Arc<Options>,
     hook: Option<Arc<dyn InstanceHook>>,
     state: Mutex<State>,
-    severed: watch::Sender<bool>,
+    disconnected: watch::Sender<bool>,
     errands: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -70,7 +70,7 @@ impl Double {
             options,
             hook,
             state: Mutex::new(state),
-            severed: watch::Sender::new(false),
+            disconnected: watch::Sender::new(false),
             errands: Mutex::default(),
         };
         Double { inner: Arc::new(inner) }
@@ -98,7 +98,7 @@ impl Double {
             Ok(Decision::Answer { response, slow }) => Ok((*response, slow)),
             Ok(Decision::Lost { effect }) => Err(Lost { effect }),
             Ok(Decision::Withheld) => {
-                self.inner.severed.send_replace(true);
+                self.inner.disconnected.send_replace(true);
                 std::future::pending().await
             }
             Err(_) => Err(Lost { effect: false }),
@@ -125,7 +125,7 @@ impl Double {
         self.state().calls.clone()
     }
 
-    /// How many calls were ever made, forgotten ones included: where [`Double::sever`] and [`Fault::at_call`] count on.
+    /// How many calls were ever made, forgotten ones included: where [`Double::disconnect`] and [`Fault::at_call`] count on.
     #[must_use]
     pub fn calls_made(&self) -> usize {
         self.state().decided
@@ -216,20 +216,20 @@ impl Double {
     }
 
     /// From some call on, callers wait in vain. Calls are counted from the making of the double.
-    pub fn sever(&self, sever: Sever) {
-        self.inner.severed.send_replace(false);
-        self.state().sever = Some(sever);
+    pub fn disconnect(&self, disconnect: Disconnect) {
+        self.inner.disconnected.send_replace(false);
+        self.state().disconnect = Some(disconnect);
     }
 
     /// Waits until the first caller waits in vain.
-    pub async fn severed(&self) {
+    pub async fn disconnected(&self) {
         // The sender lives as long as `self`.
-        let _ = self.inner.severed.subscribe().wait_for(|severed| *severed).await;
+        let _ = self.inner.disconnected.subscribe().wait_for(|disconnected| *disconnected).await;
     }
 
     /// Answers everybody again.
-    pub fn mend(&self) {
-        self.state().sever = None;
+    pub fn reconnect(&self) {
+        self.state().disconnect = None;
     }
 
     /// Waits until everything that the hook was asked to do is done.

@@ -1,4 +1,4 @@
-//! How does the cloud refuse?
+//! Describes the refusals of the cloud.
 
 use std::time::Duration;
 

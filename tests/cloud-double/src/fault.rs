@@ -1,4 +1,4 @@
-//! Which calls go wrong, and how?
+//! Describes the faults that tests inject.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Fault {
 
 /// The moment from which callers get no more answers, as if they had been killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sever {
+pub struct Disconnect {
     /// So many calls of all are still answered; counted from the making of the double.
     pub after: usize,
     /// Whether the next call still takes effect. The ones after it never do.

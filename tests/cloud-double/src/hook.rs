@@ -1,4 +1,4 @@
-//! How does an instance become something real?
+//! Lets instances become real machines.
 
 use std::net::Ipv4Addr;
 

@@ -6,7 +6,7 @@
 //! 2. [`Double::handle`] answers one HTTP request: it checks the signature (V1 or V3), the parameters, the throttle
 //!    and the state of what is meant, and answers after the latency of a call. All time is tokio's, so a test with
 //!    paused time spends no real second.
-//! 3. [`Double::fail`] and [`Double::sever`] make single calls go wrong.
+//! 3. [`Double::fail`] and [`Double::disconnect`] make single calls go wrong.
 //! 4. [`Double::calls`] and [`Double::leftovers`] tell what was asked and what still exists.
 //!
 //! ```
@@ -43,7 +43,7 @@ mod verify;
 mod world;
 
 pub use double::{Double, Lost};
-pub use fault::{Fault, FaultKind, Sever};
+pub use fault::{Disconnect, Fault, FaultKind};
 pub use hook::{Addresses, InstanceHook, InstanceSeed};
 pub use log::{Call, Scheme, Verdict};
 pub use options::{Consistency, Key, Options, Quotas, Timing};

@@ -1,4 +1,4 @@
-//! What was asked, when, and how did it end?
+//! Logs calls: what was asked, when, and how it ended.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

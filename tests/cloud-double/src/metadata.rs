@@ -1,4 +1,4 @@
-//! What does a machine hear from the metadata service about its RAM role?
+//! Serves the RAM role of an instance, as the metadata service does.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! What kind of cloud is this: how slow, how full, how strict?
+//! Options of the double: times, stock, quotas, faults.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! What did the caller give, by name?
+//! Reads the parameters of a call by name.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

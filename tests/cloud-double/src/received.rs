@@ -1,4 +1,4 @@
-//! What came over the wire, decoded but not yet believed?
+//! Decodes requests; nothing of them is trusted yet.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};

@@ -1,4 +1,4 @@
-//! What belongs to the user and was there before?
+//! Creates resources that the user has already.
 
 use crate::clock::timestamp;
 use crate::double::Double;

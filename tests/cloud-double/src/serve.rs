@@ -1,4 +1,4 @@
-//! How does the double become a server that any client can talk to?
+//! Serves the double over HTTP on loopback.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What is for sale, and where?
+//! Decides what is in stock, and where.
 
 /// A size of machine.
 #[derive(Debug, Clone, PartialEq)]

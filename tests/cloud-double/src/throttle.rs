@@ -1,4 +1,4 @@
-//! How often may an action be called?
+//! Throttles actions by window.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

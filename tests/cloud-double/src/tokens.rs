@@ -1,4 +1,4 @@
-//! Was this call made before, with the same token?
+//! Remembers client tokens and replays their responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

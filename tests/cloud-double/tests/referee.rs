@@ -1,4 +1,4 @@
-//! Do the official Python clients find in the double what they expect of the cloud?
+//! Runs the official Python clients against the double.
 //!
 //! Installs them into a virtual environment: below `SEALER_TEST_VENV` when it is set, else below cargo's directory for
 //! tests. The environment is kept as long as the list of requirements is the same.

@@ -1,4 +1,4 @@
-//! How does the first master get its public address?
+//! Allocates, binds, unbinds and checks the public address of the first master.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use super::api::ecs::{Instance, InstanceStatus};
 use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
 use super::api::{Class, Done};
 use super::backoff::Pending;
-use super::cloud::{Cloud, Prerequisite, class, lost_patience};
-use super::discover::{BETWEEN, LOOKS};
+use super::cloud::{Cloud, Prerequisite, class, state_timed_out};
+use super::discover::{LOOKUP_INTERVAL, MAX_LOOKUPS};
 use super::hosts::ordered;
 use super::record::Eip;
-use super::settings::{Role, Wish};
+use super::settings::{ClusterSpec, Role};
 use super::tags::{name, of_cluster};
 use crate::{Error, Result};
 
-/// Mbit/s; paid by traffic, so that a wide one costs nothing until it is used (as upstream).
+/// Bandwidth in Mbit/s. Traffic is what is paid for, so a high limit costs nothing by itself (as upstream).
 const BANDWIDTH: u32 = 100;
-/// Binding and unbinding take a few seconds; what is refused for longer is refused for another reason.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// Binding and unbinding take a few seconds; a longer refusal has another reason.
+const STATE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The public address; allocated when there is none.
-pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
-    if cloud.record.with(|things| things.eip.is_some()) {
+/// Allocates the public address when there is none.
+pub(super) async fn allocate(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Result<()> {
+    if cloud.record.with(|resources| resources.eip.is_some()) {
         return Ok(());
     }
     let mut unreadable = None;
@@ -33,11 +33,11 @@ pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
             client_token,
             bandwidth: Some(BANDWIDTH),
             internet_charge_type: Some("PayByTraffic".to_owned()),
-            name: Some(name(&wish.cluster)),
-            tags: of_cluster(&wish.cluster),
+            name: Some(name(&spec.cluster)),
+            tags: of_cluster(&spec.cluster),
         },
-        |things, answer| match answer.eip_address.parse() {
-            Ok(address) => things.eip = Some(Eip { id: answer.allocation_id.clone(), address, bound_to: None }),
+        |resources, answer| match answer.eip_address.parse() {
+            Ok(address) => resources.eip = Some(Eip { id: answer.allocation_id.clone(), address, bound_to: None }),
             Err(_) => unreadable = Some(answer.eip_address.clone()),
         },
     );
@@ -49,9 +49,9 @@ pub(super) async fn allocate(cloud: &Cloud<'_>, wish: &Wish) -> Result<()> {
 /// Binds the public address to the first master if that one `runs`.
 pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> Result<()> {
     loop {
-        let things = cloud.record.things();
-        let Some(eip) = &things.eip else { return Ok(()) };
-        let Some((first, _)) = ordered(&things, Role::Master).into_iter().next() else { return Ok(()) };
+        let resources = cloud.record.resources();
+        let Some(eip) = &resources.eip else { return Ok(()) };
+        let Some((first, _)) = ordered(&resources, Role::Master).into_iter().next() else { return Ok(()) };
         match &eip.bound_to {
             Some(bound) if bound == first => return Ok(()),
             _ if !runs(first) => return Ok(()),
@@ -62,11 +62,13 @@ pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> R
             }
             None => {}
         }
-        match associate(&cloud.impatient(PATIENCE), eip, first).await {
-            // It is bound already, or to somebody else, or still being unbound: that decides what is done next.
-            Err(error) if lost_patience(&error) || is_twice(&error) => {
-                look(cloud).await?;
-                if is_twice(&error) && cloud.record.with(|things| bound(things.eip.as_ref()) != Some(first.clone())) {
+        match associate(&cloud.with_state_timeout(STATE_TIMEOUT), eip, first).await {
+            // The error is the same for an address that is bound already, bound elsewhere, or still being unbound.
+            Err(error) if state_timed_out(&error) || is_bound_already(&error) => {
+                refresh(cloud).await?;
+                if is_bound_already(&error)
+                    && cloud.record.with(|resources| bound(resources.eip.as_ref()) != Some(first.clone()))
+                {
                     return Err(error);
                 }
             }
@@ -85,8 +87,8 @@ async fn associate(cloud: &Cloud<'_>, eip: &Eip, first: &str) -> Result<Done> {
             allocation_id: eip.id.clone(),
             instance_id: first.to_owned(),
         },
-        |things, _| {
-            if let Some(eip) = &mut things.eip {
+        |resources, _| {
+            if let Some(eip) = &mut resources.eip {
                 eip.bound_to = Some(first.to_owned());
             }
         },
@@ -94,7 +96,7 @@ async fn associate(cloud: &Cloud<'_>, eip: &Eip, first: &str) -> Result<Done> {
     made.await
 }
 
-fn is_twice(error: &Error) -> bool {
+fn is_bound_already(error: &Error) -> bool {
     matches!(error, Error::Cloud { source, .. } if source.code == "InvalidAssociation.Duplicated")
 }
 
@@ -102,52 +104,54 @@ fn bound(eip: Option<&Eip>) -> Option<String> {
     eip.and_then(|eip| eip.bound_to.clone())
 }
 
-/// A running machine that should bear the public address and does not show it is looked at: the binding may have failed.
-pub(super) async fn doubt(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>) -> Result<()> {
-    let doubtful = cloud.record.with(|things| {
-        let eip = things.eip.as_ref()?;
+/// Looks the binding up when a running machine should have the public address and does not show it.
+pub(super) async fn verify_binding(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>) -> Result<()> {
+    let ambiguous = cloud.record.with(|resources| {
+        let eip = resources.eip.as_ref()?;
         let bearer = listed.get(eip.bound_to.as_ref()?)?;
         Some(bearer.status == InstanceStatus::Running && bearer.eip_id() != Some(&eip.id))
     });
-    if doubtful == Some(true) { look(cloud).await } else { Ok(()) }
+    if ambiguous == Some(true) { refresh(cloud).await } else { Ok(()) }
 }
 
-/// Asks to whom the public address is bound, and whether it is still there.
-pub(super) async fn look(cloud: &Cloud<'_>) -> Result<()> {
-    let Some(id) = cloud.record.with(|things| things.eip.as_ref().map(|eip| eip.id.clone())) else { return Ok(()) };
+/// Looks up which machine has the public address, and whether the address still exists.
+pub(super) async fn refresh(cloud: &Cloud<'_>) -> Result<()> {
+    let Some(id) = cloud.record.with(|resources| resources.eip.as_ref().map(|eip| eip.id.clone())) else {
+        return Ok(());
+    };
     let asked = DescribeEipAddresses { allocation_id: Some(id.clone()), ..DescribeEipAddresses::default() };
     let mut found = None;
-    // Lists lag behind; an address that is taken for gone is paid for all the same, and replaced by another one.
-    for look in 0..LOOKS {
-        if look > 0 {
-            cloud.context.sleep(BETWEEN).await?;
+    // Lists lag behind, and a missing address is replaced by another one while it still costs money.
+    for refresh in 0..MAX_LOOKUPS {
+        if refresh > 0 {
+            cloud.context.sleep(LOOKUP_INTERVAL).await?;
         }
         found = cloud.list(asked.clone()).await?.into_iter().find(|eip| eip.allocation_id == id);
         if found.is_some() {
             break;
         }
     }
-    cloud.keep(|things| match found {
+    cloud.keep(|resources| match found {
         Some(found) => {
-            if let Some(eip) = &mut things.eip {
+            if let Some(eip) = &mut resources.eip {
                 eip.bound_to = Some(found.instance_id).filter(|id| !id.is_empty());
             }
         }
-        None => things.eip = None,
+        None => resources.eip = None,
     })
 }
 
-/// Takes the public address away from the machine that bears it, so that it can be bound or released; nothing to do
-/// when nobody bears it. Gives the prerequisite behind which it is free.
+/// Unbinds the public address, so that it can be bound elsewhere or released; does nothing when it is not bound.
+/// Returns the state to wait for.
 pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Prerequisite>> {
-    while let Some(Eip { id, bound_to: Some(_), .. }) = cloud.record.with(|things| things.eip.clone()) {
+    while let Some(Eip { id, bound_to: Some(_), .. }) = cloud.record.with(|resources| resources.eip.clone()) {
         let unbind = UnassociateEipAddress { allocation_id: id, force: true };
-        match cloud.impatient(PATIENCE).change(&unbind, None).await {
-            Err(error) if lost_patience(&error) => look(cloud).await?,
+        match cloud.with_state_timeout(STATE_TIMEOUT).change(&unbind, None).await {
+            Err(error) if state_timed_out(&error) => refresh(cloud).await?,
             Err(error) if class(&error) != Some(Class::Gone) => return Err(error),
             _ => {
-                cloud.keep(|things| {
-                    if let Some(eip) = &mut things.eip {
+                cloud.keep(|resources| {
+                    if let Some(eip) = &mut resources.eip {
                         eip.bound_to = None;
                     }
                 })?;

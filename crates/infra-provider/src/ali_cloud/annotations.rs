@@ -1,4 +1,4 @@
-//! By which annotations do Clusterfile and provider tell each other what stands for a cluster?
+//! Names the annotations through which a Clusterfile and the provider name cloud resources.
 //!
 //! The names that upstream sealer wrote (`pkg/infra/aliyun` at v0.8.6) keep their meaning; those below "only ours" are
 //! new. What a user writes is used and never deleted; what the provider made is written back by [`write`].
@@ -89,7 +89,7 @@ pub(super) fn write(cluster: &mut Cluster, facts: &Facts) {
 }
 
 /// Whether anything of a cluster is named by its id: the user's, or what an earlier run made.
-pub(super) fn names_things(annotations: &BTreeMap<String, String>) -> bool {
+pub(super) fn names_resources(annotations: &BTreeMap<String, String>) -> bool {
     let ids = [VPC, VSWITCH, SECURITY_GROUP, KEY_PAIR, EIP, MASTERS, NODES];
     ids.into_iter().any(|name| value(annotations, name).is_some())
 }

@@ -1,4 +1,4 @@
-//! How is the cloud asked so that nothing is done twice, nothing is lost, and no call is made too early?
+//! Repeats calls after back-off, and records every call that makes something before it is sent.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use tokio::time::Instant;
 use super::api::eip::AssociateEipAddress;
 use super::api::{Action, ApiError, Class, Client, Listing};
 use super::backoff::{Backoffs, Pending};
-use super::record::{Record, Things};
+use super::record::{Record, Resources};
 use super::stored::{Stored, intent};
 use crate::{Context, Error, ProviderEvent, Result};
 
-/// No list of a cluster has more pages; a server that never ends its list is not followed further.
-const PAGES: usize = 200;
-/// Pauses shorter than this are not worth telling.
-const SHORT: Duration = Duration::from_millis(1_500);
+/// No list has more pages; a server whose list never ends is not followed further.
+const MAX_PAGES: usize = 200;
+/// Shorter pauses are not reported.
+const MIN_REPORTED_WAIT: Duration = Duration::from_millis(1_500);
 
-/// The cloud, as one run for one cluster uses it.
+/// The cloud as one run for one cluster uses it.
 #[derive(Clone, Copy)]
 pub(super) struct Cloud<'a> {
     pub(super) client: &'a Client,
@@ -27,8 +27,8 @@ pub(super) struct Cloud<'a> {
     pub(super) wanted: &'a Cluster,
     /// When to give up.
     pub(super) deadline: Instant,
-    /// When to give up waiting for a state, so that it can be looked whether that makes sense.
-    pub(super) patience: Option<Instant>,
+    /// When to stop waiting for a state and look up what is really there.
+    pub(super) state_deadline: Option<Instant>,
     /// The password of new machines, if they get one; never in the record.
     pub(super) password: Option<&'a Secret>,
 }
@@ -54,17 +54,17 @@ impl Prerequisite {
 }
 
 impl<'a> Cloud<'a> {
-    /// A call that only looks, or whose repetition does nothing the second time.
+    /// Sends a call that only reads, or whose repetition has no further effect.
     pub(super) async fn ask<A: Action>(&self, action: &A) -> Result<A::Answer> {
         self.repeat(action, None, &mut false).await
     }
 
-    /// All pages of a list.
+    /// Reads all pages of a list.
     pub(super) async fn list<L: Listing + Clone>(&self, listing: L) -> Result<Vec<L::Item>> {
         let mut listing = listing;
         let mut items = Vec::new();
         // A refused page is asked for again; the pages before it are not.
-        for _ in 0..PAGES {
+        for _ in 0..MAX_PAGES {
             let answer = self.repeat(&listing, None, &mut false).await?;
             if !listing.turn(answer, &mut items) {
                 return Ok(items);
@@ -73,48 +73,49 @@ impl<'a> Cloud<'a> {
         Err(Error::EndlessList { action: L::NAME })
     }
 
-    /// A naturally repeatable change, made when its prerequisite should be open.
+    /// Makes an idempotent change once its prerequisite is expected.
     pub(super) async fn change<A: Action>(&self, action: &A, prerequisite: Option<Prerequisite>) -> Result<A::Answer> {
         self.repeat(action, prerequisite, &mut false).await
     }
 
-    /// Makes something once: the same `step` after a crash repeats the stored call, which answers as it did.
+    /// Makes something once: after a crash the same `step` repeats the recorded call, whose client token gives the first
+    /// response again.
     ///
-    /// `keep` writes the answer into the record; from then on the step is done.
+    /// `keep` writes the response into the record; with that the step is done.
     pub(super) async fn make<A: Action>(
         &self,
         step: &str,
         prerequisite: Option<Prerequisite>,
         action: impl FnOnce(String) -> A,
-        keep: impl FnOnce(&mut Things, &A::Answer),
+        keep: impl FnOnce(&mut Resources, &A::Answer),
     ) -> Result<A::Answer> {
-        let open = self.record.with(|things| things.intents.get(step).cloned());
+        let open = self.record.with(|resources| resources.intents.get(step).cloned());
         let open = open.filter(|intent| intent.action == A::NAME);
-        // Whether an attempt before the last one may have had its effect.
-        let mut doubtful = open.is_some();
+        // Whether an earlier attempt may have had its effect.
+        let mut ambiguous = open.is_some();
         let made = match open {
-            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), prerequisite, &mut doubtful).await,
+            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), prerequisite, &mut ambiguous).await,
             None => {
                 let action = action(self.record.token()?);
                 let intent = intent(&action);
-                self.record.change(|things| things.intents.insert(step.to_owned(), intent))?;
-                self.repeat(&action, prerequisite, &mut doubtful).await
+                self.record.change(|resources| resources.intents.insert(step.to_owned(), intent))?;
+                self.repeat(&action, prerequisite, &mut ambiguous).await
             }
         };
         match made {
             Ok(answer) => {
-                self.record.change(|things| {
-                    keep(things, &answer);
-                    things.intents.remove(step);
+                self.record.change(|resources| {
+                    keep(resources, &answer);
+                    resources.intents.remove(step);
                 })?;
                 Ok(answer)
             }
             Err(error) => {
-                if happened_not(&error) {
-                    self.record.change(|things| {
-                        things.intents.remove(step);
-                        // Only a search by tag tells what came of it.
-                        things.looked &= !doubtful || A::NAME == AssociateEipAddress::NAME;
+                if had_no_effect(&error) {
+                    self.record.change(|resources| {
+                        resources.intents.remove(step);
+                        // Only a search by tag shows whether it had.
+                        resources.searched &= !ambiguous || A::NAME == AssociateEipAddress::NAME;
                     })?;
                 }
                 Err(error)
@@ -123,30 +124,30 @@ impl<'a> Cloud<'a> {
     }
 
     /// Writes a change into the record.
-    pub(super) fn keep(&self, change: impl FnOnce(&mut Things)) -> Result<()> {
+    pub(super) fn keep(&self, change: impl FnOnce(&mut Resources)) -> Result<()> {
         self.record.change(change)
     }
 
-    /// Waits until a state is expected, before anything is asked about it.
+    /// Waits until a state is expected.
     pub(super) async fn until(&self, prerequisite: Prerequisite) -> Result<()> {
         let Some(expected) = prerequisite.expected else { return Ok(()) };
         let left = expected.saturating_duration_since(Instant::now());
-        if left >= SHORT {
+        if left >= MIN_REPORTED_WAIT {
             self.tell_waiting(prerequisite.pending.words(), left, None);
         }
         self.context.sleep(left).await
     }
 
-    /// Sleeps before a look that came too early is repeated; an error when the time is up.
+    /// Sleeps before a call is repeated; an error when the run is out of time.
     pub(super) async fn pause(&self, what: &str, pause: Duration, why: &ApiError) -> Result<()> {
         self.check_deadline(what, pause, Some(why))?;
-        if pause >= SHORT {
+        if pause >= MIN_REPORTED_WAIT {
             self.tell_waiting(what, pause, Some(why.to_string()));
         }
         self.context.sleep(pause).await
     }
 
-    /// An error when there is no time left for another pause.
+    /// Fails when no time is left for another pause.
     pub(super) fn check_deadline(&self, what: &str, pause: Duration, why: Option<&ApiError>) -> Result<()> {
         if Instant::now() + pause <= self.deadline {
             return Ok(());
@@ -155,17 +156,18 @@ impl<'a> Cloud<'a> {
         Err(Error::OutOfTime { what: what.to_owned(), reason })
     }
 
-    /// The same cloud for somebody who does not wait longer than this before looking whether the wait makes sense.
-    pub(super) fn impatient(&self, patience: Duration) -> Cloud<'a> {
-        Cloud { patience: Some(Instant::now() + patience), ..*self }
+    /// The same cloud, which waits no longer than this for any one state.
+    pub(super) fn with_state_timeout(&self, state_deadline: Duration) -> Cloud<'a> {
+        Cloud { state_deadline: Some(Instant::now() + state_deadline), ..*self }
     }
 
-    /// `doubtful` becomes true when an attempt that was followed by another one may have had its effect.
+    /// Repeats a call until it succeeds or repeating cannot help. `ambiguous` becomes true when an attempt that was
+    /// followed by another one may have had its effect.
     async fn repeat<A: Action>(
         &self,
         action: &A,
         prerequisite: Option<Prerequisite>,
-        doubtful: &mut bool,
+        ambiguous: &mut bool,
     ) -> Result<A::Answer> {
         if let Some(prerequisite) = prerequisite {
             self.until(prerequisite).await?;
@@ -178,20 +180,20 @@ impl<'a> Cloud<'a> {
                 Err(error) => error,
             };
             let pause = backoffs.next(&error);
-            let Some(time) = pause.filter(|time| !is_state(error.class) || self.is_patient(*time)) else {
+            let Some(time) = pause.filter(|time| !is_state(error.class) || self.within_state_deadline(*time)) else {
                 return Err(Error::Cloud { cluster: self.wanted.name.clone(), source: Box::new(error) });
             };
             let what = prerequisite.map_or(A::NAME, |prerequisite| prerequisite.pending.words());
-            *doubtful |= error.may_have_happened;
+            *ambiguous |= error.may_have_happened;
             self.pause(what, time, &error).await?;
         }
     }
 
-    fn is_patient(&self, pause: Duration) -> bool {
-        self.patience.is_none_or(|until| Instant::now() + pause <= until)
+    fn within_state_deadline(&self, pause: Duration) -> bool {
+        self.state_deadline.is_none_or(|until| Instant::now() + pause <= until)
     }
 
-    /// Tells that something other than a machine was made.
+    /// Reports that something other than a machine was made.
     pub(super) fn tell_made(&self, what: &str, id: &str) {
         self.context.tell(ProviderEvent::Made { what: what.to_owned(), id: id.to_owned() });
     }
@@ -214,13 +216,13 @@ fn is_state(class: Class) -> bool {
     matches!(class, Class::NotReady | Class::InUse)
 }
 
-/// Whether a call was refused for a state until patience was lost.
-pub(super) fn lost_patience(error: &Error) -> bool {
+/// Whether a call was refused for a state until the time for it was over.
+pub(super) fn state_timed_out(error: &Error) -> bool {
     class(error).is_some_and(is_state)
 }
 
-/// Whether the failed call is known to have had no effect: then its token is of no more use.
-fn happened_not(error: &Error) -> bool {
+/// Whether a failed call certainly had no effect; its token is not used again.
+fn had_no_effect(error: &Error) -> bool {
     match error {
         Error::Cloud { source, .. } => !source.may_have_happened && source.class != Class::Server,
         _ => false,

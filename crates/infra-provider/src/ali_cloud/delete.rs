@@ -1,4 +1,4 @@
-//! How is everything that was made for a cluster given back, and nothing else?
+//! Deletes what was made for a cluster, and nothing else.
 
 use std::net::IpAddr;
 
@@ -9,25 +9,25 @@ use super::cloud::Cloud;
 use super::failures::Failures;
 use super::free::{free_address, free_machines, free_network, free_vpc};
 use super::orders::unanswered;
-use super::record::{Machine, Things};
+use super::record::{Machine, Resources};
 use super::settings::Role;
 use super::{address, discover};
 use crate::{Error, Result};
 
-/// So often everything is freed when more turns up that nobody remembers.
-const ROUNDS: u32 = 8;
+/// How often unrecorded resources are searched for and deleted.
+const MAX_ROUNDS: u32 = 8;
 
-/// Gives everything back; what could not be freed is told at the end, and the same call goes on from there.
+/// Deletes everything. What could not be deleted is reported at the end; the same call resumes.
 pub(super) async fn everything(cloud: &Cloud<'_>) -> Result<()> {
     let mut forgotten = look(cloud).await?;
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         once(cloud).await?;
         if !forgotten {
             break;
         }
-        // More than one of each may have been made in runs that nobody remembers.
-        discover::surroundings(cloud).await?;
-        forgotten = cloud.record.with(Things::is_anything);
+        // Runs without a record may have made more than one of each.
+        discover::other_resources(cloud).await?;
+        forgotten = cloud.record.with(Resources::any_exist);
     }
     cloud.record.forget()
 }
@@ -42,18 +42,18 @@ async fn once(cloud: &Cloud<'_>) -> Result<()> {
     failures.note("public address", address);
     let last = failures.note("machines and network", rest).flatten();
     if failures.is_empty() {
-        // It is found by its tag as long as anything is left, so it goes last.
+        // Whatever is left is found through the VPC, so it goes last.
         failures.note("VPC", free_vpc(cloud, last).await);
     }
     failures.finish(cloud)
 }
 
-/// Gives machines with these addresses back; what the others share stays.
+/// Deletes the machines with these addresses; shared resources stay.
 pub(super) async fn hosts(cloud: &Cloud<'_>, addresses: &[IpAddr], lose_quorum: bool) -> Result<()> {
     discover::machines(cloud).await?;
-    let things = cloud.record.things();
+    let resources = cloud.record.resources();
     let leaves = |machine: &Machine| machine.address.is_some_and(|address| addresses.contains(&address));
-    let masters = things.of_role(Role::Master);
+    let masters = resources.of_role(Role::Master);
     let leaving = masters.iter().filter(|(_, machine)| leaves(machine)).count();
     let needed = masters.len() / 2 + 1;
     if leaving > 0 && masters.len() - leaving < needed && !lose_quorum {
@@ -66,57 +66,57 @@ pub(super) async fn hosts(cloud: &Cloud<'_>, addresses: &[IpAddr], lose_quorum: 
         });
     }
     let ids: Vec<String> =
-        things.machines.iter().filter(|(_, machine)| leaves(machine)).map(|(id, _)| id.clone()).collect();
+        resources.machines.iter().filter(|(_, machine)| leaves(machine)).map(|(id, _)| id.clone()).collect();
     if ids.is_empty() {
         return Ok(());
     }
     free_machines(cloud, Some(&ids)).await.map(drop)
 }
 
-/// Finds what is to be freed: by tag, and longer for what was begun and never confirmed. Returns whether there may be
-/// things that nobody remembers.
+/// Finds what has to be deleted: by tag, and with repeated searches for calls that were never answered. Returns whether
+/// there may be resources that are not recorded.
 async fn look(cloud: &Cloud<'_>) -> Result<bool> {
-    let (open, looked) = cloud.record.with(|things| (things.intents.clone(), things.looked));
+    let (open, searched) = cloud.record.with(|resources| (resources.intents.clone(), resources.searched));
     let listed = discover::machines(cloud).await?;
-    if looked && listed.is_empty() {
+    if searched && listed.is_empty() {
         check_account(cloud).await?;
     }
     let orders = unanswered(cloud.record);
     discover::unconfirmed(cloud, &orders).await?;
-    let forgotten = !looked || open.len() > orders.len();
+    let forgotten = !searched || open.len() > orders.len();
     if forgotten {
-        discover::surroundings(cloud).await?;
+        discover::other_resources(cloud).await?;
     }
     if open.contains_key("address") {
         discover::unconfirmed_address(cloud).await?;
     }
-    if cloud.record.with(|things| things.eip.as_ref().is_some_and(|eip| eip.bound_to.is_none())) {
-        // Whether an unconfirmed binding had its effect, the cloud knows.
+    if cloud.record.with(|resources| resources.eip.as_ref().is_some_and(|eip| eip.bound_to.is_none())) {
+        // Only the cloud knows whether an unanswered binding had its effect.
         if open.keys().any(|step| step.starts_with("bind ")) {
-            address::look(cloud).await?;
+            address::refresh(cloud).await?;
         }
     }
-    // What was begun is known now as well as it can be; a token of it is never used again. Whoever comes after a deletion
-    // that was broken off has to look what is left.
-    cloud.keep(|things| {
-        things.intents.clear();
-        things.looked = false;
+    // Everything that can be known of unanswered calls is known now; their tokens are not used again. A run after an
+    // interrupted deletion has to search for what is left.
+    cloud.keep(|resources| {
+        resources.intents.clear();
+        resources.searched = false;
     })?;
     Ok(forgotten)
 }
 
-/// Refuses when nothing that is remembered can be seen: to the key of another account everything is gone already, and
-/// believing that would forget what goes on costing money.
+/// Refuses when no recorded resource is visible: with the key of another account everything seems to be deleted, and
+/// believing that would lose track of resources that cost money.
 async fn check_account(cloud: &Cloud<'_>) -> Result<()> {
-    let things = cloud.record.things();
-    let Some(vpc) = things.vpc.as_ref().filter(|_| !things.machines.is_empty()) else { return Ok(()) };
+    let resources = cloud.record.resources();
+    let Some(vpc) = resources.vpc.as_ref().filter(|_| !resources.machines.is_empty()) else { return Ok(()) };
     let asked = DescribeVpcs { vpc_id: Some(vpc.id.clone()), ..DescribeVpcs::default() };
     if cloud.list(asked).await?.iter().any(|found| found.vpc_id == vpc.id) {
         return Ok(());
     }
     Err(Error::NothingVisible {
         cluster: cloud.wanted.name.clone(),
-        region: things.region,
+        region: resources.region,
         record: cloud.record.path().to_owned(),
     })
 }

@@ -1,49 +1,49 @@
-//! What would be made, for a person to read before anything costs money?
+//! Describes what would be made, for a dry run.
 
-use super::settings::{Group, Image, Wish};
+use super::settings::{ClusterSpec, Group, Image};
 
-/// A line for each thing; prices are nobody's business here.
-pub(super) fn lines(wish: &Wish, region: &str, open_for: &[String]) -> Vec<String> {
+/// A line for each resource; prices are nobody's business here.
+pub(super) fn lines(spec: &ClusterSpec, region: &str, admin_cidrs: &[String]) -> Vec<String> {
     let given = |given: &Option<String>, what: &str, made: String| match given {
         Some(id) => format!("{what} {id}: used as it is, never deleted"),
         None => made,
     };
     let zone =
-        wish.zone.as_ref().map_or_else(|| "the zone with the best stock".to_owned(), |zone| format!("zone {zone}"));
-    let open = if open_for.is_empty() { "the operator".to_owned() } else { open_for.join(", ") };
+        spec.zone.as_ref().map_or_else(|| "the zone with the best stock".to_owned(), |zone| format!("zone {zone}"));
+    let open = if admin_cidrs.is_empty() { "the operator".to_owned() } else { admin_cidrs.join(", ") };
     let mut lines = vec![
         format!("region {region}, {zone}"),
-        given(&wish.vpc, "VPC", "VPC of its own".to_owned()),
-        given(&wish.vswitch, "vSwitch", "vSwitch 172.16.0.0/20".to_owned()),
+        given(&spec.vpc, "VPC", "VPC of its own".to_owned()),
+        given(&spec.vswitch, "vSwitch", "vSwitch 172.16.0.0/20".to_owned()),
         given(
-            &wish.security_group,
+            &spec.security_group,
             "security group",
             format!("security group that lets {open} reach ports 22 and 6443, and members each other"),
         ),
     ];
     lines.extend(
-        [&wish.masters, &wish.nodes].into_iter().filter(|group| group.count > 0).map(|group| machines(group, wish)),
+        [&spec.masters, &spec.nodes].into_iter().filter(|group| group.count > 0).map(|group| machines(group, spec)),
     );
-    lines.push(match (&wish.password, &wish.key_pair) {
+    lines.push(match (&spec.password, &spec.key_pair) {
         (Some(_), _) => "log-in by the password of spec.ssh".to_owned(),
         (None, Some(pair)) => format!("key pair {pair}: used as it is, never deleted"),
         (None, None) => "key pair made for the cluster".to_owned(),
     });
     lines.push(format!(
         "elastic address of 100 Mbit/s, paid by traffic, for {}-master-0; the other hosts are reached through it",
-        wish.cluster
+        spec.cluster
     ));
     lines
 }
 
-fn machines(group: &Group, wish: &Wish) -> String {
+fn machines(group: &Group, spec: &ClusterSpec) -> String {
     let role = group.role.as_str();
     let size = if group.types.is_empty() {
         format!("{} processors, {} GiB of memory", group.cpu, group.memory_gib)
     } else {
         group.types.join(" or ")
     };
-    let image = match &wish.image {
+    let image = match &spec.image {
         Image::Id(id) => id.clone(),
         Image::Family(family) => format!("the newest of {family}"),
     };
@@ -60,7 +60,7 @@ fn machines(group: &Group, wish: &Wish) -> String {
     .collect();
     let last = group.count - 1;
     let names =
-        if last == 0 { format!("{}-{role}-0", wish.cluster) } else { format!("{}-{role}-0 to {last}", wish.cluster) };
+        if last == 0 { format!("{}-{role}-0", spec.cluster) } else { format!("{}-{role}-0 to {last}", spec.cluster) };
     format!(
         "{} {role}{} ({names}): {size}, {disks}, image {image}",
         group.count,
@@ -75,7 +75,7 @@ mod tests {
     use clusterfile::{Cluster, Disk, MachineSpec};
 
     use super::super::annotations;
-    use super::super::settings::wish;
+    use super::super::settings::cluster_spec;
     use super::*;
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
         cluster.annotations.insert(annotations::VPC.to_owned(), "vpc-1".to_owned());
         let open = ["203.0.113.7/32".to_owned()];
         assert_eq!(
-            lines(&wish(&cluster).unwrap(), "cn-chengdu", &open),
+            lines(&cluster_spec(&cluster).unwrap(), "cn-chengdu", &open),
             [
                 "region cn-chengdu, the zone with the best stock",
                 "VPC vpc-1: used as it is, never deleted",

@@ -1,4 +1,4 @@
-//! What could not be freed, when the rest was?
+//! Collects what could not be deleted while the rest was.
 
 use super::cloud::Cloud;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! How is one kind of thing given back: machines, address, network?
+//! Deletes one kind of resource: machines, address, network, VPC.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,32 +10,33 @@ use super::api::ecs::{DeleteInstances, DeleteKeyPairs, DeleteSecurityGroup};
 use super::api::eip::ReleaseEipAddress;
 use super::api::vpc::{DeleteVSwitch, DeleteVpc};
 use super::backoff::Pending;
-use super::cloud::{Cloud, Prerequisite, class, lost_patience};
+use super::cloud::{Cloud, Prerequisite, class, state_timed_out};
 use super::failures::Failures;
-use super::record::{Eip, Machine, Thing};
+use super::record::{Eip, Machine, Resource};
 use super::tags::host_name;
 use super::{address, discover};
 use crate::{Error, ProviderEvent, Result};
 
-/// The cloud deletes no more machines at once.
-const PAGE: usize = 100;
-/// So long an address may be in use before it is looked by whom.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// So long a network may be in use before somebody unknown is looked for in it.
+/// The API deletes no more machines per call.
+const PAGE_SIZE: usize = 100;
+/// How long an address may be in use before its user is looked up.
+const STATE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a network may be in use before unrecorded machines are searched for in it.
 const IN_USE: Duration = Duration::from_secs(40);
 
-/// Deletes machines, all of them or those with these ids; returns the prerequisite behind which their network is free.
+/// Deletes machines, all of them or those with these ids; returns the state to wait for before their
+/// network can be deleted.
 pub(super) async fn free_machines(cloud: &Cloud<'_>, only: Option<&[String]>) -> Result<Option<Prerequisite>> {
-    let ids: Vec<String> = cloud.record.with(|things| {
+    let ids: Vec<String> = cloud.record.with(|resources| {
         let wanted = |id: &&String| only.is_none_or(|only| only.contains(id));
-        things.machines.keys().filter(wanted).cloned().collect()
+        resources.machines.keys().filter(wanted).cloned().collect()
     });
     let mut failures = Failures::default();
-    let mut pages: Vec<Vec<String>> = ids.chunks(PAGE).map(<[String]>::to_vec).collect();
+    let mut pages: Vec<Vec<String>> = ids.chunks(PAGE_SIZE).map(<[String]>::to_vec).collect();
     while let Some(page) = pages.pop() {
         match delete_page(cloud, page.clone()).await {
             Ok(()) => note_released(cloud, &page, only.is_some())?,
-            // One that is protected keeps the others of its page; they are told apart by halves.
+            // One protected machine fails the whole page; it is isolated by bisection.
             Err(error) if page.len() > 1 && class(&error).is_some_and(Class::is_fatal) => {
                 let (one, other) = page.split_at(page.len() / 2);
                 pages.extend([one.to_vec(), other.to_vec()]);
@@ -56,25 +57,25 @@ pub(super) async fn free_machines(cloud: &Cloud<'_>, only: Option<&[String]>) ->
     Ok((!ids.is_empty()).then(|| Prerequisite::from_now(Pending::Gone)))
 }
 
-/// Whether every other call would be refused the same way.
+/// Whether every other call would fail the same way.
 fn is_everywhere(error: &Error) -> bool {
     !matches!(class(error), Some(Class::Refused | Class::Forbidden))
 }
 
-/// Writes down that the deletion of these machines was answered.
+/// Records that these machines were deleted.
 fn note_released(cloud: &Cloud<'_>, page: &[String], others_stay: bool) -> Result<()> {
     let name = |machine: &Machine| host_name(&cloud.wanted.name, machine.role, machine.index);
-    let gone = cloud.record.with(|things| {
-        let left = |id: &String| things.machines.get(id).map(|machine| (name(machine), machine.address));
+    let gone = cloud.record.with(|resources| {
+        let left = |id: &String| resources.machines.get(id).map(|machine| (name(machine), machine.address));
         page.iter().filter_map(left).collect::<Vec<_>>()
     });
-    cloud.keep(|things| {
-        things.machines.retain(|id, _| !page.contains(id));
-        things.updating.retain(|id| !page.contains(id));
-        things.leaving.extend(page.iter().cloned());
+    cloud.keep(|resources| {
+        resources.machines.retain(|id, _| !page.contains(id));
+        resources.updating.retain(|id| !page.contains(id));
+        resources.leaving.extend(page.iter().cloned());
         let bears = |eip: &&mut Eip| eip.bound_to.as_ref().is_some_and(|id| page.contains(id));
-        // Releasing a machine frees its address, too; whether at once is not known, so it is asked for when all goes.
-        if let Some(eip) = things.eip.as_mut().filter(bears).filter(|_| others_stay) {
+        // Deleting a machine unbinds its address; whether at once is not documented, so a full deletion unbinds it itself.
+        if let Some(eip) = resources.eip.as_mut().filter(bears).filter(|_| others_stay) {
             eip.bound_to = None;
         }
     })?;
@@ -89,7 +90,7 @@ async fn delete_page(cloud: &Cloud<'_>, mut ids: Vec<String>) -> Result<()> {
         let asked = DeleteInstances { instance_ids: ids.clone(), force: true };
         match cloud.change(&asked, None).await {
             Ok(_) => return Ok(()),
-            // One of them is gone already; the cloud does not say which.
+            // One of them no longer exists; the API does not say which.
             Err(error) if class(&error) == Some(Class::Gone) => {
                 let listed = super::running::listed(cloud, &ids).await?;
                 let before = ids.len();
@@ -108,34 +109,34 @@ async fn delete_page(cloud: &Cloud<'_>, mut ids: Vec<String>) -> Result<()> {
 pub(super) async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
     loop {
         let prerequisite = address::unbind(cloud).await?;
-        let Some(eip) = cloud.record.with(|things| things.eip.clone()) else { return Ok(()) };
+        let Some(eip) = cloud.record.with(|resources| resources.eip.clone()) else { return Ok(()) };
         let release = ReleaseEipAddress { allocation_id: eip.id.clone() };
-        match gone_is_fine(cloud.impatient(PATIENCE).change(&release, prerequisite).await) {
-            // Somebody bears it.
-            Err(error) if lost_patience(&error) => address::look(cloud).await?,
+        match gone_is_fine(cloud.with_state_timeout(STATE_TIMEOUT).change(&release, prerequisite).await) {
+            // It is bound to a machine.
+            Err(error) if state_timed_out(&error) => address::refresh(cloud).await?,
             Err(error) => return Err(error),
             Ok(()) => {
                 freed(cloud, "public address", &eip.id);
-                return cloud.keep(|things| things.eip = None);
+                return cloud.keep(|resources| resources.eip = None);
             }
         }
     }
 }
 
 async fn free_key(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Result<()> {
-    let Some(pair) = own(cloud.record.with(|things| things.key_pair.clone())) else { return Ok(()) };
+    let Some(pair) = own(cloud.record.with(|resources| resources.key_pair.clone())) else { return Ok(()) };
     gone_is_fine(cloud.change(&DeleteKeyPairs { names: vec![pair.clone()] }, prerequisite).await)?;
     freed(cloud, "key pair", &pair);
-    cloud.keep(|things| things.key_pair = None)
+    cloud.keep(|resources| resources.key_pair = None)
 }
 
-/// Frees vSwitches, security group and key pair; machines that nobody knew of are looked for when the network stays in
-/// use. Returns the prerequisite behind which the VPC is free.
+/// Deletes vSwitches, security group and key pair; searches for unrecorded machines when the network stays in use.
+/// Returns the state to wait for before the VPC can be deleted.
 pub(super) async fn free_network(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<Option<Prerequisite>> {
     let mut prerequisite = gone;
     loop {
-        match network_once(&cloud.impatient(IN_USE), prerequisite).await {
-            Err(error) if lost_patience(&error) => {
+        match network_once(&cloud.with_state_timeout(IN_USE), prerequisite).await {
+            Err(error) if state_timed_out(&error) => {
                 discover::machines(cloud).await?;
                 prerequisite = free_machines(cloud, None).await?;
             }
@@ -145,8 +146,8 @@ pub(super) async fn free_network(cloud: &Cloud<'_>, gone: Option<Prerequisite>) 
 }
 
 async fn network_once(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<Option<Prerequisite>> {
-    let vswitches: BTreeMap<String, Thing> = cloud.record.with(|things| things.vswitches.clone());
-    // The first one is the probe; what comes after it need not wait for the machines again.
+    let vswitches: BTreeMap<String, Resource> = cloud.record.with(|resources| resources.vswitches.clone());
+    // The first deletion waits for the machines to be gone; those after it need not wait again.
     let mut prerequisite = gone;
     let mut last = None;
     for (zone, vswitch) in vswitches {
@@ -155,9 +156,9 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<O
             last = Some(Prerequisite::from_now(Pending::VSwitchGone));
             freed(cloud, "vSwitch", &vswitch.id);
         }
-        cloud.keep(|things| drop(things.vswitches.remove(&zone)))?;
+        cloud.keep(|resources| drop(resources.vswitches.remove(&zone)))?;
     }
-    // A key pair belongs to its machines as long as there are any.
+    // A key pair cannot be deleted while machines have it.
     if prerequisite.is_some() {
         free_group(cloud, prerequisite).await?;
         free_key(cloud, prerequisite).await?;
@@ -169,25 +170,25 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<O
 }
 
 async fn free_group(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Result<()> {
-    if let Some(group) = own(cloud.record.with(|things| things.security_group.clone())) {
+    if let Some(group) = own(cloud.record.with(|resources| resources.security_group.clone())) {
         gone_is_fine(cloud.change(&DeleteSecurityGroup { security_group_id: group.clone() }, prerequisite).await)?;
         freed(cloud, "security group", &group);
     }
-    cloud.keep(|things| things.security_group = None)
+    cloud.keep(|resources| resources.security_group = None)
 }
 
-/// Deletes the VPC, behind the prerequisite of what stood in it last.
+/// Deletes the VPC, once the vSwitch that was deleted last has left it.
 pub(super) async fn free_vpc(cloud: &Cloud<'_>, last: Option<Prerequisite>) -> Result<()> {
-    if let Some(vpc) = own(cloud.record.with(|things| things.vpc.clone())) {
+    if let Some(vpc) = own(cloud.record.with(|resources| resources.vpc.clone())) {
         gone_is_fine(cloud.change(&DeleteVpc { vpc_id: vpc.clone() }, last).await)?;
         freed(cloud, "VPC", &vpc);
     }
-    cloud.keep(|things| things.vpc = None)
+    cloud.keep(|resources| resources.vpc = None)
 }
 
-/// The id of something that was made for this cluster; what the user gave is not touched.
-fn own(thing: Option<Thing>) -> Option<String> {
-    thing.filter(|thing| thing.own).map(|thing| thing.id)
+/// The id of a resource that was made for this cluster; the user's own are not deleted.
+fn own(resource: Option<Resource>) -> Option<String> {
+    resource.filter(|resource| resource.own).map(|resource| resource.id)
 }
 
 fn freed(cloud: &Cloud<'_>, what: &'static str, id: &str) {

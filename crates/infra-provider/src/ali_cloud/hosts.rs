@@ -1,4 +1,4 @@
-//! Which hosts, addresses and annotations does a cluster get from what exists in the cloud?
+//! Fills hosts, log-in and annotations of a cluster in from its cloud resources.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -6,26 +6,31 @@ use std::path::Path;
 use clusterfile::{Cluster, Jump, Ssh};
 
 use super::annotations::{self, Facts};
-use super::record::{Machine, Things};
-use super::settings::{Role, Wish};
+use super::record::{Machine, Resources};
+use super::settings::{ClusterSpec, Role};
 use crate::{Error, Result};
 
 /// `wanted` with the annotations and host addresses of what exists so far.
-pub(super) fn annotated(wanted: &Cluster, things: &Things) -> Cluster {
+pub(super) fn annotated(wanted: &Cluster, resources: &Resources) -> Cluster {
     let mut cluster = wanted.clone();
-    annotations::write(&mut cluster, &facts(things));
+    annotations::write(&mut cluster, &facts(resources));
     cluster
 }
 
 /// The finished cluster: hosts with address and log-in, the API server's public name, annotations.
 ///
 /// `key` is the private key that opens the machines; without one they are opened as the Clusterfile says.
-pub(super) fn filled(wanted: &Cluster, wish: &Wish, things: &Things, key: Option<&Path>) -> Result<Cluster> {
-    let mut cluster = annotated(wanted, things);
-    cluster.ssh = ssh(wanted, things, key)?;
+pub(super) fn filled(
+    wanted: &Cluster,
+    spec: &ClusterSpec,
+    resources: &Resources,
+    key: Option<&Path>,
+) -> Result<Cluster> {
+    let mut cluster = annotated(wanted, resources);
+    cluster.ssh = ssh(wanted, resources, key)?;
     cluster.hosts.clear();
-    for (role, count) in [(Role::Master, wish.masters.count), (Role::Node, wish.nodes.count)] {
-        let machines = ordered(things, role).into_iter().take(count as usize);
+    for (role, count) in [(Role::Master, spec.masters.count), (Role::Node, spec.nodes.count)] {
+        let machines = ordered(resources, role).into_iter().take(count as usize);
         for address in machines.filter_map(|(_, machine)| machine.address) {
             match wanted.host(address) {
                 Some(known) => {
@@ -37,7 +42,7 @@ pub(super) fn filled(wanted: &Cluster, wish: &Wish, things: &Things, key: Option
             }
         }
     }
-    if let Some(eip) = &things.eip {
+    if let Some(eip) = &resources.eip {
         let name = eip.address.to_string();
         if !cluster.cert_sans.contains(&name) {
             cluster.cert_sans.push(name);
@@ -47,23 +52,23 @@ pub(super) fn filled(wanted: &Cluster, wish: &Wish, things: &Things, key: Option
 }
 
 /// Machines of a role by number; the one that bears the public address leads the masters.
-pub(super) fn ordered(things: &Things, role: Role) -> Vec<(&String, &Machine)> {
-    let mut machines = things.of_role(role);
-    let bound = things.eip.as_ref().and_then(|eip| eip.bound_to.as_ref());
+pub(super) fn ordered(resources: &Resources, role: Role) -> Vec<(&String, &Machine)> {
+    let mut machines = resources.of_role(role);
+    let bound = resources.eip.as_ref().and_then(|eip| eip.bound_to.as_ref());
     machines.sort_by_key(|(id, _)| Some(*id) != bound);
     machines
 }
 
 /// How to log in: through the first master's public address, the first master itself included, because its address in
 /// the cluster is the one inside the VPC.
-fn ssh(wanted: &Cluster, things: &Things, key: Option<&Path>) -> Result<Ssh> {
+fn ssh(wanted: &Cluster, resources: &Resources, key: Option<&Path>) -> Result<Ssh> {
     let mut ssh = wanted.ssh.clone();
     if let Some(key) = key {
         let path = key.to_str().ok_or_else(|| Error::StatePath { path: key.to_owned() })?.to_owned();
         ssh = ssh.with_private_key(path);
         ssh.private_key_password = None;
     }
-    if let Some(eip) = &things.eip {
+    if let Some(eip) = &resources.eip {
         let mut jump = Jump::new(eip.address);
         jump.port = ssh.port;
         ssh.jump = vec![jump];
@@ -71,19 +76,19 @@ fn ssh(wanted: &Cluster, things: &Things, key: Option<&Path>) -> Result<Ssh> {
     Ok(ssh)
 }
 
-fn facts(things: &Things) -> Facts {
-    let id = |thing: &super::record::Thing| thing.id.clone();
-    let vswitch = things.vswitches.iter().next();
+fn facts(resources: &Resources) -> Facts {
+    let id = |resource: &super::record::Resource| resource.id.clone();
+    let vswitch = resources.vswitches.iter().next();
     let pair = |(id, machine): (&String, &Machine)| -> (String, Option<IpAddr>) { (id.clone(), machine.address) };
     Facts {
-        region: things.region.clone(),
+        region: resources.region.clone(),
         zone: vswitch.map(|(zone, _)| zone.clone()),
-        vpc: things.vpc.as_ref().map(id),
+        vpc: resources.vpc.as_ref().map(id),
         vswitch: vswitch.map(|(_, vswitch)| id(vswitch)),
-        security_group: things.security_group.as_ref().map(id),
-        key_pair: things.key_pair.as_ref().map(id),
-        eip: things.eip.as_ref().map(|eip| (eip.id.clone(), eip.address)),
-        masters: ordered(things, Role::Master).into_iter().map(pair).collect(),
-        nodes: ordered(things, Role::Node).into_iter().map(|(id, _)| id.clone()).collect(),
+        security_group: resources.security_group.as_ref().map(id),
+        key_pair: resources.key_pair.as_ref().map(id),
+        eip: resources.eip.as_ref().map(|eip| (eip.id.clone(), eip.address)),
+        masters: ordered(resources, Role::Master).into_iter().map(pair).collect(),
+        nodes: ordered(resources, Role::Node).into_iter().map(|(id, _)| id.clone()).collect(),
     }
 }

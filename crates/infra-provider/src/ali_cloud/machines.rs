@@ -1,4 +1,4 @@
-//! How are machines ordered, in as many types and zones as it takes?
+//! Orders machines, in as many types and zones as it takes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,28 +7,29 @@ use super::api::ecs::{Disk, LogIn, RunInstances};
 use super::cloud::{Cloud, Prerequisite, class};
 use super::network;
 use super::orders::{Step, place};
-use super::settings::{DiskWish, Group, Image, Role, Wish};
+use super::settings::{ClusterSpec, DiskSpec, Group, Image, Role};
 use super::stock::Candidates;
 use super::tags::{host_name, of_machine};
 use crate::{Error, ProviderEvent, Result};
 
-/// The cloud takes no larger order.
-const LARGEST_ORDER: usize = 100;
+/// The API accepts no larger order.
+const MAX_ORDER: usize = 100;
 
 /// Where and how machines are ordered.
 pub(super) struct Order<'a> {
-    pub(super) wish: &'a Wish,
+    pub(super) spec: &'a ClusterSpec,
     pub(super) vpc: &'a str,
     pub(super) security_group: &'a str,
-    /// The key pair that opens them; without one the wish has a password.
+    /// The key pair that opens the machines; none when the spec has a password.
     pub(super) key_pair: Option<&'a str>,
     /// Zones and types to try, the best first.
     pub(super) candidates: &'a [Candidates],
 }
 
-/// Orders the machines of `group` with these numbers. `prerequisites` are those of vSwitches that were made just now, by zone.
+/// Orders the machines of `group` with these numbers. `prerequisites`
+/// are those of vSwitches that were just made, by zone.
 ///
-/// A type or zone that is sold out is left for the next one at once; what a partial success lacks is ordered there.
+/// A type or zone that is sold out is followed by the next one at once; what a partial success lacks is ordered there.
 pub(super) async fn order(
     cloud: &Cloud<'_>,
     order: &Order<'_>,
@@ -42,7 +43,7 @@ pub(super) async fn order(
         if left.is_empty() {
             return Ok(());
         }
-        let (vswitch, made) = network::vswitch(cloud, order.wish, (order.vpc, None), &zone.zone).await?;
+        let (vswitch, made) = network::vswitch(cloud, order.spec, (order.vpc, None), &zone.zone).await?;
         let prerequisite = prerequisites.remove(&zone.zone).or(made);
         in_zone(cloud, order, group, (zone, &vswitch, prerequisite), &mut left, &mut refusals).await?;
     }
@@ -51,7 +52,7 @@ pub(super) async fn order(
     }
     refusals.dedup();
     Err(Error::SoldOut {
-        cluster: order.wish.cluster.clone(),
+        cluster: order.spec.cluster.clone(),
         lacking: left.len(),
         role: group.role.as_str(),
         size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
@@ -93,7 +94,7 @@ async fn in_zone(
     Ok(())
 }
 
-/// Orders until nothing is left or the cloud has no more of this type here.
+/// Orders until nothing is left or this type is sold out in this zone.
 async fn fill(
     cloud: &Cloud<'_>,
     attempt: &Attempt<'_>,
@@ -102,7 +103,7 @@ async fn fill(
     refusals: &mut Vec<String>,
 ) -> Result<Next> {
     while !left.is_empty() {
-        let numbers: Vec<u32> = left.iter().copied().take(LARGEST_ORDER).collect();
+        let numbers: Vec<u32> = left.iter().copied().take(MAX_ORDER).collect();
         let error = match run(cloud, attempt, &numbers, prerequisite.take()).await {
             Ok(0) => return Ok(Next::Type),
             Ok(made) => {
@@ -141,7 +142,7 @@ struct Disks {
     data: Vec<Disk>,
 }
 
-/// Orders once; how many machines came of it.
+/// Sends one order; returns how many machines it made.
 async fn run(
     cloud: &Cloud<'_>,
     attempt: &Attempt<'_>,
@@ -160,12 +161,12 @@ async fn run(
 
 fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunInstances {
     let Attempt { order, group, vswitch, instance_type, disks, .. } = *attempt;
-    let wish = order.wish;
-    let (image_id, image_family) = match &wish.image {
+    let spec = order.spec;
+    let (image_id, image_family) = match &spec.image {
         Image::Id(id) => (Some(id.clone()), None),
         Image::Family(family) => (None, Some(family.clone())),
     };
-    let log_in = match (order.key_pair, &wish.password) {
+    let log_in = match (order.key_pair, &spec.password) {
         (Some(pair), _) => LogIn::KeyPair(pair.to_owned()),
         (None, Some(password)) => LogIn::Password(password.clone()),
         (None, None) => LogIn::Image,
@@ -178,14 +179,14 @@ fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunI
         security_group_id: order.security_group.to_owned(),
         v_switch_id: vswitch.to_owned(),
         amount: u32::try_from(numbers.len()).unwrap_or(u32::MAX),
-        // Fewer than asked is a beginning; the rest is ordered elsewhere.
+        // A partial success is accepted; the rest is ordered elsewhere.
         min_amount: Some(1),
-        instance_name: Some(format!("{}-{}", wish.cluster, group.role.as_str())),
-        host_names: numbers.iter().map(|number| host_name(&wish.cluster, group.role, *number)).collect(),
+        instance_name: Some(format!("{}-{}", spec.cluster, group.role.as_str())),
+        host_names: numbers.iter().map(|number| host_name(&spec.cluster, group.role, *number)).collect(),
         log_in,
         system_disk: Some(disks.system.clone()),
         data_disks: disks.data.clone(),
-        tags: of_machine(&wish.cluster, group.role),
+        tags: of_machine(&spec.cluster, group.role),
         instance_charge_type: Some("PostPaid".to_owned()),
         ..RunInstances::default()
     }
@@ -193,8 +194,8 @@ fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunI
 
 /// Kinds of disk to try with one type: each kind for the system disk, with the same kind for data disks that name none.
 fn combinations(group: &Group) -> Vec<Disks> {
-    let disk = |wish: &DiskWish, category: &str| Disk {
-        size: Some(wish.size_gib),
+    let disk = |spec: &DiskSpec, category: &str| Disk {
+        size: Some(spec.size_gib),
         category: Some(category.to_owned()),
         ..Disk::default()
     };
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn kinds_of_disk_are_tried_together_and_a_named_one_alone() {
-        let wish = |categories: &[&str]| DiskWish {
+        let spec = |categories: &[&str]| DiskSpec {
             size_gib: 40,
             categories: categories.iter().map(|name| (*name).to_owned()).collect(),
         };
@@ -240,8 +241,8 @@ mod tests {
             memory_gib: 8,
             sized: true,
             types: Vec::new(),
-            system_disk: wish(system),
-            data_disks: vec![wish(data)],
+            system_disk: spec(system),
+            data_disks: vec![spec(data)],
         };
         let show = |group: &Group| -> Vec<String> {
             let name = |disk: &Disk| disk.category.clone().unwrap();

@@ -1,4 +1,4 @@
-//! How are machines got from Alibaba Cloud, and given back?
+//! Makes hosts on Alibaba Cloud and gives them back.
 //!
 //! [`AliCloud`] is the provider. What it makes bears the tag `sealer.io/cluster=<name>` and is found by it; what the user
 //! gave by id is used and never deleted. Every call that makes something is in the record before it is sent

@@ -1,4 +1,4 @@
-//! How do VPC, vSwitch, security group and key pair come to be there?
+//! Creates VPC, vSwitches, security group and key pair.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,38 +8,38 @@ use super::api::ecs::{AuthorizeSecurityGroup, CreateSecurityGroup, ImportKeyPair
 use super::api::vpc::{CreateVSwitch, CreateVpc, DescribeVSwitches, DescribeVpcs, VSwitch};
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite, class};
-use super::record::{Intent, Thing};
-use super::settings::Wish;
+use super::record::{Intent, Resource};
+use super::settings::ClusterSpec;
 use super::tags::{name, of_cluster};
 use crate::{Error, Result};
 
 /// Ports that the operator needs: SSH, and the API server.
 const PORTS: [u16; 2] = [22, 6443];
-/// The first network of a cluster's own VPC, as upstream's; every further zone gets the next one of this size.
+/// The first subnet of a cluster's own VPC, as upstream; every further zone gets the next one of the same size.
 const FIRST_VSWITCH: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
-/// Its length: room for a thousand machines. (Upstream took 24.)
+/// Its prefix length: room for a thousand machines. (Upstream used 24.)
 const VSWITCH_LENGTH: u8 = 20;
 
-/// What the cloud says of a range that another vSwitch has.
-const OVERLAPPED: &str = "InvalidCidrBlock.Overlapped";
+/// The error code for a range that overlaps another vSwitch.
+const CIDR_OVERLAPS: &str = "InvalidCidrBlock.Overlapped";
 /// No region has more zones.
-const MOST_VSWITCHES: u32 = 32;
+const MAX_VSWITCHES: u32 = 32;
 
-/// The name of the making of the key pair in the record.
+/// The name of the step that imports the key pair.
 const KEY_PAIR: &str = "key pair";
 
-/// The name of the making of a vSwitch in the record.
+/// The name of the step that makes a vSwitch.
 pub(super) fn step(zone: &str) -> String {
     format!("vswitch {zone}")
 }
 
-/// The VPC, and the prerequisite behind which it can be used; no prerequisite when it was there before.
-pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Option<Prerequisite>)> {
-    if let Some(vpc) = cloud.record.with(|things| things.vpc.clone()) {
+/// Creates the VPC when there is none; returns it and the state to wait for, if it is not known to be ready.
+pub(super) async fn vpc(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Result<(String, Option<Prerequisite>)> {
+    if let Some(vpc) = cloud.record.with(|resources| resources.vpc.clone()) {
         return Ok((vpc.id, Some(Prerequisite::unknown(Pending::Vpc))));
     }
-    if let Some(id) = &wish.vpc {
-        cloud.keep(|things| things.vpc = Some(Thing { id: id.clone(), own: false }))?;
+    if let Some(id) = &spec.vpc {
+        cloud.keep(|resources| resources.vpc = Some(Resource { id: id.clone(), own: false }))?;
         return Ok((id.clone(), None));
     }
     let made = cloud.make(
@@ -47,29 +47,29 @@ pub(super) async fn vpc(cloud: &Cloud<'_>, wish: &Wish) -> Result<(String, Optio
         None,
         |client_token| CreateVpc {
             client_token,
-            name: Some(name(&wish.cluster)),
-            tags: of_cluster(&wish.cluster),
+            name: Some(name(&spec.cluster)),
+            tags: of_cluster(&spec.cluster),
             cidr_block: None,
         },
-        |things, answer| things.vpc = Some(Thing { id: answer.vpc_id.clone(), own: true }),
+        |resources, answer| resources.vpc = Some(Resource { id: answer.vpc_id.clone(), own: true }),
     );
     let made = made.await?;
     cloud.tell_made("VPC", &made.vpc_id);
     Ok((made.vpc_id, Some(Prerequisite::from_now(Pending::Vpc))))
 }
 
-/// The vSwitch in `zone`, and the prerequisite behind which it can be used.
+/// Creates the vSwitch in `zone` when there is none; returns it and the state to wait for.
 pub(super) async fn vswitch(
     cloud: &Cloud<'_>,
-    wish: &Wish,
+    spec: &ClusterSpec,
     (vpc, prerequisite): (&str, Option<Prerequisite>),
     zone: &str,
 ) -> Result<(String, Option<Prerequisite>)> {
-    if let Some(vswitch) = cloud.record.with(|things| things.vswitches.get(zone).cloned()) {
+    if let Some(vswitch) = cloud.record.with(|resources| resources.vswitches.get(zone).cloned()) {
         return Ok((vswitch.id, Some(Prerequisite::unknown(Pending::VSwitch))));
     }
     let step = step(zone);
-    // How many ranges of an own VPC are left out: those that a lost record does not know of.
+    // Ranges that are taken by vSwitches which a lost record does not know.
     let mut skipped = 0;
     let made = loop {
         let cidr = free_range(cloud, vpc, zone, skipped).await?;
@@ -81,16 +81,16 @@ pub(super) async fn vswitch(
                 vpc_id: vpc.to_owned(),
                 zone_id: zone.to_owned(),
                 cidr_block: cidr,
-                name: Some(name(&wish.cluster)),
-                tags: of_cluster(&wish.cluster),
+                name: Some(name(&spec.cluster)),
+                tags: of_cluster(&spec.cluster),
             },
-            |things, answer| {
-                let made = Thing { id: answer.v_switch_id.clone(), own: true };
-                things.vswitches.insert(zone.to_owned(), made);
+            |resources, answer| {
+                let made = Resource { id: answer.v_switch_id.clone(), own: true };
+                resources.vswitches.insert(zone.to_owned(), made);
             },
         );
         match make.await {
-            Err(Error::Cloud { source, .. }) if source.code == OVERLAPPED && skipped < MOST_VSWITCHES => skipped += 1,
+            Err(Error::Cloud { source, .. }) if source.code == CIDR_OVERLAPS && skipped < MAX_VSWITCHES => skipped += 1,
             other => break other?,
         }
     };
@@ -98,7 +98,7 @@ pub(super) async fn vswitch(
     Ok((made.v_switch_id, Some(Prerequisite::from_now(Pending::VSwitch))))
 }
 
-/// The vSwitch that the user named; its zone and VPC decide for everything else.
+/// Looks up the vSwitch that the user named; its zone and VPC are used for everything else.
 pub(super) async fn given_vswitch(cloud: &Cloud<'_>, id: &str) -> Result<VSwitch> {
     let asked = DescribeVSwitches { v_switch_id: Some(id.to_owned()), ..DescribeVSwitches::default() };
     let found = cloud.list(asked).await?.into_iter().find(|vswitch| vswitch.v_switch_id == id);
@@ -107,22 +107,27 @@ pub(super) async fn given_vswitch(cloud: &Cloud<'_>, id: &str) -> Result<VSwitch
         value: id.to_owned(),
         reason: format!("there is no such vSwitch in region {}", cloud.client.region()),
     })?;
-    cloud.keep(|things| {
-        let given = |id: &str| Thing { id: id.to_owned(), own: false };
-        things.vpc.get_or_insert_with(|| given(&found.vpc_id));
-        things.vswitches.entry(found.zone_id.clone()).or_insert_with(|| given(id));
+    cloud.keep(|resources| {
+        let given = |id: &str| Resource { id: id.to_owned(), own: false };
+        resources.vpc.get_or_insert_with(|| given(&found.vpc_id));
+        resources.vswitches.entry(found.zone_id.clone()).or_insert_with(|| given(id));
     })?;
     Ok(found)
 }
 
-/// The security group, opened for those who may come.
-pub(super) async fn security_group(cloud: &Cloud<'_>, wish: &Wish, vpc: &str, open_for: &[String]) -> Result<String> {
-    let known = cloud.record.with(|things| things.security_group.clone());
-    let group = match (known, &wish.security_group) {
+/// Creates the security group when there is none, and opens it for `admin_cidrs`.
+pub(super) async fn security_group(
+    cloud: &Cloud<'_>,
+    spec: &ClusterSpec,
+    vpc: &str,
+    admin_cidrs: &[String],
+) -> Result<String> {
+    let known = cloud.record.with(|resources| resources.security_group.clone());
+    let group = match (known, &spec.security_group) {
         (Some(known), _) => known,
         (None, Some(id)) => {
-            let given = Thing { id: id.clone(), own: false };
-            cloud.keep(|things| things.security_group = Some(given.clone()))?;
+            let given = Resource { id: id.clone(), own: false };
+            cloud.keep(|resources| resources.security_group = Some(given.clone()))?;
             given
         }
         (None, None) => {
@@ -132,65 +137,65 @@ pub(super) async fn security_group(cloud: &Cloud<'_>, wish: &Wish, vpc: &str, op
                 |client_token| CreateSecurityGroup {
                     client_token,
                     vpc_id: vpc.to_owned(),
-                    name: Some(name(&wish.cluster)),
+                    name: Some(name(&spec.cluster)),
                     security_group_type: None,
-                    tags: of_cluster(&wish.cluster),
+                    tags: of_cluster(&spec.cluster),
                 },
-                |things, answer| {
-                    things.security_group = Some(Thing { id: answer.security_group_id.clone(), own: true });
+                |resources, answer| {
+                    resources.security_group = Some(Resource { id: answer.security_group_id.clone(), own: true });
                 },
             );
             let made = made.await?;
             cloud.tell_made("security group", &made.security_group_id);
-            Thing { id: made.security_group_id, own: true }
+            Resource { id: made.security_group_id, own: true }
         }
     };
-    open(cloud, &group, open_for).await?;
+    open(cloud, &group, admin_cidrs).await?;
     Ok(group.id)
 }
 
-/// Opens the security group, when there is one, for those who could not come until now.
-pub(super) async fn reopen(cloud: &Cloud<'_>, open_for: &[String]) -> Result<()> {
-    match cloud.record.with(|things| things.security_group.clone()) {
-        Some(group) => open(cloud, &group, open_for).await,
+/// Opens an existing security group for addresses that it does not admit yet.
+pub(super) async fn reopen(cloud: &Cloud<'_>, admin_cidrs: &[String]) -> Result<()> {
+    match cloud.record.with(|resources| resources.security_group.clone()) {
+        Some(group) => open(cloud, &group, admin_cidrs).await,
         None => Ok(()),
     }
 }
 
-async fn open(cloud: &Cloud<'_>, group: &Thing, open_for: &[String]) -> Result<()> {
-    // Who gives a group of their own decides themselves who may come.
-    let missing: Vec<&String> = cloud
-        .record
-        .with(|things| open_for.iter().filter(|cidr| group.own && !things.opened_for.contains(cidr)).collect());
+async fn open(cloud: &Cloud<'_>, group: &Resource, admin_cidrs: &[String]) -> Result<()> {
+    // The rules of a user's own security group are the user's.
+    let missing: Vec<&String> = cloud.record.with(|resources| {
+        admin_cidrs.iter().filter(|cidr| group.own && !resources.opened_for.contains(cidr)).collect()
+    });
     if !missing.is_empty() {
         let permissions = missing.iter().flat_map(|cidr| PORTS.map(|port| Permission::tcp(port, cidr.as_str())));
         let asked = AuthorizeSecurityGroup { security_group_id: group.id.clone(), permissions: permissions.collect() };
         cloud.change(&asked, None).await?;
-        cloud.keep(|things| things.opened_for.extend(missing.into_iter().cloned()))?;
+        cloud.keep(|resources| resources.opened_for.extend(missing.into_iter().cloned()))?;
     }
     Ok(())
 }
 
-/// The key pair that opens new machines; `public_key` is the line for `authorized_keys`, for when none is given.
-pub(super) async fn key_pair(cloud: &Cloud<'_>, wish: &Wish, public_key: &str) -> Result<String> {
-    if let Some(pair) = cloud.record.with(|things| things.key_pair.clone()) {
+/// Imports the key pair that opens new machines, unless there is one; `public_key` is its line of `authorized_keys`.
+pub(super) async fn key_pair(cloud: &Cloud<'_>, spec: &ClusterSpec, public_key: &str) -> Result<String> {
+    if let Some(pair) = cloud.record.with(|resources| resources.key_pair.clone()) {
         return Ok(pair.id);
     }
-    if let Some(given) = &wish.key_pair {
-        cloud.keep(|things| things.key_pair = Some(Thing { id: given.clone(), own: false }))?;
+    if let Some(given) = &spec.key_pair {
+        cloud.keep(|resources| resources.key_pair = Some(Resource { id: given.clone(), own: false }))?;
         return Ok(given.clone());
     }
-    // The name cannot be anybody else's, so that it is taken means that an earlier call had its effect.
-    let id = cloud.record.with(|things| format!("{}-{}", name(&wish.cluster), things.uid));
-    let import = ImportKeyPair { name: id.clone(), public_key: public_key.to_owned(), tags: of_cluster(&wish.cluster) };
-    // Whoever deletes the cluster before this is answered has to look for it.
+    // The name holds this cluster's random id, so "name taken" means that an earlier call had its effect.
+    let id = cloud.record.with(|resources| format!("{}-{}", name(&spec.cluster), resources.uid));
+    let import = ImportKeyPair { name: id.clone(), public_key: public_key.to_owned(), tags: of_cluster(&spec.cluster) };
+    // A deletion that follows a killed import has to search for the key pair.
     let intent = Intent { action: ImportKeyPair::NAME.to_owned(), parameters: BTreeMap::new() };
-    cloud.record.change(|things| things.intents.insert(KEY_PAIR.to_owned(), intent))?;
+    cloud.record.change(|resources| resources.intents.insert(KEY_PAIR.to_owned(), intent))?;
     match cloud.change(&import, None).await {
         Err(error) if !is_taken(&error) => return Err(error),
-        _ => cloud.keep(|things| {
-            things.key_pair = Some(Thing { id: id.clone(), own: true });
-            things.intents.remove(KEY_PAIR);
+        _ => cloud.keep(|resources| {
+            resources.key_pair = Some(Resource { id: id.clone(), own: true });
+            resources.intents.remove(KEY_PAIR);
         })?,
     }
     Ok(id)
@@ -201,12 +206,12 @@ fn is_taken(error: &Error) -> bool {
         && class(error).is_some()
 }
 
-/// Addresses for a new vSwitch: nothing but the cluster's own is in its own VPC; in another one, what is free is taken.
+/// The range of a new vSwitch: the next one in the cluster's own VPC, a free one in the user's.
 async fn free_range(cloud: &Cloud<'_>, vpc: &str, zone: &str, skipped: u32) -> Result<String> {
-    let (own, used) = cloud.record.with(|things| {
-        let begun = things.intents.keys().filter(|name| name.starts_with(&step("")) && **name != step(zone)).count();
-        let used = u32::try_from(things.vswitches.len() + begun).unwrap_or(u32::MAX);
-        (things.vpc.as_ref().is_some_and(|vpc| vpc.own), used)
+    let (own, used) = cloud.record.with(|resources| {
+        let begun = resources.intents.keys().filter(|name| name.starts_with(&step("")) && **name != step(zone)).count();
+        let used = u32::try_from(resources.vswitches.len() + begun).unwrap_or(u32::MAX);
+        (resources.vpc.as_ref().is_some_and(|vpc| vpc.own), used)
     });
     if own {
         return Ok(range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, used.saturating_add(skipped).min(255)).to_string());
@@ -227,7 +232,7 @@ async fn free_range(cloud: &Cloud<'_>, vpc: &str, zone: &str, skipped: u32) -> R
     Ok(free.to_string())
 }
 
-/// Addresses in a row.
+/// A range of IPv4 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range {
     first: u32,

@@ -1,4 +1,4 @@
-//! What is the ALI_CLOUD provider told by its caller?
+//! Holds the options of the ALI_CLOUD provider.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,13 +1,13 @@
-//! Which orders of machines were made, and which of them were never answered?
+//! Repeats orders of machines whose response was never read.
 
 use super::api::ecs::RunInstances;
 use super::api::{Action, Class};
 use super::cloud::{Cloud, Prerequisite, class};
-use super::record::{Machine, Record, Things};
+use super::record::{Machine, Record, Resources};
 use super::settings::Role;
 use crate::Result;
 
-/// Orders once, or again as it stands in the record; how many machines came of it.
+/// Sends one order, or repeats it as recorded; returns how many machines it made.
 pub(super) async fn place(
     cloud: &Cloud<'_>,
     step: &Step,
@@ -15,21 +15,21 @@ pub(super) async fn place(
     request: impl FnOnce(String) -> RunInstances,
 ) -> Result<usize> {
     let name = step.to_string();
-    let made = cloud.make(&name, prerequisite, request, |things, answer| {
-        let stored = things.intents.get(&name).and_then(|intent| intent.parameters.get("InstanceType"));
+    let made = cloud.make(&name, prerequisite, request, |resources, answer| {
+        let stored = resources.intents.get(&name).and_then(|intent| intent.parameters.get("InstanceType"));
         let instance_type = stored.cloned().unwrap_or_default();
         for (id, index) in answer.instance_ids.iter().zip(step.numbers.iter().copied()) {
             let machine = Machine { role: step.role, index, address: None, instance_type: instance_type.clone() };
-            things.machines.entry(id.clone()).or_insert(machine);
+            resources.machines.entry(id.clone()).or_insert(machine);
         }
     });
     Ok(made.await?.instance_ids.len())
 }
 
-/// Repeats the orders whose answers were never read, as far as their machines are still wanted.
+/// Repeats orders whose response was never read, as far as their machines are still wanted.
 ///
-/// Returns the orders that are not: whether they had an effect only a search can tell.
-pub(super) async fn settle(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> Result<Vec<Step>> {
+/// Returns the other ones; only a search can tell whether they had an effect.
+pub(super) async fn repeat_unanswered(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> Result<Vec<Step>> {
     let mut open = Vec::new();
     for step in unanswered(cloud.record) {
         let lacks = |number: &u32| missing.iter().any(|(role, all)| *role == step.role && all.contains(number));
@@ -37,11 +37,11 @@ pub(super) async fn settle(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> R
             open.push(step);
             continue;
         }
-        // What is stored is what is sent; nothing is made up here.
+        // The recorded parameters are sent; the default values here are not used.
         match place(cloud, &step, None, |client_token| RunInstances { client_token, ..RunInstances::default() }).await {
-            // It had no effect then and has none now; what is lacking is ordered anew.
+            // It had no effect before and has none now; the machines are ordered anew.
             Err(error) if class(&error) == Some(Class::NextCandidate) => {}
-            // The password is another one now, so it cannot be repeated as it was.
+            // The password has changed, so the order cannot be repeated as it was.
             Err(error) if class(&error) == Some(Class::Mismatch) => open.push(step),
             other => drop(other?),
         }
@@ -49,16 +49,16 @@ pub(super) async fn settle(cloud: &Cloud<'_>, missing: &[(Role, Vec<u32>)]) -> R
     Ok(open)
 }
 
-/// The orders whose answers were never read.
+/// Orders whose response was never read.
 pub(super) fn unanswered(record: &Record) -> Vec<Step> {
-    let orders = |things: &Things| -> Vec<Step> {
-        let orders = things.intents.iter().filter(|(_, intent)| intent.action == RunInstances::NAME);
+    let orders = |resources: &Resources| -> Vec<Step> {
+        let orders = resources.intents.iter().filter(|(_, intent)| intent.action == RunInstances::NAME);
         orders.filter_map(|(name, _)| Step::parse(name)).collect()
     };
     record.with(orders)
 }
 
-/// The name of an order in the record: who reads it can tell which machines it was about.
+/// The name of an order in the record; it holds the numbers of its machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) role: Role,
@@ -74,9 +74,9 @@ impl std::fmt::Display for Step {
 }
 
 impl Step {
-    /// Whether each of its machines is known.
-    pub(super) fn is_filled(&self, things: &Things) -> bool {
-        let there = |number: &u32| things.machines.values().any(|one| one.role == self.role && one.index == *number);
+    /// Whether all its machines are recorded.
+    pub(super) fn is_filled(&self, resources: &Resources) -> bool {
+        let there = |number: &u32| resources.machines.values().any(|one| one.role == self.role && one.index == *number);
         self.numbers.iter().all(there)
     }
 

@@ -1,4 +1,4 @@
-//! How does the ALI_CLOUD provider give hosts and take them back?
+//! Implements `Provider` for ALI_CLOUD.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::api::Client;
 use super::cloud::Cloud;
-use super::create::{Terms, complete};
+use super::create::{CreateOptions, complete};
 use super::options::AliCloudOptions;
-use super::record::{Record, Things};
-use super::settings::{Wish, check_cidr, wish};
+use super::record::{Record, Resources};
+use super::settings::{ClusterSpec, check_cidr, cluster_spec};
 use super::{delete, describe, hosts, update};
 use crate::{Context, Error, Provider, Provisioned, Release, Result, ssh_key};
 
@@ -53,9 +53,9 @@ impl AliCloud {
     }
 
     /// Who may reach SSH and the API server; it is not guessed.
-    fn open_for(&self, wish: &Wish) -> Result<Vec<String>> {
-        if !wish.admin_cidrs.is_empty() {
-            return Ok(wish.admin_cidrs.clone());
+    fn admin_cidrs(&self, spec: &ClusterSpec) -> Result<Vec<String>> {
+        if !spec.admin_cidrs.is_empty() {
+            return Ok(spec.admin_cidrs.clone());
         }
         if !self.options.admin_cidrs.is_empty() {
             self.options.admin_cidrs.iter().try_for_each(|cidr| check_cidr(cidr))?;
@@ -63,7 +63,7 @@ impl AliCloud {
         }
         match self.options.own_address {
             Some(IpAddr::V4(address)) if is_public(address) => Ok(vec![format!("{address}/32")]),
-            _ if wish.security_group.is_some() => Ok(Vec::new()),
+            _ if spec.security_group.is_some() => Ok(Vec::new()),
             address => Err(Error::OperatorUnknown {
                 address: address.map_or_else(|| "none".to_owned(), |address| address.to_string()),
                 annotation: super::annotations::ADMIN_CIDR,
@@ -74,7 +74,7 @@ impl AliCloud {
     /// The record of a cluster, made sure to be of the region that is asked for.
     fn record(&self, context: &Context<'_>, asked: Option<&str>) -> Result<Record> {
         let record = Record::open(context.state_dir, random_name)?;
-        let (known, empty) = record.with(|things| (things.region.clone(), things.is_empty()));
+        let (known, empty) = record.with(|resources| (resources.region.clone(), resources.is_empty()));
         let region = if empty { self.region(asked) } else { asked.unwrap_or(&known) };
         if region != known {
             if !empty {
@@ -84,39 +84,43 @@ impl AliCloud {
                     reason: format!("the cluster's machines are in {known}; delete it there first"),
                 });
             }
-            // What was looked for elsewhere says nothing about this region.
-            record.change(|things| things.move_to(region))?;
+            // What was searched for elsewhere says nothing about this region.
+            record.change(|resources| resources.move_to(region))?;
         }
         Ok(record)
     }
 
     async fn make(&self, wanted: &Cluster, context: &Context<'_>) -> Result<Provisioned> {
-        let wish = wish(wanted)?;
-        let open_for = self.open_for(&wish)?;
-        let client = self.client(self.region(wish.region.as_deref()))?;
-        let record = self.record(context, wish.region.as_deref())?;
-        let client = if client.region() == record.with(|things| things.region.clone()) {
+        let spec = cluster_spec(wanted)?;
+        let admin_cidrs = self.admin_cidrs(&spec)?;
+        let client = self.client(self.region(spec.region.as_deref()))?;
+        let record = self.record(context, spec.region.as_deref())?;
+        let client = if client.region() == record.with(|resources| resources.region.clone()) {
             client
         } else {
-            self.client(&record.with(|things| things.region.clone()))?
+            self.client(&record.with(|resources| resources.region.clone()))?
         };
         let new = is_new(&record, context, wanted);
-        let key = match &wish.password {
+        let key = match &spec.password {
             Some(_) => None,
-            None if wish.key_pair.is_some() && wanted.ssh.private_key.is_some() => None,
-            None => Some(make_key(context, &wish.cluster).await?),
+            None if spec.key_pair.is_some() && wanted.ssh.private_key.is_some() => None,
+            None => Some(make_key(context, &spec.cluster).await?),
         };
         let cloud = self.cloud(&client, &record, context, wanted);
-        let terms = Terms { open_for: &open_for, public_key: key.as_ref().map(|key| key.authorized.as_str()), new };
-        let done = complete(&cloud, &wish, &terms).await;
-        if matches!(done, Err(Error::Namesake { .. })) {
+        let options = CreateOptions {
+            admin_cidrs: &admin_cidrs,
+            public_key: key.as_ref().map(|key| key.authorized.as_str()),
+            new,
+        };
+        let done = complete(&cloud, &spec, &options).await;
+        if matches!(done, Err(Error::ClusterExists { .. })) {
             // As if it had never been tried: whoever tries it again, or deletes it, has still made nothing.
             record.forget()?;
             ssh_key::remove(context.state_dir)?;
         }
         let updates = done?;
         let key = key.as_ref().map(|key| key.private.as_path());
-        let cluster = hosts::filled(wanted, &wish, &record.things(), key)?;
+        let cluster = hosts::filled(wanted, &spec, &record.resources(), key)?;
         Ok(Provisioned::new(cluster).with_updates(updates))
     }
 
@@ -133,7 +137,7 @@ impl AliCloud {
             context,
             wanted,
             deadline: Instant::now() + self.options.deadline,
-            patience: None,
+            state_deadline: None,
             password: wanted.ssh.password.as_ref(),
         }
     }
@@ -150,9 +154,9 @@ impl Provider for AliCloud {
     }
 
     fn check(&self, wanted: &Cluster) -> Result<()> {
-        let wish = wish(wanted)?;
-        self.client(self.region(wish.region.as_deref()))?;
-        self.open_for(&wish).map(drop)
+        let spec = cluster_spec(wanted)?;
+        self.client(self.region(spec.region.as_deref()))?;
+        self.admin_cidrs(&spec).map(drop)
     }
 
     async fn provision(
@@ -165,16 +169,16 @@ impl Provider for AliCloud {
     }
 
     async fn update(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
-        let wish = wish(cluster)?;
-        let record = self.record(context, wish.region.as_deref())?;
-        let client = self.client(&record.with(|things| things.region.clone()))?;
-        update::update(&self.cloud(&client, &record, context, cluster), &wish, host).await
+        let spec = cluster_spec(cluster)?;
+        let record = self.record(context, spec.region.as_deref())?;
+        let client = self.client(&record.with(|resources| resources.region.clone()))?;
+        update::update(&self.cloud(&client, &record, context, cluster), &spec, host).await
     }
 
     async fn updated(&self, cluster: &Cluster, host: IpAddr, context: &Context<'_>) -> Result<()> {
         let asked = super::annotations::value(&cluster.annotations, super::annotations::REGION);
-        self.record(context, asked)?.change(|things| {
-            let Things { updating, machines, .. } = things;
+        self.record(context, asked)?.change(|resources| {
+            let Resources { updating, machines, .. } = resources;
             updating.retain(|id| machines.get(id).is_some_and(|machine| machine.address != Some(host)));
         })
     }
@@ -186,7 +190,7 @@ impl Provider for AliCloud {
             // What bears its name was made by somebody else.
             return record.forget();
         }
-        let client = self.client(&record.with(|things| things.region.clone()))?;
+        let client = self.client(&record.with(|resources| resources.region.clone()))?;
         let cloud = self.cloud(&client, &record, context, cluster);
         match hosts {
             Release::All => {
@@ -210,16 +214,16 @@ impl Provider for AliCloud {
         // where all of them would seem to be gone.
         self.client(self.region(None))?;
         let record = self.record(context, self.options.region.as_deref())?;
-        let client = self.client(&record.with(|things| things.region.clone()))?;
+        let client = self.client(&record.with(|resources| resources.region.clone()))?;
         let cloud = self.cloud(&client, &record, context, &cluster);
         super::discover::machines(&cloud).await?;
-        super::discover::surroundings(&cloud).await?;
-        let things = record.things();
-        if !things.is_anything() {
+        super::discover::other_resources(&cloud).await?;
+        let resources = record.resources();
+        if !resources.any_exist() {
             record.forget()?;
             return Ok(None);
         }
-        Ok(Some(hosts::annotated(&cluster, &things)))
+        Ok(Some(hosts::annotated(&cluster, &resources)))
     }
 
     fn public_address(&self, cluster: &Cluster) -> Option<IpAddr> {
@@ -227,15 +231,15 @@ impl Provider for AliCloud {
     }
 
     fn describe(&self, wanted: &Cluster) -> Vec<String> {
-        match wish(wanted) {
-            Ok(wish) => {
-                let open_for = self.open_for(&wish);
+        match cluster_spec(wanted) {
+            Ok(spec) => {
+                let admin_cidrs = self.admin_cidrs(&spec);
                 let mut lines = describe::lines(
-                    &wish,
-                    self.region(wish.region.as_deref()),
-                    open_for.as_deref().unwrap_or_default(),
+                    &spec,
+                    self.region(spec.region.as_deref()),
+                    admin_cidrs.as_deref().unwrap_or_default(),
                 );
-                lines.extend(open_for.err().map(|error| format!("not yet: {error}")));
+                lines.extend(admin_cidrs.err().map(|error| format!("not yet: {error}")));
                 lines
             }
             Err(error) => vec![format!("nothing: {error}")],
@@ -245,9 +249,9 @@ impl Provider for AliCloud {
 
 /// Whether nothing was ever made from here: there is neither record nor key, and the Clusterfile names nothing.
 fn is_new(record: &Record, context: &Context<'_>, cluster: &Cluster) -> bool {
-    record.with(|things| things.is_empty() && !things.looked)
+    record.with(|resources| resources.is_empty() && !resources.searched)
         && !ssh_key::exists(context.state_dir)
-        && !super::annotations::names_things(&cluster.annotations)
+        && !super::annotations::names_resources(&cluster.annotations)
 }
 
 async fn make_key(context: &Context<'_>, cluster: &str) -> Result<ssh_key::ClusterKey> {

@@ -1,4 +1,4 @@
-//! What was asked of the cloud for this cluster, and what came of it? On disk before each call and after each answer.
+//! Keeps the cluster's cloud resources and unanswered calls on disk, before each call and after each response.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Role;
-use crate::{Error, Result, kept};
+use crate::{Error, Result};
 
 /// Name of the file in a cluster's state directory.
 const FILE: &str = "ali-cloud.json";
@@ -18,24 +18,25 @@ const SIZE_LIMIT: u64 = 16 << 20;
 /// Everything that is remembered, as it stands in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Things {
+pub(super) struct Resources {
     /// Random, made once for this cluster; part of every token.
     pub(super) uid: String,
     /// Where everything is.
     pub(super) region: String,
-    /// Whether it was looked for what an earlier run may have made of which nothing is remembered.
-    pub(super) looked: bool,
+    /// Whether it was searched for what an earlier run may have made of which nothing is remembered.
+    #[serde(alias = "looked")]
+    pub(super) searched: bool,
     /// Calls whose answer is not known.
     pub(super) intents: BTreeMap<String, Intent>,
     /// How many calls were begun; makes every token different.
     pub(super) calls: u64,
-    pub(super) vpc: Option<Thing>,
+    pub(super) vpc: Option<Resource>,
     /// The vSwitches by zone.
-    pub(super) vswitches: BTreeMap<String, Thing>,
-    pub(super) security_group: Option<Thing>,
+    pub(super) vswitches: BTreeMap<String, Resource>,
+    pub(super) security_group: Option<Resource>,
     /// Whether the security group was opened, and for whom.
     pub(super) opened_for: Vec<String>,
-    pub(super) key_pair: Option<Thing>,
+    pub(super) key_pair: Option<Resource>,
     pub(super) eip: Option<Eip>,
     /// Machines that are to be changed or were, until their hosts have their pods back.
     pub(super) updating: BTreeSet<String>,
@@ -47,7 +48,7 @@ pub(super) struct Things {
 
 /// Something with an id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Thing {
+pub(super) struct Resource {
     pub(super) id: String,
     /// Whether it was made for this cluster: only then it is ever deleted.
     pub(super) own: bool,
@@ -87,7 +88,7 @@ pub(super) struct Intent {
 #[derive(Debug)]
 pub(super) struct Record {
     path: PathBuf,
-    things: Mutex<Things>,
+    resources: Mutex<Resources>,
 }
 
 impl Record {
@@ -95,12 +96,12 @@ impl Record {
     pub(super) fn open(state_dir: &Path, uid: impl FnOnce() -> Result<String>) -> Result<Self> {
         let path = state_dir.join(FILE);
         let failed = |source| Error::File { act: "read", path: path.clone(), source };
-        let things = match kept::read(&path, SIZE_LIMIT).map_err(failed)? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| failed(error.into()))?,
-            None => Things::default(),
+        let resources = match atomic_file::read_limited(&path, SIZE_LIMIT).map_err(failed)? {
+            Some(text) => serde_json::from_slice(&text).map_err(|error| failed(error.into()))?,
+            None => Resources::default(),
         };
-        let things = if things.uid.is_empty() { Things { uid: uid()?, ..things } } else { things };
-        Ok(Self { path, things: Mutex::new(things) })
+        let resources = if resources.uid.is_empty() { Resources { uid: uid()?, ..resources } } else { resources };
+        Ok(Self { path, resources: Mutex::new(resources) })
     }
 
     /// The file.
@@ -109,38 +110,41 @@ impl Record {
     }
 
     /// What is remembered right now.
-    pub(super) fn things(&self) -> Things {
-        self.held().clone()
+    pub(super) fn resources(&self) -> Resources {
+        self.lock().clone()
     }
 
     /// Looks at what is remembered.
-    pub(super) fn with<T>(&self, look: impl FnOnce(&Things) -> T) -> T {
-        look(&self.held())
+    pub(super) fn with<T>(&self, look: impl FnOnce(&Resources) -> T) -> T {
+        look(&self.lock())
     }
 
     /// Changes what is remembered; on disk when this returns.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Things) -> T) -> Result<T> {
-        let mut things = self.held();
-        let before = things.clone();
-        let result = change(&mut things);
-        if *things != before {
-            let text = serde_json::to_string_pretty(&*things).map_err(|error| self.failed("write", error.into()))?;
-            kept::write(&self.path, text.as_bytes(), 0o600).map_err(|source| self.failed("write", source))?;
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Resources) -> T) -> Result<T> {
+        let mut resources = self.lock();
+        let before = resources.clone();
+        let result = change(&mut resources);
+        if *resources != before {
+            let text = serde_json::to_string_pretty(&*resources).map_err(|error| self.failed("write", error.into()))?;
+            let directory = self.path.parent().unwrap_or(&self.path);
+            atomic_file::create_dir(directory, 0o700)
+                .and_then(|()| atomic_file::write(&self.path, text.as_bytes(), 0o600))
+                .map_err(|source| self.failed("write", source))?;
         }
         Ok(result)
     }
 
     /// A token that no other call of any cluster has; 40 characters at most, the cloud takes 64.
     pub(super) fn token(&self) -> Result<String> {
-        self.change(|things| {
-            things.calls += 1;
-            format!("{}-{}", things.uid, things.calls)
+        self.change(|resources| {
+            resources.calls += 1;
+            format!("{}-{}", resources.uid, resources.calls)
         })
     }
 
     /// Forgets everything, on disk too.
     pub(super) fn forget(&self) -> Result<()> {
-        *self.held() = Things::default();
+        *self.lock() = Resources::default();
         match std::fs::remove_file(&self.path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(self.failed("remove", source)),
             _ => Ok(()),
@@ -151,21 +155,21 @@ impl Record {
         Error::File { act, path: self.path.clone(), source }
     }
 
-    fn held(&self) -> MutexGuard<'_, Things> {
-        self.things.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Resources> {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Things {
-    /// Keeps who the cluster is and forgets what it has, so that it is looked for anew.
-    pub(super) fn forget_what_exists(&mut self) {
+impl Resources {
+    /// Keeps who the cluster is and forgets what it has, so that it is searched for anew.
+    pub(super) fn clear_resources(&mut self) {
         let Self { uid, region, calls, leaving, .. } = std::mem::take(self);
         *self = Self { uid, region, calls, leaving, ..Self::default() };
     }
 
     /// Whether nothing exists, and nothing was begun of which that is not known.
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_anything() && self.intents.is_empty()
+        !self.any_exist() && self.intents.is_empty()
     }
 
     /// Begins anew in another region, as the same cluster.
@@ -175,7 +179,7 @@ impl Things {
     }
 
     /// Whether anything exists.
-    pub(super) fn is_anything(&self) -> bool {
+    pub(super) fn any_exist(&self) -> bool {
         let network = self.vpc.is_some() || !self.vswitches.is_empty() || self.security_group.is_some();
         network || self.key_pair.is_some() || self.eip.is_some() || !self.machines.is_empty()
     }
@@ -205,15 +209,15 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let record = open(state.path());
         let first = record.token().unwrap();
-        record.change(|things| things.vpc = Some(Thing { id: "vpc-1".to_owned(), own: true })).unwrap();
+        record.change(|resources| resources.vpc = Some(Resource { id: "vpc-1".to_owned(), own: true })).unwrap();
         let again = open(state.path());
-        assert_eq!(again.things(), record.things());
+        assert_eq!(again.resources(), record.resources());
         assert_ne!(again.token().unwrap(), first);
         let mode = std::fs::metadata(state.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         again.forget().unwrap();
         again.forget().unwrap();
-        assert_eq!(open(state.path()).things(), Things { uid: "u1".to_owned(), ..Things::default() });
+        assert_eq!(open(state.path()).resources(), Resources { uid: "u1".to_owned(), ..Resources::default() });
     }
 
     #[test]

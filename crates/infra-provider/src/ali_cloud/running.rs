@@ -1,4 +1,4 @@
-//! Do all machines run, each at an address of its own?
+//! Waits until all machines run, each at an address of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::cloud::{Cloud, Prerequisite};
 use crate::{ProviderEvent, Result};
 
 /// The cloud lists no more machines at once.
-const PAGE: usize = 100;
+const PAGE_SIZE: usize = 100;
 /// A machine that is not listed for so long is gone; one that was listed before, after a third of it.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
@@ -26,12 +26,12 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, prerequisite: Prerequisite)
     let mut absent_since: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let asked = Instant::now();
-        let ids: Vec<String> = cloud.record.with(|things| things.machines.keys().cloned().collect());
+        let ids: Vec<String> = cloud.record.with(|resources| resources.machines.keys().cloned().collect());
         let listed = listed(cloud, &ids).await?;
         keep_addresses(cloud, &listed)?;
         restart(cloud, &listed, &mut started).await?;
         let state = State::of(&ids, &listed);
-        address::doubt(cloud, &listed).await?;
+        address::verify_binding(cloud, &listed).await?;
         address::bind(cloud, |first| !state.lacking.contains(first)).await?;
         if state.lacking.is_empty() {
             return Ok(Vec::new());
@@ -47,10 +47,10 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, prerequisite: Prerequisite)
         let lost: Vec<String> =
             absent_since.iter().filter(|(id, since)| is_lost(id, **since)).map(|(id, _)| id.clone()).collect();
         if !lost.is_empty() {
-            cloud.keep(|things| {
-                things.machines.retain(|id, _| !lost.contains(id));
-                things.updating.retain(|id| !lost.contains(id));
-                things.intents.retain(|step, _| !lost.iter().any(|id| step.ends_with(id.as_str())));
+            cloud.keep(|resources| {
+                resources.machines.retain(|id, _| !lost.contains(id));
+                resources.updating.retain(|id| !lost.contains(id));
+                resources.intents.retain(|step, _| !lost.iter().any(|id| step.ends_with(id.as_str())));
             })?;
             return Ok(lost);
         }
@@ -64,7 +64,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, prerequisite: Prerequisite)
 /// What the cloud says about these machines, a page at a time.
 pub(super) async fn listed(cloud: &Cloud<'_>, ids: &[String]) -> Result<BTreeMap<String, Instance>> {
     let mut found = BTreeMap::new();
-    for page in ids.chunks(PAGE) {
+    for page in ids.chunks(PAGE_SIZE) {
         let asked = DescribeInstances { instance_ids: page.to_vec(), ..DescribeInstances::default() };
         let listed = cloud.ask(&asked).await?.instances;
         found.extend(listed.into_iter().map(|instance| (instance.instance_id.clone(), instance)));
@@ -77,7 +77,7 @@ async fn restart(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>, started
     let stopped = listed.values().filter(|instance| instance.status == InstanceStatus::Stopped);
     let ids: Vec<String> =
         stopped.map(|instance| instance.instance_id.clone()).filter(|id| !started.contains(id)).collect();
-    for page in ids.chunks(PAGE) {
+    for page in ids.chunks(PAGE_SIZE) {
         cloud.change(&StartInstances { instance_ids: page.to_vec() }, None).await?;
     }
     started.extend(ids);
@@ -87,16 +87,16 @@ async fn restart(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>, started
 /// Takes over addresses that are sure: those of running machines that no other machine claims.
 fn keep_addresses(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>) -> Result<()> {
     let sure = sure_addresses(listed);
-    let fresh: Vec<(String, IpAddr)> = cloud.record.with(|things| {
-        let known = |id: &str| things.machines.get(id).and_then(|machine| machine.address);
+    let fresh: Vec<(String, IpAddr)> = cloud.record.with(|resources| {
+        let known = |id: &str| resources.machines.get(id).and_then(|machine| machine.address);
         sure.into_iter().filter(|(id, address)| known(id) != Some(*address)).collect()
     });
     if fresh.is_empty() {
         return Ok(());
     }
-    cloud.keep(|things| {
+    cloud.keep(|resources| {
         for (id, address) in &fresh {
-            if let Some(machine) = things.machines.get_mut(id) {
+            if let Some(machine) = resources.machines.get_mut(id) {
                 machine.address = Some(*address);
             }
         }

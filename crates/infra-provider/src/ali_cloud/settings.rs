@@ -1,4 +1,4 @@
-//! What does a Clusterfile ask of Alibaba Cloud?
+//! Reads the cloud settings of a Clusterfile: machines, disks, image, existing resources.
 
 use clusterfile::{Cluster, Disk, MachineSpec, Secret};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ const MAX_COUNT: u32 = 1_000;
 
 /// What a Clusterfile asks for, checked and completed.
 #[derive(Debug, Clone)]
-pub(super) struct Wish {
+pub(super) struct ClusterSpec {
     pub(super) cluster: String,
     pub(super) region: Option<String>,
     pub(super) zone: Option<String>,
@@ -59,8 +59,8 @@ pub(super) struct Group {
     pub(super) sized: bool,
     /// Types to take, the best first, instead of choosing by size.
     pub(super) types: Vec<String>,
-    pub(super) system_disk: DiskWish,
-    pub(super) data_disks: Vec<DiskWish>,
+    pub(super) system_disk: DiskSpec,
+    pub(super) data_disks: Vec<DiskSpec>,
 }
 
 impl Group {
@@ -72,7 +72,7 @@ impl Group {
 
 /// A disk, and the kinds of it that would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DiskWish {
+pub(super) struct DiskSpec {
     pub(super) size_gib: u32,
     /// The best first; one when the user named it.
     pub(super) categories: Vec<String>,
@@ -96,8 +96,8 @@ impl Role {
     }
 }
 
-/// Reads the wish out of a cluster.
-pub(super) fn wish(cluster: &Cluster) -> Result<Wish> {
+/// Reads the spec out of a cluster.
+pub(super) fn cluster_spec(cluster: &Cluster) -> Result<ClusterSpec> {
     let annotations = &cluster.annotations;
     let own = |name: &str| value(annotations, name).map(str::to_owned);
     check_name(&cluster.name)?;
@@ -120,7 +120,7 @@ pub(super) fn wish(cluster: &Cluster) -> Result<Wish> {
     for cidr in &admin_cidrs {
         check_cidr(cidr)?;
     }
-    Ok(Wish {
+    Ok(ClusterSpec {
         cluster: cluster.name.clone(),
         region: own(names::REGION),
         zone: own(names::ZONE),
@@ -166,12 +166,12 @@ fn group(cluster: &Cluster, role: Role, spec: Option<&MachineSpec>, types: &[Str
     })
 }
 
-fn disk(disk: &Disk, categories: &[&str]) -> DiskWish {
+fn disk(disk: &Disk, categories: &[&str]) -> DiskSpec {
     let categories = match &disk.category {
         Some(category) => vec![category.clone()],
         None => categories.iter().map(|category| (*category).to_owned()).collect(),
     };
-    DiskWish { size_gib: disk.size_gib, categories }
+    DiskSpec { size_gib: disk.size_gib, categories }
 }
 
 /// The name becomes part of host names (`<cluster>-master-0`) and of a tag.
@@ -201,7 +201,7 @@ fn check_password(password: &str) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::WeakPassword) }
 }
 
-/// What the cloud would refuse only when other things have been made.
+/// What the cloud would refuse only when other resources have been made.
 pub(super) fn check_cidr(cidr: &str) -> Result<()> {
     let fits = cidr.split_once('/').is_some_and(|(address, length)| {
         address.parse::<std::net::Ipv4Addr>().is_ok() && length.parse::<u8>().is_ok_and(|length| length <= 32)
@@ -230,12 +230,12 @@ mod tests {
 
     #[test]
     fn what_is_not_said_has_a_default() {
-        let wish = wish(&cluster()).unwrap();
-        assert_eq!((wish.masters.count, wish.nodes.count), (3, 0));
-        assert_eq!((wish.masters.cpu, wish.masters.memory_gib, wish.masters.system_disk.size_gib), (4, 8, 100));
-        assert!(wish.masters.system_disk.categories.len() > 1 && wish.masters.data_disks.is_empty());
-        assert_eq!(wish.image, Image::Family(IMAGE_FAMILY.to_owned()));
-        assert!(wish.password.is_none() && wish.vpc.is_none());
+        let spec = cluster_spec(&cluster()).unwrap();
+        assert_eq!((spec.masters.count, spec.nodes.count), (3, 0));
+        assert_eq!((spec.masters.cpu, spec.masters.memory_gib, spec.masters.system_disk.size_gib), (4, 8, 100));
+        assert!(spec.masters.system_disk.categories.len() > 1 && spec.masters.data_disks.is_empty());
+        assert_eq!(spec.image, Image::Family(IMAGE_FAMILY.to_owned()));
+        assert!(spec.password.is_none() && spec.vpc.is_none());
     }
 
     #[test]
@@ -254,11 +254,11 @@ mod tests {
             cluster.annotations.insert(name.to_owned(), text.to_owned());
         }
         cluster.ssh.password = Some(Secret::from("Geheim-123".to_owned()));
-        let wish = wish(&cluster).unwrap();
-        assert_eq!((wish.masters.cpu, wish.masters.types.len(), wish.admin_cidrs.len()), (2, 2, 2));
-        assert_eq!(wish.masters.data_disks[0].categories, ["cloud_auto"]);
-        assert_eq!((wish.vpc.as_deref(), wish.image), (Some("vpc-1"), Image::Id("m-1".to_owned())));
-        assert!(wish.password.is_some());
+        let spec = cluster_spec(&cluster).unwrap();
+        assert_eq!((spec.masters.cpu, spec.masters.types.len(), spec.admin_cidrs.len()), (2, 2, 2));
+        assert_eq!(spec.masters.data_disks[0].categories, ["cloud_auto"]);
+        assert_eq!((spec.vpc.as_deref(), spec.image), (Some("vpc-1"), Image::Id("m-1".to_owned())));
+        assert!(spec.password.is_some());
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Cluster)| {
             let mut cluster = cluster();
             change(&mut cluster);
-            wish(&cluster).unwrap_err().to_string()
+            cluster_spec(&cluster).unwrap_err().to_string()
         };
         let password = |text: &str| {
             let text = text.to_owned();

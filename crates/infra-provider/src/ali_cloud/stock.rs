@@ -1,4 +1,4 @@
-//! Which types in which zones are tried, and in which order?
+//! Chooses the zones and instance types to try, best first.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::api::ecs::{Stock, StockLevel};
 use super::settings::Group;
 
 /// More types than this are not tried in one zone: what is sold out twelve times over is sold out.
-const TYPES: usize = 12;
+const MAX_TYPES: usize = 12;
 
 /// A zone and the types that may be had there, the best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) fn candidates(
         let (Some(masters), Some(nodes)) = (take(masters, &for_masters), take(nodes, &for_nodes)) else { continue };
         let plenty = |offers: &[Offer]| offers.iter().filter(|offer| offer.level == StockLevel::WithStock).count();
         let scarce = usize::from(plenty(&masters) == 0) + usize::from(plenty(&nodes) == 0);
-        let names = |offers: Vec<Offer>| offers.into_iter().map(|offer| offer.name).take(TYPES).collect();
+        let names = |offers: Vec<Offer>| offers.into_iter().map(|offer| offer.name).take(MAX_TYPES).collect();
         found.push((scarce, Candidates { zone: zone.clone(), masters: names(masters), nodes: names(nodes) }));
     }
     // Zones with plenty of both first; among equals the one whose name sorts last is usually the newest and emptiest.
@@ -63,8 +63,8 @@ fn by_zone(group: &Group, stock: &Stock) -> BTreeMap<String, Vec<Offer>> {
             )
             .map(|offer| Offer { name: offer.value.clone(), level: offer.status_category })
             .collect();
-        let wish = |name: &str| group.types.iter().position(|wished| wished == name).unwrap_or(0);
-        offers.sort_by_key(|offer| (wish(&offer.name), std::cmp::Reverse(offer.level), rank(&offer.name)));
+        let preference = |name: &str| group.types.iter().position(|preferred| preferred == name).unwrap_or(0);
+        offers.sort_by_key(|offer| (preference(&offer.name), std::cmp::Reverse(offer.level), rank(&offer.name)));
         offers.dedup_by(|one, two| one.name == two.name);
         if !offers.is_empty() {
             zones.insert(zone.zone_id.clone(), offers);
@@ -105,7 +105,7 @@ fn family(name: &str) -> &str {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::settings::{DiskWish, Role};
+    use super::super::settings::{DiskSpec, Role};
     use super::*;
 
     fn group(role: Role, count: u32, types: &[&str]) -> Group {
@@ -116,7 +116,7 @@ mod tests {
             memory_gib: 8,
             sized: true,
             types: types.iter().map(|name| (*name).to_owned()).collect(),
-            system_disk: DiskWish { size_gib: 100, categories: Vec::new() },
+            system_disk: DiskSpec { size_gib: 100, categories: Vec::new() },
             data_disks: Vec::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! How does a call come out of the record as it went in?
+//! Stores calls without their secrets, and restores them exactly.
 
 use clusterfile::Secret;
 

@@ -1,4 +1,4 @@
-//! By which tags and names is what belongs to a cluster known?
+//! Names and tags a cluster's resources.
 
 use super::api::Tag;
 use super::api::ecs::Instance;
@@ -16,7 +16,7 @@ pub(super) fn of_cluster(cluster: &str) -> Vec<Tag> {
     vec![Tag::new(OWNER, cluster), Tag::new(PRODUCT, cluster)]
 }
 
-/// What things are searched by.
+/// What resources are searched by.
 pub(super) fn search(cluster: &str) -> Vec<Tag> {
     vec![Tag::new(OWNER, cluster)]
 }

@@ -10,26 +10,26 @@ use super::api::ecs::{
 };
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite, class};
-use super::record::Things;
-use super::settings::{Group, Role, Wish};
+use super::record::Resources;
+use super::settings::{ClusterSpec, Group, Role};
 use super::stock::{Candidates, candidates};
 use super::{discover, hosts, running, tags};
 use crate::{Error, PendingUpdate, ProviderEvent, Result};
 
 /// Machines of `listed` that have another size than wanted, and those whose update an earlier run began: begun ones
 /// first, then nodes, then masters, the first master last. From now on the record has their updates as begun.
-pub(super) fn pending(cloud: &Cloud<'_>, wish: &Wish, listed: &[Instance]) -> Result<Vec<PendingUpdate>> {
-    cloud.record.change(|things| {
+pub(super) fn pending(cloud: &Cloud<'_>, spec: &ClusterSpec, listed: &[Instance]) -> Result<Vec<PendingUpdate>> {
+    cloud.record.change(|resources| {
         let mut updates = Vec::new();
         let mut ids = Vec::new();
-        for group in [&wish.nodes, &wish.masters] {
-            let machines = hosts::ordered(things, group.role).into_iter().take(group.count as usize);
+        for group in [&spec.nodes, &spec.masters] {
+            let machines = hosts::ordered(resources, group.role).into_iter().take(group.count as usize);
             for (id, machine) in machines.rev() {
                 let Some(host) = machine.address else { continue };
-                let begun = things.updating.contains(id);
+                let begun = resources.updating.contains(id);
                 let other = listed.iter().find(|instance| instance.instance_id == *id && differs(instance, group));
                 if begun || other.is_some() {
-                    let name = tags::host_name(&wish.cluster, group.role, machine.index);
+                    let name = tags::host_name(&spec.cluster, group.role, machine.index);
                     let summary =
                         other.map_or_else(|| "begun by an earlier run".to_owned(), |other| summary(other, group));
                     let update = PendingUpdate::new(host, name, summary);
@@ -38,7 +38,7 @@ pub(super) fn pending(cloud: &Cloud<'_>, wish: &Wish, listed: &[Instance]) -> Re
                 }
             }
         }
-        things.updating.extend(ids);
+        resources.updating.extend(ids);
         updates.sort_by_key(|update| !update.begun);
         updates
     })
@@ -57,20 +57,20 @@ fn differs(instance: &Instance, group: &Group) -> bool {
 }
 
 /// Gives the machine at `host` the wanted size; does nothing when it has it and runs.
-pub(super) async fn update(cloud: &Cloud<'_>, wish: &Wish, host: IpAddr) -> Result<()> {
+pub(super) async fn update(cloud: &Cloud<'_>, spec: &ClusterSpec, host: IpAddr) -> Result<()> {
     let (id, role) = machine(cloud, host).await?;
     let group = match role {
-        Role::Master => &wish.masters,
-        Role::Node => &wish.nodes,
+        Role::Master => &spec.masters,
+        Role::Node => &spec.nodes,
     };
     // An earlier run may have stopped or changed it.
     let listed = running::listed(cloud, std::slice::from_ref(&id)).await?.remove(&id);
     let Some(instance) = listed.filter(|instance| differs(instance, group)) else {
         return running::await_running(cloud, Prerequisite::unknown(Pending::Restarted)).await.map(drop);
     };
-    let types = types(cloud, wish, group, &instance.zone_id).await?;
+    let types = types(cloud, spec, group, &instance.zone_id).await?;
     cloud.context.tell(ProviderEvent::Resizing { host: instance.host_name.clone(), instance_type: types[0].clone() });
-    cloud.keep(|things| things.updating.extend([id.clone()]))?;
+    cloud.keep(|resources| resources.updating.extend([id.clone()]))?;
     let mut prerequisite = Prerequisite::unknown(Pending::Stopped);
     if instance.status == InstanceStatus::Running {
         cloud.change(&StopInstances { instance_ids: vec![id.clone()], force: false }, None).await?;
@@ -83,10 +83,10 @@ pub(super) async fn update(cloud: &Cloud<'_>, wish: &Wish, host: IpAddr) -> Resu
     changed
 }
 
-/// The machine at `host`, looked for in the cloud when the record does not know it.
+/// The machine at `host`, searched for in the cloud when the record does not know it.
 async fn machine(cloud: &Cloud<'_>, host: IpAddr) -> Result<(String, Role)> {
-    let known = |things: &Things| {
-        let found = things.machines.iter().find(|(_, machine)| machine.address == Some(host));
+    let known = |resources: &Resources| {
+        let found = resources.machines.iter().find(|(_, machine)| machine.address == Some(host));
         found.map(|(id, machine)| (id.clone(), machine.role))
     };
     if let Some(found) = cloud.record.with(known) {
@@ -105,8 +105,8 @@ async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], prerequi
         let asked = ModifyInstanceSpec { client_token, instance_id: id.to_owned(), instance_type };
         match cloud.change(&asked, prerequisite.take()).await {
             Ok(_) => {
-                return cloud.keep(|things| {
-                    if let Some(machine) = things.machines.get_mut(id) {
+                return cloud.keep(|resources| {
+                    if let Some(machine) = resources.machines.get_mut(id) {
                         machine.instance_type = asked.instance_type;
                     }
                 });
@@ -119,7 +119,7 @@ async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], prerequi
 }
 
 /// Types of the wanted size in the machine's own zone, which it cannot leave.
-async fn types(cloud: &Cloud<'_>, wish: &Wish, group: &Group, zone: &str) -> Result<Vec<String>> {
+async fn types(cloud: &Cloud<'_>, spec: &ClusterSpec, group: &Group, zone: &str) -> Result<Vec<String>> {
     let asked = DescribeAvailableResource {
         zone_id: Some(zone.to_owned()),
         cores: Some(group.cpu),
@@ -132,7 +132,7 @@ async fn types(cloud: &Cloud<'_>, wish: &Wish, group: &Group, zone: &str) -> Res
     let none = Group { role: Role::Node, count: 0, ..group.clone() };
     let found: Option<Candidates> = candidates((&one, &stock), (&none, &stock), Some(zone)).into_iter().next();
     found.map(|found| found.masters).filter(|types| !types.is_empty()).ok_or_else(|| Error::NothingOffered {
-        cluster: wish.cluster.clone(),
+        cluster: spec.cluster.clone(),
         region: format!("{}, zone {zone}", cloud.client.region()),
         size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
     })

@@ -1,4 +1,4 @@
-//! With which options does a container boot as a systemd machine?
+//! Builds the request for a container that boots systemd.
 
 use std::collections::HashMap;
 
@@ -111,12 +111,12 @@ pub(super) fn endpoint(machine: Machine) -> EndpointSettings {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::machine::Duty;
+    use super::super::machine::MachineRole;
     use super::*;
     use std::net::Ipv4Addr;
 
     fn boot<'a>(spec: Option<&'a MachineSpec>, isolation: &'a Isolation, modules: bool) -> Boot<'a> {
-        let machine = Machine { duty: Duty::Master, index: 1, address: Ipv4Addr::new(10, 213, 0, 3) };
+        let machine = Machine { duty: MachineRole::Master, index: 1, address: Ipv4Addr::new(10, 213, 0, 3) };
         Boot { cluster: "shop", machine, image: "sealer-node:bookworm", spec, isolation, modules, kmsg: modules }
     }
 

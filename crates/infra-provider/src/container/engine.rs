@@ -1,4 +1,4 @@
-//! Which container engine is there, what may it do, and what of a cluster does it hold?
+//! Connects to the container engine and finds a cluster's containers and networks.
 
 use std::collections::HashMap;
 use std::fs::File;

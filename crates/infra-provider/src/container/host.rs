@@ -1,4 +1,4 @@
-//! How does one host come into being, or come back?
+//! Creates one host, or starts it again.
 
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use super::boot::Boot;
 use super::engine::{Engine, FoundContainer, failed, is_absent, status};
 use super::isolation::{Isolation, refused_for_capabilities};
-use super::machine::{Duty, Machine};
+use super::machine::{Machine, MachineRole};
 use super::{network, ready};
 use crate::ssh_key::ClusterKey;
 use crate::{Context, Error, ProviderEvent, Result};
@@ -24,7 +24,7 @@ use crate::{Context, Error, ProviderEvent, Result};
 const KEYS_LIMIT: usize = 256 * 1024;
 
 /// What the making of every host of a cluster shares.
-pub(super) struct Ground<'a> {
+pub(super) struct HostSetup<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cluster: &'a Cluster,
     pub(super) image: &'a str,
@@ -34,46 +34,46 @@ pub(super) struct Ground<'a> {
 }
 
 /// Makes a host and waits until it is ready.
-pub(super) async fn make(ground: &Ground<'_>, machine: Machine) -> Result<()> {
-    ground.context.check_cancelled()?;
-    let host = machine.name(&ground.cluster.name);
-    ground.context.tell(ProviderEvent::Creating { host, address: IpAddr::V4(machine.address) });
-    let id = boot(ground, machine).await?;
-    ready::wait(ground, machine, &id).await
+pub(super) async fn make(setup: &HostSetup<'_>, machine: Machine) -> Result<()> {
+    setup.context.check_cancelled()?;
+    let host = machine.name(&setup.cluster.name);
+    setup.context.tell(ProviderEvent::Creating { host, address: IpAddr::V4(machine.address) });
+    let id = boot(setup, machine).await?;
+    ready::wait(setup, machine, &id).await
 }
 
 /// Brings an existing host to life, if need be, and waits until it is ready.
-pub(super) async fn revive(ground: &Ground<'_>, machine: Machine, found: &FoundContainer) -> Result<()> {
-    let docker = &ground.engine.docker;
+pub(super) async fn revive(setup: &HostSetup<'_>, machine: Machine, found: &FoundContainer) -> Result<()> {
+    let docker = &setup.engine.docker;
     match found.state {
         // It never ran, or is half removed: there is nothing in it to keep.
         State::CREATED | State::DEAD | State::REMOVING => {
-            ground.engine.remove_container(&found.id, &found.name).await?;
-            return make(ground, machine).await;
+            setup.engine.remove_container(&found.id, &found.name).await?;
+            return make(setup, machine).await;
         }
         State::PAUSED => {
             docker.unpause_container(&found.id).await.map_err(failed("resuming host", &found.name))?;
         }
         State::EXITED | State::STOPPING => {
             let (host, address) = (found.name.clone(), IpAddr::V4(machine.address));
-            ground.context.tell(ProviderEvent::Restarting { host, address });
-            restart(ground, machine, found).await?;
+            setup.context.tell(ProviderEvent::Restarting { host, address });
+            restart(setup, machine, found).await?;
         }
         State::RUNNING | State::RESTARTING | State::EMPTY => {}
     }
-    if !opens_to(ground, &found.id, &found.name).await? {
-        authorize(ground, &found.id, &found.name).await?;
+    if !opens_to(setup, &found.id, &found.name).await? {
+        authorize(setup, &found.id, &found.name).await?;
     }
-    ready::wait(ground, machine, &found.id).await
+    ready::wait(setup, machine, &found.id).await
 }
 
 /// Starts a container that ran before, in the cluster's network of today if that was made anew since.
-async fn restart(ground: &Ground<'_>, machine: Machine, found: &FoundContainer) -> Result<()> {
-    let docker = &ground.engine.docker;
+async fn restart(setup: &HostSetup<'_>, machine: Machine, found: &FoundContainer) -> Result<()> {
+    let docker = &setup.engine.docker;
     match docker.start_container(&found.id, None::<StartContainerOptions>).await {
         // The container remembers the identity of its network, which is "not found".
         Err(error) if is_absent(&error) => {
-            network::reattach(ground.engine, &ground.cluster.name, machine, found).await?;
+            network::reattach(setup.engine, &setup.cluster.name, machine, found).await?;
             let started = docker.start_container(&found.id, None::<StartContainerOptions>).await;
             started.map_err(failed("starting host", &found.name))
         }
@@ -82,43 +82,43 @@ async fn restart(ground: &Ground<'_>, machine: Machine, found: &FoundContainer) 
 }
 
 /// Creates the container, lets the cluster's key in, and starts it; returns its id.
-async fn boot(ground: &Ground<'_>, machine: Machine) -> Result<String> {
-    let name = machine.name(&ground.cluster.name);
+async fn boot(setup: &HostSetup<'_>, machine: Machine) -> Result<String> {
+    let name = machine.name(&setup.cluster.name);
     loop {
-        let isolation = ground.engine.isolation();
-        let id = create(ground, machine, &name, &isolation).await?;
-        authorize(ground, &id, &name).await?;
-        match ground.engine.docker.start_container(&id, None::<StartContainerOptions>).await {
+        let isolation = setup.engine.isolation();
+        let id = create(setup, machine, &name, &isolation).await?;
+        authorize(setup, &id, &name).await?;
+        match setup.engine.docker.start_container(&id, None::<StartContainerOptions>).await {
             Ok(()) => return Ok(id),
             Err(error) if isolation == Isolation::Privileged && refused_for_capabilities(&error.to_string()) => {
-                ground.engine.restrict();
-                ground.engine.remove_container(&id, &name).await?;
+                setup.engine.restrict();
+                setup.engine.remove_container(&id, &name).await?;
             }
             Err(error) => return Err(failed("starting host", &name)(error)),
         }
     }
 }
 
-async fn create(ground: &Ground<'_>, machine: Machine, name: &str, isolation: &Isolation) -> Result<String> {
-    let machines = &ground.cluster.machines;
+async fn create(setup: &HostSetup<'_>, machine: Machine, name: &str, isolation: &Isolation) -> Result<String> {
+    let machines = &setup.cluster.machines;
     let spec = match machine.duty {
-        Duty::Master => machines.masters.as_ref(),
-        Duty::Node => machines.nodes.as_ref(),
+        MachineRole::Master => machines.masters.as_ref(),
+        MachineRole::Node => machines.nodes.as_ref(),
     };
-    let cluster = &ground.cluster.name;
+    let cluster = &setup.cluster.name;
     let boot = Boot {
         cluster,
         machine,
-        image: ground.image,
+        image: setup.image,
         spec,
         isolation,
-        modules: ground.engine.modules,
-        kmsg: ground.engine.kmsg,
+        modules: setup.engine.modules,
+        kmsg: setup.engine.kmsg,
     };
     let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
-    match ground.engine.docker.create_container(Some(options), boot.request()).await {
+    match setup.engine.docker.create_container(Some(options), boot.request()).await {
         Ok(created) => Ok(created.id),
-        Err(error) if is_absent(&error) => Err(Error::NodeImageMissing { image: ground.image.to_owned() }),
+        Err(error) if is_absent(&error) => Err(Error::NodeImageMissing { image: setup.image.to_owned() }),
         Err(error) if status(&error) == Some(409) => {
             Err(Error::NameTaken { cluster: cluster.clone(), host: name.to_owned() })
         }
@@ -127,12 +127,12 @@ async fn create(ground: &Ground<'_>, machine: Machine, name: &str, isolation: &I
 }
 
 /// Puts the cluster's key into root's `authorized_keys`; works on a container that runs and on one that does not.
-async fn authorize(ground: &Ground<'_>, id: &str, name: &str) -> Result<()> {
-    let archive = keys_archive(&ground.key.authorized)
+async fn authorize(setup: &HostSetup<'_>, id: &str, name: &str) -> Result<()> {
+    let archive = keys_archive(&setup.key.authorized)
         .map_err(|error| Error::KeyMaking { reason: format!("cannot pack it for `{name}`: {error}") })?;
     let options = UploadToContainerOptions { path: "/".to_owned(), ..Default::default() };
     let body = body_full(archive.into());
-    ground
+    setup
         .engine
         .docker
         .upload_to_container(id, Some(options), body)
@@ -141,9 +141,9 @@ async fn authorize(ground: &Ground<'_>, id: &str, name: &str) -> Result<()> {
 }
 
 /// Whether root's `authorized_keys` holds the cluster's key.
-async fn opens_to(ground: &Ground<'_>, id: &str, name: &str) -> Result<bool> {
+async fn opens_to(setup: &HostSetup<'_>, id: &str, name: &str) -> Result<bool> {
     let options = DownloadFromContainerOptions { path: "/root/.ssh/authorized_keys".to_owned() };
-    let mut stream = Box::pin(ground.engine.docker.download_from_container(id, Some(options)));
+    let mut stream = Box::pin(setup.engine.docker.download_from_container(id, Some(options)));
     let mut archive = Vec::new();
     while let Some(chunk) = stream.next().await {
         match chunk {
@@ -155,7 +155,7 @@ async fn opens_to(ground: &Ground<'_>, id: &str, name: &str) -> Result<bool> {
             return Ok(false);
         }
     }
-    Ok(archive_holds(&archive, &ground.key.authorized))
+    Ok(archive_holds(&archive, &setup.key.authorized))
 }
 
 fn keys_archive(authorized: &str) -> io::Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! How much may the engine give a container on this machine, and which options does that mean?
+//! Chooses a container's privileges by what the engine can grant.
 
 use bollard::models::HostConfig;
 

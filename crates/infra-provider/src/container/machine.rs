@@ -1,4 +1,4 @@
-//! How are the hosts of a cluster named and labelled, and which host is a container that was found?
+//! Names and labels hosts, and reads the labels back.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -21,25 +21,25 @@ const CLUSTER_NAME_LIMIT: usize = 51;
 
 /// What a host is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Duty {
+pub(super) enum MachineRole {
     /// Part of the control plane.
     Master,
     /// Everything else.
     Node,
 }
 
-impl Duty {
+impl MachineRole {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Duty::Master => "master",
-            Duty::Node => "node",
+            MachineRole::Master => "master",
+            MachineRole::Node => "node",
         }
     }
 
     pub(super) fn role(self) -> Role {
         match self {
-            Duty::Master => Role::Master,
-            Duty::Node => Role::Node,
+            MachineRole::Master => Role::Master,
+            MachineRole::Node => Role::Node,
         }
     }
 }
@@ -47,7 +47,7 @@ impl Duty {
 /// One host of a cluster: what it is for, which one, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Machine {
-    pub(super) duty: Duty,
+    pub(super) duty: MachineRole,
     pub(super) index: u32,
     pub(super) address: Ipv4Addr,
 }
@@ -73,8 +73,8 @@ impl Machine {
         let wrong =
             |label: &'static str| Error::Label { object: container.to_owned(), label, value: read(label).to_owned() };
         let duty = match read(ROLE_LABEL) {
-            "master" => Duty::Master,
-            "node" => Duty::Node,
+            "master" => MachineRole::Master,
+            "node" => MachineRole::Node,
             _ => return Err(wrong(ROLE_LABEL)),
         };
         let index = read(INDEX_LABEL).parse().map_err(|_| wrong(INDEX_LABEL))?;
@@ -105,14 +105,14 @@ mod tests {
 
     #[test]
     fn labels_are_read_back() {
-        let machine = Machine { duty: Duty::Node, index: 7, address: Ipv4Addr::new(10, 0, 0, 9) };
+        let machine = Machine { duty: MachineRole::Node, index: 7, address: Ipv4Addr::new(10, 0, 0, 9) };
         assert_eq!(machine.name("shop"), "shop-node-7");
         assert_eq!(Machine::from_labels("x", &machine.labels("shop")).unwrap(), machine);
     }
 
     #[test]
     fn a_wrong_label_is_named() {
-        let machine = Machine { duty: Duty::Master, index: 0, address: Ipv4Addr::new(10, 0, 0, 2) };
+        let machine = Machine { duty: MachineRole::Master, index: 0, address: Ipv4Addr::new(10, 0, 0, 2) };
         for (label, value) in [(ROLE_LABEL, "king"), (INDEX_LABEL, "-1"), (ADDRESS_LABEL, "fe80::1")] {
             let mut labels = machine.labels("shop");
             labels.insert(label.to_owned(), value.to_owned());

@@ -1,4 +1,4 @@
-//! How are hosts made out of containers of this machine's engine?
+//! Makes hosts out of containers of this machine's engine.
 //!
 //! A host is a container that boots systemd and is reached by SSH, as any other machine. Everything that is made carries
 //! the label `io.sealer.cluster=<name>` and is found by it again; there is no other memory.

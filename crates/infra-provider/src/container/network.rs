@@ -1,4 +1,4 @@
-//! How does a cluster get a network of its own, and how does it go away again?
+//! Creates and removes the cluster's network.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,4 +1,4 @@
-//! How does the CONTAINER provider give hosts and take them back?
+//! Implements `Provider` for CONTAINER.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::spawn_blocking;
 
 use super::engine::{Engine, FoundContainer, failed, is_absent, of_cluster};
-use super::host::{self, Ground};
-use super::machine::{Duty, Machine, check_cluster_name, network_name};
+use super::host::{self, HostSetup};
+use super::machine::{Machine, MachineRole, check_cluster_name, network_name};
 use super::network;
 use super::select::{Counts, assign, select};
 use crate::{Context, Error, Provider, ProviderEvent, Provisioned, Release, Result, ssh_key};
 
 /// How many hosts are brought up at the same time; more would only make each of them late.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// What the CONTAINER provider may be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Provider for Container {
         for (machine, container) in selection.unclaimed {
             context.tell(ProviderEvent::Unclaimed { host: container.name, address: IpAddr::V4(machine.address) });
         }
-        let ground = Ground {
+        let setup = HostSetup {
             engine: &engine,
             cluster: wanted,
             image: &self.options.node_image,
@@ -103,7 +103,7 @@ impl Provider for Container {
             ready_within: self.options.ready_within,
             context,
         };
-        bring_up(&ground, &selection.kept, &new).await?;
+        bring_up(&setup, &selection.kept, &new).await?;
         let machines = selection.kept.into_iter().map(|(machine, _)| machine).chain(new).collect();
         filled(wanted, machines, &key.private).map(Provisioned::from)
     }
@@ -136,8 +136,8 @@ impl Provider for Container {
         let counts = Counts::wanted(wanted);
         let mut lines = vec![format!("network {} (bridge, its own subnet)", network_name(&wanted.name))];
         for (duty, count, spec) in [
-            (Duty::Master, counts.masters, &wanted.machines.masters),
-            (Duty::Node, counts.nodes, &wanted.machines.nodes),
+            (MachineRole::Master, counts.masters, &wanted.machines.masters),
+            (MachineRole::Node, counts.nodes, &wanted.machines.nodes),
         ] {
             let size =
                 |value: Option<u32>, unit: &str| value.map(|value| format!(", {value} {unit}")).unwrap_or_default();
@@ -155,11 +155,11 @@ impl Provider for Container {
 
 /// Makes `new` and revives `kept`. One that fails does not break off the others, so that the next run finds as much as
 /// possible; the first failure is returned.
-async fn bring_up(ground: &Ground<'_>, kept: &[(Machine, FoundContainer)], new: &[Machine]) -> Result<()> {
-    let revived = kept.iter().map(|(machine, container)| host::revive(ground, *machine, container).boxed());
-    let made = new.iter().map(|machine| host::make(ground, *machine).boxed());
+async fn bring_up(setup: &HostSetup<'_>, kept: &[(Machine, FoundContainer)], new: &[Machine]) -> Result<()> {
+    let revived = kept.iter().map(|(machine, container)| host::revive(setup, *machine, container).boxed());
+    let made = new.iter().map(|machine| host::make(setup, *machine).boxed());
     let results: Vec<Result<()>> =
-        stream::iter(revived.chain(made).collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        stream::iter(revived.chain(made).collect::<Vec<_>>()).buffered(CONCURRENCY).collect().await;
     results.into_iter().collect()
 }
 
@@ -261,7 +261,7 @@ mod tests {
         wanted.env.set("K", "v");
         wanted.add_hosts(&Role::Node, ["10.213.0.3".parse().unwrap(), "10.213.0.9".parse().unwrap()]);
         wanted.hosts[0].labels.insert("disk".to_owned(), "fast".to_owned());
-        let machines = vec![machine(Duty::Node, 0, 3), machine(Duty::Master, 0, 2)];
+        let machines = vec![machine(MachineRole::Node, 0, 3), machine(MachineRole::Master, 0, 2)];
         let cluster = filled(&wanted, machines, Path::new("/state/ssh/id_ed25519")).unwrap();
         assert_eq!(cluster.masters().map(|host| host.address.to_string()).collect::<Vec<_>>(), ["10.213.0.2"]);
         assert_eq!(cluster.nodes().map(|host| host.address.to_string()).collect::<Vec<_>>(), ["10.213.0.3"]);

@@ -1,4 +1,4 @@
-//! When can a host be worked with?
+//! Waits until a host has booted and its SSH server answers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::engine::failed;
-use super::host::Ground;
+use super::host::HostSetup;
 use super::machine::Machine;
 use crate::{Error, ProviderEvent, Result};
 
 /// Between two looks at a host.
-const PAUSE: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// For one question to a host.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most that is read from a host's answer, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// How many of a host's last lines go into an error.
@@ -28,59 +28,59 @@ const LOG_LINES: usize = 15;
 const LINE_LIMIT: usize = 400;
 
 /// Waits until `sshd` greets and systemd has finished booting, then says so.
-pub(super) async fn wait(ground: &Ground<'_>, machine: Machine, id: &str) -> Result<()> {
-    let host = machine.name(&ground.cluster.name);
+pub(super) async fn wait(setup: &HostSetup<'_>, machine: Machine, id: &str) -> Result<()> {
+    let host = machine.name(&setup.cluster.name);
     let address = IpAddr::V4(machine.address);
-    let deadline = Instant::now() + ground.ready_within;
+    let deadline = Instant::now() + setup.ready_within;
     loop {
-        let missing = match look(ground, machine, &host, id).await? {
-            Look::Ready { failed_units } => {
-                ground.context.tell(ProviderEvent::Ready { host, address, failed_units });
+        let missing = match inspect(setup, machine, &host, id).await? {
+            Readiness::Ready { failed_units } => {
+                setup.context.tell(ProviderEvent::Ready { host, address, failed_units });
                 return Ok(());
             }
-            Look::Missing(missing) => missing,
+            Readiness::Missing(missing) => missing,
         };
         if Instant::now() >= deadline {
-            let mut log = last_lines(ground, id).await;
+            let mut log = last_lines(setup, id).await;
             log.extend(lines(
-                &ask(ground, id, &["journalctl", "--boot", "--lines=15", "--output=cat", "--no-pager"]).await,
+                &output_of(setup, id, &["journalctl", "--boot", "--lines=15", "--output=cat", "--no-pager"]).await,
             ));
-            let waited = ground.ready_within;
+            let waited = setup.ready_within;
             return Err(Error::NotReady { host, address, waited, missing, log });
         }
-        ground.context.sleep(PAUSE).await?;
+        setup.context.sleep(POLL_INTERVAL).await?;
     }
 }
 
-enum Look {
+enum Readiness {
     Ready { failed_units: Vec<String> },
     Missing(String),
 }
 
-async fn look(ground: &Ground<'_>, machine: Machine, host: &str, id: &str) -> Result<Look> {
-    let inspected = ground.engine.docker.inspect_container(id, None::<InspectContainerOptions>);
+async fn inspect(setup: &HostSetup<'_>, machine: Machine, host: &str, id: &str) -> Result<Readiness> {
+    let inspected = setup.engine.docker.inspect_container(id, None::<InspectContainerOptions>);
     let state = inspected.await.map_err(failed("inspecting host", host))?.state.unwrap_or_default();
     if state.running != Some(true) {
         let (host, code) = (host.to_owned(), state.exit_code.unwrap_or_default());
-        return Err(Error::HostStopped { host, code, log: last_lines(ground, id).await });
+        return Err(Error::HostStopped { host, code, log: last_lines(setup, id).await });
     }
-    let greeted = timeout(PATIENCE, async {
+    let greeted = timeout(REQUEST_TIMEOUT, async {
         let mut stream = TcpStream::connect((machine.address, 22)).await?;
         greets(&mut stream).await
     });
     if !matches!(greeted.await, Ok(Ok(true))) {
-        return Ok(Look::Missing("its SSH server does not answer on port 22".to_owned()));
+        return Ok(Readiness::Missing("its SSH server does not answer on port 22".to_owned()));
     }
-    let state = ask(ground, id, &["systemctl", "is-system-running"]).await;
+    let state = output_of(setup, id, &["systemctl", "is-system-running"]).await;
     Ok(match state.lines().next_back().unwrap_or_default().trim() {
-        "running" => Look::Ready { failed_units: Vec::new() },
+        "running" => Readiness::Ready { failed_units: Vec::new() },
         "degraded" => {
             let list = "systemctl list-units --failed --plain --no-legend --no-pager";
             let list: Vec<&str> = list.split(' ').collect();
-            Look::Ready { failed_units: unit_names(&ask(ground, id, &list).await) }
+            Readiness::Ready { failed_units: unit_names(&output_of(setup, id, &list).await) }
         }
-        "" => Look::Missing("systemd does not answer".to_owned()),
-        state => Look::Missing(format!("systemd is `{state}`")),
+        "" => Readiness::Missing("systemd does not answer".to_owned()),
+        state => Readiness::Missing(format!("systemd is `{state}`")),
     })
 }
 
@@ -105,7 +105,7 @@ async fn greets(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<bool> 
 }
 
 /// What a command prints on the host's standard output; nothing when it cannot be run in time.
-async fn ask(ground: &Ground<'_>, id: &str, command: &[&str]) -> String {
+async fn output_of(setup: &HostSetup<'_>, id: &str, command: &[&str]) -> String {
     let answer = async {
         let options = CreateExecOptions {
             cmd: Some(command.to_vec()),
@@ -113,20 +113,20 @@ async fn ask(ground: &Ground<'_>, id: &str, command: &[&str]) -> String {
             attach_stderr: Some(true),
             ..CreateExecOptions::default()
         };
-        let exec = ground.engine.docker.create_exec(id, options).await.ok()?;
-        match ground.engine.docker.start_exec(&exec.id, None::<StartExecOptions>).await.ok()? {
+        let exec = setup.engine.docker.create_exec(id, options).await.ok()?;
+        match setup.engine.docker.start_exec(&exec.id, None::<StartExecOptions>).await.ok()? {
             StartExecResults::Attached { output, .. } => Some(text(output, false).await),
             StartExecResults::Detached => None,
         }
     };
-    timeout(PATIENCE, answer).await.ok().flatten().unwrap_or_default()
+    timeout(REQUEST_TIMEOUT, answer).await.ok().flatten().unwrap_or_default()
 }
 
 /// The last lines the host's init printed, as far as the engine has them.
-async fn last_lines(ground: &Ground<'_>, id: &str) -> Vec<String> {
+async fn last_lines(setup: &HostSetup<'_>, id: &str) -> Vec<String> {
     let options = LogsOptions { stdout: true, stderr: true, tail: LOG_LINES.to_string(), ..Default::default() };
-    let log = text(ground.engine.docker.logs(id, Some(options)), true);
-    let log = timeout(PATIENCE, log).await.unwrap_or_default();
+    let log = text(setup.engine.docker.logs(id, Some(options)), true);
+    let log = timeout(REQUEST_TIMEOUT, log).await.unwrap_or_default();
     lines(&log)
 }
 

@@ -1,4 +1,4 @@
-//! Which IPv4 subnet can a new network have without colliding with what is there?
+//! Chooses an IPv4 subnet that overlaps no existing network or route.
 
 use std::fmt;
 use std::net::Ipv4Addr;

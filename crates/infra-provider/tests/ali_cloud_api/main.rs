@@ -1,4 +1,4 @@
-//! Does the client of Alibaba Cloud send what it should, and understand what comes back?
+//! Tests the API client against scripted responses and the test double.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

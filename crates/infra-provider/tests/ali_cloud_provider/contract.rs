@@ -1,4 +1,4 @@
-//! Does ALI_CLOUD keep the promises that every provider makes?
+//! Runs the contract suite on ALI_CLOUD.
 
 use infra_provider::testing::contract;
 

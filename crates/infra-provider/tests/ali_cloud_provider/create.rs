@@ -1,4 +1,4 @@
-//! How many calls and how much time does it take, on a cloud that behaves?
+//! Counts calls and seconds on a cloud that works.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What if the cloud leaves in doubt what there is: is nothing made a second time, and nothing forgotten?
+//! Checks that ambiguous states are looked up: nothing is made twice, nothing is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -159,7 +159,7 @@ async fn a_cluster_of_the_same_name_that_somebody_else_made_is_neither_taken_ove
         asked.ssh.password = password.map(Into::into);
         for _ in 0..2 {
             let error = scene.provision(&asked).await.unwrap_err();
-            assert!(matches!(error, Error::Namesake { .. }), "{error}");
+            assert!(matches!(error, Error::ClusterExists { .. }), "{error}");
         }
         scene.delete(&asked).await.unwrap();
     }

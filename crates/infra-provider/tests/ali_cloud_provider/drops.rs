@@ -1,4 +1,4 @@
-//! What if the run is cancelled at any moment, also between calls?
+//! Drops runs at any moment, also between calls.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What if any one call goes wrong in any way: does the same run finish, with no machine twice and nothing left behind?
+//! Fails each call in each way; the same run finishes, makes no machine twice and leaves nothing behind.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn machines_that_always_vanish_are_given_up_and_freed() {
     let scene = Scene::new(cloud());
     scene.double.fail(Fault::at("RunInstances", 0, FaultKind::Vanish(Duration::from_secs(2))));
     let error = scene.provision(&wanted(1, 0)).await.unwrap_err();
-    assert!(matches!(error, Error::Vanishing { .. }), "{error}");
+    assert!(matches!(error, Error::MachinesVanish { .. }), "{error}");
     scene.delete(&wanted(1, 0)).await.unwrap();
     scene.assert_empty("after machines vanished");
 }

@@ -1,4 +1,4 @@
-//! Is what the user has used as it is, and never deleted?
+//! Checks that the user's own resources are used as they are and never deleted.
 
 use clusterfile::Cluster;
 use infra_provider::ali_cloud::annotations;

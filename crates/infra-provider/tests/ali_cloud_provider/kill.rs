@@ -1,10 +1,10 @@
-//! What if the run is killed after any call: does the same command finish, with no machine twice and nothing left behind?
+//! Kills the run after each call; the same command finishes, makes no machine twice and leaves nothing behind.
 
 use std::fmt::Write;
 use std::future::Future;
 use std::time::Duration;
 
-use cloud_double::Sever;
+use cloud_double::Disconnect;
 use clusterfile::Cluster;
 use infra_provider::ali_cloud::annotations;
 use infra_provider::{Release, Result};
@@ -102,9 +102,9 @@ impl Row {
             None => wanted(0, 0),
         };
         let asked = self.wanted(&scene, &base);
-        scene.double.sever(Sever { after: scene.double.calls().len() + after, effect });
-        let survived = until_severed(&scene, self.act(&scene, &asked)).await;
-        scene.double.mend();
+        scene.double.disconnect(Disconnect { after: scene.double.calls().len() + after, effect });
+        let survived = until_disconnected(&scene, self.act(&scene, &asked)).await;
+        scene.double.reconnect();
         if let Some(result) = survived {
             result.unwrap();
             return None;
@@ -139,10 +139,10 @@ impl Row {
 }
 
 /// Runs `act` until the double stops to answer; what it came to if it was done before.
-async fn until_severed<T>(scene: &Scene, act: impl Future<Output = T>) -> Option<T> {
+async fn until_disconnected<T>(scene: &Scene, act: impl Future<Output = T>) -> Option<T> {
     select! {
         result = act => Some(result),
-        () = scene.double.severed() => None,
+        () = scene.double.disconnected() => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What if the cloud's lists lag behind what was done?
+//! Lets lists lag behind what was done.
 
 use std::time::Duration;
 
@@ -68,13 +68,13 @@ async fn an_unconfirmed_order_is_freed_also_when_it_shows_late() {
     let scene = Scene::new(cloud_with(|options| options.consistency = consistency));
     let asked = wanted(3, 3);
     for after in 9..11 {
-        scene.double.sever(cloud_double::Sever { after, effect: true });
+        scene.double.disconnect(cloud_double::Disconnect { after, effect: true });
         tokio::select! {
             _ = scene.provision(&asked) => {}
-            () = scene.double.severed() => {}
+            () = scene.double.disconnected() => {}
         }
     }
-    scene.double.mend();
+    scene.double.reconnect();
     scene.delete(&scene.saved().unwrap_or(asked)).await.unwrap();
     tokio::time::sleep(seconds(60)).await;
     scene.assert_empty("after an unconfirmed order");

@@ -1,4 +1,4 @@
-//! Does ALI_CLOUD make what is wanted, once, and free all of it, whatever the cloud does meanwhile?
+//! Tests ALI_CLOUD on the test double: it makes what is wanted, once, and deletes all of it.
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::print_stdout, reason = "the matrix is what a reader of the tests wants")]
 

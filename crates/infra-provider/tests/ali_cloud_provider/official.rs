@@ -1,4 +1,4 @@
-//! Do our requests say the same as those of the vendor's own client?
+//! Compares our requests with those of the vendor's own client.
 //!
 //! `requests.jsonl` is what that client sent for one call of each kind; the stand-in's referee holds it up to date. Ours
 //! are read back from the stand-in, decoded by it.

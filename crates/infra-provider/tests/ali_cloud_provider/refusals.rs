@@ -1,4 +1,4 @@
-//! What is refused for good: is it told at once, with what the user can do, and does nothing stay behind?
+//! Checks that fatal refusals are reported at once, with what the user can do.
 
 use std::time::Duration;
 
@@ -111,20 +111,20 @@ async fn another_password_after_a_kill_makes_nothing_twice() {
         wanted.ssh.password = Some(Secret::from(password.to_owned()));
         wanted
     };
-    scene.double.sever(cloud_double::Sever { after: 8, effect: true });
+    scene.double.disconnect(cloud_double::Disconnect { after: 8, effect: true });
     let (one, other) = (with("Geheim-123"), with("Geheim-456"));
     for after in 0..30 {
-        scene.double.sever(cloud_double::Sever { after: scene.double.calls().len() + after, effect: true });
+        scene.double.disconnect(cloud_double::Disconnect { after: scene.double.calls().len() + after, effect: true });
         tokio::select! {
             _ = scene.provision(&one) => break,
-            () = scene.double.severed() => {}
+            () = scene.double.disconnected() => {}
         }
-        scene.double.mend();
+        scene.double.reconnect();
         if scene.double.instances_made() > 0 {
             break;
         }
     }
-    scene.double.mend();
+    scene.double.reconnect();
     let made = scene.provision(&other).await.unwrap();
     assert_eq!(scene.double.instances_made(), 3, "{}", scene.log().join("\n"));
     scene.delete(&made).await.unwrap();

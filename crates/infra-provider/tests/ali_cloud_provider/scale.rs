@@ -1,4 +1,4 @@
-//! Do clusters grow, shrink and change their size, one machine at a time and never below a quorum?
+//! Grows, shrinks and resizes clusters, one machine at a time and never below a quorum.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What does every test of the provider play in: a stand-in of the cloud, a state directory, paused time.
+//! Sets up a test of the provider: a test double, a state directory, paused time.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What if the cloud has not enough machines, or not where it said?
+//! Runs short of stock, in types, zones and disks.
 
 use std::time::Duration;
 

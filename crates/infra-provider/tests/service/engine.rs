@@ -1,4 +1,4 @@
-//! What does the engine hold, and how are its containers disturbed?
+//! Inspects the engine and disturbs its containers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Does the CONTAINER provider make, repair and remove real hosts? Needs a container engine with the node image.
+//! Tests the CONTAINER provider on a real container engine that has the node image.
 #![allow(clippy::unwrap_used)]
 
 mod engine;

@@ -1,4 +1,4 @@
-//! What is on stock, zone by zone?
+//! Lists the stock, zone by zone.
 
 use serde_json::{Value, json};
 

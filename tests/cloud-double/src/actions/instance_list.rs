@@ -1,4 +1,4 @@
-//! Machines: which are there, and how do they look from outside?
+//! Lists instances as they look from outside.
 
 use serde_json::{Value, json};
 

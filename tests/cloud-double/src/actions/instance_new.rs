@@ -1,4 +1,4 @@
-//! Machines: how does an order become instances with names, addresses and disks?
+//! Creates the instances of an order: names, addresses, disks.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

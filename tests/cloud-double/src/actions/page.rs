@@ -1,4 +1,4 @@
-//! Which part of a list does one answer hold?
+//! Cuts lists into pages.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! Machines: is this order in order?
+//! Checks an order of instances and executes it.
 
 use std::collections::BTreeMap;
 

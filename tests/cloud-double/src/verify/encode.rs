@@ -1,4 +1,4 @@
-//! How is text written inside of what is signed?
+//! Encodes text as it is signed.
 
 /// RFC 3986: letters, digits and `-_.~` stay, every other byte becomes `%XX`.
 pub(super) fn encode(text: &str) -> String {

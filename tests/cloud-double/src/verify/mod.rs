@@ -1,4 +1,4 @@
-//! Who signed this request, and is the signature right?
+//! Verifies who signed a request.
 
 mod encode;
 mod v1;

@@ -1,4 +1,4 @@
-//! Is a request of the first scheme (HMAC-SHA1, everything in parameters) signed right?
+//! Verifies signatures of scheme V1 (HMAC-SHA1, everything in parameters).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Is a request of the third scheme (ACS3-HMAC-SHA256, everything in headers) signed right?
+//! Verifies signatures of scheme V3 (ACS3-HMAC-SHA256, everything in headers).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};

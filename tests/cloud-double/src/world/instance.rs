@@ -40,7 +40,7 @@ pub(crate) struct Instance {
     pub(crate) disks: Vec<Disk>,
 }
 
-/// What a machine is doing. Every time is when it goes on.
+/// What a machine is doing, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Pending { until: Duration, running_at: Duration },

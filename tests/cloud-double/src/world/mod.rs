@@ -1,4 +1,4 @@
-//! What exists, and in which state?
+//! Holds everything that exists, and its state.
 
 mod address;
 mod instance;

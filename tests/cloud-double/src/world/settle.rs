@@ -1,11 +1,11 @@
-//! What has happened since anybody last looked?
+//! Advances all states to the present.
 
 use std::time::Duration;
 
 use super::{EipState, Errand, Instance, Phase, World, over};
 
 impl World {
-    /// Lets all states whose time has come go on.
+    /// Advances all states whose time has come.
     pub(crate) fn settle(&mut self, now: Duration) {
         for instance in &mut self.instances {
             if let Some(errand) = instance.settle(now) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud_double::{Fault, FaultKind, Lost, Options, Sever, Verdict};
+use cloud_double::{Disconnect, Fault, FaultKind, Lost, Options, Verdict};
 use tokio::time::{sleep, timeout};
 
 use crate::account;
@@ -92,16 +92,16 @@ async fn binding_can_come_to_nothing() {
 async fn a_severed_caller_waits_in_vain() {
     for effect in [false, true] {
         let (double, caller) = account(Options::default());
-        double.sever(Sever { after: 1, effect });
+        double.disconnect(Disconnect { after: 1, effect });
         caller.call("CreateVpc", &[]).await.unwrap();
         let patience = Duration::from_secs(3600);
         assert!(timeout(patience, caller.call("CreateVpc", &[])).await.is_err());
-        double.severed().await;
+        double.disconnected().await;
         assert!(timeout(patience, caller.call("CreateVpc", &[])).await.is_err());
         assert_eq!(double.counts()["vpcs"], 1 + usize::from(effect));
         let verdicts: Vec<Verdict> = double.calls().into_iter().map(|call| call.verdict).collect();
         assert_eq!(verdicts, [Verdict::Done, Verdict::Lost { effect }, Verdict::Lost { effect: false }]);
-        double.mend();
+        double.reconnect();
         caller.call("CreateVpc", &[]).await.unwrap();
     }
 }

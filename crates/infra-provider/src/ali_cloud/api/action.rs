@@ -1,4 +1,4 @@
-//! What makes a struct an action that the client can call?
+//! Defines an action: what the client can call.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

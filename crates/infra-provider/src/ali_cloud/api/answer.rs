@@ -1,4 +1,4 @@
-//! How is a successful answer read, given that servers leave out and add what they like?
+//! Reads successful responses; missing and unknown members are no error.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};

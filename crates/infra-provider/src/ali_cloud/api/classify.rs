@@ -1,4 +1,4 @@
-//! What should be done about a refused call?
+//! Classifies refused calls by what can be done about them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How is one call made, from its parameters to its answer?
+//! Sends one call: signs it, corrects clock and nonce once, and reads the response.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What time is it for the cloud?
+//! Tells the time of day that requests are stamped with.
 
 use std::fmt;
 use std::sync::Arc;

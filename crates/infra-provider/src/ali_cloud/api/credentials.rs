@@ -1,4 +1,4 @@
-//! With which key are requests signed?
+//! Holds the key that requests are signed with.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which host serves a product in a region?
+//! Finds the host that serves a product in a region.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What did the cloud, or the way to it, say when a call failed?
+//! Holds everything that is known about a failed call, without secrets.
 
 use std::fmt;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl ApiError {
         secrets: &[&Secret],
     ) -> Self {
         let status = answer.status().as_u16();
-        let said = Said::read(answer.body());
+        let said = ErrorBody::read(answer.body());
         let code: String = said.code.chars().filter(|c| c.is_ascii_graphic()).take(120).collect();
         let wait = throttle_wait(answer.headers());
         let class = classify(action, status, &code, wait.is_some_and(|wait| wait.by_itself));
@@ -88,7 +88,7 @@ impl ApiError {
             action,
             status: Some(status),
             code,
-            message: readable(&hide(said.message, secrets)),
+            message: readable(&redact(said.message, secrets)),
             request_id: request_id.map(|id| id.chars().filter(char::is_ascii_graphic).take(64).collect()),
             class,
             retry_after: wait.filter(|_| class == Class::Throttled).map(|wait| wait.after),
@@ -162,13 +162,13 @@ impl std::error::Error for ApiError {
 
 /// The error document; some products write its names in lower case.
 #[derive(Debug, Default)]
-struct Said {
+struct ErrorBody {
     code: String,
     message: String,
     request_id: Option<String>,
 }
 
-impl Said {
+impl ErrorBody {
     fn read(body: &[u8]) -> Self {
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
             return Self { message: Self::start(body), ..Self::default() };
@@ -190,7 +190,7 @@ impl Said {
 }
 
 /// Servers quote parameters, plain or as they were signed.
-pub(super) fn hide(mut text: String, secrets: &[&Secret]) -> String {
+pub(super) fn redact(mut text: String, secrets: &[&Secret]) -> String {
     let mut forms: Vec<String> = Vec::new();
     for secret in secrets.iter().map(|secret| secret.expose()).filter(|secret| secret.len() >= 4) {
         let once = sign::encode(secret);

@@ -1,4 +1,4 @@
-//! How is Alibaba Cloud asked, and what do its answers mean?
+//! A client of the Alibaba Cloud APIs that the provider needs: ECS, VPC, EIP.
 //!
 //! One [`Client`] signs and sends; every action is a plain struct that implements [`Action`]. Nothing here repeats a
 //! refused call (except to correct the clock, a nonce or a stale token, once each): when and whether to try again is

@@ -1,4 +1,4 @@
-//! What can a counter or a log see of each call?
+//! Shows each call to a counter or a log.
 
 use std::sync::Arc;
 use std::time::Duration;

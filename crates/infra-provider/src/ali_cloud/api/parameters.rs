@@ -1,4 +1,4 @@
-//! How does a request become the flat list of parameters that the cloud reads?
+//! Flattens requests into the list of parameters that the API reads.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What does the configuration file of Alibaba Cloud's own command line say?
+//! Reads the configuration file of Alibaba Cloud's own command-line tool.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Which key does the role of this instance have right now?
+//! Fetches and refreshes the temporary key of an instance role.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

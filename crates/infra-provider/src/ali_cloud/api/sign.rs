@@ -1,4 +1,4 @@
-//! Which signature does Alibaba Cloud expect on a request?
+//! Signs requests (schemes V1 and V3).
 //!
 //! Pure functions. Requests are sent with version 3 ([`v3`]); version 1 ([`v1`]) is here because the published
 //! examples of both say whether the shared parts (encoding, order) are right.

@@ -1,4 +1,4 @@
-//! How does a request get to the server and its answer back?
+//! Sends HTTP requests and reads bounded responses.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which image does a name stand for?
+//! Lists images.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Which machines are there, and how are they stopped, changed and deleted?
+//! Lists, starts, stops, resizes and deletes instances.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Which key pairs are there for logging in?
+//! Imports, lists and deletes SSH key pairs.
 
 use clusterfile::Secret;
 use serde::{Deserialize, Deserializer};

@@ -1,4 +1,4 @@
-//! Which machines are ordered, and how?
+//! Orders instances.
 
 use std::net::Ipv4Addr;
 

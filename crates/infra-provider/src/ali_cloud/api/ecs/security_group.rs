@@ -1,4 +1,4 @@
-//! Which security groups are there, and what do they let in?
+//! Creates, opens, lists and deletes security groups.
 
 use serde::Deserialize;
 

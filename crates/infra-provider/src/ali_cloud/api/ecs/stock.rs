@@ -1,4 +1,4 @@
-//! Which types of machine exist, and where can they be had?
+//! Lists instance types and the zones that have them in stock.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What carries which tags?
+//! Adds tags to resources.
 
 use serde::Deserialize;
 
