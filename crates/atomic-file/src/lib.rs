@@ -160,8 +160,6 @@ fn directory_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
-
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {

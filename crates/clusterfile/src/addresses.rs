@@ -84,7 +84,6 @@ pub(crate) fn checked(address: IpAddr) -> Result<IpAddr, ErrorKind> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn addresses(text: &str) -> Vec<String> {

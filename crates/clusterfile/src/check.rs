@@ -47,7 +47,6 @@ pub(crate) fn misfits(cluster: &Cluster) -> Vec<ErrorKind> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Role, machines_or_addresses};
 

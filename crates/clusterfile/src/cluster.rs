@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::{
     Application, Config, Env, Host, KubeadmDocument, MachineSpec, Machines, MachinesArg, Network, Plugin, ProviderName,
     RegistrySettings, Role, Ssh,
@@ -192,9 +195,10 @@ impl Cluster {
 }
 
 /// A line of `/etc/hosts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HostAlias {
     /// The address.
+    #[serde(rename = "ip")]
     pub address: IpAddr,
     /// Its names; never empty in a parsed file.
     pub hostnames: Vec<String>,
@@ -202,7 +206,6 @@ pub struct HostAlias {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::Jump;
 

@@ -2,26 +2,33 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{Env, Secret};
 
 /// A file that is written into the rootfs before it is sent to the hosts.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Config {
     /// The document's name; may be empty.
+    #[serde(skip)]
     pub name: String,
     /// Where in the rootfs, relative to its root, without `..`.
     pub path: String,
-    /// The content, as written.
-    pub data: String,
     /// What happens to a file that is already there.
+    #[serde(skip_serializing_if = "Strategy::is_overwrite")]
+    #[schemars(with = "Option<Strategy>")]
     pub strategy: Strategy,
     /// How the data is prepared: names joined by `|`, as written (`value|toJson|toBase64|toSecret`).
     pub process: Option<String>,
     /// The application whose file it is, if it belongs to one.
     pub app_name: Option<String>,
+    /// The content, as written.
+    #[schemars(with = "Option<String>")]
+    pub data: String,
 }
 
 impl Config {
@@ -33,7 +40,8 @@ impl Config {
 }
 
 /// What happens to a file that is already there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// It is replaced.
     #[default]
@@ -42,22 +50,37 @@ pub enum Strategy {
     Merge,
 }
 
+impl Strategy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks it so")]
+    fn is_overwrite(&self) -> bool {
+        *self == Self::Overwrite
+    }
+}
+
+/// The types of plugins that the format knows.
+pub(crate) const PLUGIN_TYPES: [&str; 6] = ["SHELL", "LABEL", "TAINT", "HOSTNAME", "CLUSTERCHECK", "ETCD"];
+
 /// Something to be done at certain moments of a cluster's life.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Plugin {
     /// The document's name; plugins run in the order of their names.
+    #[serde(skip)]
     pub name: String,
     /// What kind of plugin: `SHELL`, `LABEL`, `TAINT`, `HOSTNAME`, `CLUSTERCHECK`, `ETCD`, as written.
+    #[serde(rename = "type")]
+    #[schemars(extend("enum" = PLUGIN_TYPES))]
     pub plugin_type: String,
-    /// What it works on: a script, or lines of its own format.
-    pub data: String,
     /// When it acts: phases joined by `|`, as written.
     pub action: String,
     /// The hosts it acts on, as written (`master`, addresses, `label=value`); absent means all.
     pub on: Option<String>,
     /// The roles it acts on, joined by `|`, as written.
     pub scope: Option<String>,
+    /// What it works on: a script, or lines of its own format.
+    #[schemars(with = "Option<String>")]
+    pub data: String,
 }
 
 impl Plugin {
@@ -69,30 +92,45 @@ impl Plugin {
 }
 
 /// How the applications of the image are configured and started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Application {
     /// The document's name; may be empty.
+    #[serde(skip)]
     pub name: String,
     /// Commands that replace the image's launch commands.
+    #[serde(rename = "cmds", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub commands: Vec<String>,
     /// The applications to start; empty means as the image says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub launch_apps: Vec<String>,
     /// Settings of single applications.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<ApplicationConfig>>")]
     pub configs: Vec<ApplicationConfig>,
 }
 
 /// The settings of one application.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ApplicationConfig {
     /// The application's name in the image.
     pub name: String,
     /// Its variables.
+    #[serde(serialize_with = "pairs", skip_serializing_if = "Env::is_empty")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub env: Env,
     /// Files to change in its directory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<ApplicationFile>>")]
     pub files: Vec<ApplicationFile>,
     /// Commands that start it instead of the image's own.
+    #[serde(rename = "launch", serialize_with = "launch", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Launch>")]
     pub launch_commands: Vec<String>,
 }
 
@@ -104,15 +142,35 @@ impl ApplicationConfig {
     }
 }
 
+/// How an application is started, as it is written.
+#[derive(Serialize, JsonSchema)]
+struct Launch {
+    /// The commands, in order.
+    #[schemars(with = "Option<Vec<String>>")]
+    cmds: Vec<String>,
+}
+
+fn launch<S: Serializer>(commands: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    Launch { cmds: commands.to_vec() }.serialize(serializer)
+}
+
+fn pairs<S: Serializer>(env: &Env, serializer: S) -> Result<S::Ok, S::Error> {
+    env.pairs().serialize(serializer)
+}
+
 /// A file of an application to change.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ApplicationFile {
     /// Where, relative to the application's directory, without `..`.
     pub path: String,
     /// What happens to a file that is already there.
+    #[serde(skip_serializing_if = "Strategy::is_overwrite")]
+    #[schemars(with = "Option<Strategy>")]
     pub strategy: Strategy,
     /// The content, as written.
+    #[schemars(with = "Option<String>")]
     pub data: String,
 }
 

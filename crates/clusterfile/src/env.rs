@@ -40,6 +40,11 @@ impl Env {
         self.0.iter().filter(|(name, _)| name == key).flat_map(|(_, value)| value.split(';')).collect()
     }
 
+    /// The pairs as they are written: `KEY=value`.
+    pub(crate) fn pairs(&self) -> Vec<String> {
+        self.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
     /// Adds a pair at the end; a key that is already there becomes a list.
     pub fn push(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.0.push((key.into(), value.into()));

@@ -35,6 +35,7 @@ mod documents;
 mod emit;
 mod env;
 mod error;
+mod format;
 mod host;
 mod machine;
 mod names;

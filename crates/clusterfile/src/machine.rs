@@ -1,5 +1,13 @@
 //! What shall a machine that does not exist yet look like?
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::MAX_HOSTS;
+
+/// The most processors, and the most GiB of memory or disk, that a machine can be asked to have.
+pub(crate) const MAX_SIZE: u32 = 65536;
+
 /// The machines a provider shall make, by role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machines {
@@ -18,18 +26,25 @@ impl Machines {
 }
 
 /// How many machines of which size.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct MachineSpec {
     /// How many.
+    #[schemars(with = "Option<u32>", range(max = MAX_HOSTS))]
     pub count: u32,
     /// Virtual processors of each.
+    #[schemars(range(max = MAX_SIZE))]
     pub cpu: Option<u32>,
     /// Memory of each in GiB.
+    #[serde(rename = "memory")]
+    #[schemars(range(max = MAX_SIZE))]
     pub memory_gib: Option<u32>,
     /// The disk with the operating system.
     pub system_disk: Option<Disk>,
     /// Further disks, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<Disk>>")]
     pub data_disks: Vec<Disk>,
 }
 
@@ -48,7 +63,9 @@ impl MachineSpec {
 }
 
 /// A disk of a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(into = "DiskForm")]
+#[schemars(from = "DiskForm")]
 #[non_exhaustive]
 pub struct Disk {
     /// Its size in GiB.
@@ -62,5 +79,30 @@ impl Disk {
     #[must_use]
     pub fn new(size_gib: u32, category: Option<&str>) -> Self {
         Self { size_gib, category: category.map(str::to_owned) }
+    }
+}
+
+/// A disk as it is written.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum DiskForm {
+    /// Its size in GiB.
+    Size(#[schemars(range(max = MAX_SIZE))] u32),
+    /// Its size and its kind.
+    OfCategory {
+        /// Its size in GiB.
+        #[schemars(range(max = MAX_SIZE))]
+        size: u32,
+        /// The provider's name for the kind of disk.
+        category: Option<String>,
+    },
+}
+
+impl From<Disk> for DiskForm {
+    fn from(disk: Disk) -> Self {
+        match disk.category {
+            None => Self::Size(disk.size_gib),
+            category => Self::OfCategory { size: disk.size_gib, category },
+        }
     }
 }

@@ -2,21 +2,31 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
 use crate::ErrorKind;
 
 /// The network of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Network {
     /// The network interface whose address a host uses, when it has several.
     pub interface: Option<String>,
     /// The addresses of pods, `100.64.0.0/10` when the file does not say.
+    #[serde(rename = "podCIDR")]
+    #[schemars(with = "Option<String>")]
     pub pod_cidr: CidrList,
     /// The addresses of services, `10.96.0.0/22` when the file does not say.
+    #[serde(rename = "svcCIDR")]
+    #[schemars(with = "Option<String>")]
     pub service_cidr: CidrList,
     /// The network plugin wanted by name; the image decides when absent.
     pub cni_name: Option<String>,
     /// Whether the image's network plugin shall be left out.
+    #[serde(rename = "withoutCNI", skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(with = "Option<bool>")]
     pub without_cni: bool,
 }
 
@@ -129,6 +139,12 @@ impl CidrList {
     }
 }
 
+impl Serialize for CidrList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for CidrList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, block) in self.0.iter().enumerate() {
@@ -172,7 +188,6 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -1,181 +1,126 @@
-//! Which JSON Schema describes a Clusterfile, for editors?
-#![expect(clippy::needless_pass_by_value, reason = "parts of a schema read better when they are moved into each other")]
+//! Derives the JSON Schema of a Clusterfile, for editors.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
-use crate::{KubeadmKind, MAX_HOSTS};
+use crate::{
+    Application, Config, KubeadmKind, Plugin,
+    format::ClusterSpec,
+    parse::{CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS, SECOND_ONLY},
+};
 
 /// The JSON Schema (draft 2020-12) of one document of a Clusterfile.
 ///
-/// It knows every field and its shape. What fits together, and the finer rules for texts, only [`crate::parse`] knows.
+/// It is derived from the types that are written, and knows every field and its shape. What fits together, and the
+/// finer rules for texts, only [`crate::parse`] knows.
 #[must_use]
 pub fn schema() -> Value {
-    let kubeadm = KubeadmKind::ALL.map(KubeadmKind::as_str);
+    let mut generator = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(loosen)).into_generator();
+    let generator = &mut generator;
+    let second: Vec<&str> = CLUSTER_VERSIONS.into_iter().filter(|version| *version != FIRST_VERSION).collect();
+    let cluster = document(generator, "Cluster", &second, reference::<ClusterSpec>);
+    let first = document(generator, "Cluster", &[FIRST_VERSION], |_| json!({ "$ref": "#/$defs/FirstClusterSpec" }));
+    let config = document(generator, "Config", &OTHER_VERSIONS, reference::<Config>);
+    let plugin = document(generator, "Plugin", &OTHER_VERSIONS, reference::<Plugin>);
+    let application = document(generator, "Application", &OTHER_VERSIONS, reference::<Application>);
+    let kubeadm = json!({
+        "type": "object",
+        "required": ["apiVersion", "kind"],
+        "properties": { "apiVersion": { "type": "string" }, "kind": { "enum": KubeadmKind::ALL.map(KubeadmKind::as_str) } },
+    });
+    let mut definitions = Value::Object(generator.take_definitions(true));
+    add_first_generation(&mut definitions);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Clusterfile",
-        "oneOf": [
-            document("Cluster", &["sealer.io/v2", "sealer.cloud/v2"], second_cluster()),
-            document("Cluster", &["sealer.aliyun.com/v1alpha1"], first_cluster()),
-            document("Config", &OTHERS, config()),
-            document("Plugin", &OTHERS, plugin()),
-            document("Application", &OTHERS, application()),
-            { "type": "object", "required": ["apiVersion", "kind"], "properties": { "apiVersion": text(), "kind": { "enum": kubeadm } } },
-        ],
+        "oneOf": [cluster, first, config, plugin, application, kubeadm],
+        "$defs": definitions,
     })
 }
 
-const OTHERS: [&str; 5] =
-    ["sealer.io/v1", "sealer.io/v2", "sealer.cloud/v1", "sealer.cloud/v2", "sealer.aliyun.com/v1alpha1"];
-
-fn document(kind: &str, versions: &[&str], spec: Value) -> Value {
-    let cluster = kind == "Cluster";
-    let mut metadata = json!({ "name": text(), "creationTimestamp": {} });
-    if cluster {
-        metadata["annotations"] = texts_by_key();
-    }
-    let required =
-        if cluster { json!(["apiVersion", "kind", "metadata", "spec"]) } else { json!(["apiVersion", "kind", "spec"]) };
-    let properties = json!({ "apiVersion": { "enum": versions }, "kind": { "const": kind }, "metadata": object(metadata, &[]), "spec": spec, "status": {} });
-    let mut document = object(properties, &[]);
-    document["required"] = required;
-    document
+fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
 }
 
-fn first_cluster() -> Value {
-    let mut fields = shared_fields();
-    for role in ["masters", "nodes"] {
-        let mut machines = machines();
-        machines["ipList"] = list(text());
-        fields[role] = object(machines, &[]);
+fn document(
+    generator: &mut SchemaGenerator,
+    kind: &str,
+    versions: &[&str],
+    spec: impl Fn(&mut SchemaGenerator) -> Value,
+) -> Value {
+    let text = json!({ "type": ["string", "number", "boolean", "null"] });
+    let mut metadata = json!({ "name": text, "creationTimestamp": {} });
+    let mut required = vec!["apiVersion", "kind", "spec"];
+    if kind == "Cluster" {
+        metadata["annotations"] = json!({ "type": ["object", "null"], "additionalProperties": text });
+        required.push("metadata");
     }
-    object(fields, &["image"])
-}
-
-fn second_cluster() -> Value {
-    let mut fields = shared_fields();
-    let more = json!({
-        "masters": object(machines(), &[]),
-        "nodes": object(machines(), &[]),
-        "hosts": list(object(
-            json!({ "ips": list(text()), "roles": list(text()), "ssh": ssh(), "env": list(text()), "labels": texts_by_key(), "taints": list(text()) }),
-            &["ips", "roles"],
-        )),
-        "cmd": list(text()),
-        "cmd_args": list(text()),
-        "appNames": list(text()),
-        "hostAliases": list(object(json!({ "ip": text(), "hostnames": list(text()) }), &["ip", "hostnames"])),
-        "dataRoot": text(),
-        "containerRuntime": object(json!({ "type": { "enum": ["containerd", "docker", "cri-o", null] } }), &[]),
-        "registry": registry(),
-    });
-    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
-        fields.extend(more);
-    }
-    object(fields, &["image"])
-}
-
-/// What the specs of both generations have.
-fn shared_fields() -> Value {
     json!({
-        "image": text(),
-        "provider": { "type": ["string", "null"], "examples": ["BAREMETAL", "ALI_CLOUD", "CONTAINER"] },
-        "env": list(text()),
-        "ssh": ssh(),
-        "network": object(
-            json!({ "interface": text(), "cniName": text(), "podCIDR": text(), "svcCIDR": text(), "withoutCNI": truth() }),
-            &[],
-        ),
-        "certSANS": list(text()),
+        "type": "object",
+        "required": required,
+        "additionalProperties": false,
+        "properties": {
+            "apiVersion": { "enum": versions },
+            "kind": { "const": kind },
+            "metadata": { "type": ["object", "null"], "additionalProperties": false, "properties": metadata },
+            "spec": spec(generator),
+            "status": {},
+        },
     })
 }
 
-fn ssh() -> Value {
-    let login = json!({ "user": text(), "passwd": text(), "pk": text(), "pkPasswd": text(), "port": port() });
-    let mut jump = login.clone();
-    jump["host"] = text();
-    let jump = object(jump, &["host"]);
-    let mut fields = login;
-    fields["encrypted"] = json!({ "const": false });
-    // A text such as `user@host:port`, a mapping, or a list of these.
-    fields["jump"] = json!({ "anyOf": [text(), jump.clone(), list(json!({ "anyOf": [text(), jump] }))] });
-    object(fields, &[])
-}
-
-fn machines() -> Value {
-    let disk =
-        json!({ "anyOf": [number(65536), object(json!({ "size": number(65536), "category": text() }), &["size"])] });
-    json!({ "count": number(MAX_HOSTS), "cpu": number(65536), "memory": number(65536), "systemDisk": disk, "dataDisks": list(disk.clone()) })
-}
-
-fn registry() -> Value {
-    let login = json!({ "domain": text(), "port": port(), "username": text(), "password": text() });
-    let mut local = login.clone();
-    local["ha"] = truth();
-    local["insecure"] = truth();
-    local["cert"] =
-        object(json!({ "subjectAltName": object(json!({ "dnsNames": list(text()), "ips": list(text()) }), &[]) }), &[]);
-    object(json!({ "localRegistry": object(local, &[]), "externalRegistry": object(login, &["domain"]) }), &[])
-}
-
-fn config() -> Value {
-    object(
-        json!({ "path": text(), "data": text(), "strategy": strategy(), "process": text(), "appName": text() }),
-        &["path"],
-    )
-}
-
-fn plugin() -> Value {
-    let types = json!({ "enum": ["SHELL", "LABEL", "TAINT", "HOSTNAME", "CLUSTERCHECK", "ETCD"] });
-    object(
-        json!({ "type": types, "data": text(), "action": text(), "on": text(), "scope": text() }),
-        &["type", "action"],
-    )
-}
-
-fn application() -> Value {
-    let file = object(json!({ "path": text(), "strategy": strategy(), "data": text() }), &["path"]);
-    let launch = object(json!({ "cmds": list(text()) }), &[]);
-    let config =
-        object(json!({ "name": text(), "env": list(text()), "files": list(file), "launch": launch }), &["name"]);
-    object(json!({ "cmds": list(text()), "launchApps": list(text()), "configs": list(config) }), &[])
-}
-
-fn strategy() -> Value {
-    json!({ "enum": ["overwrite", "merge", null] })
-}
-
-fn object(properties: Value, required: &[&str]) -> Value {
-    let mut object = json!({ "type": ["object", "null"], "additionalProperties": false, "properties": properties });
-    if !required.is_empty() {
-        object["type"] = json!("object");
-        object["required"] = json!(required);
+/// The first generation has fewer fields, and addresses where the machines are.
+fn add_first_generation(definitions: &mut Value) {
+    let mut spec = definitions["ClusterSpec"].clone();
+    if let Some(fields) = spec["properties"].as_object_mut() {
+        fields.retain(|name, _| name != "hosts" && !SECOND_ONLY.contains(&name.as_str()));
+        for role in ["masters", "nodes"] {
+            fields.insert(role.to_owned(), json!({ "$ref": "#/$defs/FirstMachines" }));
+        }
     }
-    object
+    let mut machines = definitions["MachineSpec"].clone();
+    machines["properties"]["ipList"] = definitions["ClusterSpec"]["properties"]["env"].clone();
+    machines["properties"]["ipList"]["description"] = json!("Addresses and ranges of hosts that are there.");
+    definitions["FirstClusterSpec"] = spec;
+    definitions["FirstMachines"] = machines;
 }
 
-fn list(items: Value) -> Value {
-    json!({ "type": ["array", "null"], "items": items })
-}
-
-/// Numbers and truth values are taken as the text they are written with.
-fn text() -> Value {
-    json!({ "type": ["string", "number", "boolean", "null"] })
-}
-
-fn texts_by_key() -> Value {
-    json!({ "type": ["object", "null"], "additionalProperties": text() })
-}
-
-/// Numbers may be written as texts.
-fn number(most: u32) -> Value {
-    json!({ "anyOf": [{ "type": ["integer", "null"], "minimum": 0, "maximum": most }, { "type": "string", "pattern": "^[0-9]*$" }] })
-}
-
-fn port() -> Value {
-    number(u16::MAX.into())
-}
-
-fn truth() -> Value {
-    json!({ "anyOf": [{ "type": ["boolean", "null"] }, { "enum": ["true", "false", "yes", "no", "on", "off", ""] }] })
+/// Accepts what the reader accepts: a null for what may be absent, scalars of other types for texts, texts for numbers
+/// and truth values; and no unknown fields.
+fn loosen(schema: &mut Schema) {
+    schema.remove("format");
+    let nullable = match schema.get("type") {
+        Some(Value::Array(types)) => types.contains(&json!("null")),
+        _ => false,
+    };
+    let of_type = |name: &str| match schema.get("type") {
+        Some(Value::Array(types)) => types.contains(&json!(name)),
+        Some(one) => one == name,
+        None => false,
+    };
+    if of_type("object") {
+        if schema.get("required").is_none() {
+            schema.insert("type".to_owned(), json!(["object", "null"]));
+        }
+        if schema.get("properties").is_some() {
+            schema.insert("additionalProperties".to_owned(), json!(false));
+        }
+    } else if of_type("array") {
+        schema.insert("type".to_owned(), json!(["array", "null"]));
+    } else if of_type("integer") {
+        schema.insert("type".to_owned(), json!(["integer", "string", "null"]));
+        schema.insert("pattern".to_owned(), json!("^[0-9]*$"));
+    } else if schema.get("const").is_none() && of_type("boolean") {
+        schema.insert("type".to_owned(), json!(["boolean", "string", "null"]));
+        schema.insert("pattern".to_owned(), json!("^(true|false|yes|no|on|off)?$"));
+    } else if schema.get("const").is_none() && of_type("string") {
+        if let Some(Value::Array(values)) = schema.get_mut("enum") {
+            if nullable {
+                values.push(Value::Null);
+            }
+            schema.remove("type");
+        } else {
+            schema.insert("type".to_owned(), json!(["string", "number", "boolean", "null"]));
+        }
+    }
 }

@@ -134,7 +134,6 @@ impl fmt::Display for SshHost {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

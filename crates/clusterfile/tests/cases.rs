@@ -1,5 +1,5 @@
 //! Does every case of `tests/suite/clusterfile` still read, compare and write as recorded?
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 use std::{fmt::Write as _, fs, path::Path};
 

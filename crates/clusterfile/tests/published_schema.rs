@@ -1,5 +1,4 @@
 //! Is the published schema the one that the code describes? `UPDATE=1` rewrites it.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,10 @@
-//! Do the schema and the parser know the same fields?
-#![allow(clippy::unwrap_used)]
+//! The schema and the parser know the same fields, and take the same files.
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
-use clusterfile::{ErrorKind, parse_default, schema};
+use boon::{Compiler, Schemas};
+use clusterfile::{ErrorKind, parse, parse_default, schema};
 use serde_json::{Map, Value, json};
 
 /// Every field of the schema, put alone where it belongs, is known to the parser; with a letter more it is not.
@@ -70,16 +71,53 @@ fn the_schema_knows_every_field_of_the_cases() {
     assert!(checked > 60, "only {checked} fields checked");
 }
 
-/// The paths of all properties below an object of the schema; lists are passed through.
-fn paths(object: &Value, above: &mut Vec<String>) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    for (name, property) in object["properties"].as_object().unwrap_or(&Map::new()) {
-        above.push(name.clone());
-        found.push(above.clone());
-        for inner in [property, &property["items"], &property["anyOf"][1], &property["items"]["anyOf"][1]] {
-            found.extend(paths(inner, above));
+/// What the parser takes, as it was written and as it is written back, the schema takes; with an unknown field it does not.
+#[test]
+fn the_schema_takes_every_case_that_parses() {
+    let mut schemas = Schemas::new();
+    let mut compiler = Compiler::new();
+    compiler.add_resource("schema.json", schema()).unwrap();
+    let index = compiler.compile("schema.json", &mut schemas).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/suite/clusterfile");
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let Some((_, input)) = text.split_once("=== input\n") else { continue };
+        let input = input.split_once("=== expect\n").unwrap().0;
+        let Ok(file) = parse(input) else { continue };
+        for text in [input, &file.to_yaml()] {
+            for mut document in serde_saphyr::from_multiple::<Value>(text).unwrap() {
+                let result = schemas.validate(&document, index).map_err(|error| error.to_string());
+                assert_eq!(result, Ok(()), "{}: {document:#}", path.display());
+                if ["Cluster", "Config", "Plugin", "Application"].contains(&document["kind"].as_str().unwrap()) {
+                    document["spec"]["imagge"] = json!("x");
+                    assert!(schemas.validate(&document, index).is_err(), "{}: {document:#}", path.display());
+                }
+                checked += 1;
+            }
         }
-        above.pop();
+    }
+    assert!(checked > 40, "only {checked} documents checked");
+}
+
+/// The paths of all properties below an object of the schema; lists, references and choices are passed through.
+fn paths(object: &Value, above: &mut Vec<String>) -> Vec<Vec<String>> {
+    let whole = schema();
+    let mut found = Vec::new();
+    let mut pending = vec![object.clone()];
+    while let Some(object) = pending.pop() {
+        if let Some(reference) = object["$ref"].as_str() {
+            pending.push(whole.pointer(reference.trim_start_matches('#')).unwrap().clone());
+        }
+        pending.extend(object["anyOf"].as_array().into_iter().flatten().cloned());
+        pending.extend(object.get("items").cloned());
+        for (name, property) in object["properties"].as_object().unwrap_or(&Map::new()) {
+            above.push(name.clone());
+            found.push(above.clone());
+            found.extend(paths(property, above));
+            above.pop();
+        }
     }
     found
 }

@@ -18,7 +18,8 @@ pub(crate) enum Generation {
     Second,
 }
 
-const SECOND_ONLY: [&str; 8] =
+/// Fields of the second generation alone.
+pub(crate) const SECOND_ONLY: [&str; 8] =
     ["cmd", "cmd_args", "appNames", "containerRuntime", "hostAliases", "dataRoot", "registry", "cmdArgs"];
 
 /// Fields that stand at the left margin when a text has lost its indentation.

@@ -13,9 +13,11 @@ use crate::{
 /// The most bytes a Clusterfile may have: 1 MiB.
 pub const MAX_BYTES: usize = 1 << 20;
 
-const CLUSTER_VERSIONS: [&str; 3] = ["sealer.io/v2", "sealer.cloud/v2", "sealer.aliyun.com/v1alpha1"];
-const OTHER_VERSIONS: [&str; 5] =
-    ["sealer.io/v1", "sealer.io/v2", "sealer.cloud/v1", "sealer.cloud/v2", "sealer.aliyun.com/v1alpha1"];
+/// The version of the first generation.
+pub(crate) const FIRST_VERSION: &str = "sealer.aliyun.com/v1alpha1";
+pub(crate) const CLUSTER_VERSIONS: [&str; 3] = ["sealer.io/v2", "sealer.cloud/v2", FIRST_VERSION];
+pub(crate) const OTHER_VERSIONS: [&str; 5] =
+    ["sealer.io/v1", "sealer.io/v2", "sealer.cloud/v1", "sealer.cloud/v2", FIRST_VERSION];
 
 /// Reads a Clusterfile: any number of YAML documents, exactly one of them a Cluster with at least one master.
 ///

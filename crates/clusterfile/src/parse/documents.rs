@@ -5,9 +5,11 @@ use super::{
     fields::{Fields, Problems, text},
     rules,
 };
-use crate::{Application, ApplicationConfig, ApplicationFile, Config, ErrorKind, KubeadmDocument, Plugin, Strategy};
+use crate::{
+    Application, ApplicationConfig, ApplicationFile, Config, ErrorKind, KubeadmDocument, Plugin, Strategy,
+    documents::PLUGIN_TYPES,
+};
 
-const PLUGIN_TYPES: [&str; 6] = ["SHELL", "LABEL", "TAINT", "HOSTNAME", "CLUSTERCHECK", "ETCD"];
 const ACTIONS: [&str; 22] = [
     "Originally",
     "PreInit",

@@ -8,9 +8,12 @@ use super::{
 };
 use crate::{
     Cluster, Disk, ErrorKind, Host, MAX_HOSTS, MachineSpec, Role,
+    machine::MAX_SIZE,
     yaml::{Node, Value},
 };
 
+/// From one to the most of it; the texts below say the same.
+const RANGE: (u32, u32) = (1, MAX_SIZE);
 const SIZE: &str = "a whole number from 1 to 65536";
 const GIB: &str = "a whole number of GiB from 1 to 65536";
 
@@ -52,8 +55,8 @@ fn read_spec(fields: &mut Fields<'_>, master: bool, problems: &mut Problems) -> 
     let (least, rule) =
         if master { (1, "a whole number from 1 to 5000") } else { (0, "a whole number from 0 to 5000") };
     let count = fields.number("count", (least, MAX_HOSTS), rule, problems);
-    let cpu = fields.number("cpu", (1, 65536), SIZE, problems);
-    let memory_gib = fields.number("memory", (1, 65536), GIB, problems);
+    let cpu = fields.number("cpu", RANGE, SIZE, problems);
+    let memory_gib = fields.number("memory", RANGE, GIB, problems);
     let system_disk =
         fields.take("systemDisk").filter(|node| !node.is_empty_text()).and_then(|node| read_disk(node, problems));
     let data_disks: Vec<Disk> =
@@ -70,7 +73,7 @@ fn read_disk(node: &Node, problems: &mut Problems) -> Option<Disk> {
     if let Value::Map(_) = node.value {
         let mut fields = Fields::open(node, "the disk", problems)?;
         fields.require("size");
-        let size_gib = fields.number("size", (1, 65536), GIB, problems);
+        let size_gib = fields.number("size", RANGE, GIB, problems);
         let category = fields.valid("category", rules::WORD, problems);
         fields.finish(problems);
         return Some(Disk { size_gib: size_gib?, category });
@@ -80,6 +83,6 @@ fn read_disk(node: &Node, problems: &mut Problems) -> Option<Disk> {
         return None;
     }
     let size = text(node, problems)?;
-    let size_gib = problems.keep(node.span, whole_number("size of a disk", &size, (1, 65536), GIB))?;
+    let size_gib = problems.keep(node.span, whole_number("size of a disk", &size, RANGE, GIB))?;
     Some(Disk { size_gib, category: None })
 }

@@ -12,4 +12,6 @@ mod machines;
 pub(crate) mod rules;
 mod settings;
 
+pub(crate) use cluster::SECOND_ONLY;
+pub(crate) use dispatch::{CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS};
 pub use dispatch::{MAX_BYTES, parse, parse_default};

@@ -7,7 +7,9 @@ use super::{
     fields::{Fields, Problems, text},
     rules,
 };
-use crate::{CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings};
+use crate::{
+    CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings, format::CONTAINER_RUNTIMES,
+};
 
 /// Reads `network`.
 pub(crate) fn read_network(spec: &mut Fields<'_>, problems: &mut Problems) -> Network {
@@ -64,13 +66,12 @@ pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems
 }
 
 fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<String> {
-    const KNOWN: [&str; 3] = ["containerd", "docker", "cri-o"];
     let name = fields.text("type", problems)?;
-    if !KNOWN.contains(&name.as_str()) {
+    if !CONTAINER_RUNTIMES.contains(&name.as_str()) {
         let kind =
             ErrorKind::Invalid { what: "container runtime", value: name.clone(), rule: "containerd, docker or cri-o" };
         let span = fields.take("type").map_or(fields.span(), |node| node.span);
-        problems.add_word(span, kind, &name, KNOWN);
+        problems.add_word(span, kind, &name, CONTAINER_RUNTIMES);
     }
     Some(name)
 }
