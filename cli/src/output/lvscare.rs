@@ -1,8 +1,8 @@
-//! How does load balancing read: what a carer tells, and how virtual addresses are?
+//! How does load balancing read: what a daemon tells, and how virtual addresses are?
 
 use std::time::Duration;
 
-use sealer_core::lvscare::carer::{Member, Overview};
+use sealer_core::lvscare::daemon::{Member, Overview};
 use sealer_core::lvscare::{Event, ServerState};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn as_text(event: &Event) -> String {
         }
         Event::ConfigRefused { reason } => format!("the configuration stays as it was: {reason}"),
         Event::Failed { reason } => format!("failed, tried again: {reason}"),
-        Event::Hampered { reason } => format!("works, but {reason}"),
+        Event::Degraded { reason } => format!("works, but {reason}"),
         Event::Recovered => "works again".to_owned(),
         other => format!("{other:?}"),
     }
@@ -57,7 +57,7 @@ fn as_json(event: &Event) -> Value {
         Event::Reloaded { added, removed } => json!({ "event": "reloaded", "added": added, "removed": removed }),
         Event::ConfigRefused { reason } => json!({ "event": "config-refused", "reason": reason }),
         Event::Failed { reason } => json!({ "event": "failed", "reason": reason }),
-        Event::Hampered { reason } => json!({ "event": "hampered", "reason": reason }),
+        Event::Degraded { reason } => json!({ "event": "hampered", "reason": reason }),
         Event::Recovered => json!({ "event": "recovered" }),
         other => json!({ "event": "other", "text": format!("{other:?}") }),
     }
@@ -71,7 +71,7 @@ impl Printer {
         }
         if found.is_empty() {
             self.note(
-                "no carer runs, and none ran since this machine started; `--vs` asks the kernel about an address",
+                "no daemon runs, and none ran since this machine started; `--vs` asks the kernel about an address",
             );
         }
         for (index, service) in found.iter().enumerate() {
@@ -90,14 +90,14 @@ fn head(found: &Overview) -> String {
         (Some(dataplane), Some(scheduler)) => format!("{dataplane} {scheduler}"),
         _ => "no rules in the kernel".to_owned(),
     };
-    let Some(carer) = &found.carer else {
-        return format!("{}  {rules}  no carer runs: nobody checks the servers", found.service);
+    let Some(daemon) = &found.daemon else {
+        return format!("{}  {rules}  no daemon runs: nobody checks the servers", found.service);
     };
-    let status = &carer.status;
+    let status = &daemon.status;
     let kept = if status.all_down { ", the last good ones stay in" } else { "" };
     let health = format!("{} of {} healthy{kept}", status.healthy(), units::count(status.servers.len(), "server"));
     let failing = status.failing.as_ref().map(|reason| format!("\n  failing: {reason}")).unwrap_or_default();
-    format!("{}  {rules}  {health}  carer {} for {}{failing}", found.service, carer.pid, span(carer.seconds))
+    format!("{}  {rules}  {health}  daemon {} for {}{failing}", found.service, daemon.pid, span(daemon.seconds))
 }
 
 fn members(members: &[Member]) -> comfy_table::Table {
@@ -148,7 +148,7 @@ fn span(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sealer_core::lvscare::carer::Carer;
+    use sealer_core::lvscare::daemon::Daemon;
     use sealer_core::lvscare::{Scheduler, ServerStatus, Status};
 
     use super::*;
@@ -195,14 +195,14 @@ mod tests {
             dataplane: Some("nftables".to_owned()),
             scheduler: Some(Scheduler::Rr),
             servers: vec![member(0, Some(1)), member(1, None)],
-            carer: Some(Carer { pid: 812, seconds: 59.9, status }),
+            daemon: Some(Daemon { pid: 812, seconds: 59.9, status }),
         }
     }
 
     #[test]
     fn an_address_and_its_servers_read_at_a_glance() {
         let found = found();
-        assert_eq!(head(&found), "10.103.97.2:6443  nftables rr  1 of 2 servers healthy  carer 812 for 1m00s");
+        assert_eq!(head(&found), "10.103.97.2:6443  nftables rr  1 of 2 servers healthy  daemon 812 for 1m00s");
         let lines: Vec<String> = members(&found.servers).lines().map(|line| line.trim_end().to_owned()).collect();
         assert_eq!(
             lines,
@@ -215,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_carer_and_missing_rules_are_said() {
-        let found = Overview { carer: None, dataplane: None, scheduler: None, servers: Vec::new(), ..found() };
-        assert_eq!(head(&found), "10.103.97.2:6443  no rules in the kernel  no carer runs: nobody checks the servers");
+    fn a_missing_daemon_and_missing_rules_are_said() {
+        let found = Overview { daemon: None, dataplane: None, scheduler: None, servers: Vec::new(), ..found() };
+        assert_eq!(head(&found), "10.103.97.2:6443  no rules in the kernel  no daemon runs: nobody checks the servers");
     }
 
     #[test]

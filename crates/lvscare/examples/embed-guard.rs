@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lvscare::{Desired, Guard, HealthPolicy, Scheduler, Service, Table, TcpProbe};
+use lvscare::{Desired, FakeDataplane, Guard, HealthPolicy, Scheduler, Service, TcpProbe};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let weights = servers.iter().map(|(address, _)| (*address, 1)).collect();
     let desired = Desired { service: service.clone(), servers: weights, health: HealthPolicy::default() };
 
-    let (begun, table) = (Instant::now(), Arc::new(Table::new()));
+    let (begun, table) = (Instant::now(), Arc::new(FakeDataplane::new()));
     let guard = Guard::new(desired, table.clone(), Arc::new(TcpProbe::new()))
         .with_events(move |event| println!("{:7.3} s  {event:?}", begun.elapsed().as_secs_f64()));
     let (handle, cancel) = (guard.handle(), CancellationToken::new());

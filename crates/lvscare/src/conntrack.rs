@@ -1,18 +1,16 @@
-//! How do connections through a server end at once when it leaves?
+//! Ends the connections through a server when it leaves.
 //!
 //! Rules choose a server for new connections only; those that are there live on in the kernel's connection tracking,
 //! and through a dead server they would hang until somebody's patience ends. So their entries are found by virtual
 //! address and server; sockets of this host are closed, and the entries are deleted. A client elsewhere (a container)
 //! whose entry is gone reaches another server with its next packet, which knows nothing of the connection and resets it.
-//! While there are no rules nothing is translated: this host resets what servers send, and a client that waits for it
-//! never hears. So the clients are listed when rules come back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::Result;
 use crate::netlink::{
-    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, exchange, find, nested,
-    netfilter_attributes, netfilter_body, u16_be,
+    ACK, Attribute, Bus, DUMP, Failure, Family, Message, Reply, Socket, Subsystem, find, nested, netfilter_attributes,
+    netfilter_body, u16_be,
 };
 
 const GET: u16 = 1;
@@ -23,12 +21,10 @@ const ID: u16 = 12;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
 const TCP: u8 = 6;
-/// The kernel was built without closing sockets (`EOPNOTSUPP`).
-const UNSUPPORTED: i32 = 95;
 /// So many connections are cut in one go.
-const MOST: usize = 1 << 16;
+const MAX_CONNECTIONS: usize = 1 << 16;
 /// So many messages go to the kernel at once.
-const AT_ONCE: usize = 64;
+const BATCH: usize = 64;
 
 /// A connection through a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,95 +34,56 @@ struct Connection {
     name: Vec<Attribute>,
 }
 
-/// Who can end connections.
-pub(crate) trait Cut: Send {
-    /// Ends the TCP connections of `service` that go through `server`. Returns the clients that may not have heard of it.
-    ///
-    /// # Errors
-    /// When the connections cannot be found or ended.
-    fn cut(&mut self, service: SocketAddr, server: SocketAddr) -> impl Future<Output = Result<Vec<SocketAddr>>> + Send;
-}
-
-impl Cut for Socket {
-    async fn cut(&mut self, service: SocketAddr, server: SocketAddr) -> Result<Vec<SocketAddr>> {
-        cut_over(self, service, server).await
-    }
-}
-
-/// Ends the TCP connections of `service` through each of `servers`, also when that fails for one of them. Returns the
-/// clients that may not have heard of it, and the first failure.
-pub(crate) async fn cut_each(
-    cutter: &mut impl Cut,
-    service: SocketAddr,
-    servers: &[SocketAddr],
-) -> (Vec<SocketAddr>, Result<()>) {
-    let (mut unheard, mut outcome) = (Vec::new(), Ok(()));
-    for server in servers {
-        match cutter.cut(service, *server).await {
-            Ok(clients) => unheard.extend(clients),
-            Err(error) => outcome = outcome.and(Err(error)),
-        }
-    }
-    (unheard, outcome)
-}
-
-/// The clients of `service`; none when the kernel does not track connections, or does not tell.
-pub(crate) async fn clients(netfilter: &mut Socket, service: SocketAddr) -> Vec<SocketAddr> {
-    let connections = list(netfilter, service, None).await.unwrap_or_default();
-    connections.iter().map(|connection| connection.client).collect()
-}
-
-/// Ends the TCP connections of `service` that go through `server`, over a socket to netfilter that is open already.
-/// Returns the clients that may not have heard of it, see [`close_sockets`].
+/// Ends the TCP connections of `service` that go through each of `servers`, also when that fails for one of them.
 ///
 /// # Errors
 /// When the kernel refuses to list or delete entries. A kernel without connection tracking has none.
-async fn cut_over(netfilter: &mut Socket, service: SocketAddr, server: SocketAddr) -> Result<Vec<SocketAddr>> {
+pub(crate) async fn cut(netfilter: &Socket, service: SocketAddr, servers: &[SocketAddr]) -> Result<()> {
+    let mut outcome = Ok(());
+    for server in servers {
+        outcome = outcome.and(cut_one(netfilter, service, *server).await);
+    }
+    outcome
+}
+
+async fn cut_one(netfilter: &Socket, service: SocketAddr, server: SocketAddr) -> Result<()> {
     let object = || format!("the connections to {service} through {server}");
-    let connections = match list(netfilter, service, Some(server)).await {
+    let connections = match list(netfilter, service, server).await {
         // What kernels say that do not track connections, or cannot tell about it.
-        Err(Failure::Errno { errno: 2 | 22 | 93 | 95, .. }) => return Ok(Vec::new()),
+        Err(Failure::Errno { errno: 2 | 22 | 93 | 95, .. }) => return Ok(()),
         listed => listed.map_err(|failure| failure.of("list", object()))?,
     };
     let clients: Vec<SocketAddr> = connections.iter().map(|connection| connection.client).collect();
-    let unheard = close_sockets(service, &clients).await;
+    close_sockets(service, &clients).await;
     let mut outcome = Ok(());
-    for connections in connections.chunks(AT_ONCE) {
+    for connections in connections.chunks(BATCH) {
         let delete: Vec<_> = connections.iter().map(|connection| delete(service, connection)).collect();
         match netfilter.exchange(&delete, &mut |_| {}).await {
             Err(failure) if !failure.is_missing() => outcome = outcome.and(Err(failure.of("cut", object()))),
             _ => {}
         }
     }
-    outcome.map(|()| unheard)
+    outcome
 }
 
 /// Closes the sockets of `clients` on this host that are connected to `service`; those who read or write them are told.
-/// Returns the clients of which that could not be done because the kernel was built without it: they are to be told
-/// by [`crate::knock`].
-pub(crate) async fn close_sockets(service: SocketAddr, clients: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut unheard = Vec::new();
-    for clients in clients.chunks(AT_ONCE) {
+/// Where the kernel was built without it (`CONFIG_INET_DIAG_DESTROY`), they hear of it with the next thing that they send.
+pub(crate) async fn close_sockets(service: SocketAddr, clients: &[SocketAddr]) {
+    let sockets = Socket::new(Bus::Sockets);
+    for clients in clients.chunks(BATCH) {
         let close: Vec<_> = clients.iter().map(|client| close(*client, service)).collect();
         // Clients elsewhere have no socket here.
-        if let Err(Failure::Errno { errno: UNSUPPORTED, .. }) = exchange(Bus::Sockets, &close, &mut |_| {}).await {
-            unheard.extend(clients);
-        }
+        let _ = sockets.exchange(&close, &mut |_| {}).await;
     }
-    unheard
 }
 
-/// The connections of `service`: those through `server`, or all of them.
-async fn list(
-    netfilter: &mut Socket,
-    service: SocketAddr,
-    server: Option<SocketAddr>,
-) -> Result<Vec<Connection>, Failure> {
+/// The connections of `service` through `server`.
+async fn list(netfilter: &Socket, service: SocketAddr, server: SocketAddr) -> Result<Vec<Connection>, Failure> {
     let mut connections = Vec::new();
     let body = netfilter_body(Family::of(service.ip()), &filter(service, server));
     let message = Message { kind: Subsystem::Conntrack.kind(GET), flags: DUMP, body };
     let take = &mut |reply: Reply<'_>| {
-        if connections.len() < MOST {
+        if connections.len() < MAX_CONNECTIONS {
             connections.extend(connection(reply.body, service, server));
         }
     };
@@ -135,7 +92,7 @@ async fn list(
 }
 
 /// Asks for the wanted entries only; kernels before 5.8 tell all of them nevertheless.
-fn filter(service: SocketAddr, server: Option<SocketAddr>) -> Vec<Attribute> {
+fn filter(service: SocketAddr, server: SocketAddr) -> Vec<Attribute> {
     const PROTOCOL: u32 = 1 << 3;
     // The kernel's comparison of IPv6 addresses in filters is the wrong way round: those that are equal are left out.
     let (source, destination) = if service.is_ipv4() { (1 << 0, 1 << 1) } else { (0, 0) };
@@ -149,25 +106,22 @@ fn filter(service: SocketAddr, server: Option<SocketAddr>) -> Vec<Attribute> {
         Attribute::nested(kind, vec![Attribute::nested(1, vec![address]), Attribute::nested(2, protocol)])
     };
     let flags = |kind, flags: u32| Attribute::bytes(kind, flags.to_ne_bytes());
-    let mut attributes = vec![tuple(ORIGINAL, address(service, 2, 4), service, 3)];
-    let mut compared = vec![flags(1, destination)];
-    if let Some(server) = server {
-        attributes.push(tuple(ANSWERING, address(server, 1, 3), server, 2));
-        compared.push(flags(2, source));
-    }
-    attributes.push(Attribute::nested(FILTER, compared));
-    attributes
+    vec![
+        tuple(ORIGINAL, address(service, 2, 4), service, 3),
+        tuple(ANSWERING, address(server, 1, 3), server, 2),
+        Attribute::nested(FILTER, vec![flags(1, destination), flags(2, source)]),
+    ]
 }
 
-/// The connection that an entry describes, when it is of `service` and goes through `server` where one is given.
-fn connection(body: &[u8], service: SocketAddr, server: Option<SocketAddr>) -> Option<Connection> {
+/// The connection that an entry describes, when it is of `service` and goes through `server`.
+fn connection(body: &[u8], service: SocketAddr, server: SocketAddr) -> Option<Connection> {
     let body = netfilter_attributes(body);
     let original = find(body, ORIGINAL)?;
     let (client, called) = ends(original)?;
     let (answering, _) = ends(find(body, ANSWERING)?)?;
     let mut name = vec![Attribute::bytes(ORIGINAL, original)];
     name.extend([ID, ZONE].into_iter().filter_map(|kind| Some(Attribute::bytes(kind, find(body, kind)?))));
-    (called == service && server.is_none_or(|server| answering == server)).then_some(Connection { client, name })
+    (called == service && answering == server).then_some(Connection { client, name })
 }
 
 /// Source and destination of a TCP packet.
@@ -247,38 +201,12 @@ mod tests {
             ["[fd00::9]:4000", "[fd00::5]:6443", "[fd00::1]:6443", "[fd00::2]:6443"],
         ] {
             let entry = entry(client, service, server);
-            let found = connection(&entry, at(service), Some(at(server))).unwrap();
+            let found = connection(&entry, at(service), at(server)).unwrap();
             assert_eq!(found.client, at(client));
             assert_eq!(found.name.len(), 2, "the entry is named by its addresses and its number");
-            assert_eq!(connection(&entry, at(service), Some(at(other))), None);
-            assert_eq!(connection(&entry, at(other), Some(at(server))), None);
-            assert_eq!(connection(&entry, at(service), None), Some(found), "any server will do");
-            assert_eq!(connection(&entry, at(other), None), None);
+            assert_eq!(connection(&entry, at(service), at(other)), None);
+            assert_eq!(connection(&entry, at(other), at(server)), None);
         }
-    }
-
-    /// Connections through servers with a port below 10 cannot be cut.
-    #[derive(Default)]
-    struct Scissors(Vec<SocketAddr>);
-
-    impl Cut for Scissors {
-        async fn cut(&mut self, service: SocketAddr, server: SocketAddr) -> Result<Vec<SocketAddr>> {
-            self.0.push(server);
-            match server.port() {
-                0..10 => Err(Failure::Silent.of("cut", format!("{service} through {server}"))),
-                _ => Ok(vec![server]),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn one_that_cannot_be_cut_does_not_save_the_others() {
-        let mut scissors = Scissors::default();
-        let servers = ["10.0.0.1:1", "10.0.0.2:10", "10.0.0.3:3", "10.0.0.4:11"].map(at);
-        let (unheard, outcome) = cut_each(&mut scissors, at("10.103.97.2:6443"), &servers).await;
-        assert_eq!(scissors.0, servers);
-        assert_eq!(unheard, [servers[1], servers[3]]);
-        assert!(outcome.unwrap_err().to_string().contains("10.0.0.1:1"), "the first failure is told");
     }
 
     #[test]
@@ -299,7 +227,7 @@ mod tests {
                 *one = byte;
             }
             entry.truncate(end.max(4));
-            let _ = connection(&entry, service, Some(server));
+            let _ = connection(&entry, service, server);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wanted of the guard: which servers, and how is their health judged?
+//! Says what is wanted of the guard: which servers, and how their health is judged.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What can fail here, in the words of somebody who has to mend it?
+//! The errors of this crate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,8 +58,8 @@ pub enum Error {
         /// What is wrong with it, and where.
         reason: String,
     },
-    /// Another carer is at work.
-    #[error("another carer is at work: it has the socket {}", .socket.display())]
+    /// Another daemon is at work.
+    #[error("another daemon is at work: it has the socket {}", .socket.display())]
     Busy {
         /// Its socket.
         socket: PathBuf,

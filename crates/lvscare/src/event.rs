@@ -1,4 +1,4 @@
-//! What does the guard tell while it runs?
+//! The events that the guard tells while it runs.
 
 use std::net::SocketAddr;
 
@@ -55,7 +55,7 @@ pub enum Event {
         reason: String,
     },
     /// The rules are right, but something beside them could not be done; tried again at every tick, told once.
-    Hampered {
+    Degraded {
         /// What, and why.
         reason: String,
     },

@@ -1,19 +1,8 @@
-//! Do the last answers of a server make it "up" or "down"?
-
-use std::time::Duration;
+//! Turns the answers of one server into "up" and "down" by counting them.
 
 use tokio::time::Instant;
 
 use crate::{HealthPolicy, Unhealthy, UnhealthyKind};
-
-/// A refusal is asked about once more after this time: a server that is restarted in place refuses for an instant.
-const AFTER_REFUSAL: Duration = Duration::from_millis(20);
-/// Any other failure but a time-out is asked about again after this time.
-const AFTER_FAILURE: Duration = Duration::from_millis(50);
-/// A server that was up for so long has its earlier falls forgiven.
-const FORGIVEN: Duration = Duration::from_secs(60);
-/// However often a server fell, it need not answer well for longer than this to come back.
-const LONGEST_RISE: Duration = Duration::from_secs(30);
 
 /// What is known about one server's health; a pure state machine fed with answers.
 #[derive(Debug, Clone)]
@@ -25,10 +14,6 @@ pub struct Health {
     last_up: Option<Instant>,
     /// Answers of the same sort in a row that speak against the state.
     against: u32,
-    /// The last failure, of a server that is up and may not be.
-    doubt: Option<UnhealthyKind>,
-    /// How often it fell without having been up for long in between.
-    falls: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +36,7 @@ impl Health {
     /// A server about which nothing is known: its first answer decides, whatever it is.
     #[must_use]
     pub fn unknown(now: Instant) -> Self {
-        Self { state: State::Unknown, since: now, last_up: None, against: 0, doubt: None, falls: 0 }
+        Self { state: State::Unknown, since: now, last_up: None, against: 0 }
     }
 
     /// A server that counts as healthy until answers say otherwise.
@@ -99,17 +84,16 @@ impl Health {
             (State::Unknown, Ok(())) => Some(self.rise(now)),
             (State::Unknown, Err(reason)) => Some(self.fall(reason, now)),
             (State::Up, Ok(())) => {
-                (self.against, self.doubt) = (0, None);
+                self.against = 0;
                 None
             }
             (State::Up, Err(reason)) => {
                 self.against += 1;
-                self.doubt = Some(reason.kind);
                 (self.against >= failures_needed(reason.kind, policy)).then(|| self.fall(reason, now))
             }
             (State::Down(_), Ok(())) => {
                 self.against += 1;
-                (self.against >= self.rise_needed(policy)).then(|| self.rise(now))
+                (self.against >= policy.rise).then(|| self.rise(now))
             }
             (State::Down(last), Err(reason)) => {
                 *last = reason;
@@ -119,61 +103,28 @@ impl Health {
         }
     }
 
-    /// How long to wait before the next check, from the end of the last one when it failed and leaves a doubt.
-    #[must_use]
-    pub fn next_check(&self, policy: &HealthPolicy) -> Duration {
-        let soon = match self.doubt {
-            Some(UnhealthyKind::Refused) => AFTER_REFUSAL,
-            Some(_) => AFTER_FAILURE,
-            None => policy.interval,
-        };
-        soon.min(policy.interval)
-    }
-
-    /// Whether the last answer leaves a doubt that the next check should soon remove.
-    #[must_use]
-    pub fn is_doubtful(&self) -> bool {
-        self.doubt.is_some()
-    }
-
-    /// So many good checks in a row bring this server back: twice as many after each fall.
-    fn rise_needed(&self, policy: &HealthPolicy) -> u32 {
-        let longest = LONGEST_RISE.as_millis() / policy.interval.as_millis().max(1);
-        let longest = u32::try_from(longest).unwrap_or(u32::MAX).max(policy.rise);
-        let doublings = self.falls.saturating_sub(1).min(16);
-        policy.rise.saturating_mul(1 << doublings).min(longest)
-    }
-
     fn rise(&mut self, now: Instant) -> Transition {
-        *self = Self { falls: self.falls, ..Self::presumed_up(now) };
+        *self = Self::presumed_up(now);
         Transition::Up
     }
 
     fn fall(&mut self, reason: Unhealthy, now: Instant) -> Transition {
-        let was_up = self.is_up();
-        let forgiven = was_up && now.duration_since(self.since) >= FORGIVEN;
-        let falls = if forgiven { 1 } else { self.falls + 1 };
-        let last_up = if was_up { Some(now) } else { self.last_up };
-        *self = Self { state: State::Down(reason.clone()), falls, last_up, ..Self::unknown(now) };
+        let last_up = if self.is_up() { Some(now) } else { self.last_up };
+        *self = Self { state: State::Down(reason.clone()), last_up, ..Self::unknown(now) };
         Transition::Down(reason)
     }
 }
 
-/// So many failures in a row, of which this is the last, take a server out.
+/// So many failures in a row, of which this is the last, take a server out: one when it did not answer in time, for two
+/// requests were sent and neither was answered.
 fn failures_needed(kind: UnhealthyKind, policy: &HealthPolicy) -> u32 {
-    match kind {
-        // Two requests were sent and neither was answered.
-        UnhealthyKind::TimedOut => 1,
-        UnhealthyKind::Refused => policy.fall.min(2),
-        UnhealthyKind::Closed | UnhealthyKind::Tls | UnhealthyKind::Answer | UnhealthyKind::NotAsked => policy.fall,
-    }
+    if kind == UnhealthyKind::TimedOut { 1 } else { policy.fall }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const REFUSED: UnhealthyKind = UnhealthyKind::Refused;
     const ANSWER: UnhealthyKind = UnhealthyKind::Answer;
     const TIMED_OUT: UnhealthyKind = UnhealthyKind::TimedOut;
 
@@ -203,21 +154,6 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_needs_one_confirmation_whatever_fall_is() {
-        for fall in [2, 3, 10] {
-            let mut server = Server::up();
-            server.policy.fall = fall;
-            assert!(!server.answers(Err(REFUSED)));
-            assert_eq!(server.health.next_check(&server.policy), AFTER_REFUSAL);
-            assert!(server.answers(Err(REFUSED)), "fall {fall}");
-            assert_eq!(server.health.reason().map(|reason| reason.kind), Some(REFUSED));
-        }
-        let mut server = Server::up();
-        server.policy.fall = 1;
-        assert!(server.answers(Err(REFUSED)));
-    }
-
-    #[test]
     fn a_time_out_is_enough() {
         let mut server = Server::up();
         server.policy.fall = 10;
@@ -231,9 +167,7 @@ mod tests {
         for _ in 0..2 {
             assert!(!server.answers(Err(ANSWER)));
             assert!(!server.answers(Err(ANSWER)));
-            assert_eq!(server.health.next_check(&server.policy), AFTER_FAILURE);
             assert!(!server.answers(Ok(())));
-            assert_eq!(server.health.next_check(&server.policy), server.policy.interval);
         }
         assert!(!server.answers(Err(ANSWER)));
         assert!(!server.answers(Err(UnhealthyKind::Closed)), "sorts of failure add up");
@@ -258,39 +192,6 @@ mod tests {
         server.answers(Err(ANSWER));
         assert_eq!(server.health.reason().map(|reason| reason.kind), Some(ANSWER), "the newest reason is told");
         assert_eq!(server.rises_after(), 3);
-    }
-
-    #[test]
-    fn each_fall_doubles_the_way_back_up_to_half_a_minute() {
-        let mut server = Server::up();
-        let mut needed = Vec::new();
-        for _ in 0..9 {
-            assert!(server.answers(Err(TIMED_OUT)));
-            needed.push(server.rises_after());
-        }
-        assert_eq!(needed, [2, 4, 8, 16, 32, 64, 75, 75, 75], "75 checks of 400 ms are 30 s");
-    }
-
-    #[test]
-    fn falls_are_forgiven_after_a_minute_up() {
-        let mut server = Server::up();
-        for _ in 0..5 {
-            server.answers(Err(TIMED_OUT));
-            server.rises_after();
-        }
-        server.now += FORGIVEN;
-        server.answers(Err(TIMED_OUT));
-        assert_eq!(server.rises_after(), server.policy.rise);
-    }
-
-    #[test]
-    fn a_long_interval_needs_no_more_than_rise() {
-        let mut server = Server::up();
-        server.policy.interval = Duration::from_secs(60);
-        for _ in 0..5 {
-            server.answers(Err(TIMED_OUT));
-            assert_eq!(server.rises_after(), 2);
-        }
     }
 
     #[test]

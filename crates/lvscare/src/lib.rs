@@ -13,43 +13,48 @@
 //! [`Guard`] does all of this over and over, until it is cancelled.
 
 mod addressing;
-pub mod carer;
 mod conntrack;
+#[cfg(feature = "daemon")]
+pub mod daemon;
 mod dataplane;
 mod desired;
 mod error;
 mod event;
 mod guard;
 mod health;
-mod knock;
+#[cfg(feature = "daemon")]
 mod metrics;
 mod netlink;
 mod probe;
 mod reconcile;
 mod rule;
 mod status;
+#[cfg(feature = "daemon")]
 mod supervisor;
 mod traffic;
+#[cfg(feature = "daemon")]
 mod unit;
 
 pub use addressing::{Addressing, AddressingMode, Vip};
-pub use dataplane::ipvs;
 pub use dataplane::{Dataplane, DataplaneKind, Ipvs, Nftables, detect};
 #[cfg(any(test, feature = "testing"))]
-pub use dataplane::{Table, contract};
+pub use dataplane::{FakeDataplane, contract};
 pub use desired::{Desired, HealthPolicy};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use guard::{Guard, GuardHandle, Report, clean};
 pub use health::{Health, Transition};
+#[cfg(feature = "daemon")]
 pub use metrics::prometheus;
-pub use probe::{AnswerBody, ClientIdentity, HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
 #[cfg(any(test, feature = "testing"))]
-pub use probe::{Manner, Switch};
+pub use probe::{FakeBehavior, FakeProbe};
+pub use probe::{HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
 pub use status::{ServerState, ServerStatus, Status};
+#[cfg(feature = "daemon")]
 pub use supervisor::Supervisor;
 pub use traffic::Traffic;
+#[cfg(feature = "daemon")]
 pub use unit::Unit;

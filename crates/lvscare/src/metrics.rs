@@ -1,4 +1,4 @@
-//! What does Prometheus read of a virtual service?
+//! Writes metrics in Prometheus' text format.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};

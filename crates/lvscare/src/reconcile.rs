@@ -1,4 +1,4 @@
-//! Which changes lead from the rules that are to the rules that are wanted?
+//! Computes the changes that lead from the rules that are to the rules that are wanted.
 
 use crate::{Change, Rules};
 
@@ -36,7 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Dataplane, Forward, Scheduler, Server, Service, Table};
+    use crate::{Dataplane, FakeDataplane, Forward, Scheduler, Server, Service};
 
     const NEIGHBOUR: ([u8; 4], u16) = ([10, 9, 0, 2], 6443);
 
@@ -70,11 +70,11 @@ mod tests {
     }
 
     /// A table in which `observed` and a neighbour stand.
-    fn table(observed: Option<&Rules>) -> (Table, Rules) {
+    fn table(observed: Option<&Rules>) -> (FakeDataplane, Rules) {
         let neighbour = Service { address: NEIGHBOUR.into(), scheduler: Scheduler::Wrr };
         let address = SocketAddr::from(([10, 9, 1, 1], 6443));
         let neighbour = Rules { service: neighbour, servers: [(address, Server::of(7))].into() };
-        let table = Table::new();
+        let table = FakeDataplane::new();
         table.interfere(|all| {
             all.insert(neighbour.service.address, neighbour.clone());
             all.extend(observed.map(|rules| (rules.service.address, rules.clone())));
@@ -82,7 +82,7 @@ mod tests {
         (table, neighbour)
     }
 
-    fn apply(table: &Table, wanted: &Rules, changes: &[Change]) -> crate::Result<()> {
+    fn apply(table: &FakeDataplane, wanted: &Rules, changes: &[Change]) -> crate::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(table.apply(wanted, changes))
     }

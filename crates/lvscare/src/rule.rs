@@ -1,4 +1,4 @@
-//! What does a load-balancing rule say, whichever part of the kernel holds it?
+//! Load-balancing rules, whichever part of the kernel holds them.
 
 use std::collections::BTreeMap;
 use std::fmt;

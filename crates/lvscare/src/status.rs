@@ -1,4 +1,4 @@
-//! How are the servers of a virtual service?
+//! The status of the servers of a virtual service.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What does the service manager hear: ready, still alive, going on with another configuration, stopping?
+//! Tells the service manager: ready, alive, reloading, stopping.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;

@@ -1,4 +1,4 @@
-//! How much goes through a server?
+//! Counts what goes through a server.
 
 use serde::{Deserialize, Serialize};
 

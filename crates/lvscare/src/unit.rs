@@ -1,9 +1,9 @@
-//! How does systemd start a carer, watch over it, and take away every right that it does not need?
+//! Writes the systemd unit that starts a daemon, watches it, and takes away every right that it does not need.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Where carers keep their sockets, below `/run`; made and kept by the unit.
+/// Where daemons keep their sockets, below `/run`; made and kept by the unit.
 const RUNTIME_DIRECTORY: &str = "sealer/lvscare";
 /// Directories that `ProtectHome=yes` hides.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
@@ -25,11 +25,11 @@ pub struct Unit {
     pub program: PathBuf,
     /// All arguments of the program.
     pub arguments: Vec<String>,
-    /// Files that the carer reads: configuration, certificates.
+    /// Files that the daemon reads: configuration, certificates.
     pub reads: Vec<PathBuf>,
-    /// Files that the carer writes outside `/run/sealer/lvscare`; their directories must exist.
+    /// Files that the daemon writes outside `/run/sealer/lvscare`; their directories must exist.
     pub writes: Vec<PathBuf>,
-    /// Kernel modules that are loaded first, where the kernel has them; the carer itself may not.
+    /// Kernel modules that are loaded first, where the kernel has them; the daemon itself may not.
     pub modules: Vec<String>,
     /// Units that need the virtual address and therefore start later, such as `kubelet.service`.
     pub before: Vec<String>,

@@ -1,14 +1,14 @@
-//! What can be said about a virtual address, for `care` and for the unit that runs it?
+//! Options that describe a virtual address, for `care` and for the unit that runs it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sealer_core::lvscare::carer::{HealthScheme, parse_duration};
+use sealer_core::lvscare::daemon::{HealthScheme, parse_duration};
 use sealer_core::lvscare::{DataplaneKind, Scheduler};
 
-/// A virtual address, its servers, how their health is judged, and where the carer's own files are. The names are
+/// A virtual address, its servers, how their health is judged, and where the daemon's own files are. The names are
 /// those of the lvscare that this one replaces.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CareArguments {
@@ -73,7 +73,7 @@ pub(crate) struct Health {
     /// Header of the request (may be repeated)
     #[arg(long = "health-req-headers", value_name = "NAME=VALUE")]
     pub(super) headers: Vec<String>,
-    /// Certificates of the authorities that vouch for the servers (PEM)
+    /// Certificates of the authorities that sign for the servers (PEM)
     #[arg(long = "health-ca", value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
     /// Name that the servers' certificates must carry [default: the server's address]
@@ -84,7 +84,7 @@ pub(crate) struct Health {
     pub(super) insecure_skip_verify: Option<bool>,
 }
 
-/// Where in this machine the rules and the carer are.
+/// Where in this machine the rules and the daemon are.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
     /// Which part of the kernel balances: auto, ipvs, nftables

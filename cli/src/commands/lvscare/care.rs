@@ -2,7 +2,7 @@
 
 use clap::Args;
 use sealer_core::Error;
-use sealer_core::lvscare::carer::clean;
+use sealer_core::lvscare::daemon::clean;
 
 use super::arguments::CareArguments;
 use super::life::{begin_anew, keep};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use sealer_core::Error;
-use sealer_core::lvscare::carer::clean;
+use sealer_core::lvscare::daemon::clean;
 
 use super::arguments::Place;
 use crate::exit::Failure;
@@ -12,7 +12,7 @@ use crate::settings::Session;
 
 /// Take the rules of a virtual address away
 ///
-/// And what made it usable on this machine. Not while its carer runs.
+/// And what made it usable on this machine. Not while its daemon runs.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealer lvscare clean --vs 10.103.97.2:6443\n  sealer lvscare clean --vs 10.103.97.2:6443 --dataplane ipvs"

@@ -1,4 +1,4 @@
-//! How does a carer live for months without carrying around what reading its command line took?
+//! Executes the program again as a daemon, without the memory that reading its command line took.
 //!
 //! Whoever only needs it at the start has most of this program in memory: parser, help, other commands. So the process
 //! reads its arguments, checks them, and executes its own program again under the same process id, with the outcome in
@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use sealer_core::Error;
-use sealer_core::lvscare::carer::{CareRequest, care};
+use sealer_core::lvscare::daemon::{CareRequest, care};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ struct Told {
     manner: (bool, bool),
 }
 
-/// Executes this program again, as a carer and nothing else. Returns only when that is not possible.
+/// Executes this program again, as a daemon and nothing else. Returns only when that is not possible.
 pub(super) fn begin_anew(request: &CareRequest, printer: &Printer) {
     let told = Told { request: request.clone(), manner: printer.manner() };
     let Ok(told) = serde_json::to_string(&told) else { return };

@@ -1,10 +1,10 @@
-//! What do the options of `care` and `unit` ask for?
+//! Turns the options of `care` and `unit` into requests.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sealer_core::Error;
-use sealer_core::lvscare::carer::{
+use sealer_core::lvscare::daemon::{
     CareConfig, CareRequest, CleanRequest, ConfigSource, HealthConfig, RUNTIME_DIRECTORY, duration_text, socket_path,
 };
 use sealer_core::lvscare::{AddressingMode, DataplaneKind};
@@ -13,7 +13,7 @@ use super::arguments::{CareArguments, Health, Mode, Place};
 use crate::exit::Failure;
 
 impl CareArguments {
-    /// What a carer is to do.
+    /// What a daemon is to do.
     pub(super) fn care_request(&self) -> Result<CareRequest, Failure> {
         let config = match &self.config {
             Some(path) => ConfigSource::File(path.clone()),
@@ -95,12 +95,12 @@ impl CareArguments {
         words
     }
 
-    /// Files that a carer reads.
+    /// Files that a daemon reads.
     pub(super) fn reads(&self) -> Vec<PathBuf> {
         [&self.config, &self.health.ca].into_iter().flatten().cloned().collect()
     }
 
-    /// Files that a carer writes outside its own directory.
+    /// Files that a daemon writes outside its own directory.
     pub(super) fn writes(&self) -> Vec<PathBuf> {
         let socket = self.place.socket.clone().filter(|socket| !socket.starts_with(RUNTIME_DIRECTORY));
         socket.into_iter().chain(self.metrics_file.clone()).collect()

@@ -1,4 +1,4 @@
-//! How does a link of its own carry the virtual address?
+//! Keeps the virtual address on a link of its own.
 
 use std::net::IpAddr;
 
@@ -8,9 +8,9 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
-use super::ask::ask;
+use super::ask;
 use super::route::{family, length};
-use crate::netlink::{ACK, CREATE, DUMP, EXCLUSIVE, Failure};
+use crate::netlink::{ACK, CREATE, DUMP, EXCLUSIVE, Failure, Socket};
 use crate::{Error, Result};
 
 /// A name of a link is at most this long, its closing zero byte included.
@@ -27,24 +27,24 @@ struct Found {
 
 /// Sees to it that there is a link `name` that is up and has the address. Returns its number, and whether something was
 /// missing.
-pub(super) async fn ensure(name: &str, address: IpAddr) -> Result<(u32, bool)> {
+pub(super) async fn ensure(netlink: &Socket, name: &str, address: IpAddr) -> Result<(u32, bool)> {
     if name.is_empty() || name.len() >= NAME || name.contains(['/', ':']) || name.contains(char::is_whitespace) {
         let reason = format!("a link has a name of up to {} letters", NAME - 1);
         return Err(Error::Refused { act: "make the link", object: name.to_owned(), reason });
     }
     let mut made = false;
-    let mut found = find(name).await?;
+    let mut found = find(netlink, name).await?;
     if !found.is_some_and(|link| link.up) {
-        make(name, found).await?;
+        make(netlink, name, found).await?;
         made = true;
-        found = find(name).await?;
+        found = find(netlink, name).await?;
     }
     let Some(link) = found else {
         let reason = "it is not there although it was just made".to_owned();
         return Err(Error::Refused { act: "find the link", object: name.to_owned(), reason });
     };
     let message = RouteNetlinkMessage::NewAddress(address_message(link.number, address));
-    match ask(message, CREATE | EXCLUSIVE | ACK, &mut |_| {}).await {
+    match ask(netlink, message, CREATE | EXCLUSIVE | ACK, &mut |_| {}).await {
         Ok(()) => made = true,
         Err(failure) if failure.is_there() => {}
         Err(failure) => return Err(failure.of("add an address to the link", format!("{name} ({address})"))),
@@ -53,27 +53,27 @@ pub(super) async fn ensure(name: &str, address: IpAddr) -> Result<(u32, bool)> {
 }
 
 /// Takes the address away, and the link when it has no other and is of the kind that we make.
-pub(super) async fn remove(name: &str, address: IpAddr) -> Result<()> {
-    let Some(link) = find(name).await? else { return Ok(()) };
+pub(super) async fn remove(netlink: &Socket, name: &str, address: IpAddr) -> Result<()> {
+    let Some(link) = find(netlink, name).await? else { return Ok(()) };
     let message = RouteNetlinkMessage::DelAddress(address_message(link.number, address));
-    match ask(message, ACK, &mut |_| {}).await {
+    match ask(netlink, message, ACK, &mut |_| {}).await {
         // What is said about an address that is not there.
         Err(Failure::Errno { errno: 99, .. }) | Ok(()) => {}
         Err(failure) => return Err(failure.of("delete an address of the link", format!("{name} ({address})"))),
     }
     if !link.dummy
-        || carries_addresses(link.number).await.map_err(|failure| failure.of("list the addresses of", name))?
+        || carries_addresses(netlink, link.number).await.map_err(|failure| failure.of("list the addresses of", name))?
     {
         return Ok(());
     }
     let mut message = LinkMessage::default();
     message.header.index = link.number;
-    let deleted = ask(RouteNetlinkMessage::DelLink(message), ACK, &mut |_| {}).await;
+    let deleted = ask(netlink, RouteNetlinkMessage::DelLink(message), ACK, &mut |_| {}).await;
     deleted.map_err(|failure| failure.of("delete the link", name))
 }
 
 /// Makes the link, or sets it up.
-async fn make(name: &str, found: Option<Found>) -> Result<()> {
+async fn make(netlink: &Socket, name: &str, found: Option<Found>) -> Result<()> {
     let mut message = LinkMessage::default();
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
@@ -86,7 +86,7 @@ async fn make(name: &str, found: Option<Found>) -> Result<()> {
             flags |= CREATE | EXCLUSIVE;
         }
     }
-    ask(RouteNetlinkMessage::NewLink(message), flags, &mut |_| {}).await.map_err(|failure| match failure {
+    ask(netlink, RouteNetlinkMessage::NewLink(message), flags, &mut |_| {}).await.map_err(|failure| match failure {
         Failure::Errno { errno: NOT_SUPPORTED, .. } => {
             Error::Unsupported { what: "dummy links", advice: "load the module dummy, or use `--mode route`" }
         }
@@ -94,11 +94,11 @@ async fn make(name: &str, found: Option<Found>) -> Result<()> {
     })
 }
 
-async fn find(name: &str) -> Result<Option<Found>> {
+async fn find(netlink: &Socket, name: &str) -> Result<Option<Found>> {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
     let mut found = None;
-    let asked = ask(RouteNetlinkMessage::GetLink(message), ACK, &mut |reply| {
+    let asked = ask(netlink, RouteNetlinkMessage::GetLink(message), ACK, &mut |reply| {
         if let RouteNetlinkMessage::NewLink(link) = reply {
             let up = link.header.flags.contains(LinkFlags::Up);
             found = Some(Found { number: link.header.index, up, dummy: is_dummy(&link) });
@@ -121,9 +121,9 @@ fn is_dummy(link: &LinkMessage) -> bool {
 }
 
 /// Whether the link has an address that somebody gave it.
-async fn carries_addresses(link: u32) -> Result<bool, Failure> {
+async fn carries_addresses(netlink: &Socket, link: u32) -> Result<bool, Failure> {
     let mut any = false;
-    ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()), DUMP, &mut |reply| {
+    ask(netlink, RouteNetlinkMessage::GetAddress(AddressMessage::default()), DUMP, &mut |reply| {
         if let RouteNetlinkMessage::NewAddress(address) = reply {
             any |= address.header.index == link && address.header.scope != AddressScope::Link;
         }

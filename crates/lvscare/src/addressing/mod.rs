@@ -1,9 +1,6 @@
-//! How does this host come to accept packets for the virtual address?
+//! Makes this host accept packets for the virtual address.
 
-mod ask;
-mod calm;
 mod link;
-mod meddling;
 mod route;
 mod settings;
 mod vip;
@@ -12,8 +9,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
+use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
+use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::Result;
+use crate::netlink::{Failure, Message, Socket};
 
 pub use vip::{AddressingMode, Vip};
 
@@ -29,15 +29,8 @@ pub trait Addressing: Send + Sync + fmt::Debug {
 
     /// What could not be done at the last time and is not needed for the address itself, such as a kernel setting that
     /// cannot be written; none when all is well.
-    fn hampered(&self) -> Option<String> {
+    fn degraded(&self) -> Option<String> {
         None
-    }
-
-    /// Ends when another program may have taken away what `service` needs, so that it is looked at before the next
-    /// tick. Never ends where the kernel does not tell.
-    async fn meddled(&self, service: IpAddr) {
-        let _ = service;
-        std::future::pending().await
     }
 
     /// Takes away what [`Self::ensure`] put in place, by this process or one before it; no error when nothing is there.
@@ -45,4 +38,25 @@ pub trait Addressing: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the kernel refuses.
     async fn remove(&self, service: IpAddr) -> Result<()>;
+}
+
+/// Sends one message about routes, addresses or links and hands what the kernel tells to `take`; what cannot be
+/// understood is left out.
+async fn ask(
+    netlink: &Socket,
+    message: RouteNetlinkMessage,
+    flags: u16,
+    take: &mut (dyn FnMut(RouteNetlinkMessage) + Send),
+) -> std::result::Result<(), Failure> {
+    let mut body = vec![0; message.buffer_len()];
+    message.serialize(&mut body);
+    let message = Message { kind: message.message_type(), flags, body };
+    let told = &mut |reply: crate::netlink::Reply<'_>| {
+        let mut header = NetlinkHeader::default();
+        header.message_type = reply.kind;
+        if let Ok(message) = RouteNetlinkMessage::deserialize(&header, reply.body) {
+            take(message);
+        }
+    };
+    netlink.exchange(&[message], told).await
 }

@@ -1,4 +1,4 @@
-//! How does this host come to treat an address as its own, and call it from the right one?
+//! Makes this host treat an address as its own, and call it from the right one.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::ask::ask;
-use crate::netlink::{ACK, CREATE, Failure, REPLACE};
+use super::ask;
+use crate::netlink::{ACK, CREATE, Failure, REPLACE, Socket};
 use crate::{Error, Result};
 
 /// The number of the loopback link in every network namespace.
@@ -16,13 +16,13 @@ pub(super) const LOOPBACK: u32 = 1;
 /// The kernel's table of this host's own addresses.
 const LOCAL_TABLE: u8 = 255;
 /// By this number, which no known program uses, our routes are known (`/etc/iproute2/rt_protos`).
-pub(super) const OURS: RouteProtocol = RouteProtocol::Other(76);
+const OURS: RouteProtocol = RouteProtocol::Other(76);
 /// So many routes of ours are deleted at most.
-const MOST: usize = 16;
+const MAX_ROUTES: usize = 16;
 
 /// Where packets to an address go.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct RouteState {
     /// To this host itself.
     pub(super) local: bool,
     /// The source address that the kernel chooses.
@@ -31,30 +31,30 @@ pub(super) struct Found {
 
 /// Sees to it that packets to `service` stay on this host and come from `source` where one is given. True when that
 /// was not so.
-pub(super) async fn ensure(service: IpAddr, link: u32, source: Option<IpAddr>) -> Result<bool> {
-    let right = |found: &Found| found.local && source.is_none_or(|source| found.source == Some(source));
+pub(super) async fn ensure(netlink: &Socket, service: IpAddr, link: u32, source: Option<IpAddr>) -> Result<bool> {
+    let right = |found: &RouteState| found.local && source.is_none_or(|source| found.source == Some(source));
     let failed = |act: &'static str| move |failure: Failure| failure.of(act, service.to_string());
     // Where there is no route at all the kernel says that the network cannot be reached.
-    if look_up(service).await.is_ok_and(|found| right(&found)) {
+    if look_up(netlink, service).await.is_ok_and(|found| right(&found)) {
         return Ok(false);
     }
-    let place = if leads_ours(service).await {
+    let place = if leads_ours(netlink, service).await {
         // It is replaced in one step: not for a moment does the address lead elsewhere.
         REPLACE
     } else {
-        remove(service).await?;
+        remove(netlink, service).await?;
         0
     };
     let route = RouteNetlinkMessage::NewRoute(ours(service, link, source));
-    if let Err(failure) = ask(route, CREATE | place | ACK, &mut |_| {}).await {
+    if let Err(failure) = ask(netlink, route, CREATE | place | ACK, &mut |_| {}).await {
         let from = source.map_or(String::new(), |source| format!(" with the source {source}"));
         return Err(failure.of("add a local route to", format!("{service}{from}")));
     }
     if link != LOOPBACK && service.is_ipv6() {
         // The kernel's own route for the address on the link would go first.
-        remove_matching(kernels(service, link), service).await?;
+        remove_matching(netlink, kernels(service, link), service).await?;
     }
-    let found = look_up(service).await.map_err(failed("look up the route to"))?;
+    let found = look_up(netlink, service).await.map_err(failed("look up the route to"))?;
     if right(&found) {
         return Ok(true);
     }
@@ -64,15 +64,15 @@ pub(super) async fn ensure(service: IpAddr, link: u32, source: Option<IpAddr>) -
 }
 
 /// Takes our routes to `service` away.
-pub(super) async fn remove(service: IpAddr) -> Result<()> {
+pub(super) async fn remove(netlink: &Socket, service: IpAddr) -> Result<()> {
     let mut route = ours(service, LOOPBACK, None);
     route.attributes.truncate(1);
-    remove_matching(route, service).await
+    remove_matching(netlink, route, service).await
 }
 
-async fn remove_matching(route: RouteMessage, service: IpAddr) -> Result<()> {
-    for _ in 0..MOST {
-        match ask(RouteNetlinkMessage::DelRoute(route.clone()), ACK, &mut |_| {}).await {
+async fn remove_matching(netlink: &Socket, route: RouteMessage, service: IpAddr) -> Result<()> {
+    for _ in 0..MAX_ROUTES {
+        match ask(netlink, RouteNetlinkMessage::DelRoute(route.clone()), ACK, &mut |_| {}).await {
             Ok(()) => {}
             Err(failure) if failure.is_missing() => break,
             Err(failure) => return Err(failure.of("delete the local route to", service.to_string())),
@@ -82,14 +82,14 @@ async fn remove_matching(route: RouteMessage, service: IpAddr) -> Result<()> {
 }
 
 /// Asks the kernel where packets to `address` would go.
-pub(super) async fn look_up(address: IpAddr) -> Result<Found, Failure> {
-    let route = first(address, RouteFlags::empty()).await?;
-    Ok(Found { local: route.header.kind == RouteType::Local, source: source_of(&route) })
+pub(super) async fn look_up(netlink: &Socket, address: IpAddr) -> Result<RouteState, Failure> {
+    let route = first(netlink, address, RouteFlags::empty()).await?;
+    Ok(RouteState { local: route.header.kind == RouteType::Local, source: source_of(&route) })
 }
 
 /// Whether packets to `service` go by a route of ours. Kernels before 4.13 do not tell.
-async fn leads_ours(service: IpAddr) -> bool {
-    let found = first(service, RouteFlags::FibMatch).await;
+async fn leads_ours(netlink: &Socket, service: IpAddr) -> bool {
+    let found = first(netlink, service, RouteFlags::FibMatch).await;
     found.is_ok_and(|RouteMessage { header, .. }| {
         // The number of the table says nothing: for IPv4 the kernel looks into two of them as if they were one.
         let (ours, host) = (header.protocol == OURS, header.destination_prefix_length == length(service));
@@ -98,13 +98,13 @@ async fn leads_ours(service: IpAddr) -> bool {
 }
 
 /// What the kernel tells of the route by which packets to `address` go.
-async fn first(address: IpAddr, flags: RouteFlags) -> Result<RouteMessage, Failure> {
+async fn first(netlink: &Socket, address: IpAddr, flags: RouteFlags) -> Result<RouteMessage, Failure> {
     let mut route = RouteMessage::default();
     route.header = RouteHeader { address_family: family(address), flags, ..RouteHeader::default() };
     route.header.destination_prefix_length = length(address);
     route.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
     let mut found = None;
-    ask(RouteNetlinkMessage::GetRoute(route), ACK, &mut |reply| {
+    ask(netlink, RouteNetlinkMessage::GetRoute(route), ACK, &mut |reply| {
         if let RouteNetlinkMessage::NewRoute(route) = reply {
             found = Some(route);
         }

@@ -1,8 +1,8 @@
-//! Which kernel settings are changed, and how do they get their previous values back?
+//! Changes kernel settings, and gives them their previous values back.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -56,7 +56,10 @@ impl Settings {
         }
         if previous.len() > before {
             let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
-            replace(&self.record, &text).map_err(|source| io_error("write", &self.record, source))?;
+            let directory = self.record.parent().unwrap_or(Path::new("/"));
+            let written =
+                fs::create_dir_all(directory).and_then(|()| atomic_file::write(&self.record, text.as_bytes(), 0o600));
+            written.map_err(|source| io_error("write", &self.record, source))?;
         }
         let written = differing.iter().map(|(setting, value, _)| self.write(setting, value));
         written.fold(Ok(()), Result::and)
@@ -65,23 +68,18 @@ impl Settings {
     fn put_back(&self) -> Result<()> {
         for (setting, previous) in self.recorded()? {
             // Only what this crate sets is ever put back, whatever the file says.
-            let ours = crate::ipvs::SYSCTLS.iter().find(|(known, _)| *known == setting);
+            let ours = crate::dataplane::ipvs::SYSCTLS.iter().find(|(known, _)| *known == setting);
             if ours.is_some_and(|(_, value)| self.read(&setting).as_deref() == Some(value)) {
                 self.write(&setting, &previous)?;
             }
         }
-        match fs::remove_file(&self.record) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(io_error("delete", &self.record, source)),
-            _ => Ok(()),
-        }
+        atomic_file::remove(&self.record).map_err(|source| io_error("delete", &self.record, source))
     }
 
     fn recorded(&self) -> Result<BTreeMap<String, String>> {
-        let mut text = String::new();
-        match File::open(&self.record).and_then(|file| file.take(LIMIT).read_to_string(&mut text)) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(io_error("read", &self.record, source)),
-            _ => Ok(text.lines().filter_map(|line| line.split_once('=')).map(owned).collect()),
-        }
+        let text = atomic_file::read_limited(&self.record, LIMIT);
+        let text = text.map_err(|source| io_error("read", &self.record, source))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(|line| line.split_once('=')).map(owned).collect())
     }
 
     /// The value; none when the kernel does not know the setting.
@@ -97,20 +95,6 @@ impl Settings {
 
 fn owned((setting, value): (&str, &str)) -> (String, String) {
     (setting.to_owned(), value.to_owned())
-}
-
-/// Puts a file with this text in the place of what is there, so that a power cut leaves one or the other.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let temporary = directory.join(name);
-    let mut file = File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()
 }
 
 async fn blocking(doing: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
@@ -135,7 +119,11 @@ mod tests {
     fn settings(directory: &Path) -> Settings {
         fs::create_dir_all(directory.join("sys/net/ipv4/vs")).unwrap();
         fs::write(directory.join("sys").join(FORGET), "0\n").unwrap();
-        Settings { wanted: &crate::ipvs::SYSCTLS, record: directory.join("state/record"), root: directory.join("sys") }
+        Settings {
+            wanted: &crate::dataplane::ipvs::SYSCTLS,
+            record: directory.join("state/record"),
+            root: directory.join("sys"),
+        }
     }
 
     #[tokio::test]
@@ -156,7 +144,7 @@ mod tests {
     async fn one_that_cannot_be_written_does_not_keep_others_from_their_values() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
-        for (setting, _) in &crate::ipvs::SYSCTLS {
+        for (setting, _) in &crate::dataplane::ipvs::SYSCTLS {
             let path = settings.root.join(setting);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "0\n").unwrap();

@@ -1,19 +1,20 @@
-//! How is a virtual address made usable for the clients on this host?
+//! Makes a virtual address usable for the clients on this host.
 
-use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::calm::Calm;
 use super::link;
-use super::meddling;
 use super::route::{self, LOOPBACK};
 use super::settings::Settings;
-use crate::{Addressing, Dataplane, Error, Result, ipvs};
+use crate::dataplane::ipvs::SYSCTLS;
+use crate::netlink::{Bus, Socket};
+use crate::{Addressing, Dataplane, Error, Result};
 
 /// Where a virtual address is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub enum AddressingMode {
     },
 }
 
+/// Whether the chosen source is still the right one is looked up this often.
+const RECHECK: Duration = Duration::from_secs(2);
+
 /// Makes a virtual address usable on this host.
 ///
 /// The address counts as this host's own, so a connection that no rule rewrites is refused at once instead of leaving
@@ -41,11 +45,19 @@ pub enum AddressingMode {
 pub struct Vip {
     mode: AddressingMode,
     settings: Settings,
+    netlink: Socket,
     /// Why kernel settings are not as they should be.
-    hampered: Mutex<Option<String>>,
-    calm: Calm,
-    /// The source that was chosen, and the server that it was chosen for.
-    chosen: Mutex<Option<(IpAddr, IpAddr)>>,
+    degraded: Mutex<Option<String>>,
+    chosen: Mutex<Option<Chosen>>,
+}
+
+/// The source address that clients call from.
+#[derive(Debug, Clone, Copy)]
+struct Chosen {
+    source: IpAddr,
+    /// The server that is reached from it.
+    server: IpAddr,
+    looked_up: Instant,
 }
 
 impl Vip {
@@ -53,14 +65,14 @@ impl Vip {
     /// `record`, so that [`Addressing::remove`] can put them back.
     #[must_use]
     pub fn new(mode: AddressingMode, record: PathBuf) -> Self {
-        let settings = Settings::none(record);
-        Self { mode, settings, hampered: Mutex::default(), calm: Calm::default(), chosen: Mutex::default() }
+        let (settings, netlink) = (Settings::none(record), Socket::new(Bus::Route));
+        Self { mode, settings, netlink, degraded: Mutex::default(), chosen: Mutex::default() }
     }
 
     /// Also sees to the kernel settings that `dataplane` relies on.
     #[must_use]
     pub fn with_settings_for(mut self, dataplane: &dyn Dataplane) -> Self {
-        self.settings.wanted = if dataplane.name() == "ipvs" { &ipvs::SYSCTLS } else { &[] };
+        self.settings.wanted = if dataplane.name() == "ipvs" { &SYSCTLS } else { &[] };
         self
     }
 
@@ -71,22 +83,21 @@ impl Vip {
             return Ok(Some(source));
         }
         let chosen = *self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((server, source)) = chosen
-            && route::look_up(server).await.is_ok_and(|found| found.source == Some(source))
-        {
-            return Ok(Some(source));
+        if let Some(chosen) = chosen.filter(|chosen| chosen.looked_up.elapsed() < RECHECK) {
+            return Ok(Some(chosen.source));
         }
+        let first = chosen.map(|chosen| chosen.server).into_iter();
         let mut failed = None;
-        for server in servers {
-            match route::look_up(server.ip()).await {
-                Ok(found) => match found.source {
-                    Some(source) if source != service => {
-                        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some((server.ip(), source));
+        for server in first.chain(servers.iter().map(SocketAddr::ip)) {
+            match route::look_up(&self.netlink, server).await {
+                Ok(found) => {
+                    if let Some(source) = found.source.filter(|source| *source != service) {
+                        let chosen = Chosen { source, server, looked_up: Instant::now() };
+                        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen);
                         return Ok(Some(source));
                     }
-                    _ => {}
-                },
-                Err(failure) => failed = Some(failure.of("find a route to the server", server.ip().to_string())),
+                }
+                Err(failure) => failed = Some(failure.of("find a route to the server", server.to_string())),
             }
         }
         failed.map_or(Ok(None), Err)
@@ -97,16 +108,9 @@ impl Vip {
 impl Addressing for Vip {
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool> {
         let set = self.settings.ensure().await;
-        let hampered = set.as_ref().err().map(|error| match error.source() {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        });
-        *self.hampered.lock().unwrap_or_else(PoisonError::into_inner) = hampered;
-        let mut mended = set.unwrap_or(false);
-        if self.calm.holds(service, servers) {
-            return Ok(mended);
-        }
-        let before = self.calm.beginning();
+        let degraded = set.as_ref().err().map(|error| error_report::one_line(error));
+        *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = degraded;
+        let mut repaired = set.unwrap_or(false);
         let source = self.source(service, servers).await?;
         if source.is_some_and(|source| source.is_ipv4() != service.is_ipv4()) {
             let reason = "the source address is not of the same address family".to_owned();
@@ -115,34 +119,29 @@ impl Addressing for Vip {
         let link = match &self.mode {
             AddressingMode::Route { .. } => LOOPBACK,
             AddressingMode::Link { name } => {
-                let (link, made) = link::ensure(name, service).await?;
-                mended |= made;
+                let (link, made) = link::ensure(&self.netlink, name, service).await?;
+                repaired |= made;
                 link
             }
         };
-        mended |= route::ensure(service, link, source).await?;
-        self.calm.found(before, service, servers);
-        Ok(mended)
+        match route::ensure(&self.netlink, service, link, source).await {
+            Ok(made) => Ok(repaired | made),
+            Err(error) => {
+                // The source may be gone from this host.
+                *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Err(error)
+            }
+        }
     }
 
-    fn hampered(&self) -> Option<String> {
-        self.hampered.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    async fn meddled(&self, service: IpAddr) {
-        let link = match &self.mode {
-            AddressingMode::Route { .. } => None,
-            AddressingMode::Link { name } => Some(name.as_str()),
-        };
-        let ears = self.calm.ears();
-        meddling::heard(service, link, || ears.open()).await;
+    fn degraded(&self) -> Option<String> {
+        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn remove(&self, service: IpAddr) -> Result<()> {
-        self.calm.end();
-        route::remove(service).await?;
+        route::remove(&self.netlink, service).await?;
         if let AddressingMode::Link { name } = &self.mode {
-            link::remove(name, service).await?;
+            link::remove(&self.netlink, name, service).await?;
         }
         self.settings.undo().await
     }

@@ -1,4 +1,4 @@
-//! What must every dataplane do, whichever part of the kernel it uses?
+//! The contract suite of every dataplane, whichever part of the kernel it uses.
 //!
 //! Each case panics with a sentence when the dataplane breaks it. Cases start from nothing and leave nothing behind.
 

@@ -1,4 +1,4 @@
-//! Which part of this host's kernel balances?
+//! Finds the part of this host's kernel that balances.
 
 use std::fmt;
 use std::str::FromStr;

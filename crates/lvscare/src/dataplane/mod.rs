@@ -1,12 +1,12 @@
-//! Where does the kernel hold the rules, and how are they read and changed?
+//! Reads and changes the rules that the kernel holds.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 mod detect;
-pub mod ipvs;
-mod nftables;
 #[cfg(any(test, feature = "testing"))]
-mod table;
+mod fake;
+pub(crate) mod ipvs;
+mod nftables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use async_trait::async_trait;
 use crate::{Change, Result, Rules, Service, Traffic};
 
 pub use detect::{DataplaneKind, detect};
+#[cfg(any(test, feature = "testing"))]
+pub use fake::FakeDataplane;
 pub use ipvs::Ipvs;
 pub use nftables::Nftables;
-#[cfg(any(test, feature = "testing"))]
-pub use table::Table;
 
 /// The kernel's rules for virtual services. Rules of others are never touched.
 ///
@@ -51,13 +51,6 @@ pub trait Dataplane: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the kernel refuses.
     async fn remove(&self, service: &Service) -> Result<()>;
-
-    /// Ends when another program may have changed the rules of `service`, so that they are looked at before the next
-    /// tick. Never ends where the kernel does not tell.
-    async fn meddled(&self, service: SocketAddr) {
-        let _ = service;
-        std::future::pending().await
-    }
 
     /// What went through each server of `service` so far; empty where the kernel does not count.
     ///

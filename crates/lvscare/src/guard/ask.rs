@@ -1,4 +1,4 @@
-//! What does one server answer, within its time?
+//! Performs one check of a server within its time, with a second request when the first is slow.
 
 use std::net::SocketAddr;
 use std::time::Duration;

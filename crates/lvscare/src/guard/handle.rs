@@ -1,39 +1,28 @@
-//! How is a running guard asked and changed?
+//! Asks a running guard how it is, and changes what it keeps.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::board::Board;
+use super::health_table::HealthTable;
 use crate::{Desired, Error, Probe, Result, Status};
 
 /// Changes what a running guard wants, and asks how it is.
 #[derive(Debug, Clone)]
 pub struct GuardHandle {
-    board: Arc<Mutex<Board>>,
-    wishes: Arc<Wishes>,
-    status: watch::Receiver<Status>,
+    pub(super) table: Arc<Mutex<HealthTable>>,
+    pub(super) updates: mpsc::UnboundedSender<PendingUpdate>,
+    pub(super) status: watch::Receiver<Status>,
 }
 
-/// What was asked of the guard and is not taken up yet.
+/// What is to be otherwise from now on.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
-    newest: Mutex<Wish>,
-    pub(super) come: Notify,
-}
-
-/// What is to be otherwise; the newest of each counts.
-#[derive(Debug, Default)]
-pub(super) struct Wish {
+pub(super) struct PendingUpdate {
     pub(super) desired: Option<Desired>,
     pub(super) probe: Option<Arc<dyn Probe>>,
 }
 
 impl GuardHandle {
-    pub(super) fn new(board: Arc<Mutex<Board>>, wishes: Arc<Wishes>, status: watch::Receiver<Status>) -> Self {
-        Self { board, wishes, status }
-    }
-
     /// Wants other servers, weights, scheduler or health policy from now on. Servers that stay are not touched; those
     /// that leave go at once; those that come are checked first, unless no other is healthy.
     ///
@@ -45,7 +34,7 @@ impl GuardHandle {
 
     /// Asks the servers in another way from now on.
     pub fn set_probe(&self, probe: Arc<dyn Probe>) {
-        self.wishes.wish(None, Some(probe));
+        self.send(PendingUpdate { desired: None, probe: Some(probe) });
     }
 
     /// Both at once, see [`Self::set`] and [`Self::set_probe`].
@@ -55,20 +44,20 @@ impl GuardHandle {
     pub fn change(&self, desired: Option<Desired>, probe: Option<Arc<dyn Probe>>) -> Result<()> {
         if let Some(desired) = &desired {
             desired.validate()?;
-            let service = self.board.lock().unwrap_or_else(PoisonError::into_inner).desired.service.address;
+            let service = self.table.lock().unwrap_or_else(PoisonError::into_inner).desired.service.address;
             if desired.service.address != service {
                 let reason = format!("a running guard cannot change to {}", desired.service.address);
                 return Err(Error::Invalid { service, reason });
             }
         }
-        self.wishes.wish(desired, probe);
+        self.send(PendingUpdate { desired, probe });
         Ok(())
     }
 
     /// How the servers are now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner).status()
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).status()
     }
 
     /// The status at the newest event; changes with each.
@@ -76,19 +65,9 @@ impl GuardHandle {
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
-}
 
-impl Wishes {
-    /// Takes what was asked.
-    pub(super) fn take(&self) -> Wish {
-        std::mem::take(&mut self.newest.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn wish(&self, desired: Option<Desired>, probe: Option<Arc<dyn Probe>>) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.desired = desired.or(newest.desired.take());
-        newest.probe = probe.or(newest.probe.take());
-        drop(newest);
-        self.come.notify_one();
+    fn send(&self, update: PendingUpdate) {
+        // A guard that has ended changes nothing any more.
+        let _ = self.updates.send(update);
     }
 }

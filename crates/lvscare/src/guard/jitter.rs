@@ -1,4 +1,4 @@
-//! By how much does this interval differ from the others?
+//! Varies intervals, so that guards do not march in step.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -1,26 +1,26 @@
-//! How are the rules kept true, over and over?
+//! Keeps the rules true, over and over.
 
 mod ask;
-mod board;
+mod checks;
 mod handle;
+mod health_table;
 mod jitter;
+mod log_throttle;
 mod once;
-mod quiet;
 mod run;
 #[cfg(test)]
 mod simulation;
 mod sync;
-mod watched;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Addressing, Dataplane, Desired, Event, Probe, Result};
-use board::Board;
-use handle::Wishes;
+use handle::PendingUpdate;
+use health_table::HealthTable;
 
 pub use handle::GuardHandle;
 pub use once::{Report, clean};
@@ -42,8 +42,8 @@ pub struct Guard {
     probe: Arc<dyn Probe>,
     addressing: Option<Arc<dyn Addressing>>,
     events: Box<dyn FnMut(Event) + Send>,
-    board: Arc<Mutex<Board>>,
-    wishes: Arc<Wishes>,
+    table: Arc<Mutex<HealthTable>>,
+    updates: (mpsc::UnboundedSender<PendingUpdate>, mpsc::UnboundedReceiver<PendingUpdate>),
     status: watch::Sender<crate::Status>,
 }
 
@@ -51,10 +51,10 @@ impl Guard {
     /// A guard over `desired`.
     #[must_use]
     pub fn new(desired: Desired, dataplane: Arc<dyn Dataplane>, probe: Arc<dyn Probe>) -> Self {
-        let board = Board::new(desired.clone(), dataplane.name());
-        let status = watch::Sender::new(board.status());
-        let (board, wishes) = (Arc::new(Mutex::new(board)), Arc::default());
-        Self { desired, dataplane, probe, addressing: None, events: Box::new(drop), board, wishes, status }
+        let table = HealthTable::new(desired.clone(), dataplane.name());
+        let status = watch::Sender::new(table.status());
+        let (table, updates) = (Arc::new(Mutex::new(table)), mpsc::unbounded_channel());
+        Self { desired, dataplane, probe, addressing: None, events: Box::new(drop), table, updates, status }
     }
 
     /// Also keeps the virtual address usable on this host.
@@ -72,7 +72,8 @@ impl Guard {
     /// Asks and changes this guard while it runs.
     #[must_use]
     pub fn handle(&self) -> GuardHandle {
-        GuardHandle::new(Arc::clone(&self.board), Arc::clone(&self.wishes), self.status.subscribe())
+        let (table, updates) = (Arc::clone(&self.table), self.updates.0.clone());
+        GuardHandle { table, updates, status: self.status.subscribe() }
     }
 
     /// Keeps the rules true until cancelled; leaves them as they are then.

@@ -1,4 +1,4 @@
-//! What happens when the rules are made once, or taken away?
+//! Makes the rules once, or takes them away.
 
 use std::net::SocketAddr;
 use std::sync::PoisonError;
@@ -21,45 +21,45 @@ pub struct Report {
     /// Servers that are in although none answered well.
     pub kept: Vec<SocketAddr>,
     /// What could not be done and is not needed for the rules.
-    pub hampered: Option<String>,
+    pub degraded: Option<String>,
     /// How many changes of the rules it took.
     pub changes: usize,
 }
 
 pub(super) async fn once(guard: Guard) -> Result<Report> {
-    let Guard { desired, dataplane, probe, addressing, board, .. } = guard;
+    let Guard { desired, dataplane, probe, addressing, table, .. } = guard;
     let asked = desired.servers.keys().map(|server| {
         let (probe, time) = (&probe, desired.health.timeout);
         async move { (*server, ask(&**probe, *server, time).await) }
     });
     let answers = join_all(asked).await;
     let mut report =
-        Report { healthy: Vec::new(), unhealthy: Vec::new(), kept: Vec::new(), hampered: None, changes: 0 };
+        Report { healthy: Vec::new(), unhealthy: Vec::new(), kept: Vec::new(), degraded: None, changes: 0 };
     let observed = dataplane.observe(desired.service.address).await?;
     let wanted = {
-        let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if answers.iter().all(|(_, answer)| answer.is_err())
             && let Some(rules) = &observed
         {
             // The servers that are in may be the last good set.
-            board.presume(rules, now);
+            table.adopt(rules, now);
         }
         for (server, answer) in answers {
             match &answer {
                 Ok(()) => report.healthy.push(server),
                 Err(unhealthy) => report.unhealthy.push((server, unhealthy.reason.clone())),
             }
-            board.record(server, answer, std::time::Duration::ZERO, now);
+            table.record(server, answer, std::time::Duration::ZERO, now);
         }
-        board.target()
+        table.target()
     };
     let Some(wanted) = wanted else { return Ok(report) };
     if report.healthy.is_empty() {
         report.kept = wanted.servers.keys().copied().collect();
     }
-    let outcome = sync(dataplane, addressing, wanted, None).await;
-    (report.changes, report.hampered) = (outcome.changes, outcome.hampered);
+    let outcome = sync(dataplane, addressing, wanted, None, false).await;
+    (report.changes, report.degraded) = (outcome.changes, outcome.degraded);
     outcome.failure.map_or(Ok(report), Err)
 }
 

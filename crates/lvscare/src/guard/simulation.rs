@@ -1,4 +1,4 @@
-//! Does the guard keep its promises, in simulated time?
+//! Tests of the guard in simulated time.
 #![allow(clippy::unwrap_used)]
 
 mod all_down;
@@ -17,12 +17,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Guard, GuardHandle};
-use crate::{Desired, Event, HealthPolicy, Manner, Probe, Rules, Scheduler, Server, Service, Switch, Table};
+use crate::{
+    Desired, Event, FakeBehavior, FakeDataplane, FakeProbe, HealthPolicy, Probe, Rules, Scheduler, Server, Service,
+};
 
 /// A guard that runs over a table and servers with switches.
 struct Scene {
-    table: Table,
-    switch: Switch,
+    table: FakeDataplane,
+    switch: FakeProbe,
     handle: GuardHandle,
     events: Arc<Mutex<Vec<(Instant, Event)>>>,
     cancel: CancellationToken,
@@ -32,18 +34,18 @@ struct Scene {
 impl Scene {
     /// A guard over three servers that has started.
     async fn begin() -> Self {
-        let scene = Self::over(Table::new(), Switch::new(), desired(&[1, 2, 3])).await;
+        let scene = Self::over(FakeDataplane::new(), FakeProbe::new(), desired(&[1, 2, 3])).await;
         assert_eq!(scene.servers(), [server(1), server(2), server(3)]);
         scene
     }
 
     /// A guard over these that has started or had the time to.
-    async fn over(table: Table, switch: Switch, desired: Desired) -> Self {
+    async fn over(table: FakeDataplane, switch: FakeProbe, desired: Desired) -> Self {
         let probe = Arc::new(switch.clone());
         Self::with_probe(table, switch, probe, desired).await
     }
 
-    async fn with_probe(table: Table, switch: Switch, probe: Arc<dyn Probe>, desired: Desired) -> Self {
+    async fn with_probe(table: FakeDataplane, switch: FakeProbe, probe: Arc<dyn Probe>, desired: Desired) -> Self {
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&events);
         let guard = Guard::new(desired, Arc::new(table.clone()), probe);
@@ -78,7 +80,7 @@ impl Scene {
     }
 
     /// Ends the guard as a stop does.
-    async fn end(self) -> Table {
+    async fn end(self) -> FakeDataplane {
         self.cancel.cancel();
         self.running.await.unwrap().unwrap();
         self.table
@@ -103,14 +105,14 @@ fn rules(servers: &[u8]) -> Rules {
 }
 
 /// A table as a guard before this one left it.
-fn table_with(servers: &[u8]) -> Table {
-    let table = Table::new();
+fn table_with(servers: &[u8]) -> FakeDataplane {
+    let table = FakeDataplane::new();
     table.interfere(|all| drop(all.insert(service().address, rules(servers))));
     table
 }
 
-fn well(millis: u64) -> Manner {
-    Manner::Well(Duration::from_millis(millis))
+fn well(millis: u64) -> FakeBehavior {
+    FakeBehavior::Well(Duration::from_millis(millis))
 }
 
 async fn millis(millis: u64) {

@@ -1,4 +1,4 @@
-//! How do the kernel's rules become those that should be, once?
+//! Makes the kernel's rules those that should be, once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::{Addressing, Dataplane, Error, Result, Rules, reconcile};
 
 /// A kernel that does not answer for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What it took.
 #[derive(Debug)]
@@ -20,37 +20,40 @@ pub(super) struct Outcome {
     /// How many changes of others were put right.
     pub(super) foreign: usize,
     /// What could not be done and is not needed for the rules.
-    pub(super) hampered: Option<String>,
+    pub(super) degraded: Option<String>,
     /// What could not be done.
     pub(super) failure: Option<Error>,
 }
 
-/// Makes the rules `wanted`, where `applied` are those that this guard left; keeps the address usable.
+/// Makes the rules `wanted`, where `applied` are those that this guard left; keeps the address usable. `established`:
+/// all was as it should be before, so that what is missing was taken away by somebody else.
 pub(super) async fn sync(
     dataplane: Arc<dyn Dataplane>,
     addressing: Option<Arc<dyn Addressing>>,
     wanted: Rules,
     applied: Option<Rules>,
+    established: bool,
 ) -> Outcome {
-    let mut outcome = Outcome { applied: None, changes: 0, foreign: 0, hampered: None, failure: None };
+    let mut outcome = Outcome { applied: None, changes: 0, foreign: 0, degraded: None, failure: None };
     match in_time(&wanted, "change the rules of", rules(&*dataplane, &wanted, applied.as_ref())).await {
-        Ok((changes, foreign)) => (outcome.changes, outcome.foreign) = (changes, foreign),
+        Ok((changes, foreign)) => {
+            (outcome.changes, outcome.foreign) = (changes, foreign);
+            outcome.applied = Some(wanted.clone());
+        }
         Err(failure) => outcome.failure = Some(failure),
     }
     if let Some(addressing) = addressing {
         let servers: Vec<_> = wanted.servers.keys().copied().collect();
         let ensuring = addressing.ensure(wanted.service.address.ip(), &servers);
         match in_time(&wanted, "make usable the address of", ensuring).await {
-            // Before the first success nobody can have taken it away, and with other servers it may have to be another.
-            Ok(mended) => {
-                outcome.foreign += usize::from(mended && applied.is_some_and(|applied| same(&applied, &wanted)))
+            // With other servers the source of the route may have to be another.
+            Ok(repaired) => {
+                let same = applied.is_some_and(|applied| same(&applied, &wanted));
+                outcome.foreign += usize::from(repaired && established && same);
             }
             Err(failure) => outcome.failure = outcome.failure.or(Some(failure)),
         }
-        outcome.hampered = addressing.hampered();
-    }
-    if outcome.failure.is_none() {
-        outcome.applied = Some(wanted);
+        outcome.degraded = addressing.degraded();
     }
     outcome
 }
@@ -71,8 +74,8 @@ fn same(one: &Rules, other: &Rules) -> bool {
 }
 
 async fn in_time<T>(wanted: &Rules, act: &'static str, doing: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(PATIENCE, doing).await.unwrap_or_else(|_| {
-        let reason = format!("the kernel did not answer within {PATIENCE:?}");
+    timeout(TIMEOUT, doing).await.unwrap_or_else(|_| {
+        let reason = format!("the kernel did not answer within {TIMEOUT:?}");
         Err(Error::Refused { act, object: wanted.service.address.to_string(), reason })
     })
 }

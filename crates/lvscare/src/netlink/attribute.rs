@@ -1,12 +1,10 @@
-//! How is a tree of netlink attributes written, read and compared?
+//! Writes, reads and compares trees of netlink attributes.
 //!
 //! An attribute is a length (16 bits, its own header of four bytes included), a type (16 bits, of which the upper two
 //! are marks) and a payload, padded to a multiple of four bytes (`include/uapi/linux/netlink.h`).
 
-/// The mark of an attribute that holds others.
-const NESTED: u16 = 0x8000;
-/// The bits of the type that are not marks.
-const TYPE: u16 = 0x3fff;
+use netlink_packet_core::{NLA_F_NESTED, NlasIterator};
+
 /// Bytes of the header.
 const HEADER: usize = 4;
 
@@ -57,7 +55,7 @@ impl Attribute {
             }
             Value::Nested(attributes) => {
                 attributes.iter().for_each(|attribute| attribute.write(out));
-                self.kind | NESTED
+                self.kind | NLA_F_NESTED
             }
         };
         let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
@@ -88,13 +86,10 @@ impl Attribute {
 }
 
 /// The attributes in `payload` by type; ends at the first one that is broken.
-pub(crate) fn attributes(mut payload: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(payload.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(payload.get(2..HEADER)?.try_into().ok()?);
-        let value = payload.get(HEADER..length)?;
-        payload = payload.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind & TYPE, value))
+pub(crate) fn attributes(payload: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    NlasIterator::new(payload).map_while(|attribute| {
+        let attribute = attribute.ok()?;
+        Some((attribute.kind(), attribute.into_inner().get(HEADER..usize::from(attribute.length()))?))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Why did the kernel not do what it was asked over netlink?
+//! Says why the kernel did not do what it was asked over netlink.
 
 use std::io;
 

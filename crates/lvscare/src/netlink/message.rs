@@ -1,4 +1,4 @@
-//! How are netlink messages framed?
+//! Frames netlink messages.
 //!
 //! A message is a header of 16 bytes (length, type, flags, sequence number, port) and a body, padded to a multiple of
 //! four bytes (`netlink(7)`).

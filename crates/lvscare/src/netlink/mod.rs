@@ -1,7 +1,7 @@
-//! How is the kernel asked over a netlink socket?
+//! Asks the kernel over netlink sockets.
 //!
-//! A [`Message`] is a header and a body; bodies of the netfilter parts are trees of [`Attribute`]s. Each act has a
-//! [`Socket`] of its own, so that it may be dropped at any time and leaves no late answers behind.
+//! A [`Message`] is a header and a body; bodies of netfilter and IPVS are trees of [`Attribute`]s, those about routes and
+//! links are written and read by `netlink-packet-route`. A [`Socket`] is kept from exchange to exchange.
 
 mod attribute;
 mod failure;
@@ -13,4 +13,4 @@ pub(crate) use attribute::{Attribute, attributes, find, nested, u16_be, u32_be};
 pub(crate) use failure::Failure;
 pub(crate) use message::{ACK, CREATE, DUMP, EXCLUSIVE, Message, REPLACE, Reply};
 pub(crate) use netfilter::{Family, Subsystem, batch, netfilter_attributes, netfilter_body};
-pub(crate) use socket::{Bus, Socket, exchange, overhear, overhear_from};
+pub(crate) use socket::{Bus, Socket};

@@ -1,6 +1,6 @@
-//! How are netfilter's parts of the kernel addressed?
+//! Addresses netfilter's parts of the kernel.
 //!
-//! A body begins with four bytes: address family, version 0, and a number that only the marks around a batch use
+//! A body begins with four bytes: address family, version 0
 //! (`include/uapi/linux/netfilter/nfnetlink.h`).
 
 use std::net::IpAddr;
@@ -9,7 +9,6 @@ use super::{ACK, Attribute, Message};
 
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
-const GENERATION: u16 = 1;
 const HEADER: usize = 4;
 
 /// A part of netfilter.
@@ -61,15 +60,14 @@ pub(crate) fn netfilter_attributes(body: &[u8]) -> &[u8] {
     body.get(HEADER..).unwrap_or_default()
 }
 
-/// `messages` between the marks that make the kernel do all of them or none, and none when the objects are not of this
-/// generation. The receipt of the last message tells how it went.
-pub(crate) fn batch(subsystem: Subsystem, generation: Option<u32>, mut messages: Vec<Message>) -> Vec<Message> {
+/// `messages` between the marks that make the kernel do all of them or none. The receipt of the last message tells how it
+/// went.
+pub(crate) fn batch(subsystem: Subsystem, mut messages: Vec<Message>) -> Vec<Message> {
     let mark = |kind| Message { kind, flags: 0, body: vec![0, 0, 0, subsystem as u8] };
     if let Some(last) = messages.last_mut() {
         last.flags |= ACK;
     }
     let mut all = vec![mark(BEGIN)];
-    generation.iter().for_each(|generation| Attribute::u32(GENERATION, *generation).write(&mut all[0].body));
     all.append(&mut messages);
     all.push(mark(END));
     all

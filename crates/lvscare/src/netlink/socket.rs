@@ -1,10 +1,11 @@
-//! How are messages exchanged with the kernel?
+//! Exchanges messages with the kernel, over one kind of socket for all its parts.
 
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket, protocols};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::message::{ACK, Answer, answers};
@@ -19,33 +20,75 @@ pub(crate) enum Bus {
     Netfilter,
     /// Sockets of this host.
     Sockets,
+    /// Parts that have no number of their own, such as IPVS.
+    Generic,
 }
 
-/// The kernel answers at once; changes of nftables may wait for other processors.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The kernel answers at once, unless it has to load a module or to wait for other processors first.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// A table of connections may be this long; nothing else comes near.
 const LIMIT: usize = 512 << 20;
 
-/// A socket for some exchanges one after the other.
+/// A socket that is kept from exchange to exchange; opened when it is first needed, and again after a failure.
 pub(crate) struct Socket {
+    bus: Bus,
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
     socket: TokioSocket,
     /// The number of the next message.
     next: u32,
 }
 
 impl Socket {
-    /// Opens one to this part of the kernel, in the network namespace of this thread.
-    pub(crate) fn open(bus: Bus) -> Result<Self, Failure> {
-        Ok(Self { socket: open(bus).map_err(Failure::Socket)?, next: 1 })
+    /// One to this part of the kernel, in the network namespace of the thread that first uses it.
+    pub(crate) fn new(bus: Bus) -> Self {
+        Self { bus, open: Mutex::new(None) }
     }
 
     /// Sends `messages` in one go and hands every object that the kernel tells to `take`, until the end of the list or
-    /// the last receipt that was asked for. Ends at the first failure.
+    /// the last receipt that was asked for. Ends at the first failure. May be dropped at any time: late answers are
+    /// known by their numbers.
     pub(crate) async fn exchange(
-        &mut self,
+        &self,
         messages: &[Message],
         take: &mut (dyn FnMut(Reply<'_>) + Send),
     ) -> Result<(), Failure> {
+        let mut kept = self.open.lock().await;
+        // Nothing is kept of an exchange that is dropped or fails on the way: its list may still be open.
+        let used = kept.take();
+        let fresh = used.is_none();
+        let mut open = used.map_or_else(|| Open::new(self.bus), Ok)?;
+        let awaited = match open.send(messages).await {
+            // A kept socket may have outlived the runtime that it was opened in.
+            Err(_) if !fresh => {
+                open = Open::new(self.bus)?;
+                open.send(messages).await?
+            }
+            sent => sent?,
+        };
+        let done = timeout(TIMEOUT, open.receive(awaited, take)).await.unwrap_or(Err(Failure::Silent));
+        if matches!(done, Ok(()) | Err(Failure::Errno { .. })) {
+            *kept = Some(open);
+        }
+        done
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").field("bus", &self.bus).finish_non_exhaustive()
+    }
+}
+
+impl Open {
+    fn new(bus: Bus) -> Result<Self, Failure> {
+        Ok(Self { socket: open(bus).map_err(Failure::Socket)?, next: 1 })
+    }
+
+    /// Sends `messages` in one go. Returns the numbers of the answers up to the last one that is awaited.
+    async fn send(&mut self, messages: &[Message]) -> Result<RangeInclusive<u32>, Failure> {
         let first = self.next;
         let mut bytes = Vec::new();
         let mut awaited = first;
@@ -56,18 +99,18 @@ impl Socket {
             }
             self.next = self.next.wrapping_add(1);
         }
-        timeout(PATIENCE, self.converse(&bytes, first..=awaited, take)).await.map_err(|_| Failure::Silent)?
+        let kernel = SocketAddr::new(0, 0);
+        let sending = poll_fn(|context| self.socket.poll_send_to(context, &bytes, &kernel));
+        timeout(TIMEOUT, sending).await.map_err(|_| Failure::Silent)?.map_err(Failure::Socket)?;
+        Ok(first..=awaited)
     }
 
-    /// Sends `bytes` and reads the answers to these messages until the end of the last of them.
-    async fn converse(
+    /// Reads the answers to these messages until the end of the last of them.
+    async fn receive(
         &self,
-        bytes: &[u8],
         messages: RangeInclusive<u32>,
         take: &mut (dyn FnMut(Reply<'_>) + Send),
     ) -> Result<(), Failure> {
-        let kernel = SocketAddr::new(0, 0);
-        poll_fn(|context| self.socket.poll_send_to(context, bytes, &kernel)).await.map_err(Failure::Socket)?;
         let mut length = 0;
         loop {
             let (datagram, from) =
@@ -89,58 +132,12 @@ impl Socket {
     }
 }
 
-/// Waits for a message of the kernel to the subscribers of `groups` of which `is_it` says that it is the awaited one.
-/// Also ends when messages were lost, which may have been it.
-///
-/// # Errors
-/// When the kernel has no such groups, or does not let this process listen.
-pub(crate) async fn overhear(
-    bus: Bus,
-    groups: &[u32],
-    is_it: &(dyn Fn(Reply<'_>) -> bool + Send + Sync),
-) -> Result<(), Failure> {
-    overhear_from(bus, groups, is_it, || ()).await
-}
-
-/// As [`overhear`]; `begun` is called as soon as no message is missed any more.
-pub(crate) async fn overhear_from(
-    bus: Bus,
-    groups: &[u32],
-    is_it: &(dyn Fn(Reply<'_>) -> bool + Send + Sync),
-    begun: impl FnOnce() + Send,
-) -> Result<(), Failure> {
-    let mut socket = open(bus).map_err(Failure::Socket)?;
-    for group in groups {
-        socket.socket_mut().add_membership(*group).map_err(Failure::Socket)?;
-    }
-    begun();
-    // Lost messages show as a failure to receive.
-    while let Ok((datagram, from)) = poll_fn(|context| socket.poll_recv_from_full(context)).await {
-        let mut replies = answers(&datagram).filter_map(|(_, answer)| match answer {
-            Answer::Object(reply) => Some(reply),
-            Answer::End(_) => None,
-        });
-        if from.port_number() == 0 && replies.any(is_it) {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// One exchange over a socket of its own.
-pub(crate) async fn exchange(
-    bus: Bus,
-    messages: &[Message],
-    take: &mut (dyn FnMut(Reply<'_>) + Send),
-) -> Result<(), Failure> {
-    Socket::open(bus)?.exchange(messages, take).await
-}
-
 fn open(bus: Bus) -> std::io::Result<TokioSocket> {
     let protocol = match bus {
         Bus::Route => protocols::NETLINK_ROUTE,
         Bus::Netfilter => protocols::NETLINK_NETFILTER,
         Bus::Sockets => protocols::NETLINK_SOCK_DIAG,
+        Bus::Generic => protocols::NETLINK_GENERIC,
     };
     let mut socket = TokioSocket::new(protocol)?;
     socket.socket_mut().bind_auto()?;

@@ -1,4 +1,4 @@
-//! What is asked of a server over HTTP, and which answers are good?
+//! Describes an HTTP or HTTPS health check.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -31,11 +31,6 @@ pub struct HttpCheck {
     pub body: Vec<u8>,
     /// The accepted status codes.
     pub status: Vec<RangeInclusive<u16>>,
-    /// What the body of the answer must be like. When wanted, an answer of more than 64 KiB counts as wrong.
-    pub answer: Option<AnswerBody>,
-    /// When a connection kept from an earlier check has not answered after this time, a fresh one is tried beside it
-    /// and the first answer counts. Should be well below the time-out of a check.
-    pub hedge_after: Duration,
     /// A kept connection older than this is replaced, so that the listening socket and the server's certificate are
     /// tested again.
     pub refresh_after: Duration,
@@ -53,39 +48,19 @@ pub enum Scheme {
 /// How a server proves who it is.
 #[derive(Debug, Clone)]
 pub struct TlsCheck {
-    /// Whom to believe.
+    /// Which certificates are accepted.
     pub trust: Trust,
     /// The DNS name or IP address that the server's certificate must be for; the address it is reached at when absent.
     pub server_name: Option<String>,
-    /// How to prove to the server who is asking.
-    pub client: Option<ClientIdentity>,
 }
 
-/// Whom to believe about a server's identity.
+/// Which certificates are accepted.
 #[derive(Clone)]
 pub enum Trust {
     /// Certificates signed by one of these CAs (PEM, one or more certificates).
     Authorities(Vec<u8>),
-    /// Any certificate: whoever answers at the address is believed.
+    /// Any certificate, without verification.
     SkipVerify,
-}
-
-/// A certificate with its key, shown to servers that ask for one.
-#[derive(Clone)]
-pub struct ClientIdentity {
-    /// The certificate (PEM) with those that lead to the CA.
-    pub cert_pem: Vec<u8>,
-    /// Its private key (PEM: PKCS#8, PKCS#1 or SEC1).
-    pub key_pem: Vec<u8>,
-}
-
-/// What the body of an answer must be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AnswerBody {
-    /// Exactly this, apart from white space at both ends.
-    Exact(Vec<u8>),
-    /// This must be somewhere in it.
-    Contains(Vec<u8>),
 }
 
 impl HttpCheck {
@@ -100,8 +75,6 @@ impl HttpCheck {
             headers: Vec::new(),
             body: Vec::new(),
             status: vec![200..=399],
-            answer: None,
-            hedge_after: Duration::from_millis(200),
             refresh_after: Duration::from_secs(30),
         }
     }
@@ -117,7 +90,7 @@ impl TlsCheck {
     /// Certificates must be signed by one of these CAs (PEM) and be for the address that the server is reached at.
     #[must_use]
     pub fn trusting(authorities_pem: Vec<u8>) -> Self {
-        Self { trust: Trust::Authorities(authorities_pem), server_name: None, client: None }
+        Self { trust: Trust::Authorities(authorities_pem), server_name: None }
     }
 }
 
@@ -132,8 +105,6 @@ impl fmt::Debug for HttpCheck {
             .field("headers", &format_args!("{names:?}: ***"))
             .field("body", &format_args!("*** ({} bytes)", self.body.len()))
             .field("status", &self.status)
-            .field("answer", &self.answer)
-            .field("hedge_after", &self.hedge_after)
             .field("refresh_after", &self.refresh_after)
             .finish()
     }
@@ -145,11 +116,5 @@ impl fmt::Debug for Trust {
             Self::Authorities(pem) => write!(f, "Authorities({} bytes)", pem.len()),
             Self::SkipVerify => f.write_str("SkipVerify"),
         }
-    }
-}
-
-impl fmt::Debug for ClientIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientIdentity(***)")
     }
 }

@@ -1,8 +1,9 @@
-//! Which kind of failure is this error of a socket, and how is it said?
+//! Says what an error of a socket, of TLS or of HTTP means for the server.
 
+use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
-use super::{Unhealthy, UnhealthyKind};
+use super::{Unhealthy, UnhealthyKind, tls};
 
 /// A failure to open a connection.
 pub(super) fn connecting(error: &io::Error) -> Unhealthy {
@@ -21,12 +22,59 @@ pub(super) fn connecting(error: &io::Error) -> Unhealthy {
     Unhealthy { kind, reason }
 }
 
+/// A failure of a TLS handshake.
+pub(super) fn handshake(error: &io::Error) -> Unhealthy {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => closed("closed the connection during the TLS handshake"),
+        _ => talking(error),
+    }
+}
+
+/// A failure of an HTTP request.
+pub(super) fn http(error: &hyper::Error) -> Unhealthy {
+    if let Some(error) = cause(error) {
+        return talking(error);
+    }
+    if error.is_parse_too_large() {
+        return answer("answered with too large headers");
+    }
+    if error.is_parse() {
+        return answer("answered something that is not HTTP/1");
+    }
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return closed("closed the connection without an answer");
+    }
+    closed(format!("lost the connection: {error}"))
+}
+
+/// Whether what was read makes no sense, such as chunks without a length.
+pub(super) fn is_malformed(error: &hyper::Error) -> bool {
+    let kind = cause(error).map(io::Error::kind);
+    error.is_parse() || matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData))
+}
+
+/// The error of the socket below this one.
+pub(super) fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// A failure of a connection that stood.
 pub(super) fn talking(error: &io::Error) -> Unhealthy {
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls::failure(error);
+    }
     match error.kind() {
         ErrorKind::TimedOut => {
             Unhealthy { kind: UnhealthyKind::TimedOut, reason: "stopped to acknowledge what it was sent".to_owned() }
         }
+        ErrorKind::UnexpectedEof => closed("closed the connection without an answer"),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
             closed("reset the connection before it answered")
         }

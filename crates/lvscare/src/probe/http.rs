@@ -1,48 +1,47 @@
-//! Does a server answer an HTTP or HTTPS request as it should?
+//! Checks whether a server answers an HTTP or HTTPS request as it should.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Response;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::check::{AnswerBody, HttpCheck, Scheme};
-use super::connection::Connection;
-use super::kept::{Kept, Seat};
-use super::request::Request;
-use super::response::Response;
+use super::check::{HttpCheck, Scheme};
+use super::pool::{Connection, ConnectionPool, Slot};
+use super::request::Template;
 use super::tls::TlsClient;
-use super::{Probe, Unhealthy, failure};
+use super::{Probe, Unhealthy, failure, port};
 use crate::{Error, Result};
 
-/// After a server proved to be slow and not stuck, no second connection is opened beside its kept one for so long.
-const SLOW: Duration = Duration::from_secs(5);
+/// The most that is read of a body: its end shows that the connection can be used again, and nothing else.
+const MAX_BODY: usize = 64 * 1024;
+/// The largest head of an answer.
+const MAX_HEAD: usize = 16 * 1024;
+
+type Sender = SendRequest<Full<Bytes>>;
+type Checked<T> = std::result::Result<T, Unhealthy>;
+/// What a request brought: the connection, if it can be used again, and what the answer says about the server.
+type Asked = (Option<Connection<Sender>>, Checked<()>);
 
 /// Asks servers over HTTP or HTTPS.
 ///
-/// One connection per server is kept from check to check. What a kept connection says is believed when it is good or
-/// complete; in all other cases a fresh connection decides within the same check.
-#[derive(Debug)]
+/// One connection per server is kept from check to check. Good news on it is believed; after bad news on a connection
+/// that ended, a fresh connection decides within the same check.
 pub struct HttpProbe {
-    exchange: Exchange,
-    hedge_after: Duration,
-    refresh_after: Duration,
-    kept: Kept,
-}
-
-/// What is exchanged with a server.
-struct Exchange {
+    template: Template,
     tls: Option<TlsClient>,
-    request: Request,
-    head_only: bool,
     status: Vec<RangeInclusive<u16>>,
-    answer: Option<AnswerBody>,
+    refresh_after: Duration,
+    pool: ConnectionPool<Sender>,
 }
-
-/// A connection after an exchange, and what the answer says about the server.
-type Asked = (Connection, std::result::Result<(), Unhealthy>);
 
 impl HttpProbe {
     /// A probe that performs this check.
@@ -50,7 +49,7 @@ impl HttpProbe {
     /// # Errors
     /// [`Error::Check`] when the check cannot be performed on any server, such as a CA without a certificate.
     pub fn new(check: HttpCheck) -> Result<Self> {
-        let request = Request::new(&check)?;
+        let template = Template::new(&check)?;
         let tls = match &check.scheme {
             Scheme::Http => None,
             Scheme::Https(tls) => Some(TlsClient::new(tls)?),
@@ -58,151 +57,115 @@ impl HttpProbe {
         if !check.status.iter().any(|range| !range.is_empty()) {
             return Err(Error::Check { part: "status", reason: "no status would be accepted".to_owned() });
         }
-        let head_only = check.method == "HEAD";
-        let exchange = Exchange { tls, request, head_only, status: check.status, answer: check.answer };
-        let (hedge_after, refresh_after) = (check.hedge_after, check.refresh_after);
-        Ok(Self { exchange, hedge_after, refresh_after, kept: Kept::default() })
+        let refresh_after = check.refresh_after;
+        Ok(Self { template, tls, status: check.status, refresh_after, pool: ConnectionPool::default() })
     }
 
-    /// Asks over the kept connection, and over a fresh one when that fails or is slow.
-    async fn over_kept(
-        &self,
-        server: SocketAddr,
-        seat: &Seat,
-        kept: Connection,
-    ) -> std::result::Result<Asked, Unhealthy> {
-        let afresh = self.afresh(server, seat);
-        if !seat.may_hedge() {
-            return match self.exchange.ask(server, kept).await {
-                Ok(asked) if decides(&asked) => Ok(asked),
-                _ => afresh.await,
-            };
-        }
-        let mut kept = pin!(self.exchange.ask(server, kept));
-        match timeout(self.hedge_after, &mut kept).await {
-            Ok(Ok(asked)) if decides(&asked) => return Ok(asked),
-            Ok(_) => return afresh.await,
-            Err(_) => {}
-        }
-        let mut afresh = pin!(afresh);
-        tokio::select! {
-            answer = &mut afresh => answer,
-            answer = &mut kept => match answer {
-                Ok(asked) if decides(&asked) => {
-                    seat.hedge_not_before(Instant::now() + SLOW);
-                    Ok(asked)
-                }
-                _ => afresh.await,
-            },
-        }
+    async fn ask_afresh(&self, server: SocketAddr, slot: &Arc<Slot<Sender>>) -> Checked<Asked> {
+        let stream = port::connect(server).await?;
+        let connection = match &self.tls {
+            None => open(slot, stream).await,
+            Some(tls) => open(slot, tls.connect(stream, server.ip()).await?).await,
+        };
+        self.ask(server, connection?).await
     }
 
-    async fn afresh(&self, server: SocketAddr, seat: &Seat) -> std::result::Result<Asked, Unhealthy> {
-        let connection = Connection::open(server, self.exchange.tls.as_ref()).await?;
-        let asked = self.exchange.ask(server, connection).await?;
-        seat.alive_afresh();
-        Ok(asked)
+    async fn ask(&self, server: SocketAddr, mut connection: Connection<Sender>) -> Checked<Asked> {
+        let answer = connection.sender.send_request(self.template.request(server)).await;
+        let answer = answer.map_err(|error| failure::http(&error))?;
+        let verdict = self.judge(answer.status().as_u16());
+        let reusable = drained(answer).await? && connection.sender.ready().await.is_ok();
+        Ok((reusable.then_some(connection), verdict))
+    }
+
+    fn judge(&self, status: u16) -> Checked<()> {
+        if self.status.iter().any(|range| range.contains(&status)) {
+            return Ok(());
+        }
+        Err(failure::answer(format!("answered {status}, wanted {}", codes(&self.status))))
     }
 }
 
 #[async_trait]
 impl Probe for HttpProbe {
-    async fn check(&self, server: SocketAddr) -> std::result::Result<(), Unhealthy> {
-        let seat = self.kept.seat(server);
-        let asked = match seat.take(self.refresh_after) {
-            Some(kept) => self.over_kept(server, &seat, kept).await,
-            None => self.afresh(server, &seat).await,
+    async fn check(&self, server: SocketAddr) -> Checked<()> {
+        let slot = self.pool.slot(server);
+        let kept = match slot.take(self.refresh_after) {
+            Some(kept) => self.ask(server, kept).await.ok(),
+            None => None,
         };
-        match asked {
-            Ok((connection, verdict)) => {
-                if connection.response().reusable() {
-                    seat.keep(connection);
-                }
-                verdict
-            }
-            Err(unhealthy) => {
-                seat.dead();
-                Err(unhealthy)
-            }
+        let asked = match kept {
+            // A server that is about to close an idle connection may say something (408) that is no answer.
+            Some((connection, verdict)) if verdict.is_ok() || connection.is_some() => Ok((connection, verdict)),
+            _ => self.ask_afresh(server, &slot).await,
+        };
+        let (connection, verdict) = asked.inspect_err(|_| slot.failed())?;
+        slot.answered();
+        if let Some(connection) = connection {
+            slot.keep(connection);
         }
+        verdict
     }
 
     async fn alarm(&self, server: SocketAddr) {
-        self.kept.seat(server).alarm().await;
+        self.pool.slot(server).closed().await;
     }
 
     fn forget(&self, server: SocketAddr) {
-        self.kept.forget(server);
+        self.pool.forget(server);
     }
 }
 
-impl Exchange {
-    async fn ask(&self, server: SocketAddr, mut connection: Connection) -> std::result::Result<Asked, Unhealthy> {
-        let request = self.request.bytes(server);
-        connection.exchange(&request, self.head_only, self.answer.is_some()).await?;
-        let verdict = self.judge(connection.response());
-        Ok((connection, verdict))
-    }
-
-    fn judge(&self, response: &Response) -> std::result::Result<(), Unhealthy> {
-        let status = response.status();
-        if !self.status.iter().any(|range| range.contains(&status)) {
-            return Err(failure::answer(format!("answered {status}, wanted {}", codes(&self.status))));
-        }
-        let Some(wanted) = &self.answer else { return Ok(()) };
-        let Some(body) = response.body() else {
-            return Err(failure::answer(format!("answered {status} with more than 64 KiB")));
-        };
-        match wanted {
-            AnswerBody::Exact(wanted) if body.trim_ascii() == wanted.trim_ascii() => Ok(()),
-            AnswerBody::Contains(wanted) if contains(body, wanted) => Ok(()),
-            AnswerBody::Exact(wanted) => {
-                Err(failure::answer(format!("answered {}, wanted {}", quoted(body), quoted(wanted))))
-            }
-            AnswerBody::Contains(wanted) => {
-                Err(failure::answer(format!("answered {}, without the wanted {}", quoted(body), quoted(wanted))))
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Exchange {
+impl std::fmt::Debug for HttpProbe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The request may hold secrets.
-        f.debug_struct("Exchange").field("tls", &self.tls).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("HttpProbe").field("tls", &self.tls).field("status", &self.status).finish_non_exhaustive()
     }
 }
 
-/// Whether what a kept connection brought needs no second opinion: good news, or bad news on a connection that goes
-/// on. A server that is about to close an idle connection may say something (408) that is no answer.
-fn decides((connection, verdict): &Asked) -> bool {
-    verdict.is_ok() || connection.response().reusable()
+/// Begins HTTP on a connection; its task notices when the server hangs up.
+async fn open<S>(slot: &Arc<Slot<Sender>>, stream: S) -> Checked<Connection<Sender>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let begun = Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = begun.map_err(|error| failure::http(&error))?;
+    Ok(slot.open(sender, async {
+        match connection.await {
+            Ok(()) => true,
+            // Otherwise the server talks without being asked, which says nothing about its health.
+            Err(error) => failure::cause(&error).is_some(),
+        }
+    }))
+}
+
+/// Reads the body to its end; false when it is so long that its connection had better be closed.
+async fn drained(answer: Response<Incoming>) -> Checked<bool> {
+    let until_close =
+        !answer.headers().contains_key(http::header::TRANSFER_ENCODING) && answer.body().size_hint().exact().is_none();
+    let (mut body, mut length) = (answer.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => length += frame.data_ref().map_or(0, Bytes::len),
+            // A TLS connection that ends without a word ends such a body all the same.
+            Err(_) if until_close => return Ok(false),
+            Err(error) if failure::is_malformed(&error) => {
+                return Err(failure::answer("answered with a body that makes no sense"));
+            }
+            Err(_) => return Err(failure::closed("closed the connection in the middle of its answer")),
+        }
+        if length > MAX_BODY {
+            return Ok(false);
+        }
+    }
+    Ok(!until_close)
 }
 
 /// Status codes as they are written: `200-399, 404`.
 fn codes(ranges: &[RangeInclusive<u16>]) -> String {
-    let mut text = String::new();
-    for range in ranges {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(&range.start().to_string());
-        if range.start() != range.end() {
-            text.push_str(&format!("-{}", range.end()));
-        }
-    }
-    text
-}
-
-fn contains(body: &[u8], wanted: &[u8]) -> bool {
-    wanted.is_empty() || body.windows(wanted.len()).any(|window| window == wanted)
-}
-
-/// The beginning of a text from outside, fit for one line.
-fn quoted(bytes: &[u8]) -> String {
-    const SHOWN: usize = 48;
-    let bytes = bytes.trim_ascii();
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
-    let more = if bytes.len() > SHOWN { "…" } else { "" };
-    format!("{text:?}{more}")
+    let one = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+        (start, end) if start == end => start.to_string(),
+        (start, end) => format!("{start}-{end}"),
+    };
+    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -1,16 +1,13 @@
-//! Is a server healthy?
+//! Checks whether a server is healthy.
 
-mod body;
 mod check;
-mod connection;
 mod failure;
+#[cfg(any(test, feature = "testing"))]
+mod fake;
 mod http;
-mod kept;
+mod pool;
 mod port;
 mod request;
-mod response;
-#[cfg(any(test, feature = "testing"))]
-mod switch;
 mod tcp;
 mod tls;
 
@@ -19,10 +16,10 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
-pub use check::{AnswerBody, ClientIdentity, HttpCheck, Scheme, TlsCheck, Trust};
-pub use http::HttpProbe;
+pub use check::{HttpCheck, Scheme, TlsCheck, Trust};
 #[cfg(any(test, feature = "testing"))]
-pub use switch::{Manner, Switch};
+pub use fake::{FakeBehavior, FakeProbe};
+pub use http::HttpProbe;
 pub use tcp::TcpProbe;
 
 /// Asks a server about its health.

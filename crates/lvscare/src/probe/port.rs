@@ -1,4 +1,4 @@
-//! From which port does a check call a server?
+//! Opens connections for checks, from ports that clients do not get.
 //!
 //! IPVS leaves the port of a local client as it is. When a client of the virtual address has the same port as a
 //! connection that goes straight to the server which IPVS chooses for it, the two are one connection to that server, and
@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::{Unhealthy, failure};
+
 /// First and last port that the kernel gives to clients, in both address families.
 const CLIENTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// So many ports are tried before the kernel may choose.
@@ -19,7 +21,18 @@ const ATTEMPTS: usize = 4;
 const ENOUGH: u16 = 512;
 
 /// Connects from a port that no client of the virtual address gets, where there are such ports.
-pub(super) async fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect(server: SocketAddr) -> Result<TcpStream, Unhealthy> {
+    let stream = connected(server).await.map_err(|error| failure::connecting(&error))?;
+    // With a port of the range that the kernel gives out, a connection on one host can meet itself.
+    if stream.local_addr().is_ok_and(|local| local == server) {
+        return Err(failure::connecting(&ErrorKind::ConnectionRefused.into()));
+    }
+    // Best effort: it saves nothing but time.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn connected(server: SocketAddr) -> io::Result<TcpStream> {
     let clients = std::fs::read_to_string(CLIENTS).unwrap_or_default();
     let Some(ports) = apart(&clients) else { return TcpStream::connect(server).await };
     for _ in 0..ATTEMPTS {
@@ -88,6 +101,6 @@ mod tests {
             }
         }
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(connect(nobody).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(connect(nobody).await.unwrap_err().reason, "refuses connections");
     }
 }

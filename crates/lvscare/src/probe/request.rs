@@ -1,119 +1,96 @@
-//! Which bytes ask a server about its health?
+//! Makes the HTTP request of a check, and refuses what no request can hold.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use crate::{Error, HttpCheck, Result};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request};
+use http_body_util::Full;
+
+use super::check::HttpCheck;
+use crate::{Error, Result};
 
 /// The largest request body.
 const MAX_BODY: usize = 32 * 1024;
-
-/// The largest head of a request.
+/// The largest path and headers together.
 const MAX_HEAD: usize = 16 * 1024;
+/// Headers that belong to the connection, not to the check.
+const RESERVED: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::EXPECT,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+];
 
-/// A request, checked, in wire format apart from the `Host` header of servers that are asked by their address.
-pub(super) enum Request {
-    /// The same bytes for every server.
-    Same(Vec<u8>),
-    /// What comes before and after the value of the `Host` header.
-    Around(Vec<u8>, Vec<u8>),
+/// A request that can be made of any server.
+pub(super) struct Template {
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
-impl Request {
+impl Template {
     /// Refuses what cannot be put in a request, such as line breaks in a header.
     pub(super) fn new(check: &HttpCheck) -> Result<Self> {
-        let method = token("method", &check.method)?;
-        if method.eq_ignore_ascii_case("CONNECT") {
+        let method = Method::from_bytes(check.method.as_bytes())
+            .map_err(|_| invalid("method", format!("{:?} is no word", check.method)))?;
+        if method == Method::CONNECT {
             return Err(invalid("method", "CONNECT asks for a tunnel, not for health".to_owned()));
         }
-        let path = visible("path", &check.path, false)?;
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let before = format!("{method} {slash}{path} HTTP/1.1\r\nHost: ");
-
-        let mut host = check.host.as_deref();
-        let mut after = String::from("\r\n");
-        let mut names_agent = false;
+        let slash = if check.path.starts_with('/') { "" } else { "/" };
+        let path = format!("{slash}{}", check.path);
+        let path = PathAndQuery::try_from(path)
+            .map_err(|_| invalid("path", format!("{:?} cannot stand in a request", check.path)))?;
+        let mut headers = HeaderMap::new();
         for (name, value) in &check.headers {
-            let name = token("header name", name)?;
-            let value = visible("header value", value, true).map_err(|_| unreadable(name))?;
-            match name.to_ascii_lowercase().as_str() {
-                "host" => {
-                    host = host.or(Some(value));
-                    continue;
-                }
-                "connection" | "content-length" | "transfer-encoding" | "expect" | "upgrade" | "te" | "trailer" => {
-                    return Err(invalid("headers", format!("{name} is set by the check itself")));
-                }
-                "user-agent" => names_agent = true,
-                _ => {}
-            }
-            after.extend([name, ": ", value, "\r\n"]);
+            let (name, value) = header(name, value)?;
+            headers.append(name, value);
         }
-        if !names_agent {
-            after.push_str("User-Agent: sealer-lvscare\r\n");
+        if let Some(host) = &check.host {
+            let host = HeaderValue::from_str(host).map_err(|_| invalid("host", format!("{host:?} is no host")))?;
+            headers.insert(header::HOST, host);
         }
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static("sealer-lvscare"));
         if check.body.len() > MAX_BODY {
             return Err(invalid("body", format!("{} bytes are more than 32 KiB", check.body.len())));
         }
-        if !check.body.is_empty() {
-            after.push_str(&format!("Content-Length: {}\r\n", check.body.len()));
-        }
-        after.push_str("\r\n");
-        if before.len() + after.len() > MAX_HEAD {
+        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if length + path.as_str().len() > MAX_HEAD {
             return Err(invalid("headers", "together with the path they are more than 16 KiB".to_owned()));
         }
-        let mut after = after.into_bytes();
-        after.extend_from_slice(&check.body);
-        match host {
-            None => Ok(Self::Around(before.into_bytes(), after)),
-            Some(host) => {
-                let host = visible("host", host, false)?;
-                Ok(Self::Same([before.as_bytes(), host.as_bytes(), &after].concat()))
-            }
-        }
+        Ok(Self { method, path, headers, body: Bytes::copy_from_slice(&check.body) })
     }
 
-    /// The bytes for this server.
-    pub(super) fn bytes(&self, server: SocketAddr) -> Cow<'_, [u8]> {
-        match self {
-            Self::Same(bytes) => Cow::Borrowed(bytes),
-            Self::Around(before, after) => {
-                use std::io::Write as _;
-                let mut bytes = Vec::with_capacity(before.len() + after.len() + 56);
-                bytes.extend_from_slice(before);
-                // Writing to a vector cannot fail.
-                let _ = match server {
-                    SocketAddr::V4(server) => write!(bytes, "{server}"),
-                    // Without the zone, which means something to this host only (RFC 6874).
-                    SocketAddr::V6(server) => write!(bytes, "[{}]:{}", server.ip(), server.port()),
-                };
-                bytes.extend_from_slice(after);
-                Cow::Owned(bytes)
-            }
-        }
+    /// The request for this server.
+    pub(super) fn request(&self, server: SocketAddr) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.path.clone().into();
+        *request.headers_mut() = self.headers.clone();
+        request
+            .headers_mut()
+            .entry(header::HOST)
+            .or_insert_with(|| HeaderValue::try_from(server.to_string()).expect("an address has only visible letters"));
+        request
     }
 }
 
-/// Takes a method or header name (RFC 9110 section 5.6.2).
-fn token<'a>(part: &'static str, text: &'a str) -> Result<&'a str> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || !text.bytes().all(good) {
-        return Err(invalid(part, format!("{text:?} is not a word of letters, digits and -")));
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
+    let known =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("header name", format!("{name:?} is no word")))?;
+    if RESERVED.contains(&known) {
+        return Err(invalid("headers", format!("{name} is set by the check itself")));
     }
-    Ok(text)
-}
-
-/// Takes text without control characters; blanks and other alphabets only when `free`.
-fn visible<'a>(part: &'static str, text: &'a str, free: bool) -> Result<&'a str> {
-    let good = |byte: u8| byte.is_ascii_graphic() || free && (byte == b' ' || byte == b'\t' || byte >= 0x80);
-    if !text.bytes().all(good) || (text.is_empty() && part == "host") {
-        return Err(invalid(part, format!("{text:?} has characters that cannot be sent (encode them as %XX)")));
-    }
-    Ok(text)
-}
-
-fn unreadable(header: &str) -> Error {
-    invalid("headers", format!("the value of {header} has characters that cannot be sent"))
+    // The value may be a secret and is not shown.
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| invalid("headers", format!("the value of {name} cannot stand in a request")))?;
+    value.set_sensitive(true);
+    Ok((known, value))
 }
 
 fn invalid(part: &'static str, reason: String) -> Error {
@@ -122,58 +99,44 @@ fn invalid(part: &'static str, reason: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn text(check: &HttpCheck, server: &str) -> String {
-        String::from_utf8(Request::new(check).unwrap().bytes(server.parse().unwrap()).into_owned()).unwrap()
-    }
-
-    #[test]
-    fn host_is_the_servers_own_address() {
-        let check = HttpCheck { path: "readyz?verbose".to_owned(), ..HttpCheck::http() };
-        let wanted = "GET /readyz?verbose HTTP/1.1\r\nHost: 10.0.0.1:6443\r\nUser-Agent: sealer-lvscare\r\n\r\n";
-        assert_eq!(text(&check, "10.0.0.1:6443"), wanted);
-        assert!(text(&check, "[fe80::1%3]:6443").contains("Host: [fe80::1]:6443\r\n"));
-    }
-
-    #[test]
-    fn body_headers_and_host_are_sent() {
-        let headers = vec![
-            ("Host".to_owned(), "api.example".to_owned()),
-            ("Authorization".to_owned(), "Bearer t".to_owned()),
-            ("user-agent".to_owned(), "me".to_owned()),
-        ];
-        let check = HttpCheck { method: "POST".to_owned(), headers, body: b"{}".to_vec(), ..HttpCheck::http() };
-        let wanted = "POST /healthz HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer t\r\nuser-agent: me\r\n\
-                      Content-Length: 2\r\n\r\n{}";
-        assert_eq!(text(&check, "10.0.0.1:6443"), wanted);
-        assert!(!format!("{check:?}").contains("Bearer"), "secrets are not shown");
-    }
-
-    #[test]
-    fn what_would_break_the_request_is_refused() {
-        let plain = HttpCheck::http();
-        let header = |name: &str, value: &str| HttpCheck {
-            headers: vec![(name.to_owned(), value.to_owned())],
-            ..HttpCheck::http()
-        };
-        for bad in [
-            HttpCheck { path: "/a b".to_owned(), ..plain.clone() },
-            HttpCheck { path: "/a\r\nX: y".to_owned(), ..plain.clone() },
-            HttpCheck { method: "GE T".to_owned(), ..plain.clone() },
-            HttpCheck { method: String::new(), ..plain.clone() },
-            HttpCheck { method: "connect".to_owned(), ..plain.clone() },
-            HttpCheck { host: Some(String::new()), ..plain.clone() },
-            HttpCheck { body: vec![0; MAX_BODY + 1], ..plain.clone() },
-            header("X", "a\r\nY: b"),
-            header("X Y", "a"),
-            header("Content-Length", "7"),
-            header("X", &"x".repeat(MAX_HEAD)),
-        ] {
-            assert!(Request::new(&bad).is_err(), "{bad:?}");
+    fn refused(change: impl FnOnce(&mut HttpCheck)) -> String {
+        let mut check = HttpCheck::http();
+        change(&mut check);
+        match Template::new(&check) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
         }
-        let secret = Request::new(&header("Authorization", "Bearer s3cret\n")).err().unwrap().to_string();
+    }
+
+    #[test]
+    fn what_no_request_can_hold_is_refused() {
+        for (said, part) in [
+            (refused(|check| check.method = "GET /".to_owned()), "method"),
+            (refused(|check| check.method = "CONNECT".to_owned()), "tunnel"),
+            (refused(|check| check.path = "/a b".to_owned()), "path"),
+            (refused(|check| check.headers = vec![("a b".to_owned(), String::new())]), "header name"),
+            (refused(|check| check.headers = vec![("Expect".to_owned(), "x".to_owned())]), "set by the check itself"),
+            (refused(|check| check.body = vec![0; MAX_BODY + 1]), "32 KiB"),
+            (refused(|check| check.headers = vec![("a".to_owned(), "b".repeat(MAX_HEAD))]), "16 KiB"),
+        ] {
+            assert!(said.contains(part), "`{said}` should name {part}");
+        }
+        let secret = refused(|check| check.headers = vec![("Authorization".to_owned(), "s3cret\r\n".to_owned())]);
         assert!(secret.contains("Authorization") && !secret.contains("s3cret"), "{secret}");
+    }
+
+    #[test]
+    fn the_host_is_what_is_given_or_the_server_itself() {
+        let mut check = HttpCheck { path: "readyz".to_owned(), ..HttpCheck::http() };
+        let server = SocketAddr::from(([10, 0, 0, 1], 6443));
+        let request = Template::new(&check).unwrap().request(server);
+        assert_eq!(request.uri().path(), "/readyz");
+        assert_eq!(request.headers()[header::HOST], "10.0.0.1:6443");
+        check.headers = vec![("Host".to_owned(), "a".to_owned()), ("User-Agent".to_owned(), "me".to_owned())];
+        let request = Template::new(&check).unwrap().request(server);
+        assert_eq!(request.headers()[header::HOST], "a");
+        assert_eq!(request.headers()[header::USER_AGENT], "me");
     }
 }

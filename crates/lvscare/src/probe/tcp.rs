@@ -1,16 +1,19 @@
-//! Does a server accept TCP connections?
+//! Checks whether a server accepts TCP connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
-use super::connection::Connection;
-use super::kept::Kept;
-use super::{Probe, Unhealthy};
+use super::pool::ConnectionPool;
+use super::{Probe, Unhealthy, port};
 
 /// A kept connection older than this is replaced by a newer one.
 const REFRESH_AFTER: Duration = Duration::from_secs(30);
+/// A server that sends more than this without being asked is not listened to any more.
+const MAX_UNASKED: u64 = 64 * 1024;
 
 /// Asks servers whether they accept TCP connections; nothing is sent.
 ///
@@ -18,7 +21,7 @@ const REFRESH_AFTER: Duration = Duration::from_secs(30);
 /// kernel closes it, and [`Probe::alarm`] ends.
 #[derive(Debug, Default)]
 pub struct TcpProbe {
-    kept: Kept,
+    pool: ConnectionPool<()>,
 }
 
 impl TcpProbe {
@@ -32,27 +35,29 @@ impl TcpProbe {
 #[async_trait]
 impl Probe for TcpProbe {
     async fn check(&self, server: SocketAddr) -> Result<(), Unhealthy> {
-        let seat = self.kept.seat(server);
-        match Connection::open(server, None).await {
-            Ok(connection) => {
-                seat.alive_afresh();
-                if seat.is_watched() && !seat.has(REFRESH_AFTER) {
-                    seat.keep(connection);
-                }
-                Ok(())
-            }
-            Err(unhealthy) => {
-                seat.dead();
-                Err(unhealthy)
-            }
+        let slot = self.pool.slot(server);
+        let stream = port::connect(server).await.inspect_err(|_| slot.failed())?;
+        slot.answered();
+        if !slot.has(REFRESH_AFTER) {
+            let connection = slot.open((), until_closed(stream));
+            slot.keep(connection);
         }
+        Ok(())
     }
 
     async fn alarm(&self, server: SocketAddr) {
-        self.kept.seat(server).alarm().await;
+        self.pool.slot(server).closed().await;
     }
 
     fn forget(&self, server: SocketAddr) {
-        self.kept.forget(server);
+        self.pool.forget(server);
     }
+}
+
+/// Reads until the server closes the connection; false when it says too much.
+async fn until_closed(stream: TcpStream) -> bool {
+    let mut limited = stream.take(MAX_UNASKED);
+    // A failure to read is an end, too.
+    let _ = tokio::io::copy(&mut limited, &mut tokio::io::sink()).await;
+    limited.limit() > 0
 }

@@ -1,4 +1,4 @@
-//! Does a server prove who it is, and if not, why not?
+//! Verifies who a server is, and says what is wrong with its certificate.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,11 +8,14 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::check::{ClientIdentity, TlsCheck, Trust};
-use super::{Unhealthy, UnhealthyKind};
+use super::check::{TlsCheck, Trust};
+use super::{Unhealthy, UnhealthyKind, failure as failures};
 use crate::{Error, Result};
 
 /// Begins TLS connections to servers.
@@ -40,29 +43,25 @@ impl TlsClient {
         let builder = match &check.trust {
             Trust::Authorities(pem) => builder.with_root_certificates(authorities(pem)?),
             Trust::SkipVerify => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(BelieveAll { provider }))
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
             }
         };
-        let mut config = match &check.client {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let (chain, key) = identity_of(identity)?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| invalid("client certificate", error.to_string()))?
-            }
-        };
+        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed session shows no certificate, and certificates are what fresh connections are for.
         config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config), server_name: server_name.transpose()? })
     }
 
-    /// A connection that has not sent anything yet.
-    pub(super) fn connection(&self, server: IpAddr) -> std::result::Result<Box<ClientConnection>, Unhealthy> {
+    /// Performs the handshake on a connection.
+    pub(super) async fn connect(
+        &self,
+        stream: TcpStream,
+        server: IpAddr,
+    ) -> std::result::Result<TlsStream<TcpStream>, Unhealthy> {
         let name = self.server_name.clone().unwrap_or_else(|| ServerName::from(server));
-        let connection = ClientConnection::new(Arc::clone(&self.config), name);
-        connection.map(Box::new).map_err(|error| failure(&error))
+        let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream);
+        connecting.await.map_err(|error| failures::handshake(&error))
     }
 }
 
@@ -132,13 +131,6 @@ fn authorities(pem: &[u8]) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn identity_of(identity: &ClientIdentity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    let chain = certificates("client certificate", &identity.cert_pem)?;
-    let key = PrivateKeyDer::from_pem_slice(&identity.key_pem)
-        .map_err(|_| invalid("client key", "the text holds no readable private key".to_owned()))?;
-    Ok((chain, key))
-}
-
 fn certificates(part: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<std::result::Result<_, _>>()
@@ -153,14 +145,14 @@ fn invalid(part: &'static str, reason: String) -> Error {
     Error::Check { part, reason }
 }
 
-/// Believes any certificate. Signatures are not looked at either: whoever shows a certificate of his own making also
+/// Accepts any certificate. Signatures are not looked at either: whoever shows a certificate of his own making also
 /// has its key, so that they prove nothing here.
 #[derive(Debug)]
-struct BelieveAll {
+struct NoVerification {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for BelieveAll {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! Who answers a connection to the virtual address?
+//! Servers that answer connections to the virtual address.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Does it hold in a real kernel, with servers that die and programs that meddle?
+//! Tests in a real kernel, with servers that die and programs that change rules of others.
 //!
 //! One program plays all parts: without a word it runs the tests, with `actor …` it is a server or a guard that a test
 //! started in a network namespace. It takes the dataplane that the kernel has (`--dataplane ipvs|nftables` insists on

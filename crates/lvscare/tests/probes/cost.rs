@@ -1,4 +1,4 @@
-//! What does a check cost? Run by hand: `cargo test --release -p lvscare --test probes -- --ignored --nocapture cost`.
+//! Measures what a check costs: `cargo test --release -p lvscare --test probes -- --ignored --nocapture cost`.
 
 use std::time::{Duration, Instant};
 

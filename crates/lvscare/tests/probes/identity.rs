@@ -1,8 +1,8 @@
-//! Is a server believed only when it proves who it is?
+//! Tests that a server is accepted only when it proves who it is.
 
 use std::sync::Arc;
 
-use lvscare::{ClientIdentity, HttpCheck, HttpProbe, TlsCheck, Trust, UnhealthyKind};
+use lvscare::{HttpCheck, HttpProbe, TlsCheck, Trust, UnhealthyKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -117,23 +117,6 @@ async fn a_certificate_counts_in_its_time_only() {
 }
 
 #[tokio::test]
-async fn a_client_shows_who_it_is_when_it_can() {
-    let authority = Authority::new();
-    let server = Server::tls(authority.acceptor(&params(&["127.0.0.1"]), true)).await;
-    let trusting = TlsCheck::trusting(authority.pem());
-    let answer = check(&probe(trusting.clone()), server.address).await;
-    assert_fails(answer, UnhealthyKind::Tls, "CertificateRequired");
-
-    let key = KeyPair::generate().unwrap();
-    let certificate = params(&["client"]).signed_by(&key, &authority.issuer).unwrap();
-    let identity =
-        ClientIdentity { cert_pem: certificate.pem().into_bytes(), key_pem: key.serialize_pem().into_bytes() };
-    assert!(!format!("{identity:?}").contains("KEY"), "keys are not shown");
-    let asking = probe(TlsCheck { client: Some(identity), ..trusting });
-    assert_eq!(check(&asking, server.address).await, Ok(()));
-}
-
-#[tokio::test]
 async fn a_server_without_tls_is_told_from_one_with_bad_tls() {
     let talking = Server::raw(|mut stream, _| {
         Box::pin(async move {
@@ -162,9 +145,5 @@ fn what_cannot_work_is_refused_at_once() {
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
     assert!(refused(TlsCheck::trusting(broken)).contains("none of its 1 certificates"));
     let trusting = TlsCheck::trusting(authority.pem());
-    assert!(refused(TlsCheck { server_name: Some("no name".to_owned()), ..trusting.clone() }).contains("no name"));
-    let identity = ClientIdentity { cert_pem: authority.pem(), key_pem: b"x".to_vec() };
-    assert!(refused(TlsCheck { client: Some(identity), ..trusting.clone() }).contains("private key"));
-    let identity = ClientIdentity { cert_pem: authority.pem(), key_pem: key };
-    assert!(refused(TlsCheck { client: Some(identity), ..trusting }).contains("client certificate"));
+    assert!(refused(TlsCheck { server_name: Some("no name".to_owned()), ..trusting }).contains("no name"));
 }

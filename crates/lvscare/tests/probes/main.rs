@@ -1,4 +1,4 @@
-//! Do the probes judge real servers on loopback rightly, and cheaply?
+//! Tests of the probes on real servers on loopback.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

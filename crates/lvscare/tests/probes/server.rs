@@ -1,4 +1,4 @@
-//! Which servers are the probes tried on?
+//! Servers that the probes are tried on.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};

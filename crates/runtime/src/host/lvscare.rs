@@ -2,7 +2,7 @@
 
 use clusterfile::Cluster;
 use lvscare::Unit;
-use lvscare::carer::CareConfig;
+use lvscare::daemon::CareConfig;
 
 use super::control_plane::{API_SERVER, ControlPlane};
 use super::paths;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// A request in the rhythm has failed when it has no answer after this time.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Those that go on only with an answer wait for so long: longer than anything is looked at.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that stay open: two for each of three servers.
 const KEPT: usize = 6;
 const KEPT_RHYTHM: Duration = Duration::from_millis(20);
@@ -170,7 +170,7 @@ async fn in_the_rhythm(service: SocketAddr, log: Arc<Mutex<Log>>) {
 async fn one_after_the_other(service: SocketAddr, rhythm: Duration, log: Arc<Mutex<Log>>) {
     loop {
         let next = tokio::time::Instant::now() + rhythm;
-        if ask_afresh(service, PATIENCE).await.is_some() {
+        if ask_afresh(service, TIMEOUT).await.is_some() {
             lock(&log).sequential.answered();
         }
         sleep_until(next).await;
@@ -188,7 +188,7 @@ async fn on_a_kept_connection(service: SocketAddr, place: usize, log: Arc<Mutex<
             };
             ask(&mut stream).await.map(|_| stream)
         };
-        kept = timeout(PATIENCE, asking).await.ok().flatten();
+        kept = timeout(TIMEOUT, asking).await.ok().flatten();
         if kept.is_some() {
             lock(&log).kept[place].answered();
             sleep_until(next).await;

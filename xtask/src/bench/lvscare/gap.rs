@@ -19,7 +19,7 @@ const CALM: Duration = Duration::from_millis(1600);
 /// The time before the fault: checks have found their rhythm.
 const SETTLING: Duration = Duration::from_millis(900);
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// The server that is hurt.
 const VICTIM: u8 = 2;
 
@@ -147,7 +147,7 @@ pub(super) fn await_all(world: &World, contender: Contender) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         runtime.block_on(async {
             let (start, mut names) = (Instant::now(), Vec::new());
-            while start.elapsed() < PATIENCE {
+            while start.elapsed() < TIMEOUT {
                 match ask_afresh(service, Duration::from_millis(300)).await {
                     Some(name) => names.push(name),
                     None => names.clear(),
@@ -163,7 +163,7 @@ pub(super) fn await_all(world: &World, contender: Contender) -> Result<()> {
     })?;
     reached.ok_or_else(|| Error::Shape {
         what: format!("what {} leads to", contender.name()),
-        found: format!("not all servers within {} s", PATIENCE.as_secs()),
+        found: format!("not all servers within {} s", TIMEOUT.as_secs()),
     })
 }
 

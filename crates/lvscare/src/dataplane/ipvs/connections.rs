@@ -1,4 +1,4 @@
-//! Which clients have a connection through a server?
+//! Finds the clients that have a connection through a server.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -9,7 +9,7 @@ const TABLE: &str = "/proc/thread-self/net/ip_vs_conn";
 /// What is read of it at most: some millions of connections.
 const LIMIT: u64 = 512 << 20;
 /// So many clients are told at most.
-const MOST: usize = 1 << 16;
+const MAX_CLIENTS: usize = 1 << 16;
 
 /// The clients whose connections to `service` go through `server`; none where the kernel does not tell.
 pub(super) async fn clients(service: SocketAddr, server: SocketAddr) -> Vec<SocketAddr> {
@@ -23,7 +23,7 @@ pub(super) async fn clients(service: SocketAddr, server: SocketAddr) -> Vec<Sock
 fn read(table: impl BufRead, service: SocketAddr, server: SocketAddr) -> Vec<SocketAddr> {
     let lines = table.split(b'\n').map_while(std::io::Result::ok);
     let clients = lines.filter_map(|line| client(std::str::from_utf8(&line).ok()?, service, server));
-    clients.take(MOST).collect()
+    clients.take(MAX_CLIENTS).collect()
 }
 
 /// The client of a line such as `TCP 0A4D000A 9434 0A676102 192B 0A4D000D 192B ESTABLISHED 899`, when the connection is

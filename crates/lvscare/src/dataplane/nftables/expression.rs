@@ -1,4 +1,4 @@
-//! How does the kernel's virtual machine for packets say "to this address", "one after the other", "rewrite"?
+//! Writes expressions of the kernel's virtual machine for packets.
 //!
 //! An expression is a name and its parameters; expressions pass values in registers: 1 to 4 of 16 bytes, the same
 //! memory as 8 to 23 of 4 bytes (`include/uapi/linux/netfilter/nf_tables.h`).

@@ -1,4 +1,4 @@
-//! Is a table of `nft`'s making one of ours, and does every table of ours read as what was meant?
+//! Tables of `nft`'s making are ours, and every table of ours reads as what was meant.
 
 use std::net::SocketAddr;
 

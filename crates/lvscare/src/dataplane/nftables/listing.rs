@@ -1,4 +1,4 @@
-//! What does the table that the kernel holds say, and is all of it as it should be?
+//! Reads what the table that the kernel holds says, and whether all of it is as it should be.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use crate::netlink::{Attribute, attributes, find, nested, netfilter_attributes};
 use crate::{Forward, Rules, Scheduler, Server, Service};
 
 /// More than this is not ours.
-const MOST: usize = 4096;
+const MAX_ENTRIES: usize = 4096;
 
 /// All that the kernel tells about one table, without anything that belongs to others.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Listing {
         if self.odd {
             return;
         }
-        self.odd = take(self).is_none_or(|length| length > MOST);
+        self.odd = take(self).is_none_or(|length| length > MAX_ENTRIES);
     }
 }
 

@@ -1,4 +1,4 @@
-//! How does nftables balance, where the kernel has no IPVS?
+//! Balances by nftables, where the kernel has no IPVS.
 //!
 //! Each virtual service has a table of its own, of which this is all:
 //!

@@ -1,4 +1,4 @@
-//! Which table says what is wanted?
+//! Says which table stands for what is wanted.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ pub(super) const WEIGHTS: &str = "weights";
 /// The chain with the rule that balances.
 pub(super) const BALANCE: &str = "balance";
 /// So many servers a table has at most: a list of elements must fit into 64 KiB.
-const MOST_SERVERS: usize = 512;
+const MAX_SERVERS: usize = 512;
 
 /// A chain that the kernel calls.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ impl Ruleset {
         let service = rules.service.address;
         let invalid = |reason: String| Error::Invalid { service, reason };
         knows(rules.service.scheduler)?;
-        if rules.servers.len() > MOST_SERVERS {
-            return Err(invalid(format!("{} servers are more than the {MOST_SERVERS} possible", rules.servers.len())));
+        if rules.servers.len() > MAX_SERVERS {
+            return Err(invalid(format!("{} servers are more than the {MAX_SERVERS} possible", rules.servers.len())));
         }
         if let Some(other) = rules.servers.keys().find(|server| server.is_ipv4() != service.is_ipv4()) {
             return Err(invalid(format!("the server {other} is not of the same address family")));

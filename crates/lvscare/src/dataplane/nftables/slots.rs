@@ -1,4 +1,4 @@
-//! Which server gets the next connection, and which gets this client's?
+//! Fills the places of a rule with servers.
 
 use std::net::SocketAddr;
 

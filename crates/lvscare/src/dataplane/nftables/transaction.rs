@@ -1,4 +1,4 @@
-//! Which messages change a table, all or nothing?
+//! Makes the messages that change a table, all or nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,27 +21,12 @@ const NEW_TABLE: u16 = 0;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
-const DELETE_RULES: u16 = 8;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENTS: u16 = 12;
-const DELETE_ELEMENTS: u16 = 14;
 
 /// Puts this table in the place of the one that may be there.
 pub(super) fn replace(ruleset: &Ruleset) -> Vec<Message> {
-    batch(Subsystem::Nftables, None, whole(ruleset))
-}
-
-/// Puts other rules and elements into the table that is there, whole, in this generation of nftables' rules; the
-/// kernel refuses when there is another one meanwhile. Chains that the kernel calls stay, so that no packet can slip
-/// through between the old ones and the new ones.
-pub(super) fn revise(ruleset: &Ruleset, generation: u32) -> Vec<Message> {
-    let in_table = |name| vec![Attribute::text(1, &ruleset.table), Attribute::text(2, name)];
-    let mut all = vec![
-        message(ruleset.family, DELETE_RULES, 0, &in_table(BALANCE)),
-        message(ruleset.family, DELETE_ELEMENTS, 0, &in_table(WEIGHTS)),
-    ];
-    all.extend(contents(ruleset));
-    batch(Subsystem::Nftables, Some(generation), all)
+    batch(Subsystem::Nftables, whole(ruleset))
 }
 
 /// Puts these tables in each other's place, and at the end makes the last one once more, which cannot be: the kernel
@@ -53,13 +38,13 @@ pub(super) fn rehearse(rulesets: &[Ruleset]) -> Vec<Message> {
             message(ruleset.family, NEW_TABLE, CREATE | EXCLUSIVE, &[Attribute::text(1, &ruleset.table)])
         }),
     );
-    batch(Subsystem::Nftables, None, all)
+    batch(Subsystem::Nftables, all)
 }
 
 /// Takes the table of `service` away.
 pub(super) fn delete(service: SocketAddr) -> Vec<Message> {
     let (family, table) = table_of(service);
-    batch(Subsystem::Nftables, None, vec![message(family, DELETE_TABLE, 0, &[Attribute::text(1, &table)])])
+    batch(Subsystem::Nftables, vec![message(family, DELETE_TABLE, 0, &[Attribute::text(1, &table)])])
 }
 
 fn whole(ruleset: &Ruleset) -> Vec<Message> {
@@ -74,15 +59,6 @@ fn whole(ruleset: &Ruleset) -> Vec<Message> {
     ];
     all.extend(ruleset.hooks().map(|hook| make(NEW_CHAIN, &ruleset.hook(hook))));
     all.push(make(NEW_SET, &weights_map(ruleset)));
-    all.extend(contents(ruleset));
-    all.extend(ruleset.hooks().map(|hook| rule(ruleset, hook.name, jump_rule())));
-    all
-}
-
-/// What differs from one set of servers to the other.
-fn contents(ruleset: &Ruleset) -> Vec<Message> {
-    let make = |kind, attributes: &[Attribute]| message(ruleset.family, kind, CREATE, attributes);
-    let mut all = Vec::new();
     if !ruleset.weights.is_empty() {
         all.push(make(NEW_ELEMENTS, &elements(ruleset, WEIGHTS, None, &ruleset.weights)));
     }
@@ -91,6 +67,7 @@ fn contents(ruleset: &Ruleset) -> Vec<Message> {
         all.push(make(NEW_ELEMENTS, &elements(ruleset, PLACES, Some(PLACES_ID), &ruleset.places)));
     }
     all.extend(ruleset.balance(PLACES, Some(PLACES_ID)).into_iter().map(|content| rule(ruleset, BALANCE, content)));
+    all.extend(ruleset.hooks().map(|hook| rule(ruleset, hook.name, jump_rule())));
     all
 }
 

@@ -1,4 +1,4 @@
-//! What happens when something else is wanted?
+//! Tests of changes of what is wanted.
 
 use super::*;
 use crate::{Change, Unhealthy};
@@ -26,8 +26,8 @@ async fn servers_that_stay_are_not_touched() {
 #[tokio::test(start_paused = true)]
 async fn a_new_server_is_checked_before_it_comes_in() {
     let scene = Scene::begin().await;
-    scene.switch.set(server(4), Manner::Freeze);
-    scene.switch.set(server(5), Manner::Refuse);
+    scene.switch.set(server(4), FakeBehavior::Freeze);
+    scene.switch.set(server(5), FakeBehavior::Refuse);
     scene.handle.set(desired(&[1, 2, 3, 4, 5])).unwrap();
     for _ in 0..2000 {
         millis(1).await;
@@ -41,7 +41,7 @@ async fn a_new_server_is_checked_before_it_comes_in() {
 async fn when_all_servers_are_replaced_the_old_ones_stay_until_a_new_one_answers() {
     let scene = Scene::begin().await;
     scene.switch.set(server(4), well(100));
-    scene.switch.set(server(5), Manner::Freeze);
+    scene.switch.set(server(5), FakeBehavior::Freeze);
     scene.handle.set(desired(&[4, 5])).unwrap();
     for _ in 0..95 {
         millis(1).await;
@@ -67,10 +67,10 @@ async fn weights_and_schedulers_change_in_place() {
 async fn a_policy_counts_at_once() {
     let mut slow = desired(&[1, 2]);
     slow.health.interval = Duration::from_secs(600);
-    let scene = Scene::over(Table::new(), Switch::without_alarms(), slow).await;
+    let scene = Scene::over(FakeDataplane::new(), FakeProbe::without_alarms(), slow).await;
     millis(1000).await;
     scene.handle.set(desired(&[1, 2])).unwrap();
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     assert!(scene.until(&[server(1)], Duration::from_secs(1)).await.is_some());
 }
 
@@ -92,8 +92,8 @@ async fn nonsense_is_refused_and_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn another_probe_takes_over() {
     let scene = Scene::begin().await;
-    let other = Switch::new();
-    other.set(server(1), Manner::Refuse);
+    let other = FakeProbe::new();
+    other.set(server(1), FakeBehavior::Refuse);
     scene.handle.set_probe(Arc::new(other.clone()));
     assert!(scene.until(&[server(2), server(3)], Duration::from_millis(100)).await.is_some());
     let checks = scene.switch.checks(server(2));
@@ -122,7 +122,7 @@ async fn watchers_see_every_change() {
     let scene = Scene::begin().await;
     let mut watch = scene.handle.watch();
     watch.mark_unchanged();
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     watch.changed().await.unwrap();
     let status = watch.borrow_and_update().clone();
     assert_eq!(status.healthy(), 2);
@@ -144,7 +144,7 @@ impl Probe for Alarmist {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_always_raises_the_alarm_stops_nothing() {
-    let scene = Scene::with_probe(Table::new(), Switch::new(), Arc::new(Alarmist), desired(&[1, 2])).await;
+    let scene = Scene::with_probe(FakeDataplane::new(), FakeProbe::new(), Arc::new(Alarmist), desired(&[1, 2])).await;
     millis(10_000).await;
     let status = scene.handle.status();
     assert!(status.servers.iter().all(|server| server.checks < 80), "{status:?}");

@@ -1,4 +1,4 @@
-//! Does the guard keep its promises whatever happens, in any order?
+//! Tests of the guard under random events in any order.
 
 use std::collections::BTreeMap;
 
@@ -69,12 +69,12 @@ impl World {
     fn switch(&mut self) {
         let n = 1 + self.draw(6) as u8;
         let manner = match self.draw(8) {
-            0 | 1 => Manner::Refuse,
-            2 => Manner::Freeze,
-            3 => Manner::Badly(UnhealthyKind::Answer, Duration::from_millis(self.draw(300))),
+            0 | 1 => FakeBehavior::Refuse,
+            2 => FakeBehavior::Freeze,
+            3 => FakeBehavior::Badly(UnhealthyKind::Answer, Duration::from_millis(self.draw(300))),
             _ => well(self.draw(200)),
         };
-        let good = matches!(manner, Manner::Well(_));
+        let good = matches!(manner, FakeBehavior::Well(_));
         self.scene.switch.set(server(n), manner);
         if self.good[&n].0 != good {
             self.good.insert(n, (good, Instant::now()));

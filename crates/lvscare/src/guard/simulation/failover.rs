@@ -1,4 +1,4 @@
-//! How soon is a server out that died, and does a server that lives stay in?
+//! Tests of how soon a dead server is out, and that a living one stays in.
 
 use super::*;
 use crate::UnhealthyKind;
@@ -10,7 +10,7 @@ async fn a_server_that_dies_is_out_in_less_than_300_ms() {
     for phase in (0..400).step_by(7) {
         let scene = Scene::begin().await;
         millis(1000 + phase).await;
-        scene.switch.set(server(2), Manner::Refuse);
+        scene.switch.set(server(2), FakeBehavior::Refuse);
         let gap = scene.until(&[server(1), server(3)], INTERVAL).await.expect("it is taken out");
         assert!(gap < Duration::from_millis(50), "phase {phase}: {gap:?}");
         scene.end().await;
@@ -20,9 +20,9 @@ async fn a_server_that_dies_is_out_in_less_than_300_ms() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_dies_under_a_probe_without_alarms_is_out_after_one_interval() {
     for phase in (0..400).step_by(7) {
-        let scene = Scene::over(Table::new(), Switch::without_alarms(), desired(&[1, 2, 3])).await;
+        let scene = Scene::over(FakeDataplane::new(), FakeProbe::without_alarms(), desired(&[1, 2, 3])).await;
         millis(1000 + phase).await;
-        scene.switch.set(server(2), Manner::Refuse);
+        scene.switch.set(server(2), FakeBehavior::Refuse);
         let gap = scene.until(&[server(1), server(3)], 2 * INTERVAL).await.expect("it is taken out");
         assert!(gap < Duration::from_millis(480), "phase {phase}: {gap:?}");
         scene.end().await;
@@ -39,7 +39,7 @@ async fn a_server_that_freezes_is_out_in_less_than_a_second_at_every_phase() {
                 scene.switch.set(server(n), well(answer));
             }
             millis(1000 + phase).await;
-            scene.switch.set(server(2), Manner::Freeze);
+            scene.switch.set(server(2), FakeBehavior::Freeze);
             let gap = scene.until(&[server(1), server(3)], Duration::from_secs(2)).await.expect("it is taken out");
             assert!(gap < Duration::from_millis(950), "answers in {answer}, phase {phase}: {gap:?}");
             longest = longest.max(gap);
@@ -54,7 +54,7 @@ async fn a_server_that_answers_wrongly_is_out_after_one_interval() {
     for kind in [UnhealthyKind::Answer, UnhealthyKind::Closed, UnhealthyKind::Tls] {
         let scene = Scene::begin().await;
         millis(1234).await;
-        scene.switch.set(server(2), Manner::Badly(kind, Duration::from_millis(2)));
+        scene.switch.set(server(2), FakeBehavior::Badly(kind, Duration::from_millis(2)));
         let gap = scene.until(&[server(1), server(3)], Duration::from_secs(2)).await.expect("it is taken out");
         assert!(gap < Duration::from_millis(510), "{kind:?}: {gap:?}");
         scene.end().await;
@@ -63,10 +63,10 @@ async fn a_server_that_answers_wrongly_is_out_after_one_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn one_wrong_answer_takes_nobody_out() {
-    let scene = Scene::over(Table::new(), Switch::without_alarms(), desired(&[1, 2, 3])).await;
+    let scene = Scene::over(FakeDataplane::new(), FakeProbe::without_alarms(), desired(&[1, 2, 3])).await;
     scene.told();
     for kind in [UnhealthyKind::Answer, UnhealthyKind::Closed, UnhealthyKind::Refused] {
-        scene.switch.set(server(2), Manner::Badly(kind, Duration::ZERO));
+        scene.switch.set(server(2), FakeBehavior::Badly(kind, Duration::ZERO));
         let checks = scene.switch.checks(server(2));
         while scene.switch.checks(server(2)) == checks {
             millis(1).await;
@@ -81,7 +81,7 @@ async fn one_wrong_answer_takes_nobody_out() {
 #[tokio::test(start_paused = true)]
 async fn a_server_comes_back_after_two_good_checks() {
     let scene = Scene::begin().await;
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     millis(5000).await;
     scene.switch.set(server(2), well(1));
     let gap = scene.until(&[server(1), server(2), server(3)], Duration::from_secs(2)).await.expect("it comes back");
@@ -96,13 +96,13 @@ async fn a_server_comes_back_after_two_good_checks() {
 async fn a_slow_server_delays_no_other() {
     let scene = Scene::begin().await;
     scene.switch.set(server(1), well(440));
-    scene.switch.set(server(3), Manner::Freeze);
+    scene.switch.set(server(3), FakeBehavior::Freeze);
     millis(4000).await;
     let checks = scene.switch.checks(server(2));
     millis(4000).await;
     let checks = scene.switch.checks(server(2)) - checks;
     assert!((9..=11).contains(&checks), "{checks} checks in ten intervals");
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     let gap = scene.until(&[server(1)], INTERVAL).await.expect("it is taken out");
     assert!(gap < Duration::from_millis(50), "{gap:?}");
 }
@@ -110,10 +110,10 @@ async fn a_slow_server_delays_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_flaps_rises_ever_slower() {
     for alarms in [true, false] {
-        let switch = if alarms { Switch::new() } else { Switch::without_alarms() };
-        let scene = Scene::over(Table::new(), switch, desired(&[1, 2, 3])).await;
+        let switch = if alarms { FakeProbe::new() } else { FakeProbe::without_alarms() };
+        let scene = Scene::over(FakeDataplane::new(), switch, desired(&[1, 2, 3])).await;
         for _ in 0..150 {
-            scene.switch.set(server(2), Manner::Refuse);
+            scene.switch.set(server(2), FakeBehavior::Refuse);
             millis(200).await;
             scene.switch.set(server(2), well(0));
             millis(200).await;
@@ -153,7 +153,7 @@ impl Probe for Lossy {
 #[tokio::test(start_paused = true)]
 async fn a_healthy_hour_is_silent() {
     let probe = Arc::new(Lossy::default());
-    let scene = Scene::with_probe(Table::new(), Switch::new(), probe, desired(&[1, 2, 3])).await;
+    let scene = Scene::with_probe(FakeDataplane::new(), FakeProbe::new(), probe, desired(&[1, 2, 3])).await;
     millis(500).await;
     scene.told();
     millis(3_600_000).await;

@@ -1,4 +1,4 @@
-//! How soon are rules right again that others changed, and what when they cannot be changed?
+//! Tests of how soon rules that others changed are right again.
 
 use super::*;
 use crate::Forward;
@@ -71,7 +71,7 @@ async fn a_failing_kernel_is_told_once_and_tried_again_at_every_tick() {
     scene.told();
     scene.table.fail(Some("operation not permitted"));
     millis(5000).await;
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     millis(5000).await;
     let status = scene.handle.status();
     assert!((20..32).contains(&status.errors), "{} errors in 25 ticks", status.errors);
@@ -106,9 +106,9 @@ async fn a_slow_kernel_gets_the_newest_state_in_the_end() {
     let scene = Scene::begin().await;
     scene.table.delay(Duration::from_millis(300));
     millis(1000).await;
-    scene.switch.set(server(1), Manner::Refuse);
+    scene.switch.set(server(1), FakeBehavior::Refuse);
     millis(100).await;
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     let gap = scene.until(&[server(3)], Duration::from_millis(1900)).await;
     assert!(gap.is_some(), "{:?}", scene.servers());
 }

@@ -1,4 +1,4 @@
-//! What happens at the start, at the end, and in between two guards?
+//! Tests of the start, the end, and the time between two guards.
 
 use async_trait::async_trait;
 
@@ -7,10 +7,10 @@ use crate::{Addressing, Change, Error, clean};
 
 #[tokio::test(start_paused = true)]
 async fn a_fresh_start_leaves_out_who_refuses_and_waits_for_nobody_longer_than_the_time_out() {
-    let switch = Switch::new();
-    switch.set(server(1), Manner::Refuse);
-    switch.set(server(3), Manner::Freeze);
-    let scene = Scene::over(Table::new(), switch, desired(&[1, 2, 3])).await;
+    let switch = FakeProbe::new();
+    switch.set(server(1), FakeBehavior::Refuse);
+    switch.set(server(3), FakeBehavior::Freeze);
+    let scene = Scene::over(FakeDataplane::new(), switch, desired(&[1, 2, 3])).await;
     let gap = scene.until(&[server(2)], Duration::from_millis(460)).await;
     assert!(gap.is_some(), "{:?}", scene.servers());
     millis(5000).await;
@@ -25,7 +25,7 @@ async fn a_restart_takes_over_without_a_change() {
     let before = Scene::begin().await;
     let table = before.end().await;
     let changes = table.log().len();
-    let switch = Switch::new();
+    let switch = FakeProbe::new();
     for n in 1..=3 {
         switch.set(server(n), well(200));
     }
@@ -37,9 +37,9 @@ async fn a_restart_takes_over_without_a_change() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_finds_who_died_meanwhile() {
-    let switch = Switch::new();
-    switch.set(server(2), Manner::Refuse);
-    switch.set(server(3), Manner::Freeze);
+    let switch = FakeProbe::new();
+    switch.set(server(2), FakeBehavior::Refuse);
+    switch.set(server(3), FakeBehavior::Freeze);
     let scene = Scene::over(table_with(&[1, 2, 3]), switch, desired(&[1, 2, 3])).await;
     assert!(scene.until(&[server(1), server(3)], Duration::from_millis(50)).await.is_some());
     assert!(scene.until(&[server(1)], Duration::from_millis(460)).await.is_some());
@@ -47,7 +47,7 @@ async fn a_restart_finds_who_died_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_with_another_list_keeps_those_that_stay() {
-    let scene = Scene::over(table_with(&[1, 2, 9]), Switch::new(), desired(&[1, 2, 3])).await;
+    let scene = Scene::over(table_with(&[1, 2, 9]), FakeProbe::new(), desired(&[1, 2, 3])).await;
     let changes: Vec<_> = scene.table.log().into_iter().map(|(_, change)| change).collect();
     assert_eq!(changes.len(), 2, "{changes:?}");
     assert!(changes.contains(&Change::AddServer(server(3), Server::of(1))));
@@ -56,14 +56,14 @@ async fn a_restart_with_another_list_keeps_those_that_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_without_servers_is_filled() {
-    let scene = Scene::over(table_with(&[]), Switch::new(), desired(&[1, 2])).await;
+    let scene = Scene::over(table_with(&[]), FakeProbe::new(), desired(&[1, 2])).await;
     assert_eq!(scene.servers(), [server(1), server(2)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_leaves_the_rules_and_nothing_running() {
     let scene = Scene::begin().await;
-    scene.switch.set(server(2), Manner::Freeze);
+    scene.switch.set(server(2), FakeBehavior::Freeze);
     millis(300).await;
     let switch = scene.switch.clone();
     let table = scene.end().await;
@@ -79,7 +79,7 @@ async fn a_change_under_way_is_finished_at_the_end() {
     let scene = Scene::begin().await;
     scene.table.delay(Duration::from_millis(200));
     millis(1000).await;
-    scene.switch.set(server(2), Manner::Refuse);
+    scene.switch.set(server(2), FakeBehavior::Refuse);
     millis(450).await;
     let table = scene.end().await;
     assert_eq!(table.rules(service().address), Some(rules(&[1, 3])));
@@ -87,9 +87,9 @@ async fn a_change_under_way_is_finished_at_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_with_a_failing_kernel_goes_on_when_it_works() {
-    let table = Table::new();
+    let table = FakeDataplane::new();
     table.fail(Some("no such module"));
-    let scene = Scene::over(table, Switch::new(), desired(&[1])).await;
+    let scene = Scene::over(table, FakeProbe::new(), desired(&[1])).await;
     millis(2000).await;
     assert!(matches!(scene.told()[..], [Event::Failed { .. }]));
     scene.table.fail(None);
@@ -99,7 +99,7 @@ async fn a_start_with_a_failing_kernel_goes_on_when_it_works() {
 
 #[tokio::test(start_paused = true)]
 async fn nonsense_does_not_run() {
-    let guard = Guard::new(desired(&[]), Arc::new(Table::new()), Arc::new(Switch::new()));
+    let guard = Guard::new(desired(&[]), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()));
     assert!(matches!(guard.run(CancellationToken::new()).await, Err(Error::Invalid { .. })));
 }
 
@@ -108,7 +108,7 @@ async fn nonsense_does_not_run() {
 struct Address {
     there: Mutex<Option<Vec<SocketAddr>>>,
     fails: Mutex<bool>,
-    hampered: Mutex<Option<String>>,
+    degraded: Mutex<Option<String>>,
 }
 
 #[async_trait]
@@ -122,8 +122,8 @@ impl Addressing for Address {
         Ok(self.there.lock().unwrap().replace(servers.to_vec()).is_none_or(|before| before != servers))
     }
 
-    fn hampered(&self) -> Option<String> {
-        self.hampered.lock().unwrap().clone()
+    fn degraded(&self) -> Option<String> {
+        self.degraded.lock().unwrap().clone()
     }
 
     async fn remove(&self, _service: std::net::IpAddr) -> crate::Result<()> {
@@ -134,10 +134,10 @@ impl Addressing for Address {
 
 #[tokio::test(start_paused = true)]
 async fn the_address_is_kept_like_the_rules() {
-    let (table, address) = (Table::new(), Arc::new(Address::default()));
+    let (table, address) = (FakeDataplane::new(), Arc::new(Address::default()));
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
-    let guard = Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(Switch::new()));
+    let guard = Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(FakeProbe::new()));
     let kept: Arc<dyn Addressing> = address.clone();
     let guard = guard.with_addressing(kept).with_events(move |event| heard.lock().unwrap().push(event));
     let cancel = CancellationToken::new();
@@ -162,15 +162,15 @@ async fn the_address_is_kept_like_the_rules() {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_follows_the_servers_was_changed_by_nobody_else() {
-    let (switch, address) = (Switch::new(), Arc::new(Address::default()));
+    let (switch, address) = (FakeProbe::new(), Arc::new(Address::default()));
     switch.set(server(1), well(50));
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
-    let guard = Guard::new(desired(&[1, 2]), Arc::new(Table::new()), Arc::new(switch.clone()));
+    let guard = Guard::new(desired(&[1, 2]), Arc::new(FakeDataplane::new()), Arc::new(switch.clone()));
     let guard = guard.with_addressing(address.clone()).with_events(move |event| heard.lock().unwrap().push(event));
     let running = tokio::spawn(guard.run(CancellationToken::new()));
     millis(1000).await;
-    switch.set(server(1), Manner::Refuse);
+    switch.set(server(1), FakeBehavior::Refuse);
     millis(1000).await;
     assert_eq!(*address.there.lock().unwrap(), Some(vec![server(2)]));
     let told = events.lock().unwrap().clone();
@@ -180,31 +180,32 @@ async fn an_address_that_follows_the_servers_was_changed_by_nobody_else() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_needed_keeps_nothing_from_starting_and_is_told_once() {
-    let (table, address) = (Table::new(), Arc::new(Address::default()));
+    let (table, address) = (FakeDataplane::new(), Arc::new(Address::default()));
     let reason = "cannot set /proc/sys/x: read-only file system".to_owned();
-    *address.hampered.lock().unwrap() = Some(reason.clone());
+    *address.degraded.lock().unwrap() = Some(reason.clone());
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
     let guard = || {
-        Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(Switch::new())).with_addressing(address.clone())
+        Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(FakeProbe::new()))
+            .with_addressing(address.clone())
     };
     let running = guard().with_events(move |event| heard.lock().unwrap().push(event)).run(CancellationToken::new());
     let running = tokio::spawn(running);
     millis(10_000).await;
     let told = events.lock().unwrap().clone();
     assert!(
-        matches!(&told[..], [Event::Started { .. }, Event::Hampered { reason: why }] if *why == reason),
+        matches!(&told[..], [Event::Started { .. }, Event::Degraded { reason: why }] if *why == reason),
         "{told:?}"
     );
     running.abort();
-    assert_eq!(guard().once().await.unwrap().hampered, Some(reason));
+    assert_eq!(guard().once().await.unwrap().degraded, Some(reason));
 }
 
 #[tokio::test(start_paused = true)]
 async fn once_asks_once_and_makes_the_rules() {
-    let (table, switch) = (Table::new(), Switch::new());
-    switch.set(server(1), Manner::Refuse);
-    switch.set(server(3), Manner::Freeze);
+    let (table, switch) = (FakeDataplane::new(), FakeProbe::new());
+    switch.set(server(1), FakeBehavior::Refuse);
+    switch.set(server(3), FakeBehavior::Freeze);
     let guard = || Guard::new(desired(&[1, 2, 3]), Arc::new(table.clone()), Arc::new(switch.clone()));
     let report = guard().once().await.unwrap();
     assert_eq!(table.servers(service().address), [server(2)]);
@@ -213,7 +214,7 @@ async fn once_asks_once_and_makes_the_rules() {
     assert_eq!(reasons, ["10.0.0.1:6443 connection refused", "10.0.0.3:6443 no answer within 450ms"]);
     assert_eq!(guard().once().await.unwrap().changes, 0, "nothing is left to do");
 
-    switch.set(server(2), Manner::Badly(crate::UnhealthyKind::Answer, Duration::ZERO));
+    switch.set(server(2), FakeBehavior::Badly(crate::UnhealthyKind::Answer, Duration::ZERO));
     let report = guard().once().await.unwrap();
     assert_eq!((report.changes, report.kept), (0, vec![server(2)]), "the last good set stays");
     table.fail(Some("operation not permitted"));
@@ -222,9 +223,9 @@ async fn once_asks_once_and_makes_the_rules() {
 
 #[tokio::test(start_paused = true)]
 async fn once_puts_all_in_when_none_answers_and_nothing_was_there() {
-    let (table, switch) = (Table::new(), Switch::new());
+    let (table, switch) = (FakeDataplane::new(), FakeProbe::new());
     for n in 1..=3 {
-        switch.set(server(n), Manner::Refuse);
+        switch.set(server(n), FakeBehavior::Refuse);
     }
     let report = Guard::new(desired(&[1, 2, 3]), Arc::new(table.clone()), Arc::new(switch)).once().await.unwrap();
     assert_eq!((report.healthy.len(), report.kept.len(), report.changes), (0, 3, 4));

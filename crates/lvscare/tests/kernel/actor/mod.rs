@@ -1,6 +1,6 @@
-//! Which part does this program play when a test starts it in a network namespace?
+//! The parts that this program plays when a test starts it in a network namespace.
 
-mod carer;
+mod daemon;
 mod serve;
 
 use std::process::ExitCode;
@@ -14,8 +14,8 @@ pub fn play(words: &[String]) -> ExitCode {
     match words.as_slice() {
         ["look-without-privilege"] => runtime.block_on(look_without_privilege()),
         ["serve", address, name, identity @ ..] => runtime.block_on(serve::serve(address, name, identity)),
-        ["care", words @ ..] => return runtime.block_on(carer::care(words)),
-        ["clean", words @ ..] => return runtime.block_on(carer::clean(words)),
+        ["care", words @ ..] => return runtime.block_on(daemon::care(words)),
+        ["clean", words @ ..] => return runtime.block_on(daemon::clean(words)),
         other => panic!("no part is called {other:?}"),
     }
     ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! What does a server do that a test started?
+//! A server that a test started.
 
 use std::cell::{Cell, RefCell};
 use std::fs;

@@ -1,4 +1,4 @@
-//! How are actors started, told and killed?
+//! Starts, talks to and kills actors.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -1,4 +1,4 @@
-//! What do clients of the virtual address notice?
+//! Clients of the virtual address, and what they notice.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::world::within;
 
 /// Longer than any outage that is to be seen.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One request of a client.
 #[derive(Debug, Clone)]
@@ -117,8 +117,8 @@ impl Calls {
 
 async fn call(service: SocketAddr) -> Call {
     let start = Instant::now();
-    let outcome = match tokio::time::timeout(PATIENCE, TcpStream::connect(service)).await {
-        Ok(Ok(mut stream)) => match tokio::time::timeout(PATIENCE, ask(&mut stream)).await {
+    let outcome = match tokio::time::timeout(TIMEOUT, TcpStream::connect(service)).await {
+        Ok(Ok(mut stream)) => match tokio::time::timeout(TIMEOUT, ask(&mut stream)).await {
             Ok(answer) => answer.map_err(|error| format!("asking: {error}")),
             Err(_) => Err(format!("no answer on {:?}", stream.local_addr())),
         },

@@ -1,4 +1,4 @@
-//! What becomes of connections that stay open?
+//! Connections that stay open.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};

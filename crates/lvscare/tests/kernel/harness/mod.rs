@@ -1,4 +1,4 @@
-//! How are tests run, and what do they play with?
+//! Runs tests and holds what they play with.
 
 mod child;
 mod client;
@@ -14,5 +14,5 @@ pub use client::{Calls, Client, ask, connect_from};
 pub use held::Held;
 pub use program::{run_in, text_in};
 pub use report::{Plane, Test, figure, run, test};
-pub use stage::{PATIENCE, Stage};
+pub use stage::{Stage, TIMEOUT};
 pub use world::{World, within};

@@ -1,4 +1,4 @@
-//! How do other programs run in a network namespace?
+//! Runs other programs in a network namespace.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

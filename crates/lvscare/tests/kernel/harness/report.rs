@@ -1,4 +1,4 @@
-//! Which tests run, and how is their outcome told?
+//! Chooses the tests to run and reports their outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What is a scenario made of?
+//! What a scenario is made of.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,9 +14,9 @@ use super::child::Actor;
 use super::{Calls, Client, Held, Plane, World, connect_from, view, within};
 
 /// How long anything may take that is not itself under test.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Three servers, a host with room for a carer and clients, and files.
+/// Three servers, a host with room for a daemon and clients, and files.
 pub struct Stage {
     /// The part of the kernel that balances.
     pub plane: Plane,
@@ -56,7 +56,7 @@ impl Stage {
         let name = format!("s{place}");
         let words = [&["serve", &address, &name], identity].concat();
         let actor = Actor::start(&self.world.server(place), &words);
-        actor.await_line(0, "serving", PATIENCE);
+        actor.await_line(0, "serving", TIMEOUT);
         self.await_wire(place);
         self.servers[usize::from(place) - 1] = Some(actor);
     }
@@ -66,7 +66,7 @@ impl Stage {
         let (address, start) = (self.server(place), Instant::now());
         within(&self.world.host(), async || {
             while timeout(Duration::from_millis(100), connect_from(1000 + u16::from(place), address)).await.is_err() {
-                assert!(start.elapsed() < PATIENCE, "{address} cannot be reached");
+                assert!(start.elapsed() < TIMEOUT, "{address} cannot be reached");
             }
         });
     }
@@ -92,7 +92,7 @@ impl Stage {
         text.parse().expect("an address")
     }
 
-    /// Writes what the carer is to do, with these servers and checks.
+    /// Writes what the daemon is to do, with these servers and checks.
     pub fn configure(&self, places: &[u8], health: &serde_json::Value) {
         let servers: Vec<String> = places.iter().map(|place| self.server(*place).to_string()).collect();
         let mut config = json!({ "vs": self.service().to_string(), "rs": servers, "health": health });
@@ -107,21 +107,21 @@ impl Stage {
         fs::rename(partial, self.config()).expect("put the configuration in place");
     }
 
-    /// Starts a carer over servers that are asked by HTTP, and waits until all of them are in. What it told so far does
+    /// Starts a daemon over servers that are asked by HTTP, and waits until all of them are in. What it told so far does
     /// not count any more.
     pub fn care(&self, places: &[u8]) -> Actor {
         self.configure(places, &json!({ "scheme": "http" }));
-        let carer = self.care_as_configured();
+        let daemon = self.care_as_configured();
         self.await_seen(places);
-        carer.forget_lines();
-        carer
+        daemon.forget_lines();
+        daemon
     }
 
-    /// Starts a carer, and waits until it says that the rules are right.
+    /// Starts a daemon, and waits until it says that the rules are right.
     pub fn care_as_configured(&self) -> Actor {
-        let carer = self.carer(&[]);
-        carer.await_line(0, "Started", PATIENCE);
-        carer
+        let daemon = self.daemon(&[]);
+        daemon.await_line(0, "Started", TIMEOUT);
+        daemon
     }
 
     /// As a duration where the kernel is a process: tests then ask for twice the time of the defaults.
@@ -129,19 +129,19 @@ impl Stage {
         Duration::from_millis(if self.plane.is_slow() { 2 * milliseconds } else { milliseconds })
     }
 
-    /// Starts a carer with these flags.
-    pub fn carer(&self, flags: &[&str]) -> Actor {
+    /// Starts a daemon with these flags.
+    pub fn daemon(&self, flags: &[&str]) -> Actor {
         let (config, socket) = (self.config().display().to_string(), self.socket().display().to_string());
         let words = [&["care", self.plane.name(), self.addressing, &config, &socket], flags].concat();
         Actor::start(&self.world.host(), &words)
     }
 
-    /// Has everything taken away that a carer made.
+    /// Has everything taken away that a daemon made.
     pub fn clean(&self) {
         let (service, socket) = (self.service().to_string(), self.socket().display().to_string());
         let words = ["clean", self.plane.name(), self.addressing, &service, &socket];
         let mut cleaner = Actor::start(&self.world.host(), &words);
-        assert!(cleaner.ended(PATIENCE), "{:#?}", cleaner.lines());
+        assert!(cleaner.ended(TIMEOUT), "{:#?}", cleaner.lines());
     }
 
     /// A client that calls in the rhythm that is asked of us: every 5 ms, less often where the kernel is a process.
@@ -164,7 +164,7 @@ impl Stage {
     pub fn await_seen(&self, places: &[u8]) -> Duration {
         let (start, wanted) = (Instant::now(), self.set(places));
         while self.seen() != wanted {
-            assert!(start.elapsed() < PATIENCE, "{:?} where {wanted:?} should be", self.seen());
+            assert!(start.elapsed() < TIMEOUT, "{:?} where {wanted:?} should be", self.seen());
             std::thread::sleep(Duration::from_millis(5));
         }
         start.elapsed()

@@ -1,4 +1,4 @@
-//! What do other programs say is in the kernel?
+//! What other programs say is in the kernel.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Which hosts take part, and how are they wired?
+//! The hosts that take part, and how they are wired.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -60,7 +60,7 @@ impl World {
         SocketAddr::new(ip, PORT)
     }
 
-    /// Cuts or mends the wire of a server, as if its cable was pulled: nothing is refused, packets just vanish.
+    /// Cuts or repairs the wire of a server, as if its cable was pulled: nothing is refused, packets just vanish.
     pub fn wire(&self, place: u8, whole: bool) {
         let state = if whole { "up" } else { "down" };
         batch(Some(&self.bridge()), &format!("link set port{place} {state}\n"));

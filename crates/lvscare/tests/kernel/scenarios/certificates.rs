@@ -1,4 +1,4 @@
-//! What happens when a server's certificate is no longer good?
+//! Scenarios of servers whose certificate is no longer good.
 
 use std::fs;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Plane, Stage, figure};
+use crate::harness::{Plane, Stage, TIMEOUT, figure};
 
 /// A server comes to show an expired certificate, later one of another authority, then a good one again.
 pub fn expired(plane: Plane, six: bool) {
@@ -21,21 +21,21 @@ pub fn expired(plane: Plane, six: bool) {
     }
     // Handshakes of unoptimised programs take their time; how long is not what is tested here.
     stage.configure(&[1, 2, 3], &json!({ "scheme": "https", "ca": ca, "timeout": "3s" }));
-    let carer = stage.care_as_configured();
+    let daemon = stage.care_as_configured();
     stage.await_seen(&[1, 2, 3]);
     let bad = [identity(&stage, &ours, 2, "expired", 2001), identity(&stage, &theirs, 2, "strange", 4096)];
     let good = identity(&stage, &ours, 2, "good", 4096);
     for [certificate, key] in bad {
-        let before = carer.lines().len();
+        let before = daemon.lines().len();
         // Connections that are open show nothing new, so they end.
         stage.actor(2).tell(&format!("identity {certificate} {key}"));
         stage.actor(2).tell("close");
         stage.actor(2).tell("open");
         stage.await_seen(&[1, 3]);
-        carer.await_line(before, "Down", PATIENCE);
+        daemon.await_line(before, "Down", TIMEOUT);
         std::thread::sleep(std::time::Duration::from_secs(1));
         assert_eq!(stage.seen(), stage.set(&[1, 3]), "it stays out");
-        figure(&carer.lines()[before..].join(" "));
+        figure(&daemon.lines()[before..].join(" "));
         stage.actor(2).tell(&format!("identity {} {}", good[0], good[1]));
         stage.await_seen(&[1, 2, 3]);
     }

@@ -1,10 +1,10 @@
-//! What happens to clients when servers die?
+//! Scenarios of servers that die.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{PATIENCE, Plane, Stage, figure};
+use crate::harness::{Plane, Stage, TIMEOUT, figure};
 
 /// A server that refuses is out within so many milliseconds after its death.
 const REFUSED: u64 = 300;
@@ -14,11 +14,11 @@ const SILENT: u64 = 1000;
 /// The process of a server is killed, and started again later.
 pub fn killed(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     assert_eq!(stage.seen(), stage.set(&[1, 2, 3]));
     let (fault, calls) = stage.calls_around(|stage| stage.actor(2).kill(), |stage| stage.await_seen(&[1, 3]));
     let bound = stage.bound(REFUSED);
-    out_within(&carer.await_line(0, "Down", PATIENCE), fault, bound);
+    out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, bound);
     figure(&calls.summary(fault));
     assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
     assert!(calls.longest() < stage.bound(1000), "nobody waits for a server that is gone: {:?}", calls.longest());
@@ -32,7 +32,7 @@ pub fn killed(plane: Plane, six: bool) {
     let calls = client.stop();
     assert!(calls.failed().is_empty(), "coming back costs nothing: {:#?}", calls.failed());
     assert_eq!(calls.servers().len(), 3, "all serve again");
-    lines_are(&carer.lines(), &["Down", "Up"]);
+    lines_are(&daemon.lines(), &["Down", "Up"]);
 }
 
 /// A server stops working with all its connections open, and goes on later.
@@ -47,11 +47,11 @@ pub fn black_hole(plane: Plane, six: bool) {
 
 fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
     let mut stage = Stage::new(plane, six);
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     let held = stage.hold(6);
     let (fault, calls) = stage.calls_around(hurt, |stage| stage.await_seen(&[1, 3]));
     let bound = stage.bound(SILENT);
-    out_within(&carer.await_line(0, "Down", PATIENCE), fault, bound);
+    out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, bound);
     figure(&calls.summary(fault));
     assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
     // A client without a connection yet asks again after one second, then after two; not every kernel can spare it that.
@@ -65,27 +65,27 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
         assert!(looked.iter().filter(|(server, _)| *server == name).all(|(_, alive)| *alive), "{looked:?}");
     }
     assert!(looked.iter().filter(|(server, _)| server == "s2").all(|(_, alive)| !*alive), "cut: {looked:?}");
-    lines_are(&carer.lines(), &["Down", "Up"]);
+    lines_are(&daemon.lines(), &["Down", "Up"]);
 }
 
 /// A server answers its health check with 500, and better later.
 pub fn server_errors(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     let (fault, calls) =
         stage.calls_around(|stage| stage.actor(2).tell("status 500"), |stage| stage.await_seen(&[1, 3]));
     figure(&calls.summary(fault));
-    out_within(&carer.await_line(0, "Down", PATIENCE), fault, stage.bound(1500));
-    assert!(carer.lines().iter().any(|line| line.contains("500")), "{:#?}", carer.lines());
+    out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, stage.bound(1500));
+    assert!(daemon.lines().iter().any(|line| line.contains("500")), "{:#?}", daemon.lines());
     stage.actor(2).tell("status 200");
     stage.await_seen(&[1, 2, 3]);
-    lines_are(&carer.lines(), &["Down", "Up"]);
+    lines_are(&daemon.lines(), &["Down", "Up"]);
 }
 
 /// A server refuses and accepts in turn, every 200 ms, for some seconds.
 pub fn flapping(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     let (fault, calls) = stage.calls_around(
         |stage| {
             for _ in 0..12 {
@@ -98,9 +98,9 @@ pub fn flapping(plane: Plane, six: bool) {
         |stage| stage.await_seen(&[1, 2, 3]),
     );
     figure(&calls.summary(fault));
-    let turns = carer.lines().iter().filter(|line| line.starts_with("Down") || line.starts_with("Up")).count();
+    let turns = daemon.lines().iter().filter(|line| line.starts_with("Down") || line.starts_with("Up")).count();
     figure(&format!("{turns} turns told while it refused and accepted 12 times each"));
-    assert!(turns <= 16, "{:#?}", carer.lines());
+    assert!(turns <= 16, "{:#?}", daemon.lines());
     let share = calls.failed().len() * 100 / calls.0.len();
     assert!(share < 20, "{share} % of the calls failed");
     assert!(calls.silence() < stage.bound(300), "the others serve all the time: {:?}", calls.silence());
@@ -109,11 +109,11 @@ pub fn flapping(plane: Plane, six: bool) {
 /// Every server stops; then one goes on.
 pub fn all_down(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     for place in 1..=3 {
         stage.actor(place).signal(Signal::SIGSTOP);
     }
-    carer.await_line(0, "AllDown", PATIENCE);
+    daemon.await_line(0, "AllDown", TIMEOUT);
     std::thread::sleep(Duration::from_secs(1));
     let kept = stage.seen();
     assert!(!kept.is_empty(), "the last good set stays");

@@ -1,11 +1,11 @@
-//! What happens to clients when servers, carers and rules come to harm?
+//! What clients notice when servers, daemons and rules come to harm.
 //!
 //! The same scenarios run with every dataplane.
 
-mod carers;
 mod certificates;
+mod daemons;
 mod deaths;
-mod meddling;
+mod interference;
 mod ports;
 
 use crate::harness::{Plane, Test, test};
@@ -19,24 +19,24 @@ pub fn tests(plane: Plane) -> Vec<Test> {
         ("frozen", deaths::frozen),
         ("black_hole", deaths::black_hole),
         ("all_down", deaths::all_down),
-        ("carer_killed", carers::killed_and_started_with_another_list),
-        ("list_changed", carers::list_changed),
-        ("stopped", carers::stopped),
-        ("once", carers::once),
-        ("cleaned", carers::cleaned),
-        ("flushed", meddling::rules_flushed),
-        ("unreachable", meddling::address_taken_away),
+        ("daemon_killed", daemons::killed_and_started_with_another_list),
+        ("list_changed", daemons::list_changed),
+        ("stopped", daemons::stopped),
+        ("once", daemons::once),
+        ("cleaned", daemons::cleaned),
+        ("flushed", interference::rules_flushed),
+        ("unreachable", interference::address_taken_away),
         ("ports_of_checks", ports::of_checks),
         ("expired_certificate", certificates::expired),
     ];
     let four: [Scenario; 7] = [
-        ("once_stopped", carers::once_stopped),
+        ("once_stopped", daemons::once_stopped),
         ("server_errors", deaths::server_errors),
         ("flapping", deaths::flapping),
-        ("quiet", carers::quiet),
-        ("others_untouched", meddling::others_untouched),
+        ("quiet", daemons::quiet),
+        ("others_untouched", interference::others_untouched),
         ("shared_port", ports::shared),
-        ("link", carers::link),
+        ("link", daemons::link),
     ];
     let mut tests = Vec::new();
     for (name, play) in both {

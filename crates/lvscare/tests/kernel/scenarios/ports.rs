@@ -1,4 +1,4 @@
-//! What happens when a client's port is also that of a connection straight to a server?
+//! Scenarios of a client whose port is also that of a connection straight to a server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::harness::{Plane, Stage, ask, connect_from, text_in, within};
 /// Direct connections to all servers from some port, open ones and closed ones; then calls from the same port.
 pub fn shared(plane: Plane, six: bool) {
     let stage = Stage::new(plane, six);
-    let _carer = stage.care(&[1, 2, 3]);
+    let _daemon = stage.care(&[1, 2, 3]);
     let service = stage.service();
     let servers = [1, 2, 3].map(|place| stage.server(place));
     within(&stage.world.host(), async || {
@@ -37,7 +37,7 @@ pub fn shared(plane: Plane, six: bool) {
 /// Checks come from ports that clients never get: IPVS leaves a client's port as it is.
 pub fn of_checks(plane: Plane, six: bool) {
     let stage = Stage::new(plane, six);
-    let _carer = stage.care(&[1, 2, 3]);
+    let _daemon = stage.care(&[1, 2, 3]);
     let host = stage.world.host();
     let clients = text_in(&host, &["cat", "/proc/sys/net/ipv4/ip_local_port_range"]);
     let ends: Vec<u16> = clients.split_whitespace().map(|end| end.parse().expect("a port")).collect();

@@ -1,4 +1,4 @@
-//! How are the virtual addresses of this host: what do their carers say, and what does the kernel?
+//! Shows the virtual addresses of this host, as their daemons and the kernel see them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use crate::{DataplaneKind, Error, Result, Rules, Scheduler, Status, Traffic};
 /// What to look at.
 #[derive(Debug, Clone)]
 pub struct OverviewRequest {
-    /// A virtual address; all that have or had a carer when there is none.
+    /// A virtual address; all that have or had a daemon when there is none.
     pub vs: Option<SocketAddr>,
-    /// Where the carers' sockets are.
+    /// Where the daemons' sockets are.
     pub directory: PathBuf,
-    /// The socket of the one carer, when it is elsewhere.
+    /// The socket of the one daemon, when it is elsewhere.
     pub socket: Option<PathBuf>,
     /// Where the rules are.
     pub dataplane: DataplaneKind,
@@ -37,11 +37,12 @@ pub struct Overview {
     pub scheduler: Option<Scheduler>,
     /// Its servers in the order of their addresses.
     pub servers: Vec<Member>,
-    /// Its carer; `None` when none runs.
-    pub carer: Option<Carer>,
+    /// Its daemon; `None` when none runs.
+    #[serde(rename = "carer")]
+    pub daemon: Option<Daemon>,
 }
 
-/// A server as the kernel has it, and what its carer knows.
+/// A server as the kernel has it, and what its daemon knows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
@@ -53,14 +54,14 @@ pub struct Member {
     pub traffic: Option<Traffic>,
     /// Whether it counts as healthy.
     pub state: ServerState,
-    /// What the carer knows of it.
+    /// What the daemon knows of it.
     pub health: Option<ServerStatus>,
 }
 
-/// What a carer says of itself.
+/// What a daemon says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Carer {
+pub struct Daemon {
     /// Its process.
     pub pid: u32,
     /// For how many seconds it has been running.
@@ -70,10 +71,10 @@ pub struct Carer {
     pub status: Status,
 }
 
-/// Asks carers and the kernel.
+/// Asks daemons and the kernel.
 ///
 /// # Errors
-/// When the kernel does not tell, or a carer runs and cannot be asked.
+/// When the kernel does not tell, or a daemon runs and cannot be asked.
 pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
     let services = match (request.vs, &request.socket) {
         (Some(vs), socket) => {
@@ -88,14 +89,14 @@ pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
     };
     let mut found = Vec::new();
     for (service, socket) in services {
-        let carer = carer(&socket).await?;
-        let Some(service) = service.or(carer.as_ref().map(|carer| carer.status.service)) else {
+        let daemon = daemon(&socket).await?;
+        let Some(service) = service.or(daemon.as_ref().map(|daemon| daemon.status.service)) else {
             continue;
         };
-        // Where its carer works is no question; a dataplane that is only asked for may have to be loaded first.
-        let told = carer.as_ref().and_then(|carer| carer.status.dataplane.parse().ok());
+        // Where its daemon works is no question; a dataplane that is only asked for may have to be loaded first.
+        let told = daemon.as_ref().and_then(|daemon| daemon.status.dataplane.parse().ok());
         let kernel = kernel(service, told.unwrap_or(request.dataplane)).await?;
-        found.push(Overview::of(service, kernel, carer));
+        found.push(Overview::of(service, kernel, daemon));
     }
     Ok(found)
 }
@@ -109,10 +110,10 @@ async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kerne
     Ok(None)
 }
 
-async fn carer(socket: &Path) -> Result<Option<Carer>> {
+async fn daemon(socket: &Path) -> Result<Option<Daemon>> {
     let Some(text) = ask(socket, Page::Status).await? else { return Ok(None) };
     let strange = |error: serde_json::Error| Error::Malformed {
-        object: format!("the carer at {}", socket.display()),
+        object: format!("the daemon at {}", socket.display()),
         reason: error.to_string(),
     };
     serde_json::from_slice(&text).map(Some).map_err(strange)
@@ -122,10 +123,10 @@ async fn carer(socket: &Path) -> Result<Option<Carer>> {
 type Kernel = (&'static str, Rules, BTreeMap<SocketAddr, Traffic>);
 
 impl Overview {
-    fn of(service: SocketAddr, kernel: Option<Kernel>, carer: Option<Carer>) -> Self {
+    fn of(service: SocketAddr, kernel: Option<Kernel>, daemon: Option<Daemon>) -> Self {
         let mut members: BTreeMap<SocketAddr, Member> = BTreeMap::new();
         let member = |server| Member { server, weight: None, traffic: None, state: ServerState::Unknown, health: None };
-        for known in carer.iter().flat_map(|carer| &carer.status.servers) {
+        for known in daemon.iter().flat_map(|daemon| &daemon.status.servers) {
             let known = Member { state: known.state, health: Some(known.clone()), ..member(known.server) };
             members.insert(known.server, known);
         }
@@ -139,6 +140,6 @@ impl Overview {
             known.traffic = traffic.get(server).copied();
         }
         let scheduler = rules.map(|rules| rules.service.scheduler);
-        Self { service, dataplane, scheduler, servers: members.into_values().collect(), carer }
+        Self { service, dataplane, scheduler, servers: members.into_values().collect(), daemon }
     }
 }

@@ -1,4 +1,4 @@
-//! How is a running carer asked how it is?
+//! Answers status and metrics of a running daemon on a socket.
 //!
 //! It answers `GET /status` (JSON) and `GET /metrics` (Prometheus text) as HTTP/1.1 on a Unix socket, so that
 //! `curl --unix-socket` and scrapers can ask as well.
@@ -23,14 +23,14 @@ const REQUEST_LIMIT: usize = 4096;
 /// An answer is never longer: a thousand servers fit.
 const ANSWER_LIMIT: u64 = 1 << 20;
 /// Who asks has this long, and so has who answers.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// So many may ask at the same time; others wait.
-const AT_ONCE: usize = 4;
+const CONCURRENCY: usize = 4;
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
-    /// The state of the carer as JSON.
+    /// The state of the daemon as JSON.
     Status,
     /// Its metrics as Prometheus text.
     Metrics,
@@ -41,16 +41,16 @@ pub(super) type Answer = Arc<dyn Fn(Page) -> BoxedText + Send + Sync>;
 /// A text that is being put together.
 pub(super) type BoxedText = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// The socket of a carer; there is never more than one carer with the same.
+/// The socket of a daemon; there is never more than one daemon with the same.
 #[derive(Debug)]
 pub(super) struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    /// Held as long as this carer lives, so that a socket which was left behind can be told from one in use.
+    /// Held as long as this daemon lives, so that a socket which was left behind can be told from one in use.
     _lock: Lock,
 }
 
-/// Nobody else is the carer with a socket as long as this lives.
+/// Nobody else is the daemon with a socket as long as this lives.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
@@ -61,7 +61,7 @@ impl Lock {
     /// Takes the lock beside the socket `path`.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a carer has it.
+    /// [`Error::Busy`] when a daemon has it.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { act: format!("lock {}", path.display()), source };
         let lock = lock_of(path);
@@ -81,7 +81,7 @@ impl Lock {
         }
     }
 
-    /// Forgets that there ever was a carer.
+    /// Forgets that there ever was a daemon.
     pub(super) fn remove(self) {
         let _ = remove(&self.path);
     }
@@ -91,14 +91,14 @@ impl Socket {
     /// Listens at `path`; its directory is made when it is missing. Only root may ask.
     ///
     /// # Errors
-    /// When another carer has this socket, or it cannot be made.
+    /// When another daemon has this socket, or it cannot be made.
     pub(super) fn bind(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { act: format!("listen on {}", path.display()), source };
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
         }
         let lock = Lock::take(path)?;
-        // What a carer left behind goes; anything else was named by mistake.
+        // What a daemon left behind goes; anything else was named by mistake.
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => return Err(failed(io::ErrorKind::AlreadyExists.into())),
             _ => remove(path).map_err(failed)?,
@@ -112,14 +112,14 @@ impl Socket {
     pub(super) async fn serve(&self, answer: &Answer) {
         let mut asking = JoinSet::new();
         loop {
-            while asking.len() >= AT_ONCE {
+            while asking.len() >= CONCURRENCY {
                 asking.join_next().await;
             }
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let answer = Arc::clone(answer);
                     // Who cannot ask or read gets no answer.
-                    asking.spawn(async move { timeout(PATIENCE, reply(stream, &answer)).await.is_ok() });
+                    asking.spawn(async move { timeout(TIMEOUT, reply(stream, &answer)).await.is_ok() });
                 }
                 // Out of file descriptors, most likely: they come back.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -131,17 +131,17 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Its absence says that no carer runs; the lock stays, as others may hold it open.
+        // Its absence says that no daemon runs; the lock stays, as others may hold it open.
         let _ = remove(&self.path);
     }
 }
 
-/// Asks the carer that listens at `path`; `None` when none does.
+/// Asks the daemon that listens at `path`; `None` when none does.
 ///
 /// # Errors
 /// When it answers too late, too much or nonsense, or asking is not allowed.
 pub(super) async fn ask(path: &Path, page: Page) -> Result<Option<Vec<u8>>> {
-    let failed = |source| Error::Io { act: format!("ask the carer at {}", path.display()), source };
+    let failed = |source| Error::Io { act: format!("ask the daemon at {}", path.display()), source };
     let mut stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -156,9 +156,9 @@ pub(super) async fn ask(path: &Path, page: Page) -> Result<Option<Vec<u8>>> {
         (&mut stream).take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
         Ok(answer)
     };
-    let answer = timeout(PATIENCE, asked).await.unwrap_or_else(|late| Err(late.into())).map_err(failed)?;
+    let answer = timeout(TIMEOUT, asked).await.unwrap_or_else(|late| Err(late.into())).map_err(failed)?;
     let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|end| answer[end + 4..].to_vec());
-    let strange = || failed(io::Error::new(io::ErrorKind::InvalidData, "the answer is none of a carer"));
+    let strange = || failed(io::Error::new(io::ErrorKind::InvalidData, "the answer is none of a daemon"));
     body.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")).map(Some).ok_or_else(strange)
 }
 
@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn both_pages_are_answered_and_others_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("below/carer.sock");
+        let path = directory.path().join("below/daemon.sock");
         assert_eq!(ask(&path, Page::Status).await.unwrap(), None);
         let socket = Socket::bind(&path).unwrap();
         let (answer, asking) = (answer(), async {
@@ -255,9 +255,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_carer_is_refused_and_a_left_socket_is_not_in_the_way() {
+    async fn a_second_daemon_is_refused_and_a_left_socket_is_not_in_the_way() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("carer.sock");
+        let path = directory.path().join("daemon.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists() && ask(&path, Page::Status).await.unwrap().is_none());
         let first = Socket::bind(&path).unwrap();
@@ -273,17 +273,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_says_nothing_does_not_keep_others_from_asking() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("carer.sock");
+        let path = directory.path().join("daemon.sock");
         let socket = Socket::bind(&path).unwrap();
         let answer = answer();
         let asking = async {
             let mut silent = Vec::new();
-            for _ in 0..AT_ONCE + 1 {
+            for _ in 0..CONCURRENCY + 1 {
                 silent.push(UnixStream::connect(&path).await.unwrap());
             }
             let mut flood = UnixStream::connect(&path).await.unwrap();
             let _ = flood.write_all(&[b'x'; 2 * REQUEST_LIMIT]).await;
-            tokio::time::sleep(PATIENCE * 4).await;
+            tokio::time::sleep(TIMEOUT * 4).await;
             assert!(ask(&path, Page::Status).await.unwrap().is_some());
         };
         tokio::select! {

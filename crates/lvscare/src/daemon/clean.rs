@@ -1,4 +1,4 @@
-//! How is everything taken away that a carer made?
+//! Removes everything that a daemon made.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -18,14 +18,14 @@ pub struct CleanRequest {
     pub dataplane: DataplaneKind,
     /// How this host came to accept it.
     pub addressing: AddressingMode,
-    /// The socket of its carer.
+    /// The socket of its daemon.
     pub socket: PathBuf,
 }
 
 /// Takes the rules of a virtual address away, and what made it usable on this host. No error when there is nothing.
 ///
 /// # Errors
-/// When a carer runs, which would make them again, or the kernel refuses.
+/// When a daemon runs, which would make them again, or the kernel refuses.
 pub async fn clean(request: &CleanRequest) -> Result<()> {
     let lock = Lock::take(&request.socket)?;
     // The scheduler does not matter for what goes.
@@ -47,7 +47,7 @@ pub async fn clean(request: &CleanRequest) -> Result<()> {
     Ok(())
 }
 
-/// The sockets of carers of other virtual addresses beside this one, also of those that ended and left their rules.
+/// The sockets of daemons of other virtual addresses beside this one, also of those that ended and left their rules.
 fn neighbours(request: &CleanRequest) -> Vec<PathBuf> {
     let Some(directory) = request.socket.parent() else { return Vec::new() };
     let services = known_services(directory).into_iter().filter(|service| *service != request.vs);
@@ -59,7 +59,7 @@ fn is_of(socket: &Path, address: IpAddr) -> bool {
     service.is_some_and(|service| service.ip() == address)
 }
 
-/// Leaves the values that kernel settings had to another carer, which still needs the present ones and gives those
+/// Leaves the values that kernel settings had to another daemon, which still needs the present ones and gives those
 /// back when it is cleaned up after.
 fn bequeath(record: &Path, heir: &Path) -> Result<()> {
     let act = || format!("move {} to {}", record.display(), heir.display());

@@ -1,4 +1,4 @@
-//! When does the service manager hear that all is well?
+//! Tells the service manager that all is well.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl LongestRound {
     }
 }
 
-/// Says that the carer is alive as long as the guard works; never ends.
+/// Says that the daemon is alive as long as the guard works; never ends.
 pub(super) async fn heartbeat(supervisor: &Supervisor, handle: &GuardHandle, longest_round: &LongestRound) {
     let Some(period) = supervisor.heartbeat() else { return std::future::pending().await };
     let mut seen = (handle.status().rounds, Instant::now());

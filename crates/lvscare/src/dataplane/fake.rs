@@ -1,4 +1,4 @@
-//! What does a dataplane without a kernel do, for tests?
+//! A dataplane in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::{Change, Dataplane, Error, Result, Rules, Service};
 ///
 /// Clones share the rules. Tests interfere as other programs would, and make it fail or slow.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub struct FakeDataplane {
     state: Arc<Mutex<State>>,
 }
 
@@ -27,7 +27,7 @@ struct State {
     delay: Duration,
 }
 
-impl Table {
+impl FakeDataplane {
     /// Without rules.
     #[must_use]
     pub fn new() -> Self {
@@ -93,7 +93,7 @@ impl Table {
 }
 
 #[async_trait]
-impl Dataplane for Table {
+impl Dataplane for FakeDataplane {
     fn name(&self) -> &'static str {
         "table"
     }
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_table_keeps_the_contract() {
-        let table = Table::new();
+        let table = FakeDataplane::new();
         let stage = contract::Stage {
             dataplane: Arc::new(table.clone()),
             again: Box::new(move || Arc::new(table.clone())),
@@ -183,7 +183,7 @@ mod tests {
         let service = Service { address: "10.9.0.1:6443".parse().unwrap(), scheduler: Scheduler::Rr };
         let server = "10.9.1.1:6443".parse().unwrap();
         let rules = Rules { service: service.clone(), servers: [(server, Server::of(1))].into() };
-        let table = Table::new();
+        let table = FakeDataplane::new();
         let add = [Change::AddService(service.clone()), Change::AddServer(server, Server::of(1))];
         let early = table.apply(&rules, &add[1..]).await.unwrap_err().to_string();
         assert_eq!(early, "cannot change the virtual service 10.9.0.1:6443: it does not exist");

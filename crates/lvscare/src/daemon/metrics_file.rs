@@ -1,4 +1,4 @@
-//! How do metrics get into a file that a collector reads?
+//! Writes metrics into a file that a collector reads.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions, Permissions};

@@ -1,4 +1,4 @@
-//! What happens when a file changes, or somebody says that it did?
+//! Reloads the configuration when its files change or a signal asks for it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::{Event, GuardHandle, Probe, Result, Supervisor};
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Looks after the files that a carer is configured by.
+/// Looks after the files that a daemon is configured by.
 pub(super) struct Reloader<'a> {
     source: &'a ConfigSource,
     current: Option<CareConfig>,
@@ -39,7 +39,7 @@ impl<'a> Reloader<'a> {
     /// # Errors
     /// When they cannot be read or make no sense.
     pub(super) fn read(&mut self) -> Result<(CareConfig, Arc<dyn Probe>)> {
-        // Each file is watched before it is read: what is written in between is seen as a change. So is what mends a
+        // Each file is watched before it is read: what is written in between is seen as a change. So is what repairs a
         // configuration that cannot be used, such as certificates that come later.
         let file = match self.source {
             ConfigSource::File(path) => Some(path.clone()),
@@ -124,7 +124,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{Guard, Switch, Table};
+    use crate::{FakeDataplane, FakeProbe, Guard};
 
     fn config(servers: &str) -> String {
         format!(r#"{{"vs": "10.103.97.2:6443", "rs": [{servers}], "health": {{"scheme": "tcp"}}}}"#)
@@ -154,7 +154,7 @@ mod tests {
         let (longest_round, supervisor) = (LongestRound::default(), Supervisor::default());
         let mut reloader = Reloader::new(&source, &longest_round, events);
         let (current, _) = reloader.read().unwrap();
-        let guard = Guard::new(current.desired(), Arc::new(Table::new()), Arc::new(Switch::new()))
+        let guard = Guard::new(current.desired(), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()))
             .with_events(move |event| tell(&guard_events, event));
         let handle = guard.handle();
         reloader.took_up(current);

@@ -1,4 +1,4 @@
-//! Which dataplane, addressing and probe does a carer work with?
+//! Chooses the dataplane, addressing and probe that a daemon works with.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::{
     TlsCheck, Trust, Vip, detect,
 };
 
-/// How the virtual address is kept usable; `socket` is that of the carer.
+/// How the virtual address is kept usable; `socket` is that of the daemon.
 pub(super) fn addressing(mode: &AddressingMode, dataplane: &dyn Dataplane, socket: &Path) -> Vip {
     Vip::new(mode.clone(), settings_record(socket)).with_settings_for(dataplane)
 }
@@ -46,11 +46,11 @@ pub(super) async fn dataplane(kind: DataplaneKind, service: &Service) -> Result<
         return Ok(found);
     }
     let others = others(&*found, service.scheduler).await;
-    Ok(at_home(found, others, service.address).await)
+    Ok(prefer_existing(found, others, service.address).await)
 }
 
 /// `found`, or that of `others` which has the rules of `service` when it has none.
-async fn at_home(
+async fn prefer_existing(
     found: Arc<dyn Dataplane>,
     others: Vec<Arc<dyn Dataplane>>,
     service: SocketAddr,
@@ -66,16 +66,16 @@ async fn at_home(
     found
 }
 
-/// Takes the rules of `service` away that a carer with another choice left in other dataplanes than `chosen`: the
+/// Takes the rules of `service` away that a daemon with another choice left in other dataplanes than `chosen`: the
 /// kernel would go by them first, or by both.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(super) async fn forsake_others(chosen: &dyn Dataplane, service: &Service) -> Result<()> {
-    forsake(others(chosen, Scheduler::default()).await, service).await
+pub(super) async fn remove_stale_rules(chosen: &dyn Dataplane, service: &Service) -> Result<()> {
+    remove_stale(others(chosen, Scheduler::default()).await, service).await
 }
 
-async fn forsake(others: Vec<Arc<dyn Dataplane>>, service: &Service) -> Result<()> {
+async fn remove_stale(others: Vec<Arc<dyn Dataplane>>, service: &Service) -> Result<()> {
     for other in others {
         if has_rules(&*other, service.address).await {
             other.remove(service).await?;
@@ -120,7 +120,7 @@ pub(super) fn probe(health: &HealthConfig) -> Result<Arc<dyn Probe>> {
                 // An empty list of authorities is refused with the reason.
                 None => Trust::Authorities(Vec::new()),
             };
-            HttpCheck::https(TlsCheck { trust, server_name: health.server_name.clone(), client: None })
+            HttpCheck::https(TlsCheck { trust, server_name: health.server_name.clone() })
         }
     };
     let mut status = check.status.clone();
@@ -131,7 +131,6 @@ pub(super) fn probe(health: &HealthConfig) -> Result<Arc<dyn Probe>> {
         headers: health.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         body: health.body.clone().into_bytes(),
         status,
-        hedge_after: check.hedge_after.min(health.timeout / 2),
         ..check
     };
     Ok(Arc::new(HttpProbe::new(check)?))
@@ -146,10 +145,10 @@ pub(super) fn settings_record(socket: &Path) -> PathBuf {
 mod tests {
     use super::super::CareConfig;
     use super::*;
-    use crate::{Rules, Server, Table};
+    use crate::{FakeDataplane, Rules, Server};
 
-    fn table(services: &[&Service]) -> (Table, Arc<dyn Dataplane>) {
-        let table = Table::new();
+    fn table(services: &[&Service]) -> (FakeDataplane, Arc<dyn Dataplane>) {
+        let table = FakeDataplane::new();
         let server = ("10.0.0.1:6443".parse().unwrap(), Server::of(1));
         table.interfere(|all| {
             for service in services {
@@ -161,12 +160,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_carer_stays_where_the_rules_are() {
+    async fn a_daemon_stays_where_the_rules_are() {
         let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
         let (empty, with) = (table(&[]).1, table(&[&service]).1);
         let both = [(&empty, &with, &with), (&with, &empty, &with), (&empty, &empty, &empty)];
         for (found, other, expected) in both {
-            let chosen = at_home(Arc::clone(found), vec![Arc::clone(other)], service.address).await;
+            let chosen = prefer_existing(Arc::clone(found), vec![Arc::clone(other)], service.address).await;
             assert!(Arc::ptr_eq(&chosen, expected));
         }
     }
@@ -176,7 +175,7 @@ mod tests {
         let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
         let neighbour = Service { address: "10.103.97.2:80".parse().unwrap(), scheduler: Scheduler::Rr };
         let (table, other) = table(&[&service, &neighbour]);
-        forsake(vec![other], &service).await.unwrap();
+        remove_stale(vec![other], &service).await.unwrap();
         assert_eq!(table.rules(service.address), None);
         assert!(table.rules(neighbour.address).is_some());
     }

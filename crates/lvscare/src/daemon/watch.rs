@@ -1,4 +1,4 @@
-//! Has a file changed since it was last read?
+//! Finds out whether a file has changed since it was last read.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! How is a span of time written: `400ms`, `5s`, `1m30s`, or seconds as a bare number?
+//! Reads and writes spans of time: `400ms`, `5s`, `1m30s`, or seconds as a bare number.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! How do configuration, kernel, probes, guard, socket and metrics become one long-running carer?
+//! The long-running daemon: configuration, kernel, probes, guard, socket and metrics together.
 //!
 //! 1. [`CareConfig`] says what is wanted, in a file or by arguments.
 //! 2. [`care`] runs a [`crate::Guard`] over it, rereads the file when it changes, and answers on a socket.
-//! 3. [`overview`] asks carers and the kernel how it is, [`clean`] takes everything away.
+//! 3. [`overview`] asks daemons and the kernel how it is, [`clean`] takes everything away.
 
 mod clean;
 mod config;
@@ -20,6 +20,6 @@ mod watch;
 pub use clean::{CleanRequest, clean};
 pub use config::{CareConfig, HealthConfig, HealthScheme};
 pub use duration::{duration_text, parse_duration};
-pub use overview::{Carer, Member, Overview, OverviewRequest, overview};
+pub use overview::{Daemon, Member, Overview, OverviewRequest, overview};
 pub use request::{CareRequest, ConfigSource, RUNTIME_DIRECTORY, socket_path};
 pub use run::care;

@@ -1,4 +1,4 @@
-//! What can be said about a virtual address in a file or on a command line?
+//! The configuration of a virtual address, as a file or on a command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -65,7 +65,7 @@ pub struct HealthConfig {
     pub body: String,
     /// Headers of the request. Their values may be secrets and are not shown by `Debug`.
     pub headers: BTreeMap<String, String>,
-    /// A file with the certificates of the authorities that vouch for the servers (PEM).
+    /// A file with the certificates of the authorities that sign for the servers (PEM).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// The name that servers' certificates must carry; their address where none is given.

@@ -1,4 +1,4 @@
-//! Is this worth a line, or has much of the same just been told?
+//! Keeps what happens again and again from filling a log.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Keeps what happens again and again from filling a log.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
+pub(super) struct LogThrottle {
     until: Option<Instant>,
     period: Duration,
 }
 
-impl Quiet {
+impl LogThrottle {
     /// Whether to tell what happens `now`; what is told counts.
-    pub(super) fn may_tell(&mut self, now: Instant) -> bool {
+    pub(super) fn allow(&mut self, now: Instant) -> bool {
         if self.until.is_some_and(|until| now < until) {
             return false;
         }
@@ -35,11 +35,11 @@ mod tests {
 
     #[test]
     fn the_same_again_and_again_is_told_ever_more_rarely() {
-        let (mut quiet, begun) = (Quiet::default(), Instant::now());
+        let (mut throttle, begun) = (LogThrottle::default(), Instant::now());
         let mut told = Vec::new();
         for tick in 0..(24 * 3600 * 5 / 2) {
             let now = begun + Duration::from_millis(400) * tick;
-            if quiet.may_tell(now) {
+            if throttle.allow(now) {
                 told.push(now.duration_since(begun).as_secs());
             }
         }
@@ -49,14 +49,14 @@ mod tests {
 
     #[test]
     fn after_a_while_everything_is_told_at_once() {
-        let (mut quiet, mut now) = (Quiet::default(), Instant::now());
+        let (mut throttle, mut now) = (LogThrottle::default(), Instant::now());
         for _ in 0..100 {
-            quiet.may_tell(now);
+            throttle.allow(now);
             now += Duration::from_secs(1);
         }
         now += 3 * LONGEST;
-        assert!(quiet.may_tell(now));
-        assert!(!quiet.may_tell(now + SHORTEST / 2));
-        assert!(quiet.may_tell(now + SHORTEST));
+        assert!(throttle.allow(now));
+        assert!(!throttle.allow(now + SHORTEST / 2));
+        assert!(throttle.allow(now + SHORTEST));
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to clients when carers come, go and change their mind?
+//! Scenarios of daemons that come, go and change what they want.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +6,22 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::deaths::lines_are;
-use crate::harness::{PATIENCE, Plane, Stage, figure, view};
+use crate::harness::{Plane, Stage, TIMEOUT, figure, view};
 
-/// The carer is killed; one with another list of servers takes over.
+/// The daemon is killed; one with another list of servers takes over.
 pub fn killed_and_started_with_another_list(plane: Plane, six: bool) {
     let mut stage = Stage::empty(plane, six, 4);
     for place in 1..=4 {
         stage.serve(place, &[]);
     }
-    let mut carer = stage.care(&[1, 2, 3]);
+    let mut daemon = stage.care(&[1, 2, 3]);
     let held = stage.hold(9);
     let client = stage.client();
     std::thread::sleep(Duration::from_millis(300));
-    carer.kill();
+    daemon.kill();
     std::thread::sleep(Duration::from_millis(700));
-    assert_eq!(stage.seen(), stage.set(&[1, 2, 3]), "rules outlive their carer");
-    let _carer = stage.care(&[1, 2, 4]);
+    assert_eq!(stage.seen(), stage.set(&[1, 2, 3]), "rules outlive their daemon");
+    let _daemon = stage.care(&[1, 2, 4]);
     assert_eq!(stage.seen(), stage.set(&[1, 2, 4]));
     std::thread::sleep(Duration::from_millis(300));
     let calls = client.stop();
@@ -34,13 +34,13 @@ pub fn killed_and_started_with_another_list(plane: Plane, six: bool) {
     assert!(looked.iter().filter(|(server, _)| server == "s3").all(|(_, alive)| !*alive), "{looked:?}");
 }
 
-/// The file with the list is written anew while the carer runs.
+/// The file with the list is written anew while the daemon runs.
 pub fn list_changed(plane: Plane, six: bool) {
     let mut stage = Stage::empty(plane, six, 4);
     for place in 1..=4 {
         stage.serve(place, &[]);
     }
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     let held = stage.hold(9);
     let client = stage.client();
     stage.configure(&[1, 2, 4], &json!({ "scheme": "http" }));
@@ -51,19 +51,19 @@ pub fn list_changed(plane: Plane, six: bool) {
     assert!(calls.failed().len() <= 2, "{:#?}", calls.failed());
     let looked = held.look();
     assert!(looked.iter().filter(|(server, _)| server != "s3").all(|(_, alive)| *alive), "{looked:?}");
-    carer.await_line(0, "Reloaded", PATIENCE);
-    assert!(!carer.lines().iter().any(|line| line.starts_with("Down")), "{:#?}", carer.lines());
+    daemon.await_line(0, "Reloaded", TIMEOUT);
+    assert!(!daemon.lines().iter().any(|line| line.starts_with("Down")), "{:#?}", daemon.lines());
 }
 
-/// The carer is asked to stop.
+/// The daemon is asked to stop.
 pub fn stopped(plane: Plane, six: bool) {
     let stage = Stage::new(plane, six);
-    let mut carer = stage.care(&[1, 2, 3]);
+    let mut daemon = stage.care(&[1, 2, 3]);
     let client = stage.client();
-    carer.signal(Signal::SIGTERM);
-    assert!(carer.ended(PATIENCE), "{:#?}", carer.lines());
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.ended(TIMEOUT), "{:#?}", daemon.lines());
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(stage.seen(), stage.set(&[1, 2, 3]), "rules outlive their carer");
+    assert_eq!(stage.seen(), stage.set(&[1, 2, 3]), "rules outlive their daemon");
     let calls = client.stop();
     assert!(calls.failed().is_empty(), "{:#?}", calls.failed());
 }
@@ -73,14 +73,14 @@ pub fn once(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
     stage.actor(2).kill();
     stage.configure(&[1, 2, 3], &json!({ "scheme": "http" }));
-    let mut carer = stage.carer(&["once"]);
-    assert!(carer.ended(PATIENCE), "{:#?}", carer.lines());
+    let mut daemon = stage.daemon(&["once"]);
+    assert!(daemon.ended(TIMEOUT), "{:#?}", daemon.lines());
     assert_eq!(stage.seen(), stage.set(&[1, 3]));
     let client = stage.client();
     std::thread::sleep(Duration::from_millis(500));
     let calls = client.stop();
     assert!(calls.failed().is_empty() && calls.servers().len() == 2, "{:#?}", calls.failed());
-    lines_are(&carer.lines(), &["Down", "Started"]);
+    lines_are(&daemon.lines(), &["Down", "Started"]);
 }
 
 /// The rules are to be put right once, and somebody has enough of waiting for a server.
@@ -88,24 +88,24 @@ pub fn once_stopped(plane: Plane, six: bool) {
     let mut stage = Stage::new(plane, six);
     stage.actor(2).signal(Signal::SIGSTOP);
     stage.configure(&[1, 2, 3], &json!({ "scheme": "http", "timeout": "15s" }));
-    let mut carer = stage.carer(&["once"]);
+    let mut daemon = stage.daemon(&["once"]);
     std::thread::sleep(Duration::from_secs(1));
     let start = Instant::now();
-    carer.signal(Signal::SIGTERM);
-    assert!(carer.ended(PATIENCE), "{:#?}", carer.lines());
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.ended(TIMEOUT), "{:#?}", daemon.lines());
     assert!(start.elapsed() < stage.bound(1000), "it ended after {:?}", start.elapsed());
     assert_eq!(stage.seen(), stage.set(&[]), "nothing was done");
     stage.actor(2).signal(Signal::SIGCONT);
 }
 
-/// Everything is taken away after the carer stopped, and is as it was before it came.
+/// Everything is taken away after the daemon stopped, and is as it was before it came.
 pub fn cleaned(plane: Plane, six: bool) {
     let stage = Stage::new(plane, six);
     let host = stage.world.host();
     let before = (view::everything(plane, &host), view::surroundings(plane, &host));
-    let mut carer = stage.care(&[1, 2, 3]);
+    let mut daemon = stage.care(&[1, 2, 3]);
     assert_ne!(view::everything(plane, &host), before.0);
-    carer.kill();
+    daemon.kill();
     stage.clean();
     assert_eq!(view::everything(plane, &host), before.0);
     assert_eq!(view::surroundings(plane, &host), before.1);
@@ -116,13 +116,13 @@ pub fn cleaned(plane: Plane, six: bool) {
 /// Nothing happens for a while, under load.
 pub fn quiet(plane: Plane, six: bool) {
     let stage = Stage::new(plane, six);
-    let carer = stage.care(&[1, 2, 3]);
+    let daemon = stage.care(&[1, 2, 3]);
     let client = stage.client();
     std::thread::sleep(Duration::from_secs(10));
     let calls = client.stop();
     figure(&format!("{} calls in 10 s, the slowest took {} ms", calls.0.len(), calls.longest().as_millis()));
     assert!(calls.failed().is_empty(), "{:#?}", calls.failed());
-    lines_are(&carer.lines(), &[]);
+    lines_are(&daemon.lines(), &[]);
 }
 
 /// The virtual address is kept on a link of its own.
@@ -131,13 +131,13 @@ pub fn link(plane: Plane, six: bool) {
     stage.addressing = "lvscare";
     let host = stage.world.host();
     let before = view::surroundings(plane, &host);
-    let mut carer = stage.care(&[1, 2, 3]);
+    let mut daemon = stage.care(&[1, 2, 3]);
     assert!(view::surroundings(plane, &host).contains("lvscare"));
     let client = stage.client();
     std::thread::sleep(Duration::from_secs(1));
     let calls = client.stop();
     assert!(calls.failed().is_empty() && calls.servers().len() == 3, "{:#?}", calls.failed());
-    carer.kill();
+    daemon.kill();
     stage.clean();
     assert_eq!(view::surroundings(plane, &host), before);
 }

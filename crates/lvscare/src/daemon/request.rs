@@ -1,4 +1,4 @@
-//! What is asked of a carer, and where are its files?
+//! Describes what is asked of a daemon, and where its files are.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{CareConfig, watch};
 use crate::{AddressingMode, DataplaneKind, Result};
 
-/// Where sockets of carers are when nobody says otherwise.
+/// Where sockets of daemons are when nobody says otherwise.
 pub const RUNTIME_DIRECTORY: &str = "/run/sealer/lvscare";
 
-/// What a carer is to do.
+/// What a daemon is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CareRequest {
     /// What is wanted.
@@ -52,13 +52,13 @@ impl ConfigSource {
     }
 }
 
-/// The usual socket of the carer of a virtual address, in a directory such as [`RUNTIME_DIRECTORY`].
+/// The usual socket of the daemon of a virtual address, in a directory such as [`RUNTIME_DIRECTORY`].
 #[must_use]
 pub fn socket_path(directory: &Path, vs: SocketAddr) -> PathBuf {
     directory.join(format!("{vs}.sock"))
 }
 
-/// The virtual addresses whose carers have or had their sockets in `directory`.
+/// The virtual addresses whose daemons have or had their sockets in `directory`.
 pub(super) fn known_services(directory: &Path) -> Vec<SocketAddr> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn carers_are_known_by_their_files_also_when_they_ended() {
+    async fn daemons_are_known_by_their_files_also_when_they_ended() {
         let directory = tempfile::tempdir().unwrap();
         let services: [SocketAddr; 2] = ["10.103.97.2:6443".parse().unwrap(), "[fd00::2]:6443".parse().unwrap()];
         for service in services {

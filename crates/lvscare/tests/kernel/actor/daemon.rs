@@ -1,9 +1,9 @@
-//! What does a carer do that a test started?
+//! A daemon that a test started.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lvscare::carer::{self, CareRequest, CleanRequest, ConfigSource};
+use lvscare::daemon::{self, CareRequest, CleanRequest, ConfigSource};
 use lvscare::{AddressingMode, DataplaneKind, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub async fn care(words: &[&str]) -> ExitCode {
         told.cancel();
     });
     let (_keep, reload) = tokio::sync::mpsc::channel(1);
-    let done = carer::care(&request, Supervisor::default(), reload, cancel, |event| println!("{event:?}")).await;
+    let done = daemon::care(&request, Supervisor::default(), reload, cancel, |event| println!("{event:?}")).await;
     ended(done)
 }
 
@@ -46,7 +46,7 @@ pub async fn clean(words: &[&str]) -> ExitCode {
         addressing: mode(addressing),
         socket: PathBuf::from(socket),
     };
-    ended(carer::clean(&request).await)
+    ended(daemon::clean(&request).await)
 }
 
 fn ended(done: lvscare::Result<()>) -> ExitCode {

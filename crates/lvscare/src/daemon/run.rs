@@ -1,4 +1,4 @@
-//! What does a carer do from its start to its end?
+//! Runs a daemon from its start to its end.
 
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::metrics_file;
-use super::overview::Carer;
+use super::overview::Daemon;
 use super::parts;
 use super::reload::Reloader;
 use super::request::CareRequest;
@@ -26,7 +26,7 @@ pub(super) type Events = Arc<Mutex<dyn FnMut(Event) + Send>>;
 /// stops. `events` is told of each change, in order, and must not block.
 ///
 /// # Errors
-/// When the configuration makes no sense, the kernel cannot balance, or another carer has the same socket. What fails
+/// When the configuration makes no sense, the kernel cannot balance, or another daemon has the same socket. What fails
 /// later is told as [`Event::Failed`] and tried again.
 pub async fn care(
     request: &CareRequest,
@@ -48,28 +48,28 @@ pub async fn care(
     if request.once {
         let all = async {
             once(guard, &config.vs, &events).await?;
-            parts::forsake_others(&*dataplane, &service).await
+            parts::remove_stale_rules(&*dataplane, &service).await
         };
         return cancel.run_until_cancelled(all).await.unwrap_or(Ok(()));
     }
     reloader.took_up(config);
     let (started, start) = oneshot::channel();
     let guard = guard.with_events(teller(Arc::clone(&events), started));
-    let carer = Carrying { handle: guard.handle(), dataplane, supervisor, begun: Instant::now() };
-    let answer = carer.answer();
+    let daemon = Carrying { handle: guard.handle(), dataplane, supervisor, begun: Instant::now() };
+    let answer = daemon.answer();
     // A task of its own wakes without a system call, which what a runtime blocks on does not.
     let mut guarding = AbortOnDropHandle::new(tokio::spawn(guard.run(cancel)));
     tokio::select! {
         biased;
         done = &mut guarding => done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?,
-        () = carer.announce(start, &service, &events) => {}
-        () = reloader.run(reload, &carer.handle, &carer.supervisor) => {}
-        () = supervise::heartbeat(&carer.supervisor, &carer.handle, &longest_round) => {}
-        () = supervise::status_line(&carer.supervisor, &carer.handle) => {}
+        () = daemon.announce(start, &service, &events) => {}
+        () = reloader.run(reload, &daemon.handle, &daemon.supervisor) => {}
+        () = supervise::heartbeat(&daemon.supervisor, &daemon.handle, &longest_round) => {}
+        () = supervise::status_line(&daemon.supervisor, &daemon.handle) => {}
         () = socket.serve(&answer) => {}
-        () = carer.metrics(request, &events) => {}
+        () = daemon.metrics(request, &events) => {}
     }
-    carer.supervisor.stopping();
+    daemon.supervisor.stopping();
     Ok(())
 }
 
@@ -79,7 +79,7 @@ async fn prepare(request: &CareRequest, service: &Service) -> Result<(Arc<dyn Da
     let addressing = Arc::new(parts::addressing(&request.addressing, &*dataplane, &request.socket));
     if request.clean {
         crate::clean(service, &*dataplane, Some(&*addressing)).await?;
-        parts::forsake_others(&*dataplane, service).await?;
+        parts::remove_stale_rules(&*dataplane, service).await?;
     }
     Ok((dataplane, addressing))
 }
@@ -96,7 +96,7 @@ impl Carrying {
     /// Says that the rules are as they should be, once they are, and the only ones.
     async fn announce(&self, start: oneshot::Receiver<()>, service: &Service, events: &Events) {
         if start.await.is_ok() {
-            if let Err(error) = parts::forsake_others(&*self.dataplane, service).await {
+            if let Err(error) = parts::remove_stale_rules(&*self.dataplane, service).await {
                 tell(events, Event::Failed { reason: with_causes(&error) });
             }
             self.supervisor.ready(&supervise::line(&self.handle.status()));
@@ -113,8 +113,8 @@ impl Carrying {
                 match page {
                     Page::Status => {
                         let seconds = begun.elapsed().as_secs_f64();
-                        let carer = Carer { pid: process::id(), seconds, status };
-                        serde_json::to_string(&carer).expect("a status is plain data")
+                        let daemon = Daemon { pid: process::id(), seconds, status };
+                        serde_json::to_string(&daemon).expect("a status is plain data")
                     }
                     Page::Metrics => {
                         let traffic = dataplane.traffic(status.service).await.unwrap_or_default();
@@ -142,8 +142,8 @@ async fn once(guard: Guard, service: &std::net::SocketAddr, events: &Events) -> 
     if !report.kept.is_empty() {
         tell(events, Event::AllDown { kept: report.kept.len() });
     }
-    if let Some(reason) = report.hampered {
-        tell(events, Event::Hampered { reason });
+    if let Some(reason) = report.degraded {
+        tell(events, Event::Degraded { reason });
     }
     tell(events, Event::Started { service: *service, healthy: report.healthy.len(), servers });
     Ok(())
@@ -153,7 +153,7 @@ fn teller(events: Events, started: oneshot::Sender<()>) -> impl FnMut(Event) + S
     let mut started = Some(started);
     move |event| {
         if let Some(started) = started.take_if(|_| matches!(event, Event::Started { .. })) {
-            // Nobody waits for it any more when the carer ends.
+            // Nobody waits for it any more when the daemon ends.
             let _ = started.send(());
         }
         tell(&events, event);
