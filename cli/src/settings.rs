@@ -8,7 +8,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealer_core::infra_provider::Container;
+use sealer_core::infra_provider::{Container, ContainerOptions};
 use sealer_core::lvscare::Supervisor;
 use sealer_core::{Sealer, Settings, SshSettings, registry_client};
 
@@ -72,11 +72,9 @@ fn open(global: &Global, registry: registry_client::Options) -> Result<Sealer, F
     settings.registry = registry;
     let sealer = Sealer::open(settings)?;
     let socket = env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
-    let options = sealer_core::infra_provider::ContainerOptions {
-        docker_socket: socket.unwrap_or_else(|| PathBuf::from(DOCKER_SOCKET)),
-        node_image: env::var("SEALER_NODE_IMAGE").unwrap_or_else(|_| NODE_IMAGE.to_owned()),
-        ..Default::default()
-    };
+    let mut options = ContainerOptions::new();
+    options.docker_socket = socket.unwrap_or_else(|| PathBuf::from(DOCKER_SOCKET));
+    options.node_image = env::var("SEALER_NODE_IMAGE").unwrap_or_else(|_| NODE_IMAGE.to_owned());
     Ok(sealer.with_provider(Arc::new(Container::new(options))))
 }
 

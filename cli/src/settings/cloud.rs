@@ -15,11 +15,11 @@ use sealer_core::infra_provider::{Context, Error, Provider, Provisioned, Release
 
 use super::{home, proxy, variable};
 
-/// Which server to ask instead of the cloud's own, by product.
+/// Variables that name another server than the cloud's own, by product.
 const ENDPOINTS: [(&str, Product); 2] =
     [("SEALER_ALIYUN_ECS_ENDPOINT", Product::Ecs), ("SEALER_ALIYUN_VPC_ENDPOINT", Product::Vpc)];
 
-/// What the command line says about the cloud.
+/// Arguments about the cloud.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct CloudArguments {
     /// Region of the machines that ALI_CLOUD makes [default: the Clusterfile's, else the variable RegionID, else cn-chengdu]
@@ -31,7 +31,7 @@ pub(crate) struct CloudArguments {
 }
 
 impl CloudArguments {
-    /// Writes what was said into a cluster, where it is remembered.
+    /// Writes the arguments into a cluster, which is saved.
     pub(crate) fn overlay(&self, cluster: &mut Cluster) {
         let mut say = |name: &str, value: String| drop(cluster.annotations.insert(name.to_owned(), value));
         if let Some(region) = &self.region {
@@ -43,7 +43,7 @@ impl CloudArguments {
     }
 }
 
-/// The provider, made when it is first needed: nobody else is troubled by a key that cannot be read.
+/// The provider, made when it is first needed: a key that cannot be read does not fail commands without the cloud.
 #[derive(Debug)]
 pub(super) struct Cloud {
     region: Option<String>,
@@ -72,22 +72,18 @@ impl Cloud {
         }
         let plain = first.as_deref().is_some_and(|text| text.starts_with("http://"));
         let proxy = proxy(if plain { "HTTP_PROXY" } else { "HTTPS_PROXY" }).map(Secret::from);
-        let options = HttpOptions { proxy, no_proxy: variable("NO_PROXY"), ..HttpOptions::default() };
+        let mut http = HttpOptions::new();
+        (http.proxy, http.no_proxy) = (proxy, variable("NO_PROXY"));
         let (credentials, region) = credentials()?;
         let admin_cidrs = given("SEALER_ADMIN_CIDR").unwrap_or_default();
-        Ok(AliCloud::new(AliCloudOptions {
-            credentials,
-            region: self.region.clone().or_else(|| given("RegionID")).or(region),
-            endpoints,
-            admin_cidrs: admin_cidrs
-                .split(',')
-                .map(str::trim)
-                .filter(|cidr| !cidr.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            own_address: own_address(first.as_deref()),
-            ..AliCloudOptions::new(Arc::new(HttpTransport::new(&options)?))
-        }))
+        let admin_cidrs = admin_cidrs.split(',').map(str::trim).filter(|cidr| !cidr.is_empty());
+        let mut options = AliCloudOptions::new(Arc::new(HttpTransport::new(&http)?));
+        options.credentials = credentials;
+        options.region = self.region.clone().or_else(|| given("RegionID")).or(region);
+        options.endpoints = endpoints;
+        options.admin_cidrs = admin_cidrs.map(str::to_owned).collect();
+        options.own_address = own_address(first.as_deref());
+        Ok(AliCloud::new(options))
     }
 }
 
@@ -169,6 +165,7 @@ fn credentials() -> Result<(Option<Credentials>, Option<String>)> {
             let credentials = match profile.login {
                 Login::Key(key) => Credentials::Key(key),
                 Login::InstanceRole { role } => role_of_instance(role)?,
+                _ => return Ok((None, profile.region)),
             };
             Ok((Some(credentials), profile.region))
         }
@@ -178,7 +175,7 @@ fn credentials() -> Result<(Option<Credentials>, Option<String>)> {
     }
 }
 
-/// The metadata service is on the machine itself, so no proxy leads to it.
+/// The metadata service is on the machine itself, so no proxy is used.
 fn role_of_instance(name: Option<String>) -> Result<Credentials> {
     let transport = Arc::new(HttpTransport::new(&HttpOptions::default())?);
     let role = InstanceRole::new(transport, InstanceRole::ADDRESS, name, WallClock::default());

@@ -118,7 +118,9 @@ async fn round(timing: Timing, wanted: &Cluster, way: Way) -> Outcome<[Cost; 2]>
             let address = format!("http://{}", server.address());
             let endpoints = Endpoints::default().with(Product::Ecs, &address)?.with(Product::Vpc, &address)?;
             let transport = HttpTransport::new(&HttpOptions::default())?;
-            (AliCloudOptions { endpoints, ..AliCloudOptions::new(Arc::new(transport)) }, Some(server))
+            let mut options = AliCloudOptions::new(Arc::new(transport));
+            options.endpoints = endpoints;
+            (options, Some(server))
         }
     };
     options.credentials = Some(Credentials::Key(AccessKey::new("testid", "testsecret")));

@@ -2,25 +2,45 @@
 //!
 //! # Steps
 //!
-//! 1. [`Provider::describe`] says what would be made, without asking anybody.
-//! 2. [`Provider::provision`] makes what is missing and returns the cluster with all its hosts filled in:
-//!    address, roles, and how to log in. The same call again changes nothing; after a crash it completes the set.
-//! 3. [`Provider::release`] takes hosts back; also repeatable, also after a crash.
+//! 1. [`Provider::check`] and [`Provider::describe`] say what would be refused and what would be made; no request is
+//!    sent.
+//! 2. [`Provider::provision`] makes what is missing and returns the cluster with all its hosts: address, roles, and how
+//!    to log in. The same call again changes nothing; after a crash it resumes. Machines of another size than wanted are
+//!    returned as [`PendingUpdate`]s.
+//! 3. [`Provider::update`] changes one such machine, after its caller drained it; [`Provider::updated`] notes that the
+//!    host has its pods back.
+//! 4. [`Provider::release`] deletes hosts; it can be repeated, also after a crash. [`Provider::find`] finds a cluster
+//!    whose saved state is lost.
 //!
-//! Three providers are here: [`BareMetal`] hands out the hosts that the Clusterfile lists; [`Container`] makes systemd
-//! machines in the container engine of this machine; [`ali_cloud::AliCloud`] makes them on Alibaba Cloud. A vendor adds another one by implementing [`Provider`] and
-//! running the suite in `testing` (feature `testing`) on it.
+//! Three providers are here: [`BareMetal`] uses the hosts that the Clusterfile lists, `Container` makes systemd machines
+//! in the container engine of this machine, `ali_cloud::AliCloud` makes them on Alibaba Cloud. A vendor adds another one
+//! by implementing [`Provider`] and running the suite in `testing` on it.
+//!
+//! # Example
 //!
 //! ```
-//! use clusterfile::{Cluster, MachineSpec, ProviderName};
-//! use infra_provider::{Container, ContainerOptions, Provider};
+//! use clusterfile::{Cluster, Role};
+//! use infra_provider::{BareMetal, Context, Provider};
 //!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let mut wanted = Cluster::new("shop", "shop:1.4");
-//! wanted.provider = ProviderName::CONTAINER;
-//! wanted.machines.masters = Some(MachineSpec::of(1));
-//! let provider = Container::new(ContainerOptions::default());
-//! assert!(provider.describe(&wanted).iter().any(|line| line.contains("shop-master-0")));
+//! wanted.add_hosts(&Role::Master, ["192.0.2.10".parse()?]);
+//!
+//! let context = Context::new(std::path::Path::new("/var/lib/sealer/shop"), &|event| println!("{event:?}"));
+//! let provisioned = BareMetal.provision(&wanted, None, &context).await?;
+//! assert_eq!(provisioned.cluster.hosts.len(), 1);
+//! assert!(provisioned.updates.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `ali-cloud` (default) | module `ali_cloud`: the provider for Alibaba Cloud and its API client |
+//! | `container` (default) | `Container`, by the Docker Engine API |
+//! | `testing` | module `testing`: the contract suite of [`Provider`] and a provider that counts its calls |
 //!
 //! # Errors
 //!
@@ -60,7 +80,7 @@ pub use provisioned::{PendingUpdate, Provisioned};
 /// time. A call whose context is cancelled ends with [`Error::Cancelled`]; the same call again resumes.
 #[async_trait]
 pub trait Provider: Send + Sync + std::fmt::Debug {
-    /// The kind of Clusterfile this provider serves.
+    /// The name by which a Clusterfile selects this provider (`spec.provider`).
     fn name(&self) -> &ProviderName;
 
     /// Whether the hosts are made by this provider and end with [`Provider::release`]; such hosts need not be cleaned.

@@ -158,6 +158,7 @@ pub struct Counting {
 
 /// How often a [`Counting`] provider was called.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Calls of [`Provider::provision`].
     pub provisions: usize,

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::api::{Credentials, Endpoints, Observer, Transport, WallClock};
 
-/// What the ALI_CLOUD provider may be told; nothing is read from environment or home.
+/// Options of the [`AliCloud`](super::AliCloud) provider; nothing is read from environment or home directory.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct AliCloudOptions {
-    /// The key to sign with; without one every call fails with the sentence that says how to give one.
+    /// The key to sign with; without one every call fails with [`Error::NoCredentials`](crate::Error::NoCredentials).
     pub credentials: Option<Credentials>,
     /// The region where the Clusterfile names none.
     pub region: Option<String>,
@@ -24,14 +25,14 @@ pub struct AliCloudOptions {
     pub admin_cidrs: Vec<String>,
     /// This machine's address on its way to the cloud; used for `admin_cidrs` when it is a public one.
     pub own_address: Option<IpAddr>,
-    /// When a call of the provider gives up.
+    /// How long one call of the provider may take.
     pub deadline: Duration,
-    /// Is told of every request.
+    /// Is called after every request.
     pub observer: Option<Observer>,
 }
 
 impl AliCloudOptions {
-    /// Options with which nothing is known but how to send.
+    /// Options without a key; requests are sent by `transport`.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {

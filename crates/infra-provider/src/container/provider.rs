@@ -20,8 +20,16 @@ use crate::{Context, Error, Provider, ProviderEvent, Provisioned, Release, Resul
 /// How many hosts are brought up at the same time; more would only make each of them late.
 const CONCURRENCY: usize = 8;
 
-/// What the CONTAINER provider may be told.
+/// Options of the [`Container`] provider.
+///
+/// ```
+/// use infra_provider::ContainerOptions;
+///
+/// let mut options = ContainerOptions::new();
+/// options.node_image = "nodes.example.com/systemd:2".to_owned();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ContainerOptions {
     /// The Unix socket of the engine's API.
     pub docker_socket: PathBuf,
@@ -31,13 +39,21 @@ pub struct ContainerOptions {
     pub ready_within: Duration,
 }
 
-impl Default for ContainerOptions {
-    fn default() -> Self {
+impl ContainerOptions {
+    /// The engine at `/var/run/docker.sock`, the image `sealer-node:bookworm`, 60 s until a host is ready.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             docker_socket: PathBuf::from("/var/run/docker.sock"),
             node_image: "sealer-node:bookworm".to_owned(),
             ready_within: Duration::from_secs(60),
         }
+    }
+}
+
+impl Default for ContainerOptions {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

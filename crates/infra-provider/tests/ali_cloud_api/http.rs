@@ -56,7 +56,9 @@ fn get(address: &str) -> Request<Bytes> {
 }
 
 fn transport() -> HttpTransport {
-    HttpTransport::new(&HttpOptions { max_answer: 1000, ..HttpOptions::default() }).unwrap()
+    let mut options = HttpOptions::new();
+    options.max_answer = 1000;
+    HttpTransport::new(&options).unwrap()
 }
 
 async fn fail(answer: &'static [u8]) -> TransportFailure {
@@ -142,11 +144,13 @@ async fn nobody_there_means_nothing_was_done() {
 async fn a_proxy_is_used_where_it_should_be() {
     let (proxy, mut seen) = server(OK).await;
     let (direct, mut asked) = server(OK).await;
-    let options = HttpOptions {
-        proxy: Some(format!("http://user:hush@{proxy}").into()),
-        no_proxy: Some("127.0.0.1".to_owned()),
-        ..HttpOptions::default()
+    let through = |proxy: String| {
+        let mut options = HttpOptions::new();
+        options.proxy = Some(proxy.into());
+        options.no_proxy = Some("127.0.0.1".to_owned());
+        options
     };
+    let options = through(format!("http://user:hush@{proxy}"));
     assert!(!format!("{options:?}").contains("hush"));
     let transport = HttpTransport::new(&options).unwrap();
     transport.send(get("ecs.cn-chengdu.test"), WAIT).await.unwrap();
@@ -157,11 +161,11 @@ async fn a_proxy_is_used_where_it_should_be() {
     assert!(asked.recv().await.unwrap().starts_with("POST /?") && seen.try_recv().is_err());
 
     let refusing = server(b"HTTP/1.1 407 Who are you\r\ncontent-length: 0\r\n\r\n").await.0;
-    let options = HttpOptions { proxy: Some(format!("http://{refusing}").into()), ..HttpOptions::default() };
+    let options = through(format!("http://{refusing}"));
     let secure = Request::builder().uri("https://ecs.cn-chengdu.test/").body(Bytes::new()).unwrap();
     let failure = HttpTransport::new(&options).unwrap().send(secure, WAIT).await.unwrap_err();
     assert!(!failure.may_have_arrived(), "{failure:?}");
 
-    let options = HttpOptions { proxy: Some("http://".into()), ..HttpOptions::default() };
+    let options = through("http://".to_owned());
     assert!(matches!(HttpTransport::new(&options), Err(TransportFailure::Setup { .. })));
 }

@@ -22,6 +22,12 @@ fn wanted(name: &str, masters: u32, nodes: u32) -> Cluster {
     cluster
 }
 
+fn provider(change: impl FnOnce(&mut ContainerOptions)) -> Container {
+    let mut options = ContainerOptions::new();
+    change(&mut options);
+    Container::new(options)
+}
+
 /// A provider, an engine without anything of the cluster, and a state directory.
 struct Scene {
     provider: Container,
@@ -174,7 +180,7 @@ async fn a_missing_image_is_named_before_anything_is_made() {
     let wanted = wanted("infra-no-image", 1, 0);
     let mut scene = Scene::new(&wanted.name).await;
     let node_image = "sealer-node:no-such-tag".to_owned();
-    scene.provider = Container::new(ContainerOptions { node_image, ..ContainerOptions::default() });
+    scene.provider = provider(|options| options.node_image = node_image);
     let error = scene.provision(&wanted, None).await.unwrap_err();
     assert!(matches!(&error, Error::NodeImageMissing { image } if image == "sealer-node:no-such-tag"), "{error}");
     scene.finish(&wanted).await;
@@ -185,7 +191,7 @@ async fn a_host_that_does_not_get_ready_is_described() {
     let wanted = wanted("infra-late", 1, 0);
     let mut scene = Scene::new(&wanted.name).await;
     let ready_within = std::time::Duration::ZERO;
-    scene.provider = Container::new(ContainerOptions { ready_within, ..ContainerOptions::default() });
+    scene.provider = provider(|options| options.ready_within = ready_within);
     let error = scene.provision(&wanted, None).await.unwrap_err();
     assert!(matches!(&error, Error::NotReady { host, .. } if host == "infra-late-master-0"), "{error}");
     scene.provider = Container::new(ContainerOptions::default());
@@ -200,7 +206,7 @@ async fn a_host_that_stops_at_once_shows_its_last_words() {
     let mut scene = Scene::new(&wanted.name).await;
     let node_image = "sealer-node:infra-stops".to_owned();
     scene.engine.image_with_init(&node_image, "#!/bin/sh\necho no power\nexit 3\n").await;
-    scene.provider = Container::new(ContainerOptions { node_image: node_image.clone(), ..ContainerOptions::default() });
+    scene.provider = provider(|options| options.node_image.clone_from(&node_image));
     let error = scene.provision(&wanted, None).await.unwrap_err();
     scene.finish(&wanted).await;
     TestEngine::connect().docker.remove_image(&node_image, None::<RemoveImageOptions>, None).await.unwrap();

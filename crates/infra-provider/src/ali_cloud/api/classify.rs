@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 /// What a failure means for whoever made the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Class {
     /// Something the new resource stands on is still being made: try again when it should be there.
     NotReady,

@@ -34,6 +34,7 @@ impl AccessKey {
 
 /// Where the key comes from.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Credentials {
     /// It was given.
     Key(AccessKey),

@@ -122,6 +122,7 @@ impl Endpoints {
 
 /// Names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EndpointError {
     /// An endpoint that was given cannot be used.
     #[error("`{text}` is no endpoint: {reason}; write HOST, HOST:PORT or http://HOST:PORT")]

@@ -12,6 +12,7 @@ use crate::Cause;
 
 /// A call that failed, with everything the user or the vendor's support needs to know about it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ApiError {
     /// The action, for example `RunInstances`.
     pub action: &'static str,

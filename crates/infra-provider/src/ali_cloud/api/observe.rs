@@ -12,6 +12,7 @@ pub type Observer = Arc<dyn Fn(&Call<'_>) + Send + Sync>;
 
 /// One request and what came of it. A call that was corrected and sent again is two of these.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Call<'a> {
     /// Name of the action, for example `RunInstances`.
     pub action: &'static str,

@@ -6,6 +6,7 @@ use super::AccessKey;
 
 /// A profile of that file (`~/.aliyun/config.json`).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Its name.
     pub name: String,
@@ -17,6 +18,7 @@ pub struct Profile {
 
 /// How a profile logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Login {
     /// With this key (modes `AK` and `StsToken`).
     Key(AccessKey),
@@ -29,6 +31,7 @@ pub enum Login {
 
 /// The file is of no use.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProfileError {
     /// It is far too long.
     #[error("it is longer than {limit} bytes")]

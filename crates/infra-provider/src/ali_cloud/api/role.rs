@@ -129,6 +129,7 @@ impl InstanceRole {
 
 /// The role gives no key.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RoleError {
     /// The metadata service does not answer: this is no instance.
     #[error("the metadata service at {address} gives no key: only instances of Alibaba Cloud have one")]

@@ -96,7 +96,15 @@ impl TransportFailure {
 }
 
 /// How [`HttpTransport`] connects.
+///
+/// ```
+/// use infra_provider::ali_cloud::api::HttpOptions;
+///
+/// let mut options = HttpOptions::new();
+/// options.no_proxy = Some("127.0.0.1".to_owned());
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HttpOptions {
     /// Proxy for all requests, as `http://[user:password@]host:port`.
     pub proxy: Option<Secret>,
@@ -108,9 +116,17 @@ pub struct HttpOptions {
     pub max_answer: usize,
 }
 
+impl HttpOptions {
+    /// No proxy, 10 s for a connection, 8 MiB for an answer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { proxy: None, no_proxy: None, connect_timeout: Duration::from_secs(10), max_answer: 8 << 20 }
+    }
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { proxy: None, no_proxy: None, connect_timeout: Duration::from_secs(10), max_answer: 8 << 20 }
+        Self::new()
     }
 }
 
