@@ -14,19 +14,25 @@
 //! 6. [`Runtime::access`] tells how the cluster is reached: its API server and the administrator's kubeconfig.
 //!
 //! ```
+//! use clusterfile::{Cluster, Clusterfile};
 //! use runtime::{Facts, ImageContents, Kubeadm, Payload, Request, Runtime, Secrets};
 //!
-//! let kubeadm = Kubeadm;
-//! let wanted = clusterfile::parse(
-//!     "{apiVersion: sealer.io/v2, kind: Cluster, metadata: {name: shop}, spec: {image: shop:1.4}}",
+//! // One host carries the marker of the cluster, and none is wanted any more.
+//! let facts: Facts = serde_json::from_str(
+//!     r#"{"hosts": {"10.0.0.1": {"marker": {"cluster": "shop", "role": "master", "engine": "containerd"}}}}"#,
 //! )?;
-//! let secrets = Secrets::make(&wanted.cluster, kubeadm.requirements().secrets)?;
+//! let wanted = Clusterfile::from(Cluster::new("shop", "shop:1.4"));
+//! let secrets = Secrets::make(&wanted.cluster, Kubeadm.requirements().secrets)?;
 //! let image = ImageContents::named("shop:1.4");
-//! let (facts, payload) = (Facts::default(), Payload::new(&image, &secrets));
+//! let payload = Payload::new(&image, &secrets);
 //!
-//! // No hosts are wanted, and none were found: there is nothing to take away.
-//! let plan = kubeadm.plan(&Request::new(&wanted, &facts, &payload))?;
-//! assert_eq!(plan.to_text(), "cluster shop: nothing to do\n");
+//! let plan = Kubeadm.plan(&Request::new(&wanted, &facts, &payload))?;
+//! assert_eq!(
+//!     plan.to_text(),
+//!     "cluster shop: 1 host leaves, the cluster is deleted\n  \
+//!      10.0.0.1  - master   kubeadm reset · clean · forget\n\
+//!      3 steps; nothing was changed\n",
+//! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
