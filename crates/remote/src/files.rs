@@ -139,7 +139,7 @@ trap 'exit 1' HUP INT PIPE TERM
 umask 077
 cat > "$t"
 sum=$(sha256sum < "$t" | cut -c1-64)
-[ "$sum" = {sum} ] || {{ echo "the content arrived damaged or incomplete" >&2; exit 74; }}
+[ "$sum" = {sum} ] || {{ echo "the content arrived corrupt or incomplete" >&2; exit 74; }}
 chmod {mode:o} "$t"
 sync "$t"
 mv -f "$t" "$p"

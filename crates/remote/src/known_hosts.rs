@@ -103,7 +103,7 @@ impl KnownHost {
         Verdict::Changed { known: describe(&other.key), file: other.file.clone(), line: other.line }
     }
 
-    /// What to think of a host certificate; one that nobody vouches for counts as the key in it.
+    /// What to think of a host certificate; one that no known authority signed counts as the key in it.
     pub(crate) fn judge_certificate(&self, shown: &Certificate, host: &Host) -> Verdict {
         let authority = PublicKey::from(shown.signature_key().clone());
         if let Some(entry) = self.revoked(&authority) {
@@ -115,12 +115,12 @@ impl KnownHost {
         let name = host.to_string();
         let names = shown.valid_principals();
         let named = names.is_empty() || names.iter().any(|pattern| wildcard(pattern.as_bytes(), name.as_bytes()));
-        let vouched = shown.cert_type() == CertType::Host
+        let certified = shown.cert_type() == CertType::Host
             && named
             && shown.critical_options().iter().next().is_none()
             && shown.validate(&trusted).is_ok();
         match self.judge(&key) {
-            Verdict::New | Verdict::Changed { .. } if vouched => Verdict::Known,
+            Verdict::New | Verdict::Changed { .. } if certified => Verdict::Known,
             verdict => verdict,
         }
     }
@@ -242,7 +242,7 @@ fn hashed_match(hashed: &str, name: &str) -> bool {
     hmac.chain_update(name.as_bytes()).verify_slice(&hash).is_ok()
 }
 
-/// `*` stands for any characters, `?` for one.
+/// `*` matches any characters, `?` one.
 fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;

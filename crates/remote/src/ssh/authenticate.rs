@@ -12,7 +12,7 @@ use secret::Secret;
 use tokio::time::timeout;
 
 use super::Auth;
-use super::connect::Link;
+use super::connect::Connection;
 use super::route::Server;
 use crate::Error;
 
@@ -22,7 +22,7 @@ const AGENT_KEYS: usize = 5;
 const QUESTIONS: usize = 4;
 
 /// Logs in by the first way that is accepted; where the server wants several, by all that it wants.
-pub(super) async fn authenticate(link: &mut Link, server: &Server) -> Result<(), Error> {
+pub(super) async fn authenticate(link: &mut Connection, server: &Server) -> Result<(), Error> {
     let logging_in = timeout(server.timeout, attempts(link, server)).await;
     logging_in.unwrap_or_else(|_| {
         let detail = format!("logging in took longer than {} s", server.timeout.as_secs());
@@ -30,7 +30,7 @@ pub(super) async fn authenticate(link: &mut Link, server: &Server) -> Result<(),
     })
 }
 
-async fn attempts(link: &mut Link, server: &Server) -> Result<(), Error> {
+async fn attempts(link: &mut Connection, server: &Server) -> Result<(), Error> {
     let mut login = Login { link, server, tried: Vec::new() };
     let failed = login.link.handle.authenticate_none(&server.user).await;
     let mut offered = match failed.map_err(|error| login.broken(&error))? {
@@ -79,7 +79,7 @@ fn is_ours(error: &Error) -> bool {
 }
 
 struct Login<'a> {
-    link: &'a mut Link,
+    link: &'a mut Connection,
     server: &'a Server,
     tried: Vec<String>,
 }

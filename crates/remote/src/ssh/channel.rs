@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::connect::Link;
+use super::connect::Connection;
 use super::route::Route;
 use crate::Error;
 use crate::process::{Chunk, Running, Transport};
@@ -27,20 +27,20 @@ const CROWDED: Duration = Duration::from_secs(60);
 
 /// A connection that is made anew when it broke between commands.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct SshTransport {
     route: Arc<Route>,
-    link: Mutex<Arc<Link>>,
+    link: Mutex<Arc<Connection>>,
     places: Arc<Semaphore>,
 }
 
-impl Line {
+impl SshTransport {
     pub(super) async fn open(route: Arc<Route>) -> Result<Self, Error> {
         let link = route.connect().await?;
         Ok(Self { route, link: Mutex::new(Arc::new(link)), places: Arc::new(Semaphore::new(CHANNELS)) })
     }
 
     /// A connection other than the broken one; whoever comes first makes it.
-    async fn renewed(&self, broken: &Arc<Link>) -> Result<Arc<Link>, Error> {
+    async fn renewed(&self, broken: &Arc<Connection>) -> Result<Arc<Connection>, Error> {
         let mut link = self.link.lock().await;
         if Arc::ptr_eq(&link, broken) {
             *link = Arc::new(self.route.connect().await?);
@@ -48,14 +48,14 @@ impl Line {
         Ok(link.clone())
     }
 
-    async fn channel(&self, link: &Link) -> Result<russh::Channel<Msg>, Opening> {
+    async fn channel(&self, link: &Connection) -> Result<russh::Channel<Msg>, Opening> {
         let started = Instant::now();
         let target = &self.route.target;
         loop {
             let alone = self.places.available_permits() == CHANNELS - 1;
             // Beside a busy stream on a slow line an answer may take long; a dead line is noticed by its keepalives.
-            let patience = if alone { target.timeout } else { target.timeout + target.keepalive * 4 };
-            match timeout(patience, link.handle.channel_open_session()).await {
+            let limit = if alone { target.timeout } else { target.timeout + target.keepalive * 4 };
+            match timeout(limit, link.handle.channel_open_session()).await {
                 Ok(Ok(channel)) => return Ok(channel),
                 // Too many at once for this server: wait for one of ours to end.
                 Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
@@ -79,7 +79,7 @@ enum Opening {
 }
 
 #[async_trait]
-impl Transport for Line {
+impl Transport for SshTransport {
     fn address(&self) -> IpAddr {
         self.route.address
     }
@@ -122,7 +122,7 @@ impl Transport for Line {
 struct SshProcess {
     read: ChannelReadHalf,
     write: Arc<ChannelWriteHalf<Msg>>,
-    link: Arc<Link>,
+    link: Arc<Connection>,
     input: Arc<Input>,
     ended: bool,
     closed: bool,

@@ -11,44 +11,44 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::authenticate::authenticate;
-use super::jump::{Passage, Way};
+use super::jump::{ForwardGuard, ForwardedStream};
 use super::route::Server;
 use crate::known_hosts::{self, KnownHost, Verdict};
 use crate::text::quote;
 use crate::{Error, Host};
 
 /// An authenticated connection.
-pub(super) struct Link {
-    pub(super) handle: client::Handle<Guard>,
-    notes: Arc<Mutex<Notes>>,
-    way: Option<Way>,
+pub(super) struct Connection {
+    pub(super) handle: client::Handle<HostKeyVerifier>,
+    notes: Arc<Mutex<ConnectionNotes>>,
+    guard: Option<ForwardGuard>,
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("closed", &self.handle.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("closed", &self.handle.is_closed()).finish_non_exhaustive()
     }
 }
 
-impl Link {
-    /// Reaches the server, directly or by a passage through others, checks its key, logs in.
-    pub(super) async fn open(server: &Server, passage: Option<Passage>) -> Result<Self, Error> {
+impl Connection {
+    /// Reaches the server, directly or by a stream through jump hosts, checks its key, logs in.
+    pub(super) async fn open(server: &Server, forwarded: Option<ForwardedStream>) -> Result<Self, Error> {
         let known = load(server).await?;
-        let (stream, way) = passage.map(|passage| (passage.stream, passage.way)).unzip();
-        let config = Arc::new(config(server, &known, way.as_ref().map_or(0, |way| way.hops)));
-        let notes = Arc::new(Mutex::new(Notes::default()));
-        let guard = Guard { known, server: server.clone(), notes: notes.clone() };
+        let (stream, guard) = forwarded.map(|forwarded| (forwarded.stream, forwarded.guard)).unzip();
+        let config = Arc::new(config(server, &known, guard.as_ref().map_or(0, |guard| guard.hops)));
+        let notes = Arc::new(Mutex::new(ConnectionNotes::default()));
+        let verifier = HostKeyVerifier { known, server: server.clone(), notes: notes.clone() };
         let reached = timeout(server.timeout, async {
             match stream {
-                Some(stream) => greet(server, stream, config, guard, &notes).await,
-                None => greet(server, dial(server).await?, config, guard, &notes).await,
+                Some(stream) => greet(server, stream, config, verifier, &notes).await,
+                None => greet(server, dial(server).await?, config, verifier, &notes).await,
             }
         });
         let handle = reached.await.unwrap_or_else(|_| {
-            let through = way.as_ref().map(|way| way.through.as_str());
+            let through = guard.as_ref().map(|guard| guard.through.as_str());
             Err(server.unreachable(through, format!("no answer within {} s", server.timeout.as_secs())))
         })?;
-        let mut link = Self { handle, notes, way };
+        let mut link = Self { handle, notes, guard };
         let fresh = link.notes.lock().ok().and_then(|mut notes| notes.fresh.take());
         if let Some(key) = fresh {
             learn(server, key).await?;
@@ -59,14 +59,14 @@ impl Link {
 
     /// The jump hosts on the way.
     pub(super) fn through(&self) -> Option<&str> {
-        self.way.as_ref().map(|way| way.through.as_str())
+        self.guard.as_ref().map(|guard| guard.through.as_str())
     }
 
     /// Why the connection ended, when it did.
     pub(super) fn end(&self) -> Option<String> {
         let end = self.notes.lock().ok()?.end.clone();
         let end = end.or_else(|| self.handle.is_closed().then(|| "the host closed it".to_owned()))?;
-        Some(self.way.as_ref().and_then(Way::end).unwrap_or(end))
+        Some(self.guard.as_ref().and_then(ForwardGuard::end).unwrap_or(end))
     }
 }
 
@@ -85,13 +85,13 @@ async fn greet<S>(
     server: &Server,
     stream: S,
     config: Arc<client::Config>,
-    guard: Guard,
-    notes: &Mutex<Notes>,
-) -> Result<client::Handle<Guard>, Error>
+    verifier: HostKeyVerifier,
+    notes: &Mutex<ConnectionNotes>,
+) -> Result<client::Handle<HostKeyVerifier>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connected = client::connect_stream(config, stream, guard).await;
+    let connected = client::connect_stream(config, stream, verifier).await;
     connected.map_err(|error| {
         let refused = notes.lock().ok().and_then(|mut notes| notes.refused.take());
         refused.unwrap_or_else(|| Error::Handshake {
@@ -163,7 +163,7 @@ fn same_kind(one: &Algorithm, other: &Algorithm) -> bool {
 
 /// What the connection's own task has to tell.
 #[derive(Default)]
-struct Notes {
+struct ConnectionNotes {
     /// Why the host's key was refused.
     refused: Option<Error>,
     /// The key of a host met for the first time.
@@ -173,13 +173,13 @@ struct Notes {
 }
 
 /// Answers the connection's questions.
-pub(super) struct Guard {
+pub(super) struct HostKeyVerifier {
     known: KnownHost,
     server: Server,
-    notes: Arc<Mutex<Notes>>,
+    notes: Arc<Mutex<ConnectionNotes>>,
 }
 
-impl Guard {
+impl HostKeyVerifier {
     fn refusal(&self, key: &PublicKey, verdict: &Verdict) -> Option<Error> {
         let host = self.server.host.clone();
         let name = known_hosts::name(&host, self.server.port);
@@ -201,7 +201,7 @@ impl Guard {
     }
 }
 
-impl client::Handler for Guard {
+impl client::Handler for HostKeyVerifier {
     type Error = russh::Error;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {

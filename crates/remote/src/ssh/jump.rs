@@ -10,7 +10,7 @@ use russh::{ChannelOpenFailure, ChannelStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::connect::Link;
+use super::connect::Connection;
 use super::route::{Server, named};
 use crate::Error;
 
@@ -31,27 +31,36 @@ pub struct Jumps {
 
 impl Jumps {
     /// A byte stream to a server, over one or several jump hosts.
-    pub(super) fn passage<'a>(&'a self, hops: &'a [Server], to: &'a Server) -> BoxFuture<'a, Result<Passage, Error>> {
+    pub(super) fn forwarded<'a>(
+        &'a self,
+        hops: &'a [Server],
+        to: &'a Server,
+    ) -> BoxFuture<'a, Result<ForwardedStream, Error>> {
         async move {
             let chain = self.chain(hops);
             let mut attempt = 0;
             loop {
-                let granted = chain.place(self).await;
-                let Granted { jump, place, fresh } =
-                    granted.map_err(|source| Error::JumpHost { host: to.host.clone(), source })?;
+                let slot = chain.place(self).await;
+                let ForwardSlot { jump, place, fresh } =
+                    slot.map_err(|source| Error::JumpHost { host: to.host.clone(), source })?;
                 attempt += 1;
                 let refusal = match forward(&jump.link, to).await {
                     Ok(stream) => {
-                        return Ok(Passage {
+                        return Ok(ForwardedStream {
                             stream,
-                            way: Way { jump: jump.link.clone(), hops: hops.len(), through: named(hops), _place: place },
+                            guard: ForwardGuard {
+                                jump: jump.link.clone(),
+                                hops: hops.len(),
+                                through: named(hops),
+                                _place: place,
+                            },
                         });
                     }
                     Err(refusal) => refusal,
                 };
                 let another = matches!(refusal, Refusal::Broken(_) | Refusal::Full);
                 if another && !fresh && attempt < ATTEMPTS {
-                    jump.shunned.store(true, Ordering::Release);
+                    jump.retired.store(true, Ordering::Release);
                     continue;
                 }
                 return Err(refusal.into_error(hops, to));
@@ -73,14 +82,14 @@ impl Jumps {
 }
 
 /// A way through jump hosts: the byte stream, and what must stay as long as it is used.
-pub(super) struct Passage {
+pub(super) struct ForwardedStream {
     pub(super) stream: ChannelStream<Msg>,
-    pub(super) way: Way,
+    pub(super) guard: ForwardGuard,
 }
 
 /// Keeps the jump hosts' connections.
-pub(super) struct Way {
-    jump: Arc<Link>,
+pub(super) struct ForwardGuard {
+    jump: Arc<Connection>,
     /// How many jump hosts there are.
     pub(super) hops: usize,
     /// Their names.
@@ -88,7 +97,7 @@ pub(super) struct Way {
     _place: OwnedSemaphorePermit,
 }
 
-impl Way {
+impl ForwardGuard {
     /// Why the last jump host's connection ended, when it did.
     pub(super) fn end(&self) -> Option<String> {
         self.jump.end().map(|end| format!("the connection to the jump host {} broke: {end}", self.through))
@@ -114,14 +123,14 @@ struct Links {
 /// One connection to a jump host.
 #[derive(Debug)]
 struct Jump {
-    link: Arc<Link>,
+    link: Arc<Connection>,
     places: Arc<Semaphore>,
     /// It is of no use for further hosts.
-    shunned: AtomicBool,
+    retired: AtomicBool,
 }
 
 /// The right to open one channel.
-struct Granted {
+struct ForwardSlot {
     jump: Arc<Jump>,
     place: OwnedSemaphorePermit,
     /// The connection was made for this one.
@@ -131,15 +140,15 @@ struct Granted {
 impl Chain {
     /// A place on a connection that has one, or on a new one.
     ///
-    /// They are made one after the other, because servers turn away whoever knocks often (`MaxStartups`); and who
+    /// They are made one after the other, because servers refuse clients that connect often (`MaxStartups`); and who
     /// waited for an attempt that failed takes part in the failure, so that a wrong password is tried once.
-    async fn place(&self, jumps: &Jumps) -> Result<Granted, Arc<Error>> {
+    async fn place(&self, jumps: &Jumps) -> Result<ForwardSlot, Arc<Error>> {
         let seen = self.ended.load(Ordering::Acquire);
         let mut links = self.links.lock().await;
-        links.open.retain(|jump| !jump.shunned.load(Ordering::Acquire) && !jump.link.handle.is_closed());
+        links.open.retain(|jump| !jump.retired.load(Ordering::Acquire) && !jump.link.handle.is_closed());
         for jump in &links.open {
             if let Ok(place) = jump.places.clone().try_acquire_owned() {
-                return Ok(Granted { jump: jump.clone(), place, fresh: false });
+                return Ok(ForwardSlot { jump: jump.clone(), place, fresh: false });
             }
         }
         if let Some(failure) = links.failure.as_ref().filter(|_| self.ended.load(Ordering::Acquire) > seen) {
@@ -148,10 +157,10 @@ impl Chain {
         let opened = self.open(jumps).await;
         self.ended.fetch_add(1, Ordering::AcqRel);
         match opened {
-            Ok(Granted { jump, place, fresh }) => {
+            Ok(ForwardSlot { jump, place, fresh }) => {
                 links.failure = None;
                 links.open.push(jump.clone());
-                Ok(Granted { jump, place, fresh })
+                Ok(ForwardSlot { jump, place, fresh })
             }
             Err(failure) => {
                 links.failure = Some(failure.clone());
@@ -160,25 +169,25 @@ impl Chain {
         }
     }
 
-    async fn open(&self, jumps: &Jumps) -> Result<Granted, Arc<Error>> {
+    async fn open(&self, jumps: &Jumps) -> Result<ForwardSlot, Arc<Error>> {
         let opened = match self.hops.as_slice() {
             [] => Err(Error::Task { detail: "a chain of jump hosts without any".to_owned() }),
-            [only] => Link::open(only, None).await,
-            [before @ .., last] => match jumps.passage(before, last).await {
-                Ok(passage) => Link::open(last, Some(passage)).await,
+            [only] => Connection::open(only, None).await,
+            [before @ .., last] => match jumps.forwarded(before, last).await {
+                Ok(forwarded) => Connection::open(last, Some(forwarded)).await,
                 Err(error) => Err(error),
             },
         };
         let link = opened.map_err(|error| match error {
-            // What matters is which jump host failed, not who stands behind it.
+            // What matters is which jump host failed, not which host is behind it.
             Error::JumpHost { source, .. } => source,
             error => Arc::new(error),
         })?;
         let places = Arc::new(Semaphore::new(HOSTS));
         let place = places.clone().try_acquire_owned();
         let place = place.map_err(|error| Arc::new(Error::Task { detail: error.to_string() }))?;
-        Ok(Granted {
-            jump: Arc::new(Jump { link: Arc::new(link), places, shunned: AtomicBool::new(false) }),
+        Ok(ForwardSlot {
+            jump: Arc::new(Jump { link: Arc::new(link), places, retired: AtomicBool::new(false) }),
             place,
             fresh: true,
         })
@@ -222,7 +231,7 @@ impl Refusal {
 }
 
 /// Has a jump host connect to a server.
-async fn forward(link: &Arc<Link>, to: &Server) -> Result<ChannelStream<Msg>, Refusal> {
+async fn forward(link: &Arc<Connection>, to: &Server) -> Result<ChannelStream<Msg>, Refusal> {
     let (jump, host, port) = (link.clone(), to.host.to_string(), u32::from(to.port));
     // A task of its own: a channel that opens after we gave up must still be closed, which dropping its stream does.
     let opening = tokio::spawn(async move {

@@ -17,7 +17,7 @@ use secret::Secret;
 use super::launch::Privilege;
 use super::{Command, KnownHostsPolicy, Output, Remote, Session, files, privilege, process};
 use crate::{Error, Host};
-use channel::Line;
+use channel::SshTransport;
 use route::Route;
 
 pub use jump::Jumps;
@@ -121,7 +121,7 @@ pub enum Auth {
 /// for all of them together.
 #[derive(Debug)]
 pub struct Ssh {
-    line: Line,
+    line: SshTransport,
     privilege: Privilege,
 }
 
@@ -148,7 +148,7 @@ impl Ssh {
             Auth::Key { .. } | Auth::Agent { .. } => None,
         });
         let user = options.user.clone();
-        let line = Line::open(Arc::new(Route::new(options, jumps.clone()))).await?;
+        let line = SshTransport::open(Arc::new(Route::new(options, jumps.clone()))).await?;
         let privilege = privilege::probe(&line, &user, password.as_ref()).await?;
         Ok(Self { line, privilege })
     }

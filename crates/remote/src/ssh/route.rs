@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::connect::Link;
+use super::connect::Connection;
 use super::{Auth, Jumps, KnownHostsPolicy, SshOptions};
 use crate::{Error, Host};
 
@@ -33,13 +33,13 @@ impl Route {
         Self { address: options.address, target, hops, jumps }
     }
 
-    /// Goes the way.
-    pub(super) async fn connect(&self) -> Result<Link, Error> {
-        let passage = match self.hops.as_slice() {
+    /// Connects, through the jump hosts where there are some.
+    pub(super) async fn connect(&self) -> Result<Connection, Error> {
+        let forwarded = match self.hops.as_slice() {
             [] => None,
-            hops => Some(self.jumps.passage(hops, &self.target).await?),
+            hops => Some(self.jumps.forwarded(hops, &self.target).await?),
         };
-        Link::open(&self.target, passage).await
+        Connection::open(&self.target, forwarded).await
     }
 }
 
