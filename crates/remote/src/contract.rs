@@ -1,5 +1,5 @@
 //! What every [`Remote`] must do: suites that implementations run against themselves.
-#![allow(clippy::unwrap_used, reason = "a suite of tests")]
+#![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -189,7 +189,6 @@ async fn hash(local: &Path) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use super::*;
 

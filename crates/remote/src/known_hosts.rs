@@ -271,7 +271,6 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::net::{IpAddr, Ipv4Addr};
 

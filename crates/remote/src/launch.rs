@@ -104,7 +104,6 @@ fn bounded(body: &str, limit: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::net::Ipv4Addr;
     use std::time::Duration;

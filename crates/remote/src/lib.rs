@@ -121,7 +121,6 @@ pub trait Remote: Send + Sync + std::fmt::Debug {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

@@ -1,5 +1,5 @@
 //! Hosts behind jump hosts are reached like others, and each trouble on the way has its name.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
 

@@ -1,5 +1,4 @@
 //! Logins and host keys that are accepted, and the messages about those that are not.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
 

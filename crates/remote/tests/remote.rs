@@ -1,5 +1,5 @@
 //! Hosts over SSH, as root and by sudo, and this machine itself keep the contract of `Remote`.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod machine;
 

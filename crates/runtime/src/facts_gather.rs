@@ -92,7 +92,6 @@ async fn ask_api(remote: &dyn Remote, kubeconfig: &str) -> Result<Option<ApiFact
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use remote::transcript::Transcript;
 

@@ -237,7 +237,6 @@ fn node(line: &str) -> Option<(IpAddr, NodeFacts)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

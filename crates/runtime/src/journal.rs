@@ -207,7 +207,6 @@ fn digest(action: &Action) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
 
     use std::net::Ipv4Addr;
 

@@ -1,5 +1,5 @@
 //! The cases of `tests/suite/plan` and `tests/suite/preflight` give what is recorded.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

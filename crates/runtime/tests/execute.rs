@@ -1,6 +1,7 @@
 //! A plan is performed on a real host as promised: alone, undisturbed by lost connections, with reasons for failures.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../../remote/tests/machine/mod.rs"]
 mod machine;
 
 use std::collections::BTreeMap;

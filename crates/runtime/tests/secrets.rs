@@ -1,5 +1,5 @@
 //! Certificates and tokens of a cluster are what Kubernetes, OpenSSL and a later run expect.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Steps are performed in order, at once where they may be, stopped, and resumed.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Mutex;
 

@@ -187,7 +187,6 @@ fn take(value: &mut Value, path: &[&str]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

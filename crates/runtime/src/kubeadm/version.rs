@@ -151,7 +151,6 @@ fn pre_release_order(one: &str, two: &str) -> Ordering {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn version(text: &str) -> Version {
