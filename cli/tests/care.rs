@@ -1,4 +1,4 @@
-//! Does a carer do its work as a service: ready, alive, read again, stopped, cleaned? Needs root, in a network of its own.
+//! The daemon as a service: ready, alive, reloaded, stopped, cleaned. Needs root; uses a network of its own.
 
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a test waits for what another process does")]

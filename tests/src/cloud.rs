@@ -1,4 +1,4 @@
-//! A cloud whose instances are real machines: the stand-in of Alibaba Cloud over the container engine.
+//! A fake of Alibaba Cloud whose instances are real machines in the container engine.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! The harness of the end-to-end tests: the program under test, and machines that are not made by it.
+//! The harness of the end-to-end tests: the program under test, and machines that it did not create.
 //!
 //! Nothing here is shipped. A test that lacks what it needs fails and says what is missing; none is skipped.
 

@@ -1,4 +1,4 @@
-//! Machines for BAREMETAL tests: systemd hosts with sshd, made here and not by the product.
+//! Machines for BAREMETAL tests: systemd hosts with sshd, created by the harness.
 
 use std::io::Write;
 use std::net::IpAddr;

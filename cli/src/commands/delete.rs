@@ -1,4 +1,4 @@
-//! `sealer delete`: take a cluster back.
+//! `sealer delete`: delete a cluster.
 
 use std::path::PathBuf;
 

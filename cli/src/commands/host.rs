@@ -1,4 +1,4 @@
-//! `sealer host pull`: what is run on a host to bring content there (not for people).
+//! `sealer host pull`: brings content to a host; called by sealer on the host, not by people.
 
 use std::path::PathBuf;
 use std::str::FromStr;

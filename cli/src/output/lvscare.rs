@@ -1,4 +1,4 @@
-//! How does load balancing read: what a daemon tells, and how virtual addresses are?
+//! Prints events of the load-balancing daemon and the status of virtual addresses.
 
 use std::time::Duration;
 

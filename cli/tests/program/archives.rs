@@ -1,4 +1,4 @@
-//! `sealer save | load`: archives that come back whole, and those that must not.
+//! `sealer save | load`: archives that load unchanged, and archives that are refused.
 
 use std::fs;
 

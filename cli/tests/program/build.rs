@@ -1,4 +1,4 @@
-//! `sealer build`: results, dry runs, and every error that names its place.
+//! `sealer build`: results, dry runs, and errors with their place in the file.
 
 use std::io::Write;
 use std::process::Stdio;

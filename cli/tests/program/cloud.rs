@@ -1,4 +1,4 @@
-//! `--provider ALI_CLOUD` against a stand-in of the cloud on loopback: what is said, asked, refused and freed.
+//! `--provider ALI_CLOUD` against a fake cloud on loopback: requests, messages, refusals, releases.
 //!
 //! No machine is ever real here: nothing listens where the first master's public address is.
 

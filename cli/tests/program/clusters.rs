@@ -1,4 +1,4 @@
-//! `sealer run | apply | delete`: what is refused before any host is touched, and how.
+//! `sealer run | apply | delete`: requests that are refused before any host is touched.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `sealer lvscare`: what is refused before the kernel is touched, and does its unit say the same as its options?
+//! `sealer lvscare` refuses bad input before it touches the kernel, and its unit matches its options.
 
 use crate::support::Program;
 

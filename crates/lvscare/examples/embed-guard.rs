@@ -1,4 +1,4 @@
-//! How does another program use the guard? Five servers on loopback, rules in memory; one server dies and comes back.
+//! Shows how a program uses the guard: five servers on loopback, rules in memory; one server dies and returns.
 //!
 //! `cargo run -p lvscare --features testing --example embed-guard [SECONDS]`
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]

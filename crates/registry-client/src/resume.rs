@@ -1,4 +1,4 @@
-//! How a broken transfer goes on where it stopped.
+//! Resumes interrupted transfers.
 
 use crate::BlobStream;
 use crate::error::{Error, Result};

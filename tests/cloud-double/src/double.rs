@@ -1,4 +1,4 @@
-//! The double itself: what goes in, what comes out, and what can be asked about it afterwards.
+//! The fake itself: what goes in, what comes out, and what can be queried afterwards.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A stand-in for the ECS, VPC and EIP interfaces of Alibaba Cloud, as strict, slow and forgetful as the real one.
+//! A fake of the ECS, VPC and EIP interfaces of Alibaba Cloud, as strict, slow and forgetful as the real one.
 //!
 //! # Steps
 //!

@@ -1,4 +1,4 @@
-//! Serves one double on loopback until it is told to stop.
+//! Serves one fake on loopback until it is told to stop.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

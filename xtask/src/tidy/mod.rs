@@ -1,5 +1,6 @@
-//! Does the repository keep its own rules? Runs as `cargo xtask tidy` and inside `cargo test`.
+//! Checks that the repository keeps its own rules. Runs as `cargo xtask tidy` and inside `cargo test`.
 
+mod decisions;
 mod layout;
 mod links;
 mod manifests;
@@ -58,6 +59,7 @@ impl fmt::Display for Finding {
 /// Checks the repository at `root`; errors first.
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = layout::check(root)?;
+    findings.extend(decisions::check(root)?);
     findings.extend(links::check(root)?);
     findings.extend(manifests::check(root)?);
     findings.extend(purity::check(root)?);

@@ -1,4 +1,4 @@
-//! Is every source file introduced by a sentence, and small enough to be read at once?
+//! Checks that every source file starts with a statement and is small enough to be read at once.
 
 use std::fs;
 use std::path::{Path, PathBuf};

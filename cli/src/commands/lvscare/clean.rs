@@ -1,4 +1,4 @@
-//! `sealer lvscare clean`: take the rules of a virtual address away.
+//! `sealer lvscare clean`: remove the rules of a virtual address.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! `sealer lvscare unit`: a systemd unit that cares.
+//! `sealer lvscare unit`: a systemd unit that runs `sealer lvscare care`.
 
 use clap::Args;
 use sealer_core::{Error, lvscare};

@@ -1,4 +1,4 @@
-//! What every [`Sandbox`](super::Sandbox) must do; run it on yours.
+//! The contract suite of [`Sandbox`](super::Sandbox); run it on your own implementation.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A sandbox that does what a script says instead of running anything: the stand-in for tests.
+//! A fake sandbox for tests that follows a script instead of running anything.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What every [`ImageSource`](super::ImageSource) must do; run it on yours.
+//! The contract suite of [`ImageSource`](super::ImageSource); run it on your own implementation.
 
 use std::collections::BTreeMap;
 use std::path::Path;

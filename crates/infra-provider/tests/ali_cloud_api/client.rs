@@ -1,4 +1,4 @@
-//! Calls over a scripted server: what is sent, what is corrected, what is said of failures.
+//! Calls over a scripted server: what is sent, what is corrected, and how failures are reported.
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Every action against a strict stand-in of the cloud, which checks signatures and parameters with code of its own.
+//! Every action against a strict fake of the cloud, which checks signatures and parameters with its own code.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

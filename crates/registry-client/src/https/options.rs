@@ -1,4 +1,4 @@
-//! What a user may say about registries.
+//! The options of the HTTPS client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Whose certificates are trusted, and what a failed connection means.
+//! Configures trusted certificates, and explains failed connections.
 
 use super::Options;
 use super::endpoint::Scheme;

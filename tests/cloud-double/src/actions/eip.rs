@@ -1,4 +1,4 @@
-//! Addresses for the outside: take, bind, unbind, look at, give back.
+//! Elastic addresses: allocate, associate, disassociate, describe, release.
 
 use serde_json::{Value, json};
 

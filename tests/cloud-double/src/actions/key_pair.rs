@@ -1,4 +1,4 @@
-//! Key pairs: make, import, look at, delete.
+//! Key pairs: create, import, describe, delete.
 
 use serde_json::{Value, json};
 

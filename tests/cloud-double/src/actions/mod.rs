@@ -1,4 +1,4 @@
-//! The actions that the double knows, by product.
+//! The actions that the fake knows, by product.
 
 mod available_resource;
 mod catalogue;

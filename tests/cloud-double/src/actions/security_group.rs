@@ -1,4 +1,4 @@
-//! Security groups: make, open, close, look at, delete.
+//! Security groups: create, authorize, revoke, describe, delete.
 
 use std::collections::BTreeMap;
 

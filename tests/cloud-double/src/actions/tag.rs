@@ -1,4 +1,4 @@
-//! Tags: put on, take off, look at; in both products.
+//! Tags: add, remove, list; in both products.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! VPCs: make, look at, delete; and the zones of a region.
+//! VPCs: create, describe, delete; and the zones of a region.
 
 use serde_json::{Value, json};
 

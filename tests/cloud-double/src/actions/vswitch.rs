@@ -1,4 +1,4 @@
-//! vSwitches: make, look at, delete.
+//! vSwitches: create, describe, delete.
 
 use serde_json::{Value, json};
 

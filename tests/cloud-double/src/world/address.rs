@@ -1,4 +1,4 @@
-//! Networks of addresses, and addresses for the outside.
+//! Networks of addresses, and elastic addresses.
 
 use std::fmt;
 use std::net::Ipv4Addr;

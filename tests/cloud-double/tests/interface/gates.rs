@@ -1,4 +1,4 @@
-//! Nothing can be used before it is ready, and nothing goes while something needs it.
+//! Nothing can be used before it is ready, and nothing can be deleted while something needs it.
 
 use std::time::Duration;
 

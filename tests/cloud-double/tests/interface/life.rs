@@ -1,4 +1,4 @@
-//! Three masters and three nodes, from nothing to nothing.
+//! Three masters and three nodes, from creation to deletion.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Lists: pages, filters, tags, what lags behind, what is on stock.
+//! Lists: pages, filters, tags, delays, stock.
 
 use std::time::Duration;
 

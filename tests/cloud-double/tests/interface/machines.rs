@@ -1,4 +1,4 @@
-//! Machines in their lives: names, sizes, keys, disks, and being real.
+//! Machines: names, sizes, keys, disks, and real instances.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What the double answers, action by action, seen by a caller that signs its requests.
+//! The answers of the fake, action by action, to a caller that signs its requests.
 
 #![allow(clippy::unwrap_used)]
 

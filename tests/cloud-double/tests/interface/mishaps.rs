@@ -1,4 +1,4 @@
-//! What can go wrong on the way, and what must never be done.
+//! Injected faults, and what must never be done.
 
 use std::time::Duration;
 

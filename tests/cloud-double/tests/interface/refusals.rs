@@ -1,4 +1,4 @@
-//! Who is not let in, and which requests are wrong in themselves.
+//! Callers that are not authorised, and invalid requests.
 
 use std::time::Duration;
 

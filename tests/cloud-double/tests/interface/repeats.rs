@@ -1,4 +1,4 @@
-//! The same call again: with a token, without one, too often.
+//! Repeated calls: with a client token, without one, too often.
 
 use std::time::Duration;
 

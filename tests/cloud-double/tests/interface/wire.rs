@@ -1,4 +1,4 @@
-//! The double as a server: what arrives is what was sent, and control works beside it.
+//! The fake as a server: what arrives is what was sent, and its control interface works.
 
 use std::time::Duration;
 

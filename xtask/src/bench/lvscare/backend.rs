@@ -1,4 +1,4 @@
-//! Which servers are balanced?
+//! The servers of the measurement.
 
 use std::fs;
 use std::path::{Path, PathBuf};

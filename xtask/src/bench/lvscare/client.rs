@@ -1,4 +1,4 @@
-//! What do clients of a virtual address notice while a server fails?
+//! The clients of a virtual address, and what they notice while a server fails.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

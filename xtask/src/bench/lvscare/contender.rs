@@ -1,4 +1,4 @@
-//! Who balances, with which settings?
+//! The load balancers that are compared, and their settings.
 
 use std::fmt::Write;
 use std::fs;

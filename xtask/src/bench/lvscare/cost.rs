@@ -1,4 +1,4 @@
-//! How much memory and computing time does a load balancer take while nothing happens?
+//! Measures memory and CPU time of an idle load balancer.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! How long do clients suffer when a server is killed, freezes, or cannot be reached any more?
+//! Measures how long clients are affected when a server is killed, freezes, or becomes unreachable.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! How does lvscare compare with haproxy, nginx and keepalived as a load balancer on the clients' own host?
+//! Compares lvscare with haproxy, nginx and keepalived as a load balancer on the clients' own host.
 //!
 //! Everything happens in namespaces of its own, for networks, mounts and processes: nothing outlives the measurement,
 //! however it ends. IPVS is not in every kernel, so that part runs in a user-mode Linux and tells about failures only.

@@ -1,4 +1,4 @@
-//! How are programs of the measurement started, hurt, weighed and ended?
+//! Starts, disturbs, measures and stops the programs of the measurement.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What does the developer see of the measurement?
+//! Prints the results of the measurement.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! How many requests go through a load balancer, and how much later do their answers come?
+//! Measures throughput and added latency of a load balancer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

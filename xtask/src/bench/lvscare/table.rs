@@ -1,4 +1,4 @@
-//! How are figures aligned and summed up?
+//! Aligns and summarises figures.
 
 /// Rows below a head, columns as wide as they must be; the first column is text, the others are numbers.
 pub(super) struct Table {

@@ -1,4 +1,4 @@
-//! What do clients, load balancers and servers stand on?
+//! The network of the measurement: clients, load balancers, servers.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
