@@ -1,4 +1,4 @@
-//! Which addresses does a text such as `192.168.0.2,192.168.0.4-192.168.0.6` mean?
+//! Parses counts, addresses and ranges such as `192.168.0.2,192.168.0.4-192.168.0.6`.
 
 use std::{net::IpAddr, ops::RangeInclusive};
 

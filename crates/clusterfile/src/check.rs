@@ -1,9 +1,9 @@
-//! Do the parts of a Cluster fit together?
+//! Checks rules that span several fields of a Cluster.
 
 use crate::{Cluster, ErrorKind, MAX_JUMPS, ProviderName, parse::rules};
 
 impl Cluster {
-    /// Everything that would keep this cluster from being built, for clusters that were not parsed but put together.
+    /// Everything that is invalid, for clusters that were put together in code instead of parsed.
     ///
     /// A parsed cluster has none of it, except that [`crate::parse_default`] allows a missing master and image.
     #[must_use]
@@ -12,12 +12,12 @@ impl Cluster {
             [rules::CLUSTER_NAME.check(&self.name), rules::IMAGE.check(&self.image), rules::USER.check(&self.ssh.user)];
         let logins = || std::iter::once(&self.ssh).chain(self.hosts.iter().map(|host| &host.ssh));
         let long = logins().any(|ssh| ssh.jump.len() > MAX_JUMPS).then_some(ErrorKind::TooManyJumps);
-        names.into_iter().filter_map(Result::err).chain(long).chain(misfits(self)).collect()
+        names.into_iter().filter_map(Result::err).chain(long).chain(conflicts(self)).collect()
     }
 }
 
-/// What no single field can know.
-pub(crate) fn misfits(cluster: &Cluster) -> Vec<ErrorKind> {
+/// What breaks a rule that spans several fields.
+pub(crate) fn conflicts(cluster: &Cluster) -> Vec<ErrorKind> {
     let mut found = Vec::new();
     let network = &cluster.network;
     let overlaps =
@@ -32,7 +32,7 @@ pub(crate) fn misfits(cluster: &Cluster) -> Vec<ErrorKind> {
             found.push(ErrorKind::HostInCidr { address: host.address, network, block });
         }
     }
-    // What an unknown provider makes of addresses and counts is for itself to say (`Provider::check`).
+    // Other providers check addresses and counts themselves (`Provider::check`).
     let makes_hosts = [ProviderName::ALI_CLOUD, ProviderName::CONTAINER].contains(&cluster.provider);
     if cluster.provider == ProviderName::BAREMETAL && !cluster.machines.is_empty() {
         found.push(ErrorKind::MachinesWithoutProvider);

@@ -1,4 +1,4 @@
-//! What cluster is wanted?
+//! The desired cluster: [`Clusterfile`], [`Cluster`] and lines of `/etc/hosts`.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -10,7 +10,7 @@ use crate::{
     RegistrySettings, Role, Ssh,
 };
 
-/// Everything a Clusterfile says.
+/// All documents of a Clusterfile.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Clusterfile {
@@ -40,7 +40,7 @@ impl From<Cluster> for Clusterfile {
     }
 }
 
-/// The wanted cluster.
+/// The desired cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cluster {
@@ -50,11 +50,11 @@ pub struct Cluster {
     pub annotations: BTreeMap<String, String>,
     /// The cluster image to run, as written.
     pub image: String,
-    /// Who gives us the hosts.
+    /// The provider of the hosts.
     pub provider: ProviderName,
     /// The hosts that are known; a provider fills them in from [`Cluster::machines`].
     pub hosts: Vec<Host>,
-    /// The machines a provider shall make.
+    /// The machines that a provider creates.
     pub machines: Machines,
     /// How to log in where a host does not say otherwise.
     pub ssh: Ssh,
@@ -121,7 +121,7 @@ impl Cluster {
         self.hosts.iter().find(|host| host.address == address)
     }
 
-    /// Adds hosts of one role that log in and see variables as the cluster says. Addresses already there are left alone.
+    /// Adds hosts of one role that log in and see variables as the cluster says. Known addresses are skipped.
     pub fn add_hosts(&mut self, role: &Role, addresses: impl IntoIterator<Item = IpAddr>) {
         for address in addresses {
             if self.host(address).is_none() {
@@ -152,7 +152,7 @@ impl Cluster {
         }
     }
 
-    /// Who gives the hosts when nobody says: the user if there are only addresses, Alibaba Cloud if there are counts.
+    /// The default provider: `BAREMETAL` if there are only addresses, `ALI_CLOUD` if there are counts.
     #[must_use]
     pub fn provider_by_default(&self) -> ProviderName {
         if self.machines.is_empty() { ProviderName::BAREMETAL } else { ProviderName::ALI_CLOUD }
@@ -187,7 +187,7 @@ impl Cluster {
         }
     }
 
-    /// The same cluster with no hosts and no machines: what is wanted when the cluster shall be deleted.
+    /// The same cluster with no hosts and no machines: the desired state of a cluster that is to be deleted.
     #[must_use]
     pub fn without_hosts(&self) -> Self {
         Self { hosts: Vec::new(), machines: Machines::default(), ..self.clone() }

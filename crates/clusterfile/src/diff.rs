@@ -1,4 +1,4 @@
-//! What has to change so that the cluster that is becomes the cluster that is wanted?
+//! Compares the current cluster with the desired one.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -8,7 +8,7 @@ use crate::{Cluster, Host};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// The cluster as it shall be.
+    /// The desired cluster.
     pub wanted: Cluster,
     /// Hosts that come, masters first. A host whose roles change leaves and joins.
     pub joins: Vec<Host>,
@@ -72,7 +72,7 @@ pub enum Setting {
     Taints,
 }
 
-/// Compares the cluster that is, if there is one, with the cluster that is wanted.
+/// Compares the current cluster, if there is one, with the desired one.
 ///
 /// Compare after the provider has filled in the hosts of `wanted`. How to log in is not a change of the cluster, nor are annotations and the sizes of machines; they are simply taken over.
 #[must_use]
@@ -81,7 +81,7 @@ pub fn diff(current: Option<&Cluster>, wanted: &Cluster) -> Change {
         return creation(wanted);
     };
     if wanted.hosts.is_empty() && !wanted.machines.is_empty() {
-        // No provider has made the hosts yet, so nothing can be said about single ones.
+        // No provider has created the hosts yet, so single hosts cannot be compared.
         let known = Cluster { hosts: current.hosts.clone(), ..wanted.clone() };
         let mut change = diff(Some(current), &known);
         if current.machines != wanted.machines {

@@ -1,4 +1,4 @@
-//! What else can stand in a Clusterfile beside the cluster itself?
+//! The documents beside the Cluster: Config, Plugin, Application and those for kubeadm.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl Strategy {
 /// The types of plugins that the format knows.
 pub(crate) const PLUGIN_TYPES: [&str; 6] = ["SHELL", "LABEL", "TAINT", "HOSTNAME", "CLUSTERCHECK", "ETCD"];
 
-/// Something to be done at certain moments of a cluster's life.
+/// An action at certain phases of a cluster's life.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

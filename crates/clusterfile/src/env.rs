@@ -1,4 +1,4 @@
-//! Which variables do scripts, templates and commands see?
+//! Variables for scripts, templates and commands.
 
 use std::fmt;
 

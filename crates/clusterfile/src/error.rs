@@ -1,4 +1,4 @@
-//! What can be wrong with a Clusterfile, and where?
+//! Errors of a Clusterfile, each with its place in the text.
 
 use std::{fmt, net::IpAddr};
 
@@ -153,15 +153,15 @@ pub enum ErrorKind {
     /// The YAML is deeper, longer or more repetitive than any real file.
     #[error("the YAML has {0}")]
     TooComplex(&'static str),
-    /// An alias stands inside the value that it repeats.
+    /// An alias is part of the value that it repeats.
     #[error("the alias stands inside the value it repeats")]
     AliasInsideItself,
-    /// A key stands twice in a mapping.
+    /// A key appears twice in a mapping.
     #[error("`{key}` is given twice, first in line {first_line}")]
     DuplicateKey {
         /// The key.
         key: String,
-        /// Where it stands first.
+        /// The line where it appears first.
         first_line: usize,
     },
     /// A key that is no plain text.
@@ -172,7 +172,7 @@ pub enum ErrorKind {
     UnknownField {
         /// The field as written.
         field: String,
-        /// The mapping it stands in.
+        /// The mapping that contains it.
         place: &'static str,
     },
     /// A field of another version of the format.
@@ -180,12 +180,12 @@ pub enum ErrorKind {
     MisplacedField {
         /// The field as written.
         field: String,
-        /// The mapping it stands in.
+        /// The mapping that contains it.
         place: &'static str,
         /// What to do instead.
         instead: &'static str,
     },
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("{place} has no `{field}`")]
     MissingField {
         /// The field.
@@ -193,12 +193,12 @@ pub enum ErrorKind {
         /// The mapping it belongs in.
         place: &'static str,
     },
-    /// A field that must be there is there and says nothing.
+    /// A required field is empty.
     #[error("`{field}` in {place} is empty")]
     EmptyField {
         /// The field.
         field: &'static str,
-        /// The mapping it stands in.
+        /// The mapping that contains it.
         place: &'static str,
     },
     /// A value of the wrong shape.
@@ -267,7 +267,7 @@ pub enum ErrorKind {
     /// More hosts than Kubernetes supports.
     #[error("more than {MAX_HOSTS} hosts")]
     TooManyHosts,
-    /// More jump hosts than can be meant.
+    /// More jump hosts than are allowed.
     #[error("more than {MAX_JUMPS} jump hosts in a row")]
     TooManyJumps,
     /// A text that should be an address block.
@@ -305,7 +305,7 @@ pub enum ErrorKind {
     /// There are hosts or machines, or must be, and none is a master.
     #[error("the cluster has no master")]
     NoMaster,
-    /// Machines are to be made and nobody can make them.
+    /// Machines are wanted from a provider that creates none.
     #[error(
         "BAREMETAL makes no machines: list the addresses of the hosts, or choose the provider ALI_CLOUD or CONTAINER"
     )]

@@ -1,4 +1,4 @@
-//! The Cluster document as it is written: hosts in groups, logins as what differs, passwords in plain.
+//! The Cluster document as it is written: hosts in groups, logins as overrides, passwords in plain.
 //!
 //! A type whose fields stand in the file as they are derives `Serialize` and `JsonSchema` where it is declared. The
 //! types here are written in another shape than they are used in, or hold passwords: no public type serialises those.
@@ -23,7 +23,7 @@ pub(crate) struct ClusterSpec {
     /// The cluster image.
     #[schemars(required)]
     image: Option<String>,
-    /// Who gives the hosts.
+    /// The provider of the hosts.
     #[schemars(extend("examples" = ProviderName::KNOWN.each_ref().map(ProviderName::as_str)))]
     provider: Option<String>,
     /// Variables for scripts, templates and commands, as `KEY=value`.
@@ -43,9 +43,9 @@ pub(crate) struct ClusterSpec {
     /// Further names and addresses for the API server's certificate.
     #[serde(rename = "certSANS")]
     cert_sans: Option<Vec<String>>,
-    /// The masters that a provider makes.
+    /// The masters that a provider creates.
     masters: Option<MachineSpec>,
-    /// The nodes that a provider makes.
+    /// The nodes that a provider creates.
     nodes: Option<MachineSpec>,
     /// The hosts, in groups of equal ones.
     hosts: Option<Vec<HostGroup>>,
@@ -117,7 +117,7 @@ fn groups(cluster: &Cluster) -> Vec<HostGroup> {
     cluster.hosts.chunk_by(alike).filter_map(group).collect()
 }
 
-/// How to log in; an empty text says that a host does not have what the cluster has.
+/// How to log in; a host unsets a field of the cluster with an empty text.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Login {
@@ -248,7 +248,7 @@ struct LocalRegistry {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Certificate {
-    /// Further names and addresses that it is good for.
+    /// Further names and addresses that it is valid for.
     subject_alt_name: Option<AlternativeNames>,
 }
 
@@ -262,7 +262,7 @@ struct AlternativeNames {
     ips: Option<Vec<IpAddr>>,
 }
 
-/// A registry outside the cluster that hosts shall know the login of.
+/// A registry outside the cluster whose login the hosts get.
 #[derive(Serialize, JsonSchema)]
 struct OuterRegistry {
     /// Its domain.

@@ -1,4 +1,4 @@
-//! Which machine has which roles?
+//! Hosts and their roles.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 

@@ -1,9 +1,13 @@
-//! The Clusterfile as data: parse, default, check, compare, write back.
+//! Parses, completes, checks, compares and writes Clusterfiles.
+//!
+//! A Clusterfile describes the desired cluster: its image, hosts, logins, network and settings. This crate is for
+//! programs that read or generate one. It is pure: it does no I/O, knows no async and reads no environment.
 //!
 //! # Steps
-//! [`parse`] turns text into a [`Clusterfile`] or into all of its [`Errors`]; a provider fills in [`Cluster::hosts`];
-//! [`diff`] compares the cluster that is with the cluster that is wanted; [`Clusterfile::to_yaml`] writes it back.
-//! Nothing here does I/O, knows async, or looks at the surroundings.
+//! 1. [`parse`] turns text into a [`Clusterfile`] with all defaults filled in, or into all of its [`Errors`].
+//! 2. A provider fills in [`Cluster::hosts`] when the file asks for machines by number ([`Cluster::machines`]).
+//! 3. [`diff`] compares the current cluster with the desired one.
+//! 4. [`Clusterfile::to_yaml`] writes it back; what was written parses to the same value.
 //!
 //! ```
 //! let file = clusterfile::parse("
@@ -23,9 +27,35 @@
 //! # Ok::<(), clusterfile::Errors>(())
 //! ```
 //!
+//! A cluster can also be put together in code; [`Cluster::check`] then finds what [`parse`] would have found:
+//!
+//! ```
+//! use clusterfile::{Cluster, MachineSpec, ProviderName};
+//!
+//! let mut cluster = Cluster::new("my-cluster", "kubernetes:v1.20.2");
+//! cluster.provider = ProviderName::ALI_CLOUD;
+//! cluster.machines.masters = Some(MachineSpec::of(3).with_size(Some(4), Some(16)));
+//! assert_eq!(cluster.check(), []);
+//! ```
+//!
+//! # Features
+//! The crate has no cargo features. [`schema`] is the JSON Schema of the format, for editors. Names of providers and
+//! runtimes are open ([`ProviderName`], [`RuntimeName`]). Structs that will grow are `#[non_exhaustive]` and have
+//! constructors.
+//!
 //! # Errors
-//! Everything that can be found wrong in one pass is reported together, each [`Error`] with its [`Span`] in the whole
-//! file. Before a line of the file is shown, [`redacted`] hides its passwords.
+//! Everything that one pass can find is reported together, each [`Error`] with its [`Span`] in the whole file, a message,
+//! what was expected and, where one is close, the word that was probably meant. Before a line of the file is shown,
+//! [`redacted`] hides its passwords.
+//!
+//! ```
+//! let errors = clusterfile::parse("kind: Cluster\nspec: {imagge: a}\n").expect_err("several mistakes");
+//! assert!(errors.iter().any(|error| error.suggestion.as_deref() == Some("image")));
+//! ```
+//!
+//! # Limits
+//! [`MAX_BYTES`] a file, [`MAX_HOSTS`] hosts, [`MAX_JUMPS`] jump hosts in a row. Aliases and nesting of YAML are bounded,
+//! so no input can exhaust memory or stack.
 
 mod addresses;
 mod check;

@@ -1,4 +1,4 @@
-//! What shall a machine that does not exist yet look like?
+//! The machines that a provider creates.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::MAX_HOSTS;
 /// The most processors, and the most GiB of memory or disk, that a machine can be asked to have.
 pub(crate) const MAX_SIZE: u32 = 65536;
 
-/// The machines a provider shall make, by role.
+/// The machines that a provider creates, by role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machines {
     /// The control plane.

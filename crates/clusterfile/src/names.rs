@@ -1,4 +1,4 @@
-//! Names of providers and runtimes. They are open: vendors bring their own.
+//! Names of providers and runtimes. They are open, so that vendors can add their own.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use crate::{ErrorKind, parse::rules};
 /// The name under which a provider of hosts is registered, as written in `spec.provider`.
 ///
 /// Any name of at most 63 letters, digits, `-`, `_` and `.` will do. Those that differ from a known name by upper and
-/// lower case or separators alone (`ALICLOUD`, `bare-metal`) are refused: they are slips of the fingers.
+/// lower case or separators alone (`ALICLOUD`, `bare-metal`) are refused, because they are typos.
 ///
 /// ```
 /// use clusterfile::ProviderName;
@@ -23,12 +23,12 @@ pub struct ProviderName(Cow<'static, str>);
 impl ProviderName {
     /// The hosts exist: the Clusterfile lists their addresses.
     pub const BAREMETAL: Self = Self(Cow::Borrowed("BAREMETAL"));
-    /// Alibaba Cloud makes the hosts.
+    /// Hosts are created on Alibaba Cloud.
     pub const ALI_CLOUD: Self = Self(Cow::Borrowed("ALI_CLOUD"));
-    /// The Docker Engine of this machine makes the hosts.
+    /// Hosts are containers of the Docker Engine of this machine.
     pub const CONTAINER: Self = Self(Cow::Borrowed("CONTAINER"));
 
-    /// The names of the providers that sealer brings.
+    /// The names of the providers that are part of sealer.
     pub const KNOWN: [Self; 3] = [Self::BAREMETAL, Self::ALI_CLOUD, Self::CONTAINER];
 }
 

@@ -1,4 +1,4 @@
-//! Which addresses do pods and services use, and which network plugin is wanted?
+//! Address blocks of pods and services, and the network plugin.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -24,7 +24,7 @@ pub struct Network {
     pub service_cidr: CidrList,
     /// The network plugin wanted by name; the image decides when absent.
     pub cni_name: Option<String>,
-    /// Whether the image's network plugin shall be left out.
+    /// Whether the image's network plugin is left out.
     #[serde(rename = "withoutCNI", skip_serializing_if = "std::ops::Not::not")]
     #[schemars(with = "Option<bool>")]
     pub without_cni: bool,

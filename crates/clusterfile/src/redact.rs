@@ -1,4 +1,4 @@
-//! How can a Clusterfile be quoted in a message without showing its passwords?
+//! Hides the passwords in the text of a Clusterfile, so that messages can quote it.
 
 const SECRET_KEYS: [&str; 2] = ["passwd", "password"];
 

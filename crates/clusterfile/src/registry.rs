@@ -1,4 +1,4 @@
-//! Where do the cluster's hosts pull images from?
+//! The registries that hosts pull images from.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ pub struct RegistrySettings {
     pub certificate_names: Vec<String>,
     /// Further addresses for its certificate.
     pub certificate_addresses: Vec<IpAddr>,
-    /// A registry outside the cluster that hosts shall know the login of.
+    /// A registry outside the cluster whose login the hosts get.
     pub external: Option<ExternalRegistry>,
 }
 

@@ -1,4 +1,4 @@
-//! The type of passwords and passphrases; no document of a Clusterfile shows one in debug output.
+//! The type of passwords and passphrases. Debug output of a Clusterfile never shows one.
 
 pub use ::secret::Secret;
 

@@ -1,4 +1,4 @@
-//! How does one log in to a host, and over which other hosts?
+//! SSH logins and jump hosts.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -102,7 +102,7 @@ impl Jump {
 pub enum SshHost {
     /// At an address.
     Address(IpAddr),
-    /// At the addresses of a DNS name, in lower case; whoever connects to it looks them up.
+    /// At the addresses of a DNS name, in lower case; it is resolved when connecting.
     Name(String),
 }
 

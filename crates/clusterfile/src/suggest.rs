@@ -1,6 +1,6 @@
-//! Which known word did the user mean?
+//! Suggests the known word that is closest to an unknown one.
 
-/// The candidate closest to `given`, if it is close enough to be a slip of the fingers.
+/// The candidate closest to `given`, if it is close enough to be a typo.
 pub(crate) fn closest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if given.len() > 64 {
         return None;
@@ -25,7 +25,7 @@ pub(crate) fn is_same(left: &str, right: &str) -> bool {
     fold(left) == fold(right)
 }
 
-/// Letter case and separators are the commonest slips, so they do not count.
+/// Letter case and separators are the most common typos, so they do not count.
 fn fold(word: &str) -> Vec<char> {
     word.chars().filter(|letter| !"-_ ".contains(*letter)).flat_map(char::to_lowercase).collect()
 }

@@ -1,4 +1,4 @@
-//! Does every case of `tests/suite/clusterfile` still read, compare and write as recorded?
+//! Every case of `tests/suite/clusterfile` reads, compares and writes as recorded.
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 use std::{fmt::Write as _, fs, path::Path};

@@ -1,4 +1,4 @@
-//! Do files made to exhaust memory, stack or time end in an error?
+//! Files made to exhaust memory, stack or time end in an error.
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Is the published schema the one that the code describes? `UPDATE=1` rewrites it.
+//! The published schema is the one that the code describes. `UPDATE=1` rewrites it.
 
 use std::fs;
 use std::path::Path;

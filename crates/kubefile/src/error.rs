@@ -1,4 +1,4 @@
-//! What can be wrong with a Kubefile, where, and what was expected instead?
+//! Errors of a Kubefile: what is wrong, where, and what was expected.
 
 use std::fmt;
 
@@ -153,7 +153,7 @@ impl ErrorKind {
         match self {
             Self::TooLarge { .. } => "move large texts into files and COPY them".to_owned(),
             Self::TooManyInstructions { .. } => "join instructions, or build in two images".to_owned(),
-            Self::TooManyErrors { .. } => "mend the errors above first".to_owned(),
+            Self::TooManyErrors { .. } => "fix the errors above first".to_owned(),
             Self::NotText => "expected text".to_owned(),
             Self::Empty | Self::MissingFrom => "expected `FROM IMAGE` or `FROM scratch` first".to_owned(),
             Self::BeforeFrom { .. } => "only ARG may stand before FROM".to_owned(),

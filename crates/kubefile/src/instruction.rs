@@ -1,4 +1,4 @@
-//! What can stand in a Kubefile, as data?
+//! The instructions of a Kubefile as data.
 
 use crate::{Keyword, Span, Word};
 
@@ -9,7 +9,7 @@ pub struct Instruction {
     pub span: Span,
     /// The name alone, as written.
     pub name: Span,
-    /// What it says.
+    /// Its content.
     pub kind: InstructionKind,
     /// Its here-documents in the order of their markers.
     pub heredocs: Vec<Heredoc>,
@@ -125,7 +125,7 @@ pub enum ShellOrExec {
 pub struct Name {
     /// The name.
     pub text: String,
-    /// Where it stands.
+    /// Its place in the file.
     pub span: Span,
 }
 

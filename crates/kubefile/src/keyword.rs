@@ -1,4 +1,4 @@
-//! Which instruction names exist, and which was probably meant?
+//! The names of instructions, and suggestions for unknown ones.
 
 use std::fmt;
 
@@ -111,7 +111,7 @@ pub(crate) fn dockerfile_only(name: &str) -> Option<&'static str> {
     HINTS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, hint)| hint)
 }
 
-/// The candidate closest to `name`, when it is close enough to be a slip of the pen. Letter case does not count.
+/// The candidate closest to `name`, when it is close enough to be a typo. Letter case does not count.
 pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.chars().take(MAX_COMPARED + 1).map(|letter| letter.to_ascii_uppercase()).collect();
     if name.len() > MAX_COMPARED {

@@ -1,4 +1,4 @@
-//! What is a whole Kubefile, and which of its apps must its base image bring?
+//! A whole Kubefile, and the check of apps that its base image must contain.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl Kubefile {
         })
     }
 
-    /// Names in APPCMDS, APPENV and LAUNCH that are not declared here, so the base image must bring them.
+    /// Names in APPCMDS, APPENV and LAUNCH that are not declared here, so the base image must contain them.
     #[must_use]
     pub fn apps_of_base(&self) -> Vec<&Name> {
         let declared: BTreeSet<&str> = self.apps().map(|app| app.name.text.as_str()).collect();

@@ -1,12 +1,13 @@
-//! Parses a Kubefile into instructions that remember where they stood.
+//! Parses a Kubefile into instructions with their line and column.
 //!
-//! Text in, values out: nothing here reads files, the environment or the network, and no input can make it panic, take
-//! more than linear time or grow memory without bound.
+//! A Kubefile describes a cluster image as a Dockerfile describes a container image. This crate is for programs that
+//! build, check or generate one. It is pure: it reads no files, environment or network, and no input can make it panic,
+//! take more than linear time or grow memory without bound.
 //!
 //! # Steps
-//! 1. [`parse`] gives a [`Kubefile`], or **all** its [`Errors`], each with place, line, message and what was expected.
-//! 2. [`Kubefile::check_apps`] checks names of apps that the base image must bring, once that is at hand.
-//! 3. [`Kubefile::expand`] replaces the variables and gives [`Resolved`] instructions, ready to be performed.
+//! 1. [`parse`] returns a [`Kubefile`] or all of its [`Errors`].
+//! 2. [`Kubefile::check_apps`] checks the names of apps that the base image must contain, once that image is known.
+//! 3. [`Kubefile::expand`] replaces the variables and returns [`Resolved`] instructions, ready to be executed.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -40,6 +41,13 @@
 //! # Ok::<(), kubefile::Errors>(())
 //! ```
 //!
+//! # Features
+//! The crate has no cargo features.
+//!
+//! # Errors
+//! Up to 100 errors of a file are reported together, each with its [`Span`], line and column, a message, what was expected
+//! and, where one is close, the word that was probably meant. [`Kubefile::expand`] reports variables that have no value.
+//!
 //! # The language
 //! A line is `NAME arguments`, the name in any letter case. `\` at the end continues a line (blanks may follow it);
 //! lines that begin with `#` are comments, also between continued lines, where empty lines are skipped too. `\r\n` and a
@@ -57,14 +65,14 @@
 //! COPY, ADD, RUN and CMD take here-documents, several on a line: `<<EOF`, `<<-EOF` (leading tabs are stripped), and quoted
 //! delimiters, for which COPY and ADD replace no variables. `RUN <<EOF` alone runs the document as a script.
 //!
-//! # Where it departs from upstream sealer
+//! # Differences from upstream sealer
 //! - **CMD is one command.** Version 0.8 split its text at commas, which breaks `kubectl get -l a=b,c=d`; later versions did
 //!   not. CMDS is for several commands.
 //! - `ARG a=1,b=2` declares two names only where a comma is followed by `NAME=`; quotes keep a value whole.
 //! - Several CMD are kept in order. LAUNCH beside CMD or CMDS is an error, as upstream has it; LAUNCH need not be last.
-//! - Unknown instructions are errors, not warnings; so are flags that would silently mean nothing.
+//! - Unknown instructions are errors, not warnings; so are flags that would have no effect.
 //! - COPY takes several sources, `--chown` and `--chmod`. Sources in git are refused.
-//! - One FROM: a Kubefile has no stages, so `AS name` is accepted and means nothing, and `--from` is refused.
+//! - One FROM: a Kubefile has no stages, so `AS name` is accepted and ignored, and `--from` is refused.
 //! - `# escape=` and other parser directives are comments.
 //!
 //! # Limits

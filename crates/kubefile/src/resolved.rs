@@ -1,4 +1,4 @@
-//! What is a Kubefile once every variable has its value?
+//! A Kubefile after all variables are replaced.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use crate::{Keyword, ShellOrExec, Span};
 pub struct Resolved {
     /// One for each instruction of the file, in its order.
     pub instructions: Vec<ResolvedInstruction>,
-    /// Values of all ARG declared after FROM, as they stand at the end of the file: defaults for the arguments of CMD.
+    /// Values of all ARG declared after FROM, at the end of the file: defaults for the arguments of CMD.
     pub arguments: BTreeMap<String, String>,
-    /// Values of all ENV as they stand at the end of the file.
+    /// Values of all ENV at the end of the file.
     pub environment: BTreeMap<String, String>,
     /// What is probably a mistake, though nothing fails.
     pub warnings: Vec<Warning>,
@@ -21,11 +21,11 @@ pub struct Resolved {
 /// An instruction with all variables replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedInstruction {
-    /// Where it stands.
+    /// Its place in the file.
     pub span: Span,
     /// Name and arguments on one line as written, see [`Instruction::title`](crate::Instruction::title).
     pub title: String,
-    /// What it says.
+    /// Its content.
     pub kind: ResolvedKind,
 }
 

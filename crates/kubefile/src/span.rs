@@ -1,4 +1,4 @@
-//! Where in the Kubefile does something stand, as bytes and as line and column?
+//! Places in a Kubefile, as bytes and as line and column.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What is one argument of an instruction before its variables are replaced?
+//! One argument of an instruction before its variables are replaced.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::Span;
 /// One argument: quotes and escapes are resolved, variables are still open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Where it stands, quotes included.
+    /// Its place in the file, quotes included.
     pub span: Span,
     /// Literal text and variables in order; neighbouring literals are one part, an empty word has no part.
     pub parts: Vec<Part>,
@@ -25,7 +25,7 @@ pub enum Part {
 /// A variable reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Where it stands, from the `$` on.
+    /// Its place in the file, from the `$` on.
     pub span: Span,
     /// Its name.
     pub name: String,

@@ -1,4 +1,4 @@
-//! Do the Kubefiles of the case suite parse, resolve and fail as written down?
+//! The Kubefiles of the case suite parse, expand and fail as recorded.
 
 #![allow(
     clippy::unwrap_used,

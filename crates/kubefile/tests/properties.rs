@@ -1,4 +1,4 @@
-//! Does the parser keep its promises for any text: no panic, true places, and values that survive quoting?
+//! Holds for any text: the parser does not panic, places are right, and values survive quoting.
 
 #![allow(
     clippy::unwrap_used,

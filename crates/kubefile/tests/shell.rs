@@ -1,4 +1,4 @@
-//! Does a shell understand commands whose here-documents were written out?
+//! A shell understands commands whose here-documents were written out.
 
 #![allow(
     clippy::unwrap_used,

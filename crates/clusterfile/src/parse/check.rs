@@ -1,7 +1,7 @@
-//! Where in the file stands what does not fit together?
+//! Gives errors that span several fields a place in the file.
 
 use super::fields::{Fields, Problems};
-use crate::{Cluster, ErrorKind, Host, Span, check::misfits, yaml::Value};
+use crate::{Cluster, ErrorKind, Host, Span, check::conflicts, yaml::Value};
 
 /// Checks what no single field can know; a missing master matters only when `master_wanted`.
 pub(crate) fn cluster(
@@ -11,7 +11,7 @@ pub(crate) fn cluster(
     master_wanted: bool,
     problems: &mut Problems,
 ) {
-    for kind in misfits(cluster) {
+    for kind in conflicts(cluster) {
         let span = match &kind {
             ErrorKind::NoMaster if !master_wanted => continue,
             ErrorKind::NoMaster => first_of(spec, &["hosts", "nodes"]),

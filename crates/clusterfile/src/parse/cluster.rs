@@ -1,4 +1,4 @@
-//! What does the Cluster document say?
+//! Reads the Cluster document.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(crate) enum Generation {
 pub(crate) const SECOND_ONLY: [&str; 8] =
     ["cmd", "cmd_args", "appNames", "containerRuntime", "hostAliases", "dataRoot", "registry", "cmdArgs"];
 
-/// Fields that stand at the left margin when a text has lost its indentation.
+/// Fields that appear at the top level when a text has lost its indentation.
 const LOST_INDENTATION: [(&[&str], &str); 5] = [
     (&["name", "annotations"], "indent it below `metadata:`"),
     (
@@ -140,7 +140,7 @@ pub(crate) fn read_env(fields: &mut Fields<'_>, name: &'static str, problems: &m
     texts.into_iter().filter_map(|(span, text)| problems.keep(span, crate::env_pair(&text))).collect()
 }
 
-/// The `K=V` entries of a list in which no key stands twice.
+/// The `K=V` entries of a list in which every key is unique.
 pub(crate) fn read_arguments(
     fields: &mut Fields<'_>,
     name: &'static str,

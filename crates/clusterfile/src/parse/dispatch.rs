@@ -1,4 +1,4 @@
-//! Which document of the file is what?
+//! Reads a whole file: finds out the kind of each document and reads it.
 
 use super::{
     cluster::{self, Generation},

@@ -1,4 +1,4 @@
-//! What do Config, Plugin and Application documents say?
+//! Reads Config, Plugin and Application documents.
 
 use super::{
     cluster::read_env,

@@ -1,4 +1,4 @@
-//! How are the fields of a mapping read one by one so that every mistake is noticed?
+//! Reads the fields of a mapping one by one; unknown, missing and malformed ones become errors.
 
 use super::rules::Rule;
 use crate::{
@@ -88,7 +88,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Says that a field must be there. It is reported in the end, unless it turns out to be there misspelled.
+    /// Marks a required field as missing. It is reported by `finish`, unless a misspelled field suggests it.
     pub(crate) fn missing(&mut self, field: &'static str) {
         self.missing.push(field);
     }

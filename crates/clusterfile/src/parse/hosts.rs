@@ -1,4 +1,4 @@
-//! What does `hosts` say?
+//! Reads `hosts`.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -41,7 +41,7 @@ pub(crate) struct PlacedHosts {
 }
 
 impl PlacedHosts {
-    /// Makes hosts like the model of every address and range; an address that is there already is reported.
+    /// Adds a copy of the model host for every address and range; duplicate addresses are errors.
     pub(crate) fn add(&mut self, entries: &[Node], model: &Host, problems: &mut Problems) {
         for entry in entries {
             let text = text(entry, problems);

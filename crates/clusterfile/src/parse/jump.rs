@@ -1,4 +1,4 @@
-//! Over which hosts does one reach the others?
+//! Reads jump hosts.
 
 use super::{
     fields::{Fields, Problems, text},
@@ -10,7 +10,7 @@ use crate::{
     yaml::{Node, Value},
 };
 
-/// What may stand where a jump host is expected.
+/// The forms of a jump host, for messages.
 const ONE: &str = "a jump host: a text, or a mapping with `host`";
 
 /// Reads one jump host, or a list of them; the empty text means none.
@@ -65,7 +65,7 @@ fn written(text: &str) -> Result<Jump, ErrorKind> {
         Some((user, place)) => (Some(user), place),
         None => (None, text),
     };
-    // Whoever writes `user:password@host` must not find it in a message.
+    // The password of `user:password@host` must not appear in a message.
     if user.is_some_and(|user| user.contains(':')) {
         let expected = "`[user@]host[:port]`; a password is the field `passwd` of a mapping";
         return Err(ErrorKind::Expected { expected, found: "a login name with a colon" });

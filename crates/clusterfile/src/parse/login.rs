@@ -1,4 +1,4 @@
-//! How does one log in, for the cluster and for a host that differs?
+//! Reads `ssh` of the cluster, and of a host that overrides it.
 
 use super::{
     fields::{Fields, Problems, text},
@@ -8,7 +8,7 @@ use crate::{ErrorKind, Secret, Ssh, yaml::Node};
 
 /// Reads `ssh` of a mapping, overlaid on what holds for the cluster.
 ///
-/// A host that writes a field as the empty text `""` says that it does not have what the cluster has.
+/// A host unsets a field of the cluster with the empty text `""`.
 pub(crate) fn read(parent: &mut Fields<'_>, base: Option<&Ssh>, problems: &mut Problems) -> Ssh {
     let mut ssh = base.cloned().unwrap_or_default();
     let Some(mut fields) = parent.take("ssh").and_then(|node| Fields::open(node, "ssh", problems)) else {
@@ -43,7 +43,7 @@ pub(super) fn secret(node: &Node, problems: &mut Problems) -> Option<Secret> {
     text(node, problems).filter(|text| !text.is_empty()).map(Secret::from)
 }
 
-/// Whoever pastes a key where its path belongs must not find it in a message.
+/// A key that was pasted where its path belongs must not appear in a message.
 pub(super) fn key_path(node: &Node, problems: &mut Problems) -> Option<String> {
     let path = text(node, problems).filter(|text| !text.is_empty())?;
     let checked = rules::KEY_PATH

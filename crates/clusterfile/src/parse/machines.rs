@@ -1,4 +1,4 @@
-//! What do `masters` and `nodes` say?
+//! Reads `masters` and `nodes`.
 
 use super::{
     cluster::Generation,
@@ -12,7 +12,7 @@ use crate::{
     yaml::{Node, Value},
 };
 
-/// From one to the most of it; the texts below say the same.
+/// The texts below name the same range.
 const RANGE: (u32, u32) = (1, MAX_SIZE);
 const SIZE: &str = "a whole number from 1 to 65536";
 const GIB: &str = "a whole number of GiB from 1 to 65536";

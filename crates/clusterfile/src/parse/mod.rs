@@ -1,4 +1,4 @@
-//! How does the text of a Clusterfile become data, or the list of everything that is wrong with it?
+//! Turns the text of a Clusterfile into data, or into all of its errors.
 
 mod check;
 mod cluster;

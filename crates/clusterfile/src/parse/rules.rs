@@ -1,4 +1,4 @@
-//! Which texts are allowed in which place?
+//! Rules for the texts of single fields.
 
 use std::net::IpAddr;
 
@@ -94,13 +94,13 @@ pub(crate) const WORD: Rule = Rule {
     },
 };
 
-/// What differs from a known name only in ways in which people mistype is not a vendor's name.
+/// A name that differs from a known one only by case and separators is a typo, not a vendor's name.
 pub(crate) const PROVIDER: Rule = Rule {
     what: "provider",
     rule: "BAREMETAL, ALI_CLOUD, CONTAINER or the name of a vendor's provider (letters, digits, `-`, `_` and `.`)",
     allows: |text| {
-        let is_slip = |known: &ProviderName| text != known.as_str() && suggest::is_same(text, known.as_str());
-        is_label_word(text) && !ProviderName::KNOWN.iter().any(is_slip)
+        let is_typo = |known: &ProviderName| text != known.as_str() && suggest::is_same(text, known.as_str());
+        is_label_word(text) && !ProviderName::KNOWN.iter().any(is_typo)
     },
 };
 

@@ -1,4 +1,4 @@
-//! What do `network`, `registry` and the other settings of the cluster say?
+//! Reads `network`, `registry` and other settings of the cluster.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Which type does a plain scalar have for the YAML reader of Kubernetes (Go, YAML 1.1)?
+//! Types plain scalars as the YAML reader of Kubernetes does (Go, YAML 1.1).
 
 use serde_json::{Map, Number, Value as Json};
 

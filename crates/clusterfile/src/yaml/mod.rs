@@ -1,4 +1,4 @@
-//! How does YAML text become a tree that remembers its places, and how does a tree become YAML text?
+//! YAML trees that know the place of every value.
 
 mod json;
 mod read;

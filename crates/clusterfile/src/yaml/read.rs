@@ -1,4 +1,4 @@
-//! How does YAML text become trees, within bounds, with every place remembered?
+//! Parses YAML text into trees, within bounds.
 
 use std::collections::HashMap;
 

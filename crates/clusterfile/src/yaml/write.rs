@@ -1,4 +1,4 @@
-//! How does a tree become YAML text that every reader, Go's included, reads back as the same tree?
+//! Writes YAML text that every reader, Go's included, reads back as the same tree.
 
 use serde_json::Value as Json;
 use serde_saphyr::ser_options;

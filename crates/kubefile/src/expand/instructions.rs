@@ -1,4 +1,4 @@
-//! What does each instruction say with its variables replaced?
+//! Expands the variables of each instruction.
 
 use crate::expand::scope::{Scope, Variables};
 use crate::expand::script;

@@ -1,4 +1,4 @@
-//! From instructions to instructions without variables.
+//! Turns instructions into instructions without variables.
 
 mod instructions;
 mod scope;

@@ -1,4 +1,4 @@
-//! Which value has a variable at this point of the file?
+//! Looks up the value of a variable at one point of the file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which shell text has a command with its here-documents?
+//! Builds the shell script of a command with its here-documents.
 
 use crate::{Heredoc, ShellOrExec};
 

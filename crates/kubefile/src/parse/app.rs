@@ -1,4 +1,4 @@
-//! What do APP, CNI, CSI, APPCMDS, APPENV and LAUNCH say?
+//! Reads APP, CNI, CSI, APPCMDS, APPENV and LAUNCH.
 
 use crate::parse::arguments::{Arguments, Sink};
 use crate::parse::command::commands;

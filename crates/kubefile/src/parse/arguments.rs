@@ -1,4 +1,4 @@
-//! What does every instruction's reader work with: its arguments, and a place for errors?
+//! The arguments of one instruction, as every reader takes them, and the place where errors are collected.
 
 use nom::bytes::complete::{take_while, take_while1};
 use nom::character::complete::char;

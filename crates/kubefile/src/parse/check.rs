@@ -1,4 +1,4 @@
-//! Do the instructions of a file fit together?
+//! Checks rules that span several instructions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What do FROM, RUN, CMD, CMDS, MAINTAINER and KUBEVERSION say?
+//! Reads FROM, RUN, CMD, CMDS, MAINTAINER and KUBEVERSION.
 
 use crate::parse::arguments::{Arguments, Flag, Known, Sink};
 use crate::parse::json;

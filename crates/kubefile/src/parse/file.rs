@@ -1,4 +1,4 @@
-//! What does a whole file say?
+//! Reads a whole file, instruction by instruction.
 
 use nom::Input as _;
 use nom::Parser;

@@ -1,4 +1,4 @@
-//! Which here-documents does a line announce, and where do they end?
+//! Finds the here-documents that a line announces, and their ends.
 
 use nom::Parser;
 use nom::branch::alt;

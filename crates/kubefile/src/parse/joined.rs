@@ -1,4 +1,4 @@
-//! Where in the file does a character of a joined line come from?
+//! Maps characters of a joined line back to their place in the file.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Is this a JSON array of strings, and where does it stop being one?
+//! Parses JSON arrays of strings, and reports where one stops being valid.
 
 use nom::bytes::complete::{take_while, take_while_m_n, take_while1};
 use nom::character::complete::{anychar, char};

@@ -1,4 +1,4 @@
-//! Which physical lines make one instruction?
+//! Joins physical lines into instructions.
 
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ impl<'s> Lines<'s> {
         Some(start..end)
     }
 
-    /// The next line that says something, with all its continuations.
+    /// The next line that is not blank or a comment, with all its continuations.
     pub(crate) fn next_logical(&mut self) -> Option<Logical<'s>> {
         loop {
             let mut line = Some(self.next_meaningful()?);

@@ -1,4 +1,4 @@
-//! Which words, here-documents or JSON strings are the arguments?
+//! Reads arguments that are words, here-documents or a JSON array.
 
 use nom::{Err, Input as _};
 

@@ -1,4 +1,4 @@
-//! From text to instructions: lines are joined, split into words, read by instruction, then checked as a whole.
+//! Turns text into instructions: lines are joined, split into words, read by instruction, then checked as a whole.
 
 mod app;
 mod arguments;

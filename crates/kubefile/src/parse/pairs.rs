@@ -1,4 +1,4 @@
-//! Which names and values do ARG, ENV, LABEL and APPENV give?
+//! Reads the names and values of ARG, ENV, LABEL and APPENV.
 
 use nom::character::complete::char;
 use nom::{Input as _, Parser};

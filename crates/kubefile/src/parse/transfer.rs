@@ -1,4 +1,4 @@
-//! What do COPY and ADD move, and is each part of it possible?
+//! Reads COPY and ADD.
 
 use crate::parse::arguments::{Arguments, Flag, Known, Sink};
 use crate::parse::list::{Item, list};

@@ -1,4 +1,4 @@
-//! How do quotes, escapes and variables make a word?
+//! Parses quotes, escapes and variables of one word.
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while, take_while1};
