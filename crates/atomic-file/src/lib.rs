@@ -69,7 +69,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// As of [`write`].
+    /// As [`write()`].
     pub fn commit(self, mode: u32) -> io::Result<()> {
         self.file.as_file().set_permissions(Permissions::from_mode(mode))?;
         self.file.as_file().sync_all()?;
