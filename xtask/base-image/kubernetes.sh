@@ -12,26 +12,32 @@ set -euo pipefail
 output=$(realpath -m "$1")
 sources=$(realpath "$2")
 shift 2
-work=$(mktemp -d "$(dirname "$output")/kubernetes.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-
-# Our own lists directory: the machine's package lists stay as they are.
-mkdir -p "$work/lists/partial" "$work/source"
-apt_options=(-o "Dir::Etc::sourcelist=$sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists" -o APT::Sandbox::User=root)
-apt-get "${apt_options[@]}" -q update
-cd "$work/source"
-apt-get "${apt_options[@]}" -q source kubernetes
-tree=$(find "$work/source" -mindepth 1 -maxdepth 1 -type d -name 'kubernetes-*')
-
-# The vendored reflect2 crashes on Go 1.18 and later; Debian carries a release that does not.
-rm -rf "$tree/vendor/github.com/modern-go/reflect2"
-cp -r /usr/share/gocode/src/github.com/modern-go/reflect2 "$tree/vendor/github.com/modern-go/reflect2"
-
+# Kept when the build fails, with the source and everything compiled so far: the next run resumes.
+work="${output%.partial}.work"
 export GOPATH="$work/go" GO111MODULE=off CGO_ENABLED=0 GOFLAGS=
 export GOCACHE="$work/go-cache" GOTMPDIR="$work"
-mkdir -p "$GOPATH/src/k8s.io"
-mv "$tree" "$GOPATH/src/k8s.io/kubernetes"
-cd "$GOPATH/src/k8s.io/kubernetes"
+final="$GOPATH/src/k8s.io/kubernetes"
+
+fetch_source() {
+    # Our own lists directory: the machine's package lists stay as they are.
+    rm -rf "$work"
+    mkdir -p "$work/lists/partial" "$work/source"
+    apt_options=(-o "Dir::Etc::sourcelist=$sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists" -o APT::Sandbox::User=root)
+    apt-get "${apt_options[@]}" -q update
+    cd "$work/source"
+    apt-get "${apt_options[@]}" -q source kubernetes
+    tree=$(find "$work/source" -mindepth 1 -maxdepth 1 -type d -name 'kubernetes-*')
+
+    # The vendored reflect2 crashes on Go 1.18 and later; Debian carries a release that does not.
+    rm -rf "$tree/vendor/github.com/modern-go/reflect2"
+    cp -r /usr/share/gocode/src/github.com/modern-go/reflect2 "$tree/vendor/github.com/modern-go/reflect2"
+
+    mkdir -p "$(dirname "$final")"
+    mv "$tree" "$final"
+}
+
+[ -d "$final" ] || fetch_source
+cd "$final"
 
 for stamp in "$@"; do
     numbers=${stamp#v}
@@ -44,3 +50,6 @@ for stamp in "$@"; do
         strip -o "$output/$stamp/$binary" "_output/local/go/bin/$binary"
     done
 done
+
+cd /
+rm -rf "$work"
