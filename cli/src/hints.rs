@@ -62,7 +62,7 @@ fn of_core(error: &Error) -> Option<String> {
         Error::State { source, .. } => return of_io(source),
         Error::Aborted { .. } => "run the same command again",
         Error::Argument { .. } => "`sealer run --help` shows the forms of all arguments",
-        Error::Delivery { .. } | Error::NoSource { .. } => "run the same command again: what arrived is kept",
+        Error::NoSource { .. } => "run the same command again: what arrived is kept",
         // The findings bring their fixes, the rest says it itself.
         _ => return None,
     };

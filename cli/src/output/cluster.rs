@@ -37,17 +37,20 @@ impl Printer {
             return self.json(applied);
         }
         if self.quiet {
-            return write_out(format!("{}\n", applied.kubeconfig.display()).as_bytes());
+            let kubeconfig = applied.kubeconfig.as_ref().map(|path| format!("{}\n", path.display()));
+            return write_out(kubeconfig.unwrap_or_default().as_bytes());
         }
-        let kubeconfig = shell_path(&applied.kubeconfig);
         let count = units::count(applied.nodes.len(), "node");
         let mut text = node_lines(&applied.nodes);
         text.push_str(&match applied.outcome {
             Outcome::Unchanged => format!("cluster {} is as wanted: {count}; nothing to do\n", applied.name),
-            _ => format!(
-                "cluster {} is up: {count}, kubeconfig {kubeconfig}\n  next: export KUBECONFIG={kubeconfig}; kubectl get node\n",
-                applied.name
-            ),
+            _ => match applied.kubeconfig.as_deref().map(shell_path) {
+                Some(kubeconfig) => format!(
+                    "cluster {} is up: {count}, kubeconfig {kubeconfig}\n  next: export KUBECONFIG={kubeconfig}; kubectl get node\n",
+                    applied.name
+                ),
+                None => format!("cluster {} is up: {count}\n", applied.name),
+            },
         });
         write_out(text.as_bytes())
     }

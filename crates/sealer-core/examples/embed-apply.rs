@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let wanted = clusterfile::parse(&std::fs::read_to_string(file)?)?;
 
     match apply(&sealer, wanted, &ApplyOptions::default(), &|event| eprintln!("{event:?}")).await {
-        Ok(applied) => println!("{} stands; kubeconfig: {}", applied.name, applied.kubeconfig.display()),
+        Ok(applied) => println!("{} is up; kubeconfig: {:?}", applied.name, applied.kubeconfig),
         Err(error) if error.class() == Class::Partly => println!("not finished, run this again: {error}"),
         Err(error) => return Err(error.into()),
     }

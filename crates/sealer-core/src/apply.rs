@@ -1,30 +1,26 @@
-//! Makes a cluster match its Clusterfile.
+//! Makes a cluster match its Clusterfile, in eight steps: parse, fetch, provision, diff, gather, plan, execute, remember.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clusterfile::{Cluster, Clusterfile};
-use infra_provider::{Context, PendingUpdate, Provider};
-use runtime::{Action, ExecuteOptions, Facts, Journal, Kubeconfig, Plan, Report, Request, Runtime, Secrets};
+use infra_provider::Context;
+use runtime::{Access, Custom, Journal, Kubeconfig, Plan, Request, Secrets};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::binary;
-use crate::change::{APPLIED, add_public_address, change, check_machines, finished};
-use crate::connect::{connect, connect_new};
-use crate::connector::Remotes;
-use crate::content_delivery::ContentDelivery;
-use crate::nodes::{Node, StepTimes, nodes};
-use crate::payload::{Prepared, prepare};
-use crate::plugins::RUNTIME_ANNOTATION;
-use crate::workloads::Kubectl;
+use crate::change::{APPLIED, diff, refuse};
+use crate::executor::{self, Executed, Executor, JOURNAL};
+use crate::nodes::{Node, nodes};
+use crate::observe::{Observed, gather, look_again};
+use crate::provision::{existing, provision, refuse_other_machines};
+use crate::run::Run;
+use crate::target::{Target, fetch, parse};
 use crate::{ClusterState, Error, Event, Events, Sealer};
-
-/// Name of the journal in a cluster's state: which steps of an unfinished change are done.
-pub(crate) const JOURNAL: &str = "journal.jsonl";
 
 /// How to apply.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ApplyOptions {
     /// Hosts worked on at once.
     pub parallel: usize,
@@ -53,8 +49,8 @@ pub struct Applied {
     pub done: usize,
     /// Steps that an earlier, interrupted call had done.
     pub skipped: usize,
-    /// Where the administrator's kubeconfig is.
-    pub kubeconfig: std::path::PathBuf,
+    /// Where the administrator's kubeconfig is; `None` when the runtime gives none.
+    pub kubeconfig: Option<PathBuf>,
     /// Every host, as the cluster itself now calls it.
     pub nodes: Vec<Node>,
 }
@@ -96,288 +92,148 @@ fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S
 /// # Errors
 ///
 /// [`Error::Unsupported`] for what cannot be done yet; [`Error::Preflight`] before anything is changed;
-/// [`Error::Unfinished`] when a plan was begun; [`Error::Interrupted`] when it was cancelled before that.
+/// [`Error::Unfinished`] when a plan was started; [`Error::Interrupted`] when it was cancelled before that.
 pub async fn apply(
     sealer: &Sealer,
     wanted: Clusterfile,
     options: &ApplyOptions,
     events: Events<'_>,
 ) -> Result<Applied, Error> {
-    let prepared = prepare(sealer, wanted, events).await?;
-    let runtime = sealer.runtime_for(&prepared.image)?;
-    let provider = sealer.provider_for(&prepared.wanted.cluster)?;
-    runtime.supports(&prepared.wanted.cluster, &prepared.contents)?;
-    provider.check(&prepared.wanted.cluster)?;
+    let run = Run { sealer, options, events };
+    let wanted = parse(&run, wanted)?;
+    let target = fetch(&run, wanted).await?;
+    let state = sealer.state().lock(&target.cluster().name)?;
+    let target = provision(&run, &state, target).await?;
+    let change = diff(&target);
+    let observed = gather(&run, &state, &target, &change).await?;
 
-    let started = Instant::now();
-    let state = sealer.state().lock(&prepared.wanted.cluster.name)?;
-    let current = state.clusterfile()?;
-    let mut wanted = prepared.wanted.clone();
-    wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
-    let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
-    check_machines(provider, known, &wanted.cluster)?;
-    if provider.owns_hosts() && known.is_none() {
-        state.remember(&wanted)?; // What is made from here on can be deleted by the cluster's name.
-    }
-    wanted.cluster = provisioned(sealer, provider, &state, (&wanted, known), options, events).await?;
-    if provider.owns_hosts() {
-        events(phase("hosts", &wanted.cluster, started));
-    }
-    let change = change(known, &wanted.cluster)?;
-    if provider.owns_hosts() {
-        remember(&state, &wanted, known)?; // From here on a crash must not leak hosts.
-    }
-
-    let secrets = Secrets::open(state.path(), &wanted.cluster, runtime.requirements().secrets)?;
-    let new = provider.owns_hosts() && finished(known).is_none();
-    let observed = observe(sealer, &state, runtime, &change.wanted, new, events);
-    let (remotes, mut facts) = until(options, "asking the hosts", observed).await?;
-    let payload = prepared.payload(&wanted, &secrets);
-    let kept = state.read("kubeconfig")?;
-    let request = Request::new(&wanted, &facts, &payload)
-        .with_public_address(provider.public_address(&wanted.cluster))
-        .with_kubeconfig(kept.as_ref());
-    let findings = runtime.preflight(&request);
+    let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
+    let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
+    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref());
+    refuse(&change, &request)?;
+    let findings = target.runtime.preflight(&request);
     if !findings.is_empty() {
         return Err(Error::Preflight(findings));
     }
-    let plan = Arc::new(runtime.plan(&request)?);
-    let access = runtime.access(&request)?;
-    if plan.steps.iter().any(|step| matches!(step.action, Action::Content(_))) {
-        binary::check(&sealer.binary()?)?;
-    }
-    // Hosts that exist anyway are remembered only now, when something is about to be done to them: an address that
-    // was mistyped binds nobody.
-    remember(&state, &wanted, known)?;
-    if let Kubeconfig::New(kubeconfig) = &access.kubeconfig {
-        state.write("kubeconfig", kubeconfig.expose().as_bytes())?;
-    }
+    let plan = Arc::new(plan_steps(&target, &request)?);
 
-    let times = StepTimes::default();
-    let mut report = Report::default();
-    if !plan.is_empty() {
-        let image = &wanted.cluster.image;
-        let work = Work { plan: &plan, image, remotes: &remotes, facts: &facts, journal: JOURNAL, times: &times };
-        report = work.perform(sealer, &state, options, events).await?;
-        facts = look_again(&remotes, runtime, &wanted.cluster, events).await;
-    }
-    let nodes = nodes(&wanted.cluster, &facts, &times);
-    finish(&state, wanted, &prepared, &plan, &report, nodes)
+    let access = target.runtime.access(&request)?;
+    let executed = execute(&run, &state, &target, &observed, &plan, &access).await?;
+    remember(&run, &state, &target, &observed, &executed, &access).await
 }
 
-/// The wanted cluster with the hosts that its provider gives.
-async fn provisioned(
-    sealer: &Sealer,
-    provider: &dyn Provider,
-    state: &ClusterState,
-    (wanted, known): (&Clusterfile, Option<&Cluster>),
-    options: &ApplyOptions,
-    events: Events<'_>,
-) -> Result<Cluster, Error> {
-    let tell = |provider| events(Event::Provider { provider });
-    let context = Context::new(state.path(), &tell).with_cancel(&options.cancel);
-    until(options, "making hosts", async {
-        let provisioned = provider.provision(&wanted.cluster, known, &context).await?;
-        let work = finished(known).map(|cluster| Kubectl { sealer, state, cluster, events });
-        for pending in &provisioned.updates {
-            update(provider, &provisioned.cluster, pending, work.as_ref(), &context).await?;
-        }
-        Ok::<_, Error>(provisioned.cluster)
-    })
-    .await
-}
-
-/// Changes one machine; its host is drained before, and gets its pods back after.
-async fn update(
-    provider: &dyn Provider,
-    cluster: &Cluster,
-    pending: &PendingUpdate,
-    work: Option<&Kubectl<'_>>,
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    let host = pending.host;
-    if pending.needs_change {
-        if let Some(work) = work {
-            work.drain(host).await?;
-        }
-        provider.update(cluster, host, context).await?;
-    }
-    if let Some(work) = work {
-        work.resume(host).await?;
-    }
-    Ok(provider.updated(cluster, host, context).await?)
-}
-
-/// What [`apply`] would do, without changing anything.
+/// What [`apply`] would do: the same steps up to the plan, without having hosts made and without executing.
 ///
 /// # Errors
 ///
 /// As [`apply`]; findings of the preflight are part of the answer.
 pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> Result<Planned, Error> {
-    let prepared = prepare(sealer, wanted, events).await?;
-    let runtime = sealer.runtime_for(&prepared.image)?;
-    let provider = sealer.provider_for(&prepared.wanted.cluster)?;
-    let refused = runtime.supports(&prepared.wanted.cluster, &prepared.contents).err();
-    if let Some(error @ runtime::Error::ApplicationImage { .. }) = refused {
-        return Err(error.into());
+    let run = Run { sealer, options: &ApplyOptions::default(), events };
+    let wanted = parse(&run, wanted)?;
+    let target = fetch(&run, wanted).await?;
+    let refused = target.runtime.supports(target.cluster(), &target.image).err();
+    if !target.has_hosts() {
+        return match refused {
+            Some(refused @ runtime::Error::ApplicationImage { .. }) => Err(refused.into()),
+            refused => Ok(not_made_yet(&target, refused)),
+        };
     }
+    refused.map_or(Ok(()), Err)?;
+    let state = sealer.state().lock(&target.cluster().name)?;
+    refuse_other_machines(&run, &state, &target).await?;
+    let target = existing(target);
+    let change = diff(&target);
+    let observed = gather(&run, &state, &target, &change).await?;
 
-    let name = prepared.wanted.cluster.name.clone();
-    let current = sealer.state().clusterfile(&name)?;
-    let known = current.as_ref().map(|clusterfile| &clusterfile.cluster);
-    let there = known.filter(|known| !known.hosts.is_empty());
-    let mut wanted = prepared.wanted.clone();
-    if wanted.cluster.hosts.is_empty() && there.is_none() {
-        let plan = Plan::new(name);
-        return Ok(Planned { provider: provider.describe(&wanted.cluster), plan, findings: Vec::new(), refused });
-    }
-    if let Some(refused) = refused {
-        return Err(refused.into());
-    }
-    check_machines(provider, known, &wanted.cluster)?;
-    if let (true, Some(there)) = (wanted.cluster.hosts.is_empty(), there) {
-        wanted.cluster.hosts.clone_from(&there.hosts);
-        add_public_address(provider, there, &mut wanted.cluster);
-    }
-    let change = change(known, &wanted.cluster)?;
-    let state = sealer.state().lock(&name)?;
-    let secrets = secrets(&state, runtime, &wanted.cluster)?;
-    let (_, facts) = observe(sealer, &state, runtime, &change.wanted, false, events).await?;
-    let payload = prepared.payload(&wanted, &secrets);
-    let request = Request::new(&wanted, &facts, &payload);
-    let findings = runtime.preflight(&request);
-    let plan = runtime.plan(&request)?;
+    let secrets = kept_secrets(&state, &target)?;
+    let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
+    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref());
+    refuse(&change, &request)?;
+    let findings = target.runtime.preflight(&request);
+    let plan = plan_steps(&target, &request)?;
     Ok(Planned { provider: Vec::new(), plan, findings, refused: None })
 }
 
-/// Remembers what is wanted, keeping the mark of a finished cluster until it is known to differ.
-fn remember(state: &ClusterState, wanted: &Clusterfile, known: Option<&Cluster>) -> Result<(), Error> {
-    let mut wanted = wanted.clone();
-    if let Some(mark) = known.and_then(|cluster| cluster.annotations.get(APPLIED)) {
-        wanted.cluster.annotations.insert(APPLIED.to_owned(), mark.clone());
-    }
-    state.remember(&wanted)
+fn not_made_yet(target: &Target<'_>, refused: Option<runtime::Error>) -> Planned {
+    let plan = Plan::new(&target.cluster().name);
+    Planned { provider: target.provider.describe(target.cluster()), plan, findings: Vec::new(), refused }
 }
 
-async fn observe(
-    sealer: &Sealer,
-    state: &ClusterState,
-    runtime: &dyn Runtime,
-    wanted: &Cluster,
-    new: bool,
-    events: Events<'_>,
-) -> Result<(Remotes, Facts), Error> {
-    let started = Instant::now();
-    let remotes = match new {
-        true => connect_new(sealer, state, wanted, events).await?,
-        false => connect(sealer, state, wanted).await?,
+/// The runtime's plan. One that leaves out a machine that must change is refused.
+fn plan_steps(target: &Target<'_>, request: &Request<'_>) -> Result<Plan, Error> {
+    let plan = target.runtime.plan(request)?;
+    let changes = |host| {
+        plan.steps.iter().any(|step| {
+            let is_change = matches!(&step.action, runtime::Action::Custom(act) if act.name == Custom::MACHINE_CHANGE);
+            is_change && step.hosts.contains(&host)
+        })
     };
-    let facts = runtime::gather(&remotes, &wanted.name, &runtime.requirements()).await?;
-    events(phase("preflight", wanted, started));
-    Ok((remotes, facts))
-}
-
-/// What the finished cluster says about itself. The cluster is already up, so failing to read it is only a warning.
-async fn look_again(remotes: &Remotes, runtime: &dyn Runtime, cluster: &Cluster, events: Events<'_>) -> Facts {
-    match runtime::gather(remotes, &cluster.name, &runtime.requirements()).await {
-        Ok(facts) => facts,
-        Err(error) => {
-            events(Event::Warning { message: format!("the state of the nodes is not known: {error}") });
-            Facts::default()
-        }
+    if target.updates.iter().all(|update| changes(update.host)) {
+        return Ok(plan);
     }
+    Err(Error::NotSupported { what: format!("changing machines of a cluster of {}", target.runtime.name()) })
 }
 
-/// Runs work that can be dropped at any time without harm, and drops it on cancellation.
-pub(crate) async fn until<T, E: Into<Error>>(
-    options: &ApplyOptions,
-    act: &'static str,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, Error> {
-    match options.cancel.run_until_cancelled(work).await {
-        Some(done) => done.map_err(Into::into),
-        None => Err(Error::Interrupted { act }),
+/// Saves what is about to be done, and executes the plan.
+async fn execute(
+    run: &Run<'_>,
+    state: &ClusterState,
+    target: &Target<'_>,
+    observed: &Observed,
+    plan: &Arc<Plan>,
+    access: &Access,
+) -> Result<Executed, Error> {
+    executor::check(run, plan)?;
+    // Hosts that exist anyway are saved only now, when something is about to be done to them: a mistyped address has no
+    // consequences.
+    state.remember(&target.wanted)?;
+    if let Kubeconfig::New(kubeconfig) = &access.kubeconfig {
+        state.write("kubeconfig", kubeconfig.expose().as_bytes())?;
     }
+    let (cluster, provider) = (target.cluster(), target.provider);
+    let executor = Executor { run: *run, state, cluster, provider, observed, journal: JOURNAL };
+    executor.execute(plan).await
 }
 
-fn phase(name: &str, cluster: &Cluster, started: Instant) -> Event {
-    let count = cluster.hosts.len();
-    let detail = format!("{count} host{}", if count == 1 { "" } else { "s" });
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Event::Phase { name: name.to_owned(), detail, millis }
-}
-
-/// A plan and what it is performed with.
-pub(crate) struct Work<'a> {
-    pub(crate) plan: &'a Arc<Plan>,
-    pub(crate) image: &'a str,
-    pub(crate) remotes: &'a Remotes,
-    pub(crate) facts: &'a Facts,
-    /// Name of the journal in the cluster's state.
-    pub(crate) journal: &'static str,
-    pub(crate) times: &'a StepTimes,
-}
-
-impl Work<'_> {
-    pub(crate) async fn perform(
-        &self,
-        sealer: &Sealer,
-        state: &ClusterState,
-        options: &ApplyOptions,
-        events: Events<'_>,
-    ) -> Result<Report, Error> {
-        events(Event::Planned {
-            steps: self.plan.steps.len(),
-            hosts: self.plan.hosts.clone(),
-            image: self.image.to_owned(),
-            plan: Arc::clone(self.plan),
-        });
-        for note in &self.plan.notes {
-            events(Event::Warning { message: note.clone() });
-        }
-        let delivery = ContentDelivery::new(sealer, &self.plan.cluster)?;
-        // A machine that was installed anew has another id: what was done on the old one says nothing about it.
-        let machines = self.facts.hosts.iter().map(|(address, host)| (*address, host.machine_id.clone())).collect();
-        let journal = Journal::open(&state.file(self.journal))?.with_machines(machines);
-        let execute = ExecuteOptions::new(options.parallel, options.cancel.clone());
-        let total = self.plan.steps.iter().map(|step| step.hosts.len()).sum();
-        let tell = |step: runtime::Event| {
-            self.times.note(&step);
-            events(Event::Step { step });
-        };
-        let failed = |source| Error::Unfinished { done: journal.len().min(total), total, source };
-        runtime::execute(self.plan, self.remotes, &delivery, &journal, &execute, &tell).await.map_err(failed)
+/// Saves that the cluster is as wanted, and tells what it looks like now.
+async fn remember(
+    run: &Run<'_>,
+    state: &ClusterState,
+    target: &Target<'_>,
+    observed: &Observed,
+    executed: &Executed,
+    access: &Access,
+) -> Result<Applied, Error> {
+    let cluster = target.cluster();
+    let tell = |provider| run.tell(Event::Provider { provider });
+    for update in &target.updates {
+        target.provider.updated(cluster, update.host, &Context::new(state.path(), &tell)).await?;
     }
-}
+    let mut wanted = target.wanted.clone();
+    wanted.cluster.annotations.insert(APPLIED.to_owned(), target.image.digest.clone());
+    state.remember(&wanted)?;
+    // What is done is done; a host that has to be fixed later must not be skipped for having been made now.
+    Journal::open(&state.file(JOURNAL))?.clear()?;
 
-/// The secrets that the state holds, or ones that are forgotten again.
-pub(crate) fn secrets(state: &ClusterState, runtime: &dyn Runtime, cluster: &Cluster) -> Result<Secrets, Error> {
-    let specs = runtime.requirements().secrets;
-    Ok(match Secrets::load(state.path(), specs)? {
-        Some(secrets) => secrets,
-        None => Secrets::make(cluster, specs)?,
+    let report = &executed.report;
+    let unchanged = report.done + report.skipped == 0;
+    let facts = if unchanged { None } else { Some(look_again(run, observed, target.runtime, &cluster.name).await) };
+    Ok(Applied {
+        name: cluster.name.clone(),
+        outcome: if unchanged { Outcome::Unchanged } else { Outcome::Changed },
+        done: report.done,
+        skipped: report.skipped,
+        kubeconfig: (!matches!(access.kubeconfig, Kubeconfig::None)).then(|| state.file("kubeconfig")),
+        nodes: nodes(cluster, facts.as_ref().unwrap_or(&observed.facts), &executed.times),
+        cluster: wanted.cluster,
     })
 }
 
-fn finish(
-    state: &ClusterState,
-    mut wanted: Clusterfile,
-    prepared: &Prepared,
-    plan: &Plan,
-    report: &Report,
-    nodes: Vec<Node>,
-) -> Result<Applied, Error> {
-    wanted.cluster.annotations.insert(APPLIED.to_owned(), prepared.image_digest());
-    state.remember(&wanted)?;
-    // What is done is done; a host that has to be mended later must not be skipped for having been made now.
-    Journal::open(&state.file(JOURNAL))?.clear()?;
-    Ok(Applied {
-        name: wanted.cluster.name.clone(),
-        outcome: if plan.steps.is_empty() { Outcome::Unchanged } else { Outcome::Changed },
-        done: report.done,
-        skipped: report.skipped,
-        kubeconfig: state.file("kubeconfig"),
-        nodes,
-        cluster: wanted.cluster,
+/// The secrets that the state holds, or ones that are forgotten again.
+fn kept_secrets(state: &ClusterState, target: &Target<'_>) -> Result<Secrets, Error> {
+    let specs = target.runtime.requirements().secrets;
+    Ok(match Secrets::load(state.path(), specs)? {
+        Some(secrets) => secrets,
+        None => Secrets::make(target.cluster(), specs)?,
     })
 }

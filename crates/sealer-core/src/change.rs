@@ -1,32 +1,57 @@
 //! Compares the wanted cluster with the one that is remembered, and refuses changes that are not supported.
+//!
+//! Whether a cluster exists is decided by what its hosts say; what is remembered only tells what it was wanted like.
 
 use clusterfile::{Change, ChangeKind, Cluster, MachineSpec, Machines};
 use infra_provider::Provider;
+use runtime::{Facts, MarkerState, Request};
 
 use crate::Error;
+use crate::target::Target;
 
 /// Annotation of a remembered Clusterfile: digest of the image that the cluster was finished with.
 pub(crate) const APPLIED: &str = "sealer.io/applied-image";
 
-/// What is known of the cluster, if it was ever finished.
-pub(crate) fn finished(known: Option<&Cluster>) -> Option<&Cluster> {
-    known.filter(|known| known.annotations.contains_key(APPLIED))
+/// The difference between the remembered cluster, if there is one, and the wanted one.
+pub(crate) fn diff(target: &Target<'_>) -> Change {
+    clusterfile::diff(target.current.as_ref(), target.cluster())
 }
 
-/// Refuses a change of a finished cluster's machines before hosts are made for it, and another provider for a cluster
-/// that is partially created: its hosts could no longer be given back.
-pub(crate) fn check_machines(provider: &dyn Provider, known: Option<&Cluster>, wanted: &Cluster) -> Result<(), Error> {
-    if let Some(known) = known.filter(|known| finished(Some(known)).is_none() && known.provider != wanted.provider) {
-        return Err(Error::OtherProvider { cluster: known.name.clone(), kind: known.provider.to_string() });
+/// Refuses a change of a cluster that is initialized, and one that would leave prepared hosts behind.
+pub(crate) fn refuse(change: &Change, request: &Request<'_>) -> Result<(), Error> {
+    let left: Vec<_> = change.leaves.iter().map(|host| host.address).collect();
+    let is_master = |marker: &runtime::Marker| marker.role == "master" && marker.state == MarkerState::Ready;
+    let initialized = request.facts.hosts.keys().any(|host| request.marker(*host).is_some_and(is_master));
+    if initialized && change.kind == ChangeKind::Alter {
+        return Err(refused());
     }
-    let Some(known) = finished(known).filter(|_| wanted.hosts.is_empty()) else { return Ok(()) };
+    let hosts: Vec<_> = left.into_iter().filter(|host| request.marker(*host).is_some()).collect();
+    if hosts.is_empty() { Ok(()) } else { Err(Error::ForeignHosts { cluster: change.wanted.name.clone(), hosts }) }
+}
+
+pub(crate) fn refused() -> Error {
+    Error::NotSupported { what: "changing the hosts or the image of a finished cluster".to_owned() }
+}
+
+/// Whether a finished master of this cluster is among the hosts.
+pub(crate) fn is_initialized(facts: &Facts, cluster: &str) -> bool {
+    let markers = facts.hosts.values().filter_map(|host| host.marker.as_ref());
+    markers
+        .filter(|marker| marker.cluster == cluster)
+        .any(|marker| marker.role == "master" && marker.state == MarkerState::Ready)
+}
+
+/// Whether a provider would have to make other machines than there are; other sizes are the same machines.
+pub(crate) fn machines_differ(provider: &dyn Provider, current: &Cluster, wanted: &Cluster) -> bool {
+    if !wanted.hosts.is_empty() {
+        return false;
+    }
     let mut wanted = wanted.clone();
-    add_public_address(provider, known, &mut wanted);
-    // Machines of another size are the same hosts.
-    if provider.owns_hosts() && sizes_of(&known.machines, &wanted.machines) == wanted.machines {
-        wanted.machines = known.machines.clone();
+    add_public_address(provider, current, &mut wanted);
+    if provider.owns_hosts() && sizes_of(&current.machines, &wanted.machines) == wanted.machines {
+        wanted.machines = current.machines.clone();
     }
-    change(Some(known), &wanted).map(drop)
+    clusterfile::diff(Some(current), &wanted).kind == ChangeKind::Alter
 }
 
 /// What the provider adds to the names of the API server, and will add again at the same place.
@@ -42,27 +67,6 @@ fn sizes_of(machines: &Machines, others: &Machines) -> Machines {
         machine.clone().map(|machine| machine.with_size(cpu, memory_gib))
     };
     Machines { masters: sized(&machines.masters, &others.masters), nodes: sized(&machines.nodes, &others.nodes) }
-}
-
-/// The change from what is remembered as finished to what is wanted.
-pub(crate) fn change(known: Option<&Cluster>, wanted: &Cluster) -> Result<Change, Error> {
-    let finished = finished(known);
-    if let (Some(known), None) = (known, finished) {
-        let hosts: Vec<_> =
-            known.hosts.iter().map(|host| host.address).filter(|address| wanted.host(*address).is_none()).collect();
-        if !hosts.is_empty() {
-            return Err(Error::ForeignHosts { cluster: wanted.name.clone(), hosts });
-        }
-    }
-    let change = clusterfile::diff(finished, wanted);
-    match change.kind {
-        ChangeKind::Alter => {
-            Err(Error::NotSupported { what: "changing the hosts or the image of a finished cluster".to_owned() })
-        }
-        // What is remembered says "nothing to do"; only what is observed can confirm it.
-        ChangeKind::Nothing => Ok(clusterfile::diff(None, wanted)),
-        _ => Ok(change),
-    }
 }
 
 #[cfg(test)]
@@ -122,31 +126,19 @@ mod tests {
 
     #[test]
     fn machines_of_another_size_are_the_same_hosts_and_others_are_refused() {
-        let check = |alter: &dyn Fn(&mut Cluster)| {
+        let same = |alter: &dyn Fn(&mut Cluster)| {
             let mut wanted = asked();
             alter(&mut wanted);
-            check_machines(&Made, Some(&known()), &wanted).is_ok()
+            !machines_differ(&Made, &known(), &wanted)
         };
-        assert!(check(&|_| ()), "the same command again");
-        assert!(check(&|wanted| wanted.machines.nodes.as_mut().unwrap().memory_gib = Some(32)));
-        assert!(check(&|wanted| wanted.machines.masters.as_mut().unwrap().cpu = Some(8)));
-        assert!(!check(&|wanted| wanted.machines.nodes.as_mut().unwrap().count = 3));
-        assert!(!check(&|wanted| wanted.machines.nodes = None));
-        assert!(!check(&|wanted| {
+        assert!(same(&|_| ()), "the same command again");
+        assert!(same(&|wanted| wanted.machines.nodes.as_mut().unwrap().memory_gib = Some(32)));
+        assert!(same(&|wanted| wanted.machines.masters.as_mut().unwrap().cpu = Some(8)));
+        assert!(!same(&|wanted| wanted.machines.nodes.as_mut().unwrap().count = 3));
+        assert!(!same(&|wanted| wanted.machines.nodes = None));
+        assert!(!same(&|wanted| {
             wanted.machines.nodes.as_mut().unwrap().data_disks = vec![Disk::new(40, None)];
         }));
-        assert!(!check(&|wanted| wanted.cert_sans.push("other.example.com".to_owned())));
-        let mut partial = known();
-        partial.annotations.clear();
-        let mut wanted = asked();
-        wanted.machines.nodes.as_mut().unwrap().count = 5;
-        assert!(check_machines(&Made, Some(&partial), &wanted).is_ok(), "nothing stands on them yet");
-
-        // As after a first run that broke off: what it made is known to its provider alone.
-        partial.hosts.clear();
-        let mut elsewhere = Cluster::new("shop", "shop:1.4");
-        elsewhere.add_hosts(&Role::Master, [IpAddr::from([10, 0, 0, 1])]);
-        let refused = check_machines(&Made, Some(&partial), &elsewhere);
-        assert!(matches!(refused, Err(Error::OtherProvider { .. })), "{refused:?}");
+        assert!(!same(&|wanted| wanted.cert_sans.push("other.example.com".to_owned())));
     }
 }

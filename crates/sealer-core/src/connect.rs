@@ -11,9 +11,9 @@ use crate::connector::{Connections, Remotes};
 use crate::{ClusterState, Error, Event, Events, Sealer};
 
 /// How long a host that was just made may take until it accepts a login.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long after an attempt comes the next.
-const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Connects to every host; fails with all failures at once.
 pub(crate) async fn connect(sealer: &Sealer, state: &ClusterState, cluster: &Cluster) -> Result<Remotes, Error> {
@@ -54,7 +54,7 @@ pub(crate) async fn connect_new(
 }
 
 /// Whether this is what a machine looks like whose SSH server does not run yet.
-fn is_starting(error: &remote::Error) -> bool {
+pub(crate) fn is_starting(error: &remote::Error) -> bool {
     use remote::Error as Remote;
     matches!(
         error.root(),

@@ -1,7 +1,6 @@
 //! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use content_store::Store;
 use remote::{Command, Duplex, Remote};
-use runtime::{Action, ActionHandler, Content, Progress, Step};
+use runtime::{Content, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{Error, Sealer};
@@ -38,18 +36,15 @@ impl ContentDelivery {
     }
 }
 
-#[async_trait]
-impl ActionHandler for ContentDelivery {
-    async fn perform(
+impl ContentDelivery {
+    /// Performs the content step of a plan on the host behind `remote`.
+    pub(crate) async fn deliver(
         &self,
-        step: &Step,
-        _host: IpAddr,
+        content: &Content,
         remote: Arc<dyn Remote>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), runtime::Error> {
-        let Action::Content(Content { image, carried_images, rootfs, bytes, sources, .. }) = &step.action else {
-            return Err(runtime::Error::Unsupported { what: "delivering anything but content" });
-        };
+        let Content { image, carried_images, rootfs, bytes, sources, .. } = content;
         remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
 
         // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.

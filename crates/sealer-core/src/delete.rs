@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use clusterfile::{Cluster, Clusterfile, ProviderName};
 use infra_provider::{Context, ProviderEvent, Release};
-use runtime::{ImageContents, Journal, Payload, Request};
+use runtime::{ImageContents, Journal, Payload, Request, Secrets};
 use serde::Serialize;
 
-use crate::apply::{ApplyOptions, JOURNAL, Work, secrets, until};
 use crate::connect::connect_reachable;
-use crate::nodes::StepTimes;
-use crate::{ClusterState, Error, Event, Events, Sealer};
+use crate::executor::{Executor, JOURNAL};
+use crate::observe::{self, Observed};
+use crate::run::Run;
+use crate::{ApplyOptions, ClusterState, Error, Events, Sealer};
 
+/// The journal of a deletion.
+const DELETE_JOURNAL: &str = "delete.jsonl";
 const FREEING: &str = "giving hosts back";
 
 /// How to delete.
@@ -51,11 +54,12 @@ pub async fn delete(
     options: &DeleteOptions,
     events: Events<'_>,
 ) -> Result<Deleted, Error> {
+    let run = Run { sealer, options: &options.apply, events };
     let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
     if sealer.state().clusterfile(name)?.is_none() {
         // Before a lock file is made for it.
         let made_by = options.provider.clone().ok_or_else(unknown)?;
-        return until(&options.apply, FREEING, forgotten(sealer, name, made_by, events)).await;
+        return run.until_cancelled(FREEING, forgotten(sealer, name, made_by, events)).await;
     }
     let state = sealer.state().lock(name)?;
     let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
@@ -73,12 +77,12 @@ pub async fn delete(
     let mut deleted = Deleted { name: name.to_owned(), hosts: current.hosts.len(), unreachable: Vec::new() };
     if !provider.owns_hosts() {
         // Hosts that go away with their provider need no cleaning; these stay.
-        deleted.unreachable = clean(sealer, &state, &current, options, events).await?;
+        deleted.unreachable = clean(&run, &state, &current, options.force).await?;
         deleted.hosts -= deleted.unreachable.len();
     }
     let tell = |provider| events(crate::Event::Provider { provider });
     let context = Context::new(state.path(), &tell).with_cancel(&options.apply.cancel);
-    until(&options.apply, FREEING, provider.release(&current, Release::All, &context)).await?;
+    run.until_cancelled(FREEING, provider.release(&current, Release::All, &context)).await?;
     state.forget()?;
     Ok(deleted)
 }
@@ -118,45 +122,43 @@ async fn forgotten(sealer: &Sealer, name: &str, provider: ProviderName, events: 
 
 /// Cleans every host that can be reached; returns those that cannot.
 async fn clean(
-    sealer: &Sealer,
+    run: &Run<'_>,
     state: &ClusterState,
     current: &Cluster,
-    options: &DeleteOptions,
-    events: Events<'_>,
+    force: bool,
 ) -> Result<Vec<std::net::IpAddr>, Error> {
-    const ASKING: &str = "asking the hosts";
-    let runtime = sealer.runtime_of(current)?;
-    let reached = connect_reachable(sealer, state, current, options.force);
-    let (remotes, unreachable) = until(&options.apply, ASKING, reached).await?;
-    let facts =
-        until(&options.apply, ASKING, runtime::gather(&remotes, &current.name, &runtime.requirements())).await?;
-    let secrets = secrets(state, runtime, current)?;
+    let runtime = run.sealer.runtime_of(current)?;
+    let requirements = runtime.requirements();
+    let asked = run.until_cancelled("asking the hosts", async {
+        if requirements.without_hosts {
+            return Ok((observe::operator(), Vec::new()));
+        }
+        let (remotes, unreachable) = connect_reachable(run.sealer, state, current, force).await?;
+        let facts = runtime::gather(&remotes, &current.name, &requirements).await?;
+        Ok::<_, Error>((Observed { remotes, facts }, unreachable))
+    });
+    let (observed, unreachable) = asked.await?;
+    let secrets = match Secrets::load(state.path(), requirements.secrets)? {
+        Some(secrets) => secrets,
+        None => Secrets::make(current, requirements.secrets)?,
+    };
     // Deleting needs nothing of the image, which may be gone by now.
     let image = ImageContents::named(&current.image);
     let wanted = Clusterfile::from(current.without_hosts());
-    let plan = Arc::new(runtime.plan(&Request::new(&wanted, &facts, &Payload::new(&image, &secrets)))?);
+    let plan = Arc::new(runtime.plan(&Request::new(&wanted, &observed.facts, &Payload::new(&image, &secrets)))?);
 
-    let untouched = remotes.keys().filter(|address| !plan.hosts.iter().any(|host| host.address == **address));
+    let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {
-        let message = format!("{address} does not belong to this cluster (any more) and is left as it is");
-        events(Event::Warning { message });
+        run.warn(format!("{address} does not belong to this cluster (any more) and is left as it is"));
     }
-
     // A journal of its own, and a new one each time: what was finished once may have come back since.
-    let work = Work {
-        plan: &plan,
-        image: &current.image,
-        remotes: &remotes,
-        facts: &facts,
-        journal: "delete.jsonl",
-        times: &StepTimes::default(),
-    };
-    let journal = state.file(work.journal);
+    let journal = state.file(DELETE_JOURNAL);
     if journal.exists() {
         std::fs::remove_file(&journal).map_err(|source| Error::State { act: "remove", path: journal, source })?;
     }
-    if !plan.is_empty() {
-        work.perform(sealer, state, &options.apply, events).await?;
-    }
+    let provider = run.sealer.provider_for(current)?;
+    let executor =
+        Executor { run: *run, state, cluster: current, provider, observed: &observed, journal: DELETE_JOURNAL };
+    executor.execute(&plan).await?;
     Ok(unreachable)
 }

@@ -237,31 +237,11 @@ pub enum Error {
         errors: clusterfile::Errors,
     },
     #[cfg(feature = "cluster")]
-    /// A host cannot be drained, or is not Ready again afterwards.
-    #[error("{host}: cannot {act}: {detail}")]
-    Workloads {
-        /// `drain` or `wait for the return`.
-        act: &'static str,
-        /// The host.
-        host: IpAddr,
-        /// What kubectl said last.
-        detail: String,
-    },
-    #[cfg(feature = "cluster")]
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {
         /// The binary.
         path: PathBuf,
-    },
-    #[cfg(feature = "cluster")]
-    /// A host reported a failure while it fetched content.
-    #[error("{host}: fetching content failed: {detail}")]
-    Delivery {
-        /// The host.
-        host: IpAddr,
-        /// What it said.
-        detail: String,
     },
 }
 

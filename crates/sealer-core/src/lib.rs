@@ -26,6 +26,8 @@
 //! [`Error`] keeps the failing crate's own error as its source; [`Error::class`] tells what kind of failure it was.
 
 #[cfg(feature = "cluster")]
+mod actions;
+#[cfg(feature = "cluster")]
 mod apply;
 #[cfg(feature = "cluster")]
 mod binary;
@@ -43,24 +45,32 @@ mod content_delivery;
 mod delete;
 mod error;
 mod event;
+#[cfg(feature = "cluster")]
+mod executor;
 pub mod host;
 #[cfg(feature = "cluster")]
 mod nodes;
 #[cfg(feature = "cluster")]
-mod payload;
+mod observe;
 #[cfg(feature = "cluster")]
 mod plugins;
+#[cfg(feature = "cluster")]
+mod provision;
+#[cfg(feature = "cluster")]
+mod run;
 mod sealer;
 #[cfg(feature = "registry")]
 pub mod serve;
 #[cfg(feature = "cluster")]
 mod state;
 #[cfg(feature = "cluster")]
+mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "cluster")]
 mod unsupported;
 #[cfg(feature = "cluster")]
 mod wanted;
-#[cfg(feature = "cluster")]
-mod workloads;
 
 #[cfg(feature = "cluster")]
 pub use crate::apply::{Applied, ApplyOptions, Outcome, Planned, apply, plan};

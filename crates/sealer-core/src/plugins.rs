@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloudimage::Image;
 use clusterfile::{Cluster, ProviderName};
 use infra_provider::Provider;
-use runtime::Runtime;
+use runtime::{ActionHandler, Runtime};
 
 use crate::{Connector, Error, Sealer, Settings, SshConnector, State};
 
@@ -23,6 +23,16 @@ pub(crate) struct Plugins {
     connector: Arc<dyn Connector>,
     providers: Vec<Arc<dyn Provider>>,
     runtimes: Vec<Arc<dyn Runtime>>,
+    action_handler: Option<Handler>,
+}
+
+/// Performs the custom steps of a vendor's runtime.
+struct Handler(Arc<dyn ActionHandler>);
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handler")
+    }
 }
 
 impl Plugins {
@@ -33,6 +43,7 @@ impl Plugins {
             connector: Arc::new(SshConnector::new(settings.ssh.clone())),
             providers: vec![Arc::new(infra_provider::BareMetal)],
             runtimes: vec![Arc::new(runtime::Kubeadm)],
+            action_handler: None,
         }
     }
 }
@@ -52,6 +63,17 @@ impl Sealer {
         self.plugins.runtimes.retain(|known| known.name() != runtime.name());
         self.plugins.runtimes.push(runtime);
         self
+    }
+
+    /// Performs the custom steps of a runtime that was added.
+    #[must_use]
+    pub fn with_action_handler(mut self, handler: Arc<dyn ActionHandler>) -> Self {
+        self.plugins.action_handler = Some(Handler(handler));
+        self
+    }
+
+    pub(crate) fn action_handler(&self) -> Option<&dyn ActionHandler> {
+        self.plugins.action_handler.as_ref().map(|handler| handler.0.as_ref())
     }
 
     /// Reaches hosts in another way.

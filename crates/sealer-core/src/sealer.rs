@@ -91,6 +91,13 @@ impl Sealer {
         })
     }
 
+    /// Sends another static binary to hosts; see [`Settings::binary`].
+    #[must_use]
+    pub fn with_binary(mut self, binary: impl Into<PathBuf>) -> Self {
+        self.settings.binary = Some(binary.into());
+        self
+    }
+
     /// Uses another way to reach registries.
     #[must_use]
     pub fn with_registry(mut self, registry: Arc<dyn Registry>) -> Self {

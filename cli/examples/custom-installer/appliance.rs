@@ -1,70 +1,19 @@
-//! How does a vendor make an installer of their own: own provider, own runtime, own command?
-//!
-//! `cargo run --example custom-installer -- inventory`, and every command of sealer besides.
+//! A runtime: one program on every host, and no Kubernetes at all.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)] // A program, not a library.
-
-use std::net::IpAddr;
-use std::process::ExitCode;
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use sealer::sealer_core::clusterfile::{Cluster, ProviderName, Role};
-use sealer::sealer_core::infra_provider::{self, Context, Provider, Provisioned, Release};
+use sealer::sealer_core::clusterfile::Cluster;
 use sealer::sealer_core::runtime::{
     self, Access, Content, Demands, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost,
     Request, Requirements, Run, Runtime, RuntimeName, Step,
 };
 
-/// Machines that stand in our rack; the first are masters.
-const RACK: [&str; 3] = ["10.1.0.11", "10.1.0.12", "10.1.0.13"];
-
-/// Gives machines of the rack where a Clusterfile lists none.
-#[derive(Debug)]
-struct Rack;
-
-#[async_trait]
-impl Provider for Rack {
-    fn name(&self) -> &ProviderName {
-        &ProviderName::BAREMETAL
-    }
-
-    fn owns_hosts(&self) -> bool {
-        false
-    }
-
-    async fn provision(
-        &self,
-        wanted: &Cluster,
-        _current: Option<&Cluster>,
-        _context: &Context<'_>,
-    ) -> infra_provider::Result<Provisioned> {
-        let mut cluster = wanted.clone();
-        let mut free = RACK.iter().filter_map(|address| address.parse::<IpAddr>().ok());
-        if cluster.hosts.is_empty() {
-            cluster.add_hosts(&Role::Master, free.by_ref().take(1));
-            cluster.add_hosts(&Role::Node, free);
-        }
-        Ok(cluster.into())
-    }
-
-    async fn release(&self, _cluster: &Cluster, _hosts: Release, _context: &Context<'_>) -> infra_provider::Result<()> {
-        Ok(()) // The rack stays.
-    }
-
-    fn describe(&self, _wanted: &Cluster) -> Vec<String> {
-        RACK.iter().map(|address| format!("use {address}")).collect()
-    }
-}
-
 /// Runs one program on every host: not Kubernetes, but a cluster to its vendor.
 #[derive(Debug)]
-struct Appliance {
+pub(crate) struct Appliance {
     name: RuntimeName,
 }
 
 impl Appliance {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { name: "appliance".parse().expect("it is a name") }
     }
 
@@ -129,13 +78,4 @@ impl Runtime for Appliance {
     fn access(&self, _request: &Request<'_>) -> Result<Access, runtime::Error> {
         Ok(Access::none())
     }
-}
-
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if arguments.get(1).map(String::as_str) == Some("inventory") {
-        println!("{}", RACK.join("\n"));
-        return ExitCode::SUCCESS;
-    }
-    sealer::run_with(arguments, &|sealer| sealer.with_provider(Arc::new(Rack)).with_runtime(Arc::new(Appliance::new())))
 }

@@ -1,0 +1,53 @@
+//! What delete takes away, leaves alone, and resumes.
+
+use sealer_core::infra_provider::testing::Counts;
+use sealer_core::{Class, Error};
+
+use crate::lab::{Bench, address, counted, listed};
+
+#[tokio::test]
+async fn hosts_are_cleaned_and_the_state_is_forgotten() {
+    let bench = Bench::new().await;
+    assert!(matches!(bench.delete(false).await, Err(Error::NoCluster { .. })));
+    bench.apply(&listed()).await.unwrap();
+    let deleted = bench.delete(false).await.unwrap();
+    assert_eq!((deleted.hosts, deleted.unreachable.len()), (2, 0));
+    assert!(!bench.is_installed(address(1)) && !bench.is_installed(address(2)));
+    assert!(bench.remembered().is_none());
+    assert!(matches!(bench.delete(false).await, Err(Error::NoCluster { .. })));
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_reached_stops_it_unless_forced() {
+    let bench = Bench::new().await;
+    bench.apply(&listed()).await.unwrap();
+    bench.hosts.unreachable(address(2), 2);
+    assert!(matches!(bench.delete(false).await, Err(Error::Connect(failures)) if failures.len() == 1));
+    assert!(bench.is_installed(address(1)), "nothing was done to the other");
+    let deleted = bench.delete(true).await.unwrap();
+    assert_eq!((deleted.hosts, deleted.unreachable), (1, vec![address(2)]));
+    assert!(bench.is_installed(address(2)) && !bench.is_installed(address(1)));
+}
+
+#[tokio::test]
+async fn a_deletion_that_failed_is_repeated() {
+    let bench = Bench::new().await;
+    bench.apply(&listed()).await.unwrap();
+    bench.hosts.fail("true remove");
+    assert_eq!(bench.delete(false).await.unwrap_err().class(), Class::Partly);
+    assert!(bench.remembered().is_some());
+    bench.hosts.repair();
+    bench.delete(false).await.unwrap();
+    assert!(bench.remembered().is_none());
+}
+
+#[tokio::test]
+async fn machines_go_back_to_their_provider_without_being_cleaned() {
+    let bench = Bench::new().await;
+    bench.apply(&counted(1)).await.unwrap();
+    bench.provider.fail_next();
+    assert!(matches!(bench.delete(false).await, Err(Error::Provider(_))));
+    assert_eq!(bench.delete(false).await.unwrap().hosts, 2);
+    assert_eq!(bench.provider.counts(), Counts { provisions: 1, releases: 2, hosts: 0, updates: 0 });
+    assert_eq!(bench.hosts.ran("true remove"), 0);
+}

@@ -1,0 +1,137 @@
+//! A Sealer whose hosts are directories, whose provider counts its calls, and whose runtime runs a script or two.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use sealer_core::clusterfile::{Cluster, Clusterfile, MachineSpec, ProviderName, Role};
+use sealer_core::infra_provider::testing::Counting;
+use sealer_core::runtime::{
+    self, Access, Content, Facts, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost, Request,
+    Requirements, Runtime, RuntimeName, Step,
+};
+use sealer_core::testing::Directories;
+use sealer_core::{ApplyOptions, BuildRequest, Error, Event, Sealer, Settings, build};
+use tempfile::TempDir;
+
+/// Installs every host that is not finished, and removes those that leave.
+#[derive(Debug)]
+pub(crate) struct Lab(RuntimeName);
+
+impl Runtime for Lab {
+    fn name(&self) -> &RuntimeName {
+        &self.0
+    }
+    fn requirements(&self) -> Requirements {
+        Requirements::default()
+    }
+    fn supports(&self, _: &Cluster, _: &ImageContents) -> Result<(), runtime::Error> {
+        Ok(())
+    }
+    fn preflight(&self, request: &Request<'_>) -> Vec<Finding> {
+        let full = |facts: &Facts, host: &IpAddr| facts.hosts[host].disk_free == 0;
+        let hosts = request.facts.hosts.keys().filter(|host| full(request.facts, host));
+        hosts.map(|host| Finding::new(*host, "the disk is full", "free some space")).collect()
+    }
+    fn plan(&self, request: &Request<'_>) -> Result<Plan, runtime::Error> {
+        let mut plan = Plan::new(&request.cluster().name);
+        let image = request.payload.image;
+        let rootfs = runtime::paths::rootfs(&request.cluster().name);
+        for host in request.cluster().hosts.iter().filter(|host| !request.is_finished(host.address)) {
+            let [content, install, finish] =
+                ["content", "install", "finish"].map(|id| format!("{id}@{}", host.address));
+            let only = [host.address];
+            plan.hosts.push(PlannedHost::new(host.address, HostChange::Join, "node"));
+            plan.steps.push(Step::content(content, only, Content::new(&image.digest, &rootfs, image.rootfs_bytes)));
+            plan.steps.push(Step::run(install, only, "true install"));
+            plan.steps.push(Step::write(finish, only, vec![Marker::new(request, host, MarkerState::Ready).file()]));
+        }
+        for (host, _) in request.leaving() {
+            let data = runtime::paths::data(&request.cluster().name);
+            plan.hosts.push(PlannedHost::new(host, HostChange::Leave, "node"));
+            plan.steps.push(Step::run(format!("remove@{host}"), [host], format!("true remove; rm -rf {data}")));
+        }
+        Ok(plan)
+    }
+    fn access(&self, _: &Request<'_>) -> Result<Access, runtime::Error> {
+        Ok(Access::none())
+    }
+}
+
+/// Everything that a test works with.
+pub(crate) struct Bench {
+    pub(crate) sealer: Sealer,
+    pub(crate) hosts: Directories,
+    pub(crate) provider: Arc<Counting>,
+    pub(crate) events: Mutex<Vec<Event>>,
+    /// Removed when the test ends.
+    _directory: TempDir,
+}
+
+impl Bench {
+    /// With an image `lab:1` for the runtime above.
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir_all(path("context/scripts")).unwrap();
+        std::fs::write(path("context/scripts/a.sh"), "true").unwrap();
+        std::fs::write(path("binary"), "#!/bin/sh\n").unwrap();
+        let (hosts, provider) = (Directories::new(path("hosts")), Arc::new(Counting::default()));
+        let sealer = Sealer::open(Settings::new(path("root"), path("state"))).unwrap();
+        let sealer = sealer.with_connector(Arc::new(hosts.clone())).with_provider(provider.clone());
+        let sealer = sealer.with_runtime(Arc::new(Lab("lab".parse().unwrap()))).with_binary(path("binary"));
+        let label = "LABEL cluster.alpha.sealer.io/cluster-runtime-type=lab";
+        let mut request = BuildRequest::new(format!("FROM scratch\n{label}\nCOPY scripts scripts\n"), path("context"));
+        request.options.tag = Some("lab:1".to_owned());
+        build(&sealer, &request, &|_| ()).await.unwrap();
+        Self { sealer, hosts, provider, events: Mutex::default(), _directory: directory }
+    }
+
+    pub(crate) async fn apply(&self, wanted: &Clusterfile) -> Result<sealer_core::Applied, Error> {
+        let tell = |event| self.events.lock().unwrap().push(event);
+        sealer_core::apply(&self.sealer, wanted.clone(), &ApplyOptions::default(), &tell).await
+    }
+
+    pub(crate) async fn plan(&self, wanted: &Clusterfile) -> Result<sealer_core::Planned, Error> {
+        sealer_core::plan(&self.sealer, wanted.clone(), &|_| ()).await
+    }
+
+    pub(crate) async fn delete(&self, force: bool) -> Result<sealer_core::Deleted, Error> {
+        let mut options = sealer_core::DeleteOptions::default();
+        options.force = force;
+        sealer_core::delete(&self.sealer, "shop", &options, &|_| ()).await
+    }
+
+    /// What is remembered of the cluster.
+    pub(crate) fn remembered(&self) -> Option<Cluster> {
+        self.sealer.state().clusterfile("shop").unwrap().map(|file| file.cluster)
+    }
+
+    pub(crate) fn is_installed(&self, host: IpAddr) -> bool {
+        self.hosts.of(host).join("data/shop/host.json").is_file()
+    }
+}
+
+pub(crate) fn address(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+/// A master and a node that exist.
+pub(crate) fn listed() -> Clusterfile {
+    let mut cluster = Cluster::new("shop", "lab:1");
+    cluster.add_hosts(&Role::Master, [address(1)]);
+    cluster.add_hosts(&Role::Node, [address(2)]);
+    cluster.into()
+}
+
+/// A master and nodes that the counting provider makes: 192.0.2.1 and so on.
+pub(crate) fn counted(nodes: u32) -> Clusterfile {
+    let mut cluster = Cluster::new("shop", "lab:1");
+    cluster.provider = ProviderName::CONTAINER;
+    cluster.machines.masters = Some(MachineSpec::of(1));
+    cluster.machines.nodes = Some(MachineSpec::of(nodes));
+    cluster.into()
+}
+
+pub(crate) fn made(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}

@@ -1,0 +1,8 @@
+//! The workflows on hosts that are directories, with a provider that counts its calls.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod apply;
+mod connect;
+mod delete;
+mod lab;
+mod send;
