@@ -74,6 +74,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
     let hint = match error {
         Image::Store(error) => return of_content(error),
         Image::Registry(error) => return of_registry(error),
+        Image::Reference(_) => NAME_HINT,
         Image::File { source, .. } | Image::Sandbox { source, .. } => return of_io(source),
         Image::Context { .. } => "the last argument of `sealer build` is the directory that COPY reads from",
         Image::MissingSource { suggestion: None, context, .. } => {
@@ -105,16 +106,17 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
+/// How a name is written.
+const NAME_HINT: &str = "a name looks like shop:1.4 or registry.example.com/team/shop:1.4";
+
 fn of_content(error: &content_store::Error) -> Option<String> {
     use content_store::Error as Content;
     let hint = match error {
-        Content::File { source, .. } | Content::Source { source, .. } => return of_io(source),
+        Content::File { source, .. } => return of_io(source),
         Content::Missing { .. } => "build or load its image again",
         Content::Mismatch { .. } => "run the same command again; if that fails too, the source is corrupt",
         Content::Layout { .. } => "move that directory away, or use another with `--root`",
-        Content::InvalidDigest { .. } | Content::InvalidReference { .. } => {
-            "a name looks like shop:1.4 or registry.example.com/team/shop:1.4"
-        }
+        Content::Reference(_) => NAME_HINT,
         _ => return None,
     };
     Some(hint.to_owned())

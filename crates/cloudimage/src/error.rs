@@ -17,6 +17,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     #[error(transparent)]
     Store(#[from] content_store::Error),
+    #[error(transparent)]
+    Reference(#[from] content_store::ReferenceError),
     #[error("cannot {act} {}", path.display())]
     File { act: &'static str, path: PathBuf, source: io::Error },
     #[error("`{value}` is not a value of {option}; expected {expected}")]
@@ -73,9 +75,21 @@ pub enum Error {
     #[error("{} of the container images to carry cannot be had:{}", .0.len(), .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
     Unfetchable(Vec<Unfetchable>),
     #[error("{list}:{line}: `{text}` is not an image name")]
-    ImageName { list: String, line: usize, text: String, source: Box<content_store::Error> },
-    #[error("a thread of the build was lost")]
+    ImageName { list: String, line: usize, text: String, source: content_store::ReferenceError },
+    #[error(transparent)]
+    Transfer(content_transfer::Error),
+    #[error("a thread of the build panicked")]
     TaskPanicked(#[source] tokio::task::JoinError),
+}
+
+impl From<content_transfer::Error> for Error {
+    fn from(error: content_transfer::Error) -> Self {
+        match error {
+            content_transfer::Error::Store(error) => Self::Store(error),
+            content_transfer::Error::Registry(error) => Self::Registry(error),
+            error => Self::Transfer(error),
+        }
+    }
 }
 
 impl Error {

@@ -1,8 +1,5 @@
 //! Media types, annotations, labels and size limits of cluster images.
 
-use content_store::Digest;
-use sha2::{Digest as _, Sha256};
-
 /// An OCI image index: the outermost document of a cluster image.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// An OCI image manifest.
@@ -61,10 +58,4 @@ pub fn is_index(media_type: &str) -> bool {
 #[must_use]
 pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, MANIFEST | DOCKER_MANIFEST)
-}
-
-/// The digest that a finished hash stands for.
-pub(crate) fn digest_of(hash: Sha256) -> Digest {
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Digest::from_hex(&hex).expect("a SHA-256 hash has 64 hexadecimal digits")
 }

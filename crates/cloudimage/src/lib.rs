@@ -20,7 +20,7 @@
 //! let registry = Https::new(Options::default())?;
 //! let list = ImageList::new(&context, None);
 //! let backends = Backends { sandbox: &LinuxSandbox, registry: &registry, sources: &[&list] };
-//! let built = build(&images, &kubefile, &context, &options, &backends, &mut |_event| {}).await?;
+//! let built = build(&images, &kubefile, &context, &options, &backends, &|_event| {}).await?;
 //! assert_eq!(images.get("shop:1.4")?.index_digest(), &built.digest);
 //! # Ok(())
 //! # }
@@ -69,7 +69,8 @@ mod transfer;
 mod unpack;
 
 pub use builder::{
-    Backends, BuildEvent, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, StepOutcome, build, plan_build,
+    Backends, BuildEvent, BuildEvents, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, StepOutcome,
+    build, plan_build,
 };
 pub use catalogue::{CarriedBlob, CarriedImage, Catalogue};
 pub use documents::{Config, History, ProcessConfig, Rootfs};

@@ -419,14 +419,14 @@ async fn a_killed_build_leaves_no_name_and_the_next_one_finishes() {
     bench.write("file", "x");
     let context = cloudimage::Context::open(&bench.context()).unwrap();
     let backends = cloudimage::Backends { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
-    let mut cached = Vec::new();
-    let mut events = |event| {
+    let cached = std::sync::Mutex::new(Vec::new());
+    let events = |event| {
         if let cloudimage::BuildEvent::StepDone { outcome: StepOutcome::Layer { cached: was, .. }, .. } = event {
-            cached.push(was);
+            cached.lock().unwrap().push(was);
         }
     };
-    cloudimage::build(&images, &kubefile, &context, &bench.options(), &backends, &mut events).await.unwrap();
-    assert_eq!(cached, [true], "what the killed build had finished is used");
+    cloudimage::build(&images, &kubefile, &context, &bench.options(), &backends, &events).await.unwrap();
+    assert_eq!(cached.into_inner().unwrap(), [true], "what the killed build had finished is used");
     assert_eq!(work(&root), 0, "what it left is removed");
     assert_eq!(images.list().unwrap().len(), 1);
     fs::remove_dir_all(root.parent().unwrap()).unwrap();

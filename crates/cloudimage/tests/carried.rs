@@ -11,11 +11,11 @@ use std::io::Write;
 use bench::Bench;
 use cloudimage::{BuildEvent, Error, Platform, format};
 use content_store::Digest;
-use registry_client::{ImageName, Memory};
+use registry_client::{Memory, Reference};
 use serde_json::{Value, json};
 
-fn name(repository: &str, reference: &str) -> ImageName {
-    ImageName::new("docker.io", repository, reference)
+fn name(repository: &str, reference: &str) -> Reference {
+    Reference::new("docker.io", repository, reference).unwrap()
 }
 
 fn blob(media_type: &str, bytes: &[u8]) -> Value {
@@ -42,11 +42,11 @@ fn put(registry: &Memory, repository: &str, tag: &str, architecture: &str, layer
     let image = name(repository, tag);
     let config = config(architecture, layers);
     for layer in layers {
-        registry.put_blob(&image, layer.to_vec());
+        registry.add_blob(&image, layer.to_vec());
     }
-    registry.put_blob(&image, config.clone());
+    registry.add_blob(&image, config.clone());
     let manifest = manifest(&config, layers);
-    registry.put_manifest(&image, format::MANIFEST, manifest.clone());
+    registry.add_manifest(&image, format::MANIFEST, manifest.clone());
     manifest
 }
 
@@ -64,7 +64,7 @@ fn put_index(registry: &Memory, repository: &str, tag: &str) -> Vec<u8> {
         .collect();
     let index =
         serde_json::to_vec(&json!({ "schemaVersion": 2, "mediaType": format::INDEX, "manifests": entries })).unwrap();
-    registry.put_manifest(&name(repository, tag), format::INDEX, index.clone());
+    registry.add_manifest(&name(repository, tag), format::INDEX, index.clone());
     index
 }
 
@@ -92,13 +92,13 @@ async fn named_images_are_fetched_verbatim_for_the_platform() {
     assert!(content.contains(&Digest::of(b"amd64")) && !content.contains(&Digest::of(b"arm64")), "one platform only");
     check_format(&bench, &image);
     // What is here is not asked for again.
-    let before = bench.registry.asked().len();
+    let before = bench.registry.requested().len();
     let again = bench.build("FROM scratch\nCOPY manifests manifests\n").await.unwrap();
     assert_eq!((again.digest, again.new_bytes), (built.digest, 0));
     assert!(
-        bench.registry.asked()[before..].iter().all(|asked| asked.starts_with("image ")),
+        bench.registry.requested()[before..].iter().all(|asked| asked.starts_with("image ")),
         "{:?}",
-        &bench.registry.asked()[before..]
+        &bench.registry.requested()[before..]
     );
 }
 
@@ -165,7 +165,7 @@ async fn an_interrupted_blob_continues_where_it_stopped() {
     let bench = Bench::new();
     let layer = vec![7; 3 << 20];
     put(&bench.registry, "library/big", "1", "amd64", &[&layer]);
-    bench.registry.break_blob(&Digest::of(&layer).to_string());
+    bench.registry.break_blob(&Digest::of(&layer));
     bench.write("manifests/imageList", "big:1\n");
     let broken = bench.build("FROM scratch\n").await;
     assert!(broken.is_err());
@@ -261,7 +261,7 @@ async fn archives_in_images_become_carried_images_and_leave_the_rootfs() {
     assert!(bench.images().content().contains(&Digest::of(b"registry layer")), "layers are verbatim");
     let again = bench.build(kubefile).await.unwrap();
     assert_eq!((bench.cached(), again.digest), (vec![true], built.digest));
-    assert!(bench.registry.asked().is_empty());
+    assert!(bench.registry.requested().is_empty());
 }
 
 #[tokio::test]

@@ -81,47 +81,9 @@ pub enum Error {
         /// The directory of the store.
         root: PathBuf,
     },
-    /// The text is not a digest that this store knows.
-    #[error("`{text}` is not a digest of the form sha256:<64 hexadecimal digits>: {reason}")]
-    InvalidDigest {
-        /// The text (shortened).
-        text: String,
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
-    /// The text is not an image name.
-    #[error("`{text}` is not an image name: {reason}")]
-    InvalidReference {
-        /// The text (shortened).
-        text: String,
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
-    /// An object key of a [`crate::Backend`] could leave its root or is empty.
-    #[error("`{key}` is not an object key: {reason}")]
-    InvalidKey {
-        /// The key (shortened).
-        key: String,
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
-    /// An object was asked for that the backend does not guard.
-    #[error("object `{key}` is not in {backend}")]
-    NoObject {
-        /// The key.
-        key: String,
-        /// Where it was looked for.
-        backend: String,
-    },
-    /// The data to be stored could not be read.
-    #[error("cannot read the data to store as {object}")]
-    Source {
-        /// Where the data should have gone.
-        object: String,
-        /// The reader's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// A text is not a digest or not an image name.
+    #[error(transparent)]
+    Reference(#[from] oci_reference::Error),
 }
 
 impl Error {
@@ -147,18 +109,9 @@ impl From<Error> for io::Error {
             Error::File { source, .. } | Error::NoSpace { source, .. } => source.kind(),
             Error::Corrupt { .. } | Error::Mismatch { .. } => io::ErrorKind::InvalidData,
             Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
-            Error::Missing { .. } | Error::NoObject { .. } => io::ErrorKind::NotFound,
+            Error::Missing { .. } => io::ErrorKind::NotFound,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }
-}
-
-/// At most the first 80 characters of a text from outside, for an error message.
-pub(crate) fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(80).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

@@ -1,6 +1,5 @@
-//! Which blobs does no name reach, and away with them.
+//! Removes the blobs that no name reaches.
 
-use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::Exclusive;
 use crate::store::{DOCUMENT_LIMIT, PARTIAL_PREFIX};
@@ -28,7 +27,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::InUse`] at once when anybody has a [`crate::GcGuard`] or writes; [`Error::Corrupt`] when a document that decides what is reached
-    /// is damaged (nothing is removed then); [`Error::File`].
+    /// is corrupt (nothing is removed then); [`Error::File`].
     pub fn collect_garbage(&self) -> Result<Freed> {
         self.collect_garbage_except(&BTreeSet::new())
     }
@@ -60,7 +59,7 @@ impl Store {
         self.remove_files(&self.paths.ingest, |name| {
             !name.starts_with(PARTIAL_PREFIX) || self.is_useless_partial(name)
         })?;
-        durable::sync_directory(&self.paths.blobs)?;
+        self.sync_blobs()?;
         Ok(freed)
     }
 

@@ -1,4 +1,4 @@
-//! Which names there are: `index.json`, shared with other tools.
+//! Reads and changes the names in `index.json`, which other tools share.
 
 use crate::durable;
 use crate::error::{Error, Result};
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] when a blob is not here, [`Error::InvalidReference`] for an empty name, [`Error::Layout`], [`Error::NoSpace`].
+    /// [`Error::Missing`] when a blob is not here, [`Error::Reference`] for an empty name, [`Error::Layout`], [`Error::NoSpace`].
     pub fn set_names(&self, names: Vec<Named>) -> Result<()> {
         let _guard = self.shared_guard()?;
         let mut fresh: BTreeMap<(NameKind, String), Value> = BTreeMap::new();
@@ -110,12 +110,14 @@ impl Store {
                 return Err(Error::Missing { digest, root: self.paths.root.clone() });
             }
             if named.name.is_empty() {
-                return Err(Error::InvalidReference { text: String::new(), reason: "it is empty" });
+                return Err(
+                    oci_reference::Error::InvalidReference { text: String::new(), reason: "it is empty" }.into()
+                );
             }
             fresh.insert((named.kind, named.name.clone()), entry(&named));
         }
         // The blobs must survive a power cut before a name does that points at them.
-        durable::sync_directory(&self.paths.blobs)?;
+        self.sync_blobs()?;
         self.change_index(|entries| {
             for place in entries.iter_mut() {
                 if let Some(new) = key(place).and_then(|key| fresh.remove(&key)) {
@@ -192,7 +194,9 @@ fn check_layout(path: &Path) -> Result<()> {
     let value: Value = serde_json::from_slice(&text).map_err(|error| layout_error(path, error.to_string()))?;
     match value.get("imageLayoutVersion").and_then(Value::as_str) {
         Some(version) if version.starts_with("1.") => Ok(()),
-        Some(version) => Err(layout_error(path, format!("version `{}` is not known", crate::error::shorten(version)))),
+        Some(version) => {
+            Err(layout_error(path, format!("version `{}` is not known", version.chars().take(80).collect::<String>())))
+        }
         None => Err(layout_error(path, "it has no imageLayoutVersion".to_owned())),
     }
 }

@@ -6,7 +6,7 @@
 //! 2. Take a [`GcGuard`] with [`Store::gc_guard`] for as long as blobs are written that no name points at yet.
 //! 3. Write blobs with [`Store::writer`], [`Store::partial`] (continues after an interruption) or [`Store::put`].
 //! 4. Point a name at them with [`Store::set_name`]; from then on they are kept.
-//! 5. Read with [`Store::read_verified`] (documents) and [`Store::verified_reader`] (anything); damaged content is an error, never data.
+//! 5. Read with [`Store::read_verified`] (documents) and [`Store::verified_reader`] (anything); corrupt content is an error, never data.
 //! 6. [`Store::collect_garbage`] removes what no name reaches.
 //!
 //! ```
@@ -31,7 +31,7 @@
 //!
 //! # On disk
 //!
-//! `oci-layout`, `index.json` and `blobs/sha256/` as the OCI image layout says; beside them `ingest/` (unfinished writes), `lock`
+//! `oci-layout`, `index.json` and `blobs/sha256/` (`blobs/sha512/` for such digests) as the OCI image layout says; beside them `ingest/` (unfinished writes), `lock`
 //! (shared while blobs are written, exclusive while garbage is collected) and `index.lock` (exclusive while `index.json` is replaced).
 //! A name is an entry of `index.json` with the annotations [`REF_NAME_ANNOTATION`] and [`NAME_KIND_ANNOTATION`]; entries of other
 //! tools are kept as they are.
@@ -40,8 +40,6 @@
 //!
 //! Every function returns [`Error`], which names the failed act and the file it failed on.
 
-pub mod backend;
-mod digest;
 mod durable;
 mod error;
 mod gc;
@@ -49,19 +47,16 @@ mod index;
 mod lock;
 mod partial;
 mod reader;
-mod reference;
 mod store;
 mod writer;
 
-pub use backend::Backend;
-pub use digest::Digest;
 pub use error::{Error, Result};
 pub use gc::Freed;
 pub use index::{NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION};
 pub use lock::GcGuard;
+pub use oci_reference::{Algorithm, Digest, Error as ReferenceError, Hasher, Reference};
 pub use oci_spec::image::{Descriptor, MediaType};
 pub use partial::PartialBlob;
 pub use reader::VerifiedReader;
-pub use reference::Reference;
 pub use store::{Blob, DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, Store};
 pub use writer::BlobWriter;

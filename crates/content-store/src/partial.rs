@@ -1,4 +1,4 @@
-//! How a blob of known digest is written over several attempts.
+//! Writes a blob of known digest over several attempts.
 
 use crate::error::{Error, Result};
 use crate::lock::{self, GcGuard};
@@ -66,13 +66,13 @@ impl PartialBlob {
     pub fn commit(mut self) -> Result<Blob> {
         let fail = |act, source| Error::file(act, &self.path, source);
         self.file.seek(SeekFrom::Start(0)).map_err(|source| fail("read", source))?;
-        let found = reader::hash(&mut self.file).map_err(|source| fail("read", source))?;
+        let found = reader::hash(&mut self.file, self.expected.algorithm()).map_err(|source| fail("read", source))?;
         if found != self.expected {
             fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
             return Err(Error::Mismatch { expected: self.expected, found, size: self.offset });
         }
         self.file.sync_data().map_err(|source| fail("sync", source))?;
-        let path = self.store.blob_path(&found);
+        let path = self.store.blob_path_to_write(&found)?;
         fs::rename(&self.path, &path).map_err(|source| Error::file("write", &path, source))?;
         Ok(Blob { digest: found, size: self.offset })
     }

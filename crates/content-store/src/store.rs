@@ -1,10 +1,10 @@
-//! Where blobs lie, and how they come in and go out.
+//! Keeps blobs in files named after their digests.
 
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::{Exclusive, GcGuard};
 use crate::reader::VerifiedReader;
-use crate::{BlobWriter, Digest, PartialBlob};
+use crate::{Algorithm, BlobWriter, Digest, PartialBlob};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).map_err(|source| Error::file("resolve", root, source))?;
         let paths = Paths {
-            blobs: root.join("blobs/sha256"),
+            blobs: root.join("blobs"),
             ingest: root.join("ingest"),
             index: root.join("index.json"),
             lock: root.join("lock"),
@@ -63,7 +63,7 @@ impl Store {
             root,
             guard: Mutex::new(Weak::new()),
         };
-        for directory in [&paths.root, &paths.blobs, &paths.ingest] {
+        for directory in [&paths.root, &paths.blobs.join(Algorithm::Sha256.as_str()), &paths.ingest] {
             durable::create_directory(directory)?;
         }
         crate::index::create_layout(&paths)?;
@@ -120,7 +120,7 @@ impl Store {
         if bytes.len() as u64 > limit {
             return Err(Error::TooLarge { object: format!("blob {digest}"), limit });
         }
-        match Digest::of(&bytes) {
+        match digest.algorithm().digest(&bytes) {
             found if found == *digest => Ok(bytes),
             found => Err(Error::Corrupt { digest: *digest, path, found }),
         }
@@ -143,8 +143,8 @@ impl Store {
     /// [`Error::Missing`] or [`Error::Corrupt`].
     pub fn verify(&self, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
-        let found =
-            crate::reader::hash(&mut self.open_blob(digest)?).map_err(|source| Error::file("read", &path, source))?;
+        let found = crate::reader::hash(&mut self.open_blob(digest)?, digest.algorithm())
+            .map_err(|source| Error::file("read", &path, source))?;
         if found == *digest { Ok(()) } else { Err(Error::Corrupt { digest: *digest, path, found }) }
     }
 
@@ -198,19 +198,19 @@ impl Store {
     ///
     /// [`Error::File`] when the directory cannot be read.
     pub fn blobs(&self) -> Result<Vec<Blob>> {
-        let directory = &self.paths.blobs;
-        let fail = |source| Error::file("list", directory, source);
         let mut blobs = Vec::new();
-        for entry in fs::read_dir(directory).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            let Some(digest) = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok()) else {
-                continue;
-            };
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_file() => blobs.push(Blob { digest, size: metadata.len() }),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(fail(source)),
+        for (algorithm, directory) in self.blob_directories() {
+            let fail = |source| Error::file("list", &directory, source);
+            for entry in fs::read_dir(&directory).map_err(fail)? {
+                let entry = entry.map_err(fail)?;
+                let digest = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok());
+                let Some(digest) = digest.filter(|digest| digest.algorithm() == algorithm) else { continue };
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_file() => blobs.push(Blob { digest, size: metadata.len() }),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(fail(source)),
+                }
             }
         }
         Ok(blobs)
@@ -219,7 +219,25 @@ impl Store {
     /// The file that holds (or would hold) the blob.
     #[must_use]
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.paths.blobs.join(digest.hex())
+        self.paths.blobs.join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// As [`Store::blob_path`], its directory being there.
+    pub(crate) fn blob_path_to_write(&self, digest: &Digest) -> Result<PathBuf> {
+        let path = self.blob_path(digest);
+        durable::create_directory(path.parent().unwrap_or(&self.paths.blobs))?;
+        Ok(path)
+    }
+
+    /// Makes new and removed blobs survive a power cut.
+    pub(crate) fn sync_blobs(&self) -> Result<()> {
+        self.blob_directories().try_for_each(|(_, directory)| durable::sync_directory(&directory))
+    }
+
+    /// One for each algorithm that has blobs.
+    fn blob_directories(&self) -> impl Iterator<Item = (Algorithm, PathBuf)> {
+        let directories = Algorithm::ALL.map(|algorithm| (algorithm, self.paths.blobs.join(algorithm.as_str())));
+        directories.into_iter().filter(|(_, directory)| directory.is_dir())
     }
 
     /// Whether the blob is here with this size and with the right bytes.
@@ -244,7 +262,7 @@ impl Store {
             return Ok(());
         };
         self.remove_files(&self.paths.ingest, |name| !name.starts_with(PARTIAL_PREFIX))?;
-        self.remove_files(&self.paths.root, |name| name.starts_with(durable::REPLACE_PREFIX))
+        self.remove_files(&self.paths.root, |name| name.starts_with(atomic_file::TEMPORARY_PREFIX))
     }
 
     /// Removes the files of a directory of the store that `is_waste` names. The caller has the store to itself.

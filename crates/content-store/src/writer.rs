@@ -1,14 +1,14 @@
-//! How a blob of unknown digest is written: hashed on the way, visible only when whole.
+//! Writes a blob of unknown digest: hashed on the way, visible only when whole.
 
-use crate::durable::{self, Temporary};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::GcGuard;
 use crate::store::WRITE_PREFIX;
-use crate::{Blob, Digest, Store};
-use sha2::{Digest as _, Sha256};
-use std::fs::{self, File};
+use crate::{Algorithm, Blob, Digest, Hasher, Store};
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
+use tempfile::TempPath;
 
 /// Small writes are gathered up to this many bytes.
 const BUFFER: usize = 1 << 20;
@@ -20,9 +20,9 @@ const BUFFER: usize = 1 << 20;
 pub struct BlobWriter {
     store: Store,
     file: File,
-    temporary: Temporary,
+    temporary: TempPath,
     buffer: Vec<u8>,
-    hasher: Sha256,
+    hasher: Hasher,
     size: u64,
     limit: u64,
     _guard: Arc<GcGuard>,
@@ -35,13 +35,13 @@ impl BlobWriter {
         Ok(Self::over(store, file, temporary, guard))
     }
 
-    fn over(store: &Store, file: File, temporary: Temporary, guard: Arc<GcGuard>) -> Self {
+    fn over(store: &Store, file: File, temporary: TempPath, guard: Arc<GcGuard>) -> Self {
         Self {
             store: store.clone(),
             file,
             temporary,
             buffer: Vec::new(),
-            hasher: Sha256::new(),
+            hasher: Hasher::new(Algorithm::Sha256),
             size: 0,
             limit: u64::MAX,
             _guard: guard,
@@ -51,6 +51,12 @@ impl BlobWriter {
     /// Refuses more than `bytes` bytes: the write that would exceed it fails with [`Error::TooLarge`].
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// Hashes with this algorithm instead of SHA-256. Must come before the first byte.
+    pub fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.hasher = Hasher::new(algorithm);
         self
     }
 
@@ -67,26 +73,25 @@ impl BlobWriter {
     ///
     /// [`Error::Mismatch`] when `expected` is another digest, [`Error::NoSpace`] or [`Error::File`]; nothing is left behind then.
     pub fn commit(mut self, expected: Option<&Digest>) -> Result<Blob> {
-        self.flush_buffer().map_err(|source| Error::file("write", self.temporary.path(), source))?;
+        self.flush_buffer().map_err(|source| Error::file("write", &self.temporary, source))?;
         let Self { store, file, temporary, hasher, size, .. } = self;
-        let digest = Digest::finish(hasher);
+        let digest = hasher.finish();
         if let Some(expected) = expected
             && *expected != digest
         {
             return Err(Error::Mismatch { expected: *expected, found: digest, size });
         }
         if !store.has_intact(&digest, size) {
-            file.sync_data().map_err(|source| Error::file("sync", temporary.path(), source))?;
-            let path = store.blob_path(&digest);
-            fs::rename(temporary.path(), &path).map_err(|source| Error::file("write", &path, source))?;
-            temporary.keep();
+            file.sync_data().map_err(|source| Error::file("sync", &temporary, source))?;
+            let path = store.blob_path_to_write(&digest)?;
+            temporary.persist(&path).map_err(|failed| Error::file("write", &path, failed.error))?;
         }
         Ok(Blob { digest, size })
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(|source| Error::file("write", self.temporary.path(), source).into())
+        self.file.write_all(bytes).map_err(|source| Error::file("write", &self.temporary, source).into())
     }
 
     fn flush_buffer(&mut self) -> io::Result<()> {
@@ -127,7 +132,7 @@ impl std::fmt::Debug for BlobWriter {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("BlobWriter")
-            .field("file", &self.temporary.path())
+            .field("file", &self.temporary)
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
@@ -144,7 +149,7 @@ mod tests {
         let store = Store::open(directory.path()).unwrap();
         // /dev/full answers every write as a full disk does.
         let (_file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX).unwrap();
-        let path = temporary.path().to_path_buf();
+        let path = temporary.to_path_buf();
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut writer = BlobWriter::over(&store, full, temporary, store.shared_guard().unwrap());
         writer.write_all(b"small, so it waits in the buffer").unwrap();

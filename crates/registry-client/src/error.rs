@@ -1,6 +1,7 @@
 //! Errors of a registry, with the host, the object and the next step.
 
 use http::StatusCode;
+use oci_reference::Digest;
 
 /// The result of every function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -87,9 +88,9 @@ pub enum Error {
         /// The host.
         host: String,
         /// The digest asked for or promised.
-        expected: String,
+        expected: Digest,
         /// The digest of what came.
-        found: String,
+        found: Digest,
     },
     /// A document is larger than it may be.
     #[error("{object} on {host} is larger than the limit of {limit} bytes")]
@@ -114,13 +115,11 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// The name would not make a valid request.
-    #[error("`{name}` cannot be asked for: {reason}")]
-    InvalidName {
-        /// The name (shortened).
-        name: String,
-        /// The rule that it breaks.
-        reason: &'static str,
+    /// The registry cannot be written to this way.
+    #[error("{host} takes no uploads; push to another registry")]
+    ReadOnly {
+        /// The host.
+        host: String,
     },
     /// An option cannot be used.
     #[error("cannot use the registry option {option}: {reason}")]

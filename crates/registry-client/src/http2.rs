@@ -2,7 +2,7 @@
 
 use crate::error::{Cause, Error, Result};
 use crate::wire::{self, Object};
-use crate::{BlobStream, ImageName, Manifest, Registry, name};
+use crate::{BlobStream, Digest, Manifest, Reference, Registry};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -64,12 +64,13 @@ impl Http2Stream {
         &self,
         method: Method,
         object: &Object<'_>,
+        path: &str,
         offset: u64,
         accept: &[&str],
     ) -> Result<Response<Incoming>> {
         let interrupted = |source: Cause| Error::Interrupted { object: object.title(), host: PEER.to_owned(), source };
         // The authority is required by HTTP and means nothing here.
-        let mut request = Request::builder().method(method).uri(format!("http://content.invalid{}", object.path(true)));
+        let mut request = Request::builder().method(method).uri(format!("http://content.invalid{path}"));
         if matches!(object, Object::Manifest(_)) {
             request = request.header(ACCEPT, wire::accept(accept));
         }
@@ -94,25 +95,16 @@ impl Drop for Http2Stream {
 
 #[async_trait]
 impl Registry for Http2Stream {
-    async fn manifest(&self, image: &ImageName, accept: &[&str]) -> Result<Manifest> {
-        image.check()?;
+    async fn manifest(&self, image: &Reference, accept: &[&str]) -> Result<Manifest> {
         let object = Object::Manifest(image);
-        let (head, body) = self.send(Method::GET, &object, 0, accept).await?.into_parts();
-        if head.status != StatusCode::OK {
-            return Err(refusal(&object, head.status, body).await);
-        }
-        let body = data(body, object.title());
-        let bytes = wire::collect(body, wire::MANIFEST_LIMIT).await?;
-        let too_large =
-            || Error::TooLarge { object: object.title(), host: PEER.to_owned(), limit: wire::MANIFEST_LIMIT };
-        wire::manifest(image, PEER, &head.headers, bytes.ok_or_else(too_large)?)
+        let (head, body) = self.send(Method::GET, &object, &object.path(true), 0, accept).await?.into_parts();
+        let bytes = document(&object, head.status, body).await?;
+        wire::manifest(image, PEER, &head.headers, bytes)
     }
 
-    async fn blob(&self, image: &ImageName, digest: &str, offset: u64) -> Result<BlobStream> {
-        image.check()?;
-        name::check_digest(digest)?;
+    async fn blob(&self, image: &Reference, digest: &Digest, offset: u64) -> Result<BlobStream> {
         let object = Object::Blob(image, digest);
-        let (head, body) = self.send(Method::GET, &object, offset, &[]).await?.into_parts();
+        let (head, body) = self.send(Method::GET, &object, &object.path(true), offset, &[]).await?.into_parts();
         if !(head.status.is_success() || head.status == StatusCode::RANGE_NOT_SATISFIABLE) {
             return Err(refusal(&object, head.status, body).await);
         }
@@ -121,17 +113,35 @@ impl Registry for Http2Stream {
             .ok_or_else(|| wire::refusal(&object, PEER, head.status, b""))
     }
 
-    async fn blob_exists(&self, image: &ImageName, digest: &str) -> Result<Option<u64>> {
-        image.check()?;
-        name::check_digest(digest)?;
+    async fn blob_exists(&self, image: &Reference, digest: &Digest) -> Result<Option<u64>> {
         let object = Object::Blob(image, digest);
-        let (head, body) = self.send(Method::HEAD, &object, 0, &[]).await?.into_parts();
+        let (head, body) = self.send(Method::HEAD, &object, &object.path(true), 0, &[]).await?.into_parts();
         match head.status {
             StatusCode::OK => Ok(wire::length(&head.headers)),
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(refusal(&object, status, body).await),
         }
     }
+
+    async fn tags(&self, image: &Reference) -> Result<Vec<String>> {
+        let object = Object::Tags(image);
+        let (mut tags, mut next) = (Vec::new(), Some(object.path(true)));
+        while let Some(path) = next {
+            let (head, body) = self.send(Method::GET, &object, &path, 0, &[]).await?.into_parts();
+            let page = document(&object, head.status, body).await?;
+            next = wire::add_tags(&mut tags, PEER, &head.headers, &page)?;
+        }
+        Ok(tags)
+    }
+}
+
+/// The whole body of a successful answer.
+async fn document(object: &Object<'_>, status: StatusCode, body: Incoming) -> Result<Bytes> {
+    if status != StatusCode::OK {
+        return Err(refusal(object, status, body).await);
+    }
+    let bytes = wire::collect(data(body, object.title()), wire::MANIFEST_LIMIT).await?;
+    bytes.ok_or_else(|| Error::TooLarge { object: object.title(), host: PEER.to_owned(), limit: wire::MANIFEST_LIMIT })
 }
 
 fn data(body: Incoming, object: String) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + 'static {

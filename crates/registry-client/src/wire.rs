@@ -1,14 +1,13 @@
 //! Requests and answers of the OCI distribution API, independent of the transport.
 
 use crate::error::{Error, Result, shorten};
-use crate::{BlobStream, ImageName, Manifest};
+use crate::{BlobStream, Manifest};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, future, stream};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK};
 use http::{HeaderMap, StatusCode};
+use oci_reference::{Digest, Reference};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// The largest manifest or index that is read, in bytes.
 pub const MANIFEST_LIMIT: usize = 8 << 20;
@@ -23,49 +22,94 @@ pub const ACCEPT: &[&str] = &[
 
 /// The largest error answer that is looked at, in bytes.
 pub(crate) const REFUSAL_LIMIT: usize = 64 << 10;
+/// How many tags are asked for at once.
+const TAG_PAGE: usize = 1000;
+/// The most tags of one repository that are read.
+const TAG_LIMIT: usize = 1_000_000;
 
 /// What is asked for, for paths and for messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Object<'a> {
-    Manifest(&'a ImageName),
-    Blob(&'a ImageName, &'a str),
+    Manifest(&'a Reference),
+    Blob(&'a Reference, &'a Digest),
+    Tags(&'a Reference),
+    Upload(&'a Reference),
 }
 
 impl Object<'_> {
-    pub(crate) fn image(&self) -> &ImageName {
+    pub(crate) fn image(&self) -> &Reference {
         match self {
-            Self::Manifest(image) | Self::Blob(image, _) => image,
+            Self::Manifest(image) | Self::Blob(image, _) | Self::Tags(image) | Self::Upload(image) => image,
         }
     }
 
     /// Path and query of the request; `namespace` tells a mirror which registry is meant.
     pub(crate) fn path(&self, namespace: bool) -> String {
-        let (image, kind, reference) = match self {
-            Self::Manifest(image) => (image, "manifests", image.reference.as_str()),
-            Self::Blob(image, digest) => (image, "blobs", *digest),
+        let (rest, query) = match self {
+            Self::Manifest(image) => (format!("manifests/{}", image.tag_or_digest()), None),
+            Self::Blob(_, digest) => (format!("blobs/{digest}"), None),
+            Self::Tags(_) => ("tags/list".to_owned(), Some(format!("n={TAG_PAGE}"))),
+            Self::Upload(_) => ("blobs/uploads/".to_owned(), None),
         };
-        let mut path = format!("/v2/{}/{kind}/{reference}", image.repository);
-        if namespace {
-            path.push_str("?ns=");
-            path.push_str(&image.registry);
-        }
-        path
+        let namespace = namespace.then(|| format!("ns={}", self.image().registry()));
+        let query: Vec<String> = [namespace, query].into_iter().flatten().collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("/v2/{}/{rest}{mark}{}", self.image().repository(), query.join("&"))
     }
 
     /// How messages call it.
     pub(crate) fn title(&self) -> String {
+        let repository = || format!("{}/{}", self.image().registry(), self.image().repository());
         match self {
             Self::Manifest(image) => format!("image {image}"),
-            Self::Blob(image, digest) => {
-                format!("blob {digest} of {}/{}", image.registry, image.repository)
-            }
+            Self::Blob(_, digest) => format!("blob {digest} of {}", repository()),
+            Self::Tags(_) => format!("the tags of {}", repository()),
+            Self::Upload(_) => format!("an upload to {}", repository()),
         }
     }
+}
+
+/// Adds a page of tags; the path of the next page, if there is one.
+pub(crate) fn add_tags(tags: &mut Vec<String>, host: &str, headers: &HeaderMap, page: &[u8]) -> Result<Option<String>> {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        tags: Option<Vec<String>>,
+    }
+    let fail = |message: String| Error::Answer {
+        object: "a list of tags".to_owned(),
+        host: host.to_owned(),
+        status: StatusCode::OK,
+        message,
+    };
+    let page: Page = serde_json::from_slice(page).map_err(|error| fail(error.to_string()))?;
+    let before = tags.len();
+    tags.extend(page.tags.unwrap_or_default());
+    if tags.len() > TAG_LIMIT {
+        return Err(fail(format!("more than {TAG_LIMIT} tags")));
+    }
+    // A page without tags is the last one: a list that never ends must not be followed for ever.
+    if tags.len() == before {
+        return Ok(None);
+    }
+    let link = headers.get(LINK).and_then(|value| value.to_str().ok());
+    let next = link.and_then(|text| text.split_once('<')?.1.split_once('>')).filter(|(_, rest)| rest.contains("next"));
+    // Only the path and query count: the next page is on the same host.
+    let path = next.and_then(|(target, _)| match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').map(|slash| rest[slash..].to_owned()),
+        None => target.starts_with('/').then(|| target.to_owned()),
+    });
+    Ok(path)
 }
 
 /// The value of the `Accept` header.
 pub(crate) fn accept(wanted: &[&str]) -> String {
     if wanted.is_empty() { ACCEPT } else { wanted }.join(", ")
+}
+
+/// An answer that succeeds and yet is none.
+pub(crate) fn unexpected(object: &Object<'_>, host: &str, message: &str) -> Error {
+    let (object, host, message) = (object.title(), host.to_owned(), message.to_owned());
+    Error::Answer { object, host, status: StatusCode::OK, message }
 }
 
 /// Turns an answer other than success into an error that says what it means.
@@ -99,20 +143,20 @@ fn message(body: &[u8]) -> String {
 }
 
 /// Verifies a manifest against the digest that was asked for or promised, and finds its media type.
-pub(crate) fn manifest(image: &ImageName, host: &str, headers: &HeaderMap, bytes: Bytes) -> Result<Manifest> {
-    let digest = digest_of(&bytes);
+pub(crate) fn manifest(image: &Reference, host: &str, headers: &HeaderMap, bytes: Bytes) -> Result<Manifest> {
     let promised = headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
-    let promised = promised.filter(|text| text.starts_with("sha256:"));
-    for expected in [image.digest(), promised].into_iter().flatten() {
-        if expected != digest {
+    let promised: Option<Digest> = promised.and_then(|text| text.parse().ok());
+    for expected in [image.digest(), promised.as_ref()].into_iter().flatten() {
+        if !expected.matches(&bytes) {
             return Err(Error::WrongContent {
                 object: Object::Manifest(image).title(),
                 host: host.to_owned(),
-                expected: shorten(expected, 80),
-                found: digest,
+                expected: *expected,
+                found: expected.algorithm().digest(&bytes),
             });
         }
     }
+    let digest = image.digest().copied().unwrap_or_else(|| Digest::of(&bytes));
     let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Ok(Manifest { media_type: media_type(&bytes, told), digest, bytes })
 }
@@ -129,16 +173,6 @@ fn media_type(bytes: &[u8], told: &str) -> String {
     }
     let kind = if document.get("manifests").is_some() { ACCEPT[0] } else { ACCEPT[1] };
     kind.to_owned()
-}
-
-/// `sha256:` and the digest of the bytes.
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// Collects a body of at most `limit` bytes; `None` when it is longer.
@@ -214,8 +248,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn name() -> ImageName {
-        ImageName::new("docker.io", "library/nginx", "1.19")
+    fn name() -> Reference {
+        "nginx:1.19".parse().unwrap()
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -225,7 +259,10 @@ mod tests {
     #[test]
     fn paths_name_what_is_asked() {
         assert_eq!(Object::Manifest(&name()).path(false), "/v2/library/nginx/manifests/1.19");
-        assert_eq!(Object::Blob(&name(), "sha256:0").path(true), "/v2/library/nginx/blobs/sha256:0?ns=docker.io");
+        let digest = Digest::of(b"");
+        let blob = format!("/v2/library/nginx/blobs/{digest}?ns=docker.io");
+        assert_eq!(Object::Blob(&name(), &digest).path(true), blob);
+        assert_eq!(Object::Tags(&name()).path(false), "/v2/library/nginx/tags/list?n=1000");
     }
 
     #[test]
@@ -241,14 +278,17 @@ mod tests {
     #[test]
     fn a_manifest_must_have_the_promised_digest() {
         let bytes = Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#);
-        let digest = digest_of(&bytes);
-        let good = manifest(&name(), "h", &headers(&[("docker-content-digest", &digest)]), bytes.clone()).unwrap();
-        assert_eq!((good.digest.as_str(), good.media_type.as_str()), (digest.as_str(), ACCEPT[0]));
-        assert!(manifest(&name().with_reference(&digest), "h", &HeaderMap::new(), bytes.clone()).is_ok());
-        let other = digest_of(b"other");
-        for (image, promised) in [(name(), other.as_str()), (name().with_reference(&other), digest.as_str())] {
-            let error =
-                manifest(&image, "h", &headers(&[("docker-content-digest", promised)]), bytes.clone()).unwrap_err();
+        let digest = Digest::of(&bytes);
+        let promise = |digest: &Digest| headers(&[("docker-content-digest", &digest.to_string())]);
+        let good = manifest(&name(), "h", &promise(&digest), bytes.clone()).unwrap();
+        assert_eq!((good.digest, good.media_type.as_str()), (digest, ACCEPT[0]));
+        for asked in [digest, oci_reference::Algorithm::Sha512.digest(&bytes)] {
+            let found = manifest(&name().with_digest(asked), "h", &HeaderMap::new(), bytes.clone()).unwrap();
+            assert_eq!(found.digest, asked);
+        }
+        let other = Digest::of(b"other");
+        for (image, promised) in [(name(), other), (name().with_digest(other), digest)] {
+            let error = manifest(&image, "h", &promise(&promised), bytes.clone()).unwrap_err();
             assert!(matches!(error, Error::WrongContent { .. }), "{error}");
         }
     }
@@ -297,6 +337,26 @@ mod tests {
             "bytes are missing"
         );
         assert!(blob(StatusCode::NOT_FOUND, &HeaderMap::new(), 2, whole()).is_none());
+    }
+
+    #[test]
+    fn pages_of_tags_are_followed_on_the_same_host_until_one_is_empty() {
+        let mut tags = Vec::new();
+        let link = |text| headers(&[("link", text)]);
+        let page = br#"{"name":"a","tags":["1","2"]}"#;
+        let mut add = |headers: &HeaderMap, page: &[u8]| add_tags(&mut tags, "h", headers, page).unwrap();
+        assert_eq!(
+            add(&link("</v2/a/tags/list?n=2&last=2>; rel=\"next\""), page).unwrap(),
+            "/v2/a/tags/list?n=2&last=2"
+        );
+        assert_eq!(
+            add(&link("<http://other/v2/a/tags/list?last=2>; rel=\"next\""), page).unwrap(),
+            "/v2/a/tags/list?last=2"
+        );
+        assert_eq!(add(&link("</v2/x>; rel=\"prev\""), page), None);
+        assert_eq!(add(&link("</v2/x>; rel=\"next\""), br#"{"tags":null}"#), None, "an empty page is the last");
+        assert!(add_tags(&mut tags, "h", &HeaderMap::new(), b"<html>").is_err());
+        assert_eq!(tags.len(), 6);
     }
 
     #[tokio::test]

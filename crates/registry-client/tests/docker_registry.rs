@@ -1,9 +1,8 @@
 //! The HTTPS client passes the contract suite against Debian's `docker-registry`.
 #![allow(clippy::unwrap_used)]
 
-use bytes::Bytes;
-use registry_client::contract::{Fixture, contract, digest_of};
-use registry_client::{ACCEPT, Https, ImageName, Options};
+use registry_client::contract::{Fixture, contract, write_contract};
+use registry_client::{ACCEPT, Digest, Https, Mount, Options, Reference, Registry, Upload};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,28 +42,18 @@ impl DockerRegistry {
     }
 
     async fn fill(&self, fixture: &Fixture) {
-        let client = reqwest::Client::new();
-        let base = format!("http://{}/v2/{}", self.host, fixture.image.repository);
+        let registry = Https::new(Options::default()).unwrap();
+        let image = Reference::new(&self.host, fixture.image.repository(), "1.4").unwrap();
         for blob in &fixture.blobs {
-            let session = client.post(format!("{base}/blobs/uploads/")).send().await.unwrap();
-            let location = session.headers()["location"].to_str().unwrap();
-            let url = reqwest::Url::parse_with_params(location, [("digest", digest_of(blob))]).unwrap();
-            let stored = client
-                .put(url)
-                .header("content-type", "application/octet-stream")
-                .body(blob.clone())
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(stored.status(), 201, "{}", stored.text().await.unwrap());
+            let Upload::Session(session) = registry.start_upload(&image, None).await.unwrap() else {
+                panic!("mounted")
+            };
+            let digest = Digest::of(blob);
+            registry.finish_upload(&image, &session, &digest, blob.clone().into()).await.unwrap();
         }
-        let put = async |name: &ImageName, media_type: &str, bytes: &Bytes| {
-            let request = client.put(format!("{base}/manifests/{}", name.reference)).header("content-type", media_type);
-            let stored = request.body(bytes.clone()).send().await.unwrap();
-            assert_eq!(stored.status(), 201, "{}", stored.text().await.unwrap());
-        };
-        put(&fixture.image, ACCEPT[1], &fixture.manifest).await;
-        put(&fixture.index, ACCEPT[0], &fixture.index_bytes).await;
+        registry.put_manifest(&image, ACCEPT[1], fixture.manifest.clone()).await.unwrap();
+        let index = image.with_tag("index").unwrap();
+        registry.put_manifest(&index, ACCEPT[0], fixture.index_bytes.clone()).await.unwrap();
     }
 }
 
@@ -81,7 +70,29 @@ async fn docker_registry_keeps_the_contract() {
     let server = DockerRegistry::start(directory.path()).await;
     let fixture = Fixture::new(&server.host);
     server.fill(&fixture).await;
-    contract(&Https::new(Options::default()).unwrap(), &fixture).await;
+    let registry = Https::new(Options::default()).unwrap();
+    contract(&registry, &fixture).await;
+    write_contract(&registry, &fixture).await;
+    let digest = Digest::of(&fixture.blobs[2]);
+    let mount = Mount { digest: &digest, from: fixture.image.repository() };
+    let other = Reference::new(&server.host, "other/place", "1").unwrap();
+    assert_eq!(registry.start_upload(&other, Some(mount)).await.unwrap(), Upload::Mounted, "docker-registry mounts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_lists_more_tags_than_fit_on_a_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = DockerRegistry::start(directory.path()).await;
+    let fixture = Fixture::new(&server.host);
+    server.fill(&fixture).await;
+    let tags = directory.path().join("data/docker/registry/v2/repositories/contract/shop/_manifests/tags");
+    for number in 0..1500 {
+        let link = tags.join(format!("t{number}/current"));
+        std::fs::create_dir_all(&link).unwrap();
+        std::fs::write(link.join("link"), Digest::of(&fixture.manifest).to_string()).unwrap();
+    }
+    let listed = Https::new(Options::default()).unwrap().tags(&fixture.image).await.unwrap();
+    assert_eq!(listed.len(), 1502);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use registry_client::contract::Fixture;
-use registry_client::{BlobStream, Error, Https, ImageName, Options, Registry};
+use registry_client::{BlobStream, Digest, Error, Https, Options, Reference, Registry};
 use std::time::{Duration, Instant};
 use support::{Body, Fake, basic, broken_after, empty, full, json};
 
@@ -31,8 +31,12 @@ async fn read(blob: BlobStream) -> Result<Bytes, Error> {
 
 /// The error with all its causes.
 fn whole(error: &Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    error_report::one_line(error)
+}
+
+/// The image of the fixture on another host.
+fn on(host: &str, fixture: &Fixture) -> Reference {
+    Reference::new(host, fixture.image.repository(), "1.4").unwrap()
 }
 
 fn manifest_answer(fixture: &Fixture) -> Response<Body> {
@@ -71,7 +75,7 @@ async fn token_registry(uses: usize, user: &'static str) -> (Fake, Fixture) {
         }
     })
     .await;
-    let fixture = Fixture { image: ImageName { registry: fake.host.clone(), ..fixture.image.clone() }, ..fixture };
+    let fixture = Fixture { image: on(&fake.host, &fixture), ..fixture };
     (fake, fixture)
 }
 
@@ -129,7 +133,7 @@ async fn basic_logins_work_and_their_absence_is_explained() {
         _ => Response::builder().status(401).header("www-authenticate", r#"Basic realm="fake""#).body(empty()).unwrap(),
     })
     .await;
-    let image = ImageName { registry: fake.host.clone(), ..fixture.image.clone() };
+    let image = on(&fake.host, &fixture);
     let registry = with_config(config(&fake.host, &basic("me", "hunter2")));
     assert_eq!(registry.manifest(&image, &[]).await.unwrap().bytes, fixture.manifest);
 
@@ -162,9 +166,9 @@ async fn a_login_does_not_follow_a_redirect_to_another_host() {
         _ => Response::builder().status(307).header("location", &target).body(empty()).unwrap(),
     })
     .await;
-    let image = ImageName { registry: fake.host.clone(), ..fixture.image.clone() };
+    let image = on(&fake.host, &fixture);
     let registry = with_config(config(&fake.host, &basic("me", "hunter2")));
-    let digest = registry_client::contract::digest_of(&blob);
+    let digest = Digest::of(&blob);
     assert_eq!(read(registry.blob(&image, &digest, 0).await.unwrap()).await.unwrap(), blob);
     assert!(fake.requests().iter().any(|request| request.authorization.is_some()));
     assert!(storage.requests().iter().all(|request| request.authorization.is_none()));
@@ -196,8 +200,8 @@ async fn a_broken_transfer_goes_on_where_it_stopped() {
             }
         })
         .await;
-        let image = ImageName { registry: fake.host.clone(), ..fixture.image.clone() };
-        let digest = registry_client::contract::digest_of(&blob);
+        let image = on(&fake.host, &fixture);
+        let digest = Digest::of(&blob);
         let stream = https(Options::default()).blob(&image, &digest, 0).await.unwrap();
         assert_eq!(stream.size, Some(blob.len() as u64));
         assert_eq!(read(stream).await.unwrap(), blob, "ranges known: {knows_ranges}");
@@ -236,7 +240,7 @@ async fn passing_failures_are_tried_again_and_lasting_ones_are_not() {
         _ => Response::builder().status(404).body(empty()).unwrap(),
     })
     .await;
-    let name = |tag: &str| ImageName::new(&fake.host, "contract/shop", tag);
+    let name = |tag: &str| Reference::new(&fake.host, "contract/shop", tag).unwrap();
     let registry = https(Options::default());
     let start = Instant::now();
     assert_eq!(registry.manifest(&name("flaky"), &[]).await.unwrap().bytes, fixture.manifest);
@@ -263,18 +267,18 @@ async fn lies_and_floods_are_refused() {
         "/v2/a/manifests/flood" => Response::new(support::endless()),
         "/v2/a/manifests/error-flood" => Response::builder().status(400).body(support::endless()).unwrap(),
         "/v2/a/manifests/lie" => Response::builder()
-            .header("docker-content-digest", registry_client::contract::digest_of(b"x"))
+            .header("docker-content-digest", Digest::of(b"x").to_string())
             .body(full(answer.manifest.clone()))
             .unwrap(),
         path if path.contains("/blobs/") => Response::builder().header("content-length", 3).body(full("abc")).unwrap(),
         _ => Response::new(full("not what was asked for")),
     })
     .await;
-    let name = |reference: &str| ImageName::new(&fake.host, "a", reference);
+    let name = |reference: &str| Reference::new(&fake.host, "a", reference).unwrap();
     let registry = https(Options::default());
     assert!(matches!(registry.manifest(&name("flood"), &[]).await, Err(Error::TooLarge { .. })));
     assert!(matches!(registry.manifest(&name("error-flood"), &[]).await, Err(Error::Answer { .. })));
-    for reference in ["lie", &registry_client::contract::digest_of(b"y")] {
+    for reference in ["lie", &Digest::of(b"y").to_string()] {
         let error = registry.manifest(&name(reference), &[]).await.unwrap_err();
         assert!(matches!(error, Error::WrongContent { .. }) && error.to_string().contains(&fake.host), "{error}");
     }
@@ -298,7 +302,7 @@ async fn mirrors_are_asked_first_and_told_the_registry() {
     );
     assert_eq!(empty_mirror.count("/manifests/1.4"), 1);
 
-    let error = registry.manifest(&fixture.image.with_reference("2"), &[]).await.unwrap_err();
+    let error = registry.manifest(&fixture.image.with_tag("2").unwrap(), &[]).await.unwrap_err();
     let text = whole(&error);
     assert!(matches!(error, Error::Everywhere { .. }), "{error:?}");
     for part in ["origin.invalid", dead.as_str(), &empty_mirror.host, &mirror.host, "contract/shop:2"] {
@@ -313,7 +317,7 @@ fn not_here(path: &str) -> Response<Body> {
 #[tokio::test]
 async fn an_unreachable_host_is_named_quickly() {
     let dead = support::dead_host().await;
-    let image = ImageName::new(&dead, "a", "b");
+    let image = Reference::new(&dead, "a", "b").unwrap();
     let start = Instant::now();
     for options in [Options::default(), Options { plain_http: [dead.clone()].into(), ..Options::default() }] {
         let error = https(options).manifest(&image, &[]).await.unwrap_err();
@@ -331,12 +335,12 @@ async fn a_silent_host_does_not_hold_forever() {
     })
     .await;
     let registry = Https::new(Options { idle_timeout: Duration::from_millis(100), ..Options::default() }).unwrap();
-    let image = ImageName::new(&fake.host, "a", "b");
+    let image = Reference::new(&fake.host, "a", "b").unwrap();
     let error = registry.manifest(&image, &[]).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted { .. }), "{error:?}");
-    let digest = registry_client::contract::digest_of(b"x");
+    let digest = Digest::of(b"x");
     let error = read(registry.blob(&image, &digest, 0).await.unwrap()).await.unwrap_err();
-    assert!(error.to_string().contains(&digest) && error.to_string().contains(&fake.host), "{error}");
+    assert!(error.to_string().contains(&digest.to_string()) && error.to_string().contains(&fake.host), "{error}");
 }
 
 #[test]

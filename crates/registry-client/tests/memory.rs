@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use futures_util::StreamExt;
-use registry_client::contract::{Fixture, contract};
+use registry_client::contract::{Fixture, contract, write_contract};
 use registry_client::{Error, Memory, Registry};
 
 #[tokio::test]
@@ -11,14 +11,15 @@ async fn memory_keeps_the_contract() {
     let fixture = Fixture::new("registry.example:5000");
     fixture.fill(&memory);
     contract(&memory, &fixture).await;
-    assert!(memory.asked().iter().any(|asked| asked.contains("contract/none")));
+    write_contract(&memory, &fixture).await;
+    assert!(memory.requested().iter().any(|title| title.contains("contract/none")));
 }
 
 #[tokio::test]
 async fn a_blob_broken_on_purpose_breaks_once() {
     let memory = Memory::default();
     let fixture = Fixture::new("registry.example");
-    let digest = memory.put_blob(&fixture.image, fixture.blobs[2].clone());
+    let digest = memory.add_blob(&fixture.image, fixture.blobs[2].clone());
     memory.break_blob(&digest);
     let items: Vec<_> = memory.blob(&fixture.image, &digest, 0).await.unwrap().stream.collect().await;
     assert!(matches!(items.last(), Some(Err(Error::Interrupted { .. }))));

@@ -2,9 +2,8 @@
 
 use crate::integrity::{FileVersion, Integrity};
 use bytes::Bytes;
-use content_store::Digest;
+use content_store::{Digest, Hasher};
 use futures_util::stream::{self, Stream};
-use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -32,15 +31,15 @@ pub(crate) fn whole(
     on_corrupt: OnCorrupt,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let (digest, version, size) = (blob.digest, blob.version, blob.size);
-    let verdict: Verdict = Box::new(move |hasher: Sha256| {
-        let is_intact = Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == digest);
+    let verdict: Verdict = Box::new(move |hasher: Hasher| {
+        let is_intact = hasher.finish() == digest;
         integrity.set(digest, version, is_intact);
         if !is_intact {
             on_corrupt(digest);
         }
         is_intact
     });
-    start(Reader { file: blob.file, left: size, check: Some((Sha256::new(), verdict)) })
+    start(Reader { file: blob.file, left: size, check: Some((Hasher::new(digest.algorithm()), verdict)) })
 }
 
 /// The bytes from `start` up to `end` of a blob that was found sound.
@@ -55,7 +54,7 @@ pub(crate) fn section(
 
 /// Reads the blob to its end; whether its bytes are right. Blocks.
 pub(crate) fn is_intact(blob: &mut Blob) -> io::Result<bool> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new(blob.digest.algorithm());
     let mut buffer = vec![0; CHUNK];
     loop {
         match blob.file.read(&mut buffer) {
@@ -66,15 +65,15 @@ pub(crate) fn is_intact(blob: &mut Blob) -> io::Result<bool> {
         }
     }
     blob.file.seek(SeekFrom::Start(0))?;
-    Ok(Digest::from_hex(&hex(hasher)).is_ok_and(|found| found == blob.digest))
+    Ok(hasher.finish() == blob.digest)
 }
 
-type Verdict = Box<dyn FnOnce(Sha256) -> bool + Send>;
+type Verdict = Box<dyn FnOnce(Hasher) -> bool + Send>;
 
 struct Reader {
     file: File,
     left: u64,
-    check: Option<(Sha256, Verdict)>,
+    check: Option<(Hasher, Verdict)>,
 }
 
 type Step = JoinHandle<io::Result<Option<(Bytes, Reader)>>>;
@@ -118,13 +117,4 @@ impl Reader {
         }
         Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), self)))
     }
-}
-
-fn hex(hasher: Sha256) -> String {
-    use std::fmt::Write as _;
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -135,7 +135,11 @@ fn wanted(reference: &str) -> Result<Wanted, Refusal> {
 fn invalid_digest(text: &str) -> Refusal {
     // Other algorithms are legal names of content that is not here.
     let status = if text.contains(':') { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
-    Refusal::new(status, "DIGEST_INVALID", "only digests sha256:<64 hexadecimal digits> are known here")
+    Refusal::new(
+        status,
+        "DIGEST_INVALID",
+        "only digests sha256:<64 hexadecimal digits> and sha512:<128> are known here",
+    )
 }
 
 fn page(query: Option<&str>) -> Page {

@@ -3,8 +3,8 @@
 
 mod support;
 
+use content_store::Reference;
 use content_store::{Digest, MediaType};
-use registry_client::ImageName;
 use registry_client::contract::Fixture;
 use registry_proxy::Event;
 use serde_json::json;
@@ -92,7 +92,7 @@ fn content() -> (Content, Digest) {
         "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.digest, "size": config.size },
         "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer.digest, "size": layer.size }],
     });
-    let name = ImageName::new("registry.invalid", "team/app", "1");
+    let name = Reference::new("registry.invalid", "team/app", "1").unwrap();
     content.name(&name, manifest.to_string().as_bytes(), MediaType::ImageManifest);
     (content, layer.digest)
 }

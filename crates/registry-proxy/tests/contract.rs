@@ -38,9 +38,9 @@ async fn over_tls() {
     let suspicious = Https::new(Options::default()).unwrap();
     let error = suspicious.manifest(&local.image, &[]).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    assert!(error.to_string().contains(&local.image.registry), "the message names the host: {error}");
+    assert!(error.to_string().contains(local.image.registry()), "the message names the host: {error}");
     let careless =
-        Https::new(Options { insecure: [local.image.registry.clone()].into(), ..Options::default() }).unwrap();
+        Https::new(Options { insecure: [local.image.registry().to_owned()].into(), ..Options::default() }).unwrap();
     assert_eq!(careless.manifest(&local.image, &[]).await.unwrap().bytes, local.manifest);
     server.stop().await;
 }

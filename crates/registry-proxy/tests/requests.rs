@@ -3,8 +3,8 @@
 
 mod support;
 
+use content_store::Reference;
 use content_store::{Descriptor, Digest, MediaType, NameKind};
-use registry_client::ImageName;
 use registry_client::contract::Fixture;
 use registry_proxy::Event;
 use reqwest::{Client, Response, StatusCode};
@@ -247,7 +247,7 @@ async fn lists_follow_the_names_and_are_paged() {
     assert_eq!(setup.json("/v2/_catalog").await, json!({ "repositories": ["contract/shop"] }));
     for (repository, tag) in [("a/b", "1"), ("a/b", "2"), ("a/b", "10"), ("z", "1")] {
         setup.content.name(
-            &ImageName::new("registry.example", repository, tag),
+            &Reference::new("registry.example", repository, tag).unwrap(),
             &setup.fixture.manifest,
             MediaType::ImageManifest,
         );

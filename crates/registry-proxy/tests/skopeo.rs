@@ -3,8 +3,8 @@
 
 mod support;
 
+use content_store::Reference;
 use content_store::{MediaType, Store};
-use registry_client::ImageName;
 use registry_client::contract::Fixture;
 use serde_json::json;
 use std::process::Command;
@@ -26,7 +26,7 @@ async fn skopeo_copies_an_image() {
         "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer.digest, "size": layer.size }],
     });
     let manifest = manifest.to_string();
-    let image = ImageName::new("registry.example", "team/app", "1");
+    let image = Reference::new("registry.example", "team/app", "1").unwrap();
     content.name(&image, manifest.as_bytes(), MediaType::ImageManifest);
     let server = Server::start(&content, None).await;
 

@@ -55,8 +55,8 @@ pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) 
     let list = cloudimage::ImageList::new(&context, request.image_list.as_deref());
     let sources: Vec<&dyn ImageSource> = std::iter::once(&list as _).chain(sealer.image_sources()).collect();
     let backends = Backends { sandbox: sealer.sandbox(), registry: sealer.registry(), sources: &sources };
-    let mut tell = |build| events(Event::Build { build });
-    let building = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &backends, &mut tell);
+    let tell = |build| events(Event::Build { build });
+    let building = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &backends, &tell);
     match request.cancel.run_until_cancelled(building).await {
         Some(Ok(built)) => Ok(built),
         Some(Err(error)) => match tokio::time::timeout(CANCEL_GRACE, request.cancel.cancelled()).await {

@@ -194,6 +194,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Content could not be fetched.
+    #[error(transparent)]
+    Transfer(content_transfer::Error),
     /// Content is asked for and there is nobody to ask.
     #[error("nobody can be asked for {digest}")]
     NoSource {
@@ -270,9 +273,7 @@ impl Error {
             | Self::Image(
                 cloudimage::Error::Context { .. }
                 | cloudimage::Error::Option { .. }
-                | cloudimage::Error::Store(
-                    content_store::Error::InvalidReference { .. } | content_store::Error::InvalidDigest { .. },
-                ),
+                | cloudimage::Error::Store(content_store::Error::Reference(_)),
             ) => Class::Usage,
             #[cfg(feature = "build")]
             Self::BuildInterrupted => Class::Interrupted,
@@ -309,6 +310,18 @@ impl From<cloudimage::Error> for Error {
         match error {
             cloudimage::Error::Kubefile(errors) => Self::Kubefile(errors),
             error => Self::Image(error),
+        }
+    }
+}
+
+impl From<content_transfer::Error> for Error {
+    /// What the store or a registry says is the same, whoever asked.
+    fn from(error: content_transfer::Error) -> Self {
+        match error {
+            content_transfer::Error::Store(error) => Self::Content(error),
+            content_transfer::Error::Registry(error) => Self::Registry(error),
+            content_transfer::Error::NoOrigin { digest } => Self::NoSource { digest },
+            error => Self::Transfer(error),
         }
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cloudimage::Image;
-use content_store::{Digest, NameKind, Named, PartialBlob, Store};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use registry_client::{Http2Stream, Https, ImageName, Registry};
+use content_store::{Digest, NameKind, Named, Reference, Store};
+use content_transfer::{Fetcher, Origin, Wanted};
+use registry_client::{Http2Stream, Https, Registry};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_blocking;
 
@@ -17,8 +17,6 @@ use crate::Error;
 
 /// Blobs fetched at once.
 const PARALLEL: usize = 4;
-/// Chunks that wait for the disk.
-const CHUNKS: usize = 16;
 /// File in the rootfs' parent that says which image is unpacked.
 const UNPACKED: &str = "rootfs.digest";
 /// Cluster images are asked for by digest; the name around it does not matter.
@@ -78,22 +76,22 @@ pub async fn pull(request: &PullRequest, sources: &[(String, Arc<dyn Registry>)]
     let root = request.root.join("content");
     let content = spawn_blocking(move || Store::open(&root)).await.map_err(aborted)??;
     let _guard = content.gc_guard()?;
-    let fetch = Fetch { content: &content, sources };
-    fetch.manifest(request.image).await?;
+    let mut options = content_transfer::Options::default();
+    options.parallel = PARALLEL;
+    let fetcher = Fetcher::new(&content, options);
+    let index = origins(sources, request.image)?;
+    fetcher.document(&index).await?;
     for manifest in cloudimage::manifests(&content, &request.image)? {
-        fetch.manifest(manifest).await?;
+        fetcher.document(&origins(sources, manifest)?).await?;
     }
     // Twice: which documents there are, and, once they are here, what they say.
     let image = Image::from_content(&content, &request.image)?;
-    fetch.blob(*image.config_digest()).await?;
+    fetcher.blobs(&index, [Wanted::new(*image.config_digest(), None)], &|_| {}).await?;
     let mut wanted: Vec<Digest> = image.layers().iter().map(|layer| layer.digest).collect();
     if request.carried_images {
         wanted.extend(image.carried_blobs()?);
     }
-    wanted.sort_unstable();
-    wanted.dedup();
-    let fetched = stream::iter(wanted.into_iter().map(|digest| fetch.blob(digest))).buffer_unordered(PARALLEL);
-    fetched.try_collect::<Vec<()>>().await?;
+    fetcher.blobs(&index, wanted.into_iter().map(|digest| Wanted::new(digest, None)), &|_| {}).await?;
 
     let image = Image::from_content(&content, &request.image)?;
     let request = request.clone();
@@ -130,73 +128,14 @@ fn names(image: &Image) -> Vec<Named> {
     image.catalogue().images.iter().map(named).collect()
 }
 
-/// Asks several sources for what one store lacks.
-struct Fetch<'a> {
-    content: &'a Store,
-    sources: &'a [(String, Arc<dyn Registry>)],
-}
-
-impl Fetch<'_> {
-    /// Brings an index or a manifest.
-    async fn manifest(&self, digest: Digest) -> Result<(), Error> {
-        if self.content.contains(&digest) {
-            return Ok(());
-        }
-        let mut failure = None;
-        for (host, source) in self.sources {
-            match source.manifest(&name(host, &digest), &[]).await {
-                Ok(manifest) => {
-                    self.content.put(&manifest.bytes)?;
-                    return Ok(());
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.map_or(Error::NoSource { digest }, Error::Registry))
+/// Content of this digest at every source.
+fn origins(sources: &[(String, Arc<dyn Registry>)], digest: Digest) -> Result<Vec<Origin<'_>>, Error> {
+    let mut origins = Vec::new();
+    for (host, registry) in sources {
+        let name = Reference::new(host, NAME.1, &digest.to_string()).map_err(content_store::Error::from)?;
+        origins.push(Origin::new(registry.as_ref(), name));
     }
-
-    /// Brings a blob.
-    async fn blob(&self, digest: Digest) -> Result<(), Error> {
-        if self.content.contains(&digest) {
-            return Ok(());
-        }
-        let mut failure = None;
-        for (host, source) in self.sources {
-            match self.blob_from(host, source.as_ref(), digest).await {
-                Ok(()) => return Ok(()),
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.unwrap_or(Error::NoSource { digest }))
-    }
-
-    async fn blob_from(&self, host: &str, source: &dyn Registry, digest: Digest) -> Result<(), Error> {
-        let content = self.content.clone();
-        let mut partial = spawn_blocking(move || content.partial(&digest)).await.map_err(aborted)??;
-        let mut blob = source.blob(&name(host, &digest), &digest.to_string(), partial.offset()).await?;
-        let (sender, mut receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(CHUNKS);
-        let writer = spawn_blocking(move || -> std::io::Result<PartialBlob> {
-            while let Some(bytes) = receiver.blocking_recv() {
-                partial.write_all(&bytes)?;
-            }
-            Ok(partial)
-        });
-        while let Some(chunk) = blob.stream.next().await {
-            if sender.send(chunk?).await.is_err() {
-                break; // The writer has failed and says why below.
-            }
-        }
-        drop(sender);
-        let path = self.content.root().to_owned();
-        let failed = |source| Error::State { act: "write below", path, source };
-        let partial = writer.await.map_err(aborted)?.map_err(failed)?;
-        spawn_blocking(move || partial.commit()).await.map_err(aborted)??;
-        Ok(())
-    }
-}
-
-fn name(host: &str, digest: &Digest) -> ImageName {
-    ImageName::new(host, NAME.1, digest.to_string())
+    Ok(origins)
 }
 
 fn aborted(source: tokio::task::JoinError) -> Error {

@@ -238,7 +238,7 @@ impl Archive<'_> {
 
     fn carried(&self, name: &str, digest: Digest, media_type: &str, blobs: Vec<CarriedBlob>) -> Result<CarriedImage> {
         let reference: Reference =
-            name.parse().map_err(|error: content_store::Error| self.fault("", error.to_string()))?;
+            name.parse().map_err(|error: content_store::ReferenceError| self.fault("", error.to_string()))?;
         let size = blobs.iter().find(|blob| blob.digest == digest).map_or(0, |blob| blob.size);
         Ok(CarriedImage {
             name: name.to_owned(),
@@ -331,7 +331,7 @@ fn oci_name(entry: &IndexEntry) -> Option<String> {
 }
 
 fn blob_path(digest: &Digest) -> PathBuf {
-    Path::new("blobs/sha256").join(digest.hex())
+    Path::new("blobs").join(digest.algorithm().as_str()).join(digest.hex())
 }
 
 /// The path without `.` and with `..` resolved by name; it stays below the archive's root.

@@ -10,16 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use content_store::{Digest, Store};
+use content_store::{Algorithm, Digest, Hasher, Store};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::draft::RootfsState;
 use super::options::BuildOptions;
 use crate::catalogue::CarriedImage;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::format;
 use crate::image::Layer;
 use crate::images::Images;
 use crate::layer::tree::{Content, Kind, Tree};
@@ -42,10 +40,10 @@ const VERSION: &str = "1";
 
 /// The key of a layer on `rootfs`; `parts` say what it is made from.
 pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &str, parts: &[&str]) -> Digest {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new(Algorithm::Sha256);
     let mut add = |part: &str| {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
     };
     add(VERSION);
     add(&options.platform.to_string());
@@ -56,7 +54,7 @@ pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &st
     }
     add(instruction);
     parts.iter().for_each(|part| add(part));
-    format::digest_of(hash)
+    hash.finish()
 }
 
 /// What is kept under the key, if every blob of it is in the store.
@@ -123,10 +121,10 @@ pub(super) fn digest_of(tree: &Tree) -> Result<Digest> {
         })
         .collect();
     let mut digests = hash_all(&contents)?.into_iter();
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new(Algorithm::Sha256);
     for (path, entry) in tree.iter() {
         let mut add = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
         add(path.as_os_str().as_bytes());
@@ -142,7 +140,7 @@ pub(super) fn digest_of(tree: &Tree) -> Result<Digest> {
         add(format!("{:o} {} {}", entry.mode, entry.uid, entry.gid).as_bytes());
         entry.xattrs.iter().for_each(|(name, value)| [name, value].iter().for_each(|part| add(part)));
     }
-    Ok(format::digest_of(hash))
+    Ok(hash.finish())
 }
 
 /// Hashes contents in parallel; the digests are in their order.
@@ -172,11 +170,11 @@ fn hash_all(contents: &[&Content]) -> Result<Vec<Digest>> {
 }
 
 fn hash_one(content: &Content, buffer: &mut [u8]) -> io::Result<Digest> {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new(Algorithm::Sha256);
     let mut input = content.open()?;
     loop {
         match input.read(buffer) {
-            Ok(0) => return Ok(format::digest_of(hash)),
+            Ok(0) => return Ok(hash.finish()),
             Ok(count) => hash.update(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

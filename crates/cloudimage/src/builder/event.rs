@@ -93,3 +93,6 @@ pub enum StepOutcome {
     /// It is written into the image and performed later, or concerns the instructions after it.
     Recorded,
 }
+
+/// Is told what a build does; must return quickly.
+pub type BuildEvents<'a> = &'a (dyn Fn(BuildEvent) + Send + Sync);

@@ -1,17 +1,14 @@
 //! Fetches the named container images from their registries, byte for byte.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use content_store::{Digest, PartialBlob, Reference, Store};
+use content_store::{Digest, Reference, Store};
+use content_transfer::{Document, Event, Fetcher, Origin, Wanted};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use registry_client::{ImageName, Registry};
-use tokio::sync::{Mutex, mpsc};
+use registry_client::Registry;
 
-use super::event::BuildEvent;
+use super::event::{BuildEvent, BuildEvents};
 use crate::catalogue::{CarriedBlob, CarriedImage, Catalogue};
 use crate::documents::{self, Index, Manifest};
 use crate::error::{Error, Result};
@@ -21,21 +18,19 @@ use crate::source::{Unfetchable, WantedImage};
 
 /// Images fetched at once.
 const IMAGES: usize = 4;
-/// Blobs of one image fetched at once.
-const BLOBS: usize = 3;
 /// Bytes between two events about an image.
 const TELL_EVERY: u64 = 1 << 20;
 
 /// Fetches container images for one platform.
 pub(super) struct ImageFetcher<'a> {
     pub(super) store: &'a Store,
+    /// One for all images: they share layers.
+    pub(super) fetcher: Fetcher,
     pub(super) registry: &'a dyn Registry,
     pub(super) platform: &'a Platform,
     /// What the base image carries: used when the registry cannot be asked.
     pub(super) inherited: &'a Catalogue,
-    pub(super) events: RefCell<&'a mut dyn FnMut(BuildEvent)>,
-    /// Blobs being fetched: images share layers.
-    pub(super) in_flight: RefCell<HashMap<Digest, Arc<Mutex<()>>>>,
+    pub(super) events: BuildEvents<'a>,
 }
 
 impl ImageFetcher<'_> {
@@ -62,12 +57,12 @@ impl ImageFetcher<'_> {
             Err(Error::Store(error)) if !matches!(error, content_store::Error::Mismatch { .. }) => {
                 return Err(error.into());
             }
-            Err(error) => chain(&error),
+            Err(error) => error_report::one_line(&error),
         };
         let reference: Reference = image.name.parse()?;
         if let Some(inherited) = self.inherited.image(&reference.to_string()) {
             let message = format!("{} is taken from the base image, because: {reason}", image.name);
-            self.tell(BuildEvent::Warning { message });
+            (self.events)(BuildEvent::Warning { message });
             return Ok(Ok(inherited.clone()));
         }
         Ok(Err(Unfetchable { image, reason }))
@@ -75,13 +70,13 @@ impl ImageFetcher<'_> {
 
     async fn fetch(&self, image: &WantedImage) -> Result<CarriedImage> {
         let reference: Reference = image.name.parse()?;
-        let (digest, media_type, top) = self.top_document(&reference).await?;
+        let Document { digest, media_type, bytes: top, .. } = self.document(&reference).await?;
         let size = top.len() as u64;
         let mut blobs = vec![CarriedBlob { digest, media_type: media_type.clone(), size }];
         let manifest: Manifest = if format::is_index(&media_type) {
             let index: Index = serde_json::from_slice(&top).map_err(Error::document(&reference))?;
             let chosen = self.choose(&index, &reference)?;
-            let (digest, media_type, bytes) = self.document(&reference, &chosen).await?;
+            let Document { digest, media_type, bytes, .. } = self.document(&reference.with_digest(chosen)).await?;
             blobs.push(CarriedBlob { digest, media_type, size: bytes.len() as u64 });
             serde_json::from_slice(&bytes).map_err(Error::document(chosen))?
         } else if format::is_manifest(&media_type) {
@@ -113,37 +108,8 @@ impl ImageFetcher<'_> {
         })
     }
 
-    /// The document that the name stands for. A name pinned by digest that is in the store needs no registry.
-    async fn top_document(&self, reference: &Reference) -> Result<(Digest, String, Vec<u8>)> {
-        match reference.digest() {
-            Some(digest) => self.document(reference, digest).await,
-            None => self.ask(reference, reference.tag().unwrap_or("latest")).await,
-        }
-    }
-
-    async fn document(&self, reference: &Reference, digest: &Digest) -> Result<(Digest, String, Vec<u8>)> {
-        if self.store.contains(digest) {
-            let bytes = self.store.read_verified(digest, format::DOCUMENT_LIMIT)?;
-            let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(Error::document(digest))?;
-            let default = if value.get("manifests").is_some() { format::INDEX } else { format::MANIFEST };
-            let media_type = value.get("mediaType").and_then(serde_json::Value::as_str).unwrap_or(default).to_owned();
-            return Ok((*digest, media_type, bytes));
-        }
-        self.ask(reference, &digest.to_string()).await
-    }
-
-    async fn ask(&self, reference: &Reference, tag_or_digest: &str) -> Result<(Digest, String, Vec<u8>)> {
-        let name = ImageName::new(reference.registry(), reference.repository(), tag_or_digest);
-        let manifest = self.registry.manifest(&name, &[]).await?;
-        let digest: Digest = manifest.digest.parse()?;
-        let bytes = manifest.bytes.to_vec();
-        let (store, document) = (self.store.clone(), bytes.clone());
-        let stored = tokio::task::spawn_blocking(move || store.put(&document)).await.map_err(Error::TaskPanicked)??;
-        if stored.digest != digest {
-            let reason = format!("the registry calls it {digest}, its bytes are {}", stored.digest);
-            return Err(Error::NotAnImage { document: name.to_string(), reason });
-        }
-        Ok((digest, manifest.media_type, bytes))
+    async fn document(&self, reference: &Reference) -> Result<Document> {
+        Ok(self.fetcher.document(&[Origin::new(self.registry, reference.clone())]).await?)
     }
 
     fn choose(&self, index: &Index, reference: &Reference) -> Result<Digest> {
@@ -181,129 +147,48 @@ impl ImageFetcher<'_> {
 
     async fn fetch_blobs(&self, image: &WantedImage, reference: &Reference, blobs: &[CarriedBlob]) -> Result<()> {
         let unique: BTreeMap<Digest, u64> = blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-        let total = unique.values().sum();
-        let progress = RefCell::new(Progress::default());
-        let advance = |here: u64, fetched: u64, done: bool| {
-            let Progress { bytes, fetched, .. } = {
-                let mut progress = progress.borrow_mut();
-                progress.bytes += here;
-                progress.fetched += fetched;
-                if !done && progress.bytes < progress.told + TELL_EVERY {
-                    return;
-                }
-                progress.told = progress.bytes;
-                *progress
-            };
-            self.tell(BuildEvent::Image { name: image.name.clone(), bytes, total: Some(total), fetched, done });
+        let progress = Mutex::new(Progress::default());
+        let total = Some(unique.values().sum());
+        let tell = |(bytes, fetched), done| {
+            (self.events)(BuildEvent::Image { name: image.name.clone(), bytes, total, fetched, done });
         };
-        stream::iter(unique)
-            .map(|(digest, size)| self.fetch_blob(reference, digest, size, &advance))
-            .buffer_unordered(BLOBS)
-            .try_collect::<()>()
-            .await?;
-        advance(0, 0, true);
-        Ok(())
-    }
-
-    async fn fetch_blob(
-        &self,
-        reference: &Reference,
-        digest: Digest,
-        size: u64,
-        advance: &dyn Fn(u64, u64, bool),
-    ) -> Result<()> {
-        let turn = Arc::clone(self.in_flight.borrow_mut().entry(digest).or_default());
-        let _turn = turn.lock().await;
-        if self.store.contains(&digest) {
-            advance(size, 0, false);
-            return Ok(());
-        }
-        let store = self.store.clone();
-        let partial = move || store.partial(&digest).map(|partial| partial.with_limit(size));
-        let mut partial = tokio::task::spawn_blocking(partial).await.map_err(Error::TaskPanicked)??;
-        if partial.offset() > size {
-            partial.restart()?;
-        }
-        let offset = partial.offset();
-        advance(offset, 0, false);
-        let name = ImageName::new(reference.registry(), reference.repository(), digest.to_string());
-        let mut source = self.registry.blob(&name, &digest.to_string(), offset).await?;
-        let (sender, receiver) = mpsc::channel(16);
-        let writer = tokio::task::spawn_blocking(move || write_blob(partial, digest, receiver));
-        let mut broken = None;
-        while let Some(bytes) = source.stream.next().await {
-            match bytes {
-                Ok(bytes) => {
-                    let count = bytes.len() as u64;
-                    if sender.send(Piece::Bytes(bytes)).await.is_err() {
-                        break; // The writer failed and says why.
-                    }
-                    advance(count, count, false);
-                }
-                Err(error) => {
-                    broken = Some(error);
-                    break;
-                }
+        let advance = |event: Event| {
+            // Told while the lock is held, so that no number runs backwards.
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(sums) = progress.add(event) {
+                tell(sums, false);
             }
-        }
-        if broken.is_none() {
-            // When the writer failed, it says why.
-            let _ = sender.send(Piece::End).await;
-        }
-        drop(sender);
-        let written = writer.await.map_err(Error::TaskPanicked)?;
-        match broken {
-            Some(error) => Err(error.into()),
-            None => written,
-        }
-    }
-
-    fn tell(&self, event: BuildEvent) {
-        (self.events.borrow_mut())(event);
+        };
+        let origin = [Origin::new(self.registry, reference.clone())];
+        let wanted = unique.iter().map(|(digest, size)| Wanted::new(*digest, Some(*size)));
+        self.fetcher.blobs(&origin, wanted, &advance).await?;
+        tell(progress.into_inner().unwrap_or_else(PoisonError::into_inner).sums(), true);
+        Ok(())
     }
 }
 
-/// How far an image is, in bytes.
-#[derive(Debug, Clone, Copy, Default)]
+/// How far an image is.
+#[derive(Debug, Default)]
 struct Progress {
-    /// Here.
-    bytes: u64,
-    /// Of these, fetched now.
-    fetched: u64,
-    /// Here when an event last told it.
+    /// Of each blob the bytes that are here, and those of them that were fetched now.
+    blobs: HashMap<Digest, (u64, u64)>,
+    /// Bytes here when an event last told it.
     told: u64,
 }
 
-/// What travels from the network to the disk.
-enum Piece {
-    Bytes(Bytes),
-    /// The blob is complete. Without it, what arrived stays for the next attempt.
-    End,
-}
-
-fn write_blob(mut partial: PartialBlob, digest: Digest, mut pieces: mpsc::Receiver<Piece>) -> Result<()> {
-    while let Some(piece) = pieces.blocking_recv() {
-        match piece {
-            Piece::Bytes(bytes) => partial.write_all(&bytes).map_err(Error::file("write", digest.to_string()))?,
-            Piece::End => {
-                partial.commit()?;
-                return Ok(());
-            }
-        }
+impl Progress {
+    fn sums(&self) -> (u64, u64) {
+        self.blobs.values().fold((0, 0), |sum, blob| (sum.0 + blob.0, sum.1 + blob.1))
     }
-    Ok(())
-}
 
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
+    /// The sums, when it is time to tell them.
+    fn add(&mut self, event: Event) -> Option<(u64, u64)> {
+        let Event::Blob { digest, bytes, fetched, .. } = event else { return None };
+        self.blobs.insert(digest, (bytes, fetched));
+        let sums = self.sums();
+        (sums.0 >= self.told + TELL_EVERY).then(|| {
+            self.told = sums.0;
+            sums
+        })
     }
-    text
 }

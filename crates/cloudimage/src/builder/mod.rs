@@ -24,7 +24,7 @@ mod plan;
 mod run;
 pub(crate) mod seal;
 
-pub use event::{BuildEvent, StepOutcome};
+pub use event::{BuildEvent, BuildEvents, StepOutcome};
 pub use options::{Backends, BuildOptions, Built, Context};
 pub use perform::build;
 #[cfg(feature = "testing")]

@@ -1,9 +1,9 @@
 //! Performs a build, instruction by instruction.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use content_store::Reference;
+use content_transfer::Fetcher;
 use kubefile::{Base, Kubefile, Resolved, ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer};
 
 use super::applications;
@@ -11,7 +11,7 @@ use super::cache::{Record, Workplace};
 use super::copy::Transfer;
 use super::download;
 use super::draft::Draft;
-use super::event::{BuildEvent, StepOutcome};
+use super::event::{BuildEvent, BuildEvents, StepOutcome};
 use super::fetch_images::ImageFetcher;
 use super::layers::{self, Job};
 use super::options::{Backends, BuildOptions, Built, Context};
@@ -36,7 +36,7 @@ pub async fn build(
     context: &Context,
     options: &BuildOptions,
     backends: &Backends<'_>,
-    events: &mut dyn FnMut(BuildEvent),
+    events: BuildEvents<'_>,
 ) -> Result<Built> {
     if let Some(tag) = &options.tag {
         images.check_name(tag)?;
@@ -109,7 +109,7 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         instruction: &ResolvedInstruction,
-        events: &mut dyn FnMut(BuildEvent),
+        events: BuildEvents<'_>,
     ) -> Result<StepOutcome> {
         let line = instruction.span.line;
         match &instruction.kind {
@@ -246,7 +246,7 @@ impl Builder<'_> {
     }
 
     /// Finds and fetches the container images to carry, and unites them with those of the base.
-    async fn carry(&mut self, context: &Context, events: &mut dyn FnMut(BuildEvent)) -> Result<Catalogue> {
+    async fn carry(&mut self, context: &Context, events: BuildEvents<'_>) -> Result<Catalogue> {
         let rootfs = Rootfs { context: context.directory(), added: &self.draft.added };
         let mut wanted: BTreeMap<String, WantedImage> = BTreeMap::new();
         for source in self.backends.sources {
@@ -265,13 +265,14 @@ impl Builder<'_> {
             in_archives: archived.len(),
             inherited: inherited.images.len(),
         });
+        let store = &self.draft.rootfs.store;
         let fetcher = ImageFetcher {
-            store: &self.draft.rootfs.store,
+            store,
+            fetcher: Fetcher::new(store, content_transfer::Options::default()),
             registry: self.backends.registry,
             platform: &self.options.platform,
             inherited: &inherited,
-            events: RefCell::new(events),
-            in_flight: RefCell::new(HashMap::new()),
+            events,
         };
         let fetched = fetcher.fetch_all(wanted.into_values().collect()).await?;
         drop(fetcher);

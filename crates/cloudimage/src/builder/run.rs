@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::cache::{self, Record};
 use super::draft::RootfsState;
-use super::event::BuildEvent;
+use super::event::{BuildEvent, BuildEvents};
 use super::layers::{self, Job};
 use super::options::BuildOptions;
 use super::plan::command_text;
@@ -45,7 +45,7 @@ pub(super) struct Running<'a> {
 pub(super) async fn run(
     running: &Running<'_>,
     sandbox: &dyn Sandbox,
-    events: &mut dyn FnMut(BuildEvent),
+    events: BuildEvents<'_>,
 ) -> Result<(Record, bool)> {
     let environment = serde_json::to_string(&*running.environment).map_err(Error::document("the environment"))?;
     let form = match running.command {
@@ -93,7 +93,7 @@ async fn perform(
     running: &Running<'_>,
     sandbox: &dyn Sandbox,
     request: SandboxRun,
-    events: &mut dyn FnMut(BuildEvent),
+    events: BuildEvents<'_>,
 ) -> Result<()> {
     let (sender, mut receiver) = mpsc::channel::<OutputLine>(256);
     let mut last: VecDeque<String> = VecDeque::new();

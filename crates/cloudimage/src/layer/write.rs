@@ -5,13 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use content_store::{Digest, Store};
-use sha2::{Digest as _, Sha256};
+use content_store::{Algorithm, Digest, Hasher, Store};
 
 use super::compression::Compression;
 use super::tree::{Content, Entry, Kind, Tree};
 use crate::error::{Error, Result};
-use crate::format;
 
 /// A layer in the store, before it has a place in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +45,12 @@ fn consume<W: Write>(
     chunks: &Receiver<Vec<u8>>,
     mut encoder: super::compression::Encoder<W>,
 ) -> io::Result<(Digest, W)> {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new(Algorithm::Sha256);
     for chunk in chunks {
         hash.update(&chunk);
         encoder.write_all(&chunk)?;
     }
-    Ok((format::digest_of(hash), encoder.finish()?))
+    Ok((hash.finish(), encoder.finish()?))
 }
 
 /// Size of the pieces that travel between the threads.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use content_store::Reference;
 
 use super::{ImageSource, Rootfs, WantedImage};
 use crate::builder::Context;
@@ -56,12 +57,12 @@ fn parse(text: &str, list: &str) -> Result<Vec<WantedImage>> {
         if name.is_empty() || name.starts_with('#') {
             continue;
         }
-        let checked: std::result::Result<content_store::Reference, _> = name.parse();
+        let checked: std::result::Result<Reference, _> = name.parse();
         checked.map_err(|source| Error::ImageName {
             list: list.to_owned(),
             line: at + 1,
             text: name.to_owned(),
-            source: Box::new(source),
+            source,
         })?;
         images.push(WantedImage { name: name.to_owned(), source: format!("{list}:{}", at + 1) });
     }

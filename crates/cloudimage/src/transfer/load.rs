@@ -106,8 +106,8 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
 }
 
 fn blob_digest(path: &Path) -> Option<Digest> {
-    let hex = path.strip_prefix("blobs/sha256").ok()?.to_str()?;
-    Digest::from_hex(hex).ok()
+    let (algorithm, hex) = path.strip_prefix("blobs").ok()?.to_str()?.split_once('/')?;
+    format!("{algorithm}:{hex}").parse().ok()
 }
 
 /// The name of an entry; that of containerd is always whole.

@@ -55,7 +55,8 @@ impl Images {
         add("index.json", index.len() as u64, &mut &index[..]).map_err(fault)?;
         for (digest, length) in &blobs {
             let mut blob = self.content().verified_reader(digest)?;
-            add(&format!("blobs/sha256/{}", digest.hex()), *length, &mut blob).map_err(fault)?;
+            add(&format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex()), *length, &mut blob)
+                .map_err(fault)?;
         }
         output.write_all(&[0; 1024]).map_err(fault)?;
         let file = output.into_inner().map_err(|error| fault(error.into_error()))?;

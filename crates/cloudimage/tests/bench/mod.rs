@@ -2,9 +2,9 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use cloudimage::sandbox::{ScriptedSandbox, contract};
 use cloudimage::{
@@ -17,7 +17,7 @@ pub struct Bench {
     images: Images,
     pub sandbox: ScriptedSandbox,
     pub registry: Memory,
-    events: RefCell<Vec<BuildEvent>>,
+    events: Mutex<Vec<BuildEvent>>,
 }
 
 impl Bench {
@@ -30,13 +30,7 @@ impl Bench {
         let directory = tempfile::tempdir_in(parent).unwrap();
         fs::create_dir(directory.path().join("context")).unwrap();
         let images = Images::open(&directory.path().join("root")).unwrap();
-        Self {
-            directory,
-            images,
-            sandbox: contract::scripted(),
-            registry: Memory::default(),
-            events: RefCell::default(),
-        }
+        Self { directory, images, sandbox: contract::scripted(), registry: Memory::default(), events: Mutex::default() }
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -76,18 +70,18 @@ impl Bench {
         options: &BuildOptions,
         sandbox: &dyn Sandbox,
     ) -> Result<Built, Error> {
-        self.events.borrow_mut().clear();
+        self.events.lock().unwrap().clear();
         let kubefile = kubefile::parse(kubefile).unwrap();
         let context = Context::open(&self.context()).unwrap();
         let list = ImageList::new(&context, None);
         let backends = Backends { sandbox, registry: &self.registry, sources: &[&list] };
-        let mut keep = |event| self.events.borrow_mut().push(event);
-        build(&self.images, &kubefile, &context, options, &backends, &mut keep).await
+        let keep = |event| self.events.lock().unwrap().push(event);
+        build(&self.images, &kubefile, &context, options, &backends, &keep).await
     }
 
     /// Events of the last build.
     pub fn events(&self) -> Vec<BuildEvent> {
-        self.events.borrow().clone()
+        self.events.lock().unwrap().clone()
     }
 
     /// Outcomes of the last build's steps.

@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 /// The longest time for the exchange of a login for a token.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-type Key = (String, String);
+/// Host, repository, and whether it may be written.
+type Key = (String, String, bool);
 
 /// Gets tokens and remembers them for as long as they open the door.
 #[derive(Debug)]
@@ -68,15 +69,16 @@ impl Authenticator {
         endpoint: &Endpoint,
         scheme: Scheme,
         object: &Object<'_>,
+        writes: bool,
         clients: &Clients,
     ) -> Result<Access> {
-        let cell = lock(&self.known).entry(key(endpoint, object)).or_default().clone();
-        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, clients)).await.cloned()
+        let cell = lock(&self.known).entry(key(endpoint, object, writes)).or_default().clone();
+        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, writes, clients)).await.cloned()
     }
 
     /// The registry refuses what it gave before: tokens get old.
-    pub(super) fn forget(&self, endpoint: &Endpoint, object: &Object<'_>) {
-        lock(&self.known).remove(&key(endpoint, object));
+    pub(super) fn forget(&self, endpoint: &Endpoint, object: &Object<'_>, writes: bool) {
+        lock(&self.known).remove(&key(endpoint, object, writes));
     }
 
     /// Adds to a refusal what can be done about it.
@@ -89,7 +91,14 @@ impl Authenticator {
         }
     }
 
-    async fn ask(&self, endpoint: &Endpoint, scheme: Scheme, object: &Object<'_>, clients: &Clients) -> Result<Access> {
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        scheme: Scheme,
+        object: &Object<'_>,
+        writes: bool,
+        clients: &Clients,
+    ) -> Result<Access> {
         let host = &endpoint.host;
         let login = self.login(host).await?;
         lock(&self.advice).insert(host.clone(), login.advice());
@@ -97,9 +106,10 @@ impl Authenticator {
             Login::Password { user, password } => RegistryAuth::Basic(user.clone(), password.to_string()),
             _ => RegistryAuth::Anonymous,
         };
-        let reference = Reference::with_tag(host.clone(), object.image().repository.clone(), "latest".to_owned());
+        let reference = Reference::with_tag(host.clone(), object.image().repository().to_owned(), "latest".to_owned());
+        let operation = if writes { RegistryOperation::Push } else { RegistryOperation::Pull };
         let client = clients.tokens(scheme, host)?;
-        let exchange = tokio::time::timeout(TIMEOUT, client.auth(&reference, &auth, RegistryOperation::Pull));
+        let exchange = tokio::time::timeout(TIMEOUT, client.auth(&reference, &auth, operation));
         let token = match exchange.await {
             Ok(Ok(token)) => token,
             Ok(Err(OciDistributionError::RequestError(error))) => {
@@ -133,8 +143,8 @@ impl Authenticator {
     }
 }
 
-fn key(endpoint: &Endpoint, object: &Object<'_>) -> Key {
-    (endpoint.host.clone(), object.image().repository.clone())
+fn key(endpoint: &Endpoint, object: &Object<'_>, writes: bool) -> Key {
+    (endpoint.host.clone(), object.image().repository().to_owned(), writes)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

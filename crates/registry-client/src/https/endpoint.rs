@@ -3,7 +3,6 @@
 use super::Options;
 use super::trust::Clients;
 use crate::error::{Error, Result, shorten};
-use crate::name::is_host;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -127,6 +126,23 @@ fn mirror(text: &str) -> Result<Endpoint> {
 
 fn invalid(option: &'static str, text: &str) -> Error {
     Error::InvalidOption { option, reason: format!("`{}` is not a host with an optional port", shorten(text, 120)) }
+}
+
+/// Whether the text is a host name or address with an optional port and nothing else.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(bracketed) => match bracketed.split_once(']') {
+            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("ip", port),
+            _ => return false,
+        },
+        None => text.find(':').map_or((text, ""), |colon| text.split_at(colon)),
+    };
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let is_port = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok() && !digits.starts_with('+'));
+    text.len() <= 255 && is_port && host.split('.').all(is_label)
 }
 
 fn is_loopback(host: &str) -> bool {

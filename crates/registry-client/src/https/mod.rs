@@ -1,24 +1,26 @@
-//! Registries of the outside world: which host is asked, with which trust and login, and how patiently.
+//! Registries over HTTPS: hosts and mirrors, trust, logins, retries.
 
 mod authenticator;
 mod endpoint;
 mod login;
 mod options;
 mod trust;
+mod write;
 
 pub use options::Options;
 
 use crate::error::{Error, Result};
 use crate::resume::{self, Retry};
 use crate::wire::{self, Object};
-use crate::{BlobStream, ImageName, Manifest, Registry, name};
+use crate::{BlobStream, Digest, Manifest, Mount, Reference, Registry, Upload, UploadBody, UploadSession};
 use async_trait::async_trait;
 use authenticator::Authenticator;
+use bytes::Bytes;
 use endpoint::{Endpoint, Endpoints};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, RANGE, RETRY_AFTER};
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::Response;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +61,7 @@ impl Https {
         Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator }) })
     }
 
-    async fn open_blob(self, image: ImageName, digest: String, offset: u64) -> Result<BlobStream> {
+    async fn open_blob(self, image: Reference, digest: Digest, offset: u64) -> Result<BlobStream> {
         let object = Object::Blob(&image, &digest);
         self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.blob(endpoint, object, offset))).await
     }
@@ -67,19 +69,16 @@ impl Https {
 
 #[async_trait]
 impl Registry for Https {
-    async fn manifest(&self, image: &ImageName, accept: &[&str]) -> Result<Manifest> {
-        image.check()?;
+    async fn manifest(&self, image: &Reference, accept: &[&str]) -> Result<Manifest> {
         let object = Object::Manifest(image);
         let accept = wire::accept(accept);
         self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest(endpoint, image, &accept))).await
     }
 
-    async fn blob(&self, image: &ImageName, digest: &str, offset: u64) -> Result<BlobStream> {
-        image.check()?;
-        name::check_digest(digest)?;
-        let (image, digest) = (image.clone(), digest.to_owned());
-        let first = self.clone().open_blob(image.clone(), digest.clone(), offset).await?;
-        let (object, host) = (Object::Blob(&image, &digest).title(), image.registry.clone());
+    async fn blob(&self, image: &Reference, digest: &Digest, offset: u64) -> Result<BlobStream> {
+        let (image, digest) = (image.clone(), *digest);
+        let first = self.clone().open_blob(image.clone(), digest, offset).await?;
+        let (object, host) = (Object::Blob(&image, &digest).title(), image.registry().to_owned());
         let broken = move || Error::Interrupted {
             object: object.clone(),
             host: host.clone(),
@@ -87,19 +86,48 @@ impl Registry for Https {
         };
         let again = self.clone();
         let open: resume::Open =
-            Box::new(move |offset| Box::pin(again.clone().open_blob(image.clone(), digest.clone(), offset)));
+            Box::new(move |offset| Box::pin(again.clone().open_blob(image.clone(), digest, offset)));
         Ok(resume::resuming(first, offset, RETRY, open, broken))
     }
 
-    async fn blob_exists(&self, image: &ImageName, digest: &str) -> Result<Option<u64>> {
-        image.check()?;
-        name::check_digest(digest)?;
+    async fn blob_exists(&self, image: &Reference, digest: &Digest) -> Result<Option<u64>> {
         let object = Object::Blob(image, digest);
         let found = self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.size(endpoint, object))).await;
         match found {
             Err(error) if error.is_not_found() => Ok(None),
             done => done,
         }
+    }
+
+    async fn tags(&self, image: &Reference) -> Result<Vec<String>> {
+        let object = Object::Tags(image);
+        self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.tags(endpoint, object))).await
+    }
+
+    async fn put_manifest(&self, image: &Reference, media_type: &str, bytes: Bytes) -> Result<()> {
+        self.shared.put_manifest(image, media_type, bytes).await
+    }
+
+    async fn start_upload(&self, image: &Reference, mount: Option<Mount<'_>>) -> Result<Upload> {
+        self.shared.start_upload(image, mount).await
+    }
+
+    async fn upload_status(&self, image: &Reference, session: &UploadSession) -> Result<UploadSession> {
+        self.shared.upload_status(image, session).await
+    }
+
+    async fn upload(&self, image: &Reference, session: &UploadSession, body: UploadBody) -> Result<UploadSession> {
+        self.shared.upload(image, session, body).await
+    }
+
+    async fn finish_upload(
+        &self,
+        image: &Reference,
+        session: &UploadSession,
+        digest: &Digest,
+        rest: UploadBody,
+    ) -> Result<()> {
+        self.shared.finish_upload(image, session, digest, rest).await
     }
 }
 
@@ -110,13 +138,13 @@ impl Shared {
         object: &Object<'_>,
         ask: impl Fn(Endpoint) -> BoxFuture<'a, Result<T>> + Send + Sync,
     ) -> Result<T> {
-        let (mirrors, own) = self.endpoints.of(&object.image().registry);
+        let (mirrors, own) = self.endpoints.of(object.image().registry());
         let mut failed = Vec::new();
         for mirror in mirrors {
             let host = mirror.host.clone();
             match ask(mirror).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => failed.push(format!("{host}: {}", whole(&error))),
+                Err(error) => failed.push(format!("{host}: {}", error_report::one_line(&error))),
             }
         }
         let host = own.host.clone();
@@ -129,7 +157,7 @@ impl Shared {
     }
 
     /// A manifest whose body breaks off is asked for again.
-    async fn manifest(&self, endpoint: Endpoint, image: &ImageName, accept: &str) -> Result<Manifest> {
+    async fn manifest(&self, endpoint: Endpoint, image: &Reference, accept: &str) -> Result<Manifest> {
         let mut failures = 0;
         loop {
             match self.manifest_once(&endpoint, image, accept).await {
@@ -140,19 +168,41 @@ impl Shared {
         }
     }
 
-    async fn manifest_once(&self, endpoint: &Endpoint, image: &ImageName, accept: &str) -> Result<Manifest> {
+    async fn manifest_once(&self, endpoint: &Endpoint, image: &Reference, accept: &str) -> Result<Manifest> {
         let object = Object::Manifest(image);
-        let response = self.send(endpoint, Method::GET, &object, 0, Some(accept)).await?;
+        let request = Call::get(endpoint, &object).header(ACCEPT, accept);
+        let (headers, bytes) = self.document(endpoint, request).await?;
+        wire::manifest(image, &endpoint.host, &headers, bytes)
+    }
+
+    async fn tags(&self, endpoint: Endpoint, object: Object<'_>) -> Result<Vec<String>> {
+        let mut tags = Vec::new();
+        let mut next = Some(object.path(endpoint.is_mirror));
+        while let Some(path) = next {
+            let call = Call { path, ..Call::get(&endpoint, &object) };
+            let (headers, page) = self.document(&endpoint, call).await?;
+            next = wire::add_tags(&mut tags, &endpoint.host, &headers, &page)?;
+        }
+        Ok(tags)
+    }
+
+    /// Headers and body of an answer that is small.
+    async fn document(&self, endpoint: &Endpoint, call: Call<'_>) -> Result<(HeaderMap, Bytes)> {
+        let response = self.send(endpoint, &call).await?;
+        let (title, host) = (call.object.title(), &endpoint.host);
         let headers = response.headers().clone();
-        let body = response.bytes_stream().map_err(|error| trust::transport(&object.title(), &endpoint.host, error));
+        let body = response.bytes_stream().map_err(|error| trust::transport(&title, host, error));
         let bytes = wire::collect(body, wire::MANIFEST_LIMIT).await?;
-        let too_large =
-            || Error::TooLarge { object: object.title(), host: endpoint.host.clone(), limit: wire::MANIFEST_LIMIT };
-        wire::manifest(image, &endpoint.host, &headers, bytes.ok_or_else(too_large)?)
+        let too_large = || Error::TooLarge { object: title.clone(), host: host.clone(), limit: wire::MANIFEST_LIMIT };
+        Ok((headers, bytes.ok_or_else(too_large)?))
     }
 
     async fn blob(&self, endpoint: Endpoint, object: Object<'_>, offset: u64) -> Result<BlobStream> {
-        let response = self.send(&endpoint, Method::GET, &object, offset, None).await?;
+        let mut call = Call::get(&endpoint, &object);
+        if offset > 0 {
+            call = call.header(RANGE, &format!("bytes={offset}-"));
+        }
+        let response = self.send(&endpoint, &call).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let (host, title) = (endpoint.host.clone(), object.title());
         let body = response.bytes_stream().map_err(move |error| trust::transport(&title, &host, error));
@@ -160,33 +210,29 @@ impl Shared {
     }
 
     async fn size(&self, endpoint: Endpoint, object: Object<'_>) -> Result<Option<u64>> {
-        let response = self.send(&endpoint, Method::HEAD, &object, 0, None).await?;
-        Ok(wire::length(response.headers()))
+        let call = Call { method: Method::HEAD, ..Call::get(&endpoint, &object) };
+        Ok(wire::length(self.send(&endpoint, &call).await?.headers()))
     }
 
     /// Sends the request until it succeeds, is refused for good, or failed too often.
-    async fn send(
-        &self,
-        endpoint: &Endpoint,
-        method: Method,
-        object: &Object<'_>,
-        offset: u64,
-        accept: Option<&str>,
-    ) -> Result<Response> {
+    async fn send(&self, endpoint: &Endpoint, call: &Call<'_>) -> Result<Response> {
         let mut failures = 0;
         let mut renewed = false;
         loop {
-            let (error, wait) = match self.send_once(endpoint, &method, object, offset, accept).await {
+            let (error, wait) = match self.send_once(endpoint, call, call.body.clone().map(Into::into)).await {
                 Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && offset > 0 => {
+                // An answer to a request for a part that is past the end.
+                Ok(response)
+                    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && call.headers.contains_key(RANGE) =>
+                {
                     return Ok(response);
                 }
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
-                    self.authenticator.forget(endpoint, object);
+                    self.authenticator.forget(endpoint, call.object, call.writes());
                     continue;
                 }
-                Ok(response) => self.refusal(endpoint, object, response).await,
+                Ok(response) => self.refusal(endpoint, call.object, response).await,
                 Err(error) => (error, None),
             };
             failures += 1;
@@ -202,27 +248,20 @@ impl Shared {
         }
     }
 
-    async fn send_once(
-        &self,
-        endpoint: &Endpoint,
-        method: &Method,
-        object: &Object<'_>,
-        offset: u64,
-        accept: Option<&str>,
-    ) -> Result<Response> {
+    async fn send_once(&self, endpoint: &Endpoint, call: &Call<'_>, body: Option<reqwest::Body>) -> Result<Response> {
         let scheme = self.endpoints.scheme(endpoint, &self.clients).await?;
-        let access = self.authenticator.access(endpoint, scheme, object, &self.clients).await?;
-        let url = format!("{}://{}{}", scheme.as_str(), endpoint.host, object.path(endpoint.is_mirror));
-        let mut request = access.apply(self.clients.transfer(scheme, &endpoint.host)?.request(method.clone(), url));
-        if let Some(accept) = accept {
-            request = request.header(ACCEPT, accept);
+        let access = self.authenticator.access(endpoint, scheme, call.object, call.writes(), &self.clients).await?;
+        let own = format!("{}://{}", scheme.as_str(), endpoint.host);
+        let url = if call.path.starts_with('/') { format!("{own}{}", call.path) } else { call.path.clone() };
+        let request = self.clients.transfer(scheme, &endpoint.host)?.request(call.method.clone(), &url);
+        // A session may live on another host, which must not learn the login.
+        let is_own = url.strip_prefix(&own).is_some_and(|rest| rest.starts_with('/'));
+        let mut request = if is_own { access.apply(request) } else { request }.headers(call.headers.clone());
+        if let Some(body) = body {
+            request = request.body(body);
         }
-        if offset > 0 {
-            request = request.header(RANGE, format!("bytes={offset}-"));
-        }
-        request.send().await.map_err(|error| trust::transport(&object.title(), &endpoint.host, error))
+        request.send().await.map_err(|error| trust::transport(&call.object.title(), &endpoint.host, error))
     }
-
     /// What the answer means, and how long the registry wants to be left alone.
     async fn refusal(&self, endpoint: &Endpoint, object: &Object<'_>, response: Response) -> (Error, Option<Duration>) {
         let status = response.status();
@@ -237,14 +276,30 @@ impl Shared {
     }
 }
 
-/// The error with its causes on one line.
-fn whole(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// One request.
+#[derive(Clone)]
+struct Call<'a> {
+    object: &'a Object<'a>,
+    method: Method,
+    /// Path and query on the host of the endpoint, or a whole URL.
+    path: String,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+}
+
+impl<'a> Call<'a> {
+    fn get(endpoint: &Endpoint, object: &'a Object<'a>) -> Self {
+        let path = object.path(endpoint.is_mirror);
+        Self { object, method: Method::GET, path, headers: HeaderMap::new(), body: None }
     }
-    text
+
+    /// Adds a header; texts that no header may have are left out.
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self
+    }
+
+    fn writes(&self) -> bool {
+        matches!(self.object, Object::Upload(_)) || self.method == Method::PUT
+    }
 }

@@ -21,9 +21,7 @@ pub(super) enum Failure {
 impl Failure {
     /// The error with its causes on one line.
     pub(super) fn caused_by(error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-        let texts: Vec<String> = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect();
-        Self::Internal(texts.join(": "))
+        Self::Internal(error_report::one_line(error))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Content and servers for the tests.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+use content_store::Reference;
 use content_store::{Descriptor, Digest, MediaType, NameKind, Store};
-use registry_client::ImageName;
 use registry_client::contract::Fixture;
 use registry_proxy::{Event, Options, Tls, serve_plain, serve_tls, service};
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ impl Content {
         content
     }
 
-    pub fn name(&self, image: &ImageName, bytes: &[u8], kind: MediaType) {
+    pub fn name(&self, image: &Reference, bytes: &[u8], kind: MediaType) {
         let blob = self.store.put(bytes).unwrap();
         self.store
             .set_name(NameKind::CarriedImage, &image.to_string(), &Descriptor::new(kind, blob.size, blob.digest))

@@ -1,7 +1,6 @@
 //! Parses image names and completes them as docker does.
 
-use crate::Digest;
-use crate::error::{Error, shorten};
+use crate::{Digest, Error, shorten};
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,6 +23,16 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// The name of these parts; the last one is a tag, or a digest with its algorithm.
+    ///
+    /// # Errors
+    ///
+    /// As parsing the whole text.
+    pub fn new(registry: &str, repository: &str, tag_or_digest: &str) -> Result<Self, Error> {
+        let separator = if tag_or_digest.contains(':') { '@' } else { ':' };
+        format!("{registry}/{repository}{separator}{tag_or_digest}").parse()
+    }
+
     /// Host and port of the registry, `docker.io` when none was written.
     #[must_use]
     pub fn registry(&self) -> &str {
@@ -62,6 +71,16 @@ impl Reference {
         }
         self.push_suffix(&mut text);
         text
+    }
+
+    /// The digest, else the tag: what a registry is asked for.
+    #[must_use]
+    pub fn tag_or_digest(&self) -> String {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.clone(),
+            (None, None) => DEFAULT_TAG.to_owned(),
+        }
     }
 
     /// The same repository under another tag, without a digest.
@@ -352,6 +371,11 @@ mod tests {
         assert_eq!(reference.with_tag("u").unwrap().to_string(), "reg:1/a/b:u");
         assert!(reference.with_tag("/").is_err());
         assert_eq!(reference.with_digest(Digest::of(b"")).to_string(), format!("reg:1/a/b@{DIGEST}"));
+        assert_eq!(reference.tag_or_digest(), DIGEST);
+        assert_eq!(reference.with_tag("u").unwrap().tag_or_digest(), "u");
+        assert_eq!(Reference::new("reg:1", "a/b", DIGEST).unwrap(), reference.with_digest(Digest::of(b"")));
+        assert_eq!(Reference::new("docker.io", "nginx", "1").unwrap().to_string(), "docker.io/library/nginx:1");
+        assert!(Reference::new("user@host", "a", "b").is_err() && Reference::new("h", "a?x=1", "b").is_err());
     }
 
     proptest! {

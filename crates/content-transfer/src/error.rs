@@ -1,0 +1,44 @@
+//! Errors of a transfer.
+
+use content_store::Digest;
+
+/// The result of every function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why content could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed, or the bytes that came are not those of the digest.
+    #[error(transparent)]
+    Store(#[from] content_store::Error),
+    /// The last registry that was asked failed.
+    #[error(transparent)]
+    Registry(#[from] registry_client::Error),
+    /// There is no registry to ask for something that is not in the store.
+    #[error("blob {digest} is not here, and there is no registry to fetch it from")]
+    NoOrigin {
+        /// The blob.
+        digest: Digest,
+    },
+    /// There is no registry to ask for a tag.
+    #[error("there is no registry to ask")]
+    NoRegistry,
+    /// The fetch was cancelled; what arrived is kept for the next one.
+    #[error("the transfer was cancelled")]
+    Cancelled,
+    /// A thread of the transfer panicked.
+    #[error("a thread of the transfer panicked")]
+    TaskPanicked(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Whether another origin may do better: not when the store itself fails.
+    pub(crate) fn is_of_origin(&self) -> bool {
+        matches!(
+            self,
+            Self::Registry(_)
+                | Self::Store(content_store::Error::Mismatch { .. } | content_store::Error::TooLarge { .. })
+        )
+    }
+}
