@@ -47,7 +47,7 @@ impl Cache {
             fs::remove_dir_all(&partial).map_err(Error::file("remove", &partial))?;
         }
         fs::create_dir_all(&partial).map_err(Error::file("create", &partial))?;
-        make(&partial)?;
+        make(&partial).map_err(|source| Error::Entry { name: name.to_owned(), source: Box::new(source) })?;
         fs::rename(&partial, &entry).map_err(Error::file("move into place", &entry))?;
         Ok(entry)
     }
@@ -162,7 +162,8 @@ mod tests {
             fs::write(target.join("half"), "").unwrap();
             Err(Error::Checks { failed: 1, total: 1 })
         });
-        assert!(failed.is_err());
+        let failed = failed.unwrap_err();
+        assert!(failed.to_string().contains("the same command resumes"), "{failed}");
         let entry = cache.entry("thing", &key, |_| Ok(())).unwrap();
         assert_eq!(fs::read_dir(entry).unwrap().count(), 0);
     }

@@ -37,7 +37,7 @@ pub(crate) fn demo(cache: &Cache, remove: bool) -> Result<()> {
     output::step(PHASES);
     let (built, made) = std::thread::scope(|scope| {
         let made = scope.spawn(|| prepare(cache));
-        let built = timed("sealer is built", || dist::unoptimised(&repository().join("target/dist-unoptimised")));
+        let built = timed("sealer is built", || dist::unoptimised(&repository().join("target/demo")));
         (built, made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (sealer, (docker, base, application)) = (built?, made?);

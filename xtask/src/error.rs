@@ -21,6 +21,9 @@ pub(crate) enum Error {
     /// A document had another shape than its writer promised.
     #[error("{what} is not what was expected: {found}")]
     Shape { what: String, found: String },
+    /// A slow result could not be made.
+    #[error("{name} could not be made; what is finished is kept, so the same command resumes once the cause is fixed")]
+    Entry { name: String, source: Box<Error> },
     /// Something this machine lacks and we cannot bring.
     #[error("{missing}; {remedy}")]
     Machine { missing: String, remedy: String },
