@@ -31,25 +31,7 @@ impl Image {
     /// # Errors
     /// As [`Image::list_files`]; [`crate::Error::Archive`] for a file longer than `limit`.
     pub fn read_files(&self, paths: &[&str], limit: u64) -> Result<BTreeMap<String, Vec<u8>>> {
-        let merged = self.merged()?;
-        let mut found = BTreeMap::new();
-        let mut wanted: BTreeMap<usize, BTreeMap<PathBuf, Vec<&str>>> = BTreeMap::new();
-        for path in paths {
-            let resolved = merged.resolve(Path::new(path));
-            if let (Some(Listed::File), Some(layer)) = (merged.get(&resolved), merged.layer_of(&resolved)) {
-                wanted.entry(layer).or_default().entry(resolved).or_default().push(path);
-            }
-        }
-        for (layer, names) in wanted {
-            let contents =
-                read_from_layer(&self.store, &self.layers()[layer], &names.keys().cloned().collect(), limit)?;
-            for (path, content) in contents {
-                for name in names.get(&path).into_iter().flatten() {
-                    found.insert((*name).to_owned(), content.clone());
-                }
-            }
-        }
-        Ok(found)
+        read_merged(&self.store, self.layers(), &self.merged()?, paths, limit)
     }
 
     /// The paths of the whole rootfs.
@@ -60,6 +42,33 @@ impl Image {
         }
         Ok(merged)
     }
+}
+
+/// Reads files from the layers that `merged` says they come from.
+pub(crate) fn read_merged(
+    store: &Store,
+    layers: &[Layer],
+    merged: &Merged,
+    paths: &[&str],
+    limit: u64,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut wanted: BTreeMap<usize, BTreeMap<PathBuf, Vec<&str>>> = BTreeMap::new();
+    for path in paths {
+        let resolved = merged.resolve(Path::new(path));
+        if let (Some(Listed::File), Some(layer)) = (merged.get(&resolved), merged.layer_of(&resolved)) {
+            wanted.entry(layer).or_default().entry(resolved).or_default().push(path);
+        }
+    }
+    for (layer, names) in wanted {
+        let contents = read_from_layer(store, &layers[layer], &names.keys().cloned().collect(), limit)?;
+        for (path, content) in contents {
+            for name in names.get(&path).into_iter().flatten() {
+                found.insert((*name).to_owned(), content.clone());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The listing of a layer, from `cache` or from the layer itself.

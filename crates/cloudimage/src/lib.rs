@@ -38,7 +38,8 @@
 //!   rootfs layout are directories. Otherwise a destination is one when it ends in `/`, exists as one, or has several sources.
 //! - Archives of container images (as docker and skopeo write them) that land in `images/*.tar*` are taken out of the layer:
 //!   their content travels in the catalogue, under the names that they give it. Other files in `images/` stay.
-//! - Container images named in `manifests/imageList`, in the context or in the rootfs, are fetched and carried.
+//! - Container images named in `manifests/imageList`, in the context or in the merged rootfs, are fetched and carried; what the base
+//!   image's list names and the base carries is not fetched again.
 //!
 //! # On disk
 //!
@@ -82,5 +83,5 @@ pub use inspect::{Inspection, Sizes, Summary};
 pub use layer::Compression;
 pub use platform::Platform;
 pub use sandbox::{LinuxSandbox, Sandbox};
-pub use source::{FixedList, ImageList, ImageSource, WantedImage};
+pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
 pub use unpack::unpack;

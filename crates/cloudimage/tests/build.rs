@@ -344,19 +344,19 @@ async fn files_are_downloaded_with_a_limit() {
 #[tokio::test]
 async fn sources_of_images_keep_the_contract() {
     use cloudimage::source::contract;
-    use cloudimage::{Context, FixedList, ImageList, WantedImage};
+    use cloudimage::{Context, FixedList, ImageList, RootfsView, WantedImage};
     let bench = Bench::new();
     bench.write("manifests/imageList", "redis:6.2\n");
     bench.write("more", "\nnginx\n");
     let context = Context::open(&bench.context()).unwrap();
-    let image = |name: &str, source: &str| WantedImage { name: name.to_owned(), source: source.to_owned() };
+    let image = |name: &str, source: &str| WantedImage::new(name, source);
     let more = bench.context().join("more");
     let expected = [image("nginx", &format!("{}:2", more.display())), image("redis:6.2", "manifests/imageList:1")];
-    contract::check(&ImageList::new(&context, Some(&more)), context.directory(), &expected).await;
-    contract::check(&ImageList::new(&context, None), context.directory(), &expected[1..]).await;
-    contract::check(&FixedList::new(expected.clone()), context.directory(), &expected).await;
+    let rootfs = RootfsView::in_memory([]);
+    contract::check(&ImageList::new(&context, Some(&more)), &rootfs, &expected).await;
+    contract::check(&ImageList::new(&context, None), &rootfs, &expected[1..]).await;
+    contract::check(&FixedList::new(expected.clone()), &rootfs, &expected).await;
     let missing = ImageList::new(&context, Some(Path::new("/nowhere/list")));
-    let rootfs = cloudimage::source::Rootfs { context: context.directory(), added: &BTreeMap::new() };
     assert!(cloudimage::ImageSource::find(&missing, &rootfs).await.unwrap_err().to_string().contains("/nowhere/list"));
 }
 

@@ -197,6 +197,32 @@ async fn a_base_brings_its_images_along_even_offline() {
     );
 }
 
+#[tokio::test]
+async fn the_list_of_a_base_counts_but_what_it_carries_is_not_fetched_again() {
+    let bench = Bench::new();
+    put(&bench.registry, "library/redis", "6.2", "amd64", &[b"redis layer"]);
+    bench.write("list", "redis:6.2\n");
+    let text = "FROM scratch\nCOPY list manifests/imageList\n";
+    let options = |tag: &str| cloudimage::BuildOptions { tag: Some(tag.into()), ..bench.options() };
+    // A base that names an image without carrying it: no source looked at its files.
+    let context = cloudimage::Context::open(&bench.context()).unwrap();
+    let backends = cloudimage::Backends { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
+    let kubefile = kubefile::parse(text).unwrap();
+    cloudimage::build(bench.images(), &kubefile, &context, &options("bare:1"), &backends, &|_| {}).await.unwrap();
+    let redis = |name: &str| bench.images().get(name).unwrap().catalogue().image("docker.io/library/redis:6.2").cloned();
+    assert!(redis("bare:1").is_none());
+    bench.build("FROM bare:1\n").await.unwrap();
+    assert_eq!(redis("shop:1.4").unwrap().source, "rootfs manifests/imageList:1");
+
+    bench.build_with(text, &options("full:1")).await.unwrap();
+    let before = bench.registry.requested().len();
+    bench.build("FROM full:1\n").await.unwrap();
+    assert_eq!(bench.registry.requested().len(), before, "the base carries it");
+    assert!(redis("shop:1.4").is_some());
+    bench.build("FROM full:1\nCOPY list manifests/imageList\n").await.unwrap();
+    assert!(bench.registry.requested().len() > before, "this build names it: the tag may have moved");
+}
+
 fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, bytes) in members {

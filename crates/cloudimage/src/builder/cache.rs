@@ -3,7 +3,6 @@
 //! A result is kept under a digest of everything it depends on: the layers below, the instruction, the content of its
 //! sources, how it is packed. It counts only while its blobs are in the store.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -31,8 +30,6 @@ pub(super) struct Record {
     pub(super) files: u64,
     /// Container images taken out of archives in it.
     pub(super) carried: Vec<CarriedImage>,
-    /// Small files that image sources want.
-    pub(super) added: BTreeMap<String, String>,
 }
 
 /// Bumped when the meaning of keys or records changes.

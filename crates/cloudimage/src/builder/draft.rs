@@ -15,6 +15,7 @@ use crate::extension::Extension;
 use crate::image::{Image, Layer};
 use crate::images::Images;
 use crate::layer::listing::Merged;
+use crate::source::RootfsView;
 
 /// An image that is being built.
 #[derive(Debug)]
@@ -33,8 +34,6 @@ pub(super) struct Draft {
     pub(super) inherited: Catalogue,
     /// Carried images that came with archives.
     pub(super) archived: Vec<CarriedImage>,
-    /// Small files for image sources.
-    pub(super) added: BTreeMap<String, Vec<u8>>,
     pub(super) history: Vec<History>,
 }
 
@@ -45,6 +44,8 @@ pub(super) struct RootfsState {
     pub(super) store: Store,
     /// Bottom first.
     pub(super) layers: Vec<Layer>,
+    /// How many of them are the base image's.
+    pub(super) base_layers: usize,
     pub(super) merged: Arc<Merged>,
 }
 
@@ -57,6 +58,7 @@ impl Draft {
                 context: context.clone(),
                 store: images.content().clone(),
                 layers: Vec::new(),
+                base_layers: 0,
                 merged: Arc::new(Merged::default()),
             },
             environment: Vec::new(),
@@ -66,7 +68,6 @@ impl Draft {
             launch_line: 1,
             inherited: Catalogue::default(),
             archived: Vec::new(),
-            added: BTreeMap::new(),
             history: Vec::new(),
         }
     }
@@ -75,6 +76,7 @@ impl Draft {
     pub(super) fn start_from(&mut self, base: &Image, merged: Merged) {
         self.rootfs.merged = Arc::new(merged);
         self.rootfs.layers = base.layers().to_vec();
+        self.rootfs.base_layers = self.rootfs.layers.len();
         self.labels = base.labels().clone();
         self.inherited = base.catalogue().clone();
         let client = std::mem::take(&mut self.extension.build_client);
@@ -97,7 +99,6 @@ impl Draft {
             self.rootfs.layers.push(layer.clone());
         }
         self.archived.extend(record.carried.iter().cloned());
-        self.added.extend(record.added.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())));
         Ok(())
     }
 
@@ -120,6 +121,11 @@ impl Draft {
 }
 
 impl RootfsState {
+    /// What sources of images may look at.
+    pub(super) fn view(&self) -> RootfsView {
+        RootfsView::new(&self.store, &self.layers, self.base_layers, &self.merged)
+    }
+
     /// What a layer stands on, for cache keys.
     pub(super) fn diff_ids(&self) -> Vec<Digest> {
         self.layers.iter().map(|layer| layer.diff_id.unwrap_or(layer.digest)).collect()

@@ -1,6 +1,5 @@
 //! Writes a tree as the next layer of a draft, or reuses an earlier build's layer.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use content_store::Digest;
@@ -15,12 +14,8 @@ use crate::error::{Error, Result};
 use crate::image::Layer;
 use crate::images::Images;
 use crate::layer::listing::Listing;
-use crate::layer::tree::{Kind, Tree};
+use crate::layer::tree::Tree;
 use crate::layer::write;
-use crate::source::IMAGE_LIST;
-
-/// Largest small file that is kept for image sources, in bytes.
-const ADDED_LIMIT: u64 = 4 << 20;
 
 /// What a layer is made for.
 pub(super) struct Job<'a> {
@@ -59,9 +54,8 @@ pub(super) fn reuse(job: &Job<'_>, key: &Digest) -> Option<Record> {
 pub(super) fn make(job: &Job<'_>, mut tree: Tree, key: &Digest) -> Result<Record> {
     let carried = archives::take(job, &mut tree)?;
     remove_empty(&mut tree)?;
-    let added = added(&tree)?;
     let layer = if tree.is_empty() { None } else { Some(write_layer(job, &tree)?) };
-    let record = Record { layer, files: tree.files(), carried, added };
+    let record = Record { layer, files: tree.files(), carried };
     cache::save(job.images, key, &record)?;
     Ok(record)
 }
@@ -76,20 +70,6 @@ fn write_layer(job: &Job<'_>, tree: &Tree) -> Result<Layer> {
         diff_id: Some(written.diff_id),
         created_by: job.title.to_owned(),
     })
-}
-
-/// Small files that image sources want.
-fn added(tree: &Tree) -> Result<BTreeMap<String, String>> {
-    let mut added = BTreeMap::new();
-    if let Some(Kind::File(content)) = tree.get(Path::new(IMAGE_LIST)).map(|entry| &entry.kind)
-        && content.size() <= ADDED_LIMIT
-    {
-        let mut bytes = Vec::new();
-        let read = content.open().and_then(|mut input| std::io::Read::read_to_end(&mut input, &mut bytes));
-        read.map_err(Error::file("read", content.path()))?;
-        added.insert(IMAGE_LIST.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
-    }
-    Ok(added)
 }
 
 fn remove_empty(tree: &mut Tree) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::catalogue::{CarriedImage, Catalogue};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::images::Images;
-use crate::source::{Rootfs, WantedImage};
+use crate::source::WantedImage;
 
 /// Builds a cluster image and, when the options say so, names it.
 ///
@@ -65,7 +65,7 @@ pub async fn build(
         events(BuildEvent::StepDone { index: at + 1, outcome });
     }
     builder.finish(&resolved)?;
-    let catalogue = builder.carry(context, events).await?;
+    let catalogue = builder.carry(events).await?;
     let (draft, options, created) = (builder.draft, options.clone(), builder.created);
     let sealed = tokio::task::spawn_blocking(move || seal::seal(&draft, &catalogue, &options, &created, &before));
     sealed.await.map_err(Error::TaskPanicked)?
@@ -246,13 +246,17 @@ impl Builder<'_> {
     }
 
     /// Finds and fetches the container images to carry, and unites them with those of the base.
-    async fn carry(&mut self, context: &Context, events: BuildEvents<'_>) -> Result<Catalogue> {
-        let rootfs = Rootfs { context: context.directory(), added: &self.draft.added };
+    async fn carry(&mut self, events: BuildEvents<'_>) -> Result<Catalogue> {
+        let rootfs = self.draft.rootfs.view();
         let mut wanted: BTreeMap<String, WantedImage> = BTreeMap::new();
         for source in self.backends.sources {
             for image in source.find(&rootfs).await? {
                 let reference: Reference = image.name.parse()?;
-                wanted.entry(reference.to_string()).or_insert(image);
+                let name = reference.to_string();
+                // The base's own build has fetched what its files name.
+                if !(image.from_base && self.draft.inherited.image(&name).is_some()) {
+                    wanted.entry(name).or_insert(image);
+                }
             }
         }
         let archived: Vec<CarriedImage> = std::mem::take(&mut self.draft.archived);

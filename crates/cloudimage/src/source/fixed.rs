@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{ImageSource, Rootfs, WantedImage};
+use super::{ImageSource, RootfsView, WantedImage};
 use crate::error::Result;
 
 /// The same names, whatever is built.
@@ -20,7 +20,7 @@ impl FixedList {
 
 #[async_trait]
 impl ImageSource for FixedList {
-    async fn find(&self, _: &Rootfs<'_>) -> Result<Vec<WantedImage>> {
+    async fn find(&self, _: &RootfsView) -> Result<Vec<WantedImage>> {
         Ok(self.images.clone())
     }
 }

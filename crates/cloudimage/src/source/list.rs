@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use content_store::Reference;
 
-use super::{ImageSource, Rootfs, WantedImage};
+use super::{ImageSource, RootfsView, WantedImage};
 use crate::builder::Context;
 use crate::error::{Error, Result};
 
 /// Where the context and the rootfs keep their list.
-pub(crate) const IMAGE_LIST: &str = "manifests/imageList";
+const IMAGE_LIST: &str = "manifests/imageList";
 /// Largest list, in bytes.
 const LIMIT: u64 = 4 << 20;
 
-/// The lists of a build: a file given by the user, the context's `manifests/imageList`, and the one that the build puts
-/// into the rootfs.
+/// The lists of a build: a file given by the user, the context's `manifests/imageList`, and that of the merged rootfs,
+/// whether the base image or this build put it there.
 #[derive(Debug, Clone)]
 pub struct ImageList {
     file: Option<PathBuf>,
@@ -34,7 +34,7 @@ impl ImageList {
 
 #[async_trait]
 impl ImageSource for ImageList {
-    async fn find(&self, rootfs: &Rootfs<'_>) -> Result<Vec<WantedImage>> {
+    async fn find(&self, rootfs: &RootfsView) -> Result<Vec<WantedImage>> {
         let mut images = Vec::new();
         if let Some(file) = &self.file {
             images.extend(parse(&read(file)?, &file.display().to_string())?);
@@ -42,8 +42,10 @@ impl ImageSource for ImageList {
         if self.in_context.is_file() {
             images.extend(parse(&read(&self.in_context)?, IMAGE_LIST)?);
         }
-        if let Some(bytes) = rootfs.added.get(IMAGE_LIST) {
-            images.extend(parse(&String::from_utf8_lossy(bytes), &format!("rootfs {IMAGE_LIST}"))?);
+        if let Some(bytes) = rootfs.read(IMAGE_LIST, LIMIT).await? {
+            let from_base = rootfs.is_from_base(IMAGE_LIST);
+            let listed = parse(&String::from_utf8_lossy(&bytes), &format!("rootfs {IMAGE_LIST}"))?;
+            images.extend(listed.into_iter().map(|image| WantedImage { from_base, ..image }));
         }
         Ok(images)
     }
@@ -64,7 +66,7 @@ fn parse(text: &str, list: &str) -> Result<Vec<WantedImage>> {
             text: name.to_owned(),
             source,
         })?;
-        images.push(WantedImage { name: name.to_owned(), source: format!("{list}:{}", at + 1) });
+        images.push(WantedImage::new(name, format!("{list}:{}", at + 1)));
     }
     Ok(images)
 }
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn names_remember_where_they_stood() {
         let images = parse("\u{feff}# all\n\nredis:6.2 # cache\r\n  quay.io/a/b@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n", "l").unwrap();
-        assert_eq!(images[0], WantedImage { name: "redis:6.2".into(), source: "l:3".into() });
+        assert_eq!(images[0], WantedImage::new("redis:6.2", "l:3"));
         assert_eq!(images[1].source, "l:4");
     }
 

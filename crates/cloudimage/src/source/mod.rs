@@ -4,45 +4,45 @@
 pub mod contract;
 mod fixed;
 mod list;
+mod rootfs;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use async_trait::async_trait;
 
 pub use fixed::FixedList;
-pub(crate) use list::IMAGE_LIST;
 pub use list::ImageList;
+pub use rootfs::RootfsView;
 
 use crate::error::Result;
 
 /// Names container images that a cluster image needs.
 #[async_trait]
 pub trait ImageSource: Send + Sync + fmt::Debug {
-    /// The names, in a stable order; a name may come twice.
+    /// The names that `rootfs` and whatever else the source looks at ask for, in a stable order; a name may come twice.
     ///
     /// # Errors
     /// When what it reads cannot be read or understood; an absent optional file is no error.
-    async fn find(&self, rootfs: &Rootfs<'_>) -> Result<Vec<WantedImage>>;
+    async fn find(&self, rootfs: &RootfsView) -> Result<Vec<WantedImage>>;
 }
 
 /// A container image that is needed, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WantedImage {
     /// The name as written.
     pub name: String,
     /// Where it is written, for example `manifests/imageList:3`.
     pub source: String,
+    /// Whether a file of the base image names it. It is then not asked for again when the base carries it.
+    pub from_base: bool,
 }
 
-/// What an [`ImageSource`] may look at: the build context and what this build adds to the rootfs.
-#[derive(Debug)]
-pub struct Rootfs<'a> {
-    /// The context directory.
-    pub context: &'a Path,
-    /// Files added by this build that sources may want, by path: today `manifests/imageList`.
-    pub added: &'a BTreeMap<String, Vec<u8>>,
+impl WantedImage {
+    /// An image that this build asks for.
+    pub fn new(name: impl Into<String>, source: impl Into<String>) -> Self {
+        Self { name: name.into(), source: source.into(), from_base: false }
+    }
 }
 
 /// A container image that could not be had.
