@@ -53,10 +53,10 @@ impl Calls<'_> {
     async fn check_updates(&self, first: &Cluster) {
         for host in &first.hosts {
             if let Err(error) = self.provider.update(first, host.address, &self.context).await {
-                panic!("a machine that is as wanted needs no update: {}", chain(&error));
+                panic!("a machine that is as wanted needs no update: {}", error_report::one_line(&error));
             }
             if let Err(error) = self.provider.updated(first, host.address, &self.context).await {
-                panic!("an update can be confirmed: {}", chain(&error));
+                panic!("an update can be confirmed: {}", error_report::one_line(&error));
             }
         }
         assert_eq!(self.provision(first, Some(first)).await, *first, "updates that change nothing change nothing");
@@ -98,13 +98,13 @@ impl Calls<'_> {
                 assert_eq!(updates, [], "machines of the wanted size need no update");
                 cluster
             }
-            Err(error) => panic!("hosts are given: {}", chain(&error)),
+            Err(error) => panic!("hosts are given: {}", error_report::one_line(&error)),
         }
     }
 
     async fn release(&self, cluster: &Cluster, hosts: Release) {
         if let Err(error) = self.provider.release(cluster, hosts.clone(), &self.context).await {
-            panic!("releasing {hosts:?} can be repeated: {}", chain(&error));
+            panic!("releasing {hosts:?} can be repeated: {}", error_report::one_line(&error));
         }
     }
 }
@@ -143,11 +143,6 @@ fn addresses(cluster: &Cluster) -> BTreeSet<IpAddr> {
 
 fn creations(log: &Mutex<Vec<ProviderEvent>>) -> usize {
     lock(log).iter().filter(|event| matches!(event, ProviderEvent::Creating { .. })).count()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A provider that makes nothing but addresses (192.0.2.0/24, RFC 5737), and counts what it is asked.

@@ -266,7 +266,7 @@ async fn make_key(context: &Context<'_>, cluster: &str) -> Result<ssh_key::Clust
 fn random_name() -> Result<String> {
     let mut bytes = [0; 5];
     getrandom::fill(&mut bytes).map_err(|error| Error::KeyMaking { reason: format!("no random numbers: {error}") })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }
 
 /// Whether others on the internet see this machine by this address.

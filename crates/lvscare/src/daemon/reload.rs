@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::CareConfig;
 use super::parts;
 use super::request::ConfigSource;
-use super::run::{Events, tell, with_causes};
+use super::run::{Events, tell};
 use super::supervise::{LongestRound, line};
 use super::watch::Watched;
 use crate::{Event, GuardHandle, Probe, Result, Supervisor};
@@ -92,7 +92,7 @@ impl<'a> Reloader<'a> {
             }
             supervisor.reloading();
             if let Err(error) = self.take_up(handle) {
-                tell(&self.events, Event::ConfigRefused { reason: with_causes(&error) });
+                tell(&self.events, Event::ConfigRefused { reason: error_report::one_line(&error) });
             }
             supervisor.reloaded(&line(&handle.status()));
         }

@@ -97,7 +97,7 @@ impl Carrying {
     async fn announce(&self, start: oneshot::Receiver<()>, service: &Service, events: &Events) {
         if start.await.is_ok() {
             if let Err(error) = parts::remove_stale_rules(&*self.dataplane, service).await {
-                tell(events, Event::Failed { reason: with_causes(&error) });
+                tell(events, Event::Failed { reason: error_report::one_line(&error) });
             }
             self.supervisor.ready(&supervise::line(&self.handle.status()));
         }
@@ -129,7 +129,8 @@ impl Carrying {
         let Some(path) = &request.metrics_file else { return std::future::pending().await };
         let answer = self.answer();
         let text = async || answer(Page::Metrics).await;
-        metrics_file::keep(path, text, |error| tell(events, Event::Failed { reason: with_causes(error) })).await;
+        metrics_file::keep(path, text, |error| tell(events, Event::Failed { reason: error_report::one_line(error) }))
+            .await;
     }
 }
 
@@ -163,12 +164,6 @@ fn teller(events: Events, started: oneshot::Sender<()>) -> impl FnMut(Event) + S
 pub(super) fn tell(events: &Events, event: Event) {
     let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
     (events)(event);
-}
-
-/// The error with all its causes, in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

@@ -19,8 +19,3 @@ pub(super) fn canonical<'a>(pairs: impl Iterator<Item = &'a (String, String)>) -
     let parts: Vec<String> = encoded.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     parts.join("&")
 }
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::Claim;
-use super::encode::{canonical, encode, hex};
+use super::encode::{canonical, encode};
 use crate::failure::{Failure, Outcome};
 use crate::log::Scheme;
 use crate::parameters::Parameters;
@@ -43,7 +43,7 @@ pub(super) fn claim(received: &Received) -> Outcome<Claim> {
 /// The signature as it should be, and what was signed.
 pub(super) fn signature(received: &Received, secret: &str) -> Outcome<(String, String)> {
     let authorization = authorization(received)?;
-    let content = hex(&Sha256::digest(&received.body));
+    let content = hex::encode(Sha256::digest(&received.body));
     if received.header("x-acs-content-sha256") != Some(content.as_str()) {
         return Err(incomplete("x-acs-content-sha256 is not the digest of the body"));
     }
@@ -54,9 +54,9 @@ pub(super) fn signature(received: &Received, secret: &str) -> Outcome<(String, S
         }
     }
     let request = canonical_request(received, &authorization.signed_headers, &content);
-    let signed = format!("{ALGORITHM}\n{}", hex(&Sha256::digest(request.as_bytes())));
+    let signed = format!("{ALGORITHM}\n{}", hex::encode(Sha256::digest(request.as_bytes())));
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map(|mac| mac.chain_update(&signed));
-    let signature = mac.map(|mac| hex(&mac.finalize().into_bytes())).unwrap_or_default();
+    let signature = mac.map(|mac| hex::encode(mac.finalize().into_bytes())).unwrap_or_default();
     Ok((signature, request))
 }
 
@@ -125,7 +125,7 @@ mod tests {
         ];
         let (signature, request) =
             signature(&request(query, "YourAccessKeyId", &headers), "YourAccessKeySecret").unwrap();
-        let hash = hex(&Sha256::digest(request.as_bytes()));
+        let hash = hex::encode(Sha256::digest(request.as_bytes()));
         assert_eq!(hash, "7ea06492da5221eba5297e897ce16e55f964061054b7695beedaac1145b1e259");
         assert_eq!(signature, "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0");
     }

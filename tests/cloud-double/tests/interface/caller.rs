@@ -113,7 +113,7 @@ impl Caller {
         let mut headers = vec![
             ("host", "127.0.0.1".to_string()),
             ("x-acs-action", action.to_string()),
-            ("x-acs-content-sha256", hex(&Sha256::digest(b""))),
+            ("x-acs-content-sha256", hex::encode(Sha256::digest(b""))),
             ("x-acs-date", self.time()),
             ("x-acs-signature-nonce", nonce.to_string()),
             ("x-acs-version", version.to_string()),
@@ -123,10 +123,10 @@ impl Caller {
         let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let names = names.join(";");
-        let canonical = format!("POST\n/\n{query}\n{lines}\n{names}\n{}", hex(&Sha256::digest(b"")));
-        let text = format!("ACS3-HMAC-SHA256\n{}", hex(&Sha256::digest(canonical)));
+        let canonical = format!("POST\n/\n{query}\n{lines}\n{names}\n{}", hex::encode(Sha256::digest(b"")));
+        let text = format!("ACS3-HMAC-SHA256\n{}", hex::encode(Sha256::digest(canonical)));
         let mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap().chain_update(text);
-        let signature = hex(&mac.finalize().into_bytes());
+        let signature = hex::encode(mac.finalize().into_bytes());
         let mut request = Request::post(format!("http://127.0.0.1/?{query}"));
         for (name, value) in headers {
             request = request.header(name, value);
@@ -167,8 +167,4 @@ fn canonical(pairs: &[(String, String)]) -> String {
 fn encode(text: &str) -> String {
     let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -254,7 +254,7 @@ fn repeatable(action: &str, parameters: &Parameters) -> bool {
 fn nonce() -> Result<String, String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(random))
 }
 
 /// `2026-11-23T16:03:25Z`.

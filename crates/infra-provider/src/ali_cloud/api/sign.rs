@@ -61,7 +61,7 @@ pub fn v3(request: &V3Request<'_>, secret: &str) -> V3Signature {
     let canonical_hash = sha256_hex(canonical.as_bytes());
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(format!("{V3_ALGORITHM}\n{canonical_hash}").as_bytes());
-    V3Signature { canonical_hash, signed_headers, signature: hex(&mac.finalize().into_bytes()) }
+    V3Signature { canonical_hash, signed_headers, signature: hex::encode(mac.finalize().into_bytes()) }
 }
 
 /// Signs with version 1 (RPC, HMAC-SHA1): `parameters` are all of query and form except `Signature`.
@@ -94,11 +94,7 @@ pub fn encode(text: &str) -> String {
 /// SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]
