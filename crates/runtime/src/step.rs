@@ -23,9 +23,9 @@ const TIMEOUT_SECONDS: u64 = 600;
 #[non_exhaustive]
 pub struct Step {
     /// Names the step in the journal and in [`Step::after`]; unique in its plan and stable when
-    /// the same plan is made again, for example `kubeadm-init`.
+    /// the same plan is made again, for example `engine@10.0.0.1`.
     pub id: String,
-    /// What a person reads, for example `kubeadm init`.
+    /// What a person reads, for example `containerd`.
     pub title: String,
     /// Where it happens; on several hosts at once when there are several.
     pub hosts: Vec<IpAddr>,

@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_named() {
-        let error = documents("etc/kubeadm.yml of shop:1.4", b"a: [1\nb: 2").unwrap_err().to_string();
-        assert!(error.starts_with("etc/kubeadm.yml of shop:1.4 is not a valid"), "{error}");
+        let error = documents("etc/settings.yml of shop:1.4", b"a: [1\nb: 2").unwrap_err().to_string();
+        assert!(error.starts_with("etc/settings.yml of shop:1.4 is not a valid"), "{error}");
         assert!(documents("x", &vec![b' '; LIMIT + 1]).is_err());
     }
 }

@@ -15,7 +15,7 @@ const SECONDS: u64 = 300;
 /// How a runtime stops its Kubernetes on a host that leaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaving {
-    /// What the step is called, for example `kubeadm reset`.
+    /// What the step is called.
     pub(crate) title: &'static str,
     /// The script that stops it.
     pub(crate) reset: Script,
