@@ -27,14 +27,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
 }
 
 fn check_file(path: &Path, text: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if !text.starts_with("//! ") {
-        findings.push(Finding::error(
-            path,
-            1,
-            "the first line must be a `//!` sentence: which question does the file answer?",
-        ));
-    }
+    let mut findings = Vec::from_iter(check_head(path, text));
     let body = body_lines(text);
     if body > FILE_LIMIT {
         findings.push(Finding::error(path, 0, format!("{body} lines without inline tests; the limit is {FILE_LIMIT}")));
@@ -48,6 +41,19 @@ fn check_file(path: &Path, text: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The module head says what the file does or holds; a question would leave that to the reader.
+fn check_head(path: &Path, text: &str) -> Option<Finding> {
+    let head = text.lines().next().unwrap_or_default();
+    let message = match head.strip_prefix("//! ") {
+        None => "the first line must be a `//!` sentence that says what the file does or holds",
+        Some(sentence) if sentence.contains('?') => {
+            "the first line must be a statement, not a question: \"Parses …\", \"Keeps …\""
+        }
+        Some(_) => return None,
+    };
+    Some(Finding::error(path, 1, message))
 }
 
 fn check_median(mut bodies: Vec<usize>) -> Option<Finding> {
@@ -83,6 +89,17 @@ mod tests {
                 .message
                 .contains("601 lines")
         );
+    }
+
+    #[test]
+    fn a_module_head_is_a_statement() {
+        let message = |text: &str| check_head(Path::new("x.rs"), text).map(|found| found.message).unwrap_or_default();
+        assert_eq!(message("//! Parses a Kubefile.\n"), "");
+        assert!(message("//! How is a Kubefile parsed?\n").contains("not a question"));
+        assert!(message("//! Is it a digest? Text in, value out.\n").contains("not a question"));
+        assert!(message("fn parse() {}\n").contains("first line"));
+        // Only the first line: a question in the text below may be the reader's own.
+        assert_eq!(message("//! Parses a Kubefile.\n//!\n//! # Which instructions?\n"), "");
     }
 
     #[test]
