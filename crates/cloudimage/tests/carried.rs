@@ -209,7 +209,8 @@ async fn the_list_of_a_base_counts_but_what_it_carries_is_not_fetched_again() {
     let backends = cloudimage::Backends { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
     let kubefile = kubefile::parse(text).unwrap();
     cloudimage::build(bench.images(), &kubefile, &context, &options("bare:1"), &backends, &|_| {}).await.unwrap();
-    let redis = |name: &str| bench.images().get(name).unwrap().catalogue().image("docker.io/library/redis:6.2").cloned();
+    let redis =
+        |name: &str| bench.images().get(name).unwrap().catalogue().image("docker.io/library/redis:6.2").cloned();
     assert!(redis("bare:1").is_none());
     bench.build("FROM bare:1\n").await.unwrap();
     assert_eq!(redis("shop:1.4").unwrap().source, "rootfs manifests/imageList:1");

@@ -158,7 +158,10 @@ mod tests {
         assert_eq!(after.list("").len(), 4);
         assert!(after.list("chart").is_empty(), "a prefix is whole names");
         let read = after.read_all(&["manifests/link", "manifests/old.yaml", "none"], 100).await.unwrap();
-        assert_eq!((read.len(), &read["manifests/link"][..], &read["manifests/old.yaml"][..]), (2, &b"base"[..], &b"changed"[..]));
+        assert_eq!(
+            (read.len(), &read["manifests/link"][..], &read["manifests/old.yaml"][..]),
+            (2, &b"base"[..], &b"changed"[..])
+        );
         assert!(after.is_from_base("manifests/link") && !after.is_from_base("manifests/old.yaml"));
         assert!(after.read("manifests/old.yaml", 3).await.unwrap_err().to_string().contains("old.yaml"));
     }
