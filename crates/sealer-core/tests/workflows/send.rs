@@ -5,7 +5,7 @@ use std::future::Future;
 use sealer_core::clusterfile::Clusterfile;
 use sealer_core::host::{PullRequest, pull, pull_over_stdio};
 use sealer_core::serve::{ServeRequest, serve};
-use sealer_core::{ApplyOptions, DeleteOptions, Events, Sealer, apply, delete, plan};
+use sealer_core::{ApplyOptions, BuildRequest, DeleteOptions, Events, Sealer, apply, build, delete, plan};
 
 fn is_send(_: impl Future + Send) {}
 
@@ -15,9 +15,11 @@ fn workflows_are_send(
     sealer: &'static Sealer,
     wanted: Clusterfile,
     events: Events<'static>,
+    build_request: BuildRequest,
     pull_request: PullRequest,
     serve_request: ServeRequest,
 ) {
+    is_send(build(sealer, &build_request, events));
     is_send(apply(sealer, wanted.clone(), &ApplyOptions::default(), events));
     is_send(plan(sealer, wanted, events));
     is_send(delete(sealer, "shop", &DeleteOptions::default(), events));
