@@ -72,7 +72,7 @@ impl Network {
         self.children[child].wait().unwrap().code()
     }
 
-    /// Writes the carer's configuration as a whole.
+    /// Writes the daemon's configuration as a whole.
     fn configure(&self, servers: &[&str]) {
         let config = json!({ "vs": SERVICE, "rs": servers, "health": { "scheme": "http", "path": "/v2/" } });
         fs::write(self.path("new.json"), config.to_string()).unwrap();
@@ -149,22 +149,22 @@ fn a_carer_works_as_a_service_from_start_to_clean_up() {
     manager.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
     let (config, metrics) = (network.path("lvscare.json"), network.path("lvscare.prom"));
     let (config, metrics) = (config.to_str().unwrap(), metrics.to_str().unwrap());
-    // The servers are there when the carer first asks.
+    // The servers are there when the daemon first asks.
     std::thread::sleep(Duration::from_secs(1));
     let mut care = network.lvscare("care", &["--config", config, "--metrics-file", metrics]);
     care.env("NOTIFY_SOCKET", network.path("notify")).env("WATCHDOG_USEC", "2000000");
     let log = network.path("log");
     network.children.push(care.stderr(File::create(&log).unwrap()).spawn().unwrap());
-    let carer = network.children.len() - 1;
+    let daemon = network.children.len() - 1;
 
     hears(&manager, "READY=1");
     hears(&manager, "WATCHDOG=1");
     assert!(network.answers());
     let status = network.status();
-    assert_eq!(status[0]["carer"]["pid"], network.children[carer].id());
+    assert_eq!(status[0]["carer"]["pid"], network.children[daemon].id());
     assert_eq!(status[0]["servers"][0]["weight"], 1, "{status}");
     let again = network.lvscare("care", &["--config", config]).output().unwrap();
-    assert!(String::from_utf8_lossy(&again.stderr).contains("another carer is at work"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("another daemon is at work"), "{again:?}");
 
     network.end(second, Signal::KILL);
     hears(&manager, "1 of 2 servers are healthy");
@@ -174,11 +174,11 @@ fn a_carer_works_as_a_service_from_start_to_clean_up() {
     hears(&manager, "RELOADING=1");
     hears(&manager, "READY=1");
     fs::write(config, "{").unwrap();
-    kill_process(Pid::from_child(&network.children[carer]), Signal::HUP).unwrap();
+    kill_process(Pid::from_child(&network.children[daemon]), Signal::HUP).unwrap();
     wait_until("the broken file is told", || lines(&log).iter().any(|line| line.contains("stays as it was")));
     wait_until("metrics", || fs::read_to_string(metrics).is_ok_and(|text| text.contains("lvscare_server_up{")));
 
-    assert_eq!(network.end(carer, Signal::TERM), Some(0));
+    assert_eq!(network.end(daemon, Signal::TERM), Some(0));
     hears(&manager, "STOPPING=1");
     assert!(network.answers(), "the rules stay");
     assert_eq!(network.status()[0]["carer"], Value::Null);

@@ -47,7 +47,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The digest of the bytes that are there.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// The bytes that were written are not those that were promised; they were thrown away.
     #[error("wrong content: {expected} was expected, {size} bytes with digest {found} came")]
@@ -55,7 +55,7 @@ pub enum Error {
         /// The digest that was promised.
         expected: Digest,
         /// The digest of what came.
-        found: Digest,
+        found: Box<Digest>,
         /// The number of bytes that came.
         size: u64,
     },

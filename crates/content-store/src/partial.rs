@@ -69,7 +69,7 @@ impl PartialBlob {
         let found = reader::hash(&mut self.file, self.expected.algorithm()).map_err(|source| fail("read", source))?;
         if found != self.expected {
             fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
-            return Err(Error::Mismatch { expected: self.expected, found, size: self.offset });
+            return Err(Error::Mismatch { expected: self.expected, found: Box::new(found), size: self.offset });
         }
         self.file.sync_data().map_err(|source| fail("sync", source))?;
         let path = self.store.blob_path_to_write(&found)?;

@@ -58,7 +58,7 @@ impl Read for VerifiedReader {
         if self.verified {
             return Ok(0);
         }
-        Err(Error::Corrupt { digest: self.digest, path: self.path.clone(), found }.into())
+        Err(Error::Corrupt { digest: self.digest, path: self.path.clone(), found: Box::new(found) }.into())
     }
 }
 

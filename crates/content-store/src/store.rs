@@ -122,7 +122,7 @@ impl Store {
         }
         match digest.algorithm().digest(&bytes) {
             found if found == *digest => Ok(bytes),
-            found => Err(Error::Corrupt { digest: *digest, path, found }),
+            found => Err(Error::Corrupt { digest: *digest, path, found: Box::new(found) }),
         }
     }
 
@@ -145,7 +145,7 @@ impl Store {
         let path = self.blob_path(digest);
         let found = crate::reader::hash(&mut self.open_blob(digest)?, digest.algorithm())
             .map_err(|source| Error::file("read", &path, source))?;
-        if found == *digest { Ok(()) } else { Err(Error::Corrupt { digest: *digest, path, found }) }
+        if found == *digest { Ok(()) } else { Err(Error::Corrupt { digest: *digest, path, found: Box::new(found) }) }
     }
 
     /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.

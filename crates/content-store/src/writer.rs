@@ -79,7 +79,7 @@ impl BlobWriter {
         if let Some(expected) = expected
             && *expected != digest
         {
-            return Err(Error::Mismatch { expected: *expected, found: digest, size });
+            return Err(Error::Mismatch { expected: *expected, found: Box::new(digest), size });
         }
         if !store.has_intact(&digest, size) {
             file.sync_data().map_err(|source| Error::file("sync", &temporary, source))?;

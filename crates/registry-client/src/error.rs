@@ -90,7 +90,7 @@ pub enum Error {
         /// The digest asked for or promised.
         expected: Digest,
         /// The digest of what came.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// A document is larger than it may be.
     #[error("{object} on {host} is larger than the limit of {limit} bytes")]

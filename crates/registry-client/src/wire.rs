@@ -152,7 +152,7 @@ pub(crate) fn manifest(image: &Reference, host: &str, headers: &HeaderMap, bytes
                 object: Object::Manifest(image).title(),
                 host: host.to_owned(),
                 expected: *expected,
-                found: expected.algorithm().digest(&bytes),
+                found: Box::new(expected.algorithm().digest(&bytes)),
             });
         }
     }

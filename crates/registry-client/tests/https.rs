@@ -50,7 +50,7 @@ fn challenge(server: &str) -> Response<Body> {
 
 /// A registry that wants a token for `user:secret`; tokens are used up after `uses` requests.
 async fn token_registry(uses: usize, user: &'static str) -> (Fake, Fixture) {
-    let fixture = Fixture::new("unused");
+    let fixture = Fixture::new("unused.example");
     let answer = fixture.clone();
     let fake = Fake::start(move |request, server| {
         let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
@@ -126,7 +126,7 @@ async fn a_refused_login_is_explained_without_the_password() {
 
 #[tokio::test]
 async fn basic_logins_work_and_their_absence_is_explained() {
-    let fixture = Fixture::new("unused");
+    let fixture = Fixture::new("unused.example");
     let answer = fixture.clone();
     let fake = Fake::start(move |request, _| match request.headers().get("authorization") {
         Some(value) if *value == basic("me", "hunter2") && request.uri().path() != "/v2/" => manifest_answer(&answer),
@@ -151,7 +151,7 @@ async fn basic_logins_work_and_their_absence_is_explained() {
 
 #[tokio::test]
 async fn a_login_does_not_follow_a_redirect_to_another_host() {
-    let fixture = Fixture::new("unused");
+    let fixture = Fixture::new("unused.example");
     let blob = fixture.blobs[1].clone();
     let storage = Fake::start({
         let blob = blob.clone();
@@ -177,7 +177,7 @@ async fn a_login_does_not_follow_a_redirect_to_another_host() {
 #[tokio::test]
 async fn a_broken_transfer_goes_on_where_it_stopped() {
     for knows_ranges in [true, false] {
-        let fixture = Fixture::new("unused");
+        let fixture = Fixture::new("unused.example");
         let blob = fixture.blobs[2].clone();
         let fake = Fake::start({
             let blob = blob.clone();
@@ -218,7 +218,7 @@ async fn a_broken_transfer_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn passing_failures_are_tried_again_and_lasting_ones_are_not() {
-    let fixture = Fixture::new("unused");
+    let fixture = Fixture::new("unused.example");
     let answer = fixture.clone();
     let fake = Fake::start(move |request, server| match (request.uri().path(), server.count("/manifests/flaky")) {
         ("/v2/contract/shop/manifests/flaky", 1) => Response::builder().status(503).body(full("busy")).unwrap(),
@@ -260,7 +260,7 @@ async fn passing_failures_are_tried_again_and_lasting_ones_are_not() {
 
 #[tokio::test]
 async fn lies_and_floods_are_refused() {
-    let fixture = Fixture::new("unused");
+    let fixture = Fixture::new("unused.example");
     let answer = fixture.clone();
     let fake = Fake::start(move |request, _| match request.uri().path() {
         "/v2/" => json("{}"),

@@ -102,6 +102,7 @@ pub async fn apply(
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted)?;
     let target = fetch(&run, wanted).await?;
+    target.check()?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let target = provision(&run, &state, target).await?;
     let change = diff(&target);

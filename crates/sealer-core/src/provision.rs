@@ -18,8 +18,8 @@ pub(crate) async fn provision<'a>(
     mut target: Target<'a>,
 ) -> Result<Target<'a>, Error> {
     let started = Instant::now();
-    target.runtime.supports(target.cluster(), &target.image)?;
-    target.provider.check(target.cluster())?;
+    // What was read without the lock may have changed.
+    target.current = state.clusterfile()?.map(|file| file.cluster);
     refuse_other_machines(run, state, &target).await?;
     let owns_hosts = target.provider.owns_hosts();
     if owns_hosts && target.current.is_none() {

@@ -199,7 +199,12 @@ impl ClusterState {
 
 fn read_clusterfile(path: &Path) -> Result<Option<Clusterfile>, Error> {
     let failed = |source| Error::State { act: "read", path: path.to_owned(), source };
-    let Some(bytes) = atomic_file::read_limited(path, FILE_LIMIT).map_err(failed)? else { return Ok(None) };
+    let bytes = match atomic_file::read_limited(path, FILE_LIMIT) {
+        // Where a directory should be is a file: making the directory will say so.
+        Err(source) if source.kind() == io::ErrorKind::NotADirectory => None,
+        read => read.map_err(failed)?,
+    };
+    let Some(bytes) = bytes else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidData)))?;
     let parsed = clusterfile::parse(&text);
     parsed.map(Some).map_err(|errors| Error::Remembered { path: path.to_owned(), errors })

@@ -97,6 +97,12 @@ impl Target<'_> {
         &self.wanted.cluster
     }
 
+    /// Refuses what runtime or provider cannot do, before anything is remembered of it.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.runtime.supports(self.cluster(), &self.image)?;
+        Ok(self.provider.check(self.cluster())?)
+    }
+
     /// Whether all hosts are known without asking the provider; a runtime without hosts has all of none.
     pub(crate) fn has_hosts(&self) -> bool {
         let known = self.current.as_ref().is_some_and(|current| !current.hosts.is_empty());

@@ -5,6 +5,7 @@ use crate::machine;
 
 /// Programs and the packages that bring them.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("buildah", "buildah"),
     ("containerd", "containerd"),
     ("docker-registry", "docker-registry"),
     ("ip", "iproute2"),

@@ -54,9 +54,14 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
     out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, bound);
     figure(&calls.summary(fault));
     assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
-    // A client without a connection yet asks again after one second, then after two; not every kernel can spare it that.
-    let bound = if plane.is_slow() { Duration::from_millis(3800) } else { bound + Duration::from_millis(500) };
-    assert!(calls.longest() < bound, "who waits for it hears that it is gone: {:?}", calls.longest());
+    // Kernels without CONFIG_INET_DIAG_DESTROY, such as the one in user-mode Linux, cannot close sockets of others: there
+    // a client that only waits has to wait for its own time-out.
+    let bound = bound + Duration::from_millis(500);
+    assert!(
+        plane.is_slow() || calls.longest() < bound,
+        "who waits for it hears that it is gone: {:?}",
+        calls.longest()
+    );
     mend(&mut stage);
     stage.await_seen(&[1, 2, 3]);
     let looked = held.look();
