@@ -76,7 +76,7 @@ fn an_unfinished_or_wrong_blob_leaves_nothing() {
     writer.write_all(b"other").unwrap();
     let error = writer.commit(Some(&Digest::of(b"this"))).unwrap_err();
     assert!(
-        matches!(error, Error::Mismatch { expected, found, size: 5 } if expected == Digest::of(b"this") && found == Digest::of(b"other"))
+        matches!(error, Error::Mismatch { expected, found, size: 5 } if expected == Digest::of(b"this") && *found == Digest::of(b"other"))
     );
     assert_eq!(ingest(&store), Vec::<String>::new());
     assert!(store.blobs().unwrap().is_empty());
@@ -126,7 +126,7 @@ fn a_damaged_blob_is_named_and_never_given() {
             [store.read_verified(&blob.digest, 100).unwrap_err(), store.verify(&blob.digest).unwrap_err(), *inner]
         {
             assert!(
-                matches!(&error, Error::Corrupt { digest, path: at, found } if *digest == blob.digest && *at == path && *found == Digest::of(damage))
+                matches!(&error, Error::Corrupt { digest, path: at, found } if *digest == blob.digest && *at == path && **found == Digest::of(damage))
             );
             let text = error.to_string();
             assert!(text.contains(&blob.digest.to_string()) && text.contains(&path.display().to_string()), "{text}");

@@ -31,7 +31,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `testing` | [`Transcript`](transcript::Transcript), a host in memory, and the [`contract`] suite for other implementations |
+//! | `testing` | `transcript::Transcript`, a host in memory, and the `contract` suite for other implementations |
 //! | `service` | tests against a real `sshd` |
 //!
 //! # Errors

@@ -96,8 +96,7 @@ impl Bench {
     }
 
     pub(crate) async fn delete(&self, force: bool) -> Result<sealer_core::Deleted, Error> {
-        let mut options = sealer_core::DeleteOptions::default();
-        options.force = force;
+        let options = sealer_core::DeleteOptions { force, ..Default::default() };
         sealer_core::delete(&self.sealer, "shop", &options, &|_| ()).await
     }
 

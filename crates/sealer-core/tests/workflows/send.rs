@@ -15,15 +15,15 @@ fn workflows_are_send(
     sealer: &'static Sealer,
     wanted: Clusterfile,
     events: Events<'static>,
-    build_request: BuildRequest,
-    pull_request: PullRequest,
-    serve_request: ServeRequest,
+    build_request: &BuildRequest,
+    pull_request: &PullRequest,
+    serve_request: &ServeRequest,
 ) {
-    is_send(build(sealer, &build_request, events));
+    is_send(build(sealer, build_request, events));
     is_send(apply(sealer, wanted.clone(), &ApplyOptions::default(), events));
     is_send(plan(sealer, wanted, events));
     is_send(delete(sealer, "shop", &DeleteOptions::default(), events));
-    is_send(pull(&pull_request, &[]));
-    is_send(pull_over_stdio(&pull_request, tokio::io::empty()));
-    is_send(serve(&serve_request, |_| (), std::future::pending()));
+    is_send(pull(pull_request, &[]));
+    is_send(pull_over_stdio(pull_request, tokio::io::empty()));
+    is_send(serve(serve_request, |_| (), std::future::pending()));
 }
