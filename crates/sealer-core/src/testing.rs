@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use clusterfile::Host;
 use remote::{Command, Error, KnownHostsPolicy, Output, Remote, Session};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::host::{PullRequest, pull_over_stdio};
 use crate::{Connections, Connector};
@@ -113,6 +114,22 @@ struct Directory {
 }
 
 impl Directory {
+    /// Runs a script once its input is there; its output comes when it has ended.
+    fn stream_script(&self, mut command: Command) -> Session {
+        let (ours, mut theirs) = tokio::io::duplex(64 << 10);
+        let host = Self { address: self.address, hosts: self.hosts.clone() };
+        let end = tokio::spawn(async move {
+            let mut input = Vec::new();
+            // Whoever is gone neither writes nor reads any more.
+            let _ = theirs.read_to_end(&mut input).await;
+            command.stdin = Some(input);
+            let output = host.run(&command).await?;
+            let _ = theirs.write_all(&output.stdout).await;
+            Ok(output)
+        });
+        Session::new(ours, end)
+    }
+
     /// The path here of a path on the host.
     fn place(&self, path: &str) -> PathBuf {
         let root = self.hosts.of(self.address);
@@ -199,6 +216,9 @@ impl Remote for Directory {
 
     async fn stream(&self, command: &Command) -> Result<Session, Error> {
         let words: Vec<&str> = command.script.split_whitespace().collect();
+        if !words.windows(2).any(|two| two == ["host", "pull"]) {
+            return Ok(self.stream_script(command.clone()));
+        }
         let value = |name: &str| {
             let at = words.iter().position(|word| *word == name);
             at.and_then(|at| words.get(at + 1)).copied().unwrap_or_default()
