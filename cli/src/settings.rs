@@ -23,7 +23,7 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 /// The node image where `SEALER_NODE_IMAGE` names none.
 const NODE_IMAGE: &str = "sealer-node:bookworm";
 
-/// Carries what a carer is to do from the process that read it to the same process without what reading it took.
+/// Carries what a daemon is to do from the process that read it to the same process without what reading it took.
 pub(crate) const TOLD: &str = "SEALER_LVSCARE_TOLD";
 
 /// How registries are reached, as the command line says it.

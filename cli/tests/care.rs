@@ -140,7 +140,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_carer_works_as_a_service_from_start_to_clean_up() {
+fn a_daemon_works_as_a_service_from_start_to_clean_up() {
     let mut network = Network::new();
     network.serve(SERVERS[0]);
     let second = network.serve(SERVERS[1]);

@@ -66,7 +66,7 @@ fn a_unit_says_what_the_options_say() {
     for wanted in ["Before=kubelet.service\n", "ReadWritePaths=/srv/metrics\n", "Type=notify\n", "10.103.97.2:6443\n"] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
-    // What is not said is the carer's own default, and a file says it all.
+    // What is not said is the daemon's own default, and a file says it all.
     let config = r#"{"vs": "[fd00::2]:1", "rs": ["[fd00::3]:1"], "health": {"scheme": "tcp"}}"#;
     let config = program.write("lvscare.json", config);
     let text = lvscare(&program, "unit", &["--config", &config]).code(0).stdout.clone();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,8 +112,7 @@ fn settle(content: &Store, image: &Image, request: &PullRequest) -> Result<(), E
         fs::remove_file(&mark).map_err(|source| failed(&mark, source))?;
     }
     cloudimage::unpack(content, image.layers(), &request.rootfs, &mut |_| {})?;
-    let mut file = fs::File::create(&mark).map_err(|source| failed(&mark, source))?;
-    file.write_all(wanted.as_bytes()).and_then(|()| file.sync_all()).map_err(|source| failed(&mark, source))
+    atomic_file::write(&mark, wanted.as_bytes(), 0o644).map_err(|source| failed(&mark, source))
 }
 
 /// The carried images under the names by which clusters ask for them.

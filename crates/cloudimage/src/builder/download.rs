@@ -22,7 +22,7 @@ pub(super) struct Downloaded {
 /// Downloads `url` (Kubefile line `line`) into a file in `spool`; more than `limit` bytes are refused.
 pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -> Result<Downloaded> {
     let fault = |reason: String| Error::Download { line, url: url.to_owned(), reason };
-    let of_client = |error: reqwest::Error| fault(chain(&error));
+    let of_client = |error: reqwest::Error| fault(error_report::one_line(&error));
     let client =
         reqwest::Client::builder().connect_timeout(Duration::from_secs(30)).read_timeout(Duration::from_secs(60));
     let client = client.user_agent(concat!("sealer/", env!("CARGO_PKG_VERSION"))).build().map_err(of_client)?;
@@ -65,15 +65,4 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
 fn file_name(path: &str) -> Option<String> {
     let name = path.split(['?', '#']).next()?.rsplit('/').next()?;
     (!name.is_empty() && name != "." && name != "..").then(|| name.to_owned())
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -80,7 +80,8 @@ impl Dataplane for Nftables {
         }
         let mut rules = settled(|| list(&self.netlink, service)).await.map_err(failed)?;
         if rules.as_ref().is_some_and(|rules| rules.service.scheduler == Scheduler::Other) {
-            // A list may meet a change that the kernel is still taking back; what is really other is so twice.
+            // Seen once on a busy machine, right after the table was written, and not explained: what is really other is
+            // so twice, and only then is the table written again.
             rules = settled(|| list(&self.netlink, service)).await.map_err(failed)?;
         }
         // What changed meanwhile shows at the next look, which then finds another generation.
