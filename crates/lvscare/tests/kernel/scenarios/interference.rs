@@ -1,6 +1,6 @@
 //! Scenarios of other programs that change our rules, and of other programs' rules.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::harness::{Plane, Stage, TIMEOUT, figure, run_in, view};
 
@@ -19,9 +19,9 @@ pub fn rules_flushed(plane: Plane, six: bool) {
     figure(&calls.summary(fault));
     assert!(repaired < stage.bound(TICK), "{repaired:?}");
     assert!(calls.trouble_after(fault) < stage.bound(TICK), "{:#?}", calls.failed());
-    // A client without a connection yet asks again after one second, then after two; not every kernel can spare it that.
-    let bound = Duration::from_millis(if plane.is_slow() { 3800 } else { 1500 });
-    assert!(calls.longest() < bound, "who waits for an answer that was lost hears of it: {:?}", calls.longest());
+    // What a server sends while there are no rules reaches no client: one that only waits for it waits until its own
+    // time-out. Nobody tells it, since no segments are sent in the servers' name any more (decision 0052).
+    figure(&format!("the longest wait took {} ms", calls.longest().as_millis()));
     let looked = held.look();
     assert!(plane.is_slow() || looked.iter().all(|(_, alive)| *alive), "who had no need of rules goes on: {looked:?}");
     assert!(!daemon.lines().iter().any(|line| line.starts_with("Down")), "{:#?}", daemon.lines());
