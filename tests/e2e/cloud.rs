@@ -1,7 +1,7 @@
 //! "So many masters and nodes" become a cluster on Alibaba Cloud, through a jump host, and everything goes away again.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -101,8 +101,9 @@ fn counts_become_a_cluster_behind_one_public_address_and_nothing_is_left_of_it()
     let nodes = operator.kubectl(&["get", "node", "-o", "name"]);
     nodes.expect_code(0);
     assert_eq!(nodes.stdout.lines().count(), 2, "{}", nodes.stdout);
-    let address = docker(&["exec", NODE, "hostname", "-I"]);
-    expect_hello(&shell, address.split_whitespace().next().unwrap().parse().unwrap());
+    let node = applied["nodes"].as_array().unwrap().iter().find(|node| node["name"] == NODE);
+    let node: IpAddr = node.unwrap()["address"].as_str().unwrap().parse().unwrap();
+    expect_hello(&shell, node);
     expect_original_name(&shell);
 
     let again = operator.call(&run);
@@ -113,7 +114,7 @@ fn counts_become_a_cluster_behind_one_public_address_and_nothing_is_left_of_it()
 
     larger_nodes(&operator);
     expect_ready(&shell, 2);
-    expect_hello(&shell, address.split_whitespace().next().unwrap().parse().unwrap());
+    expect_hello(&shell, node);
 
     operator.call(&["delete", "-c", CLUSTER]).expect_code(0);
     assert_eq!(operator.cloud.still_running(), Vec::<String>::new());
