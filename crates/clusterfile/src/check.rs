@@ -32,14 +32,16 @@ pub(crate) fn conflicts(cluster: &Cluster) -> Vec<ErrorKind> {
             found.push(ErrorKind::HostInCidr { address: host.address, network, block });
         }
     }
-    // Other providers check addresses and counts themselves (`Provider::check`).
+    // Other providers check masters, addresses and counts themselves (`Provider::check`).
     let makes_hosts = [ProviderName::ALI_CLOUD, ProviderName::CONTAINER].contains(&cluster.provider);
     if cluster.provider == ProviderName::BAREMETAL && !cluster.machines.is_empty() {
         found.push(ErrorKind::MachinesWithoutProvider);
     } else if makes_hosts && cluster.machines.is_empty() && !cluster.hosts.is_empty() {
         found.push(ErrorKind::AddressesWithoutMachines(cluster.provider.clone()));
     }
-    if cluster.machines.masters.is_none() && cluster.masters().next().is_none() {
+    // A managed Kubernetes has no masters of ours.
+    let needs_master = ProviderName::KNOWN.contains(&cluster.provider);
+    if needs_master && cluster.machines.masters.is_none() && cluster.masters().next().is_none() {
         found.push(ErrorKind::NoMaster);
     }
     found
@@ -54,6 +56,8 @@ mod tests {
     fn a_cluster_put_together_from_arguments_is_checked_like_a_file() {
         let mut cluster = Cluster::new("my-cluster", "kubernetes:v1.20.2");
         assert_eq!(cluster.check(), [ErrorKind::NoMaster]);
+        let managed = Cluster { provider: "SHOP_CLOUD".parse().unwrap(), ..cluster.clone() };
+        assert_eq!(managed.check(), [], "another provider may run the control plane itself");
         cluster.add(&Role::Master, machines_or_addresses("192.168.0.2").unwrap());
         assert_eq!(cluster.check(), []);
         cluster.network.pod_cidr = "192.168.0.0/16".parse().unwrap();

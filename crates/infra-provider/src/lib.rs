@@ -71,7 +71,7 @@ pub use container::{Container, ContainerOptions};
 pub use context::{Context, Events};
 pub use error::{Cause, Error, Result};
 pub use event::{ProviderEvent, Release};
-pub use provisioned::{PendingUpdate, Provisioned};
+pub use provisioned::{ManagedControlPlane, PendingUpdate, Provisioned};
 
 /// Gives hosts for a Clusterfile, and takes them back.
 ///

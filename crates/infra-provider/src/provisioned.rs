@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use clusterfile::Cluster;
+use secret::Secret;
 
 /// What [`Provider::provision`](crate::Provider::provision) returns.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,19 +13,45 @@ pub struct Provisioned {
     pub cluster: Cluster,
     /// Machines that differ from what is wanted, in the order in which they should be changed.
     pub updates: Vec<PendingUpdate>,
+    /// How the control plane is reached that the provider runs itself; `None` where hosts run it.
+    pub managed: Option<ManagedControlPlane>,
+}
+
+/// A control plane that its provider runs: a managed Kubernetes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ManagedControlPlane {
+    /// URL of its API server.
+    pub endpoint: String,
+    /// A kubeconfig for its administrator.
+    pub kubeconfig: Secret,
 }
 
 impl Provisioned {
     /// A cluster whose machines are all as wanted.
     #[must_use]
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, updates: Vec::new() }
+        Self { cluster, updates: Vec::new(), managed: None }
     }
 
     /// The same cluster, with machines to change.
     #[must_use]
     pub fn with_updates(self, updates: Vec<PendingUpdate>) -> Self {
         Self { updates, ..self }
+    }
+
+    /// The same cluster, with the control plane that the provider runs.
+    #[must_use]
+    pub fn with_managed(self, managed: ManagedControlPlane) -> Self {
+        Self { managed: Some(managed), ..self }
+    }
+}
+
+impl ManagedControlPlane {
+    /// A control plane behind this URL.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>, kubeconfig: Secret) -> Self {
+        Self { endpoint: endpoint.into(), kubeconfig }
     }
 }
 

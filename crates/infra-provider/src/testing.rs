@@ -94,7 +94,7 @@ impl Calls<'_> {
 
     async fn provision(&self, wanted: &Cluster, current: Option<&Cluster>) -> Cluster {
         match self.provider.provision(wanted, current, &self.context).await {
-            Ok(Provisioned { cluster, updates }) => {
+            Ok(Provisioned { cluster, updates, .. }) => {
                 assert_eq!(updates, [], "machines of the wanted size need no update");
                 cluster
             }

@@ -28,7 +28,8 @@ pub struct Request<'a> {
     pub public_address: Option<IpAddr>,
     /// The administrator's kubeconfig as it is kept now.
     pub kubeconfig: Option<&'a Secret>,
-    /// What the provider says of a cluster whose control plane it runs itself.
+    /// What the provider says of a cluster whose control plane it runs itself; `None` before that was made, as in a dry
+    /// run.
     pub managed: Option<&'a ManagedCluster>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use infra_provider::{Context, PendingUpdate};
-use runtime::HostUpdate;
+use runtime::{HostUpdate, ManagedCluster};
 
 use crate::change::{self, APPLIED};
 use crate::observe;
@@ -40,6 +40,7 @@ pub(crate) async fn provision<'a>(
     let provisioned = provisioned.await?;
     target.wanted.cluster = provisioned.cluster;
     target.updates = provisioned.updates.iter().map(host_update).collect();
+    target.managed = provisioned.managed.map(|managed| ManagedCluster::new(managed.endpoint, managed.kubeconfig));
     keep_mark(&mut target);
     if owns_hosts {
         // From here on a crash must not leak hosts.

@@ -4,7 +4,7 @@ use cloudimage::Image;
 use clusterfile::{Cluster, Clusterfile};
 use infra_provider::Provider;
 use remote::Secret;
-use runtime::{Facts, HostUpdate, ImageContents, Payload, Request, Runtime, Secrets};
+use runtime::{Facts, HostUpdate, ImageContents, ManagedCluster, Payload, Request, Runtime, Secrets};
 use tokio::task::spawn_blocking;
 
 use crate::plugins::RUNTIME_ANNOTATION;
@@ -22,6 +22,8 @@ pub(crate) struct Target<'a> {
     pub(crate) current: Option<Cluster>,
     /// Machines that the provider must change.
     pub(crate) updates: Vec<HostUpdate>,
+    /// The control plane that the provider runs, once it has given it.
+    pub(crate) managed: Option<ManagedCluster>,
     pub(crate) image: ImageContents,
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
@@ -51,7 +53,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, mut wanted: Clusterfile) -> Result<
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
     let current = run.sealer.state().clusterfile(&wanted.cluster.name)?.map(|file| file.cluster);
-    Ok(Target { wanted, current, updates: Vec::new(), image, provider, runtime, launch })
+    Ok(Target { wanted, current, updates: Vec::new(), managed: None, image, provider, runtime, launch })
 }
 
 /// What planning reads of an image.
@@ -125,6 +127,7 @@ impl Target<'_> {
             .with_updates(&self.updates)
             .with_public_address(self.provider.public_address(self.cluster()))
             .with_kubeconfig(kubeconfig)
+            .with_managed(self.managed.as_ref())
     }
 }
 

@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cloudimage",
         &["atomic-file", "content-store", "content-transfer", "error-report", "kubefile", "registry-client"],
     ),
-    ("infra-provider", &["atomic-file", "clusterfile", "error-report"]),
+    ("infra-provider", &["atomic-file", "clusterfile", "error-report", "secret"]),
     ("registry-proxy", &["content-store", "content-transfer", "error-report", "oci-reference", "registry-client"]),
     ("runtime", &["atomic-file", "clusterfile", "error-report", "lvscare", "remote", "secret"]),
     (

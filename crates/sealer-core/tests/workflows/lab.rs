@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use sealer_core::clusterfile::{Cluster, Clusterfile, MachineSpec, ProviderName, Role};
 use sealer_core::infra_provider::testing::Counting;
 use sealer_core::runtime::{
-    self, Access, Content, Facts, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost, Request,
-    Requirements, Runtime, RuntimeName, Step,
+    self, Access, Content, Custom, Facts, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost,
+    Request, Requirements, Runtime, RuntimeName, Step,
 };
 use sealer_core::testing::Directories;
 use sealer_core::{ApplyOptions, BuildRequest, Error, Event, Sealer, Settings, build};
 use tempfile::TempDir;
 
-/// Installs every host that is not finished, and removes those that leave.
+/// Installs every host that is not finished, drains those whose machines change, and removes those that leave.
 #[derive(Debug)]
 pub(crate) struct Lab(RuntimeName);
 
@@ -45,6 +45,14 @@ impl Runtime for Lab {
             plan.steps.push(Step::run(install, only, "true install"));
             plan.steps.push(Step::write(finish, only, vec![Marker::new(request, host, MarkerState::Ready).file()]));
         }
+        for update in request.updates {
+            let (host, id) = ([update.host], |step: &str| format!("{step}@{}", update.host));
+            plan.hosts.push(PlannedHost::new(update.host, HostChange::Alter, "node"));
+            plan.steps.push(Step::run(id("drain"), host, "true drain"));
+            let change = Custom::new(Custom::MACHINE_CHANGE, &update.summary);
+            plan.steps.push(Step::custom(id("machine"), host, change).after([id("drain")]));
+            plan.steps.push(Step::run(id("uncordon"), host, "true uncordon").after([id("machine")]));
+        }
         for (host, _) in request.leaving() {
             let data = runtime::paths::data(&request.cluster().name);
             plan.hosts.push(PlannedHost::new(host, HostChange::Leave, "node"));
@@ -70,6 +78,11 @@ pub(crate) struct Bench {
 impl Bench {
     /// With an image `lab:1` for the runtime above.
     pub(crate) async fn new() -> Self {
+        Self::with_image("lab").await
+    }
+
+    /// With an image `lab:1` for a runtime of this name.
+    pub(crate) async fn with_image(runtime: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(path("context/scripts")).unwrap();
@@ -79,7 +92,7 @@ impl Bench {
         let sealer = Sealer::open(Settings::new(path("root"), path("state"))).unwrap();
         let sealer = sealer.with_connector(Arc::new(hosts.clone())).with_provider(provider.clone());
         let sealer = sealer.with_runtime(Arc::new(Lab("lab".parse().unwrap()))).with_binary(path("binary"));
-        let label = "LABEL cluster.alpha.sealer.io/cluster-runtime-type=lab";
+        let label = format!("LABEL cluster.alpha.sealer.io/cluster-runtime-type={runtime}");
         let mut request = BuildRequest::new(format!("FROM scratch\n{label}\nCOPY scripts scripts\n"), path("context"));
         request.options.tag = Some("lab:1".to_owned());
         build(&sealer, &request, &|_| ()).await.unwrap();

@@ -5,4 +5,6 @@ mod apply;
 mod connect;
 mod delete;
 mod lab;
+mod machines;
+mod managed;
 mod send;
