@@ -32,7 +32,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damaged_file_causes_a_panic_and_places_are_in_the_text(
+    fn no_corrupt_file_causes_a_panic_and_places_are_in_the_text(
         file in clusterfile(),
         cuts in collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), damage()), 1..6),
     ) {

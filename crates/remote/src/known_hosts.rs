@@ -83,7 +83,7 @@ impl KnownHost {
     }
 
     /// What to think of a plain key.
-    pub(crate) fn judge(&self, shown: &PublicKey) -> Verdict {
+    pub(crate) fn check(&self, shown: &PublicKey) -> Verdict {
         if let Some(entry) = self.revoked(shown) {
             return Verdict::Revoked { file: entry.file.clone(), line: entry.line };
         }
@@ -104,7 +104,7 @@ impl KnownHost {
     }
 
     /// What to think of a host certificate; one that no known authority signed counts as the key in it.
-    pub(crate) fn judge_certificate(&self, shown: &Certificate, host: &Host) -> Verdict {
+    pub(crate) fn check_certificate(&self, shown: &Certificate, host: &Host) -> Verdict {
         let authority = PublicKey::from(shown.signature_key().clone());
         if let Some(entry) = self.revoked(&authority) {
             return Verdict::Revoked { file: entry.file.clone(), line: entry.line };
@@ -119,7 +119,7 @@ impl KnownHost {
             && named
             && shown.critical_options().iter().next().is_none()
             && shown.validate(&trusted).is_ok();
-        match self.judge(&key) {
+        match self.check(&key) {
             Verdict::New | Verdict::Changed { .. } if certified => Verdict::Known,
             verdict => verdict,
         }
@@ -285,8 +285,8 @@ mod tests {
         PublicKey::from_openssh(text).unwrap()
     }
 
-    fn judged(text: &str, shown: &str) -> Verdict {
-        KnownHost { entries: parse(text, Path::new("f"), &HOST, 22) }.judge(&key(shown))
+    fn verdict(text: &str, shown: &str) -> Verdict {
+        KnownHost { entries: parse(text, Path::new("f"), &HOST, 22) }.check(&key(shown))
     }
 
     fn is_changed(verdict: &Verdict, at: usize) -> bool {
@@ -325,29 +325,29 @@ mod tests {
         let salt = [1u8; 20];
         let hash = Hmac::<Sha1>::new_from_slice(&salt).unwrap().chain_update(b"10.0.0.1").finalize().into_bytes();
         let line = format!("|1|{}|{} {ONE}", STANDARD.encode(salt), STANDARD.encode(hash));
-        assert_eq!(judged(&line, ONE), Verdict::Known);
-        assert!(is_changed(&judged(&line, TWO), 1));
+        assert_eq!(verdict(&line, ONE), Verdict::Known);
+        assert!(is_changed(&verdict(&line, TWO), 1));
     }
 
     #[test]
     fn a_key_is_known_new_changed_or_revoked() {
-        assert_eq!(judged("", ONE), Verdict::New);
-        assert_eq!(judged(&format!("10.0.0.2 {ONE}"), TWO), Verdict::New);
-        assert_eq!(judged(&format!("# c\n\n10.0.0.1 {ONE} comment\n"), ONE), Verdict::Known);
-        assert!(is_changed(&judged(&format!("# c\n\n10.0.0.1\t{ONE}\n"), TWO), 3));
-        assert_eq!(judged(&format!("10.0.0.1 {ONE}\n10.0.0.1 {TWO}"), TWO), Verdict::Known, "several keys");
+        assert_eq!(verdict("", ONE), Verdict::New);
+        assert_eq!(verdict(&format!("10.0.0.2 {ONE}"), TWO), Verdict::New);
+        assert_eq!(verdict(&format!("# c\n\n10.0.0.1 {ONE} comment\n"), ONE), Verdict::Known);
+        assert!(is_changed(&verdict(&format!("# c\n\n10.0.0.1\t{ONE}\n"), TWO), 3));
+        assert_eq!(verdict(&format!("10.0.0.1 {ONE}\n10.0.0.1 {TWO}"), TWO), Verdict::Known, "several keys");
         assert!(
-            is_changed(&judged(&format!("10.0.0.1 {OTHER_KIND}"), ONE), 1),
+            is_changed(&verdict(&format!("10.0.0.1 {OTHER_KIND}"), ONE), 1),
             "a kind that was never seen is another key"
         );
         assert!(
-            is_changed(&judged(&format!("10.0.0.1 {OTHER_KIND}\n10.0.0.1 {ONE}"), TWO), 2),
+            is_changed(&verdict(&format!("10.0.0.1 {OTHER_KIND}\n10.0.0.1 {ONE}"), TWO), 2),
             "the line of the same kind"
         );
         let revoked = format!("10.0.0.1 {ONE}\n@revoked * {ONE}");
-        assert!(matches!(judged(&revoked, ONE), Verdict::Revoked { line: 2, .. }), "revoked wins");
-        assert_eq!(judged(&format!("@cert-authority * {ONE}"), TWO), Verdict::New, "an authority is no host");
-        assert_eq!(judged(&format!("@other * {ONE}\n10.0.0.1 ssh-new AAAA\n10.0.0.1"), ONE), Verdict::New);
+        assert!(matches!(verdict(&revoked, ONE), Verdict::Revoked { line: 2, .. }), "revoked wins");
+        assert_eq!(verdict(&format!("@cert-authority * {ONE}"), TWO), Verdict::New, "an authority is no host");
+        assert_eq!(verdict(&format!("@other * {ONE}\n10.0.0.1 ssh-new AAAA\n10.0.0.1"), ONE), Verdict::New);
     }
 
     #[test]
@@ -360,8 +360,8 @@ mod tests {
         learn(&policy, &HOST, 22, &key(TWO)).unwrap();
         let text = std::fs::read_to_string(&policy.record).unwrap();
         assert_eq!(text, format!("torn line\n[10.0.0.1]:2222 {ONE}\n10.0.0.1 {TWO}\n"));
-        assert_eq!(KnownHost::load(&policy, &HOST, 2222).unwrap().judge(&key(ONE)), Verdict::Known);
-        assert!(is_changed(&KnownHost::load(&policy, &HOST, 22).unwrap().judge(&key(ONE)), 3));
+        assert_eq!(KnownHost::load(&policy, &HOST, 2222).unwrap().check(&key(ONE)), Verdict::Known);
+        assert!(is_changed(&KnownHost::load(&policy, &HOST, 22).unwrap().check(&key(ONE)), 3));
     }
 
     #[test]

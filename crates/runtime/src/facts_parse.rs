@@ -376,7 +376,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_description_does_not_panic(at in 0..HOST.len(), byte in any::<u8>(), cut in 0..HOST.len()) {
+        fn a_corrupt_description_does_not_panic(at in 0..HOST.len(), byte in any::<u8>(), cut in 0..HOST.len()) {
             let mut bytes = HOST.as_bytes().to_vec();
             bytes[at] = byte;
             let _ = host_facts(&bytes, "mine");

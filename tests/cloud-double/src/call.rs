@@ -31,11 +31,11 @@ pub(crate) struct Action {
     pub(crate) product: Product,
     pub(crate) required: &'static [&'static str],
     pub(crate) optional: &'static [&'static str],
-    pub(crate) perform: fn(&mut World, &Asked<'_>) -> Outcome,
+    pub(crate) perform: fn(&mut World, &ApiCall<'_>) -> Outcome,
 }
 
 /// A call that was let in.
-pub(crate) struct Asked<'a> {
+pub(crate) struct ApiCall<'a> {
     pub(crate) parameters: &'a Parameters,
     pub(crate) region: &'a str,
     /// Since the making of the double.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::actions;
 use crate::answer::{Frame, done, refused};
-use crate::call::{Action, Asked, Twist};
+use crate::call::{Action, ApiCall, Twist};
 use crate::failure::{Failure, Outcome};
 use crate::fault::{Disconnect, FaultKind, Faults};
 use crate::log::{Call, Verdict, without_secrets};
@@ -195,8 +195,9 @@ impl State {
             vanish: if let Some(FaultKind::Vanish(after)) = fault { Some(after) } else { None },
             bind_fails: fault == Some(FaultKind::BindFails),
         };
-        let asked = Asked { parameters: &claim.parameters, region: &region, now: moment.now, wall: moment.wall, twist };
-        match (self.perform(action, &asked, moment), fault) {
+        let call =
+            ApiCall { parameters: &claim.parameters, region: &region, now: moment.now, wall: moment.wall, twist };
+        match (self.perform(action, &call, moment), fault) {
             (Ok(_), Some(FaultKind::ErrorAfter)) => {
                 Served::refused(Failure::new(500, "InternalError", "the request failed for an unknown reason"))
             }
@@ -211,20 +212,20 @@ impl State {
     }
 
     /// The answer, and whether it is that of an earlier call.
-    fn perform(&mut self, action: &Action, asked: &Asked<'_>, moment: Moment) -> Outcome<(Value, bool)> {
-        let (name, parameters) = (action.name, asked.parameters);
-        self.throttled.admit(&self.world.options.throttles, name, asked.region, asked.now)?;
+    fn perform(&mut self, action: &Action, call: &ApiCall<'_>, moment: Moment) -> Outcome<(Value, bool)> {
+        let (name, parameters) = (action.name, call.parameters);
+        self.throttled.admit(&self.world.options.throttles, name, call.region, call.now)?;
         action.check(parameters)?;
-        if let Some(value) = self.tokens.replay(action.product, name, asked.region, parameters, asked.now)? {
+        if let Some(value) = self.tokens.replay(action.product, name, call.region, parameters, call.now)? {
             return Ok((value, true));
         }
         let mut draft = self.world.clone();
-        let value = (action.perform)(&mut draft, asked)?;
+        let value = (action.perform)(&mut draft, call)?;
         if parameters.flag("DryRun")? {
             return Err(Failure::new(400, "DryRunOperation", "the request would have been done"));
         }
         self.world = draft;
-        self.tokens.remember(name, asked.region, parameters, &value, moment.answered);
+        self.tokens.remember(name, call.region, parameters, &value, moment.answered);
         Ok((value, false))
     }
 }

@@ -17,7 +17,7 @@ use crate::hook::{Addresses, InstanceHook, InstanceSeed};
 use crate::log::Call;
 use crate::options::Options;
 use crate::stock::StockRule;
-use crate::world::{Errand, Phase, World};
+use crate::world::{Phase, Task, World};
 
 /// One account of a cloud. Clones are the same account.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ struct Inner {
     hook: Option<Arc<dyn InstanceHook>>,
     state: Mutex<State>,
     disconnected: watch::Sender<bool>,
-    errands: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// The caller gets no answer: the connection broke.
@@ -71,7 +71,7 @@ impl Double {
             hook,
             state: Mutex::new(state),
             disconnected: watch::Sender::new(false),
-            errands: Mutex::default(),
+            tasks: Mutex::default(),
         };
         Double { inner: Arc::new(inner) }
     }
@@ -113,7 +113,7 @@ impl Double {
         let now = self.inner.clock.now();
         let moment = Moment { arrived, now, wall: self.inner.clock.wall(now), answered: now + half, concurrency };
         let decision = self.state().decide(request, moment);
-        self.run_errands();
+        self.run_tasks();
         tokio::time::sleep(half).await;
         self.state().leave();
         decision
@@ -235,15 +235,15 @@ impl Double {
     /// Waits until everything that the hook was asked to do is done.
     pub async fn quiesce(&self) {
         drop(self.settled());
-        self.run_errands();
+        self.run_tasks();
         loop {
-            let errands: Vec<JoinHandle<()>> =
-                self.inner.errands.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
-            if errands.is_empty() {
+            let tasks: Vec<JoinHandle<()>> =
+                self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+            if tasks.is_empty() {
                 return;
             }
-            for errand in errands {
-                if let Err(error) = errand.await {
+            for task in tasks {
+                if let Err(error) = task.await {
                     self.state().violations.push(format!("the hook failed: {error}"));
                 }
             }
@@ -262,21 +262,21 @@ impl Double {
         state
     }
 
-    fn run_errands(&self) {
-        let errands = std::mem::take(&mut self.state().world.errands);
+    fn run_tasks(&self) {
+        let tasks = std::mem::take(&mut self.state().world.tasks);
         let Some(hook) = &self.inner.hook else { return };
-        for errand in errands {
+        for task in tasks {
             let (double, hook) = (self.clone(), Arc::clone(hook));
-            let task = tokio::spawn(async move { double.run_errand(hook.as_ref(), errand).await });
-            self.inner.errands.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+            let handle = tokio::spawn(async move { double.run_task(hook.as_ref(), task).await });
+            self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         }
     }
 
-    async fn run_errand(&self, hook: &dyn InstanceHook, errand: Errand) {
-        match errand {
-            Errand::Release(id) => hook.released(&id).await,
-            Errand::Bind { instance, eip } => hook.bound(&instance, eip).await,
-            Errand::Start(id) => {
+    async fn run_task(&self, hook: &dyn InstanceHook, task: Task) {
+        match task {
+            Task::Release(id) => hook.released(&id).await,
+            Task::Bind { instance, eip } => hook.bound(&instance, eip).await,
+            Task::Start(id) => {
                 let Some(seed) = seed(&self.state().world, &id) else { return };
                 let started = hook.started(&seed).await;
                 self.state().host_made(&id, started);

@@ -9,7 +9,7 @@ use crate::program::program;
 use crate::tidy::repository;
 
 /// The jobs of the tier, to be run beside tests: they take only the time that these leave over. `deny` is the program
-/// that judges the dependency tree, or why there is none.
+/// that checks the dependency tree, or why there is none.
 pub(super) fn jobs(deny: Result<PathBuf>, target: &str) -> Vec<Job> {
     // With all features, so that gated tests are looked at, too.
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];

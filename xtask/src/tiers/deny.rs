@@ -1,4 +1,4 @@
-//! Brings the program that judges the dependency tree.
+//! Brings the program that checks the dependency tree.
 
 use std::path::{Path, PathBuf};
 

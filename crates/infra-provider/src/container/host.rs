@@ -176,7 +176,7 @@ fn keys_archive(authorized: &str) -> io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-/// Whether a file in the archive has `line` among its lines; damaged archives have not.
+/// Whether a file in the archive has `line` among its lines; corrupt archives have none.
 fn archive_holds(archive: &[u8], line: &str) -> bool {
     let mut archive = tar::Archive::new(archive);
     let Ok(entries) = archive.entries() else {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_archives_hold_nothing() {
+    fn corrupt_archives_hold_nothing() {
         let packed = keys_archive("ssh-ed25519 AAAA cluster").unwrap();
         for archive in [&packed[..700], &[0xff; 2048][..], &[][..]] {
             assert!(!archive_holds(archive, "ssh-ed25519 AAAA cluster"));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_made_set_is_completed_in_its_gaps() {
+    fn an_incomplete_set_is_completed_in_its_gaps() {
         let found = vec![machine(MachineRole::Node, 1, 5), machine(MachineRole::Master, 1, 3)];
         let selection = select(TWO_AND_TWO, found, &[]);
         assert_eq!(indices(&selection.kept), [(MachineRole::Master, 1), (MachineRole::Node, 1)]);

@@ -206,10 +206,10 @@ impl client::Handler for HostKeyVerifier {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let (key, verdict) = match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => (key.clone(), self.known.judge(key)),
+            PublicKeyOrCertificate::PublicKey { key, .. } => (key.clone(), self.known.check(key)),
             PublicKeyOrCertificate::Certificate(certificate) => (
                 PublicKey::from(certificate.public_key().clone()),
-                self.known.judge_certificate(certificate, &self.server.host),
+                self.known.check_certificate(certificate, &self.server.host),
             ),
         };
         let refused = self.refusal(&key, &verdict);

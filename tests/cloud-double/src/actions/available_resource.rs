@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::call::{Action, Asked, Product};
+use crate::call::{Action, ApiCall, Product};
 use crate::failure::{Failure, Outcome};
 use crate::stock::{InstanceType, stock_of};
 use crate::world::World;
@@ -28,10 +28,10 @@ pub(super) const ACTIONS: &[Action] = &[Action {
     perform: available,
 }];
 
-fn available(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let given = asked.parameters;
+fn available(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let given = call.parameters;
     let zone = given.get("ZoneId");
-    if zone.is_some_and(|zone| !world.zones(asked.region).iter().any(|known| known == zone)) {
+    if zone.is_some_and(|zone| !world.zones(call.region).iter().any(|known| known == zone)) {
         return Err(Failure::not_found("InvalidZoneId.NotFound", zone.unwrap_or_default()));
     }
     let destination = given.required("DestinationResource")?;
@@ -51,13 +51,13 @@ fn available(world: &mut World, asked: &Asked<'_>) -> Outcome {
     };
     let types: Vec<&InstanceType> = world.options.instance_types.iter().filter(fits).collect();
     let mut zones = Vec::new();
-    for id in world.zones(asked.region) {
+    for id in world.zones(call.region) {
         if zone.is_some_and(|wanted| wanted != id) && !world.options.stock_of_all_zones {
             continue;
         }
         let supported = supported(world, &types, &id, destination);
         if !supported.is_empty() {
-            zones.push(shown(asked.region, &id, destination, &supported));
+            zones.push(shown(call.region, &id, destination, &supported));
         }
     }
     Ok(json!({ "AvailableZones": { "AvailableZone": zones } }))

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::page;
-use crate::call::{Action, Asked, Product};
+use crate::call::{Action, ApiCall, Product};
 use crate::failure::{Failure, Outcome};
 use crate::stock::{Image, InstanceType};
 use crate::world::World;
@@ -64,21 +64,21 @@ pub(super) const ACTIONS: &[Action] = &[
 const REGIONS: [&str; 4] = ["AcceptLanguage", "InstanceChargeType", "ResourceType", "ProductType"];
 const ZONES: [&str; 5] = ["AcceptLanguage", "ZoneType", "InstanceChargeType", "SpotStrategy", "Verbose"];
 
-fn regions(world: &mut World, _: &Asked<'_>) -> Outcome {
+fn regions(world: &mut World, _: &ApiCall<'_>) -> Outcome {
     let shown = |id: &String| json!({ "RegionId": id, "LocalName": id, "RegionEndpoint": format!("ecs.{id}.aliyuncs.com"), "Status": "available" });
     let regions: Vec<Value> = world.options.regions.iter().map(shown).collect();
     Ok(json!({ "Regions": { "Region": regions } }))
 }
 
-fn zones(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let zones = world.zones(asked.region);
+fn zones(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let zones = world.zones(call.region);
     let zones: Vec<Value> =
         zones.iter().map(|id| json!({ "ZoneId": id, "LocalName": id, "ZoneType": "AvailabilityZone" })).collect();
     Ok(json!({ "Zones": { "Zone": zones } }))
 }
 
-fn instance_types(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let given = asked.parameters;
+fn instance_types(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let given = call.parameters;
     let ids = given.list("InstanceTypes", 10)?;
     let cpus = (given.number("MinimumCpuCoreCount", 1, 1024)?, given.number("MaximumCpuCoreCount", 1, 1024)?);
     let memory = (given.number("MinimumMemorySize", 0.1, 9e4)?, given.number("MaximumMemorySize", 0.1, 9e4)?);
@@ -100,15 +100,15 @@ fn instance_types(world: &mut World, asked: &Asked<'_>) -> Outcome {
         })
     };
     let found: Vec<Value> = world.options.instance_types.iter().filter(fits).map(shown).collect();
-    let page = page::by_token(found, asked)?;
+    let page = page::by_token(found, call)?;
     Ok(json!({ "NextToken": page.frame.get("NextToken"), "InstanceTypes": { "InstanceType": page.items } }))
 }
 
-fn images(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let given = |name: &str, value: &str| asked.parameters.get(name).is_none_or(|wanted| wanted == value);
-    let ids: Vec<&str> = asked.parameters.get("ImageId").map(|ids| ids.split(',').collect()).unwrap_or_default();
+fn images(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let given = |name: &str, value: &str| call.parameters.get(name).is_none_or(|wanted| wanted == value);
+    let ids: Vec<&str> = call.parameters.get("ImageId").map(|ids| ids.split(',').collect()).unwrap_or_default();
     // Names may be cut short by `*`.
-    let name = asked.parameters.get("ImageName").unwrap_or("*");
+    let name = call.parameters.get("ImageName").unwrap_or("*");
     let named = |image: &Image| match name.strip_suffix('*') {
         Some(start) => image.id.starts_with(start),
         None => image.id == name,
@@ -121,18 +121,18 @@ fn images(world: &mut World, asked: &Asked<'_>) -> Outcome {
             && given("Architecture", &image.architecture)
             && given("OSType", "linux")
             && given("Status", "Available")
-            && asked.parameters.get("Tag.1.Key").is_none()
+            && call.parameters.get("Tag.1.Key").is_none()
     };
     let found: Vec<Value> = world.options.images.iter().filter(fits).map(shown).collect();
-    let page = page::by_number(found, asked, 100)?;
+    let page = page::by_number(found, call, 100)?;
     let mut answer = page.frame;
-    answer.insert("RegionId".to_string(), json!(asked.region));
+    answer.insert("RegionId".to_string(), json!(call.region));
     answer.insert("Images".to_string(), json!({ "Image": page.items }));
     Ok(Value::Object(answer))
 }
 
-fn image_from_family(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let family = asked.parameters.required("ImageFamily")?;
+fn image_from_family(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let family = call.parameters.required("ImageFamily")?;
     let newest = world.options.images.iter().filter(|image| image.family == family).max_by_key(|image| &image.created);
     let newest = newest.ok_or_else(|| Failure::not_found("InvalidImageFamily.NotFound", family))?;
     Ok(json!({ "Image": shown(newest) }))

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::page;
 use super::vpc::pairs;
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::clock::timestamp;
 use crate::failure::{Failure, Outcome};
 use crate::world::{Eip, EipState, Phase, World};
@@ -69,43 +69,43 @@ pub(super) const ACTIONS: &[Action] = &[
     },
 ];
 
-fn allocate(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    if world.eips.iter().filter(|eip| eip.region == asked.region).count() >= world.options.quotas.eips {
+fn allocate(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    if world.eips.iter().filter(|eip| eip.region == call.region).count() >= world.options.quotas.eips {
         return Err(Failure::new(400, "QuotaExceeded.Eip", "there are too many EIPs in this region"));
     }
-    let charge = asked.parameters.get("InternetChargeType").unwrap_or("PayByBandwidth");
+    let charge = call.parameters.get("InternetChargeType").unwrap_or("PayByBandwidth");
     let most = match charge {
         "PayByTraffic" => 200,
         "PayByBandwidth" => 500,
         _ => return Err(Failure::invalid("InternetChargeType", "it is not known")),
     };
-    let bandwidth = asked.parameters.number("Bandwidth", 1, most)?.unwrap_or(5);
+    let bandwidth = call.parameters.number("Bandwidth", 1, most)?.unwrap_or(5);
     let (id, address) = (world.fresh_id("eip"), world.fresh_eip());
     world.eips.push(Eip {
         id: id.clone(),
-        region: asked.region.to_string(),
-        name: asked.parameters.get("Name").unwrap_or_default().to_string(),
+        region: call.region.to_string(),
+        name: call.parameters.get("Name").unwrap_or_default().to_string(),
         address,
         bandwidth,
         charge: charge.to_string(),
-        tags: asked.parameters.tags()?,
-        created: timestamp(asked.wall),
+        tags: call.parameters.tags()?,
+        created: timestamp(call.wall),
         state: EipState::Available,
         foreign: false,
     });
     Ok(json!({ "AllocationId": id, "EipAddress": address.to_string(), "ResourceGroupId": "rg-default" }))
 }
 
-fn associate(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let (id, instance) = (asked.parameters.required("AllocationId")?, asked.parameters.required("InstanceId")?);
-    if asked.parameters.get("InstanceType").is_some_and(|kind| kind != "EcsInstance") {
+fn associate(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let (id, instance) = (call.parameters.required("AllocationId")?, call.parameters.required("InstanceId")?);
+    if call.parameters.get("InstanceType").is_some_and(|kind| kind != "EcsInstance") {
         return Err(Failure::invalid("InstanceType", "only EcsInstance is known here"));
     }
-    let eip = world.eip(asked.region, id)?.clone();
+    let eip = world.eip(call.region, id)?.clone();
     if eip.state != EipState::Available {
         return Err(Failure::state("IncorrectEipStatus", id, eip.status()));
     }
-    let found = world.instance(asked.region, instance)?;
+    let found = world.instance(call.region, instance)?;
     if !matches!(found.phase, Phase::Running | Phase::Stopped) {
         return Err(Failure::state("IncorrectInstanceStatus", instance, found.phase.status()));
     }
@@ -113,27 +113,27 @@ fn associate(world: &mut World, asked: &Asked<'_>) -> Outcome {
         let message = format!("{instance} has an address for the outside already");
         return Err(Failure::new(400, "InvalidAssociation.Duplicated", message));
     }
-    let until = asked.now + world.options.timing.eip;
-    let state = EipState::Associating { instance: instance.to_string(), until, fails: asked.twist.bind_fails };
-    world.eip(asked.region, id)?.state = state;
+    let until = call.now + world.options.timing.eip;
+    let state = EipState::Associating { instance: instance.to_string(), until, fails: call.twist.bind_fails };
+    world.eip(call.region, id)?.state = state;
     Ok(nothing())
 }
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let given = |name: &str, value: &str| asked.parameters.get(name).is_none_or(|wanted| wanted == value);
-    let ids: Vec<&str> = asked.parameters.get("AllocationId").map(|ids| ids.split(',').collect()).unwrap_or_default();
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let given = |name: &str, value: &str| call.parameters.get(name).is_none_or(|wanted| wanted == value);
+    let ids: Vec<&str> = call.parameters.get("AllocationId").map(|ids| ids.split(',').collect()).unwrap_or_default();
     let mut found = Vec::new();
-    for eip in world.eips.iter().filter(|eip| eip.region == asked.region) {
+    for eip in world.eips.iter().filter(|eip| eip.region == call.region) {
         let fits = (ids.is_empty() || ids.contains(&eip.id.as_str()))
             && given("EipAddress", &eip.address.to_string())
             && given("EipName", &eip.name)
             && given("Status", eip.status())
             && given("AssociatedInstanceId", eip.instance().unwrap_or_default());
-        if fits && asked.parameters.tags_match(&eip.tags)? {
+        if fits && call.parameters.tags_match(&eip.tags)? {
             found.push(shown(world, eip));
         }
     }
-    let page = page::by_number(found, asked, 100)?;
+    let page = page::by_number(found, call, 100)?;
     let mut answer = page.frame;
     answer.insert("EipAddresses".to_string(), json!({ "EipAddress": page.items }));
     Ok(Value::Object(answer))
@@ -158,14 +158,14 @@ fn shown(world: &World, eip: &Eip) -> Value {
     })
 }
 
-fn unassociate(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("AllocationId")?;
-    let until = asked.now + world.options.timing.eip;
-    let eip = world.eip(asked.region, id)?;
+fn unassociate(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("AllocationId")?;
+    let until = call.now + world.options.timing.eip;
+    let eip = world.eip(call.region, id)?;
     let EipState::InUse { instance } = eip.state.clone() else {
         return Err(Failure::state("IncorrectEipStatus", id, eip.status()));
     };
-    if asked.parameters.get("InstanceId").is_some_and(|given| given != instance) {
+    if call.parameters.get("InstanceId").is_some_and(|given| given != instance) {
         return Err(Failure::new(400, "InvalidAssociation.NotFound", format!("{id} is bound to another instance")));
     }
     if eip.foreign {
@@ -175,9 +175,9 @@ fn unassociate(world: &mut World, asked: &Asked<'_>) -> Outcome {
     Ok(nothing())
 }
 
-fn release(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("AllocationId")?;
-    let eip = world.eip(asked.region, id)?;
+fn release(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("AllocationId")?;
+    let eip = world.eip(call.region, id)?;
     if eip.foreign {
         return Err(Failure::foreign("releases EIP", id));
     }

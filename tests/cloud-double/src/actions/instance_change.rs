@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::instance_new::auto_release;
 use super::run_instances::{on_stock, wanted_type};
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::failure::{Failure, Outcome};
-use crate::world::{Errand, Instance, Phase, World};
+use crate::world::{Instance, Phase, Task, World};
 
 pub(super) const ACTIONS: &[Action] = &[
     Action {
@@ -75,16 +75,16 @@ pub(super) const ACTIONS: &[Action] = &[
 ];
 
 /// The instances that are meant, every one of which is there.
-fn meant(world: &mut World, asked: &Asked<'_>) -> Outcome<Vec<Instance>> {
-    let mut ids = asked.parameters.list("InstanceId", 100)?;
-    ids.extend(asked.parameters.get("InstanceId"));
-    ids.iter().map(|id| world.instance(asked.region, id).cloned()).collect()
+fn meant(world: &mut World, call: &ApiCall<'_>) -> Outcome<Vec<Instance>> {
+    let mut ids = call.parameters.list("InstanceId", 100)?;
+    ids.extend(call.parameters.get("InstanceId"));
+    ids.iter().map(|id| world.instance(call.region, id).cloned()).collect()
 }
 
-fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let force = asked.parameters.flag("Force")?;
-    let until = asked.now + world.options.timing.delete;
-    for instance in meant(world, asked)? {
+fn delete(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let force = call.parameters.flag("Force")?;
+    let until = call.now + world.options.timing.delete;
+    for instance in meant(world, call)? {
         match instance.phase {
             Phase::Releasing { .. } => continue,
             Phase::Pending { .. } | Phase::Starting { .. } => {
@@ -99,38 +99,38 @@ fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
             }
             _ => {}
         }
-        world.instance(asked.region, &instance.id)?.phase = Phase::Releasing { until };
+        world.instance(call.region, &instance.id)?.phase = Phase::Releasing { until };
         if world.hooked {
-            world.errands.push(Errand::Release(instance.id));
+            world.tasks.push(Task::Release(instance.id));
         }
     }
     Ok(nothing())
 }
 
-fn stop(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let until = asked.now + world.options.timing.delete;
-    change(world, asked, |instance| match instance.phase {
+fn stop(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let until = call.now + world.options.timing.delete;
+    change(world, call, |instance| match instance.phase {
         Phase::Running => Ok(Phase::Stopping { until }),
         Phase::Stopped | Phase::Stopping { .. } => Ok(instance.phase),
         _ => Err(Failure::state("IncorrectInstanceStatus", &instance.id, instance.phase.status())),
     })
 }
 
-fn start(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let until = asked.now + world.options.timing.running.mul_f64(2.0 / 3.0);
-    change(world, asked, |instance| match instance.phase {
+fn start(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let until = call.now + world.options.timing.running.mul_f64(2.0 / 3.0);
+    change(world, call, |instance| match instance.phase {
         Phase::Stopped => Ok(Phase::Starting { until }),
         Phase::Running | Phase::Starting { .. } => Ok(instance.phase),
         _ => Err(Failure::state("IncorrectInstanceStatus", &instance.id, instance.phase.status())),
     })
 }
 
-fn change(world: &mut World, asked: &Asked<'_>, next: impl Fn(&Instance) -> Outcome<Phase>) -> Outcome {
+fn change(world: &mut World, call: &ApiCall<'_>, next: impl Fn(&Instance) -> Outcome<Phase>) -> Outcome {
     let mut responses: Vec<Value> = Vec::new();
-    for instance in meant(world, asked)? {
+    for instance in meant(world, call)? {
         let before = instance.phase.status();
         let phase = next(&instance)?;
-        world.instance(asked.region, &instance.id)?.phase = phase;
+        world.instance(call.region, &instance.id)?.phase = phase;
         responses.push(json!({
             "InstanceId": instance.id,
             "Code": "200",
@@ -142,13 +142,13 @@ fn change(world: &mut World, asked: &Asked<'_>, next: impl Fn(&Instance) -> Outc
     Ok(json!({ "InstanceResponses": { "InstanceResponse": responses } }))
 }
 
-fn modify(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("InstanceId")?;
-    let instance = world.instance(asked.region, id)?.clone();
+fn modify(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("InstanceId")?;
+    let instance = world.instance(call.region, id)?.clone();
     if instance.phase != Phase::Stopped {
         return Err(Failure::state("IncorrectInstanceStatus", id, instance.phase.status()));
     }
-    let wanted = wanted_type(world, asked.parameters.required("InstanceType")?)?;
+    let wanted = wanted_type(world, call.parameters.required("InstanceType")?)?;
     if wanted.id != instance.instance_type {
         on_stock(world, &instance.zone, &wanted)?;
     }
@@ -157,25 +157,25 @@ fn modify(world: &mut World, asked: &Asked<'_>) -> Outcome {
         let message = format!("{} does not take disks of category {}", wanted.id, disk.category);
         return Err(Failure::new(403, "InvalidInstanceType.NotSupportDiskCategory", message));
     }
-    let instance = world.instance(asked.region, id)?;
+    let instance = world.instance(call.region, id)?;
     (instance.cpus, instance.memory, instance.instance_type) = (wanted.cpus, wanted.memory, wanted.id);
     Ok(json!({ "OrderId": world.fresh_id("order") }))
 }
 
-fn modify_auto_release(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let at = auto_release(asked)?;
-    world.instance(asked.region, asked.parameters.required("InstanceId")?)?.auto_release = at;
+fn modify_auto_release(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let at = auto_release(call)?;
+    world.instance(call.region, call.parameters.required("InstanceId")?)?.auto_release = at;
     Ok(nothing())
 }
 
-fn modify_attribute(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let protected = asked.parameters.flag("DeletionProtection")?;
-    let given = asked.parameters.get("DeletionProtection").is_some();
-    let instance = world.instance(asked.region, asked.parameters.required("InstanceId")?)?;
+fn modify_attribute(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let protected = call.parameters.flag("DeletionProtection")?;
+    let given = call.parameters.get("DeletionProtection").is_some();
+    let instance = world.instance(call.region, call.parameters.required("InstanceId")?)?;
     if given {
         instance.protected = protected;
     }
-    if let Some(name) = asked.parameters.get("InstanceName") {
+    if let Some(name) = call.parameters.get("InstanceName") {
         instance.name = name.to_string();
     }
     Ok(nothing())

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::page;
 use super::tag::pairs;
-use crate::call::{Action, Asked, Product};
+use crate::call::{Action, ApiCall, Product};
 use crate::failure::{Failure, Outcome};
 use crate::world::{Instance, World};
 
@@ -45,16 +45,16 @@ pub(super) const ACTIONS: &[Action] = &[
     },
 ];
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let ids = ids(asked, "InstanceIds")?;
-    let private = ids_of(asked, "PrivateIpAddresses")?;
-    let given = |name: &str, value: &str| asked.parameters.get(name).is_none_or(|wanted| wanted == value);
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let ids = ids(call, "InstanceIds")?;
+    let private = ids_of(call, "PrivateIpAddresses")?;
+    let given = |name: &str, value: &str| call.parameters.get(name).is_none_or(|wanted| wanted == value);
     let mut found = Vec::new();
     let visible = |instance: &&Instance| {
-        instance.region == asked.region && asked.now >= instance.born + world.options.consistency.missing
+        instance.region == call.region && call.now >= instance.born + world.options.consistency.missing
     };
     for instance in world.instances.iter().filter(visible) {
-        let group = asked.parameters.get("SecurityGroupId");
+        let group = call.parameters.get("SecurityGroupId");
         let fits = ids.as_ref().is_none_or(|ids| ids.contains(&instance.id))
             && private.as_ref().is_none_or(|ips| ips.contains(&instance.private_ip.to_string()))
             && given("VpcId", &instance.vpc)
@@ -68,33 +68,33 @@ fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
             && given("InstanceNetworkType", "vpc")
             && given("KeyPairName", instance.key_pair.as_deref().unwrap_or_default())
             && group.is_none_or(|group| instance.groups.iter().any(|known| known == group));
-        if fits && asked.parameters.tags_match(&instance.tags)? {
-            found.push(shown(world, instance, asked));
+        if fits && call.parameters.tags_match(&instance.tags)? {
+            found.push(shown(world, instance, call));
         }
     }
-    let page = page::either(found, asked)?;
+    let page = page::either(found, call)?;
     let mut answer = page.frame;
     answer.insert("Instances".to_string(), json!({ "Instance": page.items }));
     Ok(Value::Object(answer))
 }
 
 /// A JSON list of at most a hundred ids in one parameter.
-fn ids(asked: &Asked<'_>, name: &str) -> Outcome<Option<Vec<String>>> {
-    let ids = ids_of(asked, name)?;
+fn ids(call: &ApiCall<'_>, name: &str) -> Outcome<Option<Vec<String>>> {
+    let ids = ids_of(call, name)?;
     if ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > 100) {
         return Err(Failure::invalid(name, "it must have 1 to 100 ids"));
     }
     Ok(ids)
 }
 
-fn ids_of(asked: &Asked<'_>, name: &str) -> Outcome<Option<Vec<String>>> {
-    let Some(text) = asked.parameters.get(name) else { return Ok(None) };
+fn ids_of(call: &ApiCall<'_>, name: &str) -> Outcome<Option<Vec<String>>> {
+    let Some(text) = call.parameters.get(name) else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|_| Failure::invalid(name, "it is no JSON list of text"))
 }
 
-fn shown(world: &World, instance: &Instance, asked: &Asked<'_>) -> Value {
+fn shown(world: &World, instance: &Instance, call: &ApiCall<'_>) -> Value {
     let lag = world.options.consistency;
-    let within = |time| asked.now < instance.born + time;
+    let within = |time| call.now < instance.born + time;
     let address = match instance.private_ip {
         _ if within(lag.without_address) => String::new(),
         _ if within(lag.repeated_address) => instance.sibling_ip.to_string(),
@@ -148,19 +148,19 @@ fn mebibytes(gibibytes: f64) -> u64 {
     std::time::Duration::from_secs_f64(gibibytes * 1024.0).as_secs()
 }
 
-fn status(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let ids = asked.parameters.list("InstanceId", 100)?;
-    let zone = asked.parameters.get("ZoneId");
+fn status(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let ids = call.parameters.list("InstanceId", 100)?;
+    let zone = call.parameters.get("ZoneId");
     let lag = world.options.consistency.missing;
     let listed = world.instances.iter().filter(|instance| {
-        instance.region == asked.region
-            && asked.now >= instance.born + lag
+        instance.region == call.region
+            && call.now >= instance.born + lag
             && (ids.is_empty() || ids.contains(&instance.id.as_str()))
             && zone.is_none_or(|zone| zone == instance.zone)
     });
     let found: Vec<Value> =
         listed.map(|instance| json!({ "InstanceId": instance.id, "Status": instance.phase.status() })).collect();
-    let page = page::by_number(found, asked, 50)?;
+    let page = page::by_number(found, call, 50)?;
     let mut answer = page.frame;
     answer.insert("InstanceStatuses".to_string(), json!({ "InstanceStatus": page.items }));
     Ok(Value::Object(answer))

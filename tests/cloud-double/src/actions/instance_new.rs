@@ -6,11 +6,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::call::Asked;
+use crate::call::ApiCall;
 use crate::clock::{parse_timestamp, timestamp};
 use crate::failure::{Failure, Outcome};
 use crate::stock::{Image, InstanceType};
-use crate::world::{Disk, Errand, Instance, Phase, VSwitch, World};
+use crate::world::{Disk, Instance, Phase, Task, VSwitch, World};
 
 const USER_DATA_LIMIT: usize = 16 * 1024;
 
@@ -24,23 +24,23 @@ pub(super) struct Order {
 }
 
 /// Makes the instances and returns their ids.
-pub(super) fn make(world: &mut World, asked: &Asked<'_>, order: &Order) -> Outcome<Vec<String>> {
-    let given = asked.parameters;
-    let addresses = addresses(world, asked, order)?;
-    let names = names(asked, "InstanceName", order.amount)?;
-    let hosts = host_names(asked, order.amount)?;
-    let (user_data, auto_release) = (user_data(asked)?, auto_release(asked)?);
+pub(super) fn make(world: &mut World, call: &ApiCall<'_>, order: &Order) -> Outcome<Vec<String>> {
+    let given = call.parameters;
+    let addresses = addresses(world, call, order)?;
+    let names = names(call, "InstanceName", order.amount)?;
+    let hosts = host_names(call, order.amount)?;
+    let (user_data, auto_release) = (user_data(call)?, auto_release(call)?);
     let public = given.number("InternetMaxBandwidthOut", 0, 100)?.unwrap_or(0) > 0;
     let timing = world.options.timing;
     let mut ids = Vec::new();
     for (index, private_ip) in addresses.iter().copied().enumerate() {
         let id = world.fresh_id("i");
         let phase =
-            Phase::Pending { until: asked.now + timing.running.mul_f64(0.3), running_at: asked.now + timing.running };
-        let vanish_at = asked.twist.vanish.filter(|_| index == 0).map(|after| asked.now + after);
+            Phase::Pending { until: call.now + timing.running.mul_f64(0.3), running_at: call.now + timing.running };
+        let vanish_at = call.twist.vanish.filter(|_| index == 0).map(|after| call.now + after);
         let or_id = |name: &str| if name.is_empty() { id.clone() } else { name.to_string() };
         let instance = Instance {
-            region: asked.region.to_string(),
+            region: call.region.to_string(),
             zone: order.vswitch.zone.clone(),
             name: or_id(&names[index]),
             host_name: or_id(&hosts[index]),
@@ -59,18 +59,18 @@ pub(super) fn make(world: &mut World, asked: &Asked<'_>, order: &Order) -> Outco
             password: given.get("Password").map(str::to_string),
             user_data: user_data.clone(),
             tags: given.tags()?,
-            created: timestamp(asked.wall),
-            born: asked.now,
+            created: timestamp(call.wall),
+            born: call.now,
             phase,
             vanish_at,
             auto_release,
             protected: given.flag("DeletionProtection")?,
             awaits_host: world.hooked,
-            disks: disks(asked, &id)?,
+            disks: disks(call, &id)?,
             id: id.clone(),
         };
         if world.hooked {
-            world.errands.push(Errand::Start(id.clone()));
+            world.tasks.push(Task::Start(id.clone()));
         }
         world.instances.push(instance);
         world.instances_made += 1;
@@ -80,12 +80,12 @@ pub(super) fn make(world: &mut World, asked: &Asked<'_>, order: &Order) -> Outco
 }
 
 /// The lowest free addresses of the vSwitch, or those from the given one on.
-fn addresses(world: &World, asked: &Asked<'_>, order: &Order) -> Outcome<Vec<Ipv4Addr>> {
+fn addresses(world: &World, call: &ApiCall<'_>, order: &Order) -> Outcome<Vec<Ipv4Addr>> {
     let used: Vec<Ipv4Addr> =
         world.instances.iter().filter(|i| i.vswitch == order.vswitch.id).map(|i| i.private_ip).collect();
     let amount = usize::try_from(order.amount).unwrap_or(usize::MAX);
     let cidr = order.vswitch.cidr;
-    let Some(first) = asked.parameters.get("PrivateIpAddress") else {
+    let Some(first) = call.parameters.get("PrivateIpAddress") else {
         let free: Vec<Ipv4Addr> = cidr.usable().filter(|address| !used.contains(address)).take(amount).collect();
         if free.len() < amount {
             let message = format!("{} has not enough free addresses", order.vswitch.id);
@@ -101,20 +101,20 @@ fn addresses(world: &World, asked: &Asked<'_>, order: &Order) -> Outcome<Vec<Ipv
     }
 }
 
-fn host_names(asked: &Asked<'_>, amount: u32) -> Outcome<Vec<String>> {
-    let listed = asked.parameters.list("HostNames", 100)?;
+fn host_names(call: &ApiCall<'_>, amount: u32) -> Outcome<Vec<String>> {
+    let listed = call.parameters.list("HostNames", 100)?;
     if listed.is_empty() {
-        return names(asked, "HostName", amount);
+        return names(call, "HostName", amount);
     }
-    if asked.parameters.get("HostName").is_some() || listed.len() < usize::try_from(amount).unwrap_or(usize::MAX) {
+    if call.parameters.get("HostName").is_some() || listed.len() < usize::try_from(amount).unwrap_or(usize::MAX) {
         return Err(Failure::invalid("HostNames", "it must be as long as Amount and without HostName"));
     }
     Ok(listed.into_iter().map(str::to_string).collect())
 }
 
 /// `prefix[begin,bits]suffix` counted up, or a name with an optional suffix `001`, `002`, ….
-fn names(asked: &Asked<'_>, parameter: &str, amount: u32) -> Outcome<Vec<String>> {
-    let name = asked.parameters.get(parameter).unwrap_or_default();
+fn names(call: &ApiCall<'_>, parameter: &str, amount: u32) -> Outcome<Vec<String>> {
+    let name = call.parameters.get(parameter).unwrap_or_default();
     if name.is_empty() {
         return Ok(vec![String::new(); usize::try_from(amount).unwrap_or_default()]);
     }
@@ -122,7 +122,7 @@ fn names(asked: &Asked<'_>, parameter: &str, amount: u32) -> Outcome<Vec<String>
         Some((prefix, begin, bits, suffix)) => {
             (0..amount).map(|index| format!("{prefix}{:0bits$}{suffix}", begin + index)).collect()
         }
-        None if asked.parameters.flag("UniqueSuffix")? && amount > 1 => {
+        None if call.parameters.flag("UniqueSuffix")? && amount > 1 => {
             (1..=amount).map(|index| format!("{name}{index:03}")).collect()
         }
         None => vec![name.to_string(); usize::try_from(amount).unwrap_or_default()],
@@ -152,8 +152,8 @@ fn counted(name: &str) -> Option<(&str, u32, usize, &str)> {
     (begin <= 999_999 && (1..=6).contains(&bits)).then_some((prefix, begin, usize::try_from(bits).ok()?, suffix))
 }
 
-fn user_data(asked: &Asked<'_>) -> Outcome<Option<Vec<u8>>> {
-    let Some(text) = asked.parameters.get("UserData") else { return Ok(None) };
+fn user_data(call: &ApiCall<'_>) -> Outcome<Option<Vec<u8>>> {
+    let Some(text) = call.parameters.get("UserData") else { return Ok(None) };
     let raw = STANDARD.decode(text);
     let raw = raw.map_err(|_| Failure::new(400, "InvalidUserData.Base64FormatInvalid", "it is no base64"))?;
     if raw.len() > USER_DATA_LIMIT {
@@ -163,19 +163,19 @@ fn user_data(asked: &Asked<'_>) -> Outcome<Option<Vec<u8>>> {
 }
 
 /// When the machine goes by itself: half an hour ahead at least.
-pub(super) fn auto_release(asked: &Asked<'_>) -> Outcome<Option<Duration>> {
-    let Some(text) = asked.parameters.get("AutoReleaseTime") else { return Ok(None) };
+pub(super) fn auto_release(call: &ApiCall<'_>) -> Outcome<Option<Duration>> {
+    let Some(text) = call.parameters.get("AutoReleaseTime") else { return Ok(None) };
     let refused = |message: &str| Failure::new(400, "InvalidAutoReleaseTime.Malformed", message);
     let at = parse_timestamp(text).ok_or_else(|| refused("it must be like 2006-01-02T15:04:05Z"))?;
-    let ahead = at.duration_since(asked.wall).map_err(|_| refused("it is in the past"))?;
+    let ahead = at.duration_since(call.wall).map_err(|_| refused("it is in the past"))?;
     if ahead < Duration::from_secs(30 * 60) {
         return Err(refused("it must be at least 30 minutes ahead"));
     }
-    Ok(Some(asked.now + ahead))
+    Ok(Some(call.now + ahead))
 }
 
-fn disks(asked: &Asked<'_>, instance: &str) -> Outcome<Vec<Disk>> {
-    let given = asked.parameters;
+fn disks(call: &ApiCall<'_>, instance: &str) -> Outcome<Vec<Disk>> {
+    let given = call.parameters;
     let mut disks = vec![Disk {
         instance: instance.to_string(),
         size: given.number("SystemDisk.Size", 1, 32_768)?.unwrap_or(40),

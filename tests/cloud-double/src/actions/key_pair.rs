@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::page;
 use super::tag::pairs;
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::failure::{Failure, Outcome};
 use crate::world::{KeyPair, World, letters};
 
@@ -47,8 +47,8 @@ pub(super) const ACTIONS: &[Action] = &[
     },
 ];
 
-fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let pair = remember(world, asked, None)?;
+fn create(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let pair = remember(world, call, None)?;
     Ok(json!({
         "KeyPairId": format!("ssh-{}", letters(fingerprint_seed(&pair.name), 20)),
         "KeyPairName": pair.name,
@@ -58,32 +58,32 @@ fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
     }))
 }
 
-fn import(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let body = asked.parameters.required("PublicKeyBody")?.trim().to_string();
+fn import(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let body = call.parameters.required("PublicKeyBody")?.trim().to_string();
     let kind = body.split(' ').next().unwrap_or_default();
     if !["ssh-rsa", "ssh-ed25519"].contains(&kind) || body.split(' ').count() < 2 {
         return Err(Failure::new(400, "InvalidPublicKeyBody.Malformed", "it is no public key that is supported"));
     }
-    let pair = remember(world, asked, Some(body))?;
+    let pair = remember(world, call, Some(body))?;
     Ok(json!({ "KeyPairName": pair.name, "KeyPairFingerPrint": pair.fingerprint }))
 }
 
-fn remember(world: &mut World, asked: &Asked<'_>, public_key: Option<String>) -> Outcome<KeyPair> {
-    let name = asked.parameters.required("KeyPairName")?;
+fn remember(world: &mut World, call: &ApiCall<'_>, public_key: Option<String>) -> Outcome<KeyPair> {
+    let name = call.parameters.required("KeyPairName")?;
     let length = name.chars().count();
     if !(2..=128).contains(&length) || !name.starts_with(char::is_alphabetic) || name.starts_with("http") {
         return Err(Failure::new(400, "InvalidKeyPairName.Malformed", "a name has 2 to 128 characters"));
     }
-    if world.key_pairs.iter().any(|pair| pair.name == name && pair.region == asked.region) {
+    if world.key_pairs.iter().any(|pair| pair.name == name && pair.region == call.region) {
         return Err(Failure::new(400, "KeyPair.AlreadyExist", format!("there is a key pair {name} already")));
     }
     let fingerprint = letters(fingerprint_seed(public_key.as_deref().unwrap_or(name)), 32);
     let pair = KeyPair {
-        region: asked.region.to_string(),
+        region: call.region.to_string(),
         name: name.to_string(),
         public_key,
         fingerprint,
-        tags: asked.parameters.tags()?,
+        tags: call.parameters.tags()?,
         foreign: false,
     };
     world.key_pairs.push(pair.clone());
@@ -94,13 +94,13 @@ fn fingerprint_seed(text: &str) -> u64 {
     text.bytes().fold(7, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let public = asked.parameters.flag("IncludePublicKey")?;
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let public = call.parameters.flag("IncludePublicKey")?;
     let mut found = Vec::new();
-    for pair in world.key_pairs.iter().filter(|pair| pair.region == asked.region) {
-        let fits = asked.parameters.get("KeyPairName").is_none_or(|wanted| matches(wanted, &pair.name))
-            && asked.parameters.get("KeyPairFingerPrint").is_none_or(|wanted| wanted == pair.fingerprint);
-        if fits && asked.parameters.tags_match(&pair.tags)? {
+    for pair in world.key_pairs.iter().filter(|pair| pair.region == call.region) {
+        let fits = call.parameters.get("KeyPairName").is_none_or(|wanted| matches(wanted, &pair.name))
+            && call.parameters.get("KeyPairFingerPrint").is_none_or(|wanted| wanted == pair.fingerprint);
+        if fits && call.parameters.tags_match(&pair.tags)? {
             let mut shown = json!({
                 "KeyPairName": pair.name,
                 "KeyPairFingerPrint": pair.fingerprint,
@@ -112,7 +112,7 @@ fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
             found.push(shown);
         }
     }
-    let page = page::by_number(found, asked, 50)?;
+    let page = page::by_number(found, call, 50)?;
     let mut answer = page.frame;
     answer.insert("KeyPairs".to_string(), json!({ "KeyPair": page.items }));
     Ok(Value::Object(answer))
@@ -128,12 +128,12 @@ fn matches(wanted: &str, name: &str) -> bool {
     }
 }
 
-fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let text = asked.parameters.required("KeyPairNames")?;
+fn delete(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let text = call.parameters.required("KeyPairNames")?;
     let names: Vec<String> =
         serde_json::from_str(text).map_err(|_| Failure::invalid("KeyPairNames", "it is no JSON list of text"))?;
     for name in &names {
-        let Some(pair) = world.key_pairs.iter().find(|pair| pair.name == *name && pair.region == asked.region) else {
+        let Some(pair) = world.key_pairs.iter().find(|pair| pair.name == *name && pair.region == call.region) else {
             continue;
         };
         if pair.foreign {
@@ -144,6 +144,6 @@ fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
             return Err(Failure::new(400, "InvalidOperation.KeyPairInUse", message));
         }
     }
-    world.key_pairs.retain(|pair| pair.region != asked.region || !names.contains(&pair.name));
+    world.key_pairs.retain(|pair| pair.region != call.region || !names.contains(&pair.name));
     Ok(nothing())
 }

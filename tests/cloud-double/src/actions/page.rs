@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use crate::call::Asked;
+use crate::call::ApiCall;
 use crate::failure::{Failure, Outcome};
 
 /// A part of a list, and what goes around it.
@@ -15,9 +15,9 @@ pub(super) struct Page<T> {
 }
 
 /// Cuts the page that `PageNumber` and `PageSize` ask for; ten unless told otherwise.
-pub(super) fn by_number<T>(items: Vec<T>, asked: &Asked<'_>, largest: usize) -> Outcome<Page<T>> {
-    let size = asked.parameters.number("PageSize", 1, largest)?.unwrap_or(10);
-    let number = asked.parameters.number("PageNumber", 1, 1_000_000)?.unwrap_or(1);
+pub(super) fn by_number<T>(items: Vec<T>, call: &ApiCall<'_>, largest: usize) -> Outcome<Page<T>> {
+    let size = call.parameters.number("PageSize", 1, largest)?.unwrap_or(10);
+    let number = call.parameters.number("PageNumber", 1, 1_000_000)?.unwrap_or(1);
     let mut frame = Map::new();
     frame.insert("TotalCount".to_string(), json!(items.len()));
     frame.insert("PageNumber".to_string(), json!(number));
@@ -26,9 +26,9 @@ pub(super) fn by_number<T>(items: Vec<T>, asked: &Asked<'_>, largest: usize) -> 
 }
 
 /// Cuts the page that `MaxResults` (10 to 100, what is outside is moved inside) and `NextToken` ask for.
-pub(super) fn by_token<T>(items: Vec<T>, asked: &Asked<'_>) -> Outcome<Page<T>> {
-    let size = asked.parameters.number("MaxResults", 0, 1_000_000)?.unwrap_or(10).clamp(10, 100);
-    let start = match asked.parameters.get("NextToken") {
+pub(super) fn by_token<T>(items: Vec<T>, call: &ApiCall<'_>) -> Outcome<Page<T>> {
+    let size = call.parameters.number("MaxResults", 0, 1_000_000)?.unwrap_or(10).clamp(10, 100);
+    let start = match call.parameters.get("NextToken") {
         Some(token) => read_token(token).ok_or_else(|| Failure::invalid("NextToken", "it was not given by us"))?,
         None => 0,
     };
@@ -41,12 +41,12 @@ pub(super) fn by_token<T>(items: Vec<T>, asked: &Asked<'_>) -> Outcome<Page<T>> 
 }
 
 /// By token, unless the older way is used.
-pub(super) fn either<T>(items: Vec<T>, asked: &Asked<'_>) -> Outcome<Page<T>> {
-    let by_page = ["PageNumber", "PageSize"].iter().any(|name| asked.parameters.get(name).is_some());
-    if by_page && asked.parameters.get("NextToken").is_none() && asked.parameters.get("MaxResults").is_none() {
-        return by_number(items, asked, 100);
+pub(super) fn either<T>(items: Vec<T>, call: &ApiCall<'_>) -> Outcome<Page<T>> {
+    let by_page = ["PageNumber", "PageSize"].iter().any(|name| call.parameters.get(name).is_some());
+    if by_page && call.parameters.get("NextToken").is_none() && call.parameters.get("MaxResults").is_none() {
+        return by_number(items, call, 100);
     }
-    by_token(items, asked)
+    by_token(items, call)
 }
 
 /// Nobody outside shall read or make one: the place is hidden and checked.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::instance_new::{Order, make};
-use crate::call::{Action, Asked, Product};
+use crate::call::{Action, ApiCall, Product};
 use crate::failure::{Failure, Outcome};
 use crate::stock::{Image, InstanceType, Stock, stock_of};
 use crate::world::{VSwitch, World};
@@ -61,8 +61,8 @@ pub(super) const ACTIONS: &[Action] = &[Action {
     perform: run,
 }];
 
-fn run(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let given = asked.parameters;
+fn run(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let given = call.parameters;
     if matches!(given.get("InstanceChargeType"), Some(kind) if kind != "PostPaid") {
         return Err(Failure::invalid("InstanceChargeType", "only PostPaid is known here"));
     }
@@ -71,45 +71,45 @@ fn run(world: &mut World, asked: &Asked<'_>) -> Outcome {
     if least.is_some_and(|least| least > amount) {
         return Err(Failure::invalid("MinAmount", "it is larger than Amount"));
     }
-    let (vswitch, groups) = network(world, asked)?;
+    let (vswitch, groups) = network(world, call)?;
     let instance_type = wanted_type(world, given.required("InstanceType")?)?;
-    let image = image(world, asked, &instance_type)?;
-    disks(asked, &instance_type, &image)?;
-    access(world, asked)?;
+    let image = image(world, call, &instance_type)?;
+    disks(call, &instance_type, &image)?;
+    access(world, call)?;
     let left = on_stock(world, &vswitch.zone, &instance_type)?;
-    quota(world, asked, &instance_type, amount)?;
-    let possible = amount.min(left).min(asked.twist.partial.unwrap_or(u32::MAX));
+    quota(world, call, &instance_type, amount)?;
+    let possible = amount.min(left).min(call.twist.partial.unwrap_or(u32::MAX));
     let amount = match least {
         _ if possible == amount => amount,
         Some(least) if possible >= least => possible,
         _ => return Err(no_stock()),
     };
-    let ids = make(world, asked, &Order { amount, vswitch, groups, instance_type, image })?;
+    let ids = make(world, call, &Order { amount, vswitch, groups, instance_type, image })?;
     Ok(json!({ "InstanceIdSets": { "InstanceIdSet": ids }, "OrderId": world.fresh_id("order"), "TradePrice": 0.42 }))
 }
 
 /// The vSwitch and the groups, when they are there, ready, and in the same VPC.
-fn network(world: &mut World, asked: &Asked<'_>) -> Outcome<(VSwitch, Vec<String>)> {
-    let vswitch = world.vswitch(asked.region, asked.parameters.required("VSwitchId")?)?.clone();
-    let mut ids = asked.parameters.list("SecurityGroupIds", 5)?;
-    match (asked.parameters.get("SecurityGroupId"), ids.is_empty()) {
+fn network(world: &mut World, call: &ApiCall<'_>) -> Outcome<(VSwitch, Vec<String>)> {
+    let vswitch = world.vswitch(call.region, call.parameters.required("VSwitchId")?)?.clone();
+    let mut ids = call.parameters.list("SecurityGroupIds", 5)?;
+    match (call.parameters.get("SecurityGroupId"), ids.is_empty()) {
         (Some(id), true) => ids.push(id),
         (Some(_), false) => return Err(Failure::invalid("SecurityGroupIds", "SecurityGroupId is given, too")),
         (None, true) => return Err(Failure::missing("SecurityGroupId")),
         (None, false) => {}
     }
-    if asked.parameters.get("ZoneId").is_some_and(|zone| zone != vswitch.zone) {
+    if call.parameters.get("ZoneId").is_some_and(|zone| zone != vswitch.zone) {
         return Err(Failure::invalid("ZoneId", format!("the vSwitch is in {}", vswitch.zone)));
     }
-    let vpc = world.vpc(asked.region, &vswitch.vpc)?;
-    if vpc.status(asked.now) == "Pending" {
+    let vpc = world.vpc(call.region, &vswitch.vpc)?;
+    if vpc.status(call.now) == "Pending" {
         return Err(Failure::state("IncorrectVpcStatus", &vswitch.vpc, "Pending"));
     }
-    if vswitch.status(asked.now) == "Pending" {
+    if vswitch.status(call.now) == "Pending" {
         return Err(Failure::state("IncorrectVSwitchStatus", &vswitch.id, "Pending"));
     }
     for id in &ids {
-        if world.group(asked.region, id)?.vpc != vswitch.vpc {
+        if world.group(call.region, id)?.vpc != vswitch.vpc {
             let message = format!("{id} and {} are not in the same VPC", vswitch.id);
             return Err(Failure::new(403, "OperationDenied.InconsistentNetwork", message));
         }
@@ -123,9 +123,9 @@ pub(super) fn wanted_type(world: &World, id: &str) -> Outcome<InstanceType> {
     found.cloned().ok_or_else(|| Failure::new(400, "InvalidInstanceType.ValueNotSupported", format!("no type {id}")))
 }
 
-fn image(world: &World, asked: &Asked<'_>, instance_type: &InstanceType) -> Outcome<Image> {
+fn image(world: &World, call: &ApiCall<'_>, instance_type: &InstanceType) -> Outcome<Image> {
     let images = &world.options.images;
-    let found = match (asked.parameters.get("ImageId"), asked.parameters.get("ImageFamily")) {
+    let found = match (call.parameters.get("ImageId"), call.parameters.get("ImageFamily")) {
         (Some(id), _) => images.iter().find(|image| image.id == id),
         (None, Some(family)) => images.iter().filter(|i| i.family == family).max_by_key(|image| &image.created),
         (None, None) => return Err(Failure::missing("ImageId")),
@@ -139,8 +139,8 @@ fn image(world: &World, asked: &Asked<'_>, instance_type: &InstanceType) -> Outc
 }
 
 /// Categories that the family takes, and sizes that are possible.
-fn disks(asked: &Asked<'_>, instance_type: &InstanceType, image: &Image) -> Outcome<()> {
-    let given = asked.parameters;
+fn disks(call: &ApiCall<'_>, instance_type: &InstanceType, image: &Image) -> Outcome<()> {
+    let given = call.parameters;
     let system = BTreeMap::from([
         ("Category", given.get("SystemDisk.Category").unwrap_or("cloud_efficiency")),
         ("Size", given.get("SystemDisk.Size").unwrap_or("40")),
@@ -168,13 +168,13 @@ fn disks(asked: &Asked<'_>, instance_type: &InstanceType, image: &Image) -> Outc
 }
 
 /// How one gets in.
-fn access(world: &World, asked: &Asked<'_>) -> Outcome<()> {
-    if let Some(name) = asked.parameters.get("KeyPairName")
-        && !world.key_pairs.iter().any(|pair| pair.name == name && pair.region == asked.region)
+fn access(world: &World, call: &ApiCall<'_>) -> Outcome<()> {
+    if let Some(name) = call.parameters.get("KeyPairName")
+        && !world.key_pairs.iter().any(|pair| pair.name == name && pair.region == call.region)
     {
         return Err(Failure::not_found("InvalidKeyPairName.NotFound", name));
     }
-    if let Some(password) = asked.parameters.get("Password") {
+    if let Some(password) = call.parameters.get("Password") {
         let kinds: [fn(&char) -> bool; 4] =
             [char::is_ascii_uppercase, char::is_ascii_lowercase, char::is_ascii_digit, |c| {
                 "()`~!@#$%^&*-_+=|{}[]:;'<>,.?/".contains(*c)
@@ -207,8 +207,8 @@ fn no_stock() -> Failure {
     Failure::new(403, "OperationDenied.NoStock", "the requested resource is sold out in the specified zone")
 }
 
-fn quota(world: &World, asked: &Asked<'_>, instance_type: &InstanceType, amount: u32) -> Outcome<()> {
-    let here = world.instances.iter().filter(|instance| instance.region == asked.region);
+fn quota(world: &World, call: &ApiCall<'_>, instance_type: &InstanceType, amount: u32) -> Outcome<()> {
+    let here = world.instances.iter().filter(|instance| instance.region == call.region);
     let (mut count, mut cpus) = (0, instance_type.cpus.saturating_mul(amount));
     for instance in here {
         count += 1;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::page;
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::clock::timestamp;
 use crate::failure::{Failure, Outcome};
 use crate::world::{Cidr, Rule, SecurityGroup, World};
@@ -99,36 +99,35 @@ const RULES: &[&str] = &[
     "ClientToken",
 ];
 
-fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let vpc = asked.parameters.required("VpcId")?.to_string();
-    let status = world.vpc(asked.region, &vpc)?.status(asked.now);
+fn create(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let vpc = call.parameters.required("VpcId")?.to_string();
+    let status = world.vpc(call.region, &vpc)?.status(call.now);
     if status == "Pending" {
         return Err(Failure::state("IncorrectVpcStatus", &vpc, status));
     }
-    if !matches!(asked.parameters.get("SecurityGroupType"), None | Some("normal" | "enterprise")) {
+    if !matches!(call.parameters.get("SecurityGroupType"), None | Some("normal" | "enterprise")) {
         return Err(Failure::invalid("SecurityGroupType", "it is neither normal nor enterprise"));
     }
-    if world.groups.iter().filter(|group| group.region == asked.region).count() >= world.options.quotas.security_groups
-    {
+    if world.groups.iter().filter(|group| group.region == call.region).count() >= world.options.quotas.security_groups {
         return Err(Failure::new(403, "QuotaExceed.SecurityGroup", "there are too many security groups"));
     }
     let id = world.fresh_id("sg");
     world.groups.push(SecurityGroup {
         id: id.clone(),
-        region: asked.region.to_string(),
-        name: asked.parameters.get("SecurityGroupName").unwrap_or_default().to_string(),
+        region: call.region.to_string(),
+        name: call.parameters.get("SecurityGroupName").unwrap_or_default().to_string(),
         vpc,
-        tags: asked.parameters.tags()?,
-        created: timestamp(asked.wall),
+        tags: call.parameters.tags()?,
+        created: timestamp(call.wall),
         rules: Vec::new(),
         foreign: false,
     });
     Ok(json!({ "SecurityGroupId": id }))
 }
 
-fn authorize(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let rules = rules(asked)?;
-    let group = world.group(asked.region, asked.parameters.required("SecurityGroupId")?)?;
+fn authorize(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let rules = rules(call)?;
+    let group = world.group(call.region, call.parameters.required("SecurityGroupId")?)?;
     for rule in rules {
         if !group.rules.contains(&rule) {
             group.rules.push(rule);
@@ -140,18 +139,17 @@ fn authorize(world: &mut World, asked: &Asked<'_>) -> Outcome {
     Ok(nothing())
 }
 
-fn revoke(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let rules = rules(asked)?;
-    let group = world.group(asked.region, asked.parameters.required("SecurityGroupId")?)?;
+fn revoke(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let rules = rules(call)?;
+    let group = world.group(call.region, call.parameters.required("SecurityGroupId")?)?;
     group.rules.retain(|rule| !rules.contains(rule));
     Ok(nothing())
 }
 
 /// The rules of one call, in either form, never in both.
-fn rules(asked: &Asked<'_>) -> Outcome<Vec<Rule>> {
-    let flat: BTreeMap<&str, &str> =
-        FLAT.iter().filter_map(|name| Some((*name, asked.parameters.get(name)?))).collect();
-    let several = asked.parameters.objects("Permissions", 100)?;
+fn rules(call: &ApiCall<'_>) -> Outcome<Vec<Rule>> {
+    let flat: BTreeMap<&str, &str> = FLAT.iter().filter_map(|name| Some((*name, call.parameters.get(name)?))).collect();
+    let several = call.parameters.objects("Permissions", 100)?;
     match (flat.is_empty(), several.is_empty()) {
         (true, true) => Err(Failure::missing("Permissions")),
         (false, false) => Err(Failure::invalid("Permissions", "the two forms exclude each other")),
@@ -194,20 +192,20 @@ fn rule(fields: &BTreeMap<&str, &str>) -> Outcome<Rule> {
     Ok(Rule { protocol, ports: ports.to_string(), source: source.to_string(), from_group, policy, priority })
 }
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let ids: Option<Vec<String>> = match asked.parameters.get("SecurityGroupIds") {
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let ids: Option<Vec<String>> = match call.parameters.get("SecurityGroupIds") {
         Some(text) => Some(
             serde_json::from_str(text).map_err(|_| Failure::invalid("SecurityGroupIds", "it is no list of text"))?,
         ),
-        None => asked.parameters.get("SecurityGroupId").map(|id| vec![id.to_string()]),
+        None => call.parameters.get("SecurityGroupId").map(|id| vec![id.to_string()]),
     };
-    let given = |name: &str, value: &str| asked.parameters.get(name).is_none_or(|wanted| wanted == value);
+    let given = |name: &str, value: &str| call.parameters.get(name).is_none_or(|wanted| wanted == value);
     let mut found = Vec::new();
-    for group in world.groups.iter().filter(|group| group.region == asked.region) {
+    for group in world.groups.iter().filter(|group| group.region == call.region) {
         let fits = ids.as_ref().is_none_or(|ids| ids.contains(&group.id))
             && given("VpcId", &group.vpc)
             && given("SecurityGroupName", &group.name);
-        if fits && asked.parameters.tags_match(&group.tags)? {
+        if fits && call.parameters.tags_match(&group.tags)? {
             found.push(json!({
                 "SecurityGroupId": group.id,
                 "SecurityGroupName": group.name,
@@ -219,15 +217,15 @@ fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
             }));
         }
     }
-    let page = page::either(found, asked)?;
+    let page = page::either(found, call)?;
     let mut answer = page.frame;
-    answer.insert("RegionId".to_string(), json!(asked.region));
+    answer.insert("RegionId".to_string(), json!(call.region));
     answer.insert("SecurityGroups".to_string(), json!({ "SecurityGroup": page.items }));
     Ok(Value::Object(answer))
 }
 
-fn attribute(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let group = world.group(asked.region, asked.parameters.required("SecurityGroupId")?)?;
+fn attribute(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let group = world.group(call.region, call.parameters.required("SecurityGroupId")?)?;
     let shown = |rule: &Rule| {
         json!({
             "Direction": "ingress",
@@ -251,9 +249,9 @@ fn attribute(world: &mut World, asked: &Asked<'_>) -> Outcome {
     }))
 }
 
-fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("SecurityGroupId")?;
-    if world.group(asked.region, id)?.foreign {
+fn delete(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("SecurityGroupId")?;
+    if world.group(call.region, id)?.foreign {
         return Err(Failure::foreign("deletes security group", id));
     }
     if world.instances.iter().any(|instance| instance.groups.iter().any(|group| group == id)) {

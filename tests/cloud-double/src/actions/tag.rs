@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::page;
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::failure::{Failure, Outcome};
 use crate::world::World;
 
@@ -38,10 +38,10 @@ const LISTS: &[&str] = &[KINDS[1], TAG[0], TAG[1], "NextToken", "MaxResults"];
 
 type Tags = Vec<(String, String)>;
 
-fn put(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let new = asked.parameters.tags()?;
-    for id in asked.parameters.list("ResourceId", 50)? {
-        let tags = tags_of(world, asked, id)?;
+fn put(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let new = call.parameters.tags()?;
+    for id in call.parameters.list("ResourceId", 50)? {
+        let tags = tags_of(world, call, id)?;
         tags.retain(|(key, _)| new.iter().all(|(other, _)| other != key));
         tags.extend(new.iter().cloned());
         if tags.len() > 20 {
@@ -51,33 +51,33 @@ fn put(world: &mut World, asked: &Asked<'_>) -> Outcome {
     Ok(nothing())
 }
 
-fn take(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let all = asked.parameters.flag("All")?;
-    let keys: Vec<String> = asked.parameters.list("TagKey", 20)?.into_iter().map(str::to_string).collect();
-    for id in asked.parameters.list("ResourceId", 50)? {
-        tags_of(world, asked, id)?.retain(|(key, _)| !(keys.contains(key) || keys.is_empty() && all));
+fn take(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let all = call.parameters.flag("All")?;
+    let keys: Vec<String> = call.parameters.list("TagKey", 20)?.into_iter().map(str::to_string).collect();
+    for id in call.parameters.list("ResourceId", 50)? {
+        tags_of(world, call, id)?.retain(|(key, _)| !(keys.contains(key) || keys.is_empty() && all));
     }
     Ok(nothing())
 }
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let ids = asked.parameters.list("ResourceId", 50)?;
-    let kind = asked.parameters.required("ResourceType")?.to_string();
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let ids = call.parameters.list("ResourceId", 50)?;
+    let kind = call.parameters.required("ResourceType")?.to_string();
     let mut found = Vec::new();
-    for (id, tags) in every(world, asked.region, &kind)? {
-        if (ids.is_empty() || ids.contains(&id.as_str())) && asked.parameters.tags_match(&tags)? {
+    for (id, tags) in every(world, call.region, &kind)? {
+        if (ids.is_empty() || ids.contains(&id.as_str())) && call.parameters.tags_match(&tags)? {
             found.extend(tags.iter().map(
                 |(key, value)| json!({ "ResourceType": kind, "ResourceId": id, "TagKey": key, "TagValue": value }),
             ));
         }
     }
-    let page = page::by_token(found, asked)?;
+    let page = page::by_token(found, call)?;
     Ok(json!({ "NextToken": page.frame.get("NextToken"), "TagResources": { "TagResource": page.items } }))
 }
 
-fn tags_of<'a>(world: &'a mut World, asked: &Asked<'_>, id: &str) -> Outcome<&'a mut Tags> {
-    let region = asked.region;
-    let kind = asked.parameters.required("ResourceType")?.to_ascii_lowercase();
+fn tags_of<'a>(world: &'a mut World, call: &ApiCall<'_>, id: &str) -> Outcome<&'a mut Tags> {
+    let region = call.region;
+    let kind = call.parameters.required("ResourceType")?.to_ascii_lowercase();
     let tags = match kind.as_str() {
         "instance" => world.instance(region, id).ok().map(|found| &mut found.tags),
         "securitygroup" => world.group(region, id).ok().map(|found| &mut found.tags),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::page;
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::clock::timestamp;
 use crate::failure::{Failure, Outcome};
 use crate::world::{Cidr, Vpc, World};
@@ -41,11 +41,11 @@ pub(super) const ACTIONS: &[Action] = &[
     },
 ];
 
-fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    if world.vpcs.iter().filter(|vpc| vpc.region == asked.region).count() >= world.options.quotas.vpcs {
+fn create(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    if world.vpcs.iter().filter(|vpc| vpc.region == call.region).count() >= world.options.quotas.vpcs {
         return Err(Failure::new(400, "QuotaExceeded.Vpc", "there are too many VPCs in this region"));
     }
-    let cidr = asked.parameters.get("CidrBlock").unwrap_or("172.16.0.0/12");
+    let cidr = call.parameters.get("CidrBlock").unwrap_or("172.16.0.0/12");
     let cidr: Cidr = cidr.parse().map_err(|()| Failure::new(400, "InvalidVpcCidrBlock.Malformed", "no network"))?;
     if !(8..=28).contains(&cidr.prefix()) {
         return Err(Failure::new(400, "InvalidVpcCidrBlock.Malformed", "the mask must be within 8 and 28"));
@@ -53,51 +53,51 @@ fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
     let id = world.fresh_id("vpc");
     world.vpcs.push(Vpc {
         id: id.clone(),
-        region: asked.region.to_string(),
-        name: asked.parameters.get("VpcName").unwrap_or_default().to_string(),
+        region: call.region.to_string(),
+        name: call.parameters.get("VpcName").unwrap_or_default().to_string(),
         cidr,
-        tags: asked.parameters.tags()?,
-        created: timestamp(asked.wall),
-        ready_at: asked.now + world.options.timing.vpc,
-        busy_until: asked.now,
+        tags: call.parameters.tags()?,
+        created: timestamp(call.wall),
+        ready_at: call.now + world.options.timing.vpc,
+        busy_until: call.now,
         foreign: false,
     });
     Ok(json!({ "VpcId": id, "VRouterId": world.fresh_id("vrt"), "RouteTableId": world.fresh_id("vtb") }))
 }
 
-fn attribute(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("VpcId")?;
-    let vpc = world.vpc(asked.region, id)?.clone();
-    Ok(shown(world, &vpc, asked))
+fn attribute(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("VpcId")?;
+    let vpc = world.vpc(call.region, id)?.clone();
+    Ok(shown(world, &vpc, call))
 }
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let wanted: Vec<&str> = asked.parameters.get("VpcId").map(|ids| ids.split(',').collect()).unwrap_or_default();
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let wanted: Vec<&str> = call.parameters.get("VpcId").map(|ids| ids.split(',').collect()).unwrap_or_default();
     let mut found = Vec::new();
-    for vpc in world.vpcs.iter().filter(|vpc| vpc.region == asked.region) {
-        let named = asked.parameters.get("VpcName").is_none_or(|name| name == vpc.name);
+    for vpc in world.vpcs.iter().filter(|vpc| vpc.region == call.region) {
+        let named = call.parameters.get("VpcName").is_none_or(|name| name == vpc.name);
         if (wanted.is_empty() || wanted.contains(&vpc.id.as_str()))
             && named
-            && !asked.parameters.flag("IsDefault")?
-            && asked.parameters.tags_match(&vpc.tags)?
+            && !call.parameters.flag("IsDefault")?
+            && call.parameters.tags_match(&vpc.tags)?
         {
-            found.push(shown(world, vpc, asked));
+            found.push(shown(world, vpc, call));
         }
     }
-    let page = page::by_number(found, asked, 50)?;
+    let page = page::by_number(found, call, 50)?;
     let mut answer = page.frame;
     answer.insert("Vpcs".to_string(), json!({ "Vpc": page.items }));
     Ok(Value::Object(answer))
 }
 
-fn shown(world: &World, vpc: &Vpc, asked: &Asked<'_>) -> Value {
+fn shown(world: &World, vpc: &Vpc, call: &ApiCall<'_>) -> Value {
     let inside = world.vswitches.iter().filter(|vswitch| vswitch.vpc == vpc.id);
     let ids: Vec<&str> = inside.map(|vswitch| vswitch.id.as_str()).collect();
     json!({
         "VpcId": vpc.id,
         "VpcName": vpc.name,
         "RegionId": vpc.region,
-        "Status": vpc.status(asked.now),
+        "Status": vpc.status(call.now),
         "CidrBlock": vpc.cidr.to_string(),
         "VSwitchIds": { "VSwitchId": ids },
         "CreationTime": vpc.created,
@@ -107,9 +107,9 @@ fn shown(world: &World, vpc: &Vpc, asked: &Asked<'_>) -> Value {
     })
 }
 
-fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("VpcId")?;
-    let vpc = world.vpc(asked.region, id)?.clone();
+fn delete(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("VpcId")?;
+    let vpc = world.vpc(call.region, id)?.clone();
     if vpc.foreign {
         return Err(Failure::foreign("deletes VPC", id));
     }
@@ -117,13 +117,13 @@ fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
     if world.instances.iter().any(|instance| instance.vpc == id) {
         return held("DependencyViolation.Instance", "instances");
     }
-    if world.vswitches.iter().any(|vswitch| vswitch.vpc == id) || asked.now < vpc.busy_until {
+    if world.vswitches.iter().any(|vswitch| vswitch.vpc == id) || call.now < vpc.busy_until {
         return held("DependencyViolation.VSwitch", "vSwitches");
     }
     if world.groups.iter().any(|group| group.vpc == id) {
         return held("DependencyViolation.SecurityGroup", "security groups");
     }
-    if vpc.status(asked.now) == "Pending" {
+    if vpc.status(call.now) == "Pending" {
         return Err(Failure::state("IncorrectVpcStatus", id, "Pending"));
     }
     world.vpcs.retain(|vpc| vpc.id != id);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::page;
 use super::vpc::pairs;
-use crate::call::{Action, Asked, Product, nothing};
+use crate::call::{Action, ApiCall, Product, nothing};
 use crate::clock::timestamp;
 use crate::failure::{Failure, Outcome};
 use crate::world::{Cidr, VSwitch, World};
@@ -36,18 +36,18 @@ pub(super) const ACTIONS: &[Action] = &[
     Action { name: "DeleteVSwitch", product: Product::Vpc, required: &["VSwitchId"], optional: &[], perform: delete },
 ];
 
-fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let vpc_id = asked.parameters.required("VpcId")?;
-    let zone = asked.parameters.required("ZoneId")?;
-    let vpc = world.vpc(asked.region, vpc_id)?.clone();
-    if vpc.status(asked.now) == "Pending" {
+fn create(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let vpc_id = call.parameters.required("VpcId")?;
+    let zone = call.parameters.required("ZoneId")?;
+    let vpc = world.vpc(call.region, vpc_id)?.clone();
+    if vpc.status(call.now) == "Pending" {
         return Err(Failure::state("IncorrectVpcStatus", vpc_id, "Pending"));
     }
-    if !world.zones(asked.region).iter().any(|known| known == zone) {
+    if !world.zones(call.region).iter().any(|known| known == zone) {
         return Err(Failure::not_found("InvalidZoneId.NotFound", zone));
     }
     let malformed = |message: &str| Failure::new(400, "InvalidCidrBlock.Malformed", message);
-    let cidr: Cidr = asked.parameters.required("CidrBlock")?.parse().map_err(|()| malformed("it is no network"))?;
+    let cidr: Cidr = call.parameters.required("CidrBlock")?.parse().map_err(|()| malformed("it is no network"))?;
     if !(16..=29).contains(&cidr.prefix()) || !vpc.cidr.contains(cidr) {
         return Err(malformed(&format!("the network must be inside of {} and its mask within 16 and 29", vpc.cidr)));
     }
@@ -55,7 +55,7 @@ fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
     if siblings.iter().any(|vswitch| vswitch.cidr.overlaps(cidr)) {
         return Err(Failure::new(400, "InvalidCidrBlock.Overlapped", "the network overlaps with another vSwitch"));
     }
-    if let Some(busy) = siblings.iter().find(|vswitch| vswitch.status(asked.now) == "Pending") {
+    if let Some(busy) = siblings.iter().find(|vswitch| vswitch.status(call.now) == "Pending") {
         return Err(Failure::state("IncorrectVSwitchStatus", &busy.id, "Pending"));
     }
     if siblings.len() >= world.options.quotas.vswitches {
@@ -64,44 +64,44 @@ fn create(world: &mut World, asked: &Asked<'_>) -> Outcome {
     let id = world.fresh_id("vsw");
     world.vswitches.push(VSwitch {
         id: id.clone(),
-        region: asked.region.to_string(),
-        name: asked.parameters.get("VSwitchName").unwrap_or_default().to_string(),
+        region: call.region.to_string(),
+        name: call.parameters.get("VSwitchName").unwrap_or_default().to_string(),
         vpc: vpc_id.to_string(),
         zone: zone.to_string(),
         cidr,
-        tags: asked.parameters.tags()?,
-        created: timestamp(asked.wall),
-        ready_at: asked.now + world.options.timing.vswitch,
+        tags: call.parameters.tags()?,
+        created: timestamp(call.wall),
+        ready_at: call.now + world.options.timing.vswitch,
         foreign: false,
     });
     Ok(json!({ "VSwitchId": id }))
 }
 
-fn attributes(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("VSwitchId")?;
-    let vswitch = world.vswitch(asked.region, id)?.clone();
-    Ok(shown(world, &vswitch, asked))
+fn attributes(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("VSwitchId")?;
+    let vswitch = world.vswitch(call.region, id)?.clone();
+    Ok(shown(world, &vswitch, call))
 }
 
-fn list(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let given = |name: &str, value: &str| asked.parameters.get(name).is_none_or(|wanted| wanted == value);
+fn list(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let given = |name: &str, value: &str| call.parameters.get(name).is_none_or(|wanted| wanted == value);
     let mut found = Vec::new();
-    for vswitch in world.vswitches.iter().filter(|vswitch| vswitch.region == asked.region) {
+    for vswitch in world.vswitches.iter().filter(|vswitch| vswitch.region == call.region) {
         let fits = given("VpcId", &vswitch.vpc)
             && given("VSwitchId", &vswitch.id)
             && given("VSwitchName", &vswitch.name)
             && given("ZoneId", &vswitch.zone);
-        if fits && asked.parameters.tags_match(&vswitch.tags)? {
-            found.push(shown(world, vswitch, asked));
+        if fits && call.parameters.tags_match(&vswitch.tags)? {
+            found.push(shown(world, vswitch, call));
         }
     }
-    let page = page::by_number(found, asked, 50)?;
+    let page = page::by_number(found, call, 50)?;
     let mut answer = page.frame;
     answer.insert("VSwitches".to_string(), json!({ "VSwitch": page.items }));
     Ok(Value::Object(answer))
 }
 
-fn shown(world: &World, vswitch: &VSwitch, asked: &Asked<'_>) -> Value {
+fn shown(world: &World, vswitch: &VSwitch, call: &ApiCall<'_>) -> Value {
     let used = world.instances.iter().filter(|instance| instance.vswitch == vswitch.id).count();
     json!({
         "VSwitchId": vswitch.id,
@@ -109,7 +109,7 @@ fn shown(world: &World, vswitch: &VSwitch, asked: &Asked<'_>) -> Value {
         "VpcId": vswitch.vpc,
         "ZoneId": vswitch.zone,
         "CidrBlock": vswitch.cidr.to_string(),
-        "Status": vswitch.status(asked.now),
+        "Status": vswitch.status(call.now),
         "AvailableIpAddressCount": vswitch.cidr.usable().count().saturating_sub(used),
         "CreationTime": vswitch.created,
         "IsDefault": false,
@@ -118,25 +118,25 @@ fn shown(world: &World, vswitch: &VSwitch, asked: &Asked<'_>) -> Value {
     })
 }
 
-fn delete(world: &mut World, asked: &Asked<'_>) -> Outcome {
-    let id = asked.parameters.required("VSwitchId")?;
-    let vswitch = world.vswitch(asked.region, id)?.clone();
+fn delete(world: &mut World, call: &ApiCall<'_>) -> Outcome {
+    let id = call.parameters.required("VSwitchId")?;
+    let vswitch = world.vswitch(call.region, id)?.clone();
     if vswitch.foreign {
         return Err(Failure::foreign("deletes vSwitch", id));
     }
     if world.instances.iter().any(|instance| instance.vswitch == id) {
         return Err(Failure::new(400, "DependencyViolation", format!("{id} still has network interfaces")));
     }
-    if vswitch.status(asked.now) == "Pending" {
+    if vswitch.status(call.now) == "Pending" {
         return Err(Failure::state("IncorrectVSwitchStatus", id, "Pending"));
     }
     let mut siblings = world.vswitches.iter().filter(|other| other.vpc == vswitch.vpc && other.id != id);
-    let changing = siblings.any(|other| other.status(asked.now) == "Pending");
-    if changing || asked.now < world.vpc(asked.region, &vswitch.vpc)?.busy_until {
+    let changing = siblings.any(|other| other.status(call.now) == "Pending");
+    if changing || call.now < world.vpc(call.region, &vswitch.vpc)?.busy_until {
         return Err(Failure::new(409, "TaskConflict", "another vSwitch of the VPC is changing"));
     }
-    let forgotten = asked.now + world.options.timing.vswitch_delete;
-    world.vpc(asked.region, &vswitch.vpc)?.busy_until = forgotten;
+    let forgotten = call.now + world.options.timing.vswitch_delete;
+    world.vpc(call.region, &vswitch.vpc)?.busy_until = forgotten;
     world.vswitches.retain(|vswitch| vswitch.id != id);
     Ok(nothing())
 }

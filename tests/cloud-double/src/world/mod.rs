@@ -44,14 +44,14 @@ pub(crate) struct World {
     /// Whether instances wait for somebody to make them real.
     pub(crate) hooked: bool,
     /// Instances whose machines are to be made or destroyed, and addresses that were bound.
-    pub(crate) errands: Vec<Errand>,
+    pub(crate) tasks: Vec<Task>,
     next_id: u64,
     next_eip: u32,
 }
 
 /// Something to do outside of the double.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Errand {
+pub(crate) enum Task {
     Start(String),
     Release(String),
     Bind { instance: String, eip: std::net::Ipv4Addr },
@@ -71,7 +71,7 @@ impl World {
             disks: Vec::new(),
             instances_made: 0,
             hooked: false,
-            errands: Vec::new(),
+            tasks: Vec::new(),
             next_id: 0,
             next_eip,
         }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{EipState, Errand, Instance, Phase, World, over};
+use super::{EipState, Instance, Phase, Task, World, over};
 
 impl World {
     /// Advances all states whose time has come.
     pub(crate) fn settle(&mut self, now: Duration) {
         for instance in &mut self.instances {
-            if let Some(errand) = instance.settle(now) {
-                self.errands.push(errand);
+            if let Some(task) = instance.settle(now) {
+                self.tasks.push(task);
             }
         }
         let gone = |instance: &Instance| {
@@ -19,7 +19,7 @@ impl World {
         for instance in self.instances.extract_if(.., |instance| gone(instance)) {
             // Those that are released were sent away when their deletion began.
             if self.hooked && !matches!(instance.phase, Phase::Releasing { .. }) {
-                self.errands.push(Errand::Release(instance.id.clone()));
+                self.tasks.push(Task::Release(instance.id.clone()));
             }
             self.disks.extend(instance.disks.into_iter().filter(|disk| !disk.delete_with_instance));
         }
@@ -29,7 +29,7 @@ impl World {
                 EipState::Associating { until, fails: true, .. } if over(*until, now) => Some(EipState::Available),
                 EipState::Associating { instance, until, .. } if over(*until, now) => {
                     if self.hooked {
-                        self.errands.push(Errand::Bind { instance: instance.clone(), eip: eip.address });
+                        self.tasks.push(Task::Bind { instance: instance.clone(), eip: eip.address });
                     }
                     Some(EipState::InUse { instance: instance.clone() })
                 }
@@ -45,7 +45,7 @@ impl World {
 }
 
 impl Instance {
-    fn settle(&mut self, now: Duration) -> Option<Errand> {
+    fn settle(&mut self, now: Duration) -> Option<Task> {
         if let Phase::Pending { until, running_at } = self.phase
             && over(until, now)
         {
@@ -60,7 +60,7 @@ impl Instance {
             && over(at, now)
         {
             self.phase = Phase::Releasing { until: now };
-            return Some(Errand::Release(self.id.clone()));
+            return Some(Task::Release(self.id.clone()));
         }
         None
     }

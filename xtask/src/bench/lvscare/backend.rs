@@ -20,7 +20,7 @@ pub(super) struct Backends {
 /// Certificate files of the servers.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
-    /// The authority that vouches for the servers.
+    /// The authority that signs the certificates of the servers.
     pub(super) authority: PathBuf,
     certificate: PathBuf,
     key: PathBuf,

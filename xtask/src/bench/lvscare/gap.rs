@@ -56,7 +56,7 @@ impl Fault {
         Ok(())
     }
 
-    fn mend(self, world: &World, backends: &mut Backends) -> Result<()> {
+    fn undo(self, world: &World, backends: &mut Backends) -> Result<()> {
         match self {
             Fault::Killed => backends.again(world, VICTIM)?,
             Fault::Frozen => backends.signal(VICTIM, Signal::SIGCONT),
@@ -135,7 +135,7 @@ fn one(
         return Err(Error::Shape { what: format!("the run of {}", contender.name()), found: "its end".into() });
     }
     drop(process);
-    fault.mend(world, backends)?;
+    fault.undo(world, backends)?;
     let [until, gap, kept] = [log.until(), log.gap(), log.kept_gap()].map(milliseconds);
     Ok(Suffering { failed: log.failed, until, gap, kept })
 }
