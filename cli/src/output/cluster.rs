@@ -24,11 +24,12 @@ impl Printer {
                 planned.plan.cluster
             ));
             planned.provider.iter().for_each(|line| text.push_str(&format!("  + {line}\n")));
+            planned.plan.notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
             text.push_str("nothing was changed\n");
         } else {
             text.push_str(&planned.plan.to_text());
         }
-        write_out(text.as_bytes())
+        write_out(&text)
     }
 
     /// What apply did.
@@ -38,7 +39,7 @@ impl Printer {
         }
         if self.quiet {
             let kubeconfig = applied.kubeconfig.as_ref().map(|path| format!("{}\n", path.display()));
-            return write_out(kubeconfig.unwrap_or_default().as_bytes());
+            return write_out(&kubeconfig.unwrap_or_default());
         }
         let count = units::count(applied.nodes.len(), "node");
         let mut text = node_lines(&applied.nodes);
@@ -52,7 +53,7 @@ impl Printer {
                 None => format!("cluster {} is up: {count}\n", applied.name),
             },
         });
-        write_out(text.as_bytes())
+        write_out(&text)
     }
 
     /// What delete did.
@@ -74,7 +75,7 @@ impl Printer {
         if deleted.is_empty() && !self.quiet {
             text.push_str("there is no cluster\n");
         }
-        write_out(text.as_bytes())
+        write_out(&text)
     }
 }
 

@@ -5,6 +5,7 @@ use console::Style;
 use error_report::one_line;
 use sealer_core::{Error, clusterfile, kubefile, remote, runtime};
 
+use super::layout::visible;
 use super::units::count;
 use crate::exit::Failure;
 
@@ -29,7 +30,7 @@ pub(super) fn render(failure: &Failure, color: bool, width: usize) -> String {
         Failure::Core(Error::Unfinished { done, total, source }) => unfinished(*done, *total, source),
         other => one_line(other),
     };
-    format!("{}: {text}", Style::new().red().bold().force_styling(color).apply_to("error"))
+    format!("{}: {}", Style::new().red().bold().force_styling(color).apply_to("error"), visible(&text))
 }
 
 /// A failure for programs.
@@ -135,9 +136,10 @@ fn snippet(file: &str, text: &str, span: std::ops::Range<usize>, title: &str, la
     while end > start + 1 && text[..end].ends_with(['\n', '\r']) {
         end -= 1;
     }
-    let annotation = AnnotationKind::Primary.span(start..end).label(label);
+    let (title, label) = (visible(title), visible(label));
+    let annotation = AnnotationKind::Primary.span(start..end).label(&*label);
     let snippet = Snippet::source(text).path(file).annotation(annotation);
-    let group: Group<'_> = Level::ERROR.primary_title(title).element(snippet);
+    let group: Group<'_> = Level::ERROR.primary_title(&*title).element(snippet);
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&[group])
 }

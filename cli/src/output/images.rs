@@ -18,7 +18,7 @@ impl Printer {
         if self.is_json() {
             return self.json(plan);
         }
-        write_out(plan.to_string().as_bytes())?;
+        write_out(&plan.to_string())?;
         self.note("nothing was built");
         Ok(())
     }
@@ -30,13 +30,12 @@ impl Printer {
         }
         let digest = built.digest.to_string();
         if self.quiet {
-            return write_out(format!("{digest}\n").as_bytes());
+            return write_out(&format!("{digest}\n"));
         }
         let name = built.reference.as_ref().map_or("(no name)".to_owned(), |reference| reference.familiar());
         let (size, new) = (units::bytes(built.size), units::bytes(built.new_bytes));
         write_out(
-            self.fitting(&digest, |digest| format!("{name}  {digest}  {}  {size} ({new} new)\n", built.platform))
-                .as_bytes(),
+            &self.fitting(&digest, |digest| format!("{name}  {digest}  {}  {size} ({new} new)\n", built.platform)),
         )
     }
 
@@ -58,7 +57,7 @@ impl Printer {
         }
         if self.quiet {
             let digests: String = images.iter().map(|image| format!("{}\n", image.digest)).collect();
-            return write_out(digests.as_bytes());
+            return write_out(&digests);
         }
         let mut table = table(&["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"]);
         for image in images {
@@ -118,7 +117,7 @@ impl Printer {
         section(&mut text, "env", image.env.iter().cloned());
         section(&mut text, "args", image.arguments.iter().map(|(key, value)| format!("{key}={value}")));
         section(&mut text, "launch", image.launch.iter().cloned());
-        write_out(text.as_bytes())
+        write_out(&text)
     }
 
     /// The Clusterfile by which an image is run.
@@ -126,7 +125,7 @@ impl Printer {
         if self.is_json() {
             self.json(&serde_json::json!({ "clusterfile": clusterfile.to_yaml() }))
         } else {
-            write_out(clusterfile.to_yaml().as_bytes())
+            write_out(&clusterfile.to_yaml())
         }
     }
 
@@ -148,7 +147,7 @@ impl Printer {
                 None => text.push_str("nothing freed yet: another command writes to the store\n"),
             }
         }
-        write_out(text.as_bytes())
+        write_out(&text)
     }
 }
 
@@ -225,5 +224,5 @@ pub(super) fn right(table: &mut Table, columns: &[usize]) {
 
 pub(super) fn write_table(table: &Table) -> Result<(), Failure> {
     let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    write_out(text.as_bytes())
+    write_out(&text)
 }

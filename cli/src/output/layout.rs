@@ -1,5 +1,7 @@
 //! Lays out lines in columns.
 
+use std::borrow::Cow;
+
 use console::measure_text_width;
 
 /// Lines are never wider than this, also on wide terminals and in files.
@@ -48,6 +50,27 @@ pub(super) fn last_parts(parts: &[String], width: usize) -> String {
 pub(super) fn bar(done: u64, total: u64, cells: u64) -> String {
     let filled = done.min(total).saturating_mul(cells).checked_div(total).unwrap_or(0).min(cells);
     (0..cells).map(|cell| if cell < filled { '█' } else { '░' }).collect()
+}
+
+/// Lines in which everything that a terminal would obey is written out, as JSON does: `\u001b`. Text of images, hosts
+/// and registries could otherwise hide or change what stands beside it.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        let reorders = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        reorders || (letter.is_control() && !matches!(letter, '\n' | '\t'))
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let write = |mut shown: String, letter| {
+        if steers(letter) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            shown.push(letter);
+        }
+        shown
+    };
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), write))
 }
 
 /// One line without anything that a terminal would obey.
@@ -107,5 +130,7 @@ mod tests {
     fn output_of_others_cannot_steer_the_terminal() {
         assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\tx\u{7}\r\n"), "red    x");
         assert_eq!(printable("10%\r50%\r100%"), "100%");
+        assert_eq!(visible("a\tb\n"), "a\tb\n");
+        assert_eq!(visible("rm -rf /\u{1b}[2K\rls \u{9b}8m\u{202e}"), r"rm -rf /\u001b[2K\u000dls \u009b8m\u202e");
     }
 }

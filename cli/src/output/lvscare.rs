@@ -76,7 +76,7 @@ impl Printer {
         }
         for (index, service) in found.iter().enumerate() {
             let space = if index > 0 { "\n" } else { "" };
-            write_out(format!("{space}{}\n", head(service)).as_bytes())?;
+            write_out(&format!("{space}{}\n", head(service)))?;
             if !service.servers.is_empty() {
                 write_table(&members(&service.servers))?;
             }

@@ -60,18 +60,18 @@ impl Printer {
 
     /// Prints a result: `line` for people, `value` for programs.
     pub(crate) fn done(&self, line: &str, value: &impl Serialize) -> Result<(), Failure> {
-        if self.is_json() { self.json(value) } else { write_out(format!("{line}\n").as_bytes()) }
+        if self.is_json() { self.json(value) } else { write_out(&format!("{line}\n")) }
     }
 
     /// Prints bytes as they are.
     pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
-        write_out(bytes)
+        write_bytes(bytes)
     }
 
     fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let failed = |error: serde_json::Error| Failure::Output { path: "the result".to_owned(), source: error.into() };
-        let mut text = serde_json::to_vec_pretty(value).map_err(failed)?;
-        text.push(b'\n');
+        let mut text = serde_json::to_string_pretty(value).map_err(failed)?;
+        text.push('\n');
         write_out(&text)
     }
 
@@ -118,7 +118,7 @@ impl Printer {
     pub(crate) fn warn(&self, text: &str) {
         if !self.is_json() && !self.quiet {
             let label = Style::new().for_stderr().yellow().bold().apply_to("warning");
-            say(&format!("{label}: {text}"));
+            say_labelled(&label, text);
         }
     }
 
@@ -136,16 +136,25 @@ impl Printer {
             return;
         }
         let width = if std::io::stderr().is_terminal() { usize::from(Term::stderr().size().1) } else { LINE };
-        say(&diagnostics::render(failure, console::colors_enabled_stderr(), width));
+        write_error(&diagnostics::render(failure, console::colors_enabled_stderr(), width));
         if let Some(hint) = hint.filter(|_| self.hints) {
             let label = Style::new().for_stderr().cyan().bold().apply_to("hint");
-            say(&format!("{label}: {hint}"));
+            say_labelled(&label, hint);
         }
     }
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error, with control characters written out.
 pub(crate) fn say(text: &str) {
+    write_error(&layout::visible(text));
+}
+
+/// Writes a line that begins with a coloured word.
+fn say_labelled(label: &impl std::fmt::Display, text: &str) {
+    write_error(&format!("{label}: {}", layout::visible(text)));
+}
+
+fn write_error(text: &str) {
     // A closed standard error is no reason to stop working.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -160,7 +169,12 @@ pub(crate) fn registry_event(event: &sealer_core::registry_proxy::Event) {
     }
 }
 
-fn write_out(bytes: &[u8]) -> Result<(), Failure> {
+/// Writes text to standard output, with control characters written out.
+fn write_out(text: &str) -> Result<(), Failure> {
+    write_bytes(layout::visible(text).as_bytes())
+}
+
+fn write_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

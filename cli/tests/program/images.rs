@@ -72,6 +72,23 @@ fn inspect_c_prints_a_clusterfile() {
 }
 
 #[test]
+fn an_image_cannot_steer_the_terminal() {
+    let program = Program::new();
+    program.write(
+        "context/Kubefile",
+        "FROM scratch\nCOPY manifests manifests\nCMD rm -rf /data\u{1b}[2K\u{1b}[8m\u{202e}\n",
+    );
+    program.build("shop:1.4");
+    let shown = program.call(&["inspect", "shop:1.4"]);
+    assert!(shown.code(0).stdout.contains(r"rm -rf /data\u001b[2K\u001b[8m\u202e"), "{}", shown.stdout);
+    for arguments in [&["inspect", "shop:1.4"][..], &["inspect", "-o", "json", "shop:1.4"], &["images"]] {
+        let outcome = program.call(arguments);
+        let steers = |text: &str| text.contains(['\u{1b}', '\u{202e}', '\u{9b}']);
+        assert!(!steers(&outcome.code(0).stdout) && !steers(&outcome.stderr), "{arguments:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn names_are_given_and_taken() {
     let program = Program::new();
     program.build("shop:1.4");

@@ -10,8 +10,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use sealer_core::Event;
 
 use super::Mode;
-use crate::output::layout::{RIGHT, WIDEST};
-use crate::output::{say, units};
+use crate::output::layout::{RIGHT, WIDEST, visible};
+use crate::output::{say, say_labelled, units};
 
 /// Lines that change in place while something lives, above them those that stay.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Screen {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        bar.set_message(text);
+        bar.set_message(visible(&text).into_owned());
     }
 
     /// Takes a living line away.
@@ -79,8 +79,11 @@ impl Screen {
 
     /// Prints a line that stays.
     pub(super) fn line(&self, text: &str) {
-        let text = text.trim_end();
-        if self.is_terminal() { self.bars.suspend(|| say(text)) } else { say(text) }
+        self.shown(|| say(text.trim_end()));
+    }
+
+    fn shown(&self, print: impl FnOnce()) {
+        if self.is_terminal() { self.bars.suspend(print) } else { print() }
     }
 
     /// Says something to people from wherever an interrupt is noticed.
@@ -96,7 +99,7 @@ impl Screen {
     /// Prints a remark.
     pub(super) fn warning(&self, text: &str) {
         let label = Style::new().for_stderr().yellow().bold().apply_to("warning");
-        self.line(&format!("{label}: {text}"));
+        self.shown(|| say_labelled(&label, text.trim_end()));
     }
 
     /// Takes all living lines away.
