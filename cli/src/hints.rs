@@ -49,6 +49,9 @@ fn of_core(error: &Error) -> Option<String> {
         }
         Error::NothingFound { .. } => "things are found in one region: see `--region`",
         Error::NoHosts { .. } => "`--masters ADDRESS --nodes ADDRESS,ADDRESS`, or `--provider CONTAINER --masters 1`",
+        Error::ProviderOfImage { .. } => {
+            "agree with `--yes`, or name a provider with `--provider`; `sealer inspect -c IMAGE` shows the file"
+        }
         Error::NotSupported { .. } => "to make it differently, `sealer delete` the cluster and run it again",
         Error::Unsupported(_) => "take it out of the Clusterfile to continue without it",
         Error::NoRuntime { .. } => "use an image of Kubernetes made by kubeadm",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
-use sealer_core::{ApplyOptions, Error, Sealer, apply, plan};
+use sealer_core::{ApplyOptions, Error, Sealer, Wanted, apply, plan};
 
 use crate::arguments::OutputFormat;
 use crate::commands::login::LoginArguments;
@@ -51,13 +51,13 @@ impl Apply {
 /// Applies a Clusterfile, or prints what that would do.
 pub(crate) async fn perform(
     sealer: &Sealer,
-    clusterfile: Clusterfile,
+    wanted: impl Into<Wanted>,
     dry_run: bool,
     session: &Session<'_>,
 ) -> Result<(), Failure> {
     let progress = session.printer.cluster_progress();
     if dry_run {
-        let planned = plan(sealer, clusterfile, &|event| progress.event(&event)).await;
+        let planned = plan(sealer, wanted, &|event| progress.event(&event)).await;
         progress.finish();
         let planned = planned?;
         session.printer.planned(&planned)?;
@@ -69,7 +69,7 @@ pub(crate) async fn perform(
     }
     let options = ApplyOptions::default();
     let interrupts = progress.cancel_on_interrupt(options.cancel.clone());
-    let applied = apply(sealer, clusterfile, &options, &|event| progress.event(&event)).await;
+    let applied = apply(sealer, wanted, &options, &|event| progress.event(&event)).await;
     interrupts.abort();
     progress.finish();
     session.printer.applied(&applied?)

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod build;
+pub(crate) mod confirm;
 pub(crate) mod delete;
 pub(crate) mod host;
 pub(crate) mod image;

@@ -1,11 +1,12 @@
 //! `sealer run`: from an image and a few flags to a cluster.
 
 use clap::Args;
-use sealer_core::{RunRequest, wanted};
+use sealer_core::{Error, RunRequest, wanted};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::build::pairs;
+use crate::commands::confirm;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, Session};
@@ -50,6 +51,9 @@ pub(crate) struct Run {
     cloud: CloudArguments,
     #[command(flatten)]
     login: LoginArguments,
+    /// Agree to the provider that only the image's own Clusterfile names; without it you are asked
+    #[arg(short = 'y', long)]
+    yes: bool,
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -60,10 +64,19 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open_with_cloud(&self.cloud)?;
-        let mut clusterfile = wanted(&sealer, self.request()?)?;
-        self.cloud.overlay(&mut clusterfile.cluster);
-        self.login.overlay(&mut clusterfile.cluster)?;
-        apply::perform(&sealer, clusterfile, self.dry_run, session).await
+        let mut request = self.request()?;
+        // A dry run makes no machines.
+        request.accept_provider |= self.dry_run;
+        let mut wanted = match wanted(&sealer, request.clone()) {
+            Err(refused @ Error::ProviderOfImage { .. }) if confirm::asked(&refused)? => {
+                request.accept_provider = true;
+                sealer_core::wanted(&sealer, request)?
+            }
+            wanted => wanted?,
+        };
+        self.cloud.overlay(&mut wanted.clusterfile.cluster);
+        self.login.overlay(&mut wanted.clusterfile.cluster)?;
+        apply::perform(&sealer, wanted, self.dry_run, session).await
     }
 
     fn request(&self) -> Result<RunRequest, Failure> {
@@ -77,6 +90,7 @@ impl Run {
         request.command_args = pairs("--cmd-args", &self.cmd_args)?;
         request.env.clone_from(&self.env);
         request.provider.clone_from(&self.provider);
+        request.accept_provider = self.yes;
         Ok(request)
     }
 }

@@ -224,7 +224,15 @@ fn sizes_of_the_images_own_clusterfile_hold_for_machines_that_are_counted() {
     scene.program.call(&["build", "-q", "-t", "own:1", &scene.program.text("own")]).code(0);
     let outcome = scene.call(&["run", "own:1", "--masters", "1", "--nodes", "2", "--dry-run"]);
     let text = &outcome.code(0).stdout;
-    assert!(text.contains("1 master (shop-master-0): 8 processors, 16 GiB of memory, system disk 200 GiB"), "{text}");
-    assert!(text.contains("2 nodes (shop-node-0 to 1): 2 processors, 4 GiB of memory"), "{text}");
+    let master = "1 master (my-cluster-master-0): 8 processors, 16 GiB of memory, system disk 200 GiB";
+    assert!(text.contains(master), "{text}");
+    assert!(text.contains("2 nodes (my-cluster-node-0 to 1): 2 processors, 4 GiB of memory"), "{text}");
     assert!(text.contains("data disk 40 GiB"), "{text}");
+    assert!(text.contains("from the Clusterfile inside own:1: provider ALI_CLOUD, masters and nodes"), "{text}");
+    assert!(text.contains("left out of the Clusterfile inside own:1: metadata.name;"), "the name is yours: {text}");
+
+    // Who makes machines is not for the image to say.
+    let refused = scene.call(&["run", "own:1"]);
+    refused.fails(2, &["the Clusterfile inside own:1 has ALI_CLOUD make the machines", "agree with `--yes`"]);
+    assert_eq!(scene.double.instances_made(), 0);
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clusterfile::{Cluster, Clusterfile};
+use clusterfile::Cluster;
 use infra_provider::Context;
 use runtime::{Access, Custom, Journal, Kubeconfig, Plan, Request, Secrets};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::observe::{Observed, gather, look_again};
 use crate::provision::{existing, provision, refuse_other_machines};
 use crate::run::Run;
 use crate::target::{Target, fetch, parse};
-use crate::{ClusterState, Error, Event, Events, Sealer};
+use crate::{ClusterState, Error, Event, Events, Sealer, Wanted};
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -95,12 +95,12 @@ fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S
 /// [`Error::Unfinished`] when a plan was started; [`Error::Interrupted`] when it was cancelled before that.
 pub async fn apply(
     sealer: &Sealer,
-    wanted: Clusterfile,
+    wanted: impl Into<Wanted>,
     options: &ApplyOptions,
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let run = Run { sealer, options, events };
-    let wanted = parse(&run, wanted)?;
+    let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted).await?;
     target.check()?;
     let state = sealer.state().lock(&target.cluster().name)?;
@@ -128,9 +128,9 @@ pub async fn apply(
 /// # Errors
 ///
 /// As [`apply`]; findings of the preflight are part of the answer.
-pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> Result<Planned, Error> {
+pub async fn plan(sealer: &Sealer, wanted: impl Into<Wanted>, events: Events<'_>) -> Result<Planned, Error> {
     let run = Run { sealer, options: &ApplyOptions::default(), events };
-    let wanted = parse(&run, wanted)?;
+    let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted).await?;
     let refused = target.runtime.supports(target.cluster(), &target.image).err();
     if !target.has_hosts() {
@@ -156,13 +156,15 @@ pub async fn plan(sealer: &Sealer, wanted: Clusterfile, events: Events<'_>) -> R
 }
 
 fn not_made_yet(target: &Target<'_>, refused: Option<runtime::Error>) -> Planned {
-    let plan = Plan::new(&target.cluster().name);
+    let mut plan = Plan::new(&target.cluster().name);
+    plan.notes.clone_from(&target.notes);
     Planned { provider: target.provider.describe(target.cluster()), plan, findings: Vec::new(), refused }
 }
 
 /// The runtime's plan. One that leaves out a machine that must change is refused.
 fn plan_steps(target: &Target<'_>, request: &Request<'_>) -> Result<Plan, Error> {
-    let plan = target.runtime.plan(request)?;
+    let mut plan = target.runtime.plan(request)?;
+    plan.notes.splice(0..0, target.notes.iter().cloned());
     let changes = |host| {
         plan.steps.iter().any(|step| {
             let is_change = matches!(&step.action, runtime::Action::Custom(act) if act.name == Custom::MACHINE_CHANGE);

@@ -211,6 +211,15 @@ pub enum Error {
         image: String,
     },
     #[cfg(feature = "cluster")]
+    /// Only the image says who makes machines, and nobody agreed to that; see [`crate::RunRequest::accept_provider`].
+    #[error("the Clusterfile inside {image} has {provider} make the machines, and you did not say so")]
+    ProviderOfImage {
+        /// The image.
+        image: String,
+        /// The provider that it names.
+        provider: clusterfile::ProviderName,
+    },
+    #[cfg(feature = "cluster")]
     /// An argument does not parse.
     #[error("{option} {value}: {source}")]
     Argument {
@@ -288,6 +297,7 @@ impl Error {
             | Self::Unsupported(_)
             | Self::Argument { .. }
             | Self::NoHosts { .. }
+            | Self::ProviderOfImage { .. }
             | Self::ClusterName { .. }
             | Self::OtherProvider { .. }
             | Self::NoProvider { .. }

@@ -43,6 +43,8 @@ mod connector;
 mod content_delivery;
 #[cfg(feature = "cluster")]
 mod delete;
+#[cfg(feature = "cluster")]
+mod embedded;
 mod error;
 mod event;
 #[cfg(feature = "cluster")]
@@ -90,7 +92,7 @@ pub use crate::state::{ClusterState, State};
 #[cfg(feature = "cluster")]
 pub use crate::unsupported::Unsupported;
 #[cfg(feature = "cluster")]
-pub use crate::wanted::{Login, RunRequest, wanted};
+pub use crate::wanted::{Login, RunRequest, Wanted, wanted};
 
 // The crates below, so that one dependency is enough.
 #[cfg(feature = "lvscare")]

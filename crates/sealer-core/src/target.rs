@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
-use crate::{Error, unsupported};
+use crate::{Error, Wanted, unsupported};
 
 /// No document of an image that planning reads is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -28,18 +28,21 @@ pub(crate) struct Target<'a> {
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
     launch: Vec<String>,
+    /// Remarks for the plan.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Refuses what is not supported, and makes paths absolute.
-pub(crate) fn parse(run: &Run<'_>, mut wanted: Clusterfile) -> Result<Clusterfile, Error> {
-    unsupported::refuse(&wanted)?;
-    keys_from_anywhere(&mut wanted.cluster);
-    run.sealer.provider_for(&wanted.cluster)?;
+pub(crate) fn parse(run: &Run<'_>, mut wanted: Wanted) -> Result<Wanted, Error> {
+    unsupported::refuse(&wanted.clusterfile)?;
+    keys_from_anywhere(&mut wanted.clusterfile.cluster);
+    run.sealer.provider_for(&wanted.clusterfile.cluster)?;
     Ok(wanted)
 }
 
 /// Finds the image, chooses the runtime, and reads what planning needs.
-pub(crate) async fn fetch<'a>(run: &Run<'a>, mut wanted: Clusterfile) -> Result<Target<'a>, Error> {
+pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a>, Error> {
+    let Wanted { clusterfile: mut wanted, notes } = wanted;
     let aborted = |source| Error::Aborted { act: "reading the image", source };
     let (images, name) = (run.sealer.images().clone(), wanted.cluster.image.clone());
     let image = spawn_blocking(move || images.get(&name)).await.map_err(aborted)??;
@@ -53,7 +56,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, mut wanted: Clusterfile) -> Result<
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
     let current = run.sealer.state().clusterfile(&wanted.cluster.name)?.map(|file| file.cluster);
-    Ok(Target { wanted, current, updates: Vec::new(), managed: None, image, provider, runtime, launch })
+    Ok(Target { wanted, current, updates: Vec::new(), managed: None, image, provider, runtime, launch, notes })
 }
 
 /// What planning reads of an image.

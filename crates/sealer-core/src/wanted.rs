@@ -4,14 +4,8 @@ use std::collections::BTreeMap;
 
 use clusterfile::{Cluster, Clusterfile, MachinesArg, ProviderName, Role, Secret};
 
+use crate::embedded::Embedded;
 use crate::{Error, Sealer};
-
-/// Where an image keeps the Clusterfile that it is run by when nothing else is said (upstream: `etc/Clusterfile`).
-const DEFAULT_CLUSTERFILE: &str = "etc/Clusterfile";
-/// It is never larger than this.
-const CLUSTERFILE_LIMIT: u64 = 1 << 20;
-/// The name of a cluster that was given none (upstream's).
-const CLUSTER_NAME: &str = "my-cluster";
 
 /// What `sealer run` was told; every field but the image may be left out.
 #[derive(Debug, Clone)]
@@ -39,6 +33,25 @@ pub struct RunRequest {
     pub env: Vec<String>,
     /// `BAREMETAL`, `CONTAINER` or `ALI_CLOUD`.
     pub provider: Option<String>,
+    /// Whether the operator agrees to a provider that only the image's own Clusterfile names.
+    pub accept_provider: bool,
+}
+
+/// A wanted cluster, and which part of it came from its image.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Wanted {
+    /// The documents that describe the cluster.
+    pub clusterfile: Clusterfile,
+    /// Remarks for the plan: what the image's own Clusterfile decides, and what of it was left out.
+    pub notes: Vec<String>,
+}
+
+impl From<Clusterfile> for Wanted {
+    /// What an operator wrote.
+    fn from(clusterfile: Clusterfile) -> Self {
+        Self { clusterfile, notes: Vec::new() }
+    }
 }
 
 /// How to log in on hosts; what is left out is as the Clusterfile says.
@@ -72,25 +85,24 @@ impl RunRequest {
             command_args: BTreeMap::new(),
             env: Vec::new(),
             provider: None,
+            accept_provider: false,
         }
     }
 }
 
-/// The Clusterfile that a request asks for: the image's own, overlaid by what was said.
+/// The cluster that a request asks for: the image's own, overlaid by what was said.
 ///
 /// Counts without a provider mean the image's own provider, else `ALI_CLOUD`; addresses mean `BAREMETAL`, as upstream.
-/// Of machines that are counted, the image's own Clusterfile says the size.
+/// Of machines that are counted, the image's own Clusterfile says the size. Hosts, logins, names and annotations in it
+/// do not count.
 ///
 /// # Errors
 ///
-/// When the image is unknown, an argument does not parse, or neither the request nor the image says where to run.
-pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Clusterfile, Error> {
-    let mut wanted = match sealer.embedded_clusterfile(&request.image)? {
-        Some(embedded) => embedded,
-        None => Cluster::new(CLUSTER_NAME, &request.image).into(),
-    };
+/// [`Error::ProviderOfImage`] when the image would choose who makes machines and nobody agreed to that. When the image
+/// is unknown, an argument does not parse, or neither the request nor the image says where to run.
+pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
+    let Embedded { clusterfile: mut wanted, taken, left_out } = Embedded::of(sealer, &request.image)?;
     let cluster = &mut wanted.cluster;
-    cluster.image.clone_from(&request.image);
     if let Some(name) = &request.cluster_name {
         cluster.name.clone_from(name);
     }
@@ -101,34 +113,29 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Clusterfile, Error
         cluster.set_env(&key, &value);
     }
     cluster.command_args.extend(request.command_args.clone());
+    let of_image = cluster.provider.clone();
     machines(sealer, cluster, &request)?;
+    let chosen_by_image = of_image != ProviderName::BAREMETAL && request.provider.is_none();
+    if chosen_by_image && cluster.provider == of_image && !request.accept_provider {
+        return Err(Error::ProviderOfImage { image: request.image, provider: of_image });
+    }
     if cluster.hosts.is_empty() && cluster.machines.is_empty() {
         return Err(Error::NoHosts { image: request.image });
     }
     // What flags and an embedded file make together must be as right as a file.
-    clusterfile::parse(&wanted.to_yaml()).map_err(Error::Request)
+    let clusterfile = clusterfile::parse(&wanted.to_yaml()).map_err(Error::Request)?;
+    Ok(Wanted { clusterfile, notes: notes(&request.image, &taken, &left_out) })
 }
 
-impl Sealer {
-    /// The Clusterfile by which `image` is run when nothing else is said.
-    ///
-    /// # Errors
-    ///
-    /// When the image is unknown or its own Clusterfile has errors.
-    pub fn default_clusterfile(&self, image: &str) -> Result<Clusterfile, Error> {
-        Ok(match self.embedded_clusterfile(image)? {
-            Some(embedded) => embedded,
-            None => Cluster::new(CLUSTER_NAME, image).into(),
-        })
-    }
-
-    fn embedded_clusterfile(&self, image: &str) -> Result<Option<Clusterfile>, Error> {
-        let found = self.images().get(image)?.read_files(&[DEFAULT_CLUSTERFILE], CLUSTERFILE_LIMIT)?;
-        let Some(bytes) = found.get(DEFAULT_CLUSTERFILE) else { return Ok(None) };
-        let text = String::from_utf8_lossy(bytes);
-        let parsed = clusterfile::parse_default(&text);
-        parsed.map(Some).map_err(|errors| Error::EmbeddedClusterfile { image: image.to_owned(), errors })
-    }
+fn notes(image: &str, taken: &[String], left_out: &[&str]) -> Vec<String> {
+    let taken = (!taken.is_empty()).then(|| format!("from the Clusterfile inside {image}: {}", taken.join(", ")));
+    let left_out = (!left_out.is_empty()).then(|| {
+        let fields = left_out.join(", ");
+        format!(
+            "left out of the Clusterfile inside {image}: {fields}; only you may say these, by flags or your own file"
+        )
+    });
+    taken.into_iter().chain(left_out).collect()
 }
 
 impl Login {
