@@ -119,8 +119,6 @@ fn left_out(default: &Cluster, found: &Clusterfile) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     const HOSTILE: &str = "\

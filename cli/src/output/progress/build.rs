@@ -77,7 +77,7 @@ impl BuildProgress {
         let digits = total.to_string().len();
         let arguments = arguments.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = format!("[{index:>digits$}/{total}] {keyword:<5} {arguments}");
-        self.screen.set(STEP, shorten(&line, self.screen.room()));
+        self.screen.set(STEP, &shorten(&line, self.screen.room()));
         let mut current = self.current();
         current.line = line;
         current.started = Instant::now();
@@ -90,7 +90,7 @@ impl BuildProgress {
             let room = self.screen.room();
             let step = shorten(&self.current().line, room / 2);
             let rest = room.saturating_sub(step.chars().count() + 3);
-            self.screen.set(STEP, format!("{step} | {}", shorten(line, rest)));
+            self.screen.set(STEP, &format!("{step} | {}", shorten(line, rest)));
         }
     }
 
@@ -119,7 +119,7 @@ impl BuildProgress {
         } else {
             let of = total.map_or_else(|| units::bytes(bytes), |total| units::progress(bytes, total));
             let room = self.screen.room();
-            self.screen.set(name, columns(room, &format!("        {name}"), &format!("{of}  {rate}"), ""));
+            self.screen.set(name, &columns(room, &format!("        {name}"), &format!("{of}  {rate}"), ""));
         }
     }
 

@@ -145,7 +145,7 @@ impl ClusterProgress {
 
     /// A line that is replaced by the next one of this name.
     fn say_now(&self, name: &str, text: &str) {
-        self.screen.set(name, format!(" {} {text}", pad(name, NAME)));
+        self.screen.set(name, &format!(" {} {text}", pad(name, NAME)));
     }
 
     fn planned(&self, hosts: &[PlannedHost], image: &str, plan: &Arc<Plan>) {
@@ -232,7 +232,7 @@ impl ClusterProgress {
     }
 
     fn alive(&self, host: IpAddr, text: &str) {
-        self.screen.set(&host.to_string(), format!(" {} {text}", pad(&host.to_string(), NAME)));
+        self.screen.set(&host.to_string(), &format!(" {} {text}", pad(&host.to_string(), NAME)));
     }
 
     /// A line that stays: what it concerns, what happened, and how long it took on the right.

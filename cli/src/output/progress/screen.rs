@@ -55,7 +55,7 @@ impl Screen {
     }
 
     /// Shows or changes a line that lives; only on a terminal.
-    pub(super) fn set(&self, key: &str, text: String) {
+    pub(super) fn set(&self, key: &str, text: &str) {
         if !self.is_terminal() {
             return;
         }
@@ -66,7 +66,7 @@ impl Screen {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        bar.set_message(visible(&text).into_owned());
+        bar.set_message(visible(text).into_owned());
     }
 
     /// Takes a living line away.
