@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use content_store::Store;
 
 use crate::durable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{Image, Layer};
 use crate::layer::listing::{Listed, Listing, Merged};
 use crate::layer::stream::{self, Done};
-use crate::layer::tar::{MemberKind, Reader};
+use crate::layer::tar::{self, MemberKind, Reader};
 
 impl Image {
     /// Paths of all files and links of the rootfs, relative and sorted; directories are not among them.
@@ -39,6 +39,10 @@ impl Image {
         let mut merged = Merged::default();
         for layer in self.layers() {
             merged.stack(&listing(&self.store, layer, self.listings.as_deref())?);
+            if merged.names() > tar::NAMES_LIMIT {
+                let reason = format!("the names of its layers take more than {} MiB", tar::NAMES_LIMIT >> 20);
+                return Err(Error::NotAnImage { document: self.index_digest().to_string(), reason });
+            }
         }
         Ok(merged)
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use content_store::{Digest, Store};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -52,6 +52,43 @@ pub(crate) struct Manifest {
     pub(crate) layers: Vec<Descriptor>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// What a name points at: an index, or a single manifest as upstream and other tools make them.
+#[derive(Debug)]
+pub(crate) enum Top {
+    Index(Index),
+    Manifest(Manifest),
+}
+
+impl Top {
+    /// Reads it straight into its type: a generic JSON value takes thirty times the bytes of a hostile document.
+    pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Shape {
+            manifests: Option<IgnoredAny>,
+        }
+        let is_index = serde_json::from_slice::<Shape>(bytes)?.manifests.is_some();
+        if is_index {
+            serde_json::from_slice(bytes).map(Self::Index)
+        } else {
+            serde_json::from_slice(bytes).map(Self::Manifest)
+        }
+    }
+
+    /// Reads it from the store, its digest checked; with its size.
+    pub(crate) fn read(store: &Store, digest: &Digest) -> Result<(Self, u64)> {
+        let bytes = store.read_verified(digest, format::DOCUMENT_LIMIT)?;
+        Ok((Self::parse(&bytes).map_err(Error::document(digest))?, bytes.len() as u64))
+    }
+
+    /// Its media type, told from its content where it does not say.
+    pub(crate) fn media_type(&self) -> &str {
+        match self {
+            Self::Index(index) => index.media_type.as_deref().unwrap_or(format::INDEX),
+            Self::Manifest(manifest) => manifest.media_type.as_deref().unwrap_or(format::MANIFEST),
+        }
+    }
 }
 
 /// A descriptor of a blob.

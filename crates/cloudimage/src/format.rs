@@ -43,10 +43,12 @@ pub const CNI_LABEL_PREFIX: &str = "cluster.alpha.sealer.io/kube-cni-";
 /// Prefix of the label that names a storage plugin.
 pub const CSI_LABEL_PREFIX: &str = "cluster.alpha.sealer.io/kube-csi-";
 
-/// Largest index, manifest or config that is read, in bytes.
-pub const DOCUMENT_LIMIT: u64 = 8 << 20;
-/// Largest catalogue that is read, in bytes.
-pub const CATALOGUE_LIMIT: u64 = 64 << 20;
+/// Largest index, manifest or config that is read, in bytes; registries take no larger ones.
+pub const DOCUMENT_LIMIT: u64 = 4 << 20;
+/// Largest catalogue, and manifest of carried images, that is read, in bytes.
+pub const CATALOGUE_LIMIT: u64 = 16 << 20;
+/// Most layers of a rootfs. An overlay file system takes no more.
+pub const LAYERS_LIMIT: usize = 500;
 
 /// Whether a media type is that of an image index.
 #[must_use]

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use content_store::{Digest, Store};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::catalogue::Catalogue;
-use crate::documents::{self, Config, Index, IndexEntry, Manifest};
+use crate::documents::{self, Config, Index, IndexEntry, Manifest, Top};
 use crate::error::{Error, Result};
 use crate::extension::Extension;
 use crate::format;
@@ -66,15 +65,16 @@ impl Image {
     /// Reads an image for a platform; `name` is how it was asked for.
     pub(crate) fn read(store: &Store, digest: &Digest, wanted: Option<&Platform>, name: Option<&str>) -> Result<Self> {
         let shown = name.map_or_else(|| digest.to_string(), str::to_owned);
-        let bytes = store.read_verified(digest, format::DOCUMENT_LIMIT)?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(Error::document(digest))?;
-        let index = if value.get("manifests").is_some() {
-            serde_json::from_value(value).map_err(Error::document(digest))?
-        } else {
-            single(store, digest, &bytes, value)?
+        let index = match Top::read(store, digest)? {
+            (Top::Index(index), _) => index,
+            (Top::Manifest(manifest), size) => single(store, digest, size, manifest)?,
         };
         let rootfs = choose(&index, wanted, &shown)?;
         let manifest: Manifest = documents::read(store, &rootfs.digest, format::DOCUMENT_LIMIT)?;
+        if manifest.layers.len() > format::LAYERS_LIMIT {
+            let reason = format!("it has {} layers; {} are the most", manifest.layers.len(), format::LAYERS_LIMIT);
+            return Err(Error::NotAnImage { document: rootfs.digest.to_string(), reason });
+        }
         let artifact = match index.artifact_of(&rootfs.digest) {
             Some(entry) => Some((entry.digest, documents::read(store, &entry.digest, format::CATALOGUE_LIMIT)?)),
             None => None,
@@ -251,8 +251,7 @@ pub fn manifests(content: &Store, index: &Digest) -> Result<Vec<Digest>> {
 }
 
 /// Treats a single manifest, as upstream and other tools make them, as an index with one entry.
-fn single(store: &Store, digest: &Digest, bytes: &[u8], value: Value) -> Result<Index> {
-    let manifest: Manifest = serde_json::from_value(value).map_err(Error::document(digest))?;
+fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Result<Index> {
     let platform = if store.contains(&manifest.config.digest) {
         let config: Config = documents::read(store, &manifest.config.digest, format::DOCUMENT_LIMIT)?;
         Platform { os: config.os, architecture: config.architecture, variant: config.variant }
@@ -260,13 +259,8 @@ fn single(store: &Store, digest: &Digest, bytes: &[u8], value: Value) -> Result<
         Platform::host()
     };
     let media_type = manifest.media_type.unwrap_or_else(|| format::MANIFEST.to_owned());
-    let entry = IndexEntry {
-        media_type,
-        digest: *digest,
-        size: bytes.len() as u64,
-        platform: Some(platform),
-        annotations: BTreeMap::new(),
-    };
+    let entry =
+        IndexEntry { media_type, digest: *digest, size, platform: Some(platform), annotations: BTreeMap::new() };
     Ok(Index { schema_version: 2, media_type: None, manifests: vec![entry], annotations: BTreeMap::new() })
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use content_store::{Descriptor, Digest, Freed, MediaType, NameKind, Named, Reference, Store};
 use serde::Serialize;
 
+use crate::documents::Top;
 use crate::error::{Error, Result};
-use crate::format;
 use crate::image::Image;
 use crate::inspect::{Inspection, Summary};
 use crate::platform::Platform;
@@ -149,7 +149,8 @@ impl Images {
             .find(|named| Digest::try_from(named.descriptor.digest()).is_ok_and(|other| other == digest));
         let size = self.content.size(&digest)?;
         let annotations = old.map(|named| named.annotations).unwrap_or_default();
-        let descriptor = Descriptor::new(MediaType::from(self.media_type(&digest)?.as_str()), size, digest);
+        let (top, _) = Top::read(&self.content, &digest)?;
+        let descriptor = Descriptor::new(MediaType::from(top.media_type()), size, digest);
         let named = Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations };
         self.content.set_names(vec![named])?;
         Ok(reference)
@@ -217,13 +218,6 @@ impl Images {
             });
         }
         Ok(reference)
-    }
-
-    fn media_type(&self, digest: &Digest) -> Result<String> {
-        let bytes = self.content.read_verified(digest, format::DOCUMENT_LIMIT)?;
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(Error::document(digest))?;
-        let default = if value.get("manifests").is_some() { format::INDEX } else { format::MANIFEST };
-        Ok(value.get("mediaType").and_then(serde_json::Value::as_str).unwrap_or(default).to_owned())
     }
 
     /// Directory of the listings of layers.

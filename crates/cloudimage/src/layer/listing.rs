@@ -93,6 +93,8 @@ fn owned(bytes: &[u8]) -> PathBuf {
 pub(crate) struct Merged {
     entries: BTreeMap<PathBuf, (Listed, usize)>,
     layers: usize,
+    /// Bytes of names that were put in; what a later layer deleted is still counted.
+    names: u64,
 }
 
 impl Merged {
@@ -116,11 +118,20 @@ impl Merged {
                     self.remove_below(path, layer + 1);
                 }
                 for ancestor in parent.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
-                    self.entries.entry(ancestor.to_owned()).or_insert((Listed::Directory, layer));
+                    if !self.entries.contains_key(ancestor) {
+                        self.names += cost(ancestor);
+                        self.entries.insert(ancestor.to_owned(), (Listed::Directory, layer));
+                    }
                 }
+                self.names += cost(path);
                 self.entries.insert(path.clone(), (listed.clone(), layer));
             }
         }
+    }
+
+    /// How many bytes the names of all layers together take, about.
+    pub(crate) fn names(&self) -> u64 {
+        self.names
     }
 
     /// Removes what layers before `layer` have below `directory`.
@@ -177,6 +188,10 @@ impl Merged {
         }
         resolved
     }
+}
+
+fn cost(path: &Path) -> u64 {
+    path.as_os_str().len() as u64 + 64
 }
 
 /// Components, last first.

@@ -17,6 +17,11 @@ const EXTENSION_LIMIT: u64 = 1 << 20;
 const PATH_LIMIT: usize = 4096;
 /// Most members of one stream.
 const MEMBER_LIMIT: u64 = 8_000_000;
+/// Most bytes that names, link targets and attributes of one stream may take in memory, with what is kept beside each of
+/// them and the directories above. A million files with usual names fit.
+pub(crate) const NAMES_LIMIT: u64 = 256 << 20;
+/// What is kept beside the name of one member.
+const MEMBER_COST: u64 = 128;
 /// Most bytes of all files of one stream.
 const SIZE_LIMIT: u64 = 2 << 40;
 
@@ -58,6 +63,9 @@ pub(crate) struct Reader<R> {
     position: u64,
     members: u64,
     total: u64,
+    /// Bytes of [`NAMES_LIMIT`] that are spent.
+    names: u64,
+    previous: PathBuf,
 }
 
 /// Header extensions that precede a member.
@@ -75,7 +83,17 @@ struct Extensions {
 impl<R: Read> Reader<R> {
     /// `archive` names the stream in messages.
     pub(crate) fn new(input: R, archive: impl Into<String>) -> Self {
-        Self { input, archive: archive.into(), left: 0, padding: 0, position: 0, members: 0, total: 0 }
+        Self {
+            input,
+            archive: archive.into(),
+            left: 0,
+            padding: 0,
+            position: 0,
+            members: 0,
+            total: 0,
+            names: 0,
+            previous: PathBuf::new(),
+        }
     }
 
     /// The next member, or `None` at the end of the archive; unread data of the last one is skipped.
@@ -154,7 +172,33 @@ impl<R: Read> Reader<R> {
         if self.total > SIZE_LIMIT {
             return Err(self.fault(&shown, format!("the files together are longer than {SIZE_LIMIT} bytes")));
         }
+        self.spend_names(&path, &kind)?;
         Ok(Member { path, kind, mode, uid, gid, mtime, xattrs: extensions.xattrs })
+    }
+
+    /// Counts what a reader keeps of a member: its path, its link, and the directories above it that are not those of the
+    /// member before.
+    fn spend_names(&mut self, path: &Path, kind: &MemberKind) -> Result<()> {
+        let link = match kind {
+            MemberKind::Symlink(target) | MemberKind::HardLink(target) => target.as_os_str().len(),
+            _ => 0,
+        };
+        let new = |directory: &&Path| !directory.as_os_str().is_empty() && !self.previous.starts_with(directory);
+        let above = path.ancestors().skip(1).take_while(new);
+        let above: u64 = above.map(|directory| MEMBER_COST + directory.as_os_str().len() as u64).sum();
+        let bytes = MEMBER_COST + above + (path.as_os_str().len() + link) as u64;
+        self.previous.clear();
+        self.previous.push(path);
+        self.spend(bytes)
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<()> {
+        self.names = self.names.saturating_add(bytes);
+        if self.names > NAMES_LIMIT {
+            let reason = format!("its names and attributes take more than {} MiB", NAMES_LIMIT >> 20);
+            return Err(self.fault("", reason));
+        }
+        Ok(())
     }
 
     fn kind(&self, header: &Header, path: &[u8], link: Vec<u8>, size: u64, shown: &str) -> Result<MemberKind> {
@@ -208,7 +252,7 @@ impl<R: Read> Reader<R> {
         Ok(relative)
     }
 
-    fn read_records(&self, data: &[u8], extensions: &mut Extensions) -> Result<()> {
+    fn read_records(&mut self, data: &[u8], extensions: &mut Extensions) -> Result<()> {
         for record in tar::PaxExtensions::new(data) {
             let record = record.map_err(|error| self.fault("", format!("a header extension is malformed: {error}")))?;
             let value = record.value_bytes();
@@ -227,6 +271,7 @@ impl<R: Read> Reader<R> {
                 }
                 key => {
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                        self.spend(MEMBER_COST + (name.len() + value.len()) as u64)?;
                         extensions.xattrs.insert(name.to_vec(), value.to_vec());
                     }
                 }

@@ -3,47 +3,40 @@
 use std::collections::BTreeMap;
 
 use content_store::{Digest, Store};
-use serde_json::Value;
 
-use crate::documents::{Descriptor, Index, Manifest};
+use crate::documents::{Descriptor, Manifest, Top};
 use crate::error::{Error, Result};
 use crate::format;
 
 /// Every blob that the document `top` (an index or a manifest) stands for, itself included, with its size.
 ///
-/// All documents are read and verified; of other blobs only presence and size are checked.
+/// All documents are read and verified, each once; of other blobs only presence and size are checked.
 pub(super) fn blobs(store: &Store, top: &Digest) -> Result<BTreeMap<Digest, u64>> {
     let mut blobs = BTreeMap::new();
-    let value = document(store, top, &mut blobs)?;
-    if value.get("manifests").is_some() {
-        let index: Index = serde_json::from_value(value).map_err(Error::document(top))?;
-        for entry in &index.manifests {
-            let value = document(store, &entry.digest, &mut blobs)?;
-            manifest(store, &entry.digest, value, &mut blobs)?;
+    let (document, size) = Top::read(store, top)?;
+    blobs.insert(*top, size);
+    match document {
+        Top::Index(index) => {
+            for entry in &index.manifests {
+                if !blobs.contains_key(&entry.digest) {
+                    let bytes = store.read_verified(&entry.digest, format::CATALOGUE_LIMIT)?;
+                    blobs.insert(entry.digest, bytes.len() as u64);
+                    let document = serde_json::from_slice(&bytes).map_err(Error::document(entry.digest))?;
+                    manifest(store, &document, &mut blobs)?;
+                }
+            }
         }
-    } else {
-        manifest(store, top, value, &mut blobs)?;
+        Top::Manifest(document) => manifest(store, &document, &mut blobs)?,
     }
     Ok(blobs)
 }
 
-/// The media type of a top document, told from its content.
-pub(super) fn media_type(store: &Store, top: &Digest) -> Result<String> {
-    let value = document(store, top, &mut BTreeMap::new())?;
-    let default = if value.get("manifests").is_some() { format::INDEX } else { format::MANIFEST };
-    Ok(value.get("mediaType").and_then(Value::as_str).unwrap_or(default).to_owned())
-}
-
-fn document(store: &Store, digest: &Digest, blobs: &mut BTreeMap<Digest, u64>) -> Result<Value> {
-    let bytes = store.read_verified(digest, format::CATALOGUE_LIMIT)?;
-    blobs.insert(*digest, bytes.len() as u64);
-    serde_json::from_slice(&bytes).map_err(Error::document(digest))
-}
-
-fn manifest(store: &Store, digest: &Digest, value: Value, blobs: &mut BTreeMap<Digest, u64>) -> Result<()> {
-    let manifest: Manifest = serde_json::from_value(value).map_err(Error::document(digest))?;
+fn manifest(store: &Store, manifest: &Manifest, blobs: &mut BTreeMap<Digest, u64>) -> Result<()> {
     for Descriptor { digest, size, .. } in std::iter::once(&manifest.config).chain(&manifest.layers) {
-        let found = store.size(digest)?;
+        let found = match blobs.get(digest) {
+            Some(known) => *known,
+            None => store.size(digest)?,
+        };
         if found != *size {
             let reason = format!("{digest} has {found} bytes, its manifest says {size}");
             return Err(Error::NotAnImage { document: digest.to_string(), reason });

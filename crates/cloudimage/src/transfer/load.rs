@@ -1,6 +1,7 @@
 //! Reads an OCI archive, whoever wrote it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
@@ -9,7 +10,7 @@ use content_store::{Descriptor, Digest, MediaType, NameKind, Named, REF_NAME_ANN
 
 use super::closure;
 use crate::builder::seal::now;
-use crate::documents::{Index, IndexEntry};
+use crate::documents::{Index, IndexEntry, Top};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::image::Image;
@@ -45,26 +46,32 @@ impl Images {
         }
         let index = index.ok_or_else(|| fault("", "it is no OCI archive: it has no index.json".to_owned()))?;
         let created = now()?;
-        let mut named = Vec::new();
+        let (mut named, mut checked) = (Vec::new(), BTreeMap::new());
         for entry in &index.manifests {
             let reference = name(entry).ok_or_else(|| {
                 fault("index.json", format!("{} has no name; write the archive with one", entry.digest))
             })?;
             let reference: Reference = reference.parse()?;
-            self.check(&entry.digest).map_err(|error| match error {
-                Error::Store(content_store::Error::Missing { digest, .. }) => {
-                    fault("", format!("it lacks {digest}, a part of {reference}"))
-                }
-                other => other,
-            })?;
-            let media_type = closure::media_type(self.content(), &entry.digest)?;
-            let descriptor = Descriptor::new(
-                MediaType::from(media_type.as_str()),
-                self.content().size(&entry.digest)?,
-                entry.digest,
-            );
+            if reference.digest().is_some_and(|digest| *digest != entry.digest) {
+                return Err(fault("index.json", format!("{reference} is the name of {}", entry.digest)));
+            }
+            // Many names may point at one image: it is read once.
+            let descriptor = match checked.entry(entry.digest) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.check(&entry.digest).map_err(|error| match error {
+                    Error::Store(content_store::Error::Missing { digest, .. }) => {
+                        fault("", format!("it lacks {digest}, a part of {reference}"))
+                    }
+                    other => other,
+                })?),
+            };
             let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), created.clone())]);
-            named.push(Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations });
+            named.push(Named {
+                kind: NameKind::ClusterImage,
+                name: reference.to_string(),
+                descriptor: descriptor.clone(),
+                annotations,
+            });
         }
         if named.is_empty() {
             return Err(fault("index.json", "there is no image in it".to_owned()));
@@ -76,7 +83,8 @@ impl Images {
 
     /// Copies the data of the current member into the store as the blob `digest`.
     fn take(&self, reader: &mut Reader<Box<dyn Read + Send>>, digest: &Digest, path: &Path) -> Result<()> {
-        if self.content().contains(digest) {
+        // A blob that is here and corrupt is written again.
+        if self.content().contains(digest) && self.content().verify(digest).is_ok() {
             return Ok(());
         }
         let mut writer = self.content().writer()?;
@@ -85,14 +93,16 @@ impl Images {
         Ok(())
     }
 
-    /// Whether the image is whole and one that we understand.
-    fn check(&self, digest: &Digest) -> Result<()> {
+    /// Describes an image that is whole and one that we understand.
+    fn check(&self, digest: &Digest) -> Result<Descriptor> {
         closure::blobs(self.content(), digest)?;
         match Image::from_content(self.content(), digest) {
             // Made for another machine: that is no fault of the archive.
-            Err(Error::NoPlatform { .. }) => Ok(()),
-            read => read.map(drop),
+            Ok(_) | Err(Error::NoPlatform { .. }) => {}
+            Err(error) => return Err(error),
         }
+        let (top, size) = Top::read(self.content(), digest)?;
+        Ok(Descriptor::new(MediaType::from(top.media_type()), size, *digest))
     }
 }
 

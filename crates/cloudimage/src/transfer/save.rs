@@ -7,7 +7,7 @@ use std::path::Path;
 use content_store::{Digest, REF_NAME_ANNOTATION};
 
 use super::closure;
-use crate::documents::{Index, IndexEntry};
+use crate::documents::{Index, IndexEntry, Top};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::format;
@@ -74,7 +74,7 @@ impl Images {
         }
         let size = self.content().size(digest)?;
         Ok(IndexEntry {
-            media_type: closure::media_type(self.content(), digest)?,
+            media_type: Top::read(self.content(), digest)?.0.media_type().to_owned(),
             digest: *digest,
             size,
             platform: None,
