@@ -68,6 +68,7 @@ impl Error {
             ErrorKind::Cidr(_) => "expected an address block like 10.96.0.0/22".to_owned(),
             ErrorKind::CidrHostBits { meant, .. } => format!("expected {meant}"),
             ErrorKind::NoMaster => "expected a host with the role master, or masters with a count".to_owned(),
+            ErrorKind::TooManyErrors { .. } => "fix the errors above first".to_owned(),
             ErrorKind::EnvWithoutEquals(_) | ErrorKind::EnvKey(_) => "expected KEY=value".to_owned(),
             _ => String::new(),
         }
@@ -90,7 +91,11 @@ impl std::error::Error for Error {
     }
 }
 
-/// Everything that is wrong with a file, in the order of the file. Never empty.
+/// Nobody reads more at once.
+const MAX_ERRORS: usize = 100;
+
+/// Everything that is wrong with a file, in the order of the file, at most a hundred and one that says there are more.
+/// Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(Vec<Error>);
 
@@ -98,6 +103,11 @@ impl Errors {
     pub(crate) fn new(mut errors: Vec<Error>) -> Self {
         debug_assert!(!errors.is_empty(), "errors without an error");
         errors.sort_by_key(|error| error.span);
+        if let Some(cut) = errors.get(MAX_ERRORS) {
+            let last = Error { kind: ErrorKind::TooManyErrors { limit: MAX_ERRORS }, suggestion: None, ..cut.clone() };
+            errors.truncate(MAX_ERRORS);
+            errors.push(last);
+        }
         Self(errors)
     }
 
@@ -141,6 +151,12 @@ impl std::error::Error for Errors {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// There are more errors than are listed.
+    #[error("the Clusterfile has more than {limit} errors, the rest is not shown")]
+    TooManyErrors {
+        /// How many are listed.
+        limit: usize,
+    },
     /// The file is bigger than [`crate::MAX_BYTES`].
     #[error("the Clusterfile is larger than {limit} bytes")]
     TooLarge {

@@ -16,6 +16,12 @@ fn a_file_of_more_than_a_mebibyte_is_not_even_looked_at() {
 }
 
 #[test]
+fn no_more_than_a_hundred_errors_are_listed() {
+    let found = kinds(&"a: 1\n".repeat(20_000));
+    assert_eq!((found.len(), found.last()), (101, Some(&ErrorKind::TooManyErrors { limit: 100 })));
+}
+
+#[test]
 fn nesting_is_bounded() {
     for piece in ["[", "{a: ", "- ", "? ", "a:\n"] {
         let mut text = String::new();

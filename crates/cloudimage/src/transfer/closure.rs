@@ -1,6 +1,7 @@
 //! Collects the blobs of a cluster image, over all its platforms.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use content_store::{Digest, Store};
 
@@ -18,9 +19,9 @@ pub(super) fn blobs(store: &Store, top: &Digest) -> Result<BTreeMap<Digest, u64>
     match document {
         Top::Index(index) => {
             for entry in &index.manifests {
-                if !blobs.contains_key(&entry.digest) {
+                if let Entry::Vacant(place) = blobs.entry(entry.digest) {
                     let bytes = store.read_verified(&entry.digest, format::CATALOGUE_LIMIT)?;
-                    blobs.insert(entry.digest, bytes.len() as u64);
+                    place.insert(bytes.len() as u64);
                     let document = serde_json::from_slice(&bytes).map_err(Error::document(entry.digest))?;
                     manifest(store, &document, &mut blobs)?;
                 }
