@@ -163,7 +163,7 @@ fn write_error(text: &str) {
 pub(crate) fn registry_event(event: &sealer_core::registry_proxy::Event) {
     use sealer_core::registry_proxy::Event;
     match event {
-        Event::Corrupt { digest, path } => say(&format!("{digest} is damaged and is not served: {}", path.display())),
+        Event::Corrupt { digest, path } => say(&format!("{digest} is corrupt and is not served: {}", path.display())),
         Event::Failed { request, reason } => say(&format!("{request} failed: {reason}")),
         _ => {}
     }

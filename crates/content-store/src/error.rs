@@ -40,7 +40,7 @@ pub enum Error {
         root: PathBuf,
     },
     /// The bytes of a stored blob are not those of its digest.
-    #[error("blob {digest} is damaged: {} holds other bytes ({found}); fetch or build its image again", path.display())]
+    #[error("blob {digest} is corrupt: {} holds other bytes ({found}); fetch or build its image again", path.display())]
     Corrupt {
         /// The digest the file is named after.
         digest: Digest,

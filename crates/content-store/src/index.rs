@@ -4,10 +4,10 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::{Exclusive, GcGuard};
 use crate::store::Paths;
-use crate::{Descriptor, Digest, Store};
+use crate::{Descriptor, Digest, FileVersion, Store};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -67,6 +67,18 @@ impl Store {
         let mut names: Vec<Named> = index.entries.iter().filter_map(named).collect();
         names.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
         Ok(names)
+    }
+
+    /// The version of the names: as long as it stays the same, [`Store::names`] returns the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when `index.json` cannot be read.
+    pub fn names_version(&self) -> Result<FileVersion> {
+        let metadata = fs::metadata(&self.paths.index);
+        metadata
+            .map(|metadata| FileVersion::from(&metadata))
+            .map_err(|source| Error::file("read", &self.paths.index, source))
     }
 
     /// What the name points at.

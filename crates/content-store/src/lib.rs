@@ -57,6 +57,6 @@ pub use lock::GcGuard;
 pub use oci_reference::{Algorithm, Digest, Error as ReferenceError, Hasher, Reference};
 pub use oci_spec::image::{Descriptor, MediaType};
 pub use partial::PartialBlob;
-pub use reader::VerifiedReader;
+pub use reader::{BlobFile, FileVersion, VerifiedReader};
 pub use store::{Blob, DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, Store};
 pub use writer::BlobWriter;

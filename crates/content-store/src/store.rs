@@ -3,9 +3,9 @@
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::{Exclusive, GcGuard};
-use crate::reader::VerifiedReader;
+use crate::reader::{BlobFile, VerifiedReader};
 use crate::{Algorithm, BlobWriter, Digest, PartialBlob};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -95,14 +95,15 @@ impl Store {
         Ok(metadata.len())
     }
 
-    /// The blob as a file, **not verified**: for readers that hash the bytes themselves. Prefer [`Store::verified_reader`].
+    /// Opens the blob, **not verified**: for readers that hash the bytes themselves, or read a part. Prefer
+    /// [`Store::verified_reader`].
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] when it is not here.
-    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+    /// [`Error::Missing`] when it is not here, [`Error::File`] when it cannot be opened.
+    pub fn open_blob(&self, digest: &Digest) -> Result<BlobFile> {
         let path = self.blob_path(digest);
-        File::open(&path).map_err(|source| self.missing("open", digest, &path, source))
+        BlobFile::open(*digest, path.clone()).map_err(|source| self.missing("open", digest, &path, source))
     }
 
     /// The bytes of a document, verified, at most `limit` of them.
@@ -133,7 +134,7 @@ impl Store {
     ///
     /// [`Error::Missing`] when it is not here.
     pub fn verified_reader(&self, digest: &Digest) -> Result<VerifiedReader> {
-        Ok(VerifiedReader::new(self.open_blob(digest)?, *digest, self.blob_path(digest)))
+        Ok(VerifiedReader::new(self.open_blob(digest)?))
     }
 
     /// Reads the whole blob and compares its bytes with its digest.
@@ -142,10 +143,7 @@ impl Store {
     ///
     /// [`Error::Missing`] or [`Error::Corrupt`].
     pub fn verify(&self, digest: &Digest) -> Result<()> {
-        let path = self.blob_path(digest);
-        let found = crate::reader::hash(&mut self.open_blob(digest)?, digest.algorithm())
-            .map_err(|source| Error::file("read", &path, source))?;
-        if found == *digest { Ok(()) } else { Err(Error::Corrupt { digest: *digest, path, found: Box::new(found) }) }
+        self.open_blob(digest)?.verify()
     }
 
     /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.

@@ -112,7 +112,7 @@ fn what_is_not_there_is_missing() {
 }
 
 #[test]
-fn a_damaged_blob_is_named_and_never_given() {
+fn a_corrupt_blob_is_named_and_never_returned() {
     let (_directory, store) = store();
     let blob = store.put(b"precious").unwrap();
     let path = store.blob_path(&blob.digest);

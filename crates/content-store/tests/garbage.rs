@@ -138,7 +138,7 @@ fn nothing_is_removed_while_somebody_writes() {
 }
 
 #[test]
-fn damage_in_a_document_stops_the_collection() {
+fn corruption_of_a_document_stops_the_collection() {
     let (_directory, store) = store();
     let ClusterImage { index, all, .. } = cluster_image(&store, "x");
     name(&store, "x", index);

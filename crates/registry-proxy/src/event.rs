@@ -2,6 +2,7 @@
 
 use content_store::Digest;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Something that whoever runs the registry should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +15,32 @@ pub enum Event {
         /// Its file.
         path: PathBuf,
     },
-    /// A request failed for a reason that lies here, not with the client.
+    /// A source could not answer a request, for a reason that lies here, not with the client. Another source may have answered it.
     Failed {
         /// Method and path of the request.
         request: String,
         /// The reason with its causes.
         reason: String,
     },
+}
+
+/// Is told what happens; must return quickly.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Tells events to whoever wants to know.
+#[derive(Clone, Default)]
+pub(crate) struct Reporter(pub(crate) Option<Events>);
+
+impl Reporter {
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(events) = &self.0 {
+            events(event);
+        }
+    }
+}
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Reporter")
+    }
 }

@@ -1,17 +1,38 @@
-//! Serves a content store to container engines as an OCI registry.
+//! Serves manifests and blobs to container engines as an OCI registry, from a content store and any further sources.
 //!
 //! # Steps
 //!
-//! 1. [`service`] makes an [`axum::Router`] over a [`content_store::Store`].
-//! 2. Serve it with [`serve_tls`] or [`serve_plain`] on a listener, or with [`serve_http2_stream`] on any byte stream.
+//! 1. Make the [`Source`]s: [`ContentSource`] is a [`content_store::Store`]; others are implementations of the trait.
+//! 2. [`service`] makes an [`axum::Router`] over them. They are asked in order: the first that has a manifest or blob answers.
+//! 3. Serve the router with [`serve_tls`] or [`serve_plain`] on a listener, or with [`serve_http2_stream`] on any byte stream.
 //!
-//! ```no_run
-//! use registry_proxy::{Options, service, serve_plain};
+//! ```
+//! use content_store::{Descriptor, MediaType, NameKind, Store};
+//! use registry_proxy::{ContentSource, Options, serve_plain, service};
+//! use std::sync::Arc;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let root = directory.path();
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let content = content_store::Store::open("/var/lib/sealer/content".as_ref())?;
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
-//! serve_plain(listener, service(content, Options::default()), std::future::pending()).await?;
+//! let store = Store::open(root)?;
+//! let index = store.put(br#"{"schemaVersion":2,"manifests":[]}"#)?;
+//! let descriptor = Descriptor::new(MediaType::ImageIndex, index.size, index.digest);
+//! store.set_name(NameKind::CarriedImage, "quay.io/team/app:1", &descriptor)?;
+//!
+//! let options = Options::default();
+//! let router = service(vec![Arc::new(ContentSource::new(store, &options))], options);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! tokio::spawn(serve_plain(listener, router, std::future::pending()));
+//!
+//! let mut client = tokio::net::TcpStream::connect(address).await?;
+//! let request = "GET /v2/team/app/tags/list?ns=quay.io HTTP/1.0\r\nhost: localhost\r\n\r\n";
+//! client.write_all(request.as_bytes()).await?;
+//! let mut response = String::new();
+//! client.read_to_string(&mut response).await?;
+//! assert!(response.ends_with(r#"{"name":"team/app","tags":["1"]}"#), "{response}");
 //! # Ok(())
 //! # }
 //! ```
@@ -19,43 +40,66 @@
 //! # What is answered
 //!
 //! The read side of the OCI distribution specification: `GET` and `HEAD` of `/v2/`, manifests, blobs (with single ranges), `tags/list` and
-//! `_catalog`. The query `ns=` of containerd's mirrors says which registry is meant; without it Docker Hub is tried, then any registry that alone
-//! has the repository. Content by digest is answered in every repository.
+//! `_catalog`. The query `ns=` of containerd's mirrors says which registry is meant; without it a content store tries Docker Hub, then
+//! any registry that alone has the repository. A content store answers content by digest in every repository.
 //!
-//! A blob is compared with its digest before it is first served, and again whenever it is sent whole; a transfer during which it turns
-//! out damaged is broken off before its end. [`Event::Corrupt`] is told, and from then on the blob is not found, so that clients turn to
-//! another registry, until its file is replaced.
+//! A stored blob is compared with its digest before it is first served, and again whenever it is sent whole; a transfer during which it
+//! turns out corrupt is broken off before its end. [`Event::Corrupt`] is told, and from then on the blob is not found, so that clients turn
+//! to another registry, until its file is replaced.
+//!
+//! # Features
+//!
+//! `testing`: `MemorySource`, the stand-in for tests, and `contract`, the suite that every [`Source`] passes.
+//!
+//! # Errors
+//!
+//! [`Error`] is about certificates and connections. What goes wrong with one request is answered to the client in the form of the
+//! specification, and told as [`Event::Failed`] when the cause lies on this side.
 
-mod blob;
+mod content;
+#[cfg(feature = "testing")]
+pub mod contract;
 mod document;
 mod error;
 mod event;
 mod handler;
-mod integrity;
-mod names;
+#[cfg(feature = "testing")]
+mod memory;
 mod range;
 mod route;
 mod serve;
+mod source;
 mod tls;
 
+pub use content::ContentSource;
 pub use error::{Error, Result};
-pub use event::Event;
+pub use event::{Event, Events};
 pub use handler::service;
+#[cfg(feature = "testing")]
+pub use memory::MemorySource;
 pub use serve::{serve_http2_stream, serve_plain, serve_tls};
+pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 pub use tls::Tls;
 
-use std::sync::Arc;
+use event::Reporter;
 
 /// What a registry may be told. The default answers only for other registries' names and tells nobody anything.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Names of this registry itself (`host[:port]`): a request that means one of them is answered as one that means no registry in particular.
     pub own_names: Vec<String>,
-    /// Clients throw away what does not match its digest, as sealer's own do. Blobs are then compared only while they are sent, which
-    /// saves the first reading.
+    /// Clients throw away what does not match its digest, as sealer's own do. Stored blobs are then compared only while they are sent,
+    /// which saves the first reading.
     pub clients_verify: bool,
-    /// Is told what happens; must return quickly.
-    pub events: Option<Arc<dyn Fn(Event) + Send + Sync>>,
+    /// Is told what happens.
+    pub events: Option<Events>,
+}
+
+impl Options {
+    fn reporter(&self) -> Reporter {
+        Reporter(self.events.clone())
+    }
 }
 
 impl std::fmt::Debug for Options {

@@ -1,5 +1,6 @@
 //! Parses a request into what it asks for. Text in, value out.
 
+use crate::source::{ManifestReference, Repository};
 use content_store::Digest;
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -15,29 +16,13 @@ pub(crate) enum Route {
     /// `/v2/`: is this a registry?
     Version,
     /// A manifest or index.
-    Manifest { place: Place, reference: Wanted },
+    Manifest { repository: Repository, reference: ManifestReference },
     /// A blob.
-    Blob { place: Place, digest: Digest },
+    Blob { repository: Repository, digest: Digest },
     /// The tags of a repository.
-    Tags { place: Place, page: Page },
+    Tags { repository: Repository, page: Page },
     /// The repositories.
     Catalog { page: Page },
-}
-
-/// Which repository of which registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The registry meant, if the client says so.
-    pub(crate) namespace: Option<String>,
-    /// The path within the registry.
-    pub(crate) repository: String,
-}
-
-/// Which manifest of a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Tag(String),
-    Digest(Digest),
 }
 
 /// Which part of a list.
@@ -87,26 +72,28 @@ pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
     let (Some(last), Some(kind), Some(repository)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(unknown());
     };
-    let place = place(repository, query)?;
+    let repository = named(repository, query)?;
     match (kind, last) {
-        ("manifests", reference) => Ok(Route::Manifest { place, reference: wanted(reference)? }),
-        ("blobs", digest) => Ok(Route::Blob { place, digest: digest.parse().map_err(|_| invalid_digest(digest))? }),
-        ("tags", "list") => Ok(Route::Tags { place, page: page(query) }),
+        ("manifests", reference) => Ok(Route::Manifest { repository, reference: manifest_reference(reference)? }),
+        ("blobs", digest) => {
+            Ok(Route::Blob { repository, digest: digest.parse().map_err(|_| invalid_digest(digest))? })
+        }
+        ("tags", "list") => Ok(Route::Tags { repository, page: page(query) }),
         _ => Err(unknown()),
     }
 }
 
-fn place(repository: &str, query: Option<&str>) -> Result<Place, Refusal> {
+fn named(path: &str, query: Option<&str>) -> Result<Repository, Refusal> {
     let is_part = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
             && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
     };
-    if repository.len() > 255 || !repository.split('/').all(is_part) {
+    if path.len() > 255 || !path.split('/').all(is_part) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "NAME_INVALID", "this is not a repository name"));
     }
-    let namespace = parameter(query, "ns").filter(|text| !text.is_empty());
-    if namespace.as_ref().is_some_and(|text| {
+    let registry = parameter(query, "ns").filter(|text| !text.is_empty());
+    if registry.as_ref().is_some_and(|text| {
         text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte))
     }) {
         return Err(Refusal::new(
@@ -115,18 +102,18 @@ fn place(repository: &str, query: Option<&str>) -> Result<Place, Refusal> {
             "the parameter ns is not the host of a registry",
         ));
     }
-    Ok(Place { namespace, repository: repository.to_owned() })
+    Ok(Repository::new(registry.as_deref(), path))
 }
 
-fn wanted(reference: &str) -> Result<Wanted, Refusal> {
+fn manifest_reference(reference: &str) -> Result<ManifestReference, Refusal> {
     if reference.contains(':') {
-        return reference.parse().map(Wanted::Digest).map_err(|_| invalid_digest(reference));
+        return reference.parse().map(ManifestReference::Digest).map_err(|_| invalid_digest(reference));
     }
     let is_tag = (1..=128).contains(&reference.len())
         && !reference.starts_with(['.', '-'])
         && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if is_tag {
-        Ok(Wanted::Tag(reference.to_owned()))
+        Ok(ManifestReference::Tag(reference.to_owned()))
     } else {
         Err(Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "this is not a tag"))
     }
@@ -169,36 +156,47 @@ mod tests {
         route(&Method::GET, path, query)
     }
 
-    fn place(namespace: Option<&str>, repository: &str) -> Place {
-        Place { namespace: namespace.map(str::to_owned), repository: repository.to_owned() }
-    }
-
     #[test]
     fn every_kind_of_request_is_understood() {
         let digest = Digest::of(b"x");
-        let tag = |name: &str| Wanted::Tag(name.to_owned());
+        let tag = |name: &str| ManifestReference::Tag(name.to_owned());
         assert_eq!(get("/v2/"), Ok(Route::Version));
         assert_eq!(get("/v2"), Ok(Route::Version));
         assert_eq!(
             get("/v2/nginx/manifests/1.19"),
-            Ok(Route::Manifest { place: place(None, "nginx"), reference: tag("1.19") })
+            Ok(Route::Manifest { repository: Repository::new(None, "nginx"), reference: tag("1.19") })
         );
         assert_eq!(
             get("/v2/library/nginx/manifests/1.19?ns=docker.io"),
-            Ok(Route::Manifest { place: place(Some("docker.io"), "library/nginx"), reference: tag("1.19") })
+            Ok(Route::Manifest {
+                repository: Repository::new(Some("docker.io"), "library/nginx"),
+                reference: tag("1.19")
+            })
         );
         assert_eq!(
             get("/v2/manifests/blobs/tags/manifests/list?x=1&ns=reg%3A5000"),
-            Ok(Route::Manifest { place: place(Some("reg:5000"), "manifests/blobs/tags"), reference: tag("list") })
+            Ok(Route::Manifest {
+                repository: Repository::new(Some("reg:5000"), "manifests/blobs/tags"),
+                reference: tag("list")
+            })
         );
         assert_eq!(
             get(&format!("/v2/a/b/manifests/{digest}")),
-            Ok(Route::Manifest { place: place(None, "a/b"), reference: Wanted::Digest(digest) })
+            Ok(Route::Manifest {
+                repository: Repository::new(None, "a/b"),
+                reference: ManifestReference::Digest(digest)
+            })
         );
         let encoded = digest.to_string().replace(':', "%3A");
-        assert_eq!(get(&format!("/v2/a/blobs/{encoded}")), Ok(Route::Blob { place: place(None, "a"), digest }));
+        assert_eq!(
+            get(&format!("/v2/a/blobs/{encoded}")),
+            Ok(Route::Blob { repository: Repository::new(None, "a"), digest })
+        );
         let page = Page { limit: Some(2), after: Some("b".to_owned()) };
-        assert_eq!(get("/v2/a/tags/list?n=2&last=b"), Ok(Route::Tags { place: place(None, "a"), page: page.clone() }));
+        assert_eq!(
+            get("/v2/a/tags/list?n=2&last=b"),
+            Ok(Route::Tags { repository: Repository::new(None, "a"), page: page.clone() })
+        );
         assert_eq!(get("/v2/_catalog?last=b&n=2"), Ok(Route::Catalog { page }));
         assert_eq!(get("/v2/_catalog?n=many"), Ok(Route::Catalog { page: Page::default() }));
     }
@@ -227,8 +225,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_request_is_too_odd(path in "(/v2)?(/[a-zA-Z0-9._%:-]{0,6}|/manifests|/blobs|/tags|/list|\\PC{0,5}){0,8}", query in proptest::option::of("(ns|n|last)=\\PC{0,20}(&\\PC{0,9})?")) {
-            if let Ok(Route::Manifest { place, .. } | Route::Blob { place, .. } | Route::Tags { place, .. }) = route(&Method::GET, &path, query.as_deref()) {
-                prop_assert!(!place.repository.contains("..") && !place.repository.is_empty());
+            if let Ok(Route::Manifest { repository, .. } | Route::Blob { repository, .. } | Route::Tags { repository, .. }) = route(&Method::GET, &path, query.as_deref()) {
+                prop_assert!(!repository.path.contains("..") && !repository.path.is_empty());
             }
         }
     }

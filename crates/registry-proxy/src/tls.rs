@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Certificate chain and key of a registry.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Tls {
     /// The certificate (PEM) with those that lead to the CA.
     pub cert_pem: String,
@@ -24,6 +25,11 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
+    /// A certificate chain and its private key, both PEM. They are checked when a server starts.
+    pub fn new(cert_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        Self { cert_pem: cert_pem.into(), key_pem: key_pem.into() }
+    }
+
     /// Checks certificate and key and makes an acceptor that offers HTTP/2 and HTTP/1.1.
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor> {
         let fail = |object, reason: String| Error::Tls { object, reason };

@@ -108,9 +108,9 @@ async fn containerd_pulls_the_original_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containerd_turns_to_another_registry_when_a_blob_is_damaged() {
+async fn containerd_turns_to_another_registry_when_a_blob_is_corrupt() {
     let ((bad, layer), (good, _)) = (content(), content());
-    bad.damage(&layer);
+    bad.corrupt(&layer);
     let (first, second) = (Server::start(&bad, None).await, Server::start(&good, None).await);
     let containerd = Containerd::start(&[first.host(), second.host()]).await;
     let output = containerd.fetch().await;

@@ -172,31 +172,31 @@ async fn an_empty_blob_is_a_blob() {
 }
 
 #[tokio::test]
-async fn a_damaged_blob_is_not_there_and_told_once() {
+async fn a_corrupt_blob_is_not_there_and_told_once() {
     for number in [1, 2] {
         let setup = Setup::new().await;
         let (path, digest) = setup.blob_path(number);
-        setup.content.damage(&digest);
+        setup.content.corrupt(&digest);
         for response in futures_util::future::join_all((0..8).map(|_| setup.get(&path))).await {
             assert_eq!(response.status(), StatusCode::NOT_FOUND);
-            assert!(response.text().await.unwrap().contains("damaged"));
+            assert!(response.text().await.unwrap().contains("corrupt"));
         }
         let expected = Event::Corrupt { digest, path: setup.content.store.blob_path(&digest) };
         assert_eq!(*setup.content.events.lock().unwrap(), [expected]);
-        // Written anew it is served again; damaged again it is not.
+        // Written anew it is served again; corrupt again it is not.
         setup.content.store.put(&setup.fixture.blobs[number]).unwrap();
         assert_eq!(setup.get(&path).await.bytes().await.unwrap(), setup.fixture.blobs[number]);
-        setup.content.damage(&digest);
+        setup.content.corrupt(&digest);
         assert_eq!(setup.get(&path).await.status(), StatusCode::NOT_FOUND);
     }
 }
 
 #[tokio::test]
-async fn a_blob_found_damaged_while_it_is_sent_never_arrives_whole() {
+async fn a_blob_found_corrupt_while_it_is_sent_never_arrives_whole() {
     for number in [1, 2] {
         let setup = Setup::start(true).await;
         let (path, digest) = setup.blob_path(number);
-        setup.content.damage(&digest);
+        setup.content.corrupt(&digest);
         let arrived = match setup.client.get(setup.url(&path)).send().await {
             Ok(response) => response.bytes().await,
             Err(error) => Err(error),
@@ -210,19 +210,19 @@ async fn a_blob_found_damaged_while_it_is_sent_never_arrives_whole() {
 }
 
 #[tokio::test]
-async fn no_part_of_a_damaged_blob_is_served() {
+async fn no_part_of_a_corrupt_blob_is_served() {
     let setup = Setup::new().await;
     let (path, digest) = setup.blob_path(2);
-    setup.content.damage(&digest);
+    setup.content.corrupt(&digest);
     let response = setup.client.get(setup.url(&path)).header("range", "bytes=0-9").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert_eq!(setup.content.events.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_damaged_manifest_is_not_served() {
+async fn a_corrupt_manifest_is_not_served() {
     let setup = Setup::new().await;
-    setup.content.damage(&Digest::of(&setup.fixture.manifest));
+    setup.content.corrupt(&Digest::of(&setup.fixture.manifest));
     let response = setup.get("/v2/contract/shop/manifests/1.4").await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert!(matches!(setup.content.events.lock().unwrap()[..], [Event::Corrupt { .. }]));
@@ -325,7 +325,7 @@ async fn wrong_certificates_and_keys_are_named() {
         (good.cert_pem.clone(), other.key_pem, "TLS"),
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tls = registry_proxy::Tls { cert_pem, key_pem };
+        let tls = registry_proxy::Tls::new(cert_pem, key_pem);
         assert!(!format!("{tls:?}").contains("s3cret"));
         let error =
             registry_proxy::serve_tls(listener, tls, content.router(), std::future::pending()).await.unwrap_err();

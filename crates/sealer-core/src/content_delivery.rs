@@ -96,8 +96,10 @@ async fn serve(
     let sent = Arc::new(AtomicU64::new(0));
     let counted = Counted { io, sent: Arc::clone(&sent) };
     // The host verifies what it takes, so reading every blob twice here would show nothing.
-    let options = registry_proxy::Options { clients_verify: true, ..registry_proxy::Options::default() };
-    let service = registry_proxy::service(content, options);
+    let mut options = registry_proxy::Options::default();
+    options.clients_verify = true;
+    let source = registry_proxy::ContentSource::new(content, &options);
+    let service = registry_proxy::service(vec![Arc::new(source)], options);
     let mut serving = std::pin::pin!(registry_proxy::serve_http2_stream(counted, service));
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     loop {

@@ -44,18 +44,17 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let content = Store::open(&request.root.join("content"))?;
     let tls = match &request.tls {
-        Some((certificate, key)) => Some(registry_proxy::Tls { cert_pem: read(certificate)?, key_pem: read(key)? }),
+        Some((certificate, key)) => Some(registry_proxy::Tls::new(read(certificate)?, read(key)?)),
         None => None,
     };
     let failed = |source| Error::Listen { address: request.listen, source };
     let listener = TcpListener::bind(request.listen).await.map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
-    let options = registry_proxy::Options {
-        own_names: request.names.clone(),
-        events: Some(Arc::clone(&request.events)),
-        ..registry_proxy::Options::default()
-    };
-    let service = registry_proxy::service(content, options);
+    let mut options = registry_proxy::Options::default();
+    options.own_names.clone_from(&request.names);
+    options.events = Some(Arc::clone(&request.events));
+    let source = registry_proxy::ContentSource::new(content, &options);
+    let service = registry_proxy::service(vec![Arc::new(source)], options);
     match tls {
         Some(tls) => registry_proxy::serve_tls(listener, tls, service, shutdown).await?,
         None => registry_proxy::serve_plain(listener, service, shutdown).await?,

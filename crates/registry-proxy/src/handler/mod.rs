@@ -1,6 +1,6 @@
-//! Answers requests from the content.
+//! Answers requests from the sources.
 //!
-//! `service` takes the request and hands it on; `manifest`, `blob` and `list` answer one kind each in the words of `form`.
+//! `service` takes the request and hands it on; `manifest`, `blob` and `list` answer one kind each, with the functions of `response`.
 
 mod blob;
 mod list;

@@ -4,8 +4,9 @@ use crate::route::{Page, Refusal};
 use axum::body::Body;
 use content_store::Digest;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK};
+use http::request::Parts;
 use http::response::Builder;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde_json::Value;
 
 /// What becomes of a request.
@@ -31,11 +32,6 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// Does work that blocks where it may.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::caused_by(&error))
-}
-
 /// The start of an answer that is about content.
 pub(super) fn described(status: StatusCode, digest: &Digest, etag: &str) -> Builder {
     response(status).header("docker-content-digest", digest.to_string()).header(ETAG, etag)
@@ -46,14 +42,14 @@ pub(super) fn finish(response: Builder, body: Body) -> Answer {
 }
 
 /// A JSON answer; `link` names the next page of a list.
-pub(super) fn json(value: &Value, is_head: bool, link: Option<String>) -> Answer {
+pub(super) fn json(value: &Value, head: &Parts, link: Option<String>) -> Answer {
     let text = value.to_string();
     let response = response(StatusCode::OK).header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, text.len());
     let response = match link {
         Some(link) => response.header(LINK, link),
         None => response,
     };
-    finish(response, if is_head { Body::empty() } else { text.into() })
+    finish(response, if head.method == Method::HEAD { Body::empty() } else { text.into() })
 }
 
 /// The header that says where a list goes on.

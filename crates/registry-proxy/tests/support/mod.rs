@@ -4,7 +4,7 @@
 use content_store::Reference;
 use content_store::{Descriptor, Digest, MediaType, NameKind, Store};
 use registry_client::contract::Fixture;
-use registry_proxy::{Event, Options, Tls, serve_plain, serve_tls, service};
+use registry_proxy::{ContentSource, Event, Events, Options, Tls, serve_plain, serve_tls, service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -42,19 +42,26 @@ impl Content {
 
     pub fn router(&self) -> axum::Router {
         let events = self.events.clone();
-        let events: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| events.lock().unwrap().push(event));
-        let options = Options { clients_verify: self.clients_verify, events: Some(events), ..Options::default() };
-        service(self.store.clone(), options)
+        let events: Events = Arc::new(move |event| events.lock().unwrap().push(event));
+        let mut options = Options::default();
+        options.clients_verify = self.clients_verify;
+        options.events = Some(events);
+        service(vec![Arc::new(ContentSource::new(self.store.clone(), &options))], options)
     }
 
     /// Changes one byte in the middle of a blob.
-    pub fn damage(&self, digest: &Digest) {
-        let path = self.store.blob_path(digest);
-        let mut bytes = std::fs::read(&path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+    pub fn corrupt(&self, digest: &Digest) {
+        corrupt(&self.store, digest);
     }
+}
+
+/// Changes one byte in the middle of a blob.
+pub fn corrupt(store: &Store, digest: &Digest) {
+    let path = store.blob_path(digest);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
 }
 
 /// A server on loopback, stopped with [`Server::stop`].
@@ -66,10 +73,13 @@ pub struct Server {
 
 impl Server {
     pub async fn start(content: &Content, tls: Option<Tls>) -> Self {
+        Self::over(content.router(), tls).await
+    }
+
+    pub async fn over(router: axum::Router, tls: Option<Tls>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel();
-        let router = content.router();
         let shutdown = async move {
             let _ = ended.await;
         };
@@ -95,5 +105,5 @@ impl Server {
 /// A certificate for loopback, signed by itself.
 pub fn tls() -> Tls {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-    Tls { cert_pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem() }
+    Tls::new(made.cert.pem(), made.signing_key.serialize_pem())
 }

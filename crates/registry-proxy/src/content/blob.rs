@@ -1,0 +1,105 @@
+//! Streams a stored blob: read ahead, hashed, its last bytes held back until the digest is checked.
+
+use super::source::Shared;
+use crate::source::{BlobStream, SourceBlob, SourceError};
+use async_trait::async_trait;
+use bytes::Bytes;
+use content_store::{BlobFile, Hasher};
+use futures_util::StreamExt;
+use futures_util::stream::{self, Stream};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Large enough that hashing and sending are the cost, small enough for many transfers at once.
+const CHUNK: usize = 256 << 10;
+
+/// An open blob of the store.
+#[derive(Debug)]
+pub(super) struct StoredBlob {
+    pub(super) shared: Arc<Shared>,
+    pub(super) file: BlobFile,
+}
+
+#[async_trait]
+impl SourceBlob for StoredBlob {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    /// Lets only verified blobs pass, because what was sent cannot be taken back: clients that keep the first half of a corrupt blob
+    /// for the next attempt would never get a whole one. Clients that verify are spared the first reading.
+    async fn read(self: Box<Self>, range: Range<u64>) -> Result<BlobStream, SourceError> {
+        let Self { shared, mut file } = *self;
+        let is_whole = range == (0..file.size());
+        if !(is_whole && shared.clients_verify) {
+            file = shared.verified(file).await?;
+        }
+        if is_whole {
+            let check = Some((Hasher::new(file.digest().algorithm()), shared));
+            return Ok(start(Reader { left: file.size(), file, check }).boxed());
+        }
+        file.seek(SeekFrom::Start(range.start)).map_err(SourceError::failed)?;
+        Ok(start(Reader { left: range.end - range.start, file, check: None }).boxed())
+    }
+}
+
+impl Shared {
+    /// Compares the blob with its digest, unless that was done before.
+    async fn verified(&self, file: BlobFile) -> Result<BlobFile, SourceError> {
+        let checked = self.integrity.check(file).await.map_err(SourceError::failed)?;
+        match checked.is_intact {
+            true => Ok(checked.file),
+            false if checked.is_new => Err(self.corrupt(checked.file.digest())),
+            false => Err(SourceError::Corrupt { digest: checked.file.digest() }),
+        }
+    }
+}
+
+/// What is left to read. With `check` it is the whole blob, compared with its digest on the way.
+struct Reader {
+    file: BlobFile,
+    left: u64,
+    check: Option<(Hasher, Arc<Shared>)>,
+}
+
+type Step = JoinHandle<io::Result<Option<(Bytes, Reader)>>>;
+
+/// Reads one chunk ahead of what is being sent. Must be called within the runtime.
+fn start(reader: Reader) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::try_unfold(next(reader), |step| async move {
+        let Some((bytes, reader)) = step.await.map_err(io::Error::other)?? else { return Ok(None) };
+        Ok(Some((bytes, next(reader))))
+    })
+}
+
+fn next(reader: Reader) -> Step {
+    spawn_blocking(move || reader.next())
+}
+
+impl Reader {
+    fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.left == 0 && self.check.is_none() {
+            return Ok(None);
+        }
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(CHUNK);
+        let mut chunk = vec![0; length];
+        self.file.read_exact(&mut chunk)?;
+        self.left -= length as u64;
+        if let Some((hasher, _)) = &mut self.check {
+            hasher.update(&chunk);
+        }
+        if self.left == 0
+            && let Some((hasher, shared)) = self.check.take()
+        {
+            let digest = self.file.digest();
+            let is_intact = hasher.finish() == digest;
+            shared.integrity.set(&self.file, is_intact);
+            if !is_intact {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, shared.corrupt(digest)));
+            }
+        }
+        Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), self)))
+    }
+}

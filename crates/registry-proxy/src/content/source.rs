@@ -1,0 +1,118 @@
+//! Answers from a content store.
+
+use super::blob::StoredBlob;
+use super::integrity::Integrity;
+use super::names::{Names, Table};
+use crate::event::Reporter;
+use crate::source::{Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
+use crate::{Event, Options};
+use async_trait::async_trait;
+use content_store::{DOCUMENT_LIMIT, Digest, Error as ContentError, Store};
+use std::sync::Arc;
+
+/// A content store as a [`Source`]: its carried images under their original names, and its cluster images.
+///
+/// A blob is compared with its digest before it is first served, and again whenever it is sent whole. A corrupt one is told as
+/// [`Event::Corrupt`] and from then on not served, until its file is replaced. Clones share what they know of blobs.
+#[derive(Clone, Debug)]
+pub struct ContentSource(Arc<Shared>);
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    store: Store,
+    names: Names,
+    pub(super) integrity: Integrity,
+    pub(super) clients_verify: bool,
+    reporter: Reporter,
+}
+
+impl ContentSource {
+    /// A source over `store`. Of the options it follows [`Options::clients_verify`] and [`Options::events`].
+    #[must_use]
+    pub fn new(store: Store, options: &Options) -> Self {
+        Self(Arc::new(Shared {
+            names: Names::new(store.clone()),
+            store,
+            integrity: Integrity::default(),
+            clients_verify: options.clients_verify,
+            reporter: options.reporter(),
+        }))
+    }
+
+    /// Does work that blocks where it may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Shared>) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let shared = self.0.clone();
+        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(SourceError::failed)?
+    }
+}
+
+#[async_trait]
+impl Source for ContentSource {
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &ManifestReference,
+    ) -> Result<Option<Manifest>, SourceError> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.blocking(move |shared| shared.manifest(&repository, &reference)).await
+    }
+
+    async fn blob(&self, _: &Repository, digest: &Digest) -> Result<Option<Box<dyn SourceBlob>>, SourceError> {
+        let digest = *digest;
+        self.blocking(move |shared| Ok(shared.open(&digest)?.map(|blob| Box::new(blob) as Box<dyn SourceBlob>))).await
+    }
+
+    async fn tags(&self, repository: &Repository) -> Result<Option<Vec<String>>, SourceError> {
+        let repository = repository.clone();
+        self.blocking(move |shared| Ok(shared.table()?.tags(&repository))).await
+    }
+
+    async fn repositories(&self) -> Result<Vec<String>, SourceError> {
+        self.blocking(|shared| Ok(shared.table()?.repositories())).await
+    }
+}
+
+impl Shared {
+    fn table(&self) -> Result<Arc<Table>, SourceError> {
+        self.names.table().map_err(SourceError::failed)
+    }
+
+    fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &ManifestReference,
+    ) -> Result<Option<Manifest>, SourceError> {
+        let (digest, media_type) = match reference {
+            ManifestReference::Digest(digest) => (*digest, None),
+            ManifestReference::Tag(tag) => match self.table()?.resolve(repository, tag) {
+                Some(target) => (target.digest, Some(target.media_type.clone())),
+                None => return Ok(None),
+            },
+        };
+        match self.store.read_verified(&digest, DOCUMENT_LIMIT) {
+            Ok(bytes) => Ok(Some(Manifest::new(digest, media_type, bytes))),
+            Err(ContentError::Missing { .. } | ContentError::TooLarge { .. }) => Ok(None),
+            Err(ContentError::Corrupt { .. }) => Err(self.corrupt(digest)),
+            Err(error) => Err(SourceError::failed(error)),
+        }
+    }
+
+    fn open(self: &Arc<Self>, digest: &Digest) -> Result<Option<StoredBlob>, SourceError> {
+        match self.store.open_blob(digest) {
+            Ok(file) if self.integrity.get(&file) == Some(false) => Err(SourceError::Corrupt { digest: *digest }),
+            Ok(file) => Ok(Some(StoredBlob { shared: self.clone(), file })),
+            Err(ContentError::Missing { .. }) => Ok(None),
+            Err(error) => Err(SourceError::failed(error)),
+        }
+    }
+
+    /// Tells that the blob does not have the bytes of its digest, and makes the error that says so.
+    pub(super) fn corrupt(&self, digest: Digest) -> SourceError {
+        self.reporter.tell(Event::Corrupt { digest, path: self.store.blob_path(&digest) });
+        SourceError::Corrupt { digest }
+    }
+}
