@@ -87,7 +87,7 @@ impl Build {
         }
         let sealer = session.open_with_registries(&self.registry)?;
         let progress = session.printer.build_progress();
-        let interrupts = interrupt::stop(request.cancel.clone());
+        let interrupts = interrupt::stop(request.options.cancel.clone());
         let built = build(&sealer, &request, &|event| progress.event(&event)).await;
         interrupts.abort();
         progress.finish();

@@ -40,7 +40,7 @@ fn a_place_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_damaged_blob_is_not_saved() {
+fn a_corrupt_blob_is_not_saved() {
     let program = Program::new();
     program.build("shop:1.4");
     let layer = program.json(&["inspect", "shop:1.4", "-o", "json"])["layers"][0]["digest"].clone();
@@ -49,7 +49,7 @@ fn a_damaged_blob_is_not_saved() {
     content[20] ^= 1;
     overwrite(&program.blob(layer), &content);
     let archive = program.text("x.tar");
-    program.call(&["save", "-o", &archive, "shop:1.4"]).fails(1, &[&format!("blob {layer} is damaged")]);
+    program.call(&["save", "-o", &archive, "shop:1.4"]).fails(1, &[&format!("blob {layer} is corrupt")]);
     assert!(!program.path("x.tar").exists(), "no half archive");
 }
 
@@ -90,7 +90,7 @@ fn a_hostile_archive_writes_nothing_outside() {
 }
 
 #[test]
-fn a_saved_archive_that_was_damaged_is_refused() {
+fn a_saved_archive_that_was_corrupt_is_refused() {
     let program = Program::new();
     program.build("shop:1.4");
     let archive = program.text("shop.tar");

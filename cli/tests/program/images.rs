@@ -132,17 +132,17 @@ fn wrong_names_are_wrong_input() {
 }
 
 #[test]
-fn damage_is_named_and_hides_no_other_image() {
+fn corruption_is_named_and_hides_no_other_image() {
     let program = Program::new();
     program.build("good:1");
     program.write("context/manifests/more.yaml", "x: y\n");
     let digest = program.build("bad:1");
     overwrite(&program.blob(&digest), b"{}");
     let list = program.call(&["images"]);
-    list.code(0).says(&["warning: bad:1: ", &format!("blob {digest} is damaged")]);
+    list.code(0).says(&["warning: bad:1: ", &format!("blob {digest} is corrupt")]);
     assert!(list.stdout.contains("good:1 "), "{}", list.stdout);
     let inspected = program.call(&["inspect", "bad:1"]);
-    inspected.fails(1, &[&format!("blob {digest} is damaged"), "fetch or build its image again"]);
+    inspected.fails(1, &[&format!("blob {digest} is corrupt"), "fetch or build its image again"]);
     fs::remove_file(program.blob(&digest)).unwrap();
     program
         .call(&["inspect", "bad:1"])

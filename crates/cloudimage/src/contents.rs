@@ -18,7 +18,7 @@ impl Image {
     /// The first call for a layer reads all of it; the result is kept beside the store.
     ///
     /// # Errors
-    /// [`crate::Error::Store`] for a missing or damaged layer, [`crate::Error::Archive`] for a hostile one.
+    /// [`crate::Error::Store`] for a missing or corrupt layer, [`crate::Error::Archive`] for a hostile one.
     pub fn list_files(&self) -> Result<Vec<String>> {
         let merged = self.merged()?;
         let files = merged.iter().filter(|(_, listed)| **listed != Listed::Directory);

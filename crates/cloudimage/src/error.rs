@@ -24,7 +24,7 @@ pub enum Error {
     #[error("`{value}` is not a value of {option}; expected {expected}")]
     Option { option: &'static str, value: String, expected: &'static str },
     #[error(
-        "cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not built yet)"
+        "cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not supported yet)"
     )]
     UnknownImage { name: String },
     #[error("{document} is not a cluster image: {reason}")]
@@ -78,6 +78,10 @@ pub enum Error {
     ImageName { list: String, line: usize, text: String, source: content_store::ReferenceError },
     #[error(transparent)]
     Transfer(content_transfer::Error),
+    #[error(
+        "the build was cancelled before its image was complete; the same build again reuses the layers that are done"
+    )]
+    Cancelled,
     #[error("a thread of the build panicked")]
     TaskPanicked(#[source] tokio::task::JoinError),
 }

@@ -57,7 +57,7 @@ impl Image {
     /// catalogue are then empty, [`Image::layers`], [`Image::config_digest`] and [`Image::carried_blobs`] are complete.
     ///
     /// # Errors
-    /// [`Error::Store`] for a missing or damaged document, [`Error::NotAnImage`], [`Error::Document`].
+    /// [`Error::Store`] for a missing or corrupt document, [`Error::NotAnImage`], [`Error::Document`].
     pub fn from_content(content: &Store, index: &Digest) -> Result<Self> {
         Self::read(content, index, None, None)
     }
@@ -243,7 +243,7 @@ impl Image {
 /// Digests of all manifests of an index, artifacts included; a single manifest has none.
 ///
 /// # Errors
-/// [`Error::Store`] when the index is missing or damaged, [`Error::Document`].
+/// [`Error::Store`] when the index is missing or corrupt, [`Error::Document`].
 pub fn manifests(content: &Store, index: &Digest) -> Result<Vec<Digest>> {
     let bytes = content.read_verified(index, format::DOCUMENT_LIMIT)?;
     let index: Index = serde_json::from_slice(&bytes).map_err(Error::document(index))?;

@@ -58,7 +58,7 @@ impl Images {
     /// The image of this name or digest, for the host's platform or its only one.
     ///
     /// # Errors
-    /// [`Error::UnknownImage`]; [`Error::Store`] when a document is missing or damaged.
+    /// [`Error::UnknownImage`]; [`Error::Store`] when a document is missing or corrupt.
     pub fn get(&self, name: &str) -> Result<Image> {
         self.find(name, None)
     }
@@ -123,7 +123,7 @@ impl Images {
     /// One line for each name, sorted by name.
     ///
     /// # Errors
-    /// [`Error::Store`] when a document is missing or damaged.
+    /// [`Error::Store`] when a document is missing or corrupt.
     pub fn list(&self) -> Result<Vec<Summary>> {
         self.names()?.iter().map(|named| Summary::read(self, named)).collect()
     }

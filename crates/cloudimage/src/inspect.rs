@@ -31,7 +31,7 @@ pub struct Summary {
     pub size: u64,
     /// Number of carried images.
     pub carried_images: usize,
-    /// Why nothing more is known about it: a document of it is missing or damaged.
+    /// Why nothing more is known about it: a document of it is missing or corrupt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -93,7 +93,7 @@ pub struct Sizes {
 }
 
 impl Summary {
-    /// One damaged image must not hide the others: its problem is part of its line.
+    /// One corrupt image must not hide the others: its problem is part of its line.
     pub(crate) fn read(images: &Images, named: &Named) -> Result<Self> {
         let reference: std::result::Result<content_store::Reference, _> = named.name.parse();
         let mut summary = Self {

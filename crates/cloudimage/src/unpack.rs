@@ -22,7 +22,7 @@ use crate::layer::tar::Reader;
 /// file written.
 ///
 /// # Errors
-/// [`Error::Store`] for a missing or damaged layer (which is named), [`Error::Archive`] for a hostile one,
+/// [`Error::Store`] for a missing or corrupt layer (which is named), [`Error::Archive`] for a hostile one,
 /// [`Error::File`] when the disk refuses.
 pub fn unpack(content: &Store, layers: &[Layer], into: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
     let partial = sibling(into, ".partial");

@@ -432,3 +432,45 @@ async fn a_killed_build_leaves_no_name_and_the_next_one_finishes() {
     fs::remove_dir_all(root.parent().unwrap()).unwrap();
     fs::remove_file(note).unwrap();
 }
+
+#[tokio::test]
+async fn a_cancelled_build_names_nothing_and_the_same_build_reuses_its_layers() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    let kubefile = "FROM scratch\nCOPY file file\nRUN echo started; sleep 600\n";
+    let options = bench.options();
+    let cancel = options.cancel.clone();
+    let once_it_runs = async {
+        while bench.sandbox.runs().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        cancel.cancel();
+    };
+    let (built, ()) = futures_util::future::join(bench.build_with(kubefile, &options), once_it_runs).await;
+    assert!(matches!(built, Err(Error::Cancelled)), "{built:?}");
+    assert!(bench.images().list().unwrap().is_empty());
+    let places = fs::read_dir(bench.path("root/cache/build")).unwrap().flatten();
+    let left: Vec<_> =
+        places.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().starts_with("at-work")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(matches!(bench.build_with(kubefile, &options).await, Err(Error::Cancelled)), "before it begins");
+    bench.build("FROM scratch\nCOPY file file\n").await.unwrap();
+    assert_eq!(bench.cached(), [true]);
+}
+
+#[tokio::test]
+async fn a_command_that_an_interrupt_ends_first_counts_as_cancelled() {
+    let bench = Bench::new();
+    let options = bench.options();
+    let cancel = options.cancel.clone();
+    let interrupt = async {
+        while bench.sandbox.runs().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        cancel.cancel();
+    };
+    let built = bench.build_with("FROM scratch\nRUN unknown command\n", &options);
+    let (built, ()) = futures_util::future::join(built, interrupt).await;
+    assert!(matches!(built, Err(Error::Cancelled)), "{built:?}");
+}

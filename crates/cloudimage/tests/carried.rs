@@ -292,7 +292,7 @@ async fn archives_in_images_become_carried_images_and_leave_the_rootfs() {
 }
 
 #[tokio::test]
-async fn a_damaged_archive_is_refused_with_the_member_that_is_wrong() {
+async fn a_corrupt_archive_is_refused_with_the_member_that_is_wrong() {
     let bench = Bench::new();
     fs::create_dir(bench.context().join("images")).unwrap();
     let mut archive = docker_archive("registry:2", &[b"registry layer"]);
@@ -300,7 +300,7 @@ async fn a_damaged_archive_is_refused_with_the_member_that_is_wrong() {
     archive[at] = b'R';
     fs::write(bench.context().join("images/registry.tar"), archive).unwrap();
     let message = bench.build("FROM scratch\nCOPY images images\n").await.unwrap_err().to_string();
-    assert!(message.contains("images/registry.tar is refused: 0/layer.tar: it is damaged"), "{message}");
+    assert!(message.contains("images/registry.tar is refused: 0/layer.tar: it is corrupt"), "{message}");
 }
 
 #[test]

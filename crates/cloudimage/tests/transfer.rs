@@ -81,7 +81,7 @@ async fn an_archive_with_changed_or_missing_bytes_is_refused() {
 }
 
 #[tokio::test]
-async fn a_damaged_blob_is_named_and_never_given_out() {
+async fn a_corrupt_blob_is_named_and_never_returned() {
     let bench = Bench::new();
     let _archive = saved(&bench).await;
     let image = bench.images().get("shop:1.4").unwrap();
@@ -99,10 +99,10 @@ async fn a_damaged_blob_is_named_and_never_given_out() {
     ];
     for outcome in outcomes {
         let message = outcome.unwrap_err().to_string();
-        assert!(message.contains(&layer.digest.to_string()) && message.contains("damaged"), "{message}");
+        assert!(message.contains(&layer.digest.to_string()) && message.contains("corrupt"), "{message}");
     }
     assert!(!bench.path("again.tar").exists() && !target.exists());
-    // A damaged document is told in the list, which still has the other images.
+    // A corrupt document is named in the list, which still has the other images.
     bench.write("b/file", "other");
     let options = cloudimage::BuildOptions { tag: Some("other:1".into()), ..bench.options() };
     bench.build_with("FROM scratch\nCOPY b b\n", &options).await.unwrap();

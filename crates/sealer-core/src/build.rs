@@ -1,17 +1,10 @@
 //! Builds a cluster image from a Kubefile.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use cloudimage::{Backends, BuildOptions, Built, Context, ImageSource, LayerPlan};
-use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Event, Events, Sealer};
-
-/// How long after a failure the request to cancel may still arrive that was its cause.
-///
-/// A terminal sends its interrupt to the commands of RUN as well, and one of them may fail before the caller has heard.
-const CANCEL_GRACE: Duration = Duration::from_millis(50);
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -23,23 +16,15 @@ pub struct BuildRequest {
     pub context: PathBuf,
     /// A list of container images to carry, besides `manifests/imageList` of the context.
     pub image_list: Option<PathBuf>,
-    /// How.
+    /// How; its `cancel` ends the build.
     pub options: BuildOptions,
-    /// Cancels the build: a RUN under way and everything that it started is killed, no layer of it is kept.
-    pub cancel: CancellationToken,
 }
 
 impl BuildRequest {
     /// A build of this Kubefile (its text) from a context directory, with default options.
     #[must_use]
     pub fn new(kubefile: impl Into<String>, context: impl Into<PathBuf>) -> Self {
-        Self {
-            kubefile: kubefile.into(),
-            context: context.into(),
-            image_list: None,
-            options: BuildOptions::default(),
-            cancel: CancellationToken::new(),
-        }
+        Self { kubefile: kubefile.into(), context: context.into(), image_list: None, options: BuildOptions::default() }
     }
 }
 
@@ -56,15 +41,11 @@ pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) 
     let sources: Vec<&dyn ImageSource> = std::iter::once(&list as _).chain(sealer.image_sources()).collect();
     let backends = Backends { sandbox: sealer.sandbox(), registry: sealer.registry(), sources: &sources };
     let tell = |build| events(Event::Build { build });
-    let building = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &backends, &tell);
-    match request.cancel.run_until_cancelled(building).await {
-        Some(Ok(built)) => Ok(built),
-        Some(Err(error)) => match tokio::time::timeout(CANCEL_GRACE, request.cancel.cancelled()).await {
-            Ok(()) => Err(Error::BuildInterrupted),
-            Err(_) => Err(error.into()),
-        },
-        None => Err(Error::BuildInterrupted),
-    }
+    let built = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &backends, &tell).await;
+    built.map_err(|error| match error {
+        cloudimage::Error::Cancelled => Error::BuildInterrupted,
+        error => error.into(),
+    })
 }
 
 /// The layers that [`build`] would make; touches neither store nor network.

@@ -210,7 +210,7 @@ impl Archive<'_> {
             let blob = self.import_blob(Path::new(layer), None)?;
             if blob.media_type == format::LAYER_TAR && blob.digest != *diff_id {
                 return Err(self
-                    .fault(layer, format!("it is damaged: its digest is {}, the config says {diff_id}", blob.digest)));
+                    .fault(layer, format!("it is corrupt: its digest is {}, the config says {diff_id}", blob.digest)));
             }
             layers.push(blob);
         }
@@ -279,7 +279,7 @@ impl Archive<'_> {
         io::copy(&mut (&start[..got]).chain(input), &mut writer).map_err(Error::file("import", &self.shown))?;
         let blob = writer.commit(expected).map_err(|error| match error {
             content_store::Error::Mismatch { found, .. } => {
-                self.fault(&path.display().to_string(), format!("it is damaged: its digest is {found}"))
+                self.fault(&path.display().to_string(), format!("it is corrupt: its digest is {found}"))
             }
             other => other.into(),
         })?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use content_store::{Digest, Reference};
 use registry_client::Registry;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::ignore::Ignore;
 use crate::error::{Error, Result};
@@ -40,6 +41,9 @@ pub struct BuildOptions {
     pub source_date_epoch: Option<u64>,
     /// The largest file that is downloaded, in bytes; 0 means 16 GiB.
     pub download_limit: u64,
+    /// Ends the build with [`Error::Cancelled`]: a RUN under way and everything that it started is killed, no layer of it is kept,
+    /// and no image is named. An image that is whole by then is named all the same.
+    pub cancel: CancellationToken,
 }
 
 /// The outside worlds that a build touches.

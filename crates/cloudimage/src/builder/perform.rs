@@ -1,10 +1,12 @@
 //! Performs a build, instruction by instruction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use content_store::Reference;
 use content_transfer::Fetcher;
 use kubefile::{Base, Kubefile, Resolved, ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer};
+use tokio_util::sync::CancellationToken;
 
 use super::applications;
 use super::cache::{Record, Workplace};
@@ -24,12 +26,19 @@ use crate::format;
 use crate::images::Images;
 use crate::source::WantedImage;
 
+/// How long after a failure the request to cancel may still arrive that was its cause.
+///
+/// A terminal sends its interrupt to the commands of RUN as well, and one of them may fail before the caller has heard.
+const CANCEL_GRACE: Duration = Duration::from_millis(50);
+
 /// Builds a cluster image and, when the options say so, names it.
 ///
 /// Nothing is named before everything is in the store; blobs of a build that failed are freed with the next garbage.
+/// Prefer [`BuildOptions::cancel`] to dropping the future, which may come while the image is being named.
 ///
 /// # Errors
 /// [`Error`] names the instruction's line and what failed; unfetchable container images are all in one error.
+/// [`Error::Cancelled`] when it was cancelled before its image was whole.
 pub async fn build(
     images: &Images,
     kubefile: &Kubefile,
@@ -40,10 +49,6 @@ pub async fn build(
 ) -> Result<Built> {
     if let Some(tag) = &options.tag {
         images.check_name(tag)?;
-    }
-    let resolved = expand(images, kubefile, options).await?;
-    for warning in &resolved.warnings {
-        events(BuildEvent::Warning { message: warning.to_string() });
     }
     let _guard = images.content().gc_guard()?;
     let workplace = Workplace::open(images)?;
@@ -56,19 +61,23 @@ pub async fn build(
         created: seal::timestamp(options.epoch())?,
         draft: Draft::new(images, context),
     };
-    let total = resolved.instructions.len();
-    for (at, instruction) in resolved.instructions.iter().enumerate() {
-        let (keyword, arguments) = instruction.title.split_once(' ').unwrap_or((&instruction.title, ""));
-        let (keyword, arguments) = (keyword.to_owned(), arguments.to_owned());
-        events(BuildEvent::Step { index: at + 1, total, keyword, arguments });
-        let outcome = builder.perform(at + 1, instruction, events).await?;
-        events(BuildEvent::StepDone { index: at + 1, outcome });
-    }
-    builder.finish(&resolved)?;
-    let catalogue = builder.carry(events).await?;
+    let catalogue = unless_cancelled(&options.cancel, builder.run(events)).await?;
+    // From here on the build is not interrupted any more: an image is named, or it is not.
     let (draft, options, created) = (builder.draft, options.clone(), builder.created);
     let sealed = tokio::task::spawn_blocking(move || seal::seal(&draft, &catalogue, &options, &created, &before));
     sealed.await.map_err(Error::TaskPanicked)?
+}
+
+/// Ends the work when the token is cancelled, by dropping it: the sandbox kills a RUN under way.
+async fn unless_cancelled<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match cancel.run_until_cancelled(work).await {
+        Some(Err(error)) => match tokio::time::timeout(CANCEL_GRACE, cancel.cancelled()).await {
+            Ok(()) => Err(Error::Cancelled),
+            Err(_) => Err(error),
+        },
+        Some(done) => done,
+        None => Err(Error::Cancelled),
+    }
 }
 
 /// Replaces variables; those of the base image are known to its children.
@@ -105,6 +114,24 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Performs every instruction and fetches the container images to carry.
+    async fn run(&mut self, events: BuildEvents<'_>) -> Result<Catalogue> {
+        let resolved = expand(&self.draft.images, self.kubefile, self.options).await?;
+        for warning in &resolved.warnings {
+            events(BuildEvent::Warning { message: warning.to_string() });
+        }
+        let total = resolved.instructions.len();
+        for (at, instruction) in resolved.instructions.iter().enumerate() {
+            let (keyword, arguments) = instruction.title.split_once(' ').unwrap_or((&instruction.title, ""));
+            let (keyword, arguments) = (keyword.to_owned(), arguments.to_owned());
+            events(BuildEvent::Step { index: at + 1, total, keyword, arguments });
+            let outcome = self.perform(at + 1, instruction, events).await?;
+            events(BuildEvent::StepDone { index: at + 1, outcome });
+        }
+        self.finish(&resolved)?;
+        self.carry(events).await
+    }
+
     async fn perform(
         &mut self,
         index: usize,

@@ -24,7 +24,7 @@ pub(crate) fn with_tar<T>(
     let blob = store.verified_reader(&layer.digest)?;
     let label = layer.digest.to_string();
     let fault = |source: io::Error| match source.downcast::<content_store::Error>() {
-        Ok(damaged) => Error::Store(damaged),
+        Ok(error) => Error::Store(error),
         Err(source) => Error::Decompress { digest: layer.digest, source },
     };
     std::thread::scope(|scope| {
@@ -33,7 +33,7 @@ pub(crate) fn with_tar<T>(
         let mut stream = TarStream { label, receiver, chunk: Vec::new(), at: 0 };
         let outcome = read(&mut stream);
         if !matches!(outcome, Ok(Done::Enough(_))) {
-            // What follows is read too, so that the digest is checked: damage explains a reader's error.
+            // What follows is read too, so that the digest is checked: corruption explains a reader's error.
             for _ in &stream.receiver {}
         }
         drop(stream);

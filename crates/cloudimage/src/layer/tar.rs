@@ -296,7 +296,7 @@ impl<R: Read> Reader<R> {
             .map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte }))
             .sum::<u32>();
         if header.cksum().ok() != Some(sum) {
-            return Err(self.fault("", "it is not a tar archive, or a header is damaged".to_owned()));
+            return Err(self.fault("", "it is not a tar archive, or a header is corrupt".to_owned()));
         }
         Ok(Some(header))
     }

@@ -21,7 +21,7 @@ impl Images {
     /// verified while it is copied. The file appears whole or not at all.
     ///
     /// # Errors
-    /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or damaged blob, which is named; [`Error::File`].
+    /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or corrupt blob, which is named; [`Error::File`].
     pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<u64> {
         let mut entries = Vec::new();
         let mut blobs = BTreeMap::new();
@@ -47,7 +47,7 @@ impl Images {
             append(&mut output, name, length, input)
         };
         let fault = |source: io::Error| match source.downcast::<content_store::Error>() {
-            Ok(damaged) => Error::Store(damaged),
+            Ok(error) => Error::Store(error),
             Err(source) => Error::File { act: "write", path: path.to_owned(), source },
         };
         let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
