@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use sealer_core::cloudimage::{self, BuildOptions, Compression, Platform};
+use sealer_core::cloudimage::{self, Compression, Platform};
 use sealer_core::{BuildRequest, Error, build, plan_build};
 
 use crate::arguments::OutputFormat;
@@ -104,16 +104,14 @@ impl Build {
             self.platform.parse().map_err(|error| Failure::Usage(format!("--platform: {error}")))?;
         let mut request = BuildRequest::new(kubefile, self.context.clone());
         request.image_list.clone_from(&self.image_list);
-        request.options = BuildOptions {
-            tag: self.tag.clone(),
-            build_args: pairs("--build-arg", &self.build_args)?,
-            labels: pairs("--label", &self.labels)?,
-            platform,
-            compression,
-            no_cache: self.no_cache,
-            source_date_epoch: settings::source_date_epoch()?,
-            ..BuildOptions::default()
-        };
+        let options = &mut request.options;
+        options.tag.clone_from(&self.tag);
+        options.build_args = pairs("--build-arg", &self.build_args)?;
+        options.labels = pairs("--label", &self.labels)?;
+        options.platform = platform;
+        options.compression = compression;
+        options.no_cache = self.no_cache;
+        options.source_date_epoch = settings::source_date_epoch()?;
         Ok(request)
     }
 }

@@ -9,6 +9,7 @@ use crate::platform::Platform;
 
 /// The carried images of one platform: the config blob of the artifact manifest, and so the lock list of the build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Catalogue {
     /// Sorted by reference.
     pub images: Vec<CarriedImage>,
@@ -17,6 +18,7 @@ pub struct Catalogue {
 /// A container image that travels inside a cluster image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct CarriedImage {
     /// As it was written, for example `redis:6.2`.
     pub name: String,
@@ -42,6 +44,7 @@ pub struct CarriedImage {
 /// A blob of a carried image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct CarriedBlob {
     /// Its digest.
     pub digest: Digest,

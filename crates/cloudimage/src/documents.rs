@@ -102,6 +102,7 @@ pub(crate) struct Descriptor {
 
 /// An image config: platform, process defaults, layers, history.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Config {
     /// When the image was made (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +132,7 @@ pub struct Config {
 
 /// Process defaults of an image config.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProcessConfig {
     /// Variables as `NAME=VALUE`.
     #[serde(rename = "Env", default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +144,7 @@ pub struct ProcessConfig {
 
 /// The layers of an image config.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Rootfs {
     /// Always `layers`.
     #[serde(rename = "type")]
@@ -153,6 +156,7 @@ pub struct Rootfs {
 
 /// One step of an image config's history.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct History {
     /// When (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]

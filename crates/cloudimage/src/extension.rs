@@ -8,6 +8,7 @@ use crate::documents::null_is_empty;
 
 /// The value of the annotation `sealer.image.extension`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Extension {
     /// Who built the image.
     #[serde(rename = "buildClient", default)]
@@ -37,6 +38,7 @@ pub struct Extension {
 
 /// Who built an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BuildClient {
     /// Version of sealer.
     #[serde(rename = "sealerVersion", default)]
@@ -60,6 +62,7 @@ pub enum ImageKind {
 
 /// An application in an image; its files are under `application/apps/<name>/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Application {
     /// Its name.
     pub name: String,
@@ -82,6 +85,7 @@ pub struct Application {
 
 /// What is launched when an image is run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Launch {
     /// Commands, base image's first.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]

@@ -22,6 +22,7 @@ pub struct Images {
 /// What [`Images::remove`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Removed {
     /// The names that were taken away.
     pub names: Vec<String>,

@@ -16,6 +16,7 @@ use crate::platform::Platform;
 /// One cluster image in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Summary {
     /// The whole name.
     pub name: String,
@@ -39,6 +40,7 @@ pub struct Summary {
 /// Everything about a cluster image.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Inspection {
     /// The whole name, or the digest when asked by digest.
     pub name: String,
@@ -77,6 +79,7 @@ pub struct Inspection {
 /// Sizes in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Sizes {
     /// Everything.
     pub total: u64,

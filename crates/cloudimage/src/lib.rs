@@ -1,4 +1,7 @@
-//! Builds, stores, moves and mounts cluster images.
+//! Builds, stores, moves and mounts cluster images: everything that a Kubernetes cluster needs, in one OCI image.
+//!
+//! For programs that make or read cluster images. A program that also wants clusters from them uses `sealer-core`, which re-exports
+//! this crate.
 //!
 //! # Steps
 //!
@@ -8,20 +11,29 @@
 //! 3. Look at images: [`Images::list`], [`Images::inspect`], [`Images::get`]; read their files with [`Image::read_files`].
 //! 4. Move them: [`Images::save`] and [`Images::load`] OCI archives; [`unpack`] a rootfs on a host.
 //!
-//! ```no_run
-//! use cloudimage::{BuildOptions, Context, ImageList, Images, LinuxSandbox, Backends, build};
+//! ```
+//! use cloudimage::{Backends, BuildOptions, Context, ImageList, ImageSource, Images, LinuxSandbox, build};
 //! use registry_client::{Https, Options};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let images = Images::open("/var/lib/sealer".as_ref())?;
-//! let context = Context::open(".".as_ref())?;
-//! let kubefile = kubefile::parse("FROM scratch\nCOPY . .\n")?;
-//! let options = BuildOptions { tag: Some("shop:1.4".to_owned()), ..BuildOptions::default() };
-//! let registry = Https::new(Options::default())?;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let (root, files) = (directory.path().join("root"), directory.path().join("files"));
+//! # std::fs::create_dir(&files)?;
+//! std::fs::write(files.join("app.yaml"), "kind: Deployment\n")?;
+//!
+//! let images = Images::open(&root)?;
+//! let context = Context::open(&files)?;
+//! let kubefile = kubefile::parse("FROM scratch\nCOPY app.yaml manifests/\nCMD kubectl apply -f manifests\n")?;
+//! let registry = Https::new(Options::default())?; // Asked for carried images only; there are none.
 //! let list = ImageList::new(&context, None);
-//! let backends = Backends { sandbox: &LinuxSandbox, registry: &registry, sources: &[&list] };
-//! let built = build(&images, &kubefile, &context, &options, &backends, &|_event| {}).await?;
-//! assert_eq!(images.get("shop:1.4")?.index_digest(), &built.digest);
+//! let sources: [&dyn ImageSource; 1] = [&list];
+//! let backends = Backends::new(&LinuxSandbox, &registry, &sources);
+//! let built = build(&images, &kubefile, &context, &BuildOptions::named("shop:1.4"), &backends, &|_event| {}).await?;
+//!
+//! let image = images.get("shop:1.4")?;
+//! assert_eq!(image.index_digest(), &built.digest);
+//! assert_eq!(image.read_files(&["manifests/app.yaml"], 1000)?["manifests/app.yaml"], b"kind: Deployment\n");
 //! # Ok(())
 //! # }
 //! ```
@@ -47,9 +59,14 @@
 //! layers; `cache/build/` are results of earlier builds, and the directories of builds at work. Everything but `content/` can
 //! be deleted at any time.
 //!
+//! # Features
+//!
+//! `testing`: stand-ins for the outside (`sandbox::ScriptedSandbox`) and the contract suites of [`Sandbox`] and [`ImageSource`].
+//!
 //! # Errors
 //!
-//! [`Error`] names what failed and on which object; errors of a build name the line of the Kubefile.
+//! [`Error`] names what failed and on which object; errors of a build name the line of the Kubefile. A build ends with
+//! [`Error::Cancelled`] when the token in its options is cancelled.
 
 mod builder;
 mod catalogue;

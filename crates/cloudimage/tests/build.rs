@@ -64,7 +64,7 @@ async fn the_same_inputs_give_the_same_digest_elsewhere_and_later() {
             for name in &names {
                 bench.write(name, &name.repeat(1000));
             }
-            let options = BuildOptions { compression, ..bench.options() };
+            let options = bench.options_with(|options| options.compression = compression);
             of_compression.push(bench.build_with(kubefile, &options).await.unwrap().digest);
         }
         assert_eq!(of_compression[0], of_compression[1], "{compression:?}");
@@ -78,7 +78,7 @@ async fn the_same_inputs_give_the_same_digest_elsewhere_and_later() {
 async fn source_date_epoch_is_the_time_of_everything() {
     let bench = Bench::new();
     bench.write("file", "x");
-    let options = BuildOptions { source_date_epoch: Some(1_700_000_000), ..bench.options() };
+    let options = bench.options_with(|options| options.source_date_epoch = Some(1_700_000_000));
     bench.build_with("FROM scratch\nCOPY file file\n", &options).await.unwrap();
     let image = bench.images().get("shop:1.4").unwrap();
     assert_eq!(image.config().unwrap().created.as_deref(), Some("2023-11-14T22:13:20Z"));
@@ -104,7 +104,7 @@ async fn an_unchanged_layer_is_not_made_again() {
     bench.write("a/file", "changed");
     bench.build(kubefile).await.unwrap();
     assert_eq!(bench.cached(), [false, false], "what stands on a changed layer is made again");
-    let options = BuildOptions { no_cache: true, ..bench.options() };
+    let options = bench.options_with(|options| options.no_cache = true);
     bench.build_with(kubefile, &options).await.unwrap();
     assert_eq!(bench.cached(), [false, false]);
 }
@@ -154,7 +154,7 @@ async fn a_child_stands_on_its_base() {
     let bench = Bench::new();
     bench.write("base/etc/base.conf", "base");
     bench.write("child/etc/child.conf", "child");
-    let options = BuildOptions { tag: Some("base:1".into()), ..bench.options() };
+    let options = BuildOptions::named("base:1");
     let kubefile = "FROM scratch\nARG WHO=world\nCOPY base .\nENV A=1 B=2\nLABEL l=base k=base\nCMD echo base $WHO\n";
     bench.build_with(kubefile, &options).await.unwrap();
     bench.build("FROM base:1\nCOPY child .\nENV B=3\nLABEL l=child\nCMD echo child\n").await.unwrap();
@@ -274,7 +274,7 @@ async fn run_changes_become_a_layer_and_failures_leave_nothing() {
     bench.build(kubefile).await.unwrap();
     assert_eq!(bench.cached(), [true, true]);
     assert_eq!(bench.sandbox.runs().len(), 1);
-    let options = BuildOptions { tag: Some("other:1".into()), ..bench.options() };
+    let options = BuildOptions::named("other:1");
     let error = bench.build_with("FROM scratch\nRUN echo half > half; exit 7\n", &options).await.unwrap_err();
     assert!(error.to_string().contains("line 2: `echo half > half; exit 7` failed with exit code 7"), "{error}");
     assert!(bench.images().get("other:1").is_err());
@@ -329,7 +329,7 @@ async fn files_are_downloaded_with_a_limit() {
         }
     });
     let bench = Bench::new();
-    let options = BuildOptions { download_limit: 1000, ..bench.options() };
+    let options = bench.options_with(|options| options.download_limit = 1000);
     let kubefile = |name: &str| format!("FROM scratch\nCOPY http://{address}/path/{name}?query=1 manifests/\n");
     bench.build_with(&kubefile("small.yaml"), &options).await.unwrap();
     assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["manifests/small.yaml"]);
@@ -418,7 +418,7 @@ async fn a_killed_build_leaves_no_name_and_the_next_one_finishes() {
     let kubefile = kubefile::parse("FROM scratch\nCOPY file file\n").unwrap();
     bench.write("file", "x");
     let context = cloudimage::Context::open(&bench.context()).unwrap();
-    let backends = cloudimage::Backends { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
+    let backends = cloudimage::Backends::new(&bench.sandbox, &bench.registry, &[]);
     let cached = std::sync::Mutex::new(Vec::new());
     let events = |event| {
         if let cloudimage::BuildEvent::StepDone { outcome: StepOutcome::Layer { cached: was, .. }, .. } = event {

@@ -182,7 +182,7 @@ async fn a_base_brings_its_images_along_even_offline() {
     let bench = Bench::new();
     put(&bench.registry, "library/redis", "6.2", "amd64", &[b"redis layer"]);
     bench.write("manifests/imageList", "redis:6.2\n");
-    let options = cloudimage::BuildOptions { tag: Some("base:1".into()), ..bench.options() };
+    let options = cloudimage::BuildOptions::named("base:1");
     bench.build_with("FROM scratch\n", &options).await.unwrap();
     let mut offline = bench;
     offline.registry = Memory::default();
@@ -203,10 +203,10 @@ async fn the_list_of_a_base_counts_but_what_it_carries_is_not_fetched_again() {
     put(&bench.registry, "library/redis", "6.2", "amd64", &[b"redis layer"]);
     bench.write("list", "redis:6.2\n");
     let text = "FROM scratch\nCOPY list manifests/imageList\n";
-    let options = |tag: &str| cloudimage::BuildOptions { tag: Some(tag.into()), ..bench.options() };
+    let options = cloudimage::BuildOptions::named;
     // A base that names an image without carrying it: no source looked at its files.
     let context = cloudimage::Context::open(&bench.context()).unwrap();
-    let backends = cloudimage::Backends { sandbox: &bench.sandbox, registry: &bench.registry, sources: &[] };
+    let backends = cloudimage::Backends::new(&bench.sandbox, &bench.registry, &[]);
     let kubefile = kubefile::parse(text).unwrap();
     cloudimage::build(bench.images(), &kubefile, &context, &options("bare:1"), &backends, &|_| {}).await.unwrap();
     let redis =

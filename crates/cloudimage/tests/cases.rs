@@ -16,7 +16,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use bench::Bench;
-use cloudimage::{BuildOptions, Compression, Image, plan_build, unpack};
+use cloudimage::{Compression, Image, plan_build, unpack};
 
 #[tokio::test]
 async fn builds() {
@@ -53,9 +53,13 @@ async fn show(case: &BTreeMap<String, String>) -> String {
     fill(&bench, case.get("context").map_or("", String::as_str));
     let arguments = case.get("arguments").map_or("", String::as_str).lines().filter_map(|line| line.split_once('='));
     let build_args = arguments.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let options = BuildOptions { build_args, compression: Compression::None, ..bench.options() };
+    let options = bench.options_with(|options| {
+        options.build_args = build_args;
+        options.compression = Compression::None;
+    });
     if let Some(base) = case.get("base") {
-        let options = BuildOptions { tag: Some("base:1".to_owned()), ..options.clone() };
+        let mut options = options.clone();
+        options.tag = Some("base:1".to_owned());
         bench.build_with(base, &options).await.unwrap();
     }
     let mut shown = String::new();

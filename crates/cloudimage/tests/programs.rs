@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bench::Bench;
-use cloudimage::{BuildOptions, Compression, unpack};
+use cloudimage::{Compression, unpack};
 use serde_json::Value;
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -35,7 +35,7 @@ async fn build(bench: &Bench, compression: Compression) {
     let long = "long/".repeat(30) + "name";
     bench.write(&long, "deep");
     bench.write("images/readme", "x");
-    let options = BuildOptions { compression, ..bench.options() };
+    let options = bench.options_with(|options| options.compression = compression);
     bench.build_with("FROM scratch\nCOPY . .\nLABEL who=us\nCMD echo\n", &options).await.unwrap();
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bench::Bench;
 use cloudimage::sandbox::contract;
-use cloudimage::{BuildEvent, BuildOptions, Built, Error, LinuxSandbox, unpack};
+use cloudimage::{BuildEvent, Built, Error, LinuxSandbox, unpack};
 
 /// Not on tmpfs: overlayfs wants a file system with extended attributes for its upper directory.
 fn bench() -> Bench {
@@ -182,7 +182,7 @@ async fn a_full_disk_is_said_and_leaves_no_name() {
         .take(9_000_000)
         .collect();
     fs::write(bench.context().join("noise"), noise).unwrap();
-    let options = BuildOptions { compression: cloudimage::Compression::None, ..bench.options() };
+    let options = bench.options_with(|options| options.compression = cloudimage::Compression::None);
     let error = bench.build_with("FROM scratch\nCOPY noise noise\n", &options).await.unwrap_err();
     let mut message = error.to_string();
     let mut source = std::error::Error::source(&error);

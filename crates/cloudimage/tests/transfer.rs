@@ -104,7 +104,7 @@ async fn a_corrupt_blob_is_named_and_never_returned() {
     assert!(!bench.path("again.tar").exists() && !target.exists());
     // A corrupt document is named in the list, which still has the other images.
     bench.write("b/file", "other");
-    let options = cloudimage::BuildOptions { tag: Some("other:1".into()), ..bench.options() };
+    let options = cloudimage::BuildOptions::named("other:1");
     bench.build_with("FROM scratch\nCOPY b b\n", &options).await.unwrap();
     let document = bench.images().content().blob_path(image.manifest_digest());
     make_writable(&document);

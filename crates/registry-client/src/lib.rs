@@ -144,6 +144,7 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
 
 /// A manifest or index as the registry holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Manifest {
     /// Its media type: what the document says of itself, else what the registry says.
     pub media_type: String,
@@ -153,12 +154,27 @@ pub struct Manifest {
     pub bytes: Bytes,
 }
 
+impl Manifest {
+    /// A document, its media type and its digest, which the caller has verified.
+    pub fn new(media_type: impl Into<String>, digest: Digest, bytes: impl Into<Bytes>) -> Self {
+        Self { media_type: media_type.into(), digest, bytes: bytes.into() }
+    }
+}
+
 /// A blob on its way.
+#[non_exhaustive]
 pub struct BlobStream {
     /// The size in bytes of the whole blob (not of what is left), if the registry told.
     pub size: Option<u64>,
     /// The bytes from the offset on.
     pub stream: BoxStream<'static, Result<Bytes>>,
+}
+
+impl BlobStream {
+    /// The size in bytes of the whole blob, if it is known, and its bytes from an offset on.
+    pub fn new(size: Option<u64>, stream: BoxStream<'static, Result<Bytes>>) -> Self {
+        Self { size, stream }
+    }
 }
 
 impl std::fmt::Debug for BlobStream {

@@ -35,6 +35,7 @@ impl UploadSession {
 
 /// A blob that another repository of the same registry has.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Mount<'a> {
     /// The blob.
     pub digest: &'a Digest,
@@ -42,7 +43,16 @@ pub struct Mount<'a> {
     pub from: &'a str,
 }
 
+impl<'a> Mount<'a> {
+    /// A blob of the repository `from`.
+    #[must_use]
+    pub fn new(digest: &'a Digest, from: &'a str) -> Self {
+        Self { digest, from }
+    }
+}
+
 /// Bytes on their way to a registry.
+#[non_exhaustive]
 pub struct UploadBody {
     /// How many bytes there are.
     pub size: u64,

@@ -74,7 +74,7 @@ async fn docker_registry_keeps_the_contract() {
     contract(&registry, &fixture).await;
     write_contract(&registry, &fixture).await;
     let digest = Digest::of(&fixture.blobs[2]);
-    let mount = Mount { digest: &digest, from: fixture.image.repository() };
+    let mount = Mount::new(&digest, fixture.image.repository());
     let other = Reference::new(&server.host, "other/place", "1").unwrap();
     assert_eq!(registry.start_upload(&other, Some(mount)).await.unwrap(), Upload::Mounted, "docker-registry mounts");
 }
@@ -101,7 +101,9 @@ async fn docker_registry_works_as_a_mirror() {
     let server = DockerRegistry::start(directory.path()).await;
     server.fill(&Fixture::new(&server.host)).await;
     let mirrors = [("registry.invalid".to_owned(), vec![format!("http://{}", server.host)])].into();
-    let registry = Https::new(Options { mirrors, ..Options::default() }).unwrap();
+    let mut options = Options::default();
+    options.mirrors = mirrors;
+    let registry = Https::new(options).unwrap();
     let fixture = Fixture::new("registry.invalid");
     let manifest = registry_client::Registry::manifest(&registry, &fixture.image, &[]).await.unwrap();
     assert_eq!(manifest.bytes, fixture.manifest);

@@ -11,13 +11,20 @@ use registry_client::{BlobStream, Digest, Error, Https, Options, Reference, Regi
 use std::time::{Duration, Instant};
 use support::{Body, Fake, basic, broken_after, empty, full, json};
 
-fn https(options: Options) -> Https {
-    Https::new(Options { connect_timeout: Duration::from_secs(2), idle_timeout: Duration::from_secs(2), ..options })
-        .unwrap()
+fn https(mut options: Options) -> Https {
+    options.connect_timeout = Duration::from_secs(2);
+    options.idle_timeout = Duration::from_secs(2);
+    Https::new(options).unwrap()
+}
+
+fn options(change: impl FnOnce(&mut Options)) -> Options {
+    let mut options = Options::default();
+    change(&mut options);
+    options
 }
 
 fn with_config(text: String) -> Https {
-    https(Options { docker_config: Some(text), ..Options::default() })
+    https(options(|options| options.docker_config = Some(text)))
 }
 
 async fn read(blob: BlobStream) -> Result<Bytes, Error> {
@@ -142,7 +149,7 @@ async fn basic_logins_work_and_their_absence_is_explained() {
         (Some(r#"{"credsStore":"desktop"}"#.to_owned()), "docker-credential-desktop"),
         (Some(format!(r#"{{"auths":{{"{}":{{"identitytoken":"s3cret"}}}}}}"#, fake.host)), "identity token"),
     ] {
-        let registry = https(Options { docker_config: text, ..Options::default() });
+        let registry = https(options(|options| options.docker_config = text));
         let error = registry.manifest(&image, &[]).await.unwrap_err();
         assert!(matches!(error, Error::Unauthorised { .. }), "{error:?}");
         assert!(error.to_string().contains(advice) && !format!("{error:?} {registry:?}").contains("s3cret"), "{error}");
@@ -295,7 +302,7 @@ async fn mirrors_are_asked_first_and_told_the_registry() {
     .await;
     let dead = support::dead_host().await;
     let mirrors = vec![format!("http://{dead}"), empty_mirror.host.clone(), format!("http://{}", mirror.host)];
-    let registry = https(Options { mirrors: [("*".to_owned(), mirrors)].into(), ..Options::default() });
+    let registry = https(options(|options| options.mirrors = [("*".to_owned(), mirrors)].into()));
     assert_eq!(registry.manifest(&fixture.image, &[]).await.unwrap().bytes, fixture.manifest);
     assert!(
         mirror.requests().iter().any(|request| request.path == "/v2/contract/shop/manifests/1.4?ns=origin.invalid")
@@ -319,7 +326,7 @@ async fn an_unreachable_host_is_named_quickly() {
     let dead = support::dead_host().await;
     let image = Reference::new(&dead, "a", "b").unwrap();
     let start = Instant::now();
-    for options in [Options::default(), Options { plain_http: [dead.clone()].into(), ..Options::default() }] {
+    for options in [Options::default(), options(|options| options.plain_http = [dead.clone()].into())] {
         let error = https(options).manifest(&image, &[]).await.unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
         assert!(error.to_string().contains(&dead) && whole(&error).contains("refused"), "{}", whole(&error));
@@ -334,7 +341,7 @@ async fn a_silent_host_does_not_hold_forever() {
         _ => Response::builder().header("content-length", 10).body(support::silent()).unwrap(),
     })
     .await;
-    let registry = Https::new(Options { idle_timeout: Duration::from_millis(100), ..Options::default() }).unwrap();
+    let registry = Https::new(options(|options| options.idle_timeout = Duration::from_millis(100))).unwrap();
     let image = Reference::new(&fake.host, "a", "b").unwrap();
     let error = registry.manifest(&image, &[]).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted { .. }), "{error:?}");
@@ -346,10 +353,10 @@ async fn a_silent_host_does_not_hold_forever() {
 #[test]
 fn wrong_options_are_refused_by_name() {
     let refused = |options: Options| Https::new(options).unwrap_err().to_string();
-    let with_ca = |text: &str| Options { extra_ca: vec![text.to_owned()], ..Options::default() };
+    let with_ca = |text: &str| options(|options| options.extra_ca = vec![text.to_owned()]);
     assert!(refused(with_ca("no certificate")).contains("extra_ca"));
     assert!(refused(with_ca("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")).contains("extra_ca"));
-    assert!(refused(Options { docker_config: Some("{".to_owned()), ..Options::default() }).contains("docker_config"));
-    assert!(refused(Options { insecure: ["http://x".to_owned()].into(), ..Options::default() }).contains("insecure"));
-    assert!(refused(Options { https_proxy: Some("::".to_owned()), ..Options::default() }).contains("https_proxy"));
+    assert!(refused(options(|options| options.docker_config = Some("{".to_owned()))).contains("docker_config"));
+    assert!(refused(options(|options| options.insecure = ["http://x".to_owned()].into())).contains("insecure"));
+    assert!(refused(options(|options| options.https_proxy = Some("::".to_owned()))).contains("https_proxy"));
 }

@@ -8,6 +8,12 @@ use registry_client::{Error, Http2Stream, Https, Options, Registry};
 use registry_proxy::serve_http2_stream;
 use support::{Content, Server, tls};
 
+fn https(change: impl FnOnce(&mut Options)) -> Https {
+    let mut options = Options::default();
+    change(&mut options);
+    Https::new(options).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn over_plain_http() {
     let fixture = Fixture::new("registry.example");
@@ -15,13 +21,14 @@ async fn over_plain_http() {
     let server = Server::start(&content, None).await;
     // Once as a mirror, which tells the namespace, and once as the registry itself, which does not.
     let mirrors = [("registry.example".to_owned(), vec![format!("http://{}", server.host())])].into();
-    let mirrored =
-        Https::new(Options { mirrors, connect_timeout: std::time::Duration::from_secs(1), ..Options::default() })
-            .unwrap();
+    let mirrored = https(|options| {
+        options.mirrors = mirrors;
+        options.connect_timeout = std::time::Duration::from_secs(1);
+    });
     let manifest = mirrored.manifest(&fixture.image, &[]).await.unwrap();
     assert_eq!(manifest.bytes, fixture.manifest);
 
-    let direct = Https::new(Options { plain_http: [server.host()].into(), ..Options::default() }).unwrap();
+    let direct = https(|options| options.plain_http = [server.host()].into());
     contract(&direct, &Fixture::new(&server.host())).await;
     server.stop().await;
 }
@@ -33,14 +40,13 @@ async fn over_tls() {
     let tls = tls();
     let server = Server::start(&content, Some(tls.clone())).await;
     let local = Fixture::new(&format!("localhost:{}", server.address.port()));
-    let trusting = Https::new(Options { extra_ca: vec![tls.cert_pem], ..Options::default() }).unwrap();
+    let trusting = https(|options| options.extra_ca = vec![tls.cert_pem]);
     contract(&trusting, &local).await;
     let suspicious = Https::new(Options::default()).unwrap();
     let error = suspicious.manifest(&local.image, &[]).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
     assert!(error.to_string().contains(local.image.registry()), "the message names the host: {error}");
-    let careless =
-        Https::new(Options { insecure: [local.image.registry().to_owned()].into(), ..Options::default() }).unwrap();
+    let careless = https(|options| options.insecure = [local.image.registry().to_owned()].into());
     assert_eq!(careless.manifest(&local.image, &[]).await.unwrap().bytes, local.manifest);
     server.stop().await;
 }

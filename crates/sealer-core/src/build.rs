@@ -39,7 +39,7 @@ pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) 
     let context = Context::open(&request.context)?;
     let list = cloudimage::ImageList::new(&context, request.image_list.as_deref());
     let sources: Vec<&dyn ImageSource> = std::iter::once(&list as _).chain(sealer.image_sources()).collect();
-    let backends = Backends { sandbox: sealer.sandbox(), registry: sealer.registry(), sources: &sources };
+    let backends = Backends::new(sealer.sandbox(), sealer.registry(), &sources);
     let tell = |build| events(Event::Build { build });
     let built = cloudimage::build(sealer.images(), &kubefile, &context, &request.options, &backends, &tell).await;
     built.map_err(|error| match error {

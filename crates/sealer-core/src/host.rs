@@ -58,7 +58,8 @@ where
     };
     for url in &request.from {
         let host = url.strip_prefix("https://").unwrap_or(url).to_owned();
-        let options = registry_client::Options { extra_ca: ca.clone(), ..registry_client::Options::default() };
+        let mut options = registry_client::Options::default();
+        options.extra_ca.clone_from(&ca);
         sources.push((host, Arc::new(Https::new(options)?)));
     }
     sources.push((NAME.0.to_owned(), Arc::new(Http2Stream::new(io).await?)));

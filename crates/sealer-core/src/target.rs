@@ -79,7 +79,8 @@ fn launch(image: &Image, cluster: &Cluster) -> Vec<String> {
         return image.launch_commands(&cluster.command_args);
     }
     let mut extension = image.extension().clone();
-    extension.launch = cloudimage::Launch { cmds: cluster.commands.clone(), app_names: Vec::new() };
+    extension.launch.cmds.clone_from(&cluster.commands);
+    extension.launch.app_names.clear();
     extension.launch_commands(&cluster.command_args)
 }
 

@@ -23,7 +23,13 @@ pub struct Context {
 }
 
 /// How an image is built; every field has a default.
+///
+/// ```
+/// let mut options = cloudimage::BuildOptions::named("shop:1.4");
+/// options.no_cache = true;
+/// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct BuildOptions {
     /// The name it gets; without one it is only known by its digest, until garbage is collected.
     pub tag: Option<String>,
@@ -48,6 +54,7 @@ pub struct BuildOptions {
 
 /// The outside worlds that a build touches.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Backends<'a> {
     /// Performs RUN.
     pub sandbox: &'a dyn Sandbox,
@@ -57,9 +64,18 @@ pub struct Backends<'a> {
     pub sources: &'a [&'a dyn ImageSource],
 }
 
+impl<'a> Backends<'a> {
+    /// All of them.
+    #[must_use]
+    pub fn new(sandbox: &'a dyn Sandbox, registry: &'a dyn Registry, sources: &'a [&'a dyn ImageSource]) -> Self {
+        Self { sandbox, registry, sources }
+    }
+}
+
 /// The image that was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Built {
     /// Its name (whole), when it got one.
     #[serde(serialize_with = "as_text")]
@@ -98,6 +114,11 @@ impl Context {
 }
 
 impl BuildOptions {
+    /// The default options, with a name for the image.
+    pub fn named(tag: impl Into<String>) -> Self {
+        Self { tag: Some(tag.into()), ..Self::default() }
+    }
+
     /// Seconds since 1970 for everything in the image.
     pub(crate) fn epoch(&self) -> i64 {
         self.source_date_epoch.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0)

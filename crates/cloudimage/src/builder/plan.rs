@@ -12,6 +12,7 @@ use crate::platform::Platform;
 /// What a build would do, instruction by instruction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct LayerPlan {
     /// The name the image would get.
     pub tag: Option<String>,
@@ -28,6 +29,7 @@ pub struct LayerPlan {
 /// One instruction of a [`LayerPlan`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct PlannedStep {
     /// Line in the Kubefile.
     pub line: usize,

@@ -41,6 +41,7 @@ pub trait Sandbox: Send + Sync + fmt::Debug {
 
 /// What to run, and over what.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SandboxRun {
     /// Directories of the layers below, topmost first; deletions in overlay form.
     pub lower: Vec<PathBuf>,
@@ -54,13 +55,29 @@ pub struct SandboxRun {
     pub environment: BTreeMap<String, String>,
 }
 
+impl SandboxRun {
+    /// A command without environment over these layers, topmost first. `upper` and `work` are empty directories on one file system.
+    #[must_use]
+    pub fn new(lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, command: ShellOrExec) -> Self {
+        Self { lower, upper, work, command, environment: BTreeMap::new() }
+    }
+}
+
 /// A line that a command printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutputLine {
     /// On standard error rather than standard output.
     pub is_error: bool,
     /// The line without its end; bytes that are not UTF-8 are replaced.
     pub text: String,
+}
+
+impl OutputLine {
+    /// A line of standard output or, with `is_error`, of standard error.
+    pub fn new(is_error: bool, text: impl Into<String>) -> Self {
+        Self { is_error, text: text.into() }
+    }
 }
 
 /// How a command ended.

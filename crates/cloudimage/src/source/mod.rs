@@ -47,6 +47,7 @@ impl WantedImage {
 
 /// A container image that could not be had.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Unfetchable {
     /// The image.
     pub image: WantedImage,

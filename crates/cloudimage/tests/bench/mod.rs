@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use cloudimage::sandbox::{ScriptedSandbox, contract};
 use cloudimage::{
-    Backends, BuildEvent, BuildOptions, Built, Context, Error, ImageList, Images, Sandbox, StepOutcome, build,
+    Backends, BuildEvent, BuildOptions, Built, Context, Error, ImageList, ImageSource, Images, Sandbox, StepOutcome,
+    build,
 };
 use registry_client::Memory;
 
@@ -53,7 +54,14 @@ impl Bench {
     }
 
     pub fn options(&self) -> BuildOptions {
-        BuildOptions { tag: Some("shop:1.4".to_owned()), ..BuildOptions::default() }
+        BuildOptions::named("shop:1.4")
+    }
+
+    /// [`Bench::options`] with a change.
+    pub fn options_with(&self, change: impl FnOnce(&mut BuildOptions)) -> BuildOptions {
+        let mut options = self.options();
+        change(&mut options);
+        options
     }
 
     pub async fn build(&self, kubefile: &str) -> Result<Built, Error> {
@@ -74,7 +82,8 @@ impl Bench {
         let kubefile = kubefile::parse(kubefile).unwrap();
         let context = Context::open(&self.context()).unwrap();
         let list = ImageList::new(&context, None);
-        let backends = Backends { sandbox, registry: &self.registry, sources: &[&list] };
+        let sources: [&dyn ImageSource; 1] = [&list];
+        let backends = Backends::new(sandbox, &self.registry, &sources);
         let keep = |event| self.events.lock().unwrap().push(event);
         build(&self.images, &kubefile, &context, options, &backends, &keep).await
     }

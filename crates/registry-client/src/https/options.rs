@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// How registries are reached. The default asks every registry itself, anonymously, over HTTPS with the system's certificates.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// Hosts to ask first, by registry; `*` stands for every registry without its own list. A mirror is `host[:port]`, or a URL without a path.
     pub mirrors: BTreeMap<String, Vec<String>>,
