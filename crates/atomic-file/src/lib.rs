@@ -45,7 +45,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 #[derive(Debug)]
 #[must_use = "without `commit` nothing is written"]
 pub struct AtomicFile {
-    file: NamedTempFile,
+    file: TemporaryFile,
     path: PathBuf,
 }
 
@@ -56,13 +56,8 @@ impl AtomicFile {
     ///
     /// When the directory of `path` does not exist or is not writable.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory_of(path))?;
+        let file = TemporaryFile::create(directory_of(path), TEMPORARY_PREFIX, 0o600)?;
         Ok(Self { file, path: path.to_owned() })
-    }
-
-    /// The open temporary file, for example to seek in it or to read back what was written.
-    pub fn as_file(&mut self) -> &mut File {
-        self.file.as_file_mut()
     }
 
     /// Sets the permissions, flushes the file to the disk and renames it to its path.
@@ -70,10 +65,11 @@ impl AtomicFile {
     /// # Errors
     ///
     /// As [`write()`].
-    pub fn commit(self, mode: u32) -> io::Result<()> {
-        self.file.as_file().set_permissions(Permissions::from_mode(mode))?;
-        self.file.as_file().sync_all()?;
-        self.file.persist(&self.path).map_err(|error| error.error)?;
+    pub fn commit(mut self, mode: u32) -> io::Result<()> {
+        let file = self.file.as_file();
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        self.file.rename(&self.path)?;
         sync_dir(directory_of(&self.path))
     }
 }
@@ -86,6 +82,72 @@ impl Write for AtomicFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// A file that is written before its path is known, for example because it is named after its content.
+///
+/// Dropped without [`TemporaryFile::persist`], it leaves nothing behind.
+#[derive(Debug)]
+#[must_use = "without `persist` nothing is written"]
+pub struct TemporaryFile(NamedTempFile);
+
+impl TemporaryFile {
+    /// Creates a file in `directory` whose name starts with `prefix` and that has `mode` (less the umask).
+    ///
+    /// # Errors
+    ///
+    /// When the directory does not exist or is not writable.
+    pub fn create(directory: &Path, prefix: &str, mode: u32) -> io::Result<Self> {
+        let permissions = Permissions::from_mode(mode);
+        Ok(Self(tempfile::Builder::new().prefix(prefix).permissions(permissions).tempfile_in(directory)?))
+    }
+
+    /// Where it is for now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The open file, for example to seek in it or to read back what was written.
+    pub fn as_file(&mut self) -> &mut File {
+        self.0.as_file_mut()
+    }
+
+    /// Flushes its bytes to the disk and renames it to `path`, on the same file system. The directory is **not** flushed: that can be
+    /// done once for many files, with [`sync_dir`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be flushed or renamed. What was at `path` is then unchanged.
+    pub fn persist(self, path: &Path) -> io::Result<()> {
+        self.0.as_file().sync_data()?;
+        self.rename(path)
+    }
+
+    fn rename(self, path: &Path) -> io::Result<()> {
+        self.0.persist(path).map(drop).map_err(|error| error.error)
+    }
+}
+
+impl Write for TemporaryFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.as_file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.as_file().flush()
+    }
+}
+
+/// Flushes the bytes of the open `file`, which is at `from`, to the disk and renames it to `to`; the directory is not flushed. For
+/// files whose temporary name is chosen by the caller, so that it can find them again; others are a [`TemporaryFile`].
+///
+/// # Errors
+///
+/// As [`TemporaryFile::persist`].
+pub fn persist(file: &File, from: &Path, to: &Path) -> io::Result<()> {
+    file.sync_data()?;
+    fs::rename(from, to)
 }
 
 /// Reads a file of at most `limit` bytes; `None` when there is no such file.
@@ -199,6 +261,25 @@ mod tests {
         drop(file);
         assert_eq!((fs::read(&path).unwrap(), names(directory.path())), (b"old".to_vec(), vec!["file".to_owned()]));
         assert_eq!(write(&directory.path().join("no/file"), b"", 0o600).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_may_get_its_name_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = TemporaryFile::create(directory.path(), "write", 0o644).unwrap();
+        file.write_all(b"content").unwrap();
+        assert!(file.path().file_name().unwrap().to_string_lossy().starts_with("write"));
+        let path = directory.path().join("named");
+        file.persist(&path).unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(directory.path())),
+            (b"content".to_vec(), vec!["named".to_owned()])
+        );
+        let other = directory.path().join("other");
+        persist(&File::open(&path).unwrap(), &path, &other).unwrap();
+        assert_eq!(names(directory.path()), ["other"]);
+        drop(TemporaryFile::create(directory.path(), "write", 0o644).unwrap());
+        assert_eq!(names(directory.path()), ["other"]);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Files that appear whole or not at all, with this crate's errors.
 
 use crate::error::{Error, Result};
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use atomic_file::TemporaryFile;
 use std::path::Path;
-use tempfile::TempPath;
 
 /// Other users of the machine may read content.
 const INDEX_MODE: u32 = 0o644;
@@ -27,8 +25,7 @@ pub(crate) fn create_directory(directory: &Path) -> Result<()> {
 }
 
 /// Creates a file of a name that nobody else uses, removed on drop unless it is persisted.
-pub(crate) fn create_unique(directory: &Path, prefix: &str) -> Result<(File, TempPath)> {
-    let permissions = Permissions::from_mode(BLOB_MODE);
-    let created = tempfile::Builder::new().prefix(prefix).permissions(permissions).tempfile_in(directory);
-    Ok(created.map_err(|source| Error::file("create", directory, source))?.into_parts())
+pub(crate) fn create_temporary(directory: &Path, prefix: &str) -> Result<TemporaryFile> {
+    TemporaryFile::create(directory, prefix, BLOB_MODE)
+        .map_err(|source| Error::file("create a file in", directory, source))
 }

@@ -71,9 +71,8 @@ impl PartialBlob {
             fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
             return Err(Error::Mismatch { expected: self.expected, found: Box::new(found), size: self.offset });
         }
-        self.file.sync_data().map_err(|source| fail("sync", source))?;
         let path = self.store.blob_path_to_write(&found)?;
-        fs::rename(&self.path, &path).map_err(|source| Error::file("write", &path, source))?;
+        atomic_file::persist(&self.file, &self.path, &path).map_err(|source| Error::file("write", &path, source))?;
         Ok(Blob { digest: found, size: self.offset })
     }
 }

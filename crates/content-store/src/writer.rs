@@ -5,10 +5,9 @@ use crate::error::{Error, Result};
 use crate::lock::GcGuard;
 use crate::store::WRITE_PREFIX;
 use crate::{Algorithm, Blob, Digest, Hasher, Store};
-use std::fs::File;
+use atomic_file::TemporaryFile;
 use std::io::{self, Write};
 use std::sync::Arc;
-use tempfile::TempPath;
 
 /// Small writes are gathered up to this many bytes.
 const BUFFER: usize = 1 << 20;
@@ -19,8 +18,7 @@ const BUFFER: usize = 1 << 20;
 #[must_use = "the blob appears only with commit"]
 pub struct BlobWriter {
     store: Store,
-    file: File,
-    temporary: TempPath,
+    file: TemporaryFile,
     buffer: Vec<u8>,
     hasher: Hasher,
     size: u64,
@@ -31,21 +29,16 @@ pub struct BlobWriter {
 impl BlobWriter {
     pub(crate) fn new(store: &Store) -> Result<Self> {
         let guard = store.shared_guard()?;
-        let (file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX)?;
-        Ok(Self::over(store, file, temporary, guard))
-    }
-
-    fn over(store: &Store, file: File, temporary: TempPath, guard: Arc<GcGuard>) -> Self {
-        Self {
+        let file = durable::create_temporary(&store.paths.ingest, WRITE_PREFIX)?;
+        Ok(Self {
             store: store.clone(),
             file,
-            temporary,
             buffer: Vec::new(),
             hasher: Hasher::new(Algorithm::Sha256),
             size: 0,
             limit: u64::MAX,
             _guard: guard,
-        }
+        })
     }
 
     /// Refuses more than `bytes` bytes: the write that would exceed it fails with [`Error::TooLarge`].
@@ -73,8 +66,8 @@ impl BlobWriter {
     ///
     /// [`Error::Mismatch`] when `expected` is another digest, [`Error::NoSpace`] or [`Error::File`]; nothing is left behind then.
     pub fn commit(mut self, expected: Option<&Digest>) -> Result<Blob> {
-        self.flush_buffer().map_err(|source| Error::file("write", &self.temporary, source))?;
-        let Self { store, file, temporary, hasher, size, .. } = self;
+        self.flush_buffer().map_err(|source| Error::file("write", self.file.path(), source))?;
+        let Self { store, file, hasher, size, .. } = self;
         let digest = hasher.finish();
         if let Some(expected) = expected
             && *expected != digest
@@ -82,16 +75,16 @@ impl BlobWriter {
             return Err(Error::Mismatch { expected: *expected, found: Box::new(digest), size });
         }
         if !store.has_intact(&digest, size) {
-            file.sync_data().map_err(|source| Error::file("sync", &temporary, source))?;
             let path = store.blob_path_to_write(&digest)?;
-            temporary.persist(&path).map_err(|failed| Error::file("write", &path, failed.error))?;
+            file.persist(&path).map_err(|source| Error::file("write", &path, source))?;
         }
         Ok(Blob { digest, size })
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(|source| Error::file("write", &self.temporary, source).into())
+        let written = self.file.write_all(bytes);
+        written.map_err(|source| Error::file("write", self.file.path(), source).into())
     }
 
     fn flush_buffer(&mut self) -> io::Result<()> {
@@ -130,11 +123,7 @@ impl Write for BlobWriter {
 
 impl std::fmt::Debug for BlobWriter {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("BlobWriter")
-            .field("file", &self.temporary)
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        formatter.debug_struct("BlobWriter").field("file", &self.file).field("size", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -147,11 +136,10 @@ mod tests {
     fn a_full_disk_is_said_with_the_path_and_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
+        let mut writer = store.writer().unwrap();
+        let path = writer.file.path().to_owned();
         // /dev/full answers every write as a full disk does.
-        let (_file, temporary) = durable::create_unique(&store.paths.ingest, WRITE_PREFIX).unwrap();
-        let path = temporary.to_path_buf();
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut writer = BlobWriter::over(&store, full, temporary, store.shared_guard().unwrap());
+        *writer.file.as_file() = std::fs::File::options().write(true).open("/dev/full").unwrap();
         writer.write_all(b"small, so it waits in the buffer").unwrap();
         let error = writer.commit(None).unwrap_err();
         assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");

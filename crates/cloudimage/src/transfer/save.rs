@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use atomic_file::AtomicFile;
 use content_store::{Digest, REF_NAME_ANNOTATION};
 
 use super::closure;
 use crate::documents::{Index, IndexEntry, Top};
-use crate::durable;
 use crate::error::{Error, Result};
 use crate::format;
 use crate::images::Images;
@@ -37,9 +37,7 @@ impl Images {
             annotations: BTreeMap::new(),
         };
         let index = serde_json::to_vec(&index).map_err(Error::document("index.json"))?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file =
-            tempfile::Builder::new().prefix(".save-").tempfile_in(directory).map_err(Error::file("write", path))?;
+        let file = AtomicFile::create(path).map_err(Error::file("write", path))?;
         let mut output = BufWriter::with_capacity(1 << 20, file);
         let mut size = 0;
         let mut add = |name: &str, length: u64, input: &mut dyn io::Read| -> io::Result<()> {
@@ -60,9 +58,8 @@ impl Images {
         }
         output.write_all(&[0; 1024]).map_err(fault)?;
         let file = output.into_inner().map_err(|error| fault(error.into_error()))?;
-        make_readable(file.path()).and_then(|()| file.as_file().sync_all()).map_err(fault)?;
-        file.persist(path).map_err(|error| fault(error.error))?;
-        durable::sync_directory(directory)?;
+        // An archive is made to be handed on.
+        file.commit(0o644).map_err(fault)?;
         Ok(size + 1024)
     }
 
@@ -103,10 +100,4 @@ fn append(output: &mut impl Write, name: &str, length: u64, input: &mut dyn io::
         ));
     }
     output.write_all(&[0; 512][..padding(length)])
-}
-
-/// Temporary files are private; an archive is made to be handed on.
-fn make_readable(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
