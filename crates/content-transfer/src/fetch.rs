@@ -85,8 +85,11 @@ pub struct Fetcher {
     store: Store,
     options: Options,
     places: Semaphore,
-    in_flight: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    in_flight: Mutex<HashMap<Digest, Arc<Gate>>>,
 }
+
+/// Is locked by whoever transfers the blob.
+type Gate = tokio::sync::Mutex<()>;
 
 impl Fetcher {
     /// A fetcher into `store`. Hold [`Store::gc_guard`] until a name points at what was fetched.
@@ -173,14 +176,14 @@ impl Fetcher {
 
     /// Brings one blob, unless it is here or somebody else brings it.
     async fn blob(&self, origins: &[Origin<'_>], blob: Wanted, events: Events<'_>) -> Result<()> {
-        let turn = self.lock_in_flight().entry(blob.digest).or_default().clone();
-        let fetched = {
-            let _turn = turn.lock().await;
-            self.blob_in_turn(origins, blob, events).await
-        };
-        // Whoever waits has its own handle; whoever comes later finds the blob, or starts over.
-        self.lock_in_flight().remove(&blob.digest);
-        fetched
+        let turn = self.turn(blob.digest);
+        let _lock = turn.gate.lock().await;
+        self.blob_in_turn(origins, blob, events).await
+    }
+
+    fn turn(&self, digest: Digest) -> Turn<'_> {
+        let gate = self.lock_in_flight().entry(digest).or_default().clone();
+        Turn { fetcher: self, digest, gate }
     }
 
     async fn blob_in_turn(&self, origins: &[Origin<'_>], blob: Wanted, events: Events<'_>) -> Result<()> {
@@ -256,8 +259,25 @@ impl Fetcher {
         }
     }
 
-    fn lock_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<tokio::sync::Mutex<()>>>> {
+    fn lock_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Gate>>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who transfers a blob, or waits for that. The last one removes the gate, so that nobody starts beside those who wait.
+struct Turn<'a> {
+    fetcher: &'a Fetcher,
+    digest: Digest,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut in_flight = self.fetcher.lock_in_flight();
+        // One is the map's, one is ours; clones are made only under this lock.
+        if Arc::strong_count(&self.gate) == 2 {
+            in_flight.remove(&self.digest);
+        }
     }
 }
 
@@ -289,4 +309,23 @@ fn of_store(error: io::Error, digest: Digest) -> content_store::Error {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     spawn_blocking(work).await.map_err(Error::TaskPanicked)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn whoever_comes_after_a_failure_waits_behind_those_who_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let fetcher = Fetcher::new(&Store::open(directory.path()).unwrap(), Options::default());
+        let digest = Digest::of(b"blob");
+        let (failed, waiting) = (fetcher.turn(digest), fetcher.turn(digest));
+        drop(failed);
+        let later = fetcher.turn(digest);
+        assert!(Arc::ptr_eq(&waiting.gate, &later.gate));
+        drop((waiting, later));
+        assert!(fetcher.lock_in_flight().is_empty(), "also when a transfer is cancelled");
+    }
 }
