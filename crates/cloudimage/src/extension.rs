@@ -1,4 +1,4 @@
-//! What a cluster image launches: applications and commands, as upstream's annotation records them.
+//! Launch commands and applications of a cluster image, as upstream's annotation records them.
 
 use std::collections::BTreeMap;
 

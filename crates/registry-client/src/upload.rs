@@ -1,4 +1,4 @@
-//! What an upload is made of: session, mount and body.
+//! Upload sessions, mounts and the bodies of uploads.
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};

@@ -9,7 +9,29 @@
 //!
 //! Every workflow tells what happens through a callback of [`Event`]s and returns values; it never prints.
 //!
+//! ```
+//! use sealer_core::{BuildRequest, Sealer, Settings, build};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let (root, state, context) = (directory.path().join("root"), directory.path().join("state"), directory.path());
+//! std::fs::write(context.join("app.yaml"), "kind: Deployment\n")?;
+//!
+//! let sealer = Sealer::open(Settings::new(&root, &state))?;
+//! let kubefile = "FROM scratch\nCOPY app.yaml manifests/\nCMD kubectl apply -f manifests\n";
+//! let mut request = BuildRequest::new(kubefile, context);
+//! request.options.tag = Some("shop:1.4".to_owned());
+//! let built = build(&sealer, &request, &|event| println!("{event:?}")).await?;
+//! assert_eq!(sealer.images().get("shop:1.4")?.index_digest(), &built.digest);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A cluster from such an image needs hosts:
+//!
 //! ```no_run
+//! # #[cfg(feature = "cluster")]
 //! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
 //! use sealer_core::{ApplyOptions, Sealer, Settings, apply, clusterfile};
 //!

@@ -1,4 +1,4 @@
-//! What every test of builds needs: a store, a context, stand-ins for the outside.
+//! A store, a context and stand-ins for the outside, for tests of builds.
 
 #![allow(dead_code, unreachable_pub)]
 
