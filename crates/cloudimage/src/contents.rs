@@ -94,7 +94,8 @@ pub(crate) fn listing(store: &Store, layer: &Layer, cache: Option<&Path>) -> Res
         Ok(Done::All(listing))
     })?;
     if let Some(file) = &file {
-        durable::write(file, &listing.to_bytes())?;
+        // Only for speed: a disk that is full or cannot be written does not keep anybody from reading.
+        let _ = durable::write(file, &listing.to_bytes());
     }
     Ok(listing)
 }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::lock::Exclusive;
 use crate::store::{DOCUMENT_LIMIT, PARTIAL_PREFIX};
-use crate::{Blob, Digest, Store};
+use crate::{Blob, Digest, Store, reserve};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -60,6 +60,7 @@ impl Store {
             !name.starts_with(PARTIAL_PREFIX) || self.is_useless_partial(name)
         })?;
         self.sync_blobs()?;
+        reserve::keep(&self.paths.reserve);
         Ok(freed)
     }
 

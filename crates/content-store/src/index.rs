@@ -3,6 +3,7 @@
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::{Exclusive, GcGuard};
+use crate::reserve;
 use crate::store::Paths;
 use crate::{Descriptor, Digest, FileVersion, Store};
 use serde_json::{Map, Value, json};
@@ -130,7 +131,7 @@ impl Store {
         }
         // The blobs must survive a power cut before a name does that points at them.
         self.sync_blobs()?;
-        self.change_index(|entries| {
+        self.change_index(Purpose::Keep, |entries| {
             for place in entries.iter_mut() {
                 if let Some(new) = key(place).and_then(|key| fresh.remove(&key)) {
                     *place = new;
@@ -156,7 +157,7 @@ impl Store {
     /// [`Error::Layout`], [`Error::NoSpace`] or [`Error::File`].
     pub fn remove_names_where(&self, mut is_unwanted: impl FnMut(&Named) -> bool) -> Result<usize> {
         let mut removed = 0;
-        self.change_index(|entries| {
+        self.change_index(Purpose::Free, |entries| {
             entries.retain(|entry| {
                 let unwanted = named(entry).is_some_and(|named| is_unwanted(&named));
                 removed += usize::from(unwanted);
@@ -167,13 +168,22 @@ impl Store {
     }
 
     /// Reads, changes and replaces `index.json` while no other process does.
-    fn change_index(&self, change: impl FnOnce(&mut Vec<Value>)) -> Result<()> {
+    fn change_index(&self, purpose: Purpose, change: impl FnOnce(&mut Vec<Value>)) -> Result<()> {
         let _guard = self.shared_guard()?;
         let _lock = Exclusive::wait(&self.paths.index_lock)?;
         let mut index = Index::read(&self.paths.index)?;
         let before = index.entries.clone();
         change(&mut index.entries);
-        if index.entries == before { Ok(()) } else { index.write(&self.paths.index) }
+        if index.entries == before {
+            return Ok(());
+        }
+        match index.write(&self.paths.index) {
+            Err(Error::NoSpace { .. }) if purpose == Purpose::Free => {
+                reserve::give_up(&self.paths.reserve);
+                index.write(&self.paths.index)
+            }
+            written => written,
+        }
     }
 
     /// The digests that entries of `index.json` point at, those of other tools too.
@@ -213,6 +223,14 @@ fn check_layout(path: &Path) -> Result<()> {
     }
 }
 
+/// What a change of names is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Keep,
+    /// To free space: it may use what is kept back for that.
+    Free,
+}
+
 /// `index.json` with everything that others wrote into it.
 #[derive(Debug)]
 struct Index {
@@ -244,8 +262,8 @@ impl Index {
         Ok(Self { fields, entries })
     }
 
-    fn write(mut self, path: &Path) -> Result<()> {
-        self.fields.insert("manifests".to_owned(), Value::Array(self.entries));
+    fn write(&mut self, path: &Path) -> Result<()> {
+        self.fields.insert("manifests".to_owned(), Value::Array(self.entries.clone()));
         let text = serde_json::to_vec(&self.fields).map_err(|error| layout_error(path, error.to_string()))?;
         if text.len() as u64 > INDEX_LIMIT {
             return Err(Error::TooLarge { object: path.display().to_string(), limit: INDEX_LIMIT });

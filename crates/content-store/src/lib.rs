@@ -47,6 +47,7 @@ mod index;
 mod lock;
 mod partial;
 mod reader;
+mod reserve;
 mod store;
 mod writer;
 

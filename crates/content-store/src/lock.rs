@@ -49,13 +49,17 @@ pub(crate) fn wait_for(file: &File, path: &Path) -> Result<()> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|source| Error::file("open", path, source))
+    let opened = match File::options().read(true).write(true).create(true).truncate(false).open(path) {
+        // Whoever can only read a store still keeps those away that change it.
+        Err(error) if is_read_only(&error) => File::open(path).map_err(|_| error),
+        opened => opened,
+    };
+    opened.map_err(|source| Error::file("open", path, source))
+}
+
+/// Whether this process may read here, but not write.
+pub(crate) fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 fn wait(path: &Path, lock: impl Fn() -> io::Result<()>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::lock::{Exclusive, GcGuard};
 use crate::reader::{BlobFile, VerifiedReader};
-use crate::{Algorithm, BlobWriter, Digest, PartialBlob};
+use crate::{Algorithm, BlobWriter, Digest, PartialBlob, lock, reserve};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ pub(crate) struct Paths {
     pub(crate) ingest: PathBuf,
     pub(crate) index: PathBuf,
     pub(crate) lock: PathBuf,
+    pub(crate) reserve: PathBuf,
     pub(crate) index_lock: PathBuf,
     guard: Mutex<Weak<GcGuard>>,
 }
@@ -47,7 +48,8 @@ pub struct Blob {
 }
 
 impl Store {
-    /// Opens the store in `root`, creating what is missing. What a killed process left half-written is removed when nobody writes.
+    /// Opens the store in `root`, creating what is missing. What a killed process left half-written is removed when nobody writes. A store
+    /// that this process may only read can be read.
     ///
     /// # Errors
     ///
@@ -59,6 +61,7 @@ impl Store {
             ingest: root.join("ingest"),
             index: root.join("index.json"),
             lock: root.join("lock"),
+            reserve: root.join(reserve::FILE),
             index_lock: root.join("index.lock"),
             root,
             guard: Mutex::new(Weak::new()),
@@ -68,7 +71,14 @@ impl Store {
         }
         crate::index::create_layout(&paths)?;
         let store = Self { paths: Arc::new(paths) };
-        store.remove_leftovers()?;
+        match store.remove_leftovers() {
+            // A store that can only be read is read.
+            Err(Error::File { source, .. }) if lock::is_read_only(&source) => {}
+            done => {
+                done?;
+                reserve::keep(&store.paths.reserve);
+            }
+        }
         Ok(store)
     }
 

@@ -50,6 +50,8 @@ fn on_a_small_disk() {
     assert!(matches!(&error, Error::NoSpace { .. }) && error.to_string().contains(&root), "{error}");
     assert!(matches!(store.put(&[1; 100_000]).unwrap_err(), Error::NoSpace { .. }));
 
+    // What frees space works nevertheless.
+    assert!(store.remove_name(NameKind::ClusterImage, "kept").unwrap());
     let names = store.names().unwrap().len();
     let again = Store::open(Path::new(&root)).unwrap();
     assert_eq!(again.names().unwrap().len(), names, "the former index is whole");
