@@ -6,7 +6,7 @@
 //! # Steps
 //!
 //! 1. [`Desired`] says what is wanted: the virtual address, its servers, how their health is judged.
-//! 2. A [`Probe`] asks each server, all in parallel; [`Health`] turns answers into "up" and "down" by thresholds.
+//! 2. A [`Probe`] asks each server, all in parallel; so many answers of a kind in a row take it out or bring it back.
 //! 3. [`reconcile`] compares the rules that should be with those the kernel has and returns the fewest changes.
 //! 4. A [`Dataplane`] reads and changes the kernel: IPVS, or nftables where the kernel has no IPVS.
 //!
@@ -21,7 +21,6 @@ mod desired;
 mod error;
 mod event;
 mod guard;
-mod health;
 #[cfg(feature = "daemon")]
 mod metrics;
 mod netlink;
@@ -42,8 +41,7 @@ pub use dataplane::{FakeDataplane, contract};
 pub use desired::{Desired, HealthPolicy};
 pub use error::{Error, Result};
 pub use event::Event;
-pub use guard::{Guard, GuardHandle, Report, clean};
-pub use health::{Health, Transition};
+pub use guard::{Guard, GuardHandle};
 #[cfg(feature = "daemon")]
 pub use metrics::prometheus;
 #[cfg(any(test, feature = "testing"))]
