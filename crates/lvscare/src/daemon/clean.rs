@@ -4,9 +4,8 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::parts;
-use super::request::{known_services, socket_path};
-use super::socket::Lock;
+use super::dataplanes;
+use super::socket::{Lock, known_services, socket_path};
 use crate::{Addressing, AddressingMode, DataplaneKind, Error, Result, Scheduler, Service, Vip};
 
 /// What to take away.
@@ -28,30 +27,46 @@ pub struct CleanRequest {
 /// When a daemon runs, which would make them again, or the kernel refuses.
 pub async fn clean(request: &CleanRequest) -> Result<()> {
     let lock = Lock::take(&request.socket)?;
-    // The scheduler does not matter for what goes.
-    let service = Service { address: request.vs, scheduler: Scheduler::default() };
-    let mut rules = Ok(());
-    for dataplane in parts::dataplanes(request.dataplane).await? {
-        rules = rules.and(dataplane.remove(&service).await);
-    }
-    let record = parts::settings_record(&request.socket);
-    let others = neighbours(request);
-    if let Some(heir) = others.first() {
-        bequeath(&record, &parts::settings_record(heir))?;
-    }
-    if !others.iter().any(|socket| is_of(socket, request.vs.ip())) {
-        Vip::new(request.addressing.clone(), record).remove(request.vs.ip()).await?;
-    }
-    rules?;
+    remove_all(request).await?;
     lock.remove();
     Ok(())
 }
 
-/// The sockets of daemons of other virtual addresses beside this one, also of those that ended and left their rules.
-fn neighbours(request: &CleanRequest) -> Vec<PathBuf> {
-    let Some(directory) = request.socket.parent() else { return Vec::new() };
-    let services = known_services(directory).into_iter().filter(|service| *service != request.vs);
-    services.map(|service| socket_path(directory, service)).collect()
+/// As [`clean`], for who has the lock. What fails keeps the rest from nothing.
+pub(super) async fn remove_all(request: &CleanRequest) -> Result<()> {
+    // The scheduler does not matter for what goes.
+    let service = Service { address: request.vs, scheduler: Scheduler::default() };
+    let mut rules = Ok(());
+    for dataplane in dataplanes::existing(request.dataplane).await? {
+        rules = rules.and(dataplane.remove(&service).await);
+    }
+    let others = request.neighbours();
+    if let Some(other) = others.first() {
+        hand_over(&settings_record(&request.socket), &settings_record(other))?;
+    }
+    if !others.iter().any(|socket| is_of(socket, request.vs.ip())) {
+        request.addressing().remove(request.vs.ip()).await?;
+    }
+    rules
+}
+
+impl CleanRequest {
+    /// What keeps the virtual address usable.
+    pub(super) fn addressing(&self) -> Vip {
+        Vip::new(self.addressing.clone(), settings_record(&self.socket))
+    }
+
+    /// The sockets of daemons of other virtual addresses beside this one, also of those that ended and left their rules.
+    fn neighbours(&self) -> Vec<PathBuf> {
+        let Some(directory) = self.socket.parent() else { return Vec::new() };
+        let services = known_services(directory).into_iter().filter(|service| *service != self.vs);
+        services.map(|service| socket_path(directory, service)).collect()
+    }
+}
+
+/// The file that keeps kernel settings as they were before.
+fn settings_record(socket: &Path) -> PathBuf {
+    socket.with_extension("settings")
 }
 
 fn is_of(socket: &Path, address: IpAddr) -> bool {
@@ -59,14 +74,14 @@ fn is_of(socket: &Path, address: IpAddr) -> bool {
     service.is_some_and(|service| service.ip() == address)
 }
 
-/// Leaves the values that kernel settings had to another daemon, which still needs the present ones and gives those
-/// back when it is cleaned up after.
-fn bequeath(record: &Path, heir: &Path) -> Result<()> {
-    let act = || format!("move {} to {}", record.display(), heir.display());
-    if heir.exists() || !record.exists() {
+/// Leaves the values that kernel settings had to another daemon, which still needs the present ones and restores those
+/// when it is cleaned up after.
+fn hand_over(record: &Path, other: &Path) -> Result<()> {
+    if other.exists() || !record.exists() {
         return Ok(());
     }
-    fs::rename(record, heir).map_err(|source| Error::Io { act: act(), source })
+    let act = || format!("move {} to {}", record.display(), other.display());
+    fs::rename(record, other).map_err(|source| Error::Io { act: act(), source })
 }
 
 #[cfg(test)]
@@ -87,15 +102,21 @@ mod tests {
             addressing: AddressingMode::Route { source: None },
             socket: ours.clone(),
         };
-        assert_eq!(neighbours(&request), [same.clone(), other.clone()]);
+        assert_eq!(request.neighbours(), [same.clone(), other.clone()]);
         assert!(is_of(&same, request.vs.ip()) && !is_of(&other, request.vs.ip()));
-        let [record, heir] = [ours, other].map(|socket| parts::settings_record(&socket));
-        bequeath(&record, &heir).unwrap();
+        let [record, successor] = [ours, other].map(|socket| settings_record(&socket));
+        hand_over(&record, &successor).unwrap();
         fs::write(&record, "before").unwrap();
-        bequeath(&record, &heir).unwrap();
+        hand_over(&record, &successor).unwrap();
         assert!(!record.exists());
         fs::write(&record, "later").unwrap();
-        bequeath(&record, &heir).unwrap();
-        assert_eq!(fs::read_to_string(&heir).unwrap(), "before", "the oldest values count");
+        hand_over(&record, &successor).unwrap();
+        assert_eq!(fs::read_to_string(&successor).unwrap(), "before", "the oldest values count");
+    }
+
+    #[test]
+    fn settings_are_kept_beside_the_socket() {
+        let socket = Path::new("/run/sealer/lvscare/10.103.97.2:6443.sock");
+        assert_eq!(settings_record(socket), Path::new("/run/sealer/lvscare/10.103.97.2:6443.settings"));
     }
 }

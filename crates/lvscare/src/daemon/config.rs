@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::duration;
 use crate::{Desired, Error, HealthPolicy, Result, Scheduler, Service};
 
-/// A configuration is never larger.
-pub(super) const LIMIT: u64 = 1 << 20;
-
 /// A virtual address, its servers, and how their health is judged. As a file it is JSON with these names in
 /// `camelCase`; all but `vs` and `rs` may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,13 +103,13 @@ impl CareConfig {
         }
     }
 
-    /// Reads a configuration; `path` is where it stood.
+    /// Reads a configuration; `path` is where it is.
     ///
     /// # Errors
     /// [`Error::Config`] with the place of the first mistake.
-    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self> {
         let wrong = |reason: String| Error::Config { path: path.to_owned(), reason };
-        let config: Self = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let config: Self = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
         config.check().map_err(|error| match error {
             Error::Invalid { service, reason } => wrong(format!("virtual service {service}: {reason}")),
             error => error,
@@ -133,7 +130,7 @@ impl CareConfig {
         if let Some(stranger) = self.weights.keys().find(|server| !known.contains(server)) {
             return invalid(format!("there is a weight of {stranger}, which is none of its servers"));
         }
-        if self.health.scheme == HealthScheme::Https && self.health.ca.is_none() && !self.health.insecure_skip_verify {
+        if self.health.is_verified() && self.health.ca.is_none() {
             return invalid("nothing says which authority vouches for its servers".to_owned());
         }
         self.desired().validate()
@@ -161,6 +158,13 @@ impl CareConfig {
     pub fn to_text(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("a configuration is plain data");
         format!("{text}\n")
+    }
+}
+
+impl HealthConfig {
+    /// Whether servers have to prove who they are.
+    pub(super) fn is_verified(&self) -> bool {
+        self.scheme == HealthScheme::Https && !self.insecure_skip_verify
     }
 }
 
@@ -196,22 +200,15 @@ impl std::str::FromStr for HealthScheme {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.to_ascii_lowercase().as_str() {
-            "https" => Ok(Self::Https),
-            "http" => Ok(Self::Http),
-            "tcp" => Ok(Self::Tcp),
-            _ => Err(format!("unknown scheme {text}; known are https, http, tcp")),
-        }
+        let known = [Self::Https, Self::Http, Self::Tcp].into_iter();
+        let mut same = known.filter(|scheme| text.eq_ignore_ascii_case(&scheme.to_string()));
+        same.next().ok_or_else(|| format!("unknown scheme {text}; known are https, http, tcp"))
     }
 }
 
 impl fmt::Display for HealthScheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Https => "https",
-            Self::Http => "http",
-            Self::Tcp => "tcp",
-        })
+        self.serialize(f)
     }
 }
 
@@ -236,7 +233,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<CareConfig, String> {
-        CareConfig::parse(Path::new("/etc/x.json"), text).map_err(|error| error.to_string())
+        CareConfig::parse(Path::new("/etc/x.json"), text.as_bytes()).map_err(|error| error.to_string())
     }
 
     #[test]

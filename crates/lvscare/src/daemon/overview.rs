@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::parts;
-use super::request::{known_services, socket_path};
-use super::socket::{Page, ask};
+use super::dataplanes;
+use super::socket::{STATUS, ask, known_services, socket_path};
 use crate::status::{ServerState, ServerStatus};
 use crate::{DataplaneKind, Error, Result, Rules, Scheduler, Status, Traffic};
 
@@ -102,7 +101,7 @@ pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
 }
 
 async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kernel>> {
-    for dataplane in parts::dataplanes(kind).await? {
+    for dataplane in dataplanes::existing(kind).await? {
         if let Some(rules) = dataplane.observe(service).await? {
             return Ok(Some((dataplane.name(), rules, dataplane.traffic(service).await?)));
         }
@@ -111,7 +110,7 @@ async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kerne
 }
 
 async fn daemon(socket: &Path) -> Result<Option<Daemon>> {
-    let Some(text) = ask(socket, Page::Status).await? else { return Ok(None) };
+    let Some(text) = ask(socket, STATUS).await? else { return Ok(None) };
     let strange = |error: serde_json::Error| Error::Malformed {
         object: format!("the daemon at {}", socket.display()),
         reason: error.to_string(),

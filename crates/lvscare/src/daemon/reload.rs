@@ -1,117 +1,49 @@
-//! Reloads the configuration when its files change or a signal asks for it.
+//! Applies the configuration again when its files change.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use super::source::{ConfigSource, Loaded};
+use crate::{GuardHandle, Result};
 
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
-
-use super::CareConfig;
-use super::parts;
-use super::request::ConfigSource;
-use super::run::{Events, tell};
-use super::supervise::{LongestRound, line};
-use super::watch::Watched;
-use crate::{Event, GuardHandle, Probe, Result, Supervisor};
-
-/// How often files are looked at.
-const PERIOD: Duration = Duration::from_secs(1);
-
-/// Looks after the files that a daemon is configured by.
+/// The configuration that counts, and what its files said last.
+#[derive(Debug)]
 pub(super) struct Reloader<'a> {
     source: &'a ConfigSource,
-    current: Option<CareConfig>,
-    watched: Vec<Watched>,
-    longest_round: &'a LongestRound,
-    events: Events,
+    applied: Loaded,
+    /// The reason where they cannot be used.
+    last: Result<Loaded, String>,
 }
 
 impl<'a> Reloader<'a> {
-    /// Before anything was read from `source`.
-    pub(super) fn new(source: &'a ConfigSource, longest_round: &'a LongestRound, events: Events) -> Self {
-        Self { source, current: None, watched: Vec::new(), longest_round, events }
+    /// `applied` was read from `source` and counts.
+    pub(super) fn new(source: &'a ConfigSource, applied: Loaded) -> Self {
+        Self { source, last: Ok(applied.clone()), applied }
     }
 
-    /// The configuration and its probe, as the files say; what counts from now on is what [`Self::took_up`] is told.
+    /// The configuration that counts.
+    pub(super) fn applied(&self) -> &Loaded {
+        &self.applied
+    }
+
+    /// Reads the files; whether they say anything new.
+    pub(super) fn has_changed(&mut self) -> bool {
+        let read = self.source.load().map_err(|error| error_report::one_line(&error));
+        let changed = read != self.last;
+        self.last = read;
+        changed
+    }
+
+    /// Has the guard want what the files said last. What cannot be used changes nothing.
     ///
     /// # Errors
-    /// When they cannot be read or make no sense.
-    pub(super) fn read(&mut self) -> Result<(CareConfig, Arc<dyn Probe>)> {
-        // Each file is watched before it is read: what is written in between is seen as a change. So is what repairs a
-        // configuration that cannot be used, such as certificates that come later.
-        let file = match self.source {
-            ConfigSource::File(path) => Some(path.clone()),
-            ConfigSource::Fixed(_) => None,
+    /// The reason why they cannot be used.
+    pub(super) fn apply(&mut self, handle: &GuardHandle) -> Result<(), String> {
+        let loaded = self.last.clone()?;
+        let set = || {
+            let probe = if loaded.has_same_checks(&self.applied) { None } else { Some(loaded.probe()?) };
+            handle.set(loaded.config.desired(), probe)
         };
-        let mut files: BTreeSet<PathBuf> = file.into_iter().collect();
-        self.watch(&files);
-        let config = self.source.read()?;
-        let configs = [Some(&config), self.current.as_ref()];
-        files.extend(configs.into_iter().flatten().filter_map(|config| config.health.ca.clone()));
-        self.watch(&files);
-        self.watched.retain(|watched| files.contains(watched.path()));
-        let probe = parts::probe(&config.health)?;
-        Ok((config, probe))
-    }
-
-    /// This configuration counts now.
-    pub(super) fn took_up(&mut self, config: CareConfig) {
-        self.longest_round.set(&config.desired().health);
-        self.current = Some(config);
-    }
-
-    fn watch(&mut self, files: &BTreeSet<PathBuf>) {
-        for path in files {
-            if !self.watched.iter().any(|watched| watched.path() == path) {
-                let mut watched = Watched::new(path);
-                watched.changed();
-                self.watched.push(watched);
-            }
-        }
-    }
-
-    /// Has the guard want what the files say, each time that they change; never ends.
-    pub(super) async fn run(&mut self, mut reload: mpsc::Receiver<()>, handle: &GuardHandle, supervisor: &Supervisor) {
-        let mut ticks = interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut asking = true;
-        loop {
-            let asked = tokio::select! {
-                said = reload.recv(), if asking => {
-                    asking = said.is_some();
-                    asking
-                }
-                _ = ticks.tick() => false,
-            };
-            // All of them are looked at, so that each change is seen once.
-            let changed = self.watched.iter_mut().map(Watched::changed).filter(|changed| *changed).count() > 0;
-            if !asked && !changed {
-                continue;
-            }
-            supervisor.reloading();
-            if let Err(error) = self.take_up(handle) {
-                tell(&self.events, Event::ConfigRefused { reason: error_report::one_line(&error) });
-            }
-            supervisor.reloaded(&line(&handle.status()));
-        }
-    }
-
-    /// Reads everything; what cannot be used changes nothing.
-    fn take_up(&mut self, handle: &GuardHandle) -> Result<()> {
-        let (config, probe) = self.read()?;
-        // Also when its text is the same: the certificates beside it may be others.
-        let differs = self.current.as_ref().is_none_or(|current| current.health != config.health);
-        handle.change(Some(config.desired()), (differs || config.health.ca.is_some()).then_some(probe))?;
-        self.took_up(config);
+        set().map_err(|error| error_report::one_line(&error))?;
+        self.applied = loaded;
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for Reloader<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reloader").field("watched", &self.watched).finish_non_exhaustive()
     }
 }
 
@@ -119,9 +51,7 @@ impl std::fmt::Debug for Reloader<'_> {
 mod tests {
     use std::fs;
     use std::path::Path;
-    use std::sync::{Arc, Mutex};
-
-    use tokio_util::sync::CancellationToken;
+    use std::sync::Arc;
 
     use super::*;
     use crate::{FakeDataplane, FakeProbe, Guard};
@@ -136,97 +66,56 @@ mod tests {
         fs::rename(new, path).unwrap();
     }
 
-    /// Events that the changes of a file cause, each change followed by some seconds.
-    async fn told(changes: &[&str]) -> Vec<Event> {
-        told_after(|_| {}, changes).await
-    }
-
-    /// As [`told`]; `meanwhile` is what happens in the directory between the first reading and the start.
-    async fn told_after(meanwhile: impl FnOnce(&Path), changes: &[&str]) -> Vec<Event> {
+    /// What comes of each of these changes of a configuration with one server: `None` when it is none.
+    fn outcomes(changes: &[&str]) -> Vec<Option<Result<usize, String>>> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lvscare.json");
-        fs::write(&path, config(r#""10.0.0.1:1""#)).unwrap();
+        replace(&path, &config(r#""10.0.0.1:1""#));
         let source = ConfigSource::File(path.clone());
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&told);
-        let events: Events = Arc::new(Mutex::new(move |event| sink.lock().unwrap().push(event)));
-        let guard_events = Arc::clone(&events);
-        let (longest_round, supervisor) = (LongestRound::default(), Supervisor::default());
-        let mut reloader = Reloader::new(&source, &longest_round, events);
-        let (current, _) = reloader.read().unwrap();
-        let guard = Guard::new(current.desired(), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()))
-            .with_events(move |event| tell(&guard_events, event));
-        let handle = guard.handle();
-        reloader.took_up(current);
-        meanwhile(directory.path());
-        let (_sender, reload) = mpsc::channel(1);
-        let cancel = CancellationToken::new();
-        let changing = async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            for change in changes {
-                replace(&path, change);
-                tokio::time::sleep(Duration::from_secs(5)).await;
-            }
+        let loaded = source.load().unwrap();
+        let guard = Guard::new(loaded.config.desired(), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()));
+        let mut reloader = Reloader::new(&source, loaded);
+        let mut outcome = |change: &&str| {
+            replace(&path, change);
+            let changed = reloader.has_changed();
+            assert!(!reloader.has_changed(), "each change is seen once");
+            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.applied().config.rs.len()))
         };
-        tokio::select! {
-            done = guard.run(cancel.clone()) => done.unwrap(),
-            () = reloader.run(reload, &handle, &supervisor) => {}
-            () = changing => {}
-        }
-        let told = told.lock().unwrap();
-        told.clone()
+        changes.iter().map(&mut outcome).collect()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn servers_come_and_go_with_the_file() {
-        let told = told(&[&config(r#""10.0.0.1:1", "10.0.0.2:1""#), &config(r#""10.0.0.2:1""#)]).await;
-        let (first, second) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
-        let reloads: Vec<&Event> = told.iter().filter(|event| matches!(event, Event::Reloaded { .. })).collect();
-        assert_eq!(
-            reloads,
-            [
-                &Event::Reloaded { added: vec![second], removed: Vec::new() },
-                &Event::Reloaded { added: Vec::new(), removed: vec![first] }
-            ]
-        );
+        let (one, two) = (config(r#""10.0.0.1:1""#), config(r#""10.0.0.1:1", "10.0.0.2:1""#));
+        assert_eq!(outcomes(&[&one, &two, &two, &one]), [None, Some(Ok(2)), None, Some(Ok(1))]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_broken_file_is_told_once_and_changes_nothing() {
-        let elsewhere = config(r#""10.0.0.1:1""#).replace("97.2", "97.3");
-        let told = told(&["{", &elsewhere, &config(r#""10.0.0.1:1""#)]).await;
-        let refused: Vec<String> = told
-            .iter()
-            .filter_map(|event| match event {
-                Event::ConfigRefused { reason } => Some(reason.clone()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(refused.len(), 2, "{told:?}");
-        assert!(refused[0].contains("lvscare.json cannot be used: EOF"), "{refused:?}");
-        assert!(refused[1].contains("a running guard cannot change to 10.103.97.3:6443"), "{refused:?}");
-        assert!(!told.iter().any(|event| matches!(event, Event::Reloaded { .. })), "{told:?}");
+        let usual = config(r#""10.0.0.1:1""#);
+        let told = outcomes(&["{", "{", &usual.replace("97.2", "97.3"), &usual]);
+        let reason = |place: usize| told[place].clone().unwrap().unwrap_err();
+        assert!(reason(0).contains("lvscare.json cannot be used: EOF"), "{told:?}");
+        assert_eq!(told[1], None);
+        assert!(reason(2).contains("a running guard cannot change to 10.103.97.3:6443"), "{told:?}");
+        assert_eq!(told[3], Some(Ok(1)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_change_during_the_start_is_not_missed() {
-        let second = config(r#""10.0.0.1:1", "10.0.0.2:1""#);
-        let told = told_after(|directory| replace(&directory.join("lvscare.json"), &second), &[]).await;
-        assert!(told.iter().any(|event| matches!(event, Event::Reloaded { .. })), "{told:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn certificates_that_come_later_mend_a_refused_file() {
+    #[tokio::test]
+    async fn certificates_that_come_later_or_change_are_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let (file, ca) = (directory.path().join("lvscare.json"), directory.path().join("ca.crt"));
-        let events: Events = Arc::new(Mutex::new(drop::<Event>));
-        let (source, longest_round) = (ConfigSource::File(file.clone()), LongestRound::default());
-        let mut reloader = Reloader::new(&source, &longest_round, events);
         let health = format!(r#"{{"scheme": "https", "ca": {:?}}}"#, ca.display().to_string());
+        replace(&file, &config(r#""10.0.0.1:1""#));
+        let source = ConfigSource::File(file.clone());
+        let mut reloader = Reloader::new(&source, source.load().unwrap());
         replace(&file, &config(r#""10.0.0.1:1""#).replace(r#"{"scheme": "tcp"}"#, &health));
-        assert!(reloader.read().unwrap_err().to_string().contains("ca.crt"));
-        assert!(!reloader.watched.iter_mut().any(Watched::changed));
-        fs::write(&ca, "").unwrap();
-        assert!(reloader.watched.iter_mut().any(Watched::changed), "they are looked for");
+        assert!(reloader.has_changed() && reloader.last.as_ref().is_err_and(|reason| reason.contains("ca.crt")));
+        for text in ["one", "two"] {
+            assert!(!reloader.has_changed());
+            fs::write(&ca, text).unwrap();
+            assert!(reloader.has_changed() && reloader.last.is_ok());
+            assert!(!reloader.last.as_ref().unwrap().has_same_checks(reloader.applied()));
+        }
     }
 }
