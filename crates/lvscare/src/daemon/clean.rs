@@ -1,7 +1,7 @@
 //! Removes everything that a daemon made.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::dataplanes;
@@ -32,7 +32,7 @@ pub async fn clean(request: &CleanRequest) -> Result<()> {
     Ok(())
 }
 
-/// As [`clean`], for who has the lock. What fails keeps the rest from nothing.
+/// As [`clean`], for who has the lock. All of it is tried, whatever fails.
 pub(super) async fn remove_all(request: &CleanRequest) -> Result<()> {
     // The scheduler does not matter for what goes.
     let service = Service { address: request.vs, scheduler: Scheduler::default() };
@@ -40,11 +40,13 @@ pub(super) async fn remove_all(request: &CleanRequest) -> Result<()> {
     for dataplane in dataplanes::existing(request.dataplane).await? {
         rules = rules.and(dataplane.remove(&service).await);
     }
-    let others = request.neighbours();
+    // Also of daemons that ended and left their rules.
+    let directory = request.socket.parent().unwrap_or(Path::new(""));
+    let others: Vec<_> = known_services(directory).into_iter().filter(|service| *service != request.vs).collect();
     if let Some(other) = others.first() {
-        hand_over(&settings_record(&request.socket), &settings_record(other))?;
+        hand_over(&settings_record(&request.socket), &settings_record(&socket_path(directory, *other)))?;
     }
-    if !others.iter().any(|socket| is_of(socket, request.vs.ip())) {
+    if !others.iter().any(|other| other.ip() == request.vs.ip()) {
         request.addressing().remove(request.vs.ip()).await?;
     }
     rules
@@ -55,23 +57,11 @@ impl CleanRequest {
     pub(super) fn addressing(&self) -> Vip {
         Vip::new(self.addressing.clone(), settings_record(&self.socket))
     }
-
-    /// The sockets of daemons of other virtual addresses beside this one, also of those that ended and left their rules.
-    fn neighbours(&self) -> Vec<PathBuf> {
-        let Some(directory) = self.socket.parent() else { return Vec::new() };
-        let services = known_services(directory).into_iter().filter(|service| *service != self.vs);
-        services.map(|service| socket_path(directory, service)).collect()
-    }
 }
 
 /// The file that keeps kernel settings as they were before.
 fn settings_record(socket: &Path) -> PathBuf {
     socket.with_extension("settings")
-}
-
-fn is_of(socket: &Path, address: IpAddr) -> bool {
-    let service = socket.file_stem().and_then(|name| name.to_str()?.parse::<SocketAddr>().ok());
-    service.is_some_and(|service| service.ip() == address)
 }
 
 /// Leaves the values that kernel settings had to another daemon, which still needs the present ones and restores those
@@ -91,27 +81,14 @@ mod tests {
     #[test]
     fn what_others_need_is_left_to_them() {
         let directory = tempfile::tempdir().unwrap();
-        let [ours, same, other] = ["10.103.97.2:6443", "10.103.97.2:80", "[fd00::2]:6443"]
-            .map(|service| socket_path(directory.path(), service.parse().unwrap()));
-        for socket in [&ours, &same, &other] {
-            drop(Lock::take(socket).unwrap());
-        }
-        let request = CleanRequest {
-            vs: "10.103.97.2:6443".parse().unwrap(),
-            dataplane: DataplaneKind::Auto,
-            addressing: AddressingMode::Route { source: None },
-            socket: ours.clone(),
-        };
-        assert_eq!(request.neighbours(), [same.clone(), other.clone()]);
-        assert!(is_of(&same, request.vs.ip()) && !is_of(&other, request.vs.ip()));
-        let [record, successor] = [ours, other].map(|socket| settings_record(&socket));
-        hand_over(&record, &successor).unwrap();
+        let [record, other] = ["ours.settings", "other.settings"].map(|name| directory.path().join(name));
+        hand_over(&record, &other).unwrap();
         fs::write(&record, "before").unwrap();
-        hand_over(&record, &successor).unwrap();
+        hand_over(&record, &other).unwrap();
         assert!(!record.exists());
         fs::write(&record, "later").unwrap();
-        hand_over(&record, &successor).unwrap();
-        assert_eq!(fs::read_to_string(&successor).unwrap(), "before", "the oldest values count");
+        hand_over(&record, &other).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "before", "the oldest values count");
     }
 
     #[test]

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dataplanes;
 use super::socket::{STATUS, ask, known_services, socket_path};
-use crate::status::{ServerState, ServerStatus};
-use crate::{DataplaneKind, Error, Result, Rules, Scheduler, Status, Traffic};
+use crate::{DataplaneKind, Error, Result, Rules, Scheduler, ServerState, ServerStatus, Status, Traffic};
 
 /// What to look at.
 #[derive(Debug, Clone)]
@@ -123,22 +122,23 @@ type Kernel = (&'static str, Rules, BTreeMap<SocketAddr, Traffic>);
 
 impl Overview {
     fn of(service: SocketAddr, kernel: Option<Kernel>, daemon: Option<Daemon>) -> Self {
-        let mut members: BTreeMap<SocketAddr, Member> = BTreeMap::new();
-        let member = |server| Member { server, weight: None, traffic: None, state: ServerState::Unknown, health: None };
-        for known in daemon.iter().flat_map(|daemon| &daemon.status.servers) {
-            let known = Member { state: known.state, health: Some(known.clone()), ..member(known.server) };
-            members.insert(known.server, known);
-        }
         let (dataplane, rules, traffic) = match kernel {
             Some((name, rules, traffic)) => (Some(name.to_owned()), Some(rules), traffic),
             None => (None, None, BTreeMap::new()),
         };
-        for (server, rule) in rules.iter().flat_map(|rules| &rules.servers) {
-            let known = members.entry(*server).or_insert_with(|| member(*server));
-            known.weight = Some(rule.weight);
-            known.traffic = traffic.get(server).copied();
-        }
-        let scheduler = rules.map(|rules| rules.service.scheduler);
-        Self { service, dataplane, scheduler, servers: members.into_values().collect(), daemon }
+        let mut health: BTreeMap<SocketAddr, Option<ServerStatus>> = BTreeMap::new();
+        health.extend(rules.iter().flat_map(|rules| rules.servers.keys()).map(|server| (*server, None)));
+        let known = daemon.iter().flat_map(|daemon| &daemon.status.servers);
+        health.extend(known.map(|status| (status.server, Some(status.clone()))));
+        let member = |(server, health): (SocketAddr, Option<ServerStatus>)| Member {
+            server,
+            weight: rules.as_ref().and_then(|rules| rules.servers.get(&server)).map(|rule| rule.weight),
+            traffic: traffic.get(&server).copied(),
+            state: health.as_ref().map_or(ServerState::Unknown, |health| health.state),
+            health,
+        };
+        let servers = health.into_iter().map(member).collect();
+        let scheduler = rules.as_ref().map(|rules| rules.service.scheduler);
+        Self { service, dataplane, scheduler, servers, daemon }
     }
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::overview::Daemon;
 use crate::{Dataplane, Error, GuardHandle, Result, prometheus};
@@ -117,10 +117,9 @@ impl Lock {
     /// [`Error::Busy`] when a daemon has it.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { act: format!("lock {}", path.display()), source };
-        let lock = lock_of(path);
+        let lock = path.with_added_extension("lock");
         loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
-            let file = file.map_err(failed)?;
+            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&lock).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(Error::Busy { socket: path.to_owned() }),
@@ -205,33 +204,21 @@ pub(super) async fn ask(path: &Path, page: &str) -> Result<Option<Bytes>> {
         }
         Err(error) => return Err(failed(error)),
     };
-    let answer = timeout(TIMEOUT, get(stream, page)).await.unwrap_or_else(|late| Err(late.into()));
-    answer.map(Some).map_err(failed)
-}
-
-async fn get(stream: UnixStream, page: &str) -> io::Result<Bytes> {
-    let (mut sender, connection) =
-        client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let asked = async {
-        let request = Request::get(page).header(header::HOST, "localhost").body(Empty::<Bytes>::new());
-        let response = sender.send_request(request.map_err(io::Error::other)?).await.map_err(io::Error::other)?;
-        if response.status() != StatusCode::OK {
-            return Err(io::Error::other(format!("it answered {}", response.status())));
-        }
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await.map_err(io::Error::other)?;
-        Ok(body.to_bytes())
-    };
-    match select(std::pin::pin!(asked), std::pin::pin!(connection)).await {
-        Either::Left((answer, _)) => answer,
-        // What the daemon sent before it closed the connection is still there.
-        Either::Right((_, asked)) => asked.await,
+    match timeout(TIMEOUT, get(stream, page)).await {
+        Ok(answer) => answer.map(Some).map_err(|error| failed(io::Error::other(error))),
+        Err(late) => Err(failed(late.into())),
     }
 }
 
-fn lock_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+async fn get(stream: UnixStream, page: &str) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::get(page).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("it answered {}", response.status()).into());
+    }
+    Ok(Limited::new(response.into_body(), ANSWER_LIMIT).collect().await?.to_bytes())
 }
 
 #[cfg(test)]
