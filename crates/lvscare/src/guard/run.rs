@@ -1,6 +1,5 @@
 //! Runs a guard: takes in answers and updates, and has the rules follow.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -11,9 +10,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{Fuse, FusedFuture, join_all};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::check::{Answer, Checks, check};
 use super::health_table::HealthTable;
@@ -45,8 +44,8 @@ pub struct Guard {
     events: Box<dyn FnMut(Event) + Send>,
     updates: (mpsc::UnboundedSender<Update>, mpsc::UnboundedReceiver<Update>),
     answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
-    /// The task that checks each server.
-    checks: BTreeMap<SocketAddr, AbortOnDropHandle<()>>,
+    /// A task that checks each server.
+    checks: JoinSet<()>,
     ticks: watch::Sender<()>,
     next_tick: Instant,
     /// Whether the rules must be looked at.
@@ -85,7 +84,7 @@ impl Guard {
             events: Box::new(drop),
             updates: mpsc::unbounded_channel(),
             answers: mpsc::channel(ANSWERS),
-            checks: BTreeMap::new(),
+            checks: JoinSet::new(),
             ticks: watch::Sender::new(()),
             next_tick: Instant::now(),
             sync_due: false,
@@ -125,7 +124,11 @@ impl Guard {
     /// When what is wanted makes no sense.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         self.table().desired.validate()?;
-        self.adopt().await;
+        let service = self.table().desired.service.address;
+        // What a guard before this one left. A failure here shows again, and is told, when the rules are first made.
+        if let Ok(Ok(Some(rules))) = timeout(TIMEOUT, self.dataplane.observe(service)).await {
+            self.table().adopt(&rules, Instant::now());
+        }
         self.next_tick = Instant::now();
         self.begin_checks();
         let mut syncing = pin!(Fuse::terminated());
@@ -183,15 +186,6 @@ impl Guard {
         self.synced(outcome)
     }
 
-    /// Learns what a guard before this one left.
-    async fn adopt(&mut self) {
-        let service = self.table().desired.service.address;
-        // A failure here shows again, and is told, when the rules are first made.
-        if let Ok(Ok(Some(rules))) = timeout(TIMEOUT, self.dataplane.observe(service)).await {
-            self.table().adopt(&rules, Instant::now());
-        }
-    }
-
     /// All servers are checked, and the rules looked at, at the same moment: one wake-up serves them all.
     fn tick(&mut self) {
         let interval = {
@@ -204,20 +198,18 @@ impl Guard {
         self.ticks.send_replace(());
     }
 
-    /// Begins to check the servers that nobody checks, and stops checking those that left.
+    /// Begins to check all servers, and stops what was begun before.
     fn begin_checks(&mut self) {
         let desired = self.table().desired.clone();
-        self.checks.retain(|server, _| desired.servers.contains_key(server));
+        let checks = Checks {
+            probe: Arc::clone(&self.probe),
+            policy: desired.health,
+            ticks: self.ticks.subscribe(),
+            answers: self.answers.0.clone(),
+        };
+        self.checks = JoinSet::new();
         for server in desired.servers.into_keys() {
-            if !self.checks.contains_key(&server) {
-                let checks = Checks {
-                    probe: Arc::clone(&self.probe),
-                    policy: desired.health.clone(),
-                    ticks: self.ticks.subscribe(),
-                    answers: self.answers.0.clone(),
-                };
-                self.checks.insert(server, AbortOnDropHandle::new(tokio::spawn(checks.run(server))));
-            }
+            self.checks.spawn(checks.clone().run(server));
         }
     }
 
@@ -245,64 +237,50 @@ impl Guard {
     fn synced(&mut self, outcome: Outcome) -> Result<()> {
         self.applied = outcome.applied;
         let now = Instant::now();
-        let mut events = Vec::new();
-        match &outcome.failure {
-            Some(failure) => events.extend(self.failed(failure, now)),
-            None => events.extend(self.succeeded()),
+        let failing = outcome.failure.as_ref().map(|failure| error_report::one_line(failure));
+        let (status, target) = {
+            let mut table = self.table();
+            table.errors += u64::from(failing.is_some());
+            table.repairs += u64::from(outcome.foreign > 0);
+            table.failing = failing.clone();
+            (table.status(), table.target())
+        };
+        match failing {
+            // Told once until the rules can be made again.
+            Some(reason) if !self.failure_told && self.failures.allow(now) => {
+                self.failure_told = true;
+                (self.events)(Event::Failed { reason });
+            }
+            Some(_) => {}
+            None => {
+                if std::mem::take(&mut self.failure_told) {
+                    (self.events)(Event::Recovered);
+                }
+                if !std::mem::replace(&mut self.started, true) {
+                    let (healthy, servers) = (status.healthy(), status.servers.len());
+                    (self.events)(Event::Started { service: status.service, healthy, servers });
+                }
+            }
         }
         if let Some(reason) = outcome.degraded.filter(|reason| self.degraded.as_ref() != Some(reason)) {
             self.degraded = Some(reason.clone());
-            events.push(Event::Degraded { reason });
+            (self.events)(Event::Degraded { reason });
         }
-        if outcome.foreign > 0 {
-            self.table().repairs += 1;
-            self.repaired += outcome.foreign;
-            if self.repairs.allow(now) {
-                events.push(Event::Repaired { changes: std::mem::take(&mut self.repaired) });
-            }
+        self.repaired += outcome.foreign;
+        if outcome.foreign > 0 && self.repairs.allow(now) {
+            (self.events)(Event::Repaired { changes: std::mem::take(&mut self.repaired) });
         }
-        self.sync_due |= self.applied.is_some() && self.target() != self.applied;
-        events.into_iter().for_each(&mut self.events);
+        self.sync_due |= self.applied.is_some() && target != self.applied;
         outcome.failure.map_or(Ok(()), Err)
-    }
-
-    /// The rules could not be made; told once until they can be again.
-    fn failed(&mut self, failure: &Error, now: Instant) -> Option<Event> {
-        let reason = error_report::one_line(failure);
-        {
-            let mut table = self.table();
-            table.errors += 1;
-            table.failing = Some(reason.clone());
-        }
-        if self.failure_told || !self.failures.allow(now) {
-            return None;
-        }
-        self.failure_told = true;
-        Some(Event::Failed { reason })
-    }
-
-    fn succeeded(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        self.table().failing = None;
-        if std::mem::take(&mut self.failure_told) {
-            events.push(Event::Recovered);
-        }
-        if !std::mem::replace(&mut self.started, true) {
-            let status = self.table().status();
-            let (healthy, servers) = (status.healthy(), status.servers.len());
-            events.push(Event::Started { service: status.service, healthy, servers });
-        }
-        events
     }
 
     /// Applies what was asked for through a handle.
     fn update(&mut self, (desired, probe): Update) {
         let before = self.table().desired.clone();
-        let replaced = probe.is_some();
-        let left = before.servers.keys().filter(|server| replaced || !desired.servers.contains_key(server));
-        left.for_each(|server| self.probe.forget(*server));
-        if replaced || desired.health != before.health {
-            self.checks.clear();
+        for server in before.servers.keys() {
+            if probe.is_some() || !desired.servers.contains_key(server) {
+                self.probe.forget(*server);
+            }
         }
         if let Some(probe) = probe {
             self.probe = probe;
