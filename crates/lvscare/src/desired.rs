@@ -1,4 +1,4 @@
-//! Says what is wanted of the guard: which servers, and how their health is judged.
+//! Says what is wanted of the guard: which servers, and how they are checked.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::{Error, Result, Scheduler, Service};
 
-/// A virtual service, the servers behind it, and how their health is judged.
+/// A virtual service, the servers behind it, and how they are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     /// The virtual service.
     pub service: Service,
     /// The servers and their weights when healthy; 0 keeps a server's connections and gives it no new ones.
     pub servers: BTreeMap<SocketAddr, u16>,
-    /// How health is judged.
+    /// How they are checked.
     pub health: HealthPolicy,
 }
 

@@ -5,7 +5,7 @@
 //!
 //! # Steps
 //!
-//! 1. [`Desired`] says what is wanted: the virtual address, its servers, how their health is judged.
+//! 1. [`Desired`] says what is wanted: the virtual address, its servers, how they are checked.
 //! 2. A [`Probe`] asks each server, all in parallel; so many answers of a kind in a row take it out or bring it back.
 //! 3. [`reconcile`] compares the rules that should be with those the kernel has and returns the fewest changes.
 //! 4. A [`Dataplane`] reads and changes the kernel: IPVS, or nftables where the kernel has no IPVS.
@@ -30,7 +30,6 @@ mod rule;
 mod status;
 #[cfg(feature = "daemon")]
 mod supervisor;
-mod traffic;
 #[cfg(feature = "daemon")]
 mod unit;
 
@@ -50,9 +49,8 @@ pub use probe::{HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
-pub use status::{ServerState, ServerStatus, Status};
+pub use status::{ServerState, ServerStatus, Status, Traffic};
 #[cfg(feature = "daemon")]
 pub use supervisor::Supervisor;
-pub use traffic::Traffic;
 #[cfg(feature = "daemon")]
 pub use unit::Unit;

@@ -25,13 +25,13 @@ pub(super) async fn existing(kind: DataplaneKind) -> Result<Dataplanes> {
 /// # Errors
 /// When the kernel has not what is asked for.
 pub(super) async fn choose(kind: DataplaneKind, service: &Service) -> Result<Arc<dyn Dataplane>> {
-    let usual = detect(kind, service.scheduler).await?;
-    if kind != DataplaneKind::Auto {
-        return Ok(usual);
+    if kind == DataplaneKind::Auto {
+        let candidates = present(service.scheduler).await.unwrap_or_default();
+        if let Some(existing) = with_rules(candidates, service.address).await.into_iter().next() {
+            return Ok(existing);
+        }
     }
-    let mut candidates = vec![Arc::clone(&usual)];
-    candidates.extend(present(service.scheduler).await.unwrap_or_default());
-    Ok(with_rules(candidates, service.address).await.into_iter().next().unwrap_or(usual))
+    detect(kind, service.scheduler).await
 }
 
 /// Takes the rules of `service` away that a daemon with another choice left in other dataplanes than `chosen`: the

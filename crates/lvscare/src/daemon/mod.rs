@@ -10,7 +10,6 @@ mod dataplanes;
 mod duration;
 mod metrics_file;
 mod overview;
-mod reload;
 mod run;
 mod socket;
 mod source;

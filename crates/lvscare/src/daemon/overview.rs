@@ -75,14 +75,11 @@ pub struct Daemon {
 /// When the kernel does not tell, or a daemon runs and cannot be asked.
 pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
     let services = match (request.vs, &request.socket) {
-        (Some(vs), socket) => {
-            let socket = socket.clone().unwrap_or_else(|| socket_path(&request.directory, vs));
-            vec![(Some(vs), socket)]
-        }
-        (None, Some(socket)) => vec![(None, socket.clone())],
+        (vs, Some(socket)) => vec![(vs, socket.clone())],
+        (Some(vs), None) => vec![(Some(vs), socket_path(&request.directory, vs))],
         (None, None) => {
             let known = known_services(&request.directory).into_iter();
-            known.map(|service| (Some(service), socket_path(&request.directory, service))).collect()
+            known.map(|vs| (Some(vs), socket_path(&request.directory, vs))).collect()
         }
     };
     let mut found = Vec::new();

@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::clean::{CleanRequest, remove_all};
-use super::reload::Reloader;
 use super::socket::{Pages, Socket};
-use super::source::ConfigSource;
+use super::source::{ConfigSource, Reloader};
 use super::{dataplanes, metrics_file};
 use crate::{
     Addressing, AddressingMode, Dataplane, DataplaneKind, Event, Guard, GuardHandle, Result, Service, Status,

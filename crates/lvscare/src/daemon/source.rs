@@ -1,4 +1,4 @@
-//! Reads what a daemon is configured by: the configuration and the certificates that it names.
+//! Reads what a daemon is configured by, the configuration and the certificates that it names, again when they change.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CareConfig;
 use super::config::HealthScheme;
-use crate::{Error, HttpCheck, HttpProbe, Probe, Result, TcpProbe, TlsCheck, Trust};
+use crate::{Error, GuardHandle, HttpCheck, HttpProbe, Probe, Result, TcpProbe, TlsCheck, Trust};
 
 /// No file is larger.
 const LIMIT: u64 = 1 << 20;
@@ -88,6 +88,50 @@ impl Loaded {
     }
 }
 
+/// The configuration that counts, and what its files said last.
+#[derive(Debug)]
+pub(super) struct Reloader<'a> {
+    source: &'a ConfigSource,
+    applied: Loaded,
+    /// The reason where they cannot be used.
+    last: Result<Loaded, String>,
+}
+
+impl<'a> Reloader<'a> {
+    /// `applied` was read from `source` and counts.
+    pub(super) fn new(source: &'a ConfigSource, applied: Loaded) -> Self {
+        Self { source, last: Ok(applied.clone()), applied }
+    }
+
+    /// The configuration that counts.
+    pub(super) fn applied(&self) -> &Loaded {
+        &self.applied
+    }
+
+    /// Reads the files; whether they say anything new.
+    pub(super) fn has_changed(&mut self) -> bool {
+        let read = self.source.load().map_err(|error| error_report::one_line(&error));
+        let changed = read != self.last;
+        self.last = read;
+        changed
+    }
+
+    /// Has the guard want what the files said last. What cannot be used changes nothing.
+    ///
+    /// # Errors
+    /// The reason why they cannot be used.
+    pub(super) fn apply(&mut self, handle: &GuardHandle) -> Result<(), String> {
+        let loaded = self.last.clone()?;
+        let set = || {
+            let probe = if loaded.has_same_checks(&self.applied) { None } else { Some(loaded.probe()?) };
+            handle.set(loaded.config.desired(), probe)
+        };
+        set().map_err(|error| error_report::one_line(&error))?;
+        self.applied = loaded;
+        Ok(())
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = atomic_file::read_limited(path, LIMIT).and_then(|bytes| bytes.ok_or(ErrorKind::NotFound.into()));
     bytes.map_err(|source| Error::Io { act: format!("read {}", path.display()), source })
@@ -98,6 +142,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::{FakeDataplane, FakeProbe, Guard};
 
     #[test]
     fn a_fixed_configuration_is_checked_as_well() {
@@ -130,5 +175,68 @@ mod tests {
         loaded.config.health.scheme = HealthScheme::Http;
         loaded.config.health.method = "GET /".to_owned();
         assert!(matches!(loaded.probe().unwrap_err(), Error::Check { .. }));
+    }
+
+    fn config(servers: &str) -> String {
+        format!(r#"{{"vs": "10.103.97.2:6443", "rs": [{servers}], "health": {{"scheme": "tcp"}}}}"#)
+    }
+
+    fn replace(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    /// What comes of each of these changes of a configuration with one server: `None` when it is none.
+    fn outcomes(changes: &[&str]) -> Vec<Option<Result<usize, String>>> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lvscare.json");
+        replace(&path, &config(r#""10.0.0.1:1""#));
+        let source = ConfigSource::File(path.clone());
+        let loaded = source.load().unwrap();
+        let guard = Guard::new(loaded.config.desired(), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()));
+        let mut reloader = Reloader::new(&source, loaded);
+        let mut outcome = |change: &&str| {
+            replace(&path, change);
+            let changed = reloader.has_changed();
+            assert!(!reloader.has_changed(), "each change is seen once");
+            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.applied().config.rs.len()))
+        };
+        changes.iter().map(&mut outcome).collect()
+    }
+
+    #[tokio::test]
+    async fn servers_come_and_go_with_the_file() {
+        let (one, two) = (config(r#""10.0.0.1:1""#), config(r#""10.0.0.1:1", "10.0.0.2:1""#));
+        assert_eq!(outcomes(&[&one, &two, &two, &one]), [None, Some(Ok(2)), None, Some(Ok(1))]);
+    }
+
+    #[tokio::test]
+    async fn a_broken_file_is_told_once_and_changes_nothing() {
+        let usual = config(r#""10.0.0.1:1""#);
+        let told = outcomes(&["{", "{", &usual.replace("97.2", "97.3"), &usual]);
+        let reason = |place: usize| told[place].clone().unwrap().unwrap_err();
+        assert!(reason(0).contains("lvscare.json cannot be used: EOF"), "{told:?}");
+        assert_eq!(told[1], None);
+        assert!(reason(2).contains("a running guard cannot change to 10.103.97.3:6443"), "{told:?}");
+        assert_eq!(told[3], Some(Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn certificates_that_come_later_or_change_are_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, ca) = (directory.path().join("lvscare.json"), directory.path().join("ca.crt"));
+        let health = format!(r#"{{"scheme": "https", "ca": {:?}}}"#, ca.display().to_string());
+        replace(&file, &config(r#""10.0.0.1:1""#));
+        let source = ConfigSource::File(file.clone());
+        let mut reloader = Reloader::new(&source, source.load().unwrap());
+        replace(&file, &config(r#""10.0.0.1:1""#).replace(r#"{"scheme": "tcp"}"#, &health));
+        assert!(reloader.has_changed() && reloader.last.as_ref().is_err_and(|reason| reason.contains("ca.crt")));
+        for text in ["one", "two"] {
+            assert!(!reloader.has_changed());
+            fs::write(&ca, text).unwrap();
+            assert!(reloader.has_changed() && reloader.last.is_ok());
+            assert!(!reloader.last.as_ref().unwrap().has_same_checks(reloader.applied()));
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Checks {
 impl Checks {
     /// Checks `server` until nobody listens any more.
     pub(super) async fn run(mut self, server: SocketAddr) {
-        let (mut failures, mut heed_alarms_from) = (0_u32, Instant::now());
+        let (mut failures, mut alarms_count_from) = (0_u32, Instant::now());
         loop {
             self.ticks.mark_unchanged();
             let answer = check(&*self.probe, server, self.policy.timeout).await;
@@ -44,13 +44,13 @@ impl Checks {
             }
             let alarm = async {
                 self.probe.alarm(server).await;
-                sleep_until(heed_alarms_from).await;
+                sleep_until(alarms_count_from).await;
             };
             tokio::select! {
                 () = sleep(CONFIRM_AFTER), if (1..self.policy.fall).contains(&failures) => {}
                 changed = self.ticks.changed() => if changed.is_err() { return },
                 // A server that closes every connection must not be asked without end.
-                () = alarm => heed_alarms_from = Instant::now() + self.policy.interval,
+                () = alarm => alarms_count_from = Instant::now() + self.policy.interval,
             }
         }
     }
