@@ -43,26 +43,27 @@ impl Settings {
     }
 
     fn set(&self) -> Result<()> {
-        let mut previous = self.recorded()?;
-        let differing: Vec<_> = self
-            .wanted
-            .iter()
-            .filter_map(|(setting, value)| Some((*setting, *value, self.read(setting)?)))
-            .filter(|(_, value, current)| value != current)
-            .collect();
-        let before = previous.len();
-        for (setting, _, current) in &differing {
-            previous.entry((*setting).to_owned()).or_insert_with(|| current.clone());
+        let recorded = self.recorded()?;
+        let mut previous = recorded.clone();
+        let mut outcome = Ok(());
+        let mut set = Vec::new();
+        for (setting, value) in self.wanted {
+            if let Some(current) = self.read(setting).filter(|current| current != value) {
+                previous.entry((*setting).to_owned()).or_insert(current);
+                set.push((setting, value));
+            }
         }
-        if previous.len() > before {
+        if previous != recorded {
             let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
             let directory = self.record.parent().unwrap_or(Path::new("/"));
             let written =
                 fs::create_dir_all(directory).and_then(|()| atomic_file::write(&self.record, text.as_bytes(), 0o600));
             written.map_err(|source| io_error("write", &self.record, source))?;
         }
-        let written = differing.iter().map(|(setting, value, _)| self.write(setting, value));
-        written.fold(Ok(()), Result::and)
+        for (setting, value) in set {
+            outcome = outcome.and(self.write(setting, value));
+        }
+        outcome
     }
 
     fn put_back(&self) -> Result<()> {

@@ -6,6 +6,7 @@
 //! table ip lvscare-10.103.97.2-6443 {
 //!     map weights {
 //!         type ipv4_addr . inet_service : mark
+//!         size 256
 //!         elements = { 10.0.0.1 . 6443 : 0x00000001, 10.0.0.2 . 6443 : 0x00000001 }
 //!     }
 //!     chain balance {
@@ -20,14 +21,13 @@
 //! The map `weights` takes part in nothing: it remembers what was wanted, servers of weight 0 included. Every change is
 //! one transaction. The second rule is for packets that are between the first rule and its map when a transaction
 //! takes both away. The kernel is spoken to by netlink, so no `nft` program is needed.
+//!
+//! A table is as it was written when `weights` says what is wanted and the numbers of its rules follow each other: the
+//! kernel numbers them as they come, a rule that is replaced gets another number, and the other map cannot be changed.
 
 mod expression;
-#[cfg(test)]
-mod golden;
-mod listing;
+mod places;
 mod plane;
-mod ruleset;
-mod slots;
-mod transaction;
+mod table;
 
 pub use plane::Nftables;
