@@ -62,6 +62,16 @@ pub(crate) fn find<'a>(payload: &'a [u8], path: &[u16]) -> Option<&'a [u8]> {
     })
 }
 
+/// Whether the attributes in `told` say all that those in `wanted` say: for each type in `wanted` the same number of
+/// attributes with the same content in the same order. Attributes of other types may be there.
+pub(crate) fn says(told: &[u8], wanted: &[u8]) -> bool {
+    NlasIterator::new(wanted).flatten().all(|one| {
+        let alike = |all| attributes(all).filter(|(kind, _)| *kind == one.kind()).map(|(_, value)| value);
+        let same = |(told, wanted)| if one.nested_flag() { says(told, wanted) } else { told == wanted };
+        alike(told).count() == alike(wanted).count() && alike(told).zip(alike(wanted)).all(same)
+    })
+}
+
 /// The IP address in these bytes.
 pub(crate) fn address_of(bytes: &[u8]) -> Option<IpAddr> {
     let four = <[u8; 4]>::try_from(bytes).map(|four| IpAddr::V4(Ipv4Addr::from(four)));
@@ -96,11 +106,22 @@ mod tests {
         assert_eq!(find(&written, &[4, 5]), None);
     }
 
+    #[test]
+    fn more_may_be_told_but_not_less_and_nothing_else() {
+        let tree = |numbers: &[u32]| nested(4, &numbers.iter().map(|number| u32(2, *number)).collect::<Vec<_>>());
+        let told = encode(&[], &[tree(&[7, 8]), u32(9, 1)]);
+        let says = |wanted: &[Attribute]| says(&told, &encode(&[], wanted));
+        assert!(says(&[tree(&[7, 8])]));
+        assert!(!says(&[tree(&[8, 7])]), "another order");
+        assert!(!says(&[tree(&[7])]), "one more of the type is told");
+        assert!(!says(&[tree(&[7, 8]), tree(&[7, 8])]), "one less is told");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(attributes(&bytes).count() <= bytes.len() / NLA_HEADER_SIZE + 1);
-            let _ = (find(&bytes, &[1, 2, 3]), address_of(&bytes), port_of(&bytes));
+            let _ = (find(&bytes, &[1, 2, 3]), address_of(&bytes), port_of(&bytes), says(&bytes, &bytes));
         }
 
         #[test]

@@ -150,6 +150,7 @@ fn what_others_change_is_put_right(six: bool) {
         ),
         format!("add element {table} weights {{ {} : 1 }}", server(9)),
         format!("add element {table} weights {{ {} : 70000 }}", server(9)),
+        format!("chain {table} output {{ policy drop; }}"),
         format!("flush chain {table} prerouting; delete chain {table} prerouting"),
         format!("replace rule {table} output handle OUTPUT tcp dport 6443 accept"),
         format!(

@@ -60,10 +60,9 @@ pub(super) fn hash(service: SocketAddr, of_client: bool, places: u32) -> [Attrib
     [load_payload(NETWORK, (offset, length), SECOND), hash]
 }
 
-/// Rewrites the destination to the server that the map, named and numbered within its transaction, has for the number
-/// found before.
-pub(super) fn rewrite_by_map(service: SocketAddr, map: &str, id: u32) -> [Attribute; 2] {
-    let look_up = [nla::u32(2, FIRST), nla::u32(3, FIRST), nla::text(1, map), nla::u32(4, id)];
+/// Rewrites the destination to the server that the map has for the number found before.
+pub(super) fn rewrite_by_map(service: SocketAddr, map: &str) -> [Attribute; 2] {
+    let look_up = [nla::u32(2, FIRST), nla::u32(3, FIRST), nla::text(1, map)];
     [expression("lookup", &look_up), rewrite(service, if service.is_ipv4() { AFTER_V4 } else { SECOND })]
 }
 

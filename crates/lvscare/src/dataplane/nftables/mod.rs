@@ -21,9 +21,6 @@
 //! The map `weights` takes part in nothing: it remembers what was wanted, servers of weight 0 included. Every change is
 //! one transaction. The second rule is for packets that are between the first rule and its map when a transaction
 //! takes both away. The kernel is spoken to by netlink, so no `nft` program is needed.
-//!
-//! A table is as it was written when `weights` says what is wanted and the numbers of its rules follow each other: the
-//! kernel numbers them as they come, a rule that is replaced gets another number, and the other map cannot be changed.
 
 mod expression;
 mod places;

@@ -121,7 +121,7 @@ mod tests {
             weights in proptest::collection::vec(0u16.., 0..20),
             scheduler in proptest::sample::select(vec![Scheduler::Rr, Scheduler::Wrr]),
         ) {
-            let slots = places(&rules(scheduler, &weights));
+            let filled = places(&rules(scheduler, &weights));
             prop_assert!(filled.len() <= 1024 + weights.len());
             let counts = counts(&filled);
             for (index, weight) in weights.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::table::{self, Listing, WEIGHTS};
+use super::table::{self, CHAINS, Listing, WEIGHTS};
 use crate::netlink::{ACK, DUMP, Failure, Packet, Socket, Subsystem, family, nla, protocols};
 use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, conntrack};
 
@@ -24,6 +24,7 @@ pub struct Nftables {
 /// A list that is interrupted is asked for so often.
 const ATTEMPTS: usize = 5;
 
+const GET_CHAIN: u16 = 4;
 const GET_RULE: u16 = 7;
 const GET_ELEMENTS: u16 = 13;
 const GET_GENERATION: u16 = 16;
@@ -112,16 +113,26 @@ async fn generation(netlink: &Socket) -> Result<u32, Failure> {
 /// What the table of `service` holds; `None` when there is none.
 async fn list(netlink: &Socket, service: SocketAddr) -> Result<Option<Rules>, Failure> {
     let table = table::name(service);
-    let dump = |message, attributes: &[_]| {
-        vec![Subsystem::Nftables.request(message, DUMP, family(service.ip()), attributes)]
+    let ask = |message, flags, attributes: &[_]| {
+        vec![Subsystem::Nftables.request(message, flags, family(service.ip()), attributes)]
     };
     let mut listing = Listing::default();
-    let weights = dump(GET_ELEMENTS, &[nla::text(1, &table), nla::text(2, WEIGHTS)]);
+    let weights = ask(GET_ELEMENTS, DUMP, &[nla::text(1, &table), nla::text(2, WEIGHTS)]);
     match netlink.exchange(weights, &mut |packet| listing.weights(&packet)).await {
         Err(failure) if failure.is_missing() => return Ok(None),
         other => other?,
     }
-    netlink.exchange(dump(GET_RULE, &[nla::text(1, &table)]), &mut |packet| listing.rule(&table, &packet)).await?;
+    let mut objects: Vec<_> = CHAINS
+        .iter()
+        .map(|chain| ask(GET_CHAIN, ACK, &[nla::text(1, &table), nla::text(3, chain)]))
+        .collect();
+    objects.push(ask(GET_RULE, DUMP, &[nla::text(1, &table)]));
+    for request in objects {
+        match netlink.exchange(request, &mut |packet| listing.object(&table, packet)).await {
+            Err(failure) if failure.is_missing() => {}
+            other => other?,
+        }
+    }
     Ok(Some(listing.rules(service)))
 }
 

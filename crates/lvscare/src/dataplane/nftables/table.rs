@@ -12,15 +12,18 @@ use crate::{Error, Forward, Result, Rules, Scheduler, Server, Service};
 pub(super) const WEIGHTS: &str = "weights";
 /// The chain with the rule that balances.
 const BALANCE: &str = "balance";
-/// The map of the rule has no name; the kernel gives it one.
-const PLACES: &str = "__map%d";
-const PLACES_ID: u32 = 1;
-const WEIGHTS_ID: u32 = 2;
+/// The map of the balancing rule: an anonymous one, shown as part of the rule. Its name is the one that the kernel gives
+/// to the first anonymous map of a table.
+const PLACES: &str = "__map0";
+/// So many chains and rules a table has at most.
+const MAX_OBJECTS: usize = 7;
 /// So many servers a table has at most: a list of elements must fit into 64 KiB.
 const MAX_SERVERS: usize = 256;
 
 /// Chains that the kernel calls: connections of this host, and those of containers on it.
 const HOOKS: [(&str, u32); 2] = [("output", 3), ("prerouting", 0)];
+/// All chains, in the order in which they are made.
+pub(super) const CHAINS: [&str; 3] = [BALANCE, HOOKS[0].0, HOOKS[1].0];
 
 const NEW_TABLE: u16 = 0;
 const DELETE_TABLE: u16 = 2;
@@ -29,6 +32,8 @@ const NEW_RULE: u16 = 6;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENTS: u16 = 12;
 
+const ANONYMOUS_CONSTANT: u32 = 0x3;
+const MAP: u32 = 0x8;
 const HOST_ENDIAN: u32 = 1;
 const BIG_ENDIAN: u32 = 2;
 
@@ -119,7 +124,7 @@ fn whole(rules: &Rules) -> Vec<Request<Packet>> {
         all.push(make(NEW_SET, places_map(service)));
         let place = |(place, server): (u32, &SocketAddr)| element(place.to_ne_bytes().to_vec(), server_bytes(*server));
         let elements: Vec<_> = (0..).zip(&places).map(place).collect();
-        all.push(make(NEW_ELEMENTS, vec![nla::text(2, PLACES), nla::nested(3, &elements), nla::u32(4, PLACES_ID)]));
+        all.push(make(NEW_ELEMENTS, vec![nla::text(2, PLACES), nla::nested(3, &elements)]));
         all.push(rule(BALANCE, act(&choose(rules, places.len())), Some(&comment)));
         all.push(rule(BALANCE, act(&expression::rewrite_to(*first)), Some(MEANWHILE)));
     } else {
@@ -144,7 +149,7 @@ fn choose(rules: &Rules, places: usize) -> Vec<Attribute> {
         Scheduler::Dh => expression::hash(service, false, places).to_vec(),
         _ => vec![expression::counter(places)],
     };
-    expressions.extend(expression::rewrite_by_map(service, PLACES, PLACES_ID));
+    expressions.extend(expression::rewrite_by_map(service, PLACES));
     expressions
 }
 
@@ -152,28 +157,29 @@ fn choose(rules: &Rules, places: usize) -> Vec<Attribute> {
 /// that takes several messages is complete.
 fn weights_map(service: SocketAddr) -> Vec<Attribute> {
     let size = nla::u32(1, u32::try_from(MAX_SERVERS).unwrap_or_default());
-    let mut attributes = map((WEIGHTS, WEIGHTS_ID), 0x8, [server_type(service), (19, 4)], [BIG_ENDIAN, HOST_ENDIAN]);
+    let mut attributes = map(WEIGHTS, 0, [server_type(service), (19, 4)], [BIG_ENDIAN, HOST_ENDIAN]);
     attributes.push(nla::nested(9, &[size]));
     attributes
 }
 
-/// A constant map without a name, from number to server.
+/// A map from number to server, which cannot be changed while a rule uses it.
 fn places_map(service: SocketAddr) -> Vec<Attribute> {
-    map((PLACES, PLACES_ID), 0xb, [(4, 4), server_type(service)], [HOST_ENDIAN, BIG_ENDIAN])
+    map(PLACES, ANONYMOUS_CONSTANT, [(4, 4), server_type(service)], [HOST_ENDIAN, BIG_ENDIAN])
 }
 
 /// A map between two types, each with its number and length.
-fn map((name, id): (&str, u32), flags: u32, [key, data]: [(u32, u32); 2], orders: [u32; 2]) -> Vec<Attribute> {
+fn map(name: &str, flags: u32, [key, data]: [(u32, u32); 2], orders: [u32; 2]) -> Vec<Attribute> {
     // For programs that list: the byte order of keys and data.
     let order = |kind: u8, order: u32| [&[kind, 4][..], &order.to_ne_bytes()].concat();
     vec![
         nla::text(2, name),
-        nla::u32(3, flags),
+        nla::u32(3, MAP | flags),
         nla::u32(4, key.0),
         nla::u32(5, key.1),
         nla::u32(6, data.0),
         nla::u32(7, data.1),
-        nla::u32(10, id),
+        // The kernel wants a number, which nothing refers to.
+        nla::u32(10, 1),
         nla::bytes(13, [order(0, orders[0]), order(1, orders[1])].concat()),
     ]
 }
@@ -213,9 +219,8 @@ fn comment_bytes(text: &str) -> Vec<u8> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
     servers: BTreeMap<SocketAddr, Server>,
-    scheduler: Option<Scheduler>,
-    /// The kernel's numbers of the rules. No number is given twice, so a rule that was changed has another.
-    handles: Vec<u64>,
+    /// Chains and then rules, each in the order in which they were made.
+    objects: Vec<Packet>,
     /// Something cannot be understood.
     broken: bool,
 }
@@ -231,31 +236,31 @@ impl Listing {
         }
     }
 
-    /// Takes in a rule of the table; kernels that do not know the filter tell those of others, too.
-    pub(super) fn rule(&mut self, table: &str, packet: &Packet) {
-        let attributes = packet.attributes();
-        if nla::find(attributes, &[1]).and_then(|name| name.strip_suffix(&[0])) != Some(table.as_bytes()) {
-            return;
+    /// Takes in a chain or a rule; kernels that do not know the filter tell rules of other tables, too.
+    pub(super) fn object(&mut self, table: &str, packet: Packet) {
+        let name = nla::find(packet.attributes(), &[1]).and_then(|name| name.strip_suffix(&[0]));
+        if name == Some(table.as_bytes()) && self.objects.len() <= MAX_OBJECTS {
+            self.objects.push(packet);
         }
-        let handle = nla::find(attributes, &[3]).and_then(|handle| Some(u64::from_be_bytes(handle.try_into().ok()?)));
-        match handle {
-            Some(handle) if self.handles.len() < 2 + HOOKS.len() => self.handles.push(handle),
-            _ => self.broken = true,
-        }
-        self.scheduler = self.scheduler.or_else(|| scheduler(nla::find(attributes, &[7])?));
     }
 
-    /// The rules that the table was written for. When its rules are not those that were written with it, their scheduler
-    /// is [`Scheduler::Other`], so that the table is written anew.
-    pub(super) fn rules(mut self, service: SocketAddr) -> Rules {
-        let written = if self.servers.values().any(|server| server.weight > 0) { 2 + HOOKS.len() } else { 2 };
-        // Those of one transaction have numbers one after the other.
-        self.handles.sort_unstable();
-        let consecutive = self.handles.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
-        let whole = !self.broken && consecutive && self.handles.len() == written;
-        let scheduler = self.scheduler.filter(|_| whole).unwrap_or(Scheduler::Other);
-        Rules { service: Service { address: service, scheduler }, servers: self.servers }
+    /// The rules that the table says. When chains and rules are not those that would be written for them the scheduler is
+    /// [`Scheduler::Other`], so that the table is written anew.
+    pub(super) fn rules(self, service: SocketAddr) -> Rules {
+        let scheduler = self.objects.iter().find_map(|object| scheduler(nla::find(object.attributes(), &[7])?));
+        let scheduler = scheduler.unwrap_or(Scheduler::Other);
+        let mut rules = Rules { service: Service { address: service, scheduler }, servers: self.servers };
+        let written: Vec<_> = whole(&rules).into_iter().map(|request| request.message).filter(is_object).collect();
+        let says = |(told, written): (&Packet, &Packet)| nla::says(told.attributes(), written.attributes());
+        if self.broken || self.objects.len() != written.len() || !self.objects.iter().zip(&written).all(says) {
+            rules.service.scheduler = Scheduler::Other;
+        }
+        rules
     }
+}
+
+fn is_object(packet: &Packet) -> bool {
+    [NEW_CHAIN, NEW_RULE].contains(&(packet.kind & 0xff))
 }
 
 /// The server and weight in an element of the map.
@@ -282,26 +287,18 @@ mod tests {
     use super::*;
     use crate::reconcile;
 
-    const ELEMENTS: u16 = 0xa00 | NEW_ELEMENTS;
-    const RULE: u16 = 0xa00 | NEW_RULE;
-
-    /// What the kernel tells about the table that these rules make: rules get a number each.
+    /// What the kernel tells about the table that these rules make.
     fn told(rules: &Rules) -> Vec<Packet> {
-        let handle = |(number, request): (u64, Request<Packet>)| {
-            let Packet { kind, mut body } = request.message;
-            body.extend(nla::encode(&[], &[nla::bytes(3, number.to_be_bytes())]).repeat(usize::from(kind == RULE)));
-            Packet { kind, body }
-        };
-        (1..).zip(replace(rules).unwrap()).map(handle).collect()
+        replace(rules).unwrap().into_iter().map(|request| request.message).collect()
     }
 
     fn read(service: SocketAddr, packets: &[Packet]) -> Rules {
         let mut listing = Listing::default();
         for packet in packets {
-            match packet.kind {
-                RULE => listing.rule(&name(service), packet),
-                ELEMENTS if nla::find(packet.attributes(), &[2]) == Some(b"weights\0") => listing.weights(packet),
-                _ => {}
+            if is_object(packet) {
+                listing.object(&name(service), packet.clone());
+            } else if nla::find(packet.attributes(), &[2]) == Some(b"weights\0") {
+                listing.weights(packet);
             }
         }
         listing.rules(service)
@@ -331,23 +328,19 @@ mod tests {
         }
 
         #[test]
-        fn a_rule_less_or_more_or_another_is_seen(rules in any_rules(), pick in any::<prop::sample::Index>()) {
+        fn an_object_less_or_more_or_another_is_seen(rules in any_rules(), pick in any::<prop::sample::Index>()) {
             let packets = told(&rules);
-            let service = rules.service.address;
-            let places: Vec<_> = (0..packets.len()).filter(|place| packets[*place].kind == RULE).collect();
+            let seen = |packets: &[Packet]| !reconcile(&rules, Some(&read(rules.service.address, packets))).is_empty();
+            let places: Vec<_> = (0..packets.len()).filter(|place| is_object(&packets[*place])).collect();
             let place = places[pick.index(places.len())];
-            let mut fewer = packets.clone();
-            let taken = fewer.remove(place);
-            prop_assert!(!reconcile(&rules, Some(&read(service, &fewer))).is_empty());
-            let mut more = packets.clone();
-            more.push(taken.clone());
-            prop_assert!(!reconcile(&rules, Some(&read(service, &more))).is_empty());
-            let mut other = fewer;
-            let Packet { kind, mut body } = taken;
-            let end = body.len();
-            body[end - 8..].copy_from_slice(&99u64.to_be_bytes());
-            other.push(Packet { kind, body });
-            prop_assert!(!reconcile(&rules, Some(&read(service, &other))).is_empty());
+            let mut changed = packets.clone();
+            let taken = changed.remove(place);
+            prop_assert!(seen(&changed), "one less");
+            changed.push(Packet { body: packets[place - 1].body.clone(), ..taken });
+            prop_assert!(seen(&changed), "another");
+            changed = packets;
+            changed.push(changed[place].clone());
+            prop_assert!(seen(&changed), "one more");
         }
 
         #[test]
