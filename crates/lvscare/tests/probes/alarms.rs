@@ -76,25 +76,6 @@ async fn a_death_between_checks_is_told_to_who_asks_later() {
     assert!(!alarmed(A_WHILE, &probe, address).await);
 }
 
-#[tokio::test]
-async fn an_alarm_watches_across_checks_of_others() {
-    let server = Server::answering(OK).await;
-    let address = server.address;
-    let probe = Arc::new(http());
-    let watching = tokio::spawn({
-        let probe = Arc::clone(&probe);
-        async move { probe.alarm(address).await }
-    });
-    for _ in 0..20 {
-        assert_eq!(check(&*probe, address).await, Ok(()));
-        sleep(Duration::from_millis(2)).await;
-    }
-    assert_eq!(server.connections(), 1);
-    assert!(!watching.is_finished());
-    server.kill().await;
-    tokio::time::timeout(Duration::from_secs(2), watching).await.unwrap().unwrap();
-}
-
 /// Checks whenever the alarm goes off, and says how often that was.
 async fn checks_on_alarm(probe: &dyn Probe, server: &Server, time: Duration) -> usize {
     let end = Instant::now() + time;
