@@ -89,7 +89,7 @@ impl Vip {
 #[async_trait]
 impl Addressing for Vip {
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool> {
-        let set = self.settings.ensure().await;
+        let set = self.settings.ensure();
         let degraded = set.as_ref().err().map(|error| error_report::one_line(error));
         *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = degraded;
         let mut repaired = set.unwrap_or(false);
@@ -118,6 +118,6 @@ impl Addressing for Vip {
         if let AddressingMode::Link { name } = &self.mode {
             link::remove(&self.netlink, name, service).await?;
         }
-        self.settings.undo().await
+        self.settings.undo()
     }
 }

@@ -11,8 +11,6 @@ pub(crate) enum Failure {
     Errno(i32),
     /// What was listed changed meanwhile.
     Interrupted,
-    /// The answer is longer than anything sensible.
-    TooLong,
     /// The answer does not have what was asked for.
     Incomplete,
     /// The socket failed.
@@ -44,7 +42,6 @@ impl Failure {
             Self::Io(source) => return Error::Io { act: format!("{act} {object} over netlink"), source },
             Self::Errno(errno) => in_words(errno),
             Self::Interrupted => "the list changed while it was read".to_owned(),
-            Self::TooLong => "the answer is too long".to_owned(),
             Self::Incomplete => "the answer does not have it".to_owned(),
         };
         Error::Refused { act, object, reason }

@@ -10,9 +10,6 @@ use netlink_sys::{Socket as RawSocket, SocketAddr};
 
 use super::{ACK, DUMP, Failure};
 
-/// A table of connections may be this long; nothing else comes near.
-const MAX_BYTES: usize = 512 << 20;
-
 /// A message to the kernel.
 #[derive(Debug, Clone)]
 pub(crate) struct Request<T> {
@@ -49,14 +46,9 @@ impl Socket {
         let socket = idle.map_or_else(|| open(self.protocol), Ok).map_err(Failure::Io)?;
         let (bytes, last) = encode(requests);
         socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map_err(Failure::Io)?;
-        let mut length = 0;
         loop {
             tokio::task::consume_budget().await;
             let (datagram, from) = socket.recv_from_full().map_err(Failure::Io)?;
-            length += datagram.len();
-            if length > MAX_BYTES {
-                return Err(Failure::TooLong);
-            }
             // Other processes may write to this socket.
             if from.port_number() == 0 && decode(&datagram, last, take)? {
                 break;

@@ -50,7 +50,7 @@ pub struct TlsCheck {
 }
 
 /// Which certificates are accepted.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Trust {
     /// Certificates signed by one of these CAs (PEM, one or more certificates).
     Authorities(Vec<u8>),
@@ -90,19 +90,9 @@ impl TlsCheck {
 impl fmt::Debug for HttpCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpCheck")
-            .field("scheme", &self.scheme)
             .field("method", &self.method)
             .field("path", &self.path)
             .field("status", &self.status)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authorities(pem) => write!(f, "Authorities({} bytes)", pem.len()),
-            Self::SkipVerify => f.write_str("SkipVerify"),
-        }
     }
 }

@@ -18,7 +18,7 @@ use super::pool::{Connection, ConnectionPool};
 use super::request::{request, template};
 use super::tls::TlsClient;
 use super::{Probe, Unhealthy, failure, port};
-use crate::{Error, Result};
+use crate::Result;
 
 /// The most that is read of a body: its end shows that the connection can be used again, and nothing else.
 const MAX_BODY: usize = 64 * 1024;
@@ -55,9 +55,6 @@ impl HttpProbe {
             Scheme::Http => None,
             Scheme::Https(tls) => Some(TlsClient::new(tls)?),
         };
-        if check.status.iter().all(RangeInclusive::is_empty) {
-            return Err(Error::Check { part: "status", reason: "no status would be accepted".to_owned() });
-        }
         Ok(Self { template, tls, status: check.status, pool: ConnectionPool::default() })
     }
 
@@ -93,13 +90,11 @@ impl Probe for HttpProbe {
             Some(kept) => self.ask(server, kept).await.ok(),
             None => None,
         };
-        let asked = match kept {
+        let (connection, verdict) = match kept {
             // A server that is about to close an idle connection may say something (408) that is no answer.
-            Some((connection, verdict)) if verdict.is_ok() || connection.is_some() => Ok((connection, verdict)),
-            _ => self.ask_afresh(server).await,
+            Some((connection, verdict)) if verdict.is_ok() || connection.is_some() => (connection, verdict),
+            _ => self.ask_afresh(server).await?,
         };
-        self.pool.checked(server, asked.is_ok());
-        let (connection, verdict) = asked?;
         if let Some(connection) = connection {
             self.pool.keep(server, connection);
         }
@@ -118,7 +113,7 @@ impl Probe for HttpProbe {
 impl std::fmt::Debug for HttpProbe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The request may hold secrets.
-        f.debug_struct("HttpProbe").field("tls", &self.tls).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("HttpProbe").field("status", &self.status).finish_non_exhaustive()
     }
 }
 

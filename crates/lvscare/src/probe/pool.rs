@@ -2,29 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A server that closed its connection and was found healthy right afterwards closes idle connections: its closing says
-/// nothing for so long.
-const MUTED: Duration = Duration::from_secs(60);
-
 /// The connections kept between checks; `C` is what a request is sent with.
 #[derive(Debug)]
-pub(super) struct ConnectionPool<C>(Mutex<HashMap<SocketAddr, Slot<C>>>);
-
-/// What is known of one server.
-#[derive(Debug)]
-struct Slot<C> {
-    kept: Option<Connection<C>>,
-    /// The closing of its connection raised an alarm, and it was not asked since.
-    alarmed: bool,
-    muted_until: Option<Instant>,
-}
+pub(super) struct ConnectionPool<C>(Mutex<HashMap<SocketAddr, Connection<C>>>);
 
 /// An open connection; closed when dropped.
 #[derive(Debug)]
@@ -45,10 +32,6 @@ impl<C> Connection<C> {
         });
         Self { sender, opened: Instant::now(), closed_by_server, task: AbortOnDropHandle::new(task) }
     }
-
-    fn is_usable(&self, oldest: Duration) -> bool {
-        self.opened.elapsed() < oldest && !self.task.is_finished()
-    }
 }
 
 impl<C> Default for ConnectionPool<C> {
@@ -60,34 +43,22 @@ impl<C> Default for ConnectionPool<C> {
 impl<C> ConnectionPool<C> {
     /// Takes the connection to this server for a check, if there is one younger than `oldest`.
     pub(super) fn take(&self, server: SocketAddr, oldest: Duration) -> Option<Connection<C>> {
-        self.with(server, |slot| slot.kept.take().filter(|kept| kept.is_usable(oldest)))
+        let kept = self.connections().remove(&server);
+        kept.filter(|kept| kept.opened.elapsed() < oldest && !kept.task.is_finished())
     }
 
     /// Keeps a connection on which the server answered, until the next check.
     pub(super) fn keep(&self, server: SocketAddr, connection: Connection<C>) {
-        self.with(server, |slot| slot.kept = Some(connection));
+        self.connections().insert(server, connection);
     }
 
-    /// The server answered a check, or failed it. When it closed its connection before, that meant something only if it
-    /// fails now.
-    pub(super) fn checked(&self, server: SocketAddr, answered: bool) {
-        self.with(server, |slot| {
-            if std::mem::take(&mut slot.alarmed) && answered {
-                slot.muted_until = Some(Instant::now() + MUTED);
-            }
-        });
-    }
-
-    /// Ends when the server has closed the connection that is kept for it now.
+    /// Ends when the server has closed the connection that is kept for it now, once.
     pub(super) async fn closed(&self, server: SocketAddr) {
-        let kept = self.with(server, |slot| {
-            let muted = slot.muted_until.is_some_and(|until| Instant::now() < until);
-            slot.kept.as_ref().filter(|_| !muted).map(|kept| kept.closed_by_server.clone())
-        });
+        let kept = self.connections().get(&server).map(|kept| kept.closed_by_server.clone());
         if let Some(mut closed) = kept
             && closed.wait_for(|closed| *closed).await.is_ok()
         {
-            self.with(server, |slot| (slot.kept, slot.alarmed) = (None, true));
+            self.forget(server);
             return;
         }
         std::future::pending().await
@@ -95,12 +66,11 @@ impl<C> ConnectionPool<C> {
 
     /// Closes what is kept for this server.
     pub(super) fn forget(&self, server: SocketAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&server);
+        self.connections().remove(&server);
     }
 
-    fn with<T>(&self, server: SocketAddr, act: impl FnOnce(&mut Slot<C>) -> T) -> T {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        act(slots.entry(server).or_insert_with(|| Slot { kept: None, alarmed: false, muted_until: None }))
+    fn connections(&self) -> MutexGuard<'_, HashMap<SocketAddr, Connection<C>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -35,9 +35,7 @@ impl TcpProbe {
 #[async_trait]
 impl Probe for TcpProbe {
     async fn check(&self, server: SocketAddr) -> Result<(), Unhealthy> {
-        let connected = port::connect(server).await;
-        self.pool.checked(server, connected.is_ok());
-        let stream = connected?;
+        let stream = port::connect(server).await?;
         let kept = self.pool.take(server, REFRESH_AFTER);
         self.pool.keep(server, kept.unwrap_or_else(|| Connection::open((), until_closed(stream))));
         Ok(())

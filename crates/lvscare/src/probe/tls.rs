@@ -1,6 +1,5 @@
 //! Verifies who a server is, and says what is wrong with its certificate.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -65,12 +64,6 @@ impl TlsClient {
         let name = self.server_name.clone().unwrap_or_else(|| ServerName::from(server));
         let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream);
         connecting.await.map_err(|error| failures::talking(&error))
-    }
-}
-
-impl fmt::Debug for TlsClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
 

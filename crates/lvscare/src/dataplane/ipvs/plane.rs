@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::process::Command;
 
-use super::message::{self, ServerEntry, command};
 use super::connections;
+use super::message::{self, ServerEntry, command};
+use crate::dataplane::require_one_family;
 use crate::netlink::{ACK, Attribute, DUMP, EXISTS, Failure, NO_SUCH, NOT_FOUND, Packet, Socket, nla, protocols};
 use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Service, Traffic, conntrack};
 
@@ -129,8 +130,12 @@ impl Dataplane for Ipvs {
     }
 
     async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
-        check(wanted)?;
         let service = wanted.service.address;
+        require_one_family(wanted)?;
+        if wanted.service.scheduler == Scheduler::Other {
+            let reason = "IPVS needs a scheduler that it knows".to_owned();
+            return Err(Error::Invalid { service, reason });
+        }
         for change in changes {
             self.perform(service, change).await.map_err(|failure| refused(service, change, failure))?;
         }
@@ -168,19 +173,6 @@ async fn load_module() {
     modprobe.args(["--quiet", "ip_vs"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     modprobe.kill_on_drop(true);
     let _ = tokio::time::timeout(Duration::from_secs(10), modprobe.status()).await;
-}
-
-/// What the kernel would refuse without a reason, or hold other than it was told.
-fn check(wanted: &Rules) -> Result<()> {
-    let service = wanted.service.address;
-    let invalid = |reason: String| Err(Error::Invalid { service, reason });
-    if wanted.service.scheduler == Scheduler::Other {
-        return invalid("IPVS needs a scheduler that it knows".to_owned());
-    }
-    match wanted.servers.keys().find(|address| address.is_ipv6() != service.is_ipv6()) {
-        Some(address) => invalid(format!("server {address} is of another address family")),
-        None => Ok(()),
-    }
 }
 
 /// The error of a change that the kernel refused.

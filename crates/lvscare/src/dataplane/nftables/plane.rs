@@ -122,10 +122,8 @@ async fn list(netlink: &Socket, service: SocketAddr) -> Result<Option<Rules>, Fa
         Err(failure) if failure.is_missing() => return Ok(None),
         other => other?,
     }
-    let mut objects: Vec<_> = CHAINS
-        .iter()
-        .map(|chain| ask(GET_CHAIN, ACK, &[nla::text(1, &table), nla::text(3, chain)]))
-        .collect();
+    let mut objects: Vec<_> =
+        CHAINS.iter().map(|chain| ask(GET_CHAIN, ACK, &[nla::text(1, &table), nla::text(3, chain)])).collect();
     objects.push(ask(GET_RULE, DUMP, &[nla::text(1, &table)]));
     for request in objects {
         match netlink.exchange(request, &mut |packet| listing.object(&table, packet)).await {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::expression::{self, ELEMENT, VALUE};
 use super::places::places;
+use crate::dataplane::require_one_family;
 use crate::netlink::{APPEND, Attribute, CREATE, EXCLUSIVE, Packet, Request, Subsystem, family, nla};
 use crate::{Error, Forward, Result, Rules, Scheduler, Server, Service};
 
@@ -67,13 +68,11 @@ pub(super) fn knows(scheduler: Scheduler) -> Result<()> {
 /// When nftables cannot express them.
 pub(super) fn replace(rules: &Rules) -> Result<Vec<Request<Packet>>> {
     let service = rules.service.address;
-    let invalid = |reason: String| Err(Error::Invalid { service, reason });
     knows(rules.service.scheduler)?;
+    require_one_family(rules)?;
     if rules.servers.len() > MAX_SERVERS {
-        return invalid(format!("{} servers are more than the {MAX_SERVERS} possible", rules.servers.len()));
-    }
-    if let Some(other) = rules.servers.keys().find(|server| server.is_ipv4() != service.is_ipv4()) {
-        return invalid(format!("the server {other} is not of the same address family"));
+        let reason = format!("{} servers are more than the {MAX_SERVERS} possible", rules.servers.len());
+        return Err(Error::Invalid { service, reason });
     }
     Ok(Subsystem::Nftables.transaction(whole(rules)))
 }
