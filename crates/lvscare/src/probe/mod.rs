@@ -74,6 +74,12 @@ pub enum UnhealthyKind {
     NotAsked,
 }
 
+impl Unhealthy {
+    fn new(kind: UnhealthyKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
+
 impl fmt::Display for Unhealthy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
