@@ -18,6 +18,7 @@ mod conntrack;
 pub mod daemon;
 mod dataplane;
 mod desired;
+mod duration;
 mod error;
 mod event;
 mod guard;
@@ -38,6 +39,7 @@ pub use dataplane::{Dataplane, DataplaneKind, Ipvs, Nftables, detect};
 #[cfg(any(test, feature = "testing"))]
 pub use dataplane::{FakeDataplane, contract};
 pub use desired::{Desired, HealthPolicy};
+pub use duration::{duration_text, parse_duration};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use guard::{Guard, GuardHandle};
@@ -45,7 +47,7 @@ pub use guard::{Guard, GuardHandle};
 pub use metrics::prometheus;
 #[cfg(any(test, feature = "testing"))]
 pub use probe::{FakeBehavior, FakeProbe};
-pub use probe::{HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
+pub use probe::{HealthConfig, HealthScheme, HttpProbe, TcpProbe};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};

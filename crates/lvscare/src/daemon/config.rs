@@ -1,15 +1,13 @@
 //! The configuration of a virtual address, as a file or on a command line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::duration;
-use crate::{Desired, Error, HealthPolicy, Result, Scheduler, Service};
+use crate::{Desired, Error, HealthConfig, HealthPolicy, Result, Scheduler, Service, duration};
 
 /// A virtual address, its servers, and how they are checked. As a file it is JSON with these names in
 /// `camelCase`; all but `vs` and `rs` may be left out.
@@ -41,49 +39,6 @@ pub struct CareConfig {
     /// How a server is asked.
     #[serde(default)]
     pub health: HealthConfig,
-}
-
-/// How a server is asked for its health.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct HealthConfig {
-    /// How servers are asked.
-    pub scheme: HealthScheme,
-    /// The path, as HTTP has it: begins with `/`.
-    pub path: String,
-    /// Statuses that count as healthy besides those below 400.
-    pub status: BTreeSet<u16>,
-    /// How long one check may take.
-    #[serde(with = "duration")]
-    pub timeout: Duration,
-    /// The method of the request.
-    pub method: String,
-    /// The body of the request; none when empty. May be a secret.
-    pub body: String,
-    /// Headers of the request. Their values may be secrets.
-    pub headers: BTreeMap<String, String>,
-    /// A file with the certificates of the authorities that sign for the servers (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<PathBuf>,
-    /// The name that servers' certificates must carry; their address where none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-    /// Whether to go without knowing who the servers are.
-    pub insecure_skip_verify: bool,
-}
-
-/// How servers are asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum HealthScheme {
-    /// An HTTP request over TLS.
-    #[default]
-    Https,
-    /// An HTTP request.
-    Http,
-    /// A connection, and nothing on it.
-    Tcp,
 }
 
 impl CareConfig {
@@ -161,53 +116,6 @@ impl CareConfig {
     }
 }
 
-impl HealthConfig {
-    /// Whether servers have to prove who they are.
-    pub(super) fn is_verified(&self) -> bool {
-        self.scheme == HealthScheme::Https && !self.insecure_skip_verify
-    }
-}
-
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Self {
-            scheme: HealthScheme::Https,
-            path: "/healthz".to_owned(),
-            status: BTreeSet::new(),
-            timeout: HealthPolicy::default().timeout,
-            method: "GET".to_owned(),
-            body: String::new(),
-            headers: BTreeMap::new(),
-            ca: None,
-            server_name: None,
-            insecure_skip_verify: false,
-        }
-    }
-}
-
-impl fmt::Debug for HealthConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Headers and body may be secrets.
-        f.debug_struct("HealthConfig").field("scheme", &self.scheme).field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl std::str::FromStr for HealthScheme {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = [Self::Https, Self::Http, Self::Tcp].into_iter();
-        let mut same = known.filter(|scheme| text.eq_ignore_ascii_case(&scheme.to_string()));
-        same.next().ok_or_else(|| format!("unknown scheme {text}; known are https, http, tcp"))
-    }
-}
-
-impl fmt::Display for HealthScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
 fn interval() -> Duration {
     HealthPolicy::default().interval
 }
@@ -226,6 +134,8 @@ fn fall() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn parse(text: &str) -> Result<CareConfig, String> {
@@ -257,15 +167,6 @@ mod tests {
         assert_eq!((desired.health.rise, desired.health.fall, desired.health.jitter_percent), (3, 4, 0));
         assert_eq!(desired.health.timeout, Duration::from_millis(1500));
         assert_eq!(parse(&config.to_text()), Ok(config));
-    }
-
-    #[test]
-    fn nothing_secret_is_shown_by_debug() {
-        let mut config = CareConfig::new("10.1.1.1:1".parse().unwrap(), Vec::new());
-        config.health.headers.insert("Authorization".to_owned(), "s3cret".to_owned());
-        config.health.body = "s3cret".to_owned();
-        let shown = format!("{config:?}");
-        assert!(shown.contains("/healthz") && !shown.contains("s3cret"), "{shown}");
     }
 
     #[test]

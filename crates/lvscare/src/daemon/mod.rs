@@ -7,7 +7,6 @@
 mod clean;
 mod config;
 mod dataplanes;
-mod duration;
 mod metrics_file;
 mod overview;
 mod run;
@@ -15,8 +14,7 @@ mod socket;
 mod source;
 
 pub use clean::{CleanRequest, clean};
-pub use config::{CareConfig, HealthConfig, HealthScheme};
-pub use duration::{duration_text, parse_duration};
+pub use config::CareConfig;
 pub use overview::{Daemon, Member, Overview, OverviewRequest, overview};
 pub use run::{CareRequest, care};
 pub use socket::{RUNTIME_DIRECTORY, socket_path};

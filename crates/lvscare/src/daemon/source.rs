@@ -7,8 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::CareConfig;
-use super::config::HealthScheme;
-use crate::{Error, GuardHandle, HttpCheck, HttpProbe, Probe, Result, TcpProbe, TlsCheck, Trust};
+use crate::{Error, GuardHandle, HealthScheme, HttpProbe, Probe, Result, TcpProbe};
 
 /// No file is larger.
 const LIMIT: u64 = 1 << 20;
@@ -65,26 +64,10 @@ impl Loaded {
     /// When the check makes no sense, or the certificates are none.
     pub(super) fn probe(&self) -> Result<Arc<dyn Probe>> {
         let health = &self.config.health;
-        let check = match health.scheme {
-            HealthScheme::Tcp => return Ok(Arc::new(TcpProbe::new())),
-            HealthScheme::Http => HttpCheck::http(),
-            HealthScheme::Https => {
-                let verified = health.is_verified();
-                let trust = if verified { Trust::Authorities(self.authorities.clone()) } else { Trust::SkipVerify };
-                HttpCheck::https(TlsCheck { trust, server_name: health.server_name.clone() })
-            }
-        };
-        let mut status = check.status.clone();
-        status.extend(health.status.iter().map(|code| *code..=*code));
-        let check = HttpCheck {
-            method: health.method.clone(),
-            path: health.path.clone(),
-            headers: health.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            body: health.body.clone().into_bytes(),
-            status,
-            ..check
-        };
-        Ok(Arc::new(HttpProbe::new(check)?))
+        Ok(match health.scheme {
+            HealthScheme::Tcp => Arc::new(TcpProbe::new()),
+            _ => Arc::new(HttpProbe::new(health, &self.authorities)?),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checks whether a server answers an HTTP or HTTPS request as it should.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::check::{HttpCheck, Scheme};
+use super::check::{HealthConfig, HealthScheme};
 use super::pool::{Connection, ConnectionPool};
 use super::request::{request, template};
 use super::tls::TlsClient;
@@ -40,22 +40,23 @@ type Asked = (Option<Connection<Sender>>, Checked<()>);
 pub struct HttpProbe {
     template: Request<Full<Bytes>>,
     tls: Option<TlsClient>,
-    status: Vec<RangeInclusive<u16>>,
+    /// Statuses that count as healthy besides those from 200 to 399.
+    status: BTreeSet<u16>,
     pool: ConnectionPool<Sender>,
 }
 
 impl HttpProbe {
-    /// A probe that performs this check.
+    /// A probe that performs this check; `authorities` are certificates (PEM) by which servers are verified.
     ///
     /// # Errors
-    /// [`Error::Check`] when the check cannot be performed on any server, such as a CA without a certificate.
-    pub fn new(check: HttpCheck) -> Result<Self> {
-        let template = template(&check)?;
-        let tls = match &check.scheme {
-            Scheme::Http => None,
-            Scheme::Https(tls) => Some(TlsClient::new(tls)?),
+    /// [`crate::Error::Check`] when the check cannot be performed on any server, such as authorities without a certificate.
+    pub fn new(check: &HealthConfig, authorities: &[u8]) -> Result<Self> {
+        let template = template(check)?;
+        let tls = match check.scheme {
+            HealthScheme::Https => Some(TlsClient::new(check, authorities)?),
+            _ => None,
         };
-        Ok(Self { template, tls, status: check.status, pool: ConnectionPool::default() })
+        Ok(Self { template, tls, status: check.status.clone(), pool: ConnectionPool::default() })
     }
 
     async fn ask_afresh(&self, server: SocketAddr) -> Checked<Asked> {
@@ -76,10 +77,11 @@ impl HttpProbe {
     }
 
     fn verdict(&self, status: u16) -> Checked<()> {
-        if self.status.iter().any(|range| range.contains(&status)) {
+        if (200..400).contains(&status) || self.status.contains(&status) {
             return Ok(());
         }
-        Err(failure::answer(&format!("answered {status}, wanted {}", codes(&self.status))))
+        let wanted: String = self.status.iter().map(|code| format!(", {code}")).collect();
+        Err(failure::answer(&format!("answered {status}, wanted 200-399{wanted}")))
     }
 }
 
@@ -140,13 +142,4 @@ async fn read_body(answer: Response<Incoming>) -> Checked<bool> {
         }
         Err(_) => Err(failure::closed("closed the connection in the middle of its answer")),
     }
-}
-
-/// Status codes as they are written: `200-399, 404`.
-fn codes(ranges: &[RangeInclusive<u16>]) -> String {
-    let one = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
-        (start, end) if start == end => start.to_string(),
-        (start, end) => format!("{start}-{end}"),
-    };
-    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
 }

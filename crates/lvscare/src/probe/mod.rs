@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
-pub use check::{HttpCheck, Scheme, TlsCheck, Trust};
+pub use check::{HealthConfig, HealthScheme};
 #[cfg(any(test, feature = "testing"))]
 pub use fake::{FakeBehavior, FakeProbe};
 pub use http::HttpProbe;

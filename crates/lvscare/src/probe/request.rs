@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request};
 use http_body_util::Full;
 
-use super::check::HttpCheck;
+use super::check::HealthConfig;
 use crate::{Error, Result};
 
 /// Headers that belong to the connection, not to the check.
@@ -23,7 +23,7 @@ const RESERVED: [HeaderName; 7] = [
 ];
 
 /// The request of a check, for any server. Refuses what cannot be put in a request, such as line breaks in a header.
-pub(super) fn template(check: &HttpCheck) -> Result<Request<Full<Bytes>>> {
+pub(super) fn template(check: &HealthConfig) -> Result<Request<Full<Bytes>>> {
     let method = Method::from_bytes(check.method.as_bytes());
     let method = method.map_err(|_| invalid("method", format!("{:?} is no word", check.method)))?;
     if method == Method::CONNECT {
@@ -32,7 +32,7 @@ pub(super) fn template(check: &HttpCheck) -> Result<Request<Full<Bytes>>> {
     let slash = if check.path.starts_with('/') { "" } else { "/" };
     let path = PathAndQuery::try_from(format!("{slash}{}", check.path));
     let path = path.map_err(|_| invalid("path", format!("{:?} cannot stand in a request", check.path)))?;
-    let mut request = Request::new(Full::new(Bytes::copy_from_slice(&check.body)));
+    let mut request = Request::new(Full::new(Bytes::from(check.body.clone())));
     *request.method_mut() = method;
     *request.uri_mut() = path.into();
     for (name, value) in &check.headers {
@@ -75,8 +75,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn refused(change: impl FnOnce(&mut HttpCheck)) -> String {
-        let mut check = HttpCheck::http();
+    fn refused(change: impl FnOnce(&mut HealthConfig)) -> String {
+        let mut check = HealthConfig::default();
         change(&mut check);
         template(&check).map(drop).unwrap_err().to_string()
     }
@@ -87,23 +87,26 @@ mod tests {
             (refused(|check| check.method = "GET /".to_owned()), "method"),
             (refused(|check| check.method = "CONNECT".to_owned()), "tunnel"),
             (refused(|check| check.path = "/a b".to_owned()), "path"),
-            (refused(|check| check.headers = vec![("a b".to_owned(), String::new())]), "header name"),
-            (refused(|check| check.headers = vec![("Expect".to_owned(), "x".to_owned())]), "set by the check itself"),
+            (refused(|check| check.headers = [("a b".to_owned(), String::new())].into()), "header name"),
+            (
+                refused(|check| check.headers = [("Expect".to_owned(), "x".to_owned())].into()),
+                "set by the check itself",
+            ),
         ] {
             assert!(said.contains(part), "`{said}` should name {part}");
         }
-        let secret = refused(|check| check.headers = vec![("Authorization".to_owned(), "s3cret\r\n".to_owned())]);
+        let secret = refused(|check| check.headers = [("Authorization".to_owned(), "s3cret\r\n".to_owned())].into());
         assert!(secret.contains("Authorization") && !secret.contains("s3cret"), "{secret}");
     }
 
     #[test]
     fn the_host_is_what_is_given_or_the_server_itself() {
-        let mut check = HttpCheck { path: "readyz".to_owned(), ..HttpCheck::http() };
+        let mut check = HealthConfig { path: "readyz".to_owned(), ..HealthConfig::default() };
         let server = SocketAddr::from(([10, 0, 0, 1], 6443));
         let made = request(&template(&check).unwrap(), server);
         assert_eq!(made.uri().path(), "/readyz");
         assert_eq!(made.headers()[header::HOST], "10.0.0.1:6443");
-        check.headers = vec![("Host".to_owned(), "a".to_owned()), ("User-Agent".to_owned(), "me".to_owned())];
+        check.headers = [("Host".to_owned(), "a".to_owned()), ("User-Agent".to_owned(), "me".to_owned())].into();
         let made = request(&template(&check).unwrap(), server);
         assert_eq!(made.headers()[header::HOST], "a");
         assert_eq!(made.headers()[header::USER_AGENT], "me");

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::check::{TlsCheck, Trust};
+use super::check::HealthConfig;
 use super::{Unhealthy, UnhealthyKind, failure as failures};
 use crate::{Error, Result};
 
@@ -28,7 +28,7 @@ pub(super) struct TlsClient {
 
 impl TlsClient {
     /// Reads certificates and keys; refuses a CA without a certificate.
-    pub(super) fn new(check: &TlsCheck) -> Result<Self> {
+    pub(super) fn new(check: &HealthConfig, pem: &[u8]) -> Result<Self> {
         let server_name = check.server_name.clone().map(|name| {
             ServerName::try_from(name.clone())
                 .map_err(|_| invalid("server name", format!("{name:?} is neither a DNS name nor an IP address")))
@@ -42,11 +42,10 @@ impl TlsClient {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| invalid("TLS", error.to_string()))?;
-        let builder = match &check.trust {
-            Trust::Authorities(pem) => builder.with_root_certificates(authorities(pem)?),
-            Trust::SkipVerify => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
-            }
+        let builder = if check.is_verified() {
+            builder.with_root_certificates(authorities(pem)?)
+        } else {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
         };
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

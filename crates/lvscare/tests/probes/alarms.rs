@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvscare::{HttpCheck, HttpProbe, Probe, TcpProbe, TlsCheck, UnhealthyKind};
+use lvscare::{HealthConfig, HttpProbe, Probe, TcpProbe, UnhealthyKind};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -53,7 +53,7 @@ async fn the_death_of_an_http_server_is_noticed() {
 #[tokio::test]
 async fn the_death_of_an_https_server_is_noticed() {
     let authority = Authority::new();
-    let probe = HttpProbe::new(HttpCheck::https(TlsCheck::trusting(authority.pem()))).unwrap();
+    let probe = HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
     let acceptor = authority.server(&["127.0.0.1"]);
     notices_death(&probe, async || Server::tls(acceptor.clone()).await).await;
 }
