@@ -48,7 +48,7 @@ impl HttpProbe {
     /// A probe that performs this check.
     ///
     /// # Errors
-    /// [`Error::Check`] when the check cannot be performed on any server, such as a CA without a certificate.
+    /// [`crate::Error::Check`] when the check cannot be performed on any server, such as a CA without a certificate.
     pub fn new(check: HttpCheck) -> Result<Self> {
         let template = template(&check)?;
         let tls = match &check.scheme {
