@@ -28,23 +28,22 @@ impl Settings {
     /// Gives the settings their values; true when one had another. While nothing differs this only reads the kernel's
     /// memory.
     pub(super) fn ensure(&self) -> Result<bool> {
-        let differs = |(setting, value): &&(&'static str, &'static str)| {
-            self.read(setting).is_some_and(|current| current != *value)
-        };
-        let differing: Vec<_> = self.wanted.iter().filter(differs).collect();
+        let current = |(setting, value)| Some((setting, value, self.read(setting)?));
+        let known = self.wanted.iter().copied().filter_map(current);
+        let differing: Vec<_> = known.filter(|(_, value, current)| value != current).collect();
         if differing.is_empty() {
             return Ok(false);
         }
         let mut previous = self.recorded()?;
-        for (setting, _) in &differing {
-            previous.entry((*setting).to_owned()).or_insert(self.read(setting).unwrap_or_default());
+        for (setting, _, current) in &differing {
+            previous.entry((*setting).to_owned()).or_insert_with(|| current.clone());
         }
         let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
         let directory = self.record.parent().unwrap_or(Path::new("/"));
         let written =
             fs::create_dir_all(directory).and_then(|()| atomic_file::write(&self.record, text.as_bytes(), 0o600));
         written.map_err(|source| io_error("write", &self.record, source))?;
-        let set = differing.iter().map(|(setting, value)| self.write(setting, value));
+        let set = differing.iter().map(|(setting, value, _)| self.write(setting, value));
         set.fold(Ok(()), Result::and).map(|()| true)
     }
 

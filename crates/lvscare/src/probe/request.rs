@@ -11,24 +11,10 @@ use http_body_util::Full;
 use super::check::HealthConfig;
 use crate::{Error, Result};
 
-/// Headers that belong to the connection, not to the check.
-const RESERVED: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::EXPECT,
-    header::UPGRADE,
-    header::TE,
-    header::TRAILER,
-];
-
 /// The request of a check, for any server. Refuses what cannot be put in a request, such as line breaks in a header.
 pub(super) fn template(check: &HealthConfig) -> Result<Request<Full<Bytes>>> {
     let method = Method::from_bytes(check.method.as_bytes());
     let method = method.map_err(|_| invalid("method", format!("{:?} is no word", check.method)))?;
-    if method == Method::CONNECT {
-        return Err(invalid("method", "CONNECT asks for a tunnel, not for health".to_owned()));
-    }
     let slash = if check.path.starts_with('/') { "" } else { "/" };
     let path = PathAndQuery::try_from(format!("{slash}{}", check.path));
     let path = path.map_err(|_| invalid("path", format!("{:?} cannot stand in a request", check.path)))?;
@@ -56,9 +42,6 @@ pub(super) fn request(template: &Request<Full<Bytes>>, server: SocketAddr) -> Re
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
     let known = HeaderName::from_bytes(name.as_bytes());
     let known = known.map_err(|_| invalid("header name", format!("{name:?} is no word")))?;
-    if RESERVED.contains(&known) {
-        return Err(invalid("headers", format!("{name} is set by the check itself")));
-    }
     // The value may be a secret and is not shown.
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| invalid("headers", format!("the value of {name} cannot stand in a request")))?;
@@ -85,13 +68,8 @@ mod tests {
     fn what_no_request_can_hold_is_refused() {
         for (said, part) in [
             (refused(|check| check.method = "GET /".to_owned()), "method"),
-            (refused(|check| check.method = "CONNECT".to_owned()), "tunnel"),
             (refused(|check| check.path = "/a b".to_owned()), "path"),
             (refused(|check| check.headers = [("a b".to_owned(), String::new())].into()), "header name"),
-            (
-                refused(|check| check.headers = [("Expect".to_owned(), "x".to_owned())].into()),
-                "set by the check itself",
-            ),
         ] {
             assert!(said.contains(part), "`{said}` should name {part}");
         }
