@@ -83,7 +83,7 @@ pub async fn care(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (handle, reloader) = (guard.handle(), Reloader::new(&request.config, loaded));
     let rounds = (0, Instant::now());
-    let mut daemon = Daemon { service, dataplane, handle, reloader, supervisor, events, is_ready: false, rounds };
+    let mut daemon = Running { service, dataplane, handle, reloader, supervisor, events, is_ready: false, rounds };
     // A guard that has ended is heard by nobody. A task of its own wakes without a system call, which what a runtime
     // blocks on does not.
     let guard = guard.with_events(move |event| drop(sender.send(event)));
@@ -123,7 +123,7 @@ async fn prepare(request: &CareRequest, service: &Service) -> Result<(Arc<dyn Da
 }
 
 /// What goes on beside the guard.
-struct Daemon<'a, E> {
+struct Running<'a, E> {
     service: Service,
     dataplane: Arc<dyn Dataplane>,
     handle: GuardHandle,
@@ -136,7 +136,7 @@ struct Daemon<'a, E> {
     rounds: (u64, Instant),
 }
 
-impl<E: FnMut(Event)> Daemon<'_, E> {
+impl<E: FnMut(Event)> Running<'_, E> {
     /// Tells an event, and the service manager how it is.
     async fn take(&mut self, event: Event) {
         let started = matches!(event, Event::Started { .. });

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
-use crate::{HealthPolicy, Result};
+use crate::HealthPolicy;
 
 /// How a server is asked for its health.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +40,9 @@ pub struct HealthConfig {
 }
 
 /// How servers are asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive, parse_err_ty = String, parse_err_fn = unknown)]
 #[non_exhaustive]
 pub enum HealthScheme {
     /// An HTTP request over TLS.
@@ -83,20 +85,8 @@ impl fmt::Debug for HealthConfig {
     }
 }
 
-impl std::str::FromStr for HealthScheme {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = [Self::Https, Self::Http, Self::Tcp].into_iter();
-        let mut same = known.filter(|scheme| text.eq_ignore_ascii_case(&scheme.to_string()));
-        same.next().ok_or_else(|| format!("unknown scheme {text}; known are https, http, tcp"))
-    }
-}
-
-impl fmt::Display for HealthScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
+fn unknown(name: &str) -> String {
+    format!("unknown scheme {name}; known are https, http, tcp")
 }
 
 #[cfg(test)]

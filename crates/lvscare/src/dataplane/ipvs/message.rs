@@ -70,7 +70,7 @@ pub(super) fn service_at(address: SocketAddr) -> Attribute {
 pub(super) fn service(wanted: &Service) -> Attribute {
     let mut attributes = identity(wanted.address).to_vec();
     attributes.extend([
-        nla::text(service::SCHEDULER, wanted.scheduler.as_str()),
+        nla::text(service::SCHEDULER, wanted.scheduler.into()),
         // All flags off, and all of them count: neither persistence nor one-packet scheduling, no switches.
         nla::bytes(service::FLAGS, [[0; 4], u32::MAX.to_ne_bytes()].concat()),
         number(service::TIMEOUT, 0),
