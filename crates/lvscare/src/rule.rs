@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
 /// A virtual TCP address that the kernel balances.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// The virtual address and port.
     pub address: SocketAddr,
@@ -49,8 +49,7 @@ fn unknown(name: &str) -> String {
 }
 
 /// How packets reach a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Forward {
     /// The destination address is rewritten (network address translation).
     #[default]
@@ -60,12 +59,11 @@ pub enum Forward {
 }
 
 /// One server as the kernel holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Server {
     /// Its share of new connections; 0 gives it none but keeps those it has.
     pub weight: u16,
     /// How packets reach it.
-    #[serde(default)]
     pub forward: Forward,
 }
 
@@ -78,7 +76,7 @@ impl Server {
 }
 
 /// A virtual service with its servers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The virtual service.
     pub service: Service,

@@ -143,8 +143,7 @@ impl Guard {
                 biased;
                 () = cancel.cancelled() => break,
                 Some(answer) = self.answers.1.recv() => self.take_answers(answer),
-                // What failed was told as an event.
-                outcome = &mut syncing => { let _ = self.synced(outcome); }
+                outcome = &mut syncing => self.synced(outcome),
                 Some(update) = self.updates.1.recv() => self.update(update),
                 () = sleep_until(self.next_tick) => self.tick(),
             }
@@ -181,8 +180,13 @@ impl Guard {
         }
         self.health_changed(events);
         let Some(wanted) = self.target() else { return Ok(()) };
-        let outcome = self.sync(wanted).await;
-        self.synced(outcome)
+        let mut outcome = self.sync(wanted).await;
+        // Nothing is tried again, so a failure is the result and not an event.
+        if let Some(failure) = outcome.failure.take() {
+            return Err(failure);
+        }
+        self.synced(outcome);
+        Ok(())
     }
 
     /// All servers are checked, and the rules looked at, at the same moment: one wake-up serves them all.
@@ -232,8 +236,8 @@ impl Guard {
         sync(dataplane, addressing, wanted, self.applied.clone(), self.started)
     }
 
-    /// Tells what came of making the rules, and returns what failed.
-    fn synced(&mut self, outcome: Outcome) -> Result<()> {
+    /// Tells what came of making the rules.
+    fn synced(&mut self, outcome: Outcome) {
         self.applied = outcome.applied;
         let now = Instant::now();
         let failing = outcome.failure.as_ref().map(|failure| error_report::one_line(failure));
@@ -270,7 +274,6 @@ impl Guard {
             (self.events)(Event::Repaired { changes: std::mem::take(&mut self.repaired) });
         }
         self.sync_due |= self.applied.is_some() && target != self.applied;
-        outcome.failure.map_or(Ok(()), Err)
     }
 
     /// Applies what was asked for through a handle.

@@ -200,8 +200,10 @@ async fn once(table: &FakeDataplane, switch: &FakeProbe) -> crate::Result<Vec<Ev
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
     let guard = Guard::new(desired(&[1, 2, 3]), Arc::new(table.clone()), Arc::new(switch.clone()));
-    guard.with_events(move |event| heard.lock().unwrap().push(event)).once().await?;
-    Ok(std::mem::take(&mut events.lock().unwrap()))
+    let done = guard.with_events(move |event| heard.lock().unwrap().push(event)).once().await;
+    let told = std::mem::take(&mut *events.lock().unwrap());
+    assert!(!told.iter().any(|event| matches!(event, Event::Failed { .. })), "a failure is the result: {told:?}");
+    done.map(|()| told)
 }
 
 fn down(n: u8, reason: &str) -> Event {
