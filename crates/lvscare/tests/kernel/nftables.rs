@@ -118,11 +118,11 @@ fn nft_lists_what_we_write() {
 }
 ";
     assert_eq!(sorted(&listed), sorted(expected));
-    let six = rules(Scheduler::Sh, at(100, 6443, true), &[(at(1, 6443, true), 1)]);
+    let six = rules(Scheduler::Sh, at(100, 6443, true), &[(at(1, 6443, true), 1), (at(2, 6443, true), 1)]);
     within(&host, async || become_(&open().await, &six).await);
     let listed = nft(&host, "list table ip6 lvscare-fd01--64-6443");
     let rule =
-        "ip6 daddr fd01::64 tcp dport 6443 dnat ip6 to jhash ip6 saddr mod 1 seed 0x6c767363 map { 0 : fd01::1 . 6443,";
+        "ip6 daddr fd01::64 tcp dport 6443 dnat ip6 to jhash ip6 saddr mod 2 seed 0x6c767363 map { 0 : fd01::1 . 6443,";
     assert!(listed.contains(rule), "{listed}");
 }
 
