@@ -1,4 +1,4 @@
-//! Says what is wanted of the guard: which servers, and how their health is judged.
+//! Says what is wanted of the guard: which servers, and how they are checked.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::{Error, Result, Scheduler, Service};
 
-/// A virtual service, the servers behind it, and how their health is judged.
+/// A virtual service, the servers behind it, and how they are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     /// The virtual service.
     pub service: Service,
     /// The servers and their weights when healthy; 0 keeps a server's connections and gives it no new ones.
     pub servers: BTreeMap<SocketAddr, u16>,
-    /// How health is judged.
+    /// How they are checked.
     pub health: HealthPolicy,
 }
 
@@ -67,14 +67,8 @@ impl Desired {
     pub fn validate(&self) -> Result<()> {
         let invalid = |reason: String| Err(Error::Invalid { service: self.service.address, reason });
         let address = self.service.address;
-        if address.port() == 0 {
-            return invalid("its port is 0".to_owned());
-        }
-        if !is_usable(address.ip()) {
-            return invalid("its address is no host's address".to_owned());
-        }
-        if has_zone(address) {
-            return invalid("its address has a zone, which no rule can hold".to_owned());
+        if let Some(reason) = unusable(address) {
+            return invalid(reason.to_owned());
         }
         if self.service.scheduler == Scheduler::Other {
             return invalid("its scheduler is none that can be wanted".to_owned());
@@ -85,9 +79,15 @@ impl Desired {
             count => return invalid(format!("it has {count} servers; {SERVERS} are the most")),
         }
         for server in self.servers.keys() {
-            if let Some(reason) = objection(address, *server) {
-                return invalid(format!("server {server}: {reason}"));
-            }
+            let reason = match unusable(*server) {
+                Some(reason) => reason,
+                None if server.is_ipv4() != address.is_ipv4() => {
+                    "one of it and the virtual address is IPv4, the other IPv6"
+                }
+                None if *server == address => "it is the virtual address itself",
+                None => continue,
+            };
+            return invalid(format!("server {server}: {reason}"));
         }
         if self.servers.values().all(|weight| *weight == 0) {
             return invalid("every server has weight 0".to_owned());
@@ -96,31 +96,19 @@ impl Desired {
     }
 }
 
-/// What speaks against `server` behind `service`.
-fn objection(service: SocketAddr, server: SocketAddr) -> Option<&'static str> {
-    if server.port() == 0 {
+/// Why no rule can have this address, if it cannot.
+fn unusable(address: SocketAddr) -> Option<&'static str> {
+    let ip = address.ip();
+    let mapped = matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
+    if address.port() == 0 {
         return Some("its port is 0");
     }
-    if !is_usable(server.ip()) {
+    if mapped || ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255, 255, 255, 255]) {
         return Some("its address is no host's address");
     }
-    if has_zone(server) {
-        return Some("its address has a zone, which no rule can hold");
-    }
-    if server.is_ipv4() != service.is_ipv4() {
-        return Some("one of it and the virtual address is IPv4, the other IPv6");
-    }
-    (server == service).then_some("it is the virtual address itself")
-}
-
-/// Whether an address means something on one link only (`fe80::1%2`), or comes with a flow label.
-fn has_zone(address: SocketAddr) -> bool {
-    matches!(address, SocketAddr::V6(six) if six.scope_id() != 0 || six.flowinfo() != 0)
-}
-
-fn is_usable(ip: IpAddr) -> bool {
-    let mapped = matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
-    !(mapped || ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255, 255, 255, 255]))
+    // It means something on one link only (`fe80::1%2`), or comes with a flow label.
+    let has_zone = matches!(address, SocketAddr::V6(six) if six.scope_id() != 0 || six.flowinfo() != 0);
+    has_zone.then_some("its address has a zone, which no rule can hold")
 }
 
 impl HealthPolicy {

@@ -5,8 +5,8 @@
 //!
 //! # Steps
 //!
-//! 1. [`Desired`] says what is wanted: the virtual address, its servers, how their health is judged.
-//! 2. A [`Probe`] asks each server, all in parallel; [`Health`] turns answers into "up" and "down" by thresholds.
+//! 1. [`Desired`] says what is wanted: the virtual address, its servers, how they are checked.
+//! 2. A [`Probe`] asks each server, all in parallel; so many answers of a kind in a row take it out or bring it back.
 //! 3. [`reconcile`] compares the rules that should be with those the kernel has and returns the fewest changes.
 //! 4. A [`Dataplane`] reads and changes the kernel: IPVS, or nftables where the kernel has no IPVS.
 //!
@@ -18,10 +18,10 @@ mod conntrack;
 pub mod daemon;
 mod dataplane;
 mod desired;
+mod duration;
 mod error;
 mod event;
 mod guard;
-mod health;
 #[cfg(feature = "daemon")]
 mod metrics;
 mod netlink;
@@ -31,7 +31,6 @@ mod rule;
 mod status;
 #[cfg(feature = "daemon")]
 mod supervisor;
-mod traffic;
 #[cfg(feature = "daemon")]
 mod unit;
 
@@ -40,21 +39,20 @@ pub use dataplane::{Dataplane, DataplaneKind, Ipvs, Nftables, detect};
 #[cfg(any(test, feature = "testing"))]
 pub use dataplane::{FakeDataplane, contract};
 pub use desired::{Desired, HealthPolicy};
+pub use duration::{duration_text, parse_duration};
 pub use error::{Error, Result};
 pub use event::Event;
-pub use guard::{Guard, GuardHandle, Report, clean};
-pub use health::{Health, Transition};
+pub use guard::{Guard, GuardHandle};
 #[cfg(feature = "daemon")]
 pub use metrics::prometheus;
 #[cfg(any(test, feature = "testing"))]
 pub use probe::{FakeBehavior, FakeProbe};
-pub use probe::{HttpCheck, HttpProbe, Scheme, TcpProbe, TlsCheck, Trust};
+pub use probe::{HealthConfig, HealthScheme, HttpProbe, TcpProbe};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
-pub use status::{ServerState, ServerStatus, Status};
+pub use status::{ServerState, ServerStatus, Status, Traffic};
 #[cfg(feature = "daemon")]
 pub use supervisor::Supervisor;
-pub use traffic::Traffic;
 #[cfg(feature = "daemon")]
 pub use unit::Unit;

@@ -6,95 +6,89 @@ use std::net::SocketAddr;
 
 use crate::{ServerState, ServerStatus, Status, Traffic};
 
+/// A metric: its name without the prefix, its type, what it means, and its value.
+type Metric<T> = (&'static str, &'static str, &'static str, fn(&T) -> f64);
+
+const SERVER: [Metric<ServerStatus>; 5] = [
+    ("server_up", "gauge", "Whether the server counts as healthy.", |of| is(of.state == ServerState::Up)),
+    ("server_weight", "gauge", "The server's weight when healthy.", |of| of.weight.into()),
+    ("checks_total", "counter", "Checks of the server.", |of| of.checks as f64),
+    ("check_failures_total", "counter", "Checks that failed.", |of| of.failures as f64),
+    ("transitions_total", "counter", "Changes between up and down.", |of| of.transitions as f64),
+];
+
+const SERVICE: [Metric<Status>; 5] = [
+    ("all_down", "gauge", "Whether every server looks dead.", |of| is(of.all_down)),
+    ("rounds_total", "counter", "Rounds of checks.", |of| of.rounds as f64),
+    ("repairs_total", "counter", "Repairs of rules that others had changed.", |of| of.repairs as f64),
+    ("dataplane_errors_total", "counter", "Failed reads or changes of the rules.", |of| of.errors as f64),
+    ("dataplane_failing", "gauge", "Whether the rules cannot be read or changed.", |of| is(of.failing.is_some())),
+];
+
+const TRAFFIC: [Metric<Traffic>; 7] = [
+    ("connections_total", "counter", "Connections given to the server.", |of| of.connections as f64),
+    ("packets_in_total", "counter", "Packets from clients.", |of| of.packets_in as f64),
+    ("packets_out_total", "counter", "Packets to clients.", |of| of.packets_out as f64),
+    ("bytes_in_total", "counter", "Bytes from clients.", |of| of.bytes_in as f64),
+    ("bytes_out_total", "counter", "Bytes to clients.", |of| of.bytes_out as f64),
+    ("active_connections", "gauge", "Open connections.", |of| of.active.into()),
+    ("inactive_connections", "gauge", "Closed connections still known.", |of| of.inactive.into()),
+];
+
 /// A guard's status, and what went through its servers, in Prometheus' text format (version 0.0.4).
 ///
 /// Servers that the dataplane does not count have no traffic rather than none of it.
 #[must_use]
 pub fn prometheus(status: &Status, traffic: &BTreeMap<SocketAddr, Traffic>) -> String {
-    let mut page = Page { text: String::new(), status };
-    page.servers("lvscare_server_up", "gauge", "Whether the server counts as healthy.", |server| {
-        u8::from(server.state == ServerState::Up)
-    });
-    page.servers("lvscare_server_weight", "gauge", "The server's weight when healthy.", |server| server.weight);
-    page.servers("lvscare_checks_total", "counter", "Checks of the server.", |server| server.checks);
-    page.servers("lvscare_check_failures_total", "counter", "Checks that failed.", |server| server.failures);
-    page.servers("lvscare_transitions_total", "counter", "Changes between up and down.", |server| server.transitions);
-    page.head("lvscare_check_duration_seconds", "summary", "How long checks took.");
-    for server in &status.servers {
-        page.line("lvscare_check_duration_seconds_sum", Some(server.server), server.check_seconds);
-        page.line("lvscare_check_duration_seconds_count", Some(server.server), server.checks);
+    let service = format!("service=\"{}\"", status.service);
+    let labels = |server: &SocketAddr| format!("{service},server=\"{server}\"");
+    let servers: Vec<_> = status.servers.iter().map(|server| (labels(&server.server), server)).collect();
+    let mut page = Page::default();
+    page.metrics(&SERVER, &servers);
+    page.head("check_duration_seconds", "summary", "How long checks took.");
+    for (labels, server) in &servers {
+        page.line("check_duration_seconds_sum", labels, server.check_seconds);
+        page.line("check_duration_seconds_count", labels, server.checks);
     }
-    page.head("lvscare_check_last_duration_seconds", "gauge", "How long the last check took.");
-    for server in &status.servers {
+    page.head("check_last_duration_seconds", "gauge", "How long the last check took.");
+    for (labels, server) in &servers {
         if let Some(seconds) = server.last_check_seconds {
-            page.line("lvscare_check_last_duration_seconds", Some(server.server), seconds);
+            page.line("check_last_duration_seconds", labels, seconds);
         }
     }
-    page.service("lvscare_all_down", "gauge", "Whether every server looks dead.", u8::from(status.all_down));
-    page.service("lvscare_rounds_total", "counter", "Rounds of checks.", status.rounds);
-    page.service("lvscare_repairs_total", "counter", "Repairs of rules that others had changed.", status.repairs);
-    page.service("lvscare_dataplane_errors_total", "counter", "Failed reads or changes of the rules.", status.errors);
-    let failing = u8::from(status.failing.is_some());
-    page.service("lvscare_dataplane_failing", "gauge", "Whether the rules cannot be read or changed.", failing);
-    page.traffic(traffic);
-    page.text
+    page.metrics(&SERVICE, &[(service.clone(), status)]);
+    if !traffic.is_empty() {
+        let traffic: Vec<_> = traffic.iter().map(|(server, traffic)| (labels(server), traffic)).collect();
+        page.metrics(&TRAFFIC, &traffic);
+    }
+    page.0
 }
 
-struct Page<'a> {
-    text: String,
-    status: &'a Status,
-}
+#[derive(Default)]
+struct Page(String);
 
-impl Page<'_> {
-    fn servers<V: Display>(&mut self, name: &str, kind: &str, help: &str, value: impl Fn(&ServerStatus) -> V) {
-        self.head(name, kind, help);
-        for server in &self.status.servers {
-            self.line(name, Some(server.server), value(server));
-        }
-    }
-
-    fn service(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.head(name, kind, help);
-        self.line(name, None, value);
-    }
-
-    fn traffic(&mut self, traffic: &BTreeMap<SocketAddr, Traffic>) {
-        type Count = (&'static str, &'static str, &'static str, fn(&Traffic) -> u64);
-        let counts: [Count; 7] = [
-            ("lvscare_connections_total", "counter", "Connections given to the server.", |of| of.connections),
-            ("lvscare_packets_in_total", "counter", "Packets from clients.", |of| of.packets_in),
-            ("lvscare_packets_out_total", "counter", "Packets to clients.", |of| of.packets_out),
-            ("lvscare_bytes_in_total", "counter", "Bytes from clients.", |of| of.bytes_in),
-            ("lvscare_bytes_out_total", "counter", "Bytes to clients.", |of| of.bytes_out),
-            ("lvscare_active_connections", "gauge", "Open connections.", |of| of.active.into()),
-            ("lvscare_inactive_connections", "gauge", "Closed connections still known.", |of| of.inactive.into()),
-        ];
-        if traffic.is_empty() {
-            return;
-        }
-        for (name, kind, help, count) in counts {
+impl Page {
+    fn metrics<T>(&mut self, metrics: &[Metric<T>], all: &[(String, &T)]) {
+        for (name, kind, help, value) in metrics {
             self.head(name, kind, help);
-            for (server, traffic) in traffic {
-                self.line(name, Some(*server), count(traffic));
+            for (labels, of) in all {
+                self.line(name, labels, value(of));
             }
         }
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {
-        self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP lvscare_{name} {help}\n# TYPE lvscare_{name} {kind}");
     }
 
-    fn line(&mut self, name: &str, server: Option<SocketAddr>, value: impl Display) {
-        let service = self.status.service;
-        match server {
-            Some(server) => self.write(format_args!("{name}{{service=\"{service}\",server=\"{server}\"}} {value}\n")),
-            None => self.write(format_args!("{name}{{service=\"{service}\"}} {value}\n")),
-        }
+    fn line(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "lvscare_{name}{{{labels}}} {value}");
     }
+}
 
-    fn write(&mut self, text: std::fmt::Arguments<'_>) {
-        self.text.write_fmt(text).expect("a string takes everything");
-    }
+fn is(condition: bool) -> f64 {
+    f64::from(u8::from(condition))
 }
 
 #[cfg(test)]

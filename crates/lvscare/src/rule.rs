@@ -1,14 +1,13 @@
 //! Load-balancing rules, whichever part of the kernel holds them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr};
 
 /// A virtual TCP address that the kernel balances.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// The virtual address and port.
     pub address: SocketAddr,
@@ -17,8 +16,9 @@ pub struct Service {
 }
 
 /// How a server is chosen for a new connection; the names are those of IPVS (`ipvsadm(8)`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown)]
 #[non_exhaustive]
 pub enum Scheduler {
     /// One after the other.
@@ -42,40 +42,14 @@ pub enum Scheduler {
 impl Scheduler {
     /// All that can be wanted.
     pub const ALL: [Self; 6] = [Self::Rr, Self::Wrr, Self::Lc, Self::Wlc, Self::Sh, Self::Dh];
-
-    /// The kernel's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rr => "rr",
-            Self::Wrr => "wrr",
-            Self::Lc => "lc",
-            Self::Wlc => "wlc",
-            Self::Sh => "sh",
-            Self::Dh => "dh",
-            Self::Other => "other",
-        }
-    }
 }
 
-impl fmt::Display for Scheduler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Scheduler {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|scheduler| scheduler.as_str() == text);
-        known.ok_or_else(|| format!("unknown scheduler {text}; known are rr, wrr, lc, wlc, sh, dh"))
-    }
+fn unknown(name: &str) -> String {
+    format!("unknown scheduler {name}; known are rr, wrr, lc, wlc, sh, dh")
 }
 
 /// How packets reach a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Forward {
     /// The destination address is rewritten (network address translation).
     #[default]
@@ -85,12 +59,11 @@ pub enum Forward {
 }
 
 /// One server as the kernel holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Server {
     /// Its share of new connections; 0 gives it none but keeps those it has.
     pub weight: u16,
     /// How packets reach it.
-    #[serde(default)]
     pub forward: Forward,
 }
 
@@ -103,7 +76,7 @@ impl Server {
 }
 
 /// A virtual service with its servers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The virtual service.
     pub service: Service,

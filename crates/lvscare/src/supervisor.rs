@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::{Error, Result};
@@ -17,8 +16,6 @@ const STATUS_LIMIT: usize = 1024;
 pub struct Supervisor {
     channel: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
-    /// Whether it was told that the service works.
-    is_ready: AtomicBool,
 }
 
 impl Supervisor {
@@ -40,60 +37,24 @@ impl Supervisor {
         socket.set_nonblocking(true).map_err(failed)?;
         let usec = watchdog_usec.and_then(OsStr::to_str).and_then(|text| text.parse().ok());
         let watchdog = usec.filter(|usec| *usec > 0).map(Duration::from_micros);
-        Ok(Self { channel: Some((socket, address)), watchdog, is_ready: AtomicBool::new(false) })
+        Ok(Self { channel: Some((socket, address)), watchdog })
     }
 
-    /// How often [`Self::alive`] should be said: half of what the manager asked for. `None` when it does not ask.
-    #[must_use]
-    pub fn heartbeat(&self) -> Option<Duration> {
-        self.watchdog.map(|watchdog| watchdog / 2)
+    /// Within what time the manager wants to hear `WATCHDOG=1` again and again; `None` when it does not.
+    pub(crate) fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
     }
 
-    /// The service works from now on.
-    pub fn ready(&self, status: &str) {
-        self.is_ready.store(true, Ordering::Relaxed);
-        self.tell(&format!("READY=1\nSTATUS={}", one_line(status)));
+    /// Tells a state such as `READY=1`, and a line that `systemctl status` shows; what is empty is left out. What cannot
+    /// be delivered is dropped: the manager notices by itself when it hears nothing.
+    pub(crate) fn tell(&self, state: &str, status: &str) {
+        let Some((socket, address)) = &self.channel else { return };
+        let end = status.floor_char_boundary(STATUS_LIMIT);
+        let more = if end < status.len() { "…" } else { "" };
+        let status = status[..end].replace(char::is_control, " ");
+        let text = if status.is_empty() { state.to_owned() } else { format!("STATUS={status}{more}\n{state}") };
+        let _ = socket.send_to_addr(text.as_bytes(), address);
     }
-
-    /// The configuration is read again; [`Self::reloaded`] must follow.
-    pub fn reloading(&self) {
-        if self.is_ready.load(Ordering::Relaxed) {
-            self.tell("RELOADING=1");
-        }
-    }
-
-    /// The configuration was read again. A service that was not ready before is not made so by that.
-    pub fn reloaded(&self, status: &str) {
-        if self.is_ready.load(Ordering::Relaxed) { self.ready(status) } else { self.status(status) }
-    }
-
-    /// A line that `systemctl status` shows.
-    pub fn status(&self, status: &str) {
-        self.tell(&format!("STATUS={}", one_line(status)));
-    }
-
-    /// The service still works.
-    pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
-    }
-
-    /// The service begins to stop.
-    pub fn stopping(&self) {
-        self.tell("STOPPING=1");
-    }
-
-    /// What cannot be delivered is dropped: the manager notices by itself when it hears nothing.
-    fn tell(&self, text: &str) {
-        if let Some((socket, address)) = &self.channel {
-            let _ = socket.send_to_addr(text.as_bytes(), address);
-        }
-    }
-}
-
-fn one_line(text: &str) -> String {
-    let end = text.floor_char_boundary(STATUS_LIMIT);
-    let more = if end < text.len() { "…" } else { "" };
-    format!("{}{more}", text[..end].replace(|letter: char| letter.is_control(), " "))
 }
 
 #[cfg(test)]
@@ -112,23 +73,16 @@ mod tests {
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let supervisor = Supervisor::new(Some(path.as_os_str()), Some(OsStr::new("10000000"))).unwrap();
-        assert_eq!(supervisor.heartbeat(), Some(Duration::from_secs(5)));
-        supervisor.reloading();
-        supervisor.reloaded("0 of 3");
-        assert_eq!(heard(&manager), "STATUS=0 of 3", "a new configuration does not make it ready");
-        supervisor.ready("3 of 3\nservers");
-        assert_eq!(heard(&manager), "READY=1\nSTATUS=3 of 3 servers");
-        supervisor.reloading();
-        assert_eq!(heard(&manager), "RELOADING=1");
-        supervisor.reloaded(&"é".repeat(9000));
+        assert_eq!(supervisor.watchdog(), Some(Duration::from_secs(10)));
+        supervisor.tell("", "0 of 3");
+        assert_eq!(heard(&manager), "STATUS=0 of 3\n");
+        supervisor.tell("READY=1", "3 of 3\nservers");
+        assert_eq!(heard(&manager), "STATUS=3 of 3 servers\nREADY=1");
+        supervisor.tell("READY=1", &"é".repeat(9000));
         let long = heard(&manager);
-        assert!(long.starts_with("READY=1\nSTATUS=é") && long.ends_with("é…") && long.len() < 2048, "{long}");
-        supervisor.status("2 of 3");
-        assert_eq!(heard(&manager), "STATUS=2 of 3");
-        supervisor.alive();
+        assert!(long.starts_with("STATUS=é") && long.ends_with("é…\nREADY=1") && long.len() < 2048, "{long}");
+        supervisor.tell("WATCHDOG=1", "");
         assert_eq!(heard(&manager), "WATCHDOG=1");
-        supervisor.stopping();
-        assert_eq!(heard(&manager), "STOPPING=1");
     }
 
     #[test]
@@ -136,15 +90,17 @@ mod tests {
         let name = format!("sealer-lvscare-test-{}", std::process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let supervisor = Supervisor::new(Some(OsStr::new(&format!("@{name}"))), None).unwrap();
-        supervisor.alive();
+        supervisor.tell("WATCHDOG=1", "");
         assert_eq!(heard(&manager), "WATCHDOG=1");
-        assert_eq!(supervisor.heartbeat(), None);
+        assert_eq!(supervisor.watchdog(), None);
     }
 
     #[test]
     fn without_a_manager_nothing_happens_and_a_gone_one_does_no_harm() {
-        Supervisor::new(None, Some(OsStr::new("1"))).unwrap().ready("alone");
-        Supervisor::new(Some(OsStr::new("/nowhere/notify")), Some(OsStr::new("no number"))).unwrap().alive();
+        Supervisor::new(None, Some(OsStr::new("1"))).unwrap().tell("READY=1", "alone");
+        Supervisor::new(Some(OsStr::new("/nowhere/notify")), Some(OsStr::new("no number")))
+            .unwrap()
+            .tell("WATCHDOG=1", "");
         assert!(Supervisor::new(Some(OsStr::new(&"x".repeat(200))), None).is_err());
     }
 }

@@ -1,25 +1,13 @@
 //! Writes the systemd unit that starts a daemon, watches it, and takes away every right that it does not need.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-
-/// Where daemons keep their sockets, below `/run`; made and kept by the unit.
-const RUNTIME_DIRECTORY: &str = "sealer/lvscare";
-/// Directories that `ProtectHome=yes` hides.
-const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
-/// Directories that `PrivateTmp=yes` replaces.
-const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
-
-/// Once the main process ended by itself with a failure, as opposed to a crash, so long passes until the next start: what
-/// was wrong will most likely be wrong again, and each start is some lines in the journal. `RestartSteps=` would do the
-/// same from systemd 254 on, but for every later crash as well. (`$EXIT_CODE`: `systemd.exec(5)`.)
-const PAUSE: &str =
-    r#"ExecStopPost=-/bin/sh -c 'if [ "$$EXIT_CODE" = exited ] && [ "$$EXIT_STATUS" != 0 ]; then sleep 9; fi'"#;
 
 /// A systemd service that runs `sealer lvscare care`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
-    /// What is cared for, for the description: `10.103.97.2:6443`.
+    /// What is balanced, for the description: `10.103.97.2:6443`.
     pub service: String,
     /// The program, an absolute path.
     pub program: PathBuf,
@@ -37,53 +25,31 @@ pub struct Unit {
 
 impl Unit {
     /// The text of the unit file, for systemd 240 and later (`systemd.exec(5)`, `systemd.service(5)`).
+    ///
+    /// Once the main process ended by itself with a failure, as opposed to a crash, `ExecStopPost` waits before the next
+    /// start: what was wrong will most likely be wrong again. `RestartSteps=` would do the same from systemd 254 on, but
+    /// for every later crash as well.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "[Unit]\nDescription=Load-balancing rules for {}", specifiers(&self.service));
-        text.push_str("After=network-online.target\nWants=network-online.target\n");
-        if !self.before.is_empty() {
-            let _ = writeln!(text, "Before={}", self.before.join(" "));
-        }
-        // However often it fails, the next start may be the one that works.
-        text.push_str("StartLimitIntervalSec=0\n\n[Service]\nType=notify\nNotifyAccess=main\n");
-        for module in &self.modules {
-            let _ = writeln!(text, "ExecStartPre=-+/sbin/modprobe --quiet {}", word(module));
-        }
-        let words = std::iter::once(word(&self.program.display().to_string()));
-        let words: Vec<String> = words.chain(self.arguments.iter().map(|argument| word(argument))).collect();
-        let _ = writeln!(text, "ExecStart={}\nExecReload=/bin/kill -HUP $MAINPID", words.join(" "));
-        let _ = writeln!(text, "{PAUSE}");
-        text.push_str("Restart=always\nRestartSec=1\nWatchdogSec=10\nTimeoutStartSec=60\n\n");
-        self.harden(&mut text);
-        text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
-        text
+        let lines = |setting: &str, values: &mut dyn Iterator<Item = String>| -> String {
+            values.map(|value| format!("{setting}{value}\n")).collect()
+        };
+        let path = |path: &Path| word(&path.display().to_string());
+        let command = [path(&self.program)].into_iter().chain(self.arguments.iter().map(|argument| word(argument)));
+        let directories: BTreeSet<&Path> = self.writes.iter().filter_map(|path| path.parent()).collect();
+        format!(
+            include_str!("unit.service"),
+            service = specifiers(&self.service),
+            before = lines("Before=", &mut self.before.iter().cloned()),
+            modules = lines("ExecStartPre=-+/sbin/modprobe --quiet ", &mut self.modules.iter().map(|name| word(name))),
+            command = command.collect::<Vec<_>>().join(" "),
+            writable = lines("ReadWritePaths=", &mut directories.into_iter().map(path)),
+            home = if self.needs(&["/home", "/root", "/run/user"]) { "read-only" } else { "yes" },
+            private_tmp = if self.needs(&["/tmp", "/var/tmp"]) { "no" } else { "yes" },
+        )
     }
 
-    fn harden(&self, text: &mut String) {
-        text.push_str("# Rules, routes and the sysctls of its network are all that it may change.\n");
-        // Raw sockets tell clients of connections that are gone, where the kernel cannot.
-        text.push_str("CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\nProtectSystem=strict\n");
-        let _ = writeln!(text, "RuntimeDirectory={RUNTIME_DIRECTORY}\nRuntimeDirectoryPreserve=yes");
-        let mut directories: Vec<&Path> = self.writes.iter().filter_map(|path| path.parent()).collect();
-        directories.sort_unstable();
-        directories.dedup();
-        for directory in directories {
-            let _ = writeln!(text, "ReadWritePaths={}", word(&directory.display().to_string()));
-        }
-        let home = if self.needs(&HOMES) { "read-only" } else { "yes" };
-        let _ = writeln!(text, "ProtectHome={home}");
-        if !self.needs(&TEMPORARY) {
-            text.push_str("PrivateTmp=yes\n");
-        }
-        text.push_str(
-            "PrivateDevices=yes\nProtectControlGroups=yes\nProtectKernelModules=yes\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n\
-             RestrictNamespaces=yes\nRestrictRealtime=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\nMemoryDenyWriteExecute=yes\n\
-             SystemCallArchitectures=native\nSystemCallFilter=@system-service\nUMask=0077\n",
-        );
-    }
-
+    /// Whether a file that is used is in one of `directories`, which would be hidden otherwise.
     fn needs(&self, directories: &[&str]) -> bool {
         let used = self.reads.iter().chain(&self.writes).chain([&self.program]);
         used.into_iter().any(|path| directories.iter().any(|directory| path.starts_with(directory)))
@@ -183,7 +149,9 @@ WantedBy=multi-user.target
 
     #[test]
     fn only_a_failure_that_was_told_is_followed_by_a_pause() {
-        let script = PAUSE.split('\'').nth(1).unwrap().replace("$$", "$").replace("sleep 9", "echo pause");
+        let text = unit().to_text();
+        let pause = text.lines().find(|line| line.starts_with("ExecStopPost=")).unwrap();
+        let script = pause.split('\'').nth(1).unwrap().replace("$$", "$").replace("sleep 9", "echo pause");
         for (code, status, pause) in [
             ("exited", "1", "pause\n"),
             ("exited", "203", "pause\n"),
@@ -204,7 +172,7 @@ WantedBy=multi-user.target
         unit.reads.push(PathBuf::from("/root/ca.crt"));
         unit.writes = ["/tmp/a/metrics", "/tmp/a/other", "/srv/b c/socket"].map(PathBuf::from).to_vec();
         let text = unit.to_text();
-        assert!(text.contains("ProtectHome=read-only\n") && !text.contains("PrivateTmp"), "{text}");
+        assert!(text.contains("ProtectHome=read-only\n") && text.contains("PrivateTmp=no\n"), "{text}");
         assert!(text.contains("ReadWritePaths=\"/srv/b c\"\nReadWritePaths=/tmp/a\n"), "{text}");
     }
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sealer_core::lvscare::daemon::{HealthScheme, parse_duration};
-use sealer_core::lvscare::{DataplaneKind, Scheduler};
+use sealer_core::lvscare::{DataplaneKind, HealthScheme, Scheduler, parse_duration};
 
 /// A virtual address, its servers, how their health is judged, and where the daemon's own files are. The names are
 /// those of the lvscare that this one replaces.

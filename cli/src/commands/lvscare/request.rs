@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use sealer_core::Error;
 use sealer_core::lvscare::daemon::{
-    CareConfig, CareRequest, CleanRequest, ConfigSource, HealthConfig, RUNTIME_DIRECTORY, duration_text, socket_path,
+    CareConfig, CareRequest, CleanRequest, ConfigSource, RUNTIME_DIRECTORY, socket_path,
 };
-use sealer_core::lvscare::{AddressingMode, DataplaneKind};
+use sealer_core::lvscare::{AddressingMode, DataplaneKind, HealthConfig, duration_text};
 
 use super::arguments::{CareArguments, Health, Mode, Place};
 use crate::exit::Failure;

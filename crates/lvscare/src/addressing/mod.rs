@@ -9,11 +9,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
-use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
-use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::Result;
-use crate::netlink::{Failure, Message, Socket};
 
 pub use vip::{AddressingMode, Vip};
 
@@ -38,25 +35,4 @@ pub trait Addressing: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the kernel refuses.
     async fn remove(&self, service: IpAddr) -> Result<()>;
-}
-
-/// Sends one message about routes, addresses or links and hands what the kernel tells to `take`; what cannot be
-/// understood is left out.
-async fn ask(
-    netlink: &Socket,
-    message: RouteNetlinkMessage,
-    flags: u16,
-    take: &mut (dyn FnMut(RouteNetlinkMessage) + Send),
-) -> std::result::Result<(), Failure> {
-    let mut body = vec![0; message.buffer_len()];
-    message.serialize(&mut body);
-    let message = Message { kind: message.message_type(), flags, body };
-    let told = &mut |reply: crate::netlink::Reply<'_>| {
-        let mut header = NetlinkHeader::default();
-        header.message_type = reply.kind;
-        if let Ok(message) = RouteNetlinkMessage::deserialize(&header, reply.body) {
-            take(message);
-        }
-    };
-    netlink.exchange(&[message], told).await
 }

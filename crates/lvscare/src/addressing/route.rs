@@ -7,7 +7,6 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::ask;
 use crate::netlink::{ACK, CREATE, Failure, REPLACE, Socket};
 use crate::{Error, Result};
 
@@ -33,12 +32,11 @@ pub(super) struct RouteState {
 /// was not so.
 pub(super) async fn ensure(netlink: &Socket, service: IpAddr, link: u32, source: Option<IpAddr>) -> Result<bool> {
     let right = |found: &RouteState| found.local && source.is_none_or(|source| found.source == Some(source));
-    let failed = |act: &'static str| move |failure: Failure| failure.of(act, service.to_string());
     // Where there is no route at all the kernel says that the network cannot be reached.
     if look_up(netlink, service).await.is_ok_and(|found| right(&found)) {
         return Ok(false);
     }
-    let place = if leads_ours(netlink, service).await {
+    let replace = if is_ours(netlink, service).await {
         // It is replaced in one step: not for a moment does the address lead elsewhere.
         REPLACE
     } else {
@@ -46,7 +44,7 @@ pub(super) async fn ensure(netlink: &Socket, service: IpAddr, link: u32, source:
         0
     };
     let route = RouteNetlinkMessage::NewRoute(ours(service, link, source));
-    if let Err(failure) = ask(netlink, route, CREATE | place | ACK, &mut |_| {}).await {
+    if let Err(failure) = netlink.ask(route, CREATE | replace | ACK).await {
         let from = source.map_or(String::new(), |source| format!(" with the source {source}"));
         return Err(failure.of("add a local route to", format!("{service}{from}")));
     }
@@ -54,7 +52,8 @@ pub(super) async fn ensure(netlink: &Socket, service: IpAddr, link: u32, source:
         // The kernel's own route for the address on the link would go first.
         remove_matching(netlink, kernels(service, link), service).await?;
     }
-    let found = look_up(netlink, service).await.map_err(failed("look up the route to"))?;
+    let found = look_up(netlink, service).await;
+    let found = found.map_err(|failure| failure.of("look up the route to", service.to_string()))?;
     if right(&found) {
         return Ok(true);
     }
@@ -72,8 +71,8 @@ pub(super) async fn remove(netlink: &Socket, service: IpAddr) -> Result<()> {
 
 async fn remove_matching(netlink: &Socket, route: RouteMessage, service: IpAddr) -> Result<()> {
     for _ in 0..MAX_ROUTES {
-        match ask(netlink, RouteNetlinkMessage::DelRoute(route.clone()), ACK, &mut |_| {}).await {
-            Ok(()) => {}
+        match netlink.ask(RouteNetlinkMessage::DelRoute(route.clone()), ACK).await {
+            Ok(_) => {}
             Err(failure) if failure.is_missing() => break,
             Err(failure) => return Err(failure.of("delete the local route to", service.to_string())),
         }
@@ -88,12 +87,12 @@ pub(super) async fn look_up(netlink: &Socket, address: IpAddr) -> Result<RouteSt
 }
 
 /// Whether packets to `service` go by a route of ours. Kernels before 4.13 do not tell.
-async fn leads_ours(netlink: &Socket, service: IpAddr) -> bool {
-    let found = first(netlink, service, RouteFlags::FibMatch).await;
-    found.is_ok_and(|RouteMessage { header, .. }| {
-        // The number of the table says nothing: for IPv4 the kernel looks into two of them as if they were one.
-        let (ours, host) = (header.protocol == OURS, header.destination_prefix_length == length(service));
-        ours && host && header.kind == RouteType::Local
+async fn is_ours(netlink: &Socket, service: IpAddr) -> bool {
+    // The number of the table says nothing: for IPv4 the kernel looks into two of them as if they were one.
+    first(netlink, service, RouteFlags::FibMatch).await.is_ok_and(|RouteMessage { header, .. }| {
+        header.protocol == OURS
+            && header.destination_prefix_length == length(service)
+            && header.kind == RouteType::Local
     })
 }
 
@@ -103,14 +102,12 @@ async fn first(netlink: &Socket, address: IpAddr, flags: RouteFlags) -> Result<R
     route.header = RouteHeader { address_family: family(address), flags, ..RouteHeader::default() };
     route.header.destination_prefix_length = length(address);
     route.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
-    let mut found = None;
-    ask(netlink, RouteNetlinkMessage::GetRoute(route), ACK, &mut |reply| {
-        if let RouteNetlinkMessage::NewRoute(route) = reply {
-            found = Some(route);
-        }
-    })
-    .await?;
-    found.ok_or(Failure::Silent)
+    let told = netlink.ask(RouteNetlinkMessage::GetRoute(route), ACK).await?;
+    let route = told.into_iter().find_map(|message| match message {
+        RouteNetlinkMessage::NewRoute(route) => Some(route),
+        _ => None,
+    });
+    route.ok_or(Failure::Incomplete)
 }
 
 fn source_of(route: &RouteMessage) -> Option<IpAddr> {

@@ -27,45 +27,28 @@ impl Settings {
 
     /// Gives the settings their values; true when one had another. While nothing differs this only reads the kernel's
     /// memory.
-    pub(super) async fn ensure(&self) -> Result<bool> {
-        if self.wanted.iter().all(|(setting, value)| self.read(setting).is_none_or(|current| current == *value)) {
+    pub(super) fn ensure(&self) -> Result<bool> {
+        let current = |(setting, value)| Some((setting, value, self.read(setting)?));
+        let known = self.wanted.iter().copied().filter_map(current);
+        let differing: Vec<_> = known.filter(|(_, value, current)| value != current).collect();
+        if differing.is_empty() {
             return Ok(false);
         }
-        let settings = self.clone();
-        blocking(move || settings.set()).await?;
-        Ok(true)
-    }
-
-    /// Gives back the previous values, unless somebody else changed them meanwhile.
-    pub(super) async fn undo(&self) -> Result<()> {
-        let settings = self.clone();
-        blocking(move || settings.put_back()).await
-    }
-
-    fn set(&self) -> Result<()> {
         let mut previous = self.recorded()?;
-        let differing: Vec<_> = self
-            .wanted
-            .iter()
-            .filter_map(|(setting, value)| Some((*setting, *value, self.read(setting)?)))
-            .filter(|(_, value, current)| value != current)
-            .collect();
-        let before = previous.len();
         for (setting, _, current) in &differing {
             previous.entry((*setting).to_owned()).or_insert_with(|| current.clone());
         }
-        if previous.len() > before {
-            let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
-            let directory = self.record.parent().unwrap_or(Path::new("/"));
-            let written =
-                fs::create_dir_all(directory).and_then(|()| atomic_file::write(&self.record, text.as_bytes(), 0o600));
-            written.map_err(|source| io_error("write", &self.record, source))?;
-        }
-        let written = differing.iter().map(|(setting, value, _)| self.write(setting, value));
-        written.fold(Ok(()), Result::and)
+        let text: String = previous.iter().map(|(setting, value)| format!("{setting}={value}\n")).collect();
+        let directory = self.record.parent().unwrap_or(Path::new("/"));
+        let written =
+            fs::create_dir_all(directory).and_then(|()| atomic_file::write(&self.record, text.as_bytes(), 0o600));
+        written.map_err(|source| io_error("write", &self.record, source))?;
+        let set = differing.iter().map(|(setting, value, _)| self.write(setting, value));
+        set.fold(Ok(()), Result::and).map(|()| true)
     }
 
-    fn put_back(&self) -> Result<()> {
+    /// Gives back the previous values, unless somebody else changed them meanwhile.
+    pub(super) fn undo(&self) -> Result<()> {
         for (setting, previous) in self.recorded()? {
             // Only what this crate sets is ever put back, whatever the file says.
             let ours = crate::dataplane::ipvs::SYSCTLS.iter().find(|(known, _)| *known == setting);
@@ -97,11 +80,6 @@ fn owned((setting, value): (&str, &str)) -> (String, String) {
     (setting.to_owned(), value.to_owned())
 }
 
-async fn blocking(doing: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    let failed = |error| Error::Io { act: "wait for kernel settings".to_owned(), source: io::Error::other(error) };
-    tokio::task::spawn_blocking(doing).await.map_err(failed)?
-}
-
 fn io_error(act: &str, path: &Path, source: io::Error) -> Error {
     Error::Io { act: format!("{act} {}", path.display()), source }
 }
@@ -126,22 +104,22 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn settings_are_set_and_given_back() {
+    #[test]
+    fn settings_are_set_and_given_back() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
-        assert!(settings.ensure().await.unwrap());
+        assert!(settings.ensure().unwrap());
         assert_eq!(settings.read(FORGET).unwrap(), "1");
         assert_eq!(settings.read(TRACK), None, "what the kernel does not know is not made");
-        assert!(!settings.ensure().await.unwrap(), "nothing was left to do");
-        settings.undo().await.unwrap();
+        assert!(!settings.ensure().unwrap(), "nothing was left to do");
+        settings.undo().unwrap();
         assert_eq!(settings.read(FORGET).unwrap(), "0");
-        settings.undo().await.unwrap();
+        settings.undo().unwrap();
         assert!(!settings.record.exists());
     }
 
-    #[tokio::test]
-    async fn one_that_cannot_be_written_does_not_keep_others_from_their_values() {
+    #[test]
+    fn one_that_cannot_be_written_does_not_keep_others_from_their_values() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
         for (setting, _) in &crate::dataplane::ipvs::SYSCTLS {
@@ -154,7 +132,7 @@ mod tests {
         fs::remove_file(&first).unwrap();
         std::os::unix::fs::symlink("/proc/version", &first).unwrap();
         for _ in 0..2 {
-            let failed = settings.ensure().await.unwrap_err().to_string();
+            let failed = settings.ensure().unwrap_err().to_string();
             assert_eq!(failed, format!("cannot set {}", first.display()));
             for (setting, value) in &settings.wanted[1..] {
                 assert_eq!(settings.read(setting).unwrap(), *value);
@@ -162,46 +140,46 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_is_right_needs_no_right_to_write() {
+    #[test]
+    fn what_is_right_needs_no_right_to_write() {
         let directory = tempfile::tempdir().unwrap();
         let mut settings = settings(directory.path());
         settings.write(FORGET, "1").unwrap();
         settings.record = PathBuf::from("/proc/version/record");
-        assert!(!settings.ensure().await.unwrap());
+        assert!(!settings.ensure().unwrap());
         settings.write(FORGET, "0").unwrap();
-        settings.ensure().await.unwrap_err();
+        settings.ensure().unwrap_err();
     }
 
-    #[tokio::test]
-    async fn the_first_previous_value_is_the_one_given_back() {
+    #[test]
+    fn the_first_previous_value_is_the_one_given_back() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
-        settings.ensure().await.unwrap();
+        settings.ensure().unwrap();
         settings.write(FORGET, "2").unwrap();
-        assert!(settings.ensure().await.unwrap(), "somebody changed it");
-        settings.undo().await.unwrap();
+        assert!(settings.ensure().unwrap(), "somebody changed it");
+        settings.undo().unwrap();
         assert_eq!(settings.read(FORGET).unwrap(), "0");
     }
 
-    #[tokio::test]
-    async fn what_somebody_else_wants_stays() {
+    #[test]
+    fn what_somebody_else_wants_stays() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
-        settings.ensure().await.unwrap();
+        settings.ensure().unwrap();
         settings.write(FORGET, "2").unwrap();
-        settings.undo().await.unwrap();
+        settings.undo().unwrap();
         assert_eq!(settings.read(FORGET).unwrap(), "2");
     }
 
-    #[tokio::test]
-    async fn a_record_cannot_name_other_files() {
+    #[test]
+    fn a_record_cannot_name_other_files() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(directory.path());
-        settings.ensure().await.unwrap();
+        settings.ensure().unwrap();
         fs::write(directory.path().join("other"), "1").unwrap();
         fs::write(&settings.record, "../other=7\n/etc/hostname=x\n\u{0}\n=\n").unwrap();
-        settings.undo().await.unwrap();
+        settings.undo().unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("other")).unwrap(), "1");
     }
 }

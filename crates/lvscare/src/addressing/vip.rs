@@ -3,17 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::link;
 use super::route::{self, LOOPBACK};
 use super::settings::Settings;
 use crate::dataplane::ipvs::SYSCTLS;
-use crate::netlink::{Bus, Socket};
+use crate::netlink::{Socket, protocols};
 use crate::{Addressing, Dataplane, Error, Result};
 
 /// Where a virtual address is kept.
@@ -33,9 +31,6 @@ pub enum AddressingMode {
     },
 }
 
-/// Whether the chosen source is still the right one is looked up this often.
-const RECHECK: Duration = Duration::from_secs(2);
-
 /// Makes a virtual address usable on this host.
 ///
 /// The address counts as this host's own, so a connection that no rule rewrites is refused at once instead of leaving
@@ -48,16 +43,8 @@ pub struct Vip {
     netlink: Socket,
     /// Why kernel settings are not as they should be.
     degraded: Mutex<Option<String>>,
-    chosen: Mutex<Option<Chosen>>,
-}
-
-/// The source address that clients call from.
-#[derive(Debug, Clone, Copy)]
-struct Chosen {
-    source: IpAddr,
-    /// The server that is reached from it.
-    server: IpAddr,
-    looked_up: Instant,
+    /// The server that decides from which address local clients call.
+    reached: Mutex<Option<IpAddr>>,
 }
 
 impl Vip {
@@ -65,8 +52,8 @@ impl Vip {
     /// `record`, so that [`Addressing::remove`] can put them back.
     #[must_use]
     pub fn new(mode: AddressingMode, record: PathBuf) -> Self {
-        let (settings, netlink) = (Settings::none(record), Socket::new(Bus::Route));
-        Self { mode, settings, netlink, degraded: Mutex::default(), chosen: Mutex::default() }
+        let (settings, netlink) = (Settings::none(record), Socket::new(protocols::NETLINK_ROUTE));
+        Self { mode, settings, netlink, degraded: Mutex::default(), reached: Mutex::default() }
     }
 
     /// Also sees to the kernel settings that `dataplane` relies on.
@@ -76,24 +63,19 @@ impl Vip {
         self
     }
 
-    /// The address from which local clients are to call; any when there is no server. One that was chosen stays as long
-    /// as this host would still go from it to the server that it was chosen for, whether that lives or not.
+    /// The address from which local clients are to call, none when there is no server: the one from which this host
+    /// reaches a server. It is the same server as before, whether that is healthy or not.
     async fn source(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<Option<IpAddr>> {
         if let AddressingMode::Route { source: Some(source) } = self.mode {
             return Ok(Some(source));
         }
-        let chosen = *self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(chosen) = chosen.filter(|chosen| chosen.looked_up.elapsed() < RECHECK) {
-            return Ok(Some(chosen.source));
-        }
-        let first = chosen.map(|chosen| chosen.server).into_iter();
+        let before = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let mut failed = None;
-        for server in first.chain(servers.iter().map(SocketAddr::ip)) {
+        for server in before.into_iter().chain(servers.iter().map(SocketAddr::ip)) {
             match route::look_up(&self.netlink, server).await {
                 Ok(found) => {
                     if let Some(source) = found.source.filter(|source| *source != service) {
-                        let chosen = Chosen { source, server, looked_up: Instant::now() };
-                        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen);
+                        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
                         return Ok(Some(source));
                     }
                 }
@@ -107,7 +89,7 @@ impl Vip {
 #[async_trait]
 impl Addressing for Vip {
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool> {
-        let set = self.settings.ensure().await;
+        let set = self.settings.ensure();
         let degraded = set.as_ref().err().map(|error| error_report::one_line(error));
         *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = degraded;
         let mut repaired = set.unwrap_or(false);
@@ -124,14 +106,7 @@ impl Addressing for Vip {
                 link
             }
         };
-        match route::ensure(&self.netlink, service, link, source).await {
-            Ok(made) => Ok(repaired | made),
-            Err(error) => {
-                // The source may be gone from this host.
-                *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Err(error)
-            }
-        }
+        Ok(route::ensure(&self.netlink, service, link, source).await? | repaired)
     }
 
     fn degraded(&self) -> Option<String> {
@@ -143,6 +118,6 @@ impl Addressing for Vip {
         if let AddressingMode::Link { name } = &self.mode {
             link::remove(&self.netlink, name, service).await?;
         }
-        self.settings.undo().await
+        self.settings.undo()
     }
 }

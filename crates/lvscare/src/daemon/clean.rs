@@ -1,12 +1,11 @@
 //! Removes everything that a daemon made.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::parts;
-use super::request::{known_services, socket_path};
-use super::socket::Lock;
+use super::dataplanes;
+use super::socket::{Lock, known_services, socket_path};
 use crate::{Addressing, AddressingMode, DataplaneKind, Error, Result, Scheduler, Service, Vip};
 
 /// What to take away.
@@ -28,45 +27,51 @@ pub struct CleanRequest {
 /// When a daemon runs, which would make them again, or the kernel refuses.
 pub async fn clean(request: &CleanRequest) -> Result<()> {
     let lock = Lock::take(&request.socket)?;
-    // The scheduler does not matter for what goes.
-    let service = Service { address: request.vs, scheduler: Scheduler::default() };
-    let mut rules = Ok(());
-    for dataplane in parts::dataplanes(request.dataplane).await? {
-        rules = rules.and(dataplane.remove(&service).await);
-    }
-    let record = parts::settings_record(&request.socket);
-    let others = neighbours(request);
-    if let Some(heir) = others.first() {
-        bequeath(&record, &parts::settings_record(heir))?;
-    }
-    if !others.iter().any(|socket| is_of(socket, request.vs.ip())) {
-        Vip::new(request.addressing.clone(), record).remove(request.vs.ip()).await?;
-    }
-    rules?;
+    remove_all(request).await?;
     lock.remove();
     Ok(())
 }
 
-/// The sockets of daemons of other virtual addresses beside this one, also of those that ended and left their rules.
-fn neighbours(request: &CleanRequest) -> Vec<PathBuf> {
-    let Some(directory) = request.socket.parent() else { return Vec::new() };
-    let services = known_services(directory).into_iter().filter(|service| *service != request.vs);
-    services.map(|service| socket_path(directory, service)).collect()
+/// As [`clean`], for who has the lock. All of it is tried, whatever fails.
+pub(super) async fn remove_all(request: &CleanRequest) -> Result<()> {
+    // The scheduler does not matter for what goes.
+    let service = Service { address: request.vs, scheduler: Scheduler::default() };
+    let mut rules = Ok(());
+    for dataplane in dataplanes::existing(request.dataplane).await? {
+        rules = rules.and(dataplane.remove(&service).await);
+    }
+    // Also of daemons that ended and left their rules.
+    let directory = request.socket.parent().unwrap_or(Path::new(""));
+    let others: Vec<_> = known_services(directory).into_iter().filter(|service| *service != request.vs).collect();
+    if let Some(other) = others.first() {
+        hand_over(&settings_record(&request.socket), &settings_record(&socket_path(directory, *other)))?;
+    }
+    if !others.iter().any(|other| other.ip() == request.vs.ip()) {
+        request.addressing().remove(request.vs.ip()).await?;
+    }
+    rules
 }
 
-fn is_of(socket: &Path, address: IpAddr) -> bool {
-    let service = socket.file_stem().and_then(|name| name.to_str()?.parse::<SocketAddr>().ok());
-    service.is_some_and(|service| service.ip() == address)
+impl CleanRequest {
+    /// What keeps the virtual address usable.
+    pub(super) fn addressing(&self) -> Vip {
+        Vip::new(self.addressing.clone(), settings_record(&self.socket))
+    }
 }
 
-/// Leaves the values that kernel settings had to another daemon, which still needs the present ones and gives those
-/// back when it is cleaned up after.
-fn bequeath(record: &Path, heir: &Path) -> Result<()> {
-    let act = || format!("move {} to {}", record.display(), heir.display());
-    if heir.exists() || !record.exists() {
+/// The file that keeps kernel settings as they were before.
+fn settings_record(socket: &Path) -> PathBuf {
+    socket.with_extension("settings")
+}
+
+/// Leaves the values that kernel settings had to another daemon, which still needs the present ones and restores those
+/// when it is cleaned up after.
+fn hand_over(record: &Path, other: &Path) -> Result<()> {
+    if other.exists() || !record.exists() {
         return Ok(());
     }
-    fs::rename(record, heir).map_err(|source| Error::Io { act: act(), source })
+    let act = || format!("move {} to {}", record.display(), other.display());
+    fs::rename(record, other).map_err(|source| Error::Io { act: act(), source })
 }
 
 #[cfg(test)]
@@ -76,26 +81,19 @@ mod tests {
     #[test]
     fn what_others_need_is_left_to_them() {
         let directory = tempfile::tempdir().unwrap();
-        let [ours, same, other] = ["10.103.97.2:6443", "10.103.97.2:80", "[fd00::2]:6443"]
-            .map(|service| socket_path(directory.path(), service.parse().unwrap()));
-        for socket in [&ours, &same, &other] {
-            drop(Lock::take(socket).unwrap());
-        }
-        let request = CleanRequest {
-            vs: "10.103.97.2:6443".parse().unwrap(),
-            dataplane: DataplaneKind::Auto,
-            addressing: AddressingMode::Route { source: None },
-            socket: ours.clone(),
-        };
-        assert_eq!(neighbours(&request), [same.clone(), other.clone()]);
-        assert!(is_of(&same, request.vs.ip()) && !is_of(&other, request.vs.ip()));
-        let [record, heir] = [ours, other].map(|socket| parts::settings_record(&socket));
-        bequeath(&record, &heir).unwrap();
+        let [record, other] = ["ours.settings", "other.settings"].map(|name| directory.path().join(name));
+        hand_over(&record, &other).unwrap();
         fs::write(&record, "before").unwrap();
-        bequeath(&record, &heir).unwrap();
+        hand_over(&record, &other).unwrap();
         assert!(!record.exists());
         fs::write(&record, "later").unwrap();
-        bequeath(&record, &heir).unwrap();
-        assert_eq!(fs::read_to_string(&heir).unwrap(), "before", "the oldest values count");
+        hand_over(&record, &other).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "before", "the oldest values count");
+    }
+
+    #[test]
+    fn settings_are_kept_beside_the_socket() {
+        let socket = Path::new("/run/sealer/lvscare/10.103.97.2:6443.sock");
+        assert_eq!(settings_record(socket), Path::new("/run/sealer/lvscare/10.103.97.2:6443.settings"));
     }
 }

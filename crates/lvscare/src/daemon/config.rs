@@ -1,20 +1,15 @@
 //! The configuration of a virtual address, as a file or on a command line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::duration;
-use crate::{Desired, Error, HealthPolicy, Result, Scheduler, Service};
+use crate::{Desired, Error, HealthConfig, HealthPolicy, Result, Scheduler, Service, duration};
 
-/// A configuration is never larger.
-pub(super) const LIMIT: u64 = 1 << 20;
-
-/// A virtual address, its servers, and how their health is judged. As a file it is JSON with these names in
+/// A virtual address, its servers, and how they are checked. As a file it is JSON with these names in
 /// `camelCase`; all but `vs` and `rs` may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -46,49 +41,6 @@ pub struct CareConfig {
     pub health: HealthConfig,
 }
 
-/// How a server is asked for its health.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct HealthConfig {
-    /// How servers are asked.
-    pub scheme: HealthScheme,
-    /// The path, as HTTP has it: begins with `/`.
-    pub path: String,
-    /// Statuses that count as healthy besides those below 400.
-    pub status: BTreeSet<u16>,
-    /// How long one check may take.
-    #[serde(with = "duration")]
-    pub timeout: Duration,
-    /// The method of the request.
-    pub method: String,
-    /// The body of the request; none when empty. May be a secret, and is not shown by `Debug`.
-    pub body: String,
-    /// Headers of the request. Their values may be secrets and are not shown by `Debug`.
-    pub headers: BTreeMap<String, String>,
-    /// A file with the certificates of the authorities that sign for the servers (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<PathBuf>,
-    /// The name that servers' certificates must carry; their address where none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-    /// Whether to go without knowing who the servers are.
-    pub insecure_skip_verify: bool,
-}
-
-/// How servers are asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum HealthScheme {
-    /// An HTTP request over TLS.
-    #[default]
-    Https,
-    /// An HTTP request.
-    Http,
-    /// A connection, and nothing on it.
-    Tcp,
-}
-
 impl CareConfig {
     /// A configuration with the usual checks.
     #[must_use]
@@ -106,13 +58,13 @@ impl CareConfig {
         }
     }
 
-    /// Reads a configuration; `path` is where it stood.
+    /// Reads a configuration; `path` is where it is.
     ///
     /// # Errors
     /// [`Error::Config`] with the place of the first mistake.
-    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self> {
         let wrong = |reason: String| Error::Config { path: path.to_owned(), reason };
-        let config: Self = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let config: Self = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
         config.check().map_err(|error| match error {
             Error::Invalid { service, reason } => wrong(format!("virtual service {service}: {reason}")),
             error => error,
@@ -128,13 +80,13 @@ impl CareConfig {
         let invalid = |reason: String| Err(Error::Invalid { service: self.vs, reason });
         let mut known = BTreeSet::new();
         if let Some(twice) = self.rs.iter().find(|server| !known.insert(**server)) {
-            return invalid(format!("server {twice} stands there twice"));
+            return invalid(format!("server {twice} is listed twice"));
         }
-        if let Some(stranger) = self.weights.keys().find(|server| !known.contains(server)) {
-            return invalid(format!("there is a weight of {stranger}, which is none of its servers"));
+        if let Some(unknown) = self.weights.keys().find(|server| !known.contains(server)) {
+            return invalid(format!("there is a weight of {unknown}, which is none of its servers"));
         }
-        if self.health.scheme == HealthScheme::Https && self.health.ca.is_none() && !self.health.insecure_skip_verify {
-            return invalid("nothing says which authority vouches for its servers".to_owned());
+        if self.health.is_verified() && self.health.ca.is_none() {
+            return invalid("nothing says which authority signs for its servers".to_owned());
         }
         self.desired().validate()
     }
@@ -164,57 +116,6 @@ impl CareConfig {
     }
 }
 
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Self {
-            scheme: HealthScheme::Https,
-            path: "/healthz".to_owned(),
-            status: BTreeSet::new(),
-            timeout: HealthPolicy::default().timeout,
-            method: "GET".to_owned(),
-            body: String::new(),
-            headers: BTreeMap::new(),
-            ca: None,
-            server_name: None,
-            insecure_skip_verify: false,
-        }
-    }
-}
-
-impl fmt::Debug for HealthConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scheme, path, status, timeout, method, body, headers, ca, server_name, insecure_skip_verify } = self;
-        let mut shown = f.debug_struct("HealthConfig");
-        shown.field("scheme", scheme).field("path", path).field("status", status).field("timeout", timeout);
-        shown.field("method", method).field("body", &format_args!("*** ({} bytes)", body.len()));
-        shown.field("headers", &format_args!("{:?}: ***", headers.keys())).field("ca", ca);
-        shown.field("server_name", server_name).field("insecure_skip_verify", insecure_skip_verify).finish()
-    }
-}
-
-impl std::str::FromStr for HealthScheme {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.to_ascii_lowercase().as_str() {
-            "https" => Ok(Self::Https),
-            "http" => Ok(Self::Http),
-            "tcp" => Ok(Self::Tcp),
-            _ => Err(format!("unknown scheme {text}; known are https, http, tcp")),
-        }
-    }
-}
-
-impl fmt::Display for HealthScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Https => "https",
-            Self::Http => "http",
-            Self::Tcp => "tcp",
-        })
-    }
-}
-
 fn interval() -> Duration {
     HealthPolicy::default().interval
 }
@@ -233,10 +134,12 @@ fn fall() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn parse(text: &str) -> Result<CareConfig, String> {
-        CareConfig::parse(Path::new("/etc/x.json"), text).map_err(|error| error.to_string())
+        CareConfig::parse(Path::new("/etc/x.json"), text.as_bytes()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -267,15 +170,6 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_shown_by_debug() {
-        let mut config = CareConfig::new("10.1.1.1:1".parse().unwrap(), Vec::new());
-        config.health.headers.insert("Authorization".to_owned(), "s3cret".to_owned());
-        config.health.body = "s3cret".to_owned();
-        let shown = format!("{config:?}");
-        assert!(shown.contains("Authorization") && !shown.contains("s3cret"), "{shown}");
-    }
-
-    #[test]
     fn mistakes_are_told_with_their_place() {
         let with = |more: &str| {
             let text = format!(r#"{{"vs": "10.1.1.1:1", "rs": ["10.0.0.1:1"], "health": {{"scheme": "tcp"}}{more}}}"#);
@@ -293,9 +187,9 @@ mod tests {
         assert!(with(r#", "weights": {"10.0.0.9:1": 2}"#).contains("weight of 10.0.0.9:1, which is none"));
         assert!(with(r#", "scheduler": "best""#).contains("unknown variant `best`"));
         let twice = r#"{"vs": "10.1.1.1:1", "rs": ["10.0.0.1:1", "10.0.0.1:1"]}"#;
-        assert!(parse(twice).unwrap_err().contains("server 10.0.0.1:1 stands there twice"));
+        assert!(parse(twice).unwrap_err().contains("server 10.0.0.1:1 is listed twice"));
         let nobody = r#"{"vs": "10.1.1.1:1", "rs": ["10.0.0.1:1"]}"#;
-        assert!(parse(nobody).unwrap_err().contains("which authority vouches"));
+        assert!(parse(nobody).unwrap_err().contains("which authority signs"));
         assert!(parse("").unwrap_err().contains("EOF"));
     }
 }

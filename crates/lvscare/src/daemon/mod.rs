@@ -6,20 +6,16 @@
 
 mod clean;
 mod config;
-mod duration;
+mod dataplanes;
 mod metrics_file;
 mod overview;
-mod parts;
-mod reload;
-mod request;
 mod run;
 mod socket;
-mod supervise;
-mod watch;
+mod source;
 
 pub use clean::{CleanRequest, clean};
-pub use config::{CareConfig, HealthConfig, HealthScheme};
-pub use duration::{duration_text, parse_duration};
+pub use config::CareConfig;
 pub use overview::{Daemon, Member, Overview, OverviewRequest, overview};
-pub use request::{CareRequest, ConfigSource, RUNTIME_DIRECTORY, socket_path};
-pub use run::care;
+pub use run::{CareRequest, care};
+pub use socket::{RUNTIME_DIRECTORY, socket_path};
+pub use source::ConfigSource;

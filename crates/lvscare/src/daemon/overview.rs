@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::parts;
-use super::request::{known_services, socket_path};
-use super::socket::{Page, ask};
-use crate::status::{ServerState, ServerStatus};
-use crate::{DataplaneKind, Error, Result, Rules, Scheduler, Status, Traffic};
+use super::dataplanes;
+use super::socket::{STATUS, ask, known_services, socket_path};
+use crate::{DataplaneKind, Error, Result, Rules, Scheduler, ServerState, ServerStatus, Status, Traffic};
 
 /// What to look at.
 #[derive(Debug, Clone)]
@@ -77,14 +75,11 @@ pub struct Daemon {
 /// When the kernel does not tell, or a daemon runs and cannot be asked.
 pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
     let services = match (request.vs, &request.socket) {
-        (Some(vs), socket) => {
-            let socket = socket.clone().unwrap_or_else(|| socket_path(&request.directory, vs));
-            vec![(Some(vs), socket)]
-        }
-        (None, Some(socket)) => vec![(None, socket.clone())],
+        (vs, Some(socket)) => vec![(vs, socket.clone())],
+        (Some(vs), None) => vec![(Some(vs), socket_path(&request.directory, vs))],
         (None, None) => {
             let known = known_services(&request.directory).into_iter();
-            known.map(|service| (Some(service), socket_path(&request.directory, service))).collect()
+            known.map(|vs| (Some(vs), socket_path(&request.directory, vs))).collect()
         }
     };
     let mut found = Vec::new();
@@ -102,7 +97,7 @@ pub async fn overview(request: &OverviewRequest) -> Result<Vec<Overview>> {
 }
 
 async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kernel>> {
-    for dataplane in parts::dataplanes(kind).await? {
+    for dataplane in dataplanes::existing(kind).await? {
         if let Some(rules) = dataplane.observe(service).await? {
             return Ok(Some((dataplane.name(), rules, dataplane.traffic(service).await?)));
         }
@@ -111,7 +106,7 @@ async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kerne
 }
 
 async fn daemon(socket: &Path) -> Result<Option<Daemon>> {
-    let Some(text) = ask(socket, Page::Status).await? else { return Ok(None) };
+    let Some(text) = ask(socket, STATUS).await? else { return Ok(None) };
     let strange = |error: serde_json::Error| Error::Malformed {
         object: format!("the daemon at {}", socket.display()),
         reason: error.to_string(),
@@ -124,22 +119,23 @@ type Kernel = (&'static str, Rules, BTreeMap<SocketAddr, Traffic>);
 
 impl Overview {
     fn of(service: SocketAddr, kernel: Option<Kernel>, daemon: Option<Daemon>) -> Self {
-        let mut members: BTreeMap<SocketAddr, Member> = BTreeMap::new();
-        let member = |server| Member { server, weight: None, traffic: None, state: ServerState::Unknown, health: None };
-        for known in daemon.iter().flat_map(|daemon| &daemon.status.servers) {
-            let known = Member { state: known.state, health: Some(known.clone()), ..member(known.server) };
-            members.insert(known.server, known);
-        }
         let (dataplane, rules, traffic) = match kernel {
             Some((name, rules, traffic)) => (Some(name.to_owned()), Some(rules), traffic),
             None => (None, None, BTreeMap::new()),
         };
-        for (server, rule) in rules.iter().flat_map(|rules| &rules.servers) {
-            let known = members.entry(*server).or_insert_with(|| member(*server));
-            known.weight = Some(rule.weight);
-            known.traffic = traffic.get(server).copied();
-        }
-        let scheduler = rules.map(|rules| rules.service.scheduler);
-        Self { service, dataplane, scheduler, servers: members.into_values().collect(), daemon }
+        let mut health: BTreeMap<SocketAddr, Option<ServerStatus>> = BTreeMap::new();
+        health.extend(rules.iter().flat_map(|rules| rules.servers.keys()).map(|server| (*server, None)));
+        let known = daemon.iter().flat_map(|daemon| &daemon.status.servers);
+        health.extend(known.map(|status| (status.server, Some(status.clone()))));
+        let member = |(server, health): (SocketAddr, Option<ServerStatus>)| Member {
+            server,
+            weight: rules.as_ref().and_then(|rules| rules.servers.get(&server)).map(|rule| rule.weight),
+            traffic: traffic.get(&server).copied(),
+            state: health.as_ref().map_or(ServerState::Unknown, |health| health.state),
+            health,
+        };
+        let servers = health.into_iter().map(member).collect();
+        let scheduler = rules.as_ref().map(|rules| rules.service.scheduler);
+        Self { service, dataplane, scheduler, servers, daemon }
     }
 }

@@ -1,26 +1,51 @@
 //! Runs a daemon from its start to its end.
 
-use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::metrics_file;
-use super::overview::Daemon;
-use super::parts;
-use super::reload::Reloader;
-use super::request::CareRequest;
-use super::socket::{Answer, Page, Socket};
-use super::supervise::{self, LongestRound};
-use crate::{Dataplane, Event, Guard, GuardHandle, Result, Service, Supervisor, Vip, prometheus};
+use super::clean::{CleanRequest, remove_all};
+use super::socket::{Pages, Socket};
+use super::source::{ConfigSource, Reloader};
+use super::{dataplanes, metrics_file};
+use crate::{
+    Addressing, AddressingMode, Dataplane, DataplaneKind, Event, Guard, GuardHandle, Result, Service, Status,
+    Supervisor,
+};
 
-/// Is told of each change.
-pub(super) type Events = Arc<Mutex<dyn FnMut(Event) + Send>>;
+/// How often files are read and the service manager hears that all is well, or more often if it asks for that.
+const PERIOD: Duration = Duration::from_secs(1);
+/// A guard that begins no round of checks for so long beyond the longest round is stuck.
+const STUCK: Duration = Duration::from_secs(3);
 
-/// Cares for a virtual address until cancelled, or once where that is asked; leaves the rules as they are then.
+/// What a daemon is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CareRequest {
+    /// What is wanted.
+    pub config: ConfigSource,
+    /// Which part of the kernel balances.
+    pub dataplane: DataplaneKind,
+    /// How this host comes to accept the virtual address.
+    pub addressing: AddressingMode,
+    /// Where it answers questions; see [`super::socket_path`].
+    pub socket: PathBuf,
+    /// A file that gets the metrics every few seconds.
+    pub metrics_file: Option<PathBuf>,
+    /// Take away what is there before anything else.
+    pub clean: bool,
+    /// Check once, put the rules right, end.
+    pub once: bool,
+}
+
+/// Keeps the rules of a virtual address true until cancelled, or makes them once where that is asked; leaves them as
+/// they are then.
 ///
 /// `reload` has it read its files again at once. `supervisor` hears when it is ready, that it is alive, and that it
 /// stops. `events` is told of each change, in order, and must not block.
@@ -31,139 +56,147 @@ pub(super) type Events = Arc<Mutex<dyn FnMut(Event) + Send>>;
 pub async fn care(
     request: &CareRequest,
     supervisor: Supervisor,
-    reload: mpsc::Receiver<()>,
+    mut reload: mpsc::Receiver<()>,
     cancel: CancellationToken,
     events: impl FnMut(Event) + Send + 'static,
 ) -> Result<()> {
-    let longest_round = LongestRound::default();
-    let events: Events = Arc::new(Mutex::new(events));
-    let mut reloader = Reloader::new(&request.config, &longest_round, Arc::clone(&events));
-    let (config, probe) = reloader.read()?;
+    let loaded = request.config.load()?;
+    let probe = loaded.probe()?;
     let socket = Socket::bind(&request.socket)?;
-    let desired = config.desired();
+    let desired = loaded.config.desired();
     let service = desired.service.clone();
     let Some(prepared) = cancel.run_until_cancelled(prepare(request, &service)).await else { return Ok(()) };
     let (dataplane, addressing) = prepared?;
     let guard = Guard::new(desired, Arc::clone(&dataplane), probe).with_addressing(addressing);
     if request.once {
         let all = async {
-            once(guard, &config.vs, &events).await?;
-            parts::remove_stale_rules(&*dataplane, &service).await
+            guard.with_events(events).once().await?;
+            dataplanes::remove_stale_rules(&*dataplane, &service).await
         };
         return cancel.run_until_cancelled(all).await.unwrap_or(Ok(()));
     }
-    reloader.took_up(config);
-    let (started, start) = oneshot::channel();
-    let guard = guard.with_events(teller(Arc::clone(&events), started));
-    let daemon = Carrying { handle: guard.handle(), dataplane, supervisor, begun: Instant::now() };
-    let answer = daemon.answer();
-    // A task of its own wakes without a system call, which what a runtime blocks on does not.
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let pages = Arc::new(Pages { handle: guard.handle(), dataplane: Arc::clone(&dataplane), begun: Instant::now() });
+    let mut serving = pin!(socket.serve(Arc::clone(&pages)));
+    let mut writing = pin!(metrics_file::keep(request.metrics_file.as_deref(), &pages, sender.clone()));
+    let mut ticks = interval(supervisor.watchdog().map_or(PERIOD, |watchdog| PERIOD.min(watchdog / 2)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (handle, reloader) = (guard.handle(), Reloader::new(&request.config, loaded));
+    let rounds = (0, Instant::now());
+    let mut daemon = Running { service, dataplane, handle, reloader, supervisor, events, is_ready: false, rounds };
+    // A guard that has ended is heard by nobody. A task of its own wakes without a system call, which what a runtime
+    // blocks on does not.
+    let guard = guard.with_events(move |event| drop(sender.send(event)));
     let mut guarding = AbortOnDropHandle::new(tokio::spawn(guard.run(cancel)));
-    tokio::select! {
-        biased;
-        done = &mut guarding => done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?,
-        () = daemon.announce(start, &service, &events) => {}
-        () = reloader.run(reload, &daemon.handle, &daemon.supervisor) => {}
-        () = supervise::heartbeat(&daemon.supervisor, &daemon.handle, &longest_round) => {}
-        () = supervise::status_line(&daemon.supervisor, &daemon.handle) => {}
-        () = socket.serve(&answer) => {}
-        () = daemon.metrics(request, &events) => {}
+    let done = loop {
+        tokio::select! {
+            biased;
+            Some(event) = told.recv() => daemon.take(event).await,
+            done = &mut guarding => break done,
+            Some(()) = reload.recv() => daemon.reload(true),
+            _ = ticks.tick() => daemon.tick(),
+            () = &mut serving => {}
+            () = &mut writing => {}
+        }
+    };
+    while let Ok(event) = told.try_recv() {
+        daemon.take(event).await;
     }
-    daemon.supervisor.stopping();
-    Ok(())
+    daemon.supervisor.tell("STOPPING=1", "");
+    done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
 /// Opens what the guard works with, and takes away what was there where that is asked.
-async fn prepare(request: &CareRequest, service: &Service) -> Result<(Arc<dyn Dataplane>, Arc<Vip>)> {
-    let dataplane = parts::dataplane(request.dataplane, service).await?;
-    let addressing = Arc::new(parts::addressing(&request.addressing, &*dataplane, &request.socket));
+async fn prepare(request: &CareRequest, service: &Service) -> Result<(Arc<dyn Dataplane>, Arc<dyn Addressing>)> {
+    let clean = CleanRequest {
+        vs: service.address,
+        dataplane: DataplaneKind::Auto,
+        addressing: request.addressing.clone(),
+        socket: request.socket.clone(),
+    };
+    let dataplane = dataplanes::choose(request.dataplane, service).await?;
     if request.clean {
-        crate::clean(service, &*dataplane, Some(&*addressing)).await?;
-        parts::remove_stale_rules(&*dataplane, service).await?;
+        remove_all(&clean).await?;
     }
-    Ok((dataplane, addressing))
+    let addressing = clean.addressing().with_settings_for(&*dataplane);
+    Ok((dataplane, Arc::new(addressing)))
 }
 
 /// What goes on beside the guard.
-struct Carrying {
-    handle: GuardHandle,
+struct Running<'a, E> {
+    service: Service,
     dataplane: Arc<dyn Dataplane>,
+    handle: GuardHandle,
+    reloader: Reloader<'a>,
     supervisor: Supervisor,
-    begun: Instant,
+    events: E,
+    /// Whether the rules are as they should be, and the only ones.
+    is_ready: bool,
+    /// How many rounds of checks were begun, and when that was last seen to grow.
+    rounds: (u64, Instant),
 }
 
-impl Carrying {
-    /// Says that the rules are as they should be, once they are, and the only ones.
-    async fn announce(&self, start: oneshot::Receiver<()>, service: &Service, events: &Events) {
-        if start.await.is_ok() {
-            if let Err(error) = parts::remove_stale_rules(&*self.dataplane, service).await {
-                tell(events, Event::Failed { reason: error_report::one_line(&error) });
+impl<E: FnMut(Event)> Running<'_, E> {
+    /// Tells an event, and the service manager how it is.
+    async fn take(&mut self, event: Event) {
+        let started = matches!(event, Event::Started { .. });
+        (self.events)(event);
+        if started && !self.is_ready {
+            if let Err(error) = dataplanes::remove_stale_rules(&*self.dataplane, &self.service).await {
+                (self.events)(Event::Failed { reason: error_report::one_line(&error) });
             }
-            self.supervisor.ready(&supervise::line(&self.handle.status()));
+            self.is_ready = true;
+            self.tell_status("READY=1");
+        } else {
+            self.tell_status("");
         }
-        std::future::pending().await
     }
 
-    /// What those hear who ask on the socket.
-    fn answer(&self) -> Answer {
-        let (handle, dataplane, begun) = (self.handle.clone(), Arc::clone(&self.dataplane), self.begun);
-        Arc::new(move |page| {
-            let (status, dataplane) = (handle.status(), Arc::clone(&dataplane));
-            Box::pin(async move {
-                match page {
-                    Page::Status => {
-                        let seconds = begun.elapsed().as_secs_f64();
-                        let daemon = Daemon { pid: process::id(), seconds, status };
-                        serde_json::to_string(&daemon).expect("a status is plain data")
-                    }
-                    Page::Metrics => {
-                        let traffic = dataplane.traffic(status.service).await.unwrap_or_default();
-                        prometheus(&status, &traffic)
-                    }
-                }
-            })
-        })
-    }
-
-    async fn metrics(&self, request: &CareRequest, events: &Events) {
-        let Some(path) = &request.metrics_file else { return std::future::pending().await };
-        let answer = self.answer();
-        let text = async || answer(Page::Metrics).await;
-        metrics_file::keep(path, text, |error| tell(events, Event::Failed { reason: error_report::one_line(error) }))
-            .await;
-    }
-}
-
-async fn once(guard: Guard, service: &std::net::SocketAddr, events: &Events) -> Result<()> {
-    let report = guard.once().await?;
-    let servers = report.healthy.len() + report.unhealthy.len();
-    for (server, reason) in report.unhealthy {
-        tell(events, Event::Down { server, reason });
-    }
-    if !report.kept.is_empty() {
-        tell(events, Event::AllDown { kept: report.kept.len() });
-    }
-    if let Some(reason) = report.degraded {
-        tell(events, Event::Degraded { reason });
-    }
-    tell(events, Event::Started { service: *service, healthy: report.healthy.len(), servers });
-    Ok(())
-}
-
-fn teller(events: Events, started: oneshot::Sender<()>) -> impl FnMut(Event) + Send + 'static {
-    let mut started = Some(started);
-    move |event| {
-        if let Some(started) = started.take_if(|_| matches!(event, Event::Started { .. })) {
-            // Nobody waits for it any more when the daemon ends.
-            let _ = started.send(());
+    fn tick(&mut self) {
+        self.reload(false);
+        let rounds = self.handle.status().rounds;
+        if rounds != self.rounds.0 {
+            self.rounds = (rounds, Instant::now());
         }
-        tell(&events, event);
+        let longest = self.reloader.applied().config.desired().health.longest_interval();
+        if self.rounds.1.elapsed() <= longest + STUCK {
+            self.supervisor.tell("WATCHDOG=1", "");
+        }
+    }
+
+    /// Applies the configuration when its files have changed, or when that was asked for.
+    fn reload(&mut self, asked: bool) {
+        if !self.reloader.has_changed() && !asked {
+            return;
+        }
+        // What is not ready is not made so by a new configuration.
+        if self.is_ready {
+            self.supervisor.tell("RELOADING=1", "");
+        }
+        if let Err(reason) = self.reloader.apply(&self.handle) {
+            (self.events)(Event::ConfigRefused { reason });
+        }
+        self.tell_status(if self.is_ready { "READY=1" } else { "" });
+    }
+
+    fn tell_status(&self, state: &str) {
+        self.supervisor.tell(state, &line(&self.handle.status()));
     }
 }
 
-pub(super) fn tell(events: &Events, event: Event) {
-    let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
-    (events)(event);
+/// What `systemctl status` shows.
+fn line(status: &Status) -> String {
+    let (healthy, servers) = (status.healthy(), status.servers.len());
+    let mut line = format!("{} ({}): {healthy} of {servers} servers are healthy", status.service, status.dataplane);
+    if let Some(reason) = &status.failing {
+        return format!("{line}, but {reason}");
+    }
+    for server in &status.servers {
+        if let Some(reason) = &server.reason {
+            line.push_str(&format!("; {} {reason}", server.server));
+        }
+    }
+    line
 }
 
 #[cfg(test)]

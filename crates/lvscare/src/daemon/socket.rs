@@ -3,43 +3,96 @@
 //! It answers `GET /status` (JSON) and `GET /metrics` (Prometheus text) as HTTP/1.1 on a Unix socket, so that
 //! `curl --unix-socket` and scrapers can ask as well.
 
+use std::convert::Infallible;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, client, header, server};
+use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Error, Result};
+use super::overview::Daemon;
+use crate::{Dataplane, Error, GuardHandle, Result, prometheus};
 
-/// A request is never longer.
-const REQUEST_LIMIT: usize = 4096;
+/// Where sockets of daemons are when nobody says otherwise.
+pub const RUNTIME_DIRECTORY: &str = "/run/sealer/lvscare";
+/// The state of the daemon as JSON.
+pub(super) const STATUS: &str = "/status";
+/// Its metrics as Prometheus text.
+pub(super) const METRICS: &str = "/metrics";
+
+/// The head of a request is never longer; the least that hyper allows.
+const REQUEST_LIMIT: usize = 8192;
 /// An answer is never longer: a thousand servers fit.
-const ANSWER_LIMIT: u64 = 1 << 20;
+const ANSWER_LIMIT: usize = 1 << 20;
 /// Who asks has this long, and so has who answers.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// So many may ask at the same time; others wait.
 const CONCURRENCY: usize = 4;
 
-/// What can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Page {
-    /// The state of the daemon as JSON.
-    Status,
-    /// Its metrics as Prometheus text.
-    Metrics,
+/// The usual socket of the daemon of a virtual address, in a directory such as [`RUNTIME_DIRECTORY`].
+#[must_use]
+pub fn socket_path(directory: &Path, vs: SocketAddr) -> PathBuf {
+    directory.join(format!("{vs}.sock"))
 }
 
-/// What a page says at this moment.
-pub(super) type Answer = Arc<dyn Fn(Page) -> BoxedText + Send + Sync>;
-/// A text that is being put together.
-pub(super) type BoxedText = Pin<Box<dyn Future<Output = String> + Send>>;
+/// The virtual addresses whose daemons have or had their sockets in `directory`.
+pub(super) fn known_services(directory: &Path) -> Vec<SocketAddr> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut services: Vec<SocketAddr> =
+        names.filter_map(|name| name.strip_suffix(".sock.lock").and_then(|name| name.parse().ok())).collect();
+    services.sort_unstable();
+    services
+}
+
+/// What a daemon says of itself when it is asked.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub(super) handle: GuardHandle,
+    pub(super) dataplane: Arc<dyn Dataplane>,
+    pub(super) begun: Instant,
+}
+
+impl Pages {
+    /// [`STATUS`].
+    fn status(&self) -> String {
+        let (pid, seconds) = (std::process::id(), self.begun.elapsed().as_secs_f64());
+        let daemon = Daemon { pid, seconds, status: self.handle.status() };
+        serde_json::to_string(&daemon).expect("a status is plain data")
+    }
+
+    /// [`METRICS`].
+    pub(super) async fn metrics(&self) -> String {
+        let status = self.handle.status();
+        let traffic = self.dataplane.traffic(status.service).await.unwrap_or_default();
+        prometheus(&status, &traffic)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (status, media_type, text) = match (request.method(), request.uri().path()) {
+            (&Method::GET, STATUS) => (StatusCode::OK, "application/json", self.status()),
+            (&Method::GET, METRICS) => (StatusCode::OK, "text/plain; version=0.0.4", self.metrics().await),
+            _ => (StatusCode::NOT_FOUND, "text/plain", "there are GET /status and GET /metrics\n".to_owned()),
+        };
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
+        Ok(response)
+    }
+}
 
 /// The socket of a daemon; there is never more than one daemon with the same.
 #[derive(Debug)]
@@ -64,10 +117,9 @@ impl Lock {
     /// [`Error::Busy`] when a daemon has it.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { act: format!("lock {}", path.display()), source };
-        let lock = lock_of(path);
+        let lock = path.with_added_extension("lock");
         loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
-            let file = file.map_err(failed)?;
+            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&lock).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(Error::Busy { socket: path.to_owned() }),
@@ -83,7 +135,7 @@ impl Lock {
 
     /// Forgets that there ever was a daemon.
     pub(super) fn remove(self) {
-        let _ = remove(&self.path);
+        let _ = atomic_file::remove(&self.path);
     }
 }
 
@@ -101,7 +153,7 @@ impl Socket {
         // What a daemon left behind goes; anything else was named by mistake.
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => return Err(failed(io::ErrorKind::AlreadyExists.into())),
-            _ => remove(path).map_err(failed)?,
+            _ => atomic_file::remove(path).map_err(failed)?,
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
@@ -109,149 +161,108 @@ impl Socket {
     }
 
     /// Answers until dropped.
-    pub(super) async fn serve(&self, answer: &Answer) {
-        let mut asking = JoinSet::new();
+    pub(super) async fn serve(&self, pages: Arc<Pages>) {
+        let mut connections = JoinSet::new();
         loop {
-            while asking.len() >= CONCURRENCY {
-                asking.join_next().await;
-            }
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let answer = Arc::clone(answer);
-                    // Who cannot ask or read gets no answer.
-                    asking.spawn(async move { timeout(TIMEOUT, reply(stream, &answer)).await.is_ok() });
+            tokio::select! {
+                Some(_) = connections.join_next() => {}
+                accepted = self.listener.accept(), if connections.len() < CONCURRENCY => match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(serve_one(stream, Arc::clone(&pages)))),
+                    // Out of file descriptors, most likely: they come back.
+                    Err(_) => sleep(Duration::from_millis(100)).await,
                 }
-                // Out of file descriptors, most likely: they come back.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
-            while asking.try_join_next().is_some() {}
         }
     }
+}
+
+async fn serve_one(stream: UnixStream, pages: Arc<Pages>) {
+    let service = service_fn(|request| pages.answer(request));
+    let mut http = server::conn::http1::Builder::new();
+    let connection = http.keep_alive(false).max_buf_size(REQUEST_LIMIT).serve_connection(TokioIo::new(stream), service);
+    // Who cannot ask or read in time gets no answer.
+    let _ = timeout(TIMEOUT, connection).await;
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         // Its absence says that no daemon runs; the lock stays, as others may hold it open.
-        let _ = remove(&self.path);
+        let _ = atomic_file::remove(&self.path);
     }
 }
 
-/// Asks the daemon that listens at `path`; `None` when none does.
+/// Asks the daemon that listens at `path` for a page; `None` when none does.
 ///
 /// # Errors
 /// When it answers too late, too much or nonsense, or asking is not allowed.
-pub(super) async fn ask(path: &Path, page: Page) -> Result<Option<Vec<u8>>> {
+pub(super) async fn ask(path: &Path, page: &str) -> Result<Option<Bytes>> {
     let failed = |source| Error::Io { act: format!("ask the daemon at {}", path.display()), source };
-    let mut stream = match UnixStream::connect(path).await {
+    let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
         Err(error) => return Err(failed(error)),
     };
-    let asked = async {
-        let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", page.path());
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        (&mut stream).take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
-        Ok(answer)
-    };
-    let answer = timeout(TIMEOUT, asked).await.unwrap_or_else(|late| Err(late.into())).map_err(failed)?;
-    let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|end| answer[end + 4..].to_vec());
-    let strange = || failed(io::Error::new(io::ErrorKind::InvalidData, "the answer is none of a daemon"));
-    body.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")).map(Some).ok_or_else(strange)
-}
-
-impl Page {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Status => "/status",
-            Self::Metrics => "/metrics",
-        }
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Status => "application/json",
-            Self::Metrics => "text/plain; version=0.0.4",
-        }
+    match timeout(TIMEOUT, get(stream, page)).await {
+        Ok(answer) => answer.map(Some).map_err(|error| failed(io::Error::other(error))),
+        Err(late) => Err(failed(late.into())),
     }
 }
 
-async fn reply(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-        let mut part = [0; 512];
-        let length = stream.read(&mut part).await?;
-        request.extend_from_slice(&part[..length]);
-        if length == 0 || request.len() > REQUEST_LIMIT {
-            return Ok(());
-        }
+async fn get(stream: UnixStream, page: &str) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::get(page).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("it answered {}", response.status()).into());
     }
-    let (status, media_type, body) = match asked_for(&request) {
-        Some(page) => ("200 OK", page.media_type(), answer(page).await),
-        None => ("404 Not Found", "text/plain", "there are GET /status and GET /metrics\n".to_owned()),
-    };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    stream.shutdown().await
-}
-
-fn asked_for(request: &[u8]) -> Option<Page> {
-    let line = request.split(|byte| *byte == b'\r').next()?;
-    let mut words = std::str::from_utf8(line).ok()?.split(' ');
-    let (method, target) = (words.next()?, words.next()?);
-    [Page::Status, Page::Metrics].into_iter().find(|page| method == "GET" && target == page.path())
-}
-
-fn lock_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
+    Ok(Limited::new(response.into_body(), ANSWER_LIMIT).collect().await?.to_bytes())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    fn answer() -> Answer {
-        Arc::new(|page| Box::pin(async move { format!("{page:?}") }))
+    use super::*;
+    use crate::{Desired, FakeDataplane, FakeProbe, Guard, HealthPolicy, Scheduler, Service};
+
+    pub(in super::super) fn pages() -> Arc<Pages> {
+        let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
+        let servers = [("10.0.0.1:6443".parse().unwrap(), 1)].into();
+        let desired = Desired { service, servers, health: HealthPolicy::default() };
+        let dataplane = Arc::new(FakeDataplane::new());
+        let guard = Guard::new(desired, dataplane.clone(), Arc::new(FakeProbe::new()));
+        Arc::new(Pages { handle: guard.handle(), dataplane, begun: Instant::now() })
     }
 
     #[tokio::test]
     async fn both_pages_are_answered_and_others_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("below/daemon.sock");
-        assert_eq!(ask(&path, Page::Status).await.unwrap(), None);
+        assert_eq!(ask(&path, STATUS).await.unwrap(), None);
         let socket = Socket::bind(&path).unwrap();
-        let (answer, asking) = (answer(), async {
-            assert_eq!(ask(&path, Page::Status).await.unwrap().unwrap(), b"Status");
-            assert_eq!(ask(&path, Page::Metrics).await.unwrap().unwrap(), b"Metrics");
+        let asking = async {
+            let status: Daemon = serde_json::from_slice(&ask(&path, STATUS).await.unwrap().unwrap()).unwrap();
+            assert_eq!((status.pid, status.status.servers.len()), (std::process::id(), 1));
+            let metrics = ask(&path, METRICS).await.unwrap().unwrap();
+            assert!(metrics.starts_with(b"# HELP lvscare_server_up "), "{metrics:?}");
+            assert!(ask(&path, "/").await.is_err());
             let mut stream = UnixStream::connect(&path).await.unwrap();
             stream.write_all(b"POST /status HTTP/1.1\r\n\r\n").await.unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).await.unwrap();
             assert!(text.starts_with("HTTP/1.1 404 "), "{text}");
-        });
+        };
         tokio::select! {
-            () = socket.serve(&answer) => unreachable!(),
+            () = socket.serve(pages()) => unreachable!(),
             () = asking => {}
         }
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(socket);
-        assert_eq!(ask(&path, Page::Status).await.unwrap(), None);
+        assert_eq!(ask(&path, STATUS).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -259,7 +270,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("daemon.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(path.exists() && ask(&path, Page::Status).await.unwrap().is_none());
+        assert!(path.exists() && ask(&path, STATUS).await.unwrap().is_none());
         let first = Socket::bind(&path).unwrap();
         assert!(matches!(Socket::bind(&path), Err(Error::Busy { .. })));
         drop(first);
@@ -275,7 +286,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("daemon.sock");
         let socket = Socket::bind(&path).unwrap();
-        let answer = answer();
         let asking = async {
             let mut silent = Vec::new();
             for _ in 0..CONCURRENCY + 1 {
@@ -284,11 +294,23 @@ mod tests {
             let mut flood = UnixStream::connect(&path).await.unwrap();
             let _ = flood.write_all(&[b'x'; 2 * REQUEST_LIMIT]).await;
             tokio::time::sleep(TIMEOUT * 4).await;
-            assert!(ask(&path, Page::Status).await.unwrap().is_some());
+            assert!(ask(&path, STATUS).await.unwrap().is_some());
         };
         tokio::select! {
-            () = socket.serve(&answer) => unreachable!(),
+            () = socket.serve(pages()) => unreachable!(),
             () = asking => {}
         }
+    }
+
+    #[tokio::test]
+    async fn daemons_are_known_by_their_files_also_when_they_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let services: [SocketAddr; 2] = ["10.103.97.2:6443".parse().unwrap(), "[fd00::2]:6443".parse().unwrap()];
+        for service in services {
+            drop(Socket::bind(&socket_path(directory.path(), service)).unwrap());
+        }
+        fs::write(directory.path().join("other.sock.lock"), "").unwrap();
+        assert_eq!(known_services(directory.path()), services);
+        assert!(known_services(&directory.path().join("none")).is_empty());
     }
 }

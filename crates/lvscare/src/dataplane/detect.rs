@@ -1,16 +1,16 @@
 //! Finds the part of this host's kernel that balances.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
 use crate::{Dataplane, Error, Ipvs, Nftables, Result, Scheduler};
 
 /// Which part of the kernel is to balance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = unknown)]
 #[non_exhaustive]
 pub enum DataplaneKind {
     /// IPVS where the kernel has it, nftables otherwise.
@@ -22,34 +22,8 @@ pub enum DataplaneKind {
     Nftables,
 }
 
-impl DataplaneKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Ipvs, Self::Nftables];
-
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Ipvs => "ipvs",
-            Self::Nftables => "nftables",
-        }
-    }
-}
-
-impl fmt::Display for DataplaneKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for DataplaneKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
-        known.ok_or_else(|| format!("unknown dataplane {text}; known are auto, ipvs, nftables"))
-    }
+fn unknown(name: &str) -> String {
+    format!("unknown dataplane {name}; known are auto, ipvs, nftables")
 }
 
 /// Opens the part of the kernel that is to balance with this scheduler.
@@ -80,7 +54,7 @@ mod tests {
 
     #[test]
     fn kinds_have_names() {
-        for kind in DataplaneKind::ALL {
+        for kind in [DataplaneKind::Auto, DataplaneKind::Ipvs, DataplaneKind::Nftables] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert!("iptables".parse::<DataplaneKind>().is_err());

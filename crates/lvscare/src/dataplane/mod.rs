@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
-use crate::{Change, Result, Rules, Service, Traffic};
+use crate::{Change, Error, Result, Rules, Service, Traffic};
 
 pub use detect::{DataplaneKind, detect};
 #[cfg(any(test, feature = "testing"))]
@@ -59,5 +59,16 @@ pub trait Dataplane: Send + Sync + std::fmt::Debug {
     async fn traffic(&self, service: SocketAddr) -> Result<BTreeMap<SocketAddr, Traffic>> {
         let _ = service;
         Ok(BTreeMap::new())
+    }
+}
+
+/// Refuses servers of another address family than the service's.
+fn require_one_family(rules: &Rules) -> Result<()> {
+    let service = rules.service.address;
+    match rules.servers.keys().find(|server| server.is_ipv4() != service.is_ipv4()) {
+        Some(other) => {
+            Err(Error::Invalid { service, reason: format!("the server {other} is not of the same address family") })
+        }
+        None => Ok(()),
     }
 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::status::{ServerState, ServerStatus};
-use crate::{Desired, Event, Health, Rules, Server, Status, Transition, Unhealthy};
+use super::check::Answer;
+use super::health::Health;
+use crate::{Desired, Event, Rules, Server, Status};
 
 /// Servers that fell no longer than this before the last one, beyond one round of checks, fell together with it.
 const TOGETHER: Duration = Duration::from_millis(100);
 
-/// All that is known; pure, without clocks and tasks.
+/// All that is known; pure, without tasks.
 #[derive(Debug)]
 pub(super) struct HealthTable {
     pub(super) desired: Desired,
     dataplane: &'static str,
-    servers: BTreeMap<SocketAddr, ServerEntry>,
+    servers: BTreeMap<SocketAddr, Health>,
     /// While all look dead: the servers that stay in.
     last_good: Option<BTreeSet<SocketAddr>>,
     pub(super) rounds: u64,
@@ -27,55 +28,37 @@ pub(super) struct HealthTable {
     pub(super) failing: Option<String>,
 }
 
-#[derive(Debug)]
-struct ServerEntry {
-    health: Health,
-    checks: u64,
-    failures: u64,
-    transitions: u64,
-    last: Duration,
-    sum: Duration,
-}
-
 impl HealthTable {
     pub(super) fn new(desired: Desired, dataplane: &'static str) -> Self {
         let now = Instant::now();
-        let servers = desired.servers.keys().map(|server| (*server, ServerEntry::new(Health::unknown(now)))).collect();
+        let servers = desired.servers.keys().map(|server| (*server, Health::unknown(*server, now))).collect();
         Self { desired, dataplane, servers, last_good: None, rounds: 0, repairs: 0, errors: 0, failing: None }
     }
 
     /// Adopts the rules that a guard before this one left: servers that the kernel gives connections to count as healthy.
     pub(super) fn adopt(&mut self, observed: &Rules, now: Instant) {
-        for (server, entry) in &mut self.servers {
+        for (server, health) in &mut self.servers {
             let wanted = self.desired.servers.get(server);
             let holds = |held: &Server| held.weight > 0 || wanted == Some(&0);
             if observed.servers.get(server).is_some_and(holds) {
-                entry.health = Health::presumed_up(now);
+                health.presume_up(now);
             }
         }
     }
 
     /// Takes one answer in; tells what it changes.
-    pub(super) fn record(
-        &mut self,
-        server: SocketAddr,
-        answer: Result<(), Unhealthy>,
-        took: Duration,
-        now: Instant,
-    ) -> Vec<Event> {
-        let Some(entry) = self.servers.get_mut(&server) else { return Vec::new() };
-        entry.checks += 1;
-        entry.failures += u64::from(answer.is_err());
-        entry.last = took;
-        entry.sum += took;
-        let Some(transition) = entry.health.record(answer, now, &self.desired.health) else { return Vec::new() };
-        entry.transitions += 1;
-        let mut events = vec![match transition {
-            Transition::Up => Event::Up { server },
-            Transition::Down(unhealthy) => Event::Down { server, reason: unhealthy.reason },
-        }];
-        events.extend(self.find_healthy(now));
-        events
+    pub(super) fn record(&mut self, answer: Answer, now: Instant) -> Vec<Event> {
+        let Answer { server, result, took } = answer;
+        let reason = result.as_ref().err().map(|unhealthy| unhealthy.reason.clone());
+        let Some(health) = self.servers.get_mut(&server) else { return Vec::new() };
+        if !health.record(result, took, now, &self.desired.health) {
+            return Vec::new();
+        }
+        let event = match reason {
+            None => Event::Up { server },
+            Some(reason) => Event::Down { server, reason },
+        };
+        std::iter::once(event).chain(self.find_healthy(now)).collect()
     }
 
     /// Wants something else from now on; servers that stay keep their state. Tells the change of servers, if any.
@@ -86,7 +69,7 @@ impl HealthTable {
             self.servers.keys().filter(|server| !desired.servers.contains_key(server)).copied().collect();
         let changed = desired != self.desired;
         self.servers.retain(|server, _| desired.servers.contains_key(server));
-        self.servers.extend(added.iter().map(|server| (*server, ServerEntry::new(Health::unknown(now)))));
+        self.servers.extend(added.iter().map(|server| (*server, Health::unknown(*server, now))));
         self.desired = desired;
         if let Some(last_good) = &mut self.last_good {
             last_good.retain(|server| self.desired.servers.contains_key(server));
@@ -103,19 +86,13 @@ impl HealthTable {
     /// The rules that should be; `None` while nothing can be said: no server is known to be healthy, and some have not
     /// been asked yet.
     pub(super) fn target(&self) -> Option<Rules> {
-        let stays = |server: &SocketAddr| self.last_good.as_ref().is_some_and(|last_good| last_good.contains(server));
-        let is_in = |server: &SocketAddr, entry: &ServerEntry| entry.health.is_up() || stays(server);
+        let kept = |server: &SocketAddr| self.last_good.as_ref().is_some_and(|last_good| last_good.contains(server));
         if self.last_good.is_none() && !self.has_healthy() {
             return None;
         }
-        let servers = self.servers.iter().filter(|(server, entry)| is_in(server, entry));
+        let servers = self.servers.iter().filter(|(server, health)| health.is_up() || kept(server));
         let servers = servers.map(|(server, _)| (*server, Server::of(self.weight(*server))));
         Some(Rules { service: self.desired.service.clone(), servers: servers.collect() })
-    }
-
-    /// How many servers are healthy, of how many.
-    pub(super) fn healthy(&self) -> (usize, usize) {
-        (self.servers.values().filter(|entry| entry.health.is_up()).count(), self.servers.len())
     }
 
     /// What everybody may know.
@@ -125,7 +102,7 @@ impl HealthTable {
             service: self.desired.service.address,
             scheduler: self.desired.service.scheduler,
             dataplane: self.dataplane.to_owned(),
-            servers: self.servers.iter().map(|(server, entry)| self.server_status(*server, entry, now)).collect(),
+            servers: self.servers.iter().map(|(server, health)| health.status(self.weight(*server), now)).collect(),
             all_down: self.last_good.is_some(),
             rounds: self.rounds,
             repairs: self.repairs,
@@ -134,32 +111,12 @@ impl HealthTable {
         }
     }
 
-    fn server_status(&self, server: SocketAddr, entry: &ServerEntry, now: Instant) -> ServerStatus {
-        let state = match (entry.health.is_up(), entry.health.is_unknown()) {
-            (true, _) => ServerState::Up,
-            (false, true) => ServerState::Unknown,
-            (false, false) => ServerState::Down,
-        };
-        ServerStatus {
-            server,
-            weight: self.weight(server),
-            state,
-            reason: entry.health.reason().map(|reason| reason.reason.clone()),
-            seconds: now.duration_since(entry.health.since()).as_secs_f64(),
-            checks: entry.checks,
-            failures: entry.failures,
-            transitions: entry.transitions,
-            last_check_seconds: (entry.checks > 0).then_some(entry.last.as_secs_f64()),
-            check_seconds: entry.sum.as_secs_f64(),
-        }
-    }
-
     fn weight(&self, server: SocketAddr) -> u16 {
         self.desired.servers.get(&server).copied().unwrap_or(0)
     }
 
     fn has_healthy(&self) -> bool {
-        self.servers.iter().any(|(server, entry)| entry.health.is_up() && self.weight(*server) > 0)
+        self.servers.iter().any(|(server, health)| health.is_up() && self.weight(*server) > 0)
     }
 
     /// Decides whether all look dead, and which servers stay in while they do.
@@ -169,15 +126,14 @@ impl HealthTable {
             return None;
         }
         let weighted: Vec<_> = self.servers.iter().filter(|(server, _)| self.weight(**server) > 0).collect();
-        if self.last_good.is_some() || weighted.iter().any(|(_, entry)| entry.health.is_unknown()) {
+        if self.last_good.is_some() || weighted.iter().any(|(_, health)| health.is_unknown()) {
             return None;
         }
         let policy = &self.desired.health;
         let together = policy.longest_interval() + policy.timeout + TOGETHER;
-        let fell_now =
-            |entry: &ServerEntry| entry.health.last_up().is_some_and(|last| now.duration_since(last) <= together);
+        let fell_now = |health: &Health| health.fell().is_some_and(|fell| now.duration_since(fell) <= together);
         let mut last_good: BTreeSet<_> =
-            weighted.iter().filter(|(_, entry)| fell_now(entry)).map(|(server, _)| **server).collect();
+            weighted.iter().filter(|(_, health)| fell_now(health)).map(|(server, _)| **server).collect();
         if last_good.is_empty() {
             // None was ever seen alive: any of them may come first.
             last_good = weighted.iter().map(|(server, _)| **server).collect();
@@ -185,11 +141,5 @@ impl HealthTable {
         let kept = last_good.len();
         self.last_good = Some(last_good);
         Some(Event::AllDown { kept })
-    }
-}
-
-impl ServerEntry {
-    fn new(health: Health) -> Self {
-        Self { health, checks: 0, failures: 0, transitions: 0, last: Duration::ZERO, sum: Duration::ZERO }
     }
 }

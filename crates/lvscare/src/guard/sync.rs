@@ -10,13 +10,11 @@ use crate::{Addressing, Dataplane, Error, Result, Rules, reconcile};
 /// A kernel that does not answer for so long has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What it took.
-#[derive(Debug)]
+/// What came of it.
+#[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The rules as they are now; `None` when that is not known.
     pub(super) applied: Option<Rules>,
-    /// How many changes were made.
-    pub(super) changes: usize,
     /// How many changes of others were put right.
     pub(super) foreign: usize,
     /// What could not be done and is not needed for the rules.
@@ -34,21 +32,18 @@ pub(super) async fn sync(
     applied: Option<Rules>,
     established: bool,
 ) -> Outcome {
-    let mut outcome = Outcome { applied: None, changes: 0, foreign: 0, degraded: None, failure: None };
+    let mut outcome = Outcome::default();
     match in_time(&wanted, "change the rules of", rules(&*dataplane, &wanted, applied.as_ref())).await {
-        Ok((changes, foreign)) => {
-            (outcome.changes, outcome.foreign) = (changes, foreign);
-            outcome.applied = Some(wanted.clone());
-        }
+        Ok(foreign) => (outcome.foreign, outcome.applied) = (foreign, Some(wanted.clone())),
         Err(failure) => outcome.failure = Some(failure),
     }
     if let Some(addressing) = addressing {
         let servers: Vec<_> = wanted.servers.keys().copied().collect();
         let ensuring = addressing.ensure(wanted.service.address.ip(), &servers);
         match in_time(&wanted, "make usable the address of", ensuring).await {
-            // With other servers the source of the route may have to be another.
             Ok(repaired) => {
-                let same = applied.is_some_and(|applied| same(&applied, &wanted));
+                // With other servers the source of the route may have to be another.
+                let same = applied.is_some_and(|applied| applied.servers.keys().eq(&servers));
                 outcome.foreign += usize::from(repaired && established && same);
             }
             Err(failure) => outcome.failure = outcome.failure.or(Some(failure)),
@@ -58,19 +53,14 @@ pub(super) async fn sync(
     outcome
 }
 
-/// How many changes were made, and how many differences were not of this guard's making.
-async fn rules(dataplane: &dyn Dataplane, wanted: &Rules, applied: Option<&Rules>) -> Result<(usize, usize)> {
+/// How many differences were not of this guard's making.
+async fn rules(dataplane: &dyn Dataplane, wanted: &Rules, applied: Option<&Rules>) -> Result<usize> {
     let observed = dataplane.observe(wanted.service.address).await?;
-    let foreign = applied.map_or(0, |applied| reconcile(applied, observed.as_ref()).len());
     let changes = reconcile(wanted, observed.as_ref());
     if !changes.is_empty() {
         dataplane.apply(wanted, &changes).await?;
     }
-    Ok((changes.len(), foreign))
-}
-
-fn same(one: &Rules, other: &Rules) -> bool {
-    one.servers.keys().eq(other.servers.keys())
+    Ok(applied.map_or(0, |applied| reconcile(applied, observed.as_ref()).len()))
 }
 
 async fn in_time<T>(wanted: &Rules, act: &'static str, doing: impl Future<Output = Result<T>>) -> Result<T> {

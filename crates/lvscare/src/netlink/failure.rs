@@ -7,60 +7,44 @@ use crate::Error;
 /// Why an exchange failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The kernel refused.
-    Errno {
-        /// The number of the error (`errno(3)`).
-        errno: i32,
-        /// The kernel's words; often none.
-        words: String,
-    },
+    /// The kernel refused with this error number (`errno(3)`).
+    Errno(i32),
     /// What was listed changed meanwhile.
     Interrupted,
-    /// The answer is longer than anything sensible.
-    TooLong,
-    /// No answer came.
-    Silent,
+    /// The answer does not have what was asked for.
+    Incomplete,
     /// The socket failed.
-    Socket(io::Error),
+    Io(io::Error),
 }
 
 /// There is no such object.
-const NOT_FOUND: i32 = 2;
-/// There is no such process; said by parts of the kernel about routes.
-const NO_SUCH: i32 = 3;
+pub(crate) const NOT_FOUND: i32 = 2;
+/// There is no such service (IPVS) or route.
+pub(crate) const NO_SUCH: i32 = 3;
 /// There is such an object already.
-const EXISTS: i32 = 17;
+pub(crate) const EXISTS: i32 = 17;
 
 impl Failure {
     /// Whether the object is not there.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Errno { errno: NOT_FOUND | NO_SUCH, .. })
+        matches!(self, Self::Errno(NOT_FOUND | NO_SUCH))
     }
 
     /// Whether the object is there already.
-    pub(crate) fn is_there(&self) -> bool {
-        matches!(self, Self::Errno { errno: EXISTS, .. })
-    }
-
-    /// In words.
-    pub(crate) fn reason(&self) -> String {
-        match self {
-            Self::Errno { errno, words } if words.is_empty() => in_words(*errno),
-            Self::Errno { errno, words } => format!("{} ({words})", in_words(*errno)),
-            Self::Interrupted => "the list changed while it was read".to_owned(),
-            Self::TooLong => "the answer is too long".to_owned(),
-            Self::Silent => "the kernel did not answer".to_owned(),
-            Self::Socket(source) => source.to_string(),
-        }
+    pub(crate) fn exists(&self) -> bool {
+        matches!(self, Self::Errno(EXISTS))
     }
 
     /// As an error of this crate: `act` was to be done to `object`.
     pub(crate) fn of(self, act: &'static str, object: impl Into<String>) -> Error {
         let object = object.into();
-        match self {
-            Self::Socket(source) => Error::Io { act: format!("{act} {object} over netlink"), source },
-            other => Error::Refused { act, object, reason: other.reason() },
-        }
+        let reason = match self {
+            Self::Io(source) => return Error::Io { act: format!("{act} {object} over netlink"), source },
+            Self::Errno(errno) => in_words(errno),
+            Self::Interrupted => "the list changed while it was read".to_owned(),
+            Self::Incomplete => "the answer does not have it".to_owned(),
+        };
+        Error::Refused { act, object, reason }
     }
 }
 
@@ -84,14 +68,9 @@ mod tests {
 
     #[test]
     fn failures_are_told_in_words() {
-        let failure = |errno, words: &str| Failure::Errno { errno, words: words.to_owned() };
-        assert_eq!(failure(2, "").reason(), "no such file or directory");
-        assert_eq!(failure(22, "bad weight").reason(), "invalid argument (bad weight)");
-        let text = failure(1, "").of("write", "table x").to_string();
-        assert_eq!(
-            text,
-            "cannot write table x: not permitted; this needs root (CAP_NET_ADMIN) in this network namespace"
-        );
-        assert!(failure(2, "").is_missing() && !failure(1, "").is_missing() && failure(17, "").is_there());
+        let text = |errno| Failure::Errno(errno).of("write", "table x").to_string();
+        assert_eq!(text(2), "cannot write table x: no such file or directory");
+        let denied = "cannot write table x: not permitted; this needs root (CAP_NET_ADMIN) in this network namespace";
+        assert_eq!(text(1), denied);
     }
 }

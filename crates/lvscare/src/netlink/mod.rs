@@ -1,16 +1,18 @@
 //! Asks the kernel over netlink sockets.
 //!
-//! A [`Message`] is a header and a body; bodies of netfilter and IPVS are trees of [`Attribute`]s, those about routes and
-//! links are written and read by `netlink-packet-route`. A [`Socket`] is kept from exchange to exchange.
+//! Messages about routes and links are those of `netlink-packet-route`. Those of netfilter, IPVS and `sock_diag` are
+//! [`Packet`]s: netlink attributes, written and read by [`nla`].
 
-mod attribute;
 mod failure;
-mod message;
-mod netfilter;
+pub(crate) mod nla;
+mod packet;
 mod socket;
 
-pub(crate) use attribute::{Attribute, attributes, find, nested, u16_be, u32_be};
-pub(crate) use failure::Failure;
-pub(crate) use message::{ACK, CREATE, DUMP, EXCLUSIVE, Message, REPLACE, Reply};
-pub(crate) use netfilter::{Family, Subsystem, batch, netfilter_attributes, netfilter_body};
-pub(crate) use socket::{Bus, Socket};
+pub(crate) use failure::{EXISTS, Failure, NO_SUCH, NOT_FOUND};
+pub(crate) use netlink_packet_core::{
+    DefaultNla as Attribute, NLM_F_ACK as ACK, NLM_F_APPEND as APPEND, NLM_F_CREATE as CREATE, NLM_F_DUMP as DUMP,
+    NLM_F_EXCL as EXCLUSIVE, NLM_F_REPLACE as REPLACE,
+};
+pub(crate) use netlink_sys::protocols;
+pub(crate) use packet::{Packet, Subsystem, family};
+pub(crate) use socket::{Request, Socket};

@@ -1,148 +1,197 @@
 //! Exchanges messages with the kernel, over one kind of socket for all its parts.
 
-use std::future::poll_fn;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket, protocols};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use netlink_packet_core::{
+    NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkDeserializable, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
+};
+use netlink_sys::{Socket as RawSocket, SocketAddr};
 
-use super::message::{ACK, Answer, answers};
-use super::{DUMP, Failure, Message, Reply};
+use super::{ACK, DUMP, Failure};
 
-/// Which part of the kernel is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bus {
-    /// Addresses, routes and links.
-    Route,
-    /// Packet filter and connection tracking.
-    Netfilter,
-    /// Sockets of this host.
-    Sockets,
-    /// Parts that have no number of their own, such as IPVS.
-    Generic,
+/// A message to the kernel.
+#[derive(Debug, Clone)]
+pub(crate) struct Request<T> {
+    /// What is asked or told.
+    pub(crate) message: T,
+    /// How (`NLM_F_*`).
+    pub(crate) flags: u16,
 }
 
-/// The kernel answers at once, unless it has to load a module or to wait for other processors first.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// A table of connections may be this long; nothing else comes near.
-const LIMIT: usize = 512 << 20;
-
-/// A socket that is kept from exchange to exchange; opened when it is first needed, and again after a failure.
+/// A socket to one part of the kernel. It is opened when first needed, in the network namespace of that thread, and kept
+/// until an exchange fails.
+///
+/// The kernel works on a message while it is sent, so answers are there at once and nothing ever waits for them.
+#[derive(Debug)]
 pub(crate) struct Socket {
-    bus: Bus,
-    open: Mutex<Option<Open>>,
-}
-
-struct Open {
-    socket: TokioSocket,
-    /// The number of the next message.
-    next: u32,
+    protocol: isize,
+    idle: Mutex<Option<RawSocket>>,
 }
 
 impl Socket {
-    /// One to this part of the kernel, in the network namespace of the thread that first uses it.
-    pub(crate) fn new(bus: Bus) -> Self {
-        Self { bus, open: Mutex::new(None) }
+    /// A socket of this protocol (`netlink(7)`).
+    pub(crate) fn new(protocol: isize) -> Self {
+        Self { protocol, idle: Mutex::new(None) }
     }
 
-    /// Sends `messages` in one go and hands every object that the kernel tells to `take`, until the end of the list or
-    /// the last receipt that was asked for. Ends at the first failure. May be dropped at any time: late answers are
-    /// known by their numbers.
-    pub(crate) async fn exchange(
+    /// Sends `requests` in one go and hands every object that the kernel answers to `take`, until the end of the list or
+    /// the last acknowledgement that was asked for. Ends at the first failure.
+    pub(crate) async fn exchange<T: NetlinkSerializable + NetlinkDeserializable + Send>(
         &self,
-        messages: &[Message],
-        take: &mut (dyn FnMut(Reply<'_>) + Send),
+        requests: Vec<Request<T>>,
+        take: &mut (dyn FnMut(T) + Send),
     ) -> Result<(), Failure> {
-        let mut kept = self.open.lock().await;
-        // Nothing is kept of an exchange that is dropped or fails on the way: its list may still be open.
-        let used = kept.take();
-        let fresh = used.is_none();
-        let mut open = used.map_or_else(|| Open::new(self.bus), Ok)?;
-        let awaited = match open.send(messages).await {
-            // A kept socket may have outlived the runtime that it was opened in.
-            Err(_) if !fresh => {
-                open = Open::new(self.bus)?;
-                open.send(messages).await?
-            }
-            sent => sent?,
-        };
-        let done = timeout(TIMEOUT, open.receive(awaited, take)).await.unwrap_or(Err(Failure::Silent));
-        if matches!(done, Ok(()) | Err(Failure::Errno { .. })) {
-            *kept = Some(open);
-        }
-        done
-    }
-}
-
-impl std::fmt::Debug for Socket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Socket").field("bus", &self.bus).finish_non_exhaustive()
-    }
-}
-
-impl Open {
-    fn new(bus: Bus) -> Result<Self, Failure> {
-        Ok(Self { socket: open(bus).map_err(Failure::Socket)?, next: 1 })
-    }
-
-    /// Sends `messages` in one go. Returns the numbers of the answers up to the last one that is awaited.
-    async fn send(&mut self, messages: &[Message]) -> Result<RangeInclusive<u32>, Failure> {
-        let first = self.next;
-        let mut bytes = Vec::new();
-        let mut awaited = first;
-        for message in messages {
-            message.write(self.next, &mut bytes);
-            if message.flags & (ACK | DUMP) != 0 {
-                awaited = self.next;
-            }
-            self.next = self.next.wrapping_add(1);
-        }
-        let kernel = SocketAddr::new(0, 0);
-        let sending = poll_fn(|context| self.socket.poll_send_to(context, &bytes, &kernel));
-        timeout(TIMEOUT, sending).await.map_err(|_| Failure::Silent)?.map_err(Failure::Socket)?;
-        Ok(first..=awaited)
-    }
-
-    /// Reads the answers to these messages until the end of the last of them.
-    async fn receive(
-        &self,
-        messages: RangeInclusive<u32>,
-        take: &mut (dyn FnMut(Reply<'_>) + Send),
-    ) -> Result<(), Failure> {
-        let mut length = 0;
+        let idle = self.idle().take();
+        let socket = idle.map_or_else(|| open(self.protocol), Ok).map_err(Failure::Io)?;
+        let (bytes, last) = encode(requests);
+        socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map_err(Failure::Io)?;
         loop {
-            let (datagram, from) =
-                poll_fn(|context| self.socket.poll_recv_from_full(context)).await.map_err(Failure::Socket)?;
-            length += datagram.len();
-            if length > LIMIT {
-                return Err(Failure::TooLong);
-            }
-            // Other processes may write to this socket; and after a failure answers to earlier messages are left.
-            let answers = answers(&datagram).filter(|(number, _)| from.port_number() == 0 && messages.contains(number));
-            for (number, answer) in answers {
-                match answer {
-                    Answer::Object(reply) => take(reply),
-                    Answer::End(Ok(())) if number == *messages.end() => return Ok(()),
-                    Answer::End(end) => end?,
-                }
+            tokio::task::consume_budget().await;
+            let (datagram, from) = socket.recv_from_full().map_err(Failure::Io)?;
+            // Other processes may write to this socket.
+            if from.port_number() == 0 && decode(&datagram, last, take)? {
+                break;
             }
         }
+        *self.idle() = Some(socket);
+        Ok(())
+    }
+
+    /// Sends one request and returns what the kernel answers.
+    pub(crate) async fn ask<T: NetlinkSerializable + NetlinkDeserializable + Send>(
+        &self,
+        message: T,
+        flags: u16,
+    ) -> Result<Vec<T>, Failure> {
+        let mut answers = Vec::new();
+        self.exchange(vec![Request { message, flags }], &mut |answer| answers.push(answer)).await?;
+        Ok(answers)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<RawSocket>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(bus: Bus) -> std::io::Result<TokioSocket> {
-    let protocol = match bus {
-        Bus::Route => protocols::NETLINK_ROUTE,
-        Bus::Netfilter => protocols::NETLINK_NETFILTER,
-        Bus::Sockets => protocols::NETLINK_SOCK_DIAG,
-        Bus::Generic => protocols::NETLINK_GENERIC,
-    };
-    let mut socket = TokioSocket::new(protocol)?;
-    socket.socket_mut().bind_auto()?;
-    // Words about failures are welcome, but kernels before 4.12 have none.
-    let _ = socket.socket_ref().set_ext_ack(true);
-    let _ = socket.socket_ref().set_cap_ack(true);
+fn open(protocol: isize) -> std::io::Result<RawSocket> {
+    let mut socket = RawSocket::new(protocol)?;
+    socket.bind_auto()?;
+    socket.set_non_blocking(true)?;
+    // Failures need not repeat what was sent; kernels before 4.10 do.
+    let _ = socket.set_cap_ack(true);
     Ok(socket)
+}
+
+/// The bytes of `requests`, numbered from 1 on, and the number of the last one that is answered.
+fn encode<T: NetlinkSerializable>(requests: Vec<Request<T>>) -> (Vec<u8>, u32) {
+    let (mut bytes, mut last) = (Vec::new(), 0);
+    for (number, Request { message, flags }) in (1..).zip(requests) {
+        let mut message = NetlinkMessage::new(Default::default(), NetlinkPayload::InnerMessage(message));
+        message.header.flags = flags | NLM_F_REQUEST;
+        message.header.sequence_number = number;
+        message.finalize();
+        let start = bytes.len();
+        bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
+        message.serialize(&mut bytes[start..]);
+        if flags & (ACK | DUMP) != 0 {
+            last = number;
+        }
+    }
+    (bytes, last)
+}
+
+/// Hands the objects in a datagram to `take`. True when it has the end of the answer to request number `last`.
+fn decode<T: NetlinkDeserializable>(
+    mut datagram: &[u8],
+    last: u32,
+    take: &mut (dyn FnMut(T) + Send),
+) -> Result<bool, Failure> {
+    while let Ok(next) = NetlinkBuffer::new_checked(datagram) {
+        let length = usize::try_from(next.length()).unwrap_or(usize::MAX).next_multiple_of(4);
+        // What the crates cannot understand is left out.
+        if let Ok(NetlinkMessage { header, payload, .. }) = NetlinkMessage::deserialize(datagram) {
+            if header.flags & NLM_F_DUMP_INTR != 0 {
+                return Err(Failure::Interrupted);
+            }
+            let code = match payload {
+                NetlinkPayload::InnerMessage(answer) => {
+                    take(answer);
+                    None
+                }
+                NetlinkPayload::Error(error) => Some(error.raw_code()),
+                NetlinkPayload::Done(done) => Some(done.code),
+                _ => None,
+            };
+            match code {
+                Some(0) if header.sequence_number == last => return Ok(true),
+                Some(0) | None => {}
+                Some(code) => return Err(Failure::Errno(code.saturating_neg())),
+            }
+        }
+        datagram = datagram.get(length..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::super::Packet;
+    use super::*;
+
+    const ERROR: u16 = 2;
+    const DONE: u16 = 3;
+
+    /// A datagram with these messages: type, flags, body.
+    fn datagram(messages: &[(u16, u16, &[u8])]) -> Vec<u8> {
+        let request = |(kind, flags, body): &(u16, u16, &[u8])| {
+            let message = Packet { kind: *kind, body: body.to_vec() };
+            Request { message, flags: *flags }
+        };
+        encode(messages.iter().map(request).collect()).0
+    }
+
+    fn read(datagram: &[u8], last: u32) -> (Result<bool, Failure>, Vec<Packet>) {
+        let mut taken = Vec::new();
+        let result = decode(datagram, last, &mut |packet| taken.push(packet));
+        (result, taken)
+    }
+
+    #[test]
+    fn a_message_has_its_length_and_is_padded() {
+        let sent = datagram(&[(0xa10, ACK, &[1, 2, 3, 4, 5])]);
+        assert_eq!(sent, [21, 0, 0, 0, 0x10, 0x0a, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0, 0, 0]);
+    }
+
+    #[test]
+    fn objects_end_with_the_answer_to_the_last_request() {
+        let object = Packet { kind: 0xa06, body: vec![7; 4] };
+        let answer = datagram(&[(0xa06, 0, &[7; 4]), (ERROR, 0, &[0; 20]), (DONE, 0, &[0; 4])]);
+        assert!(matches!(read(&answer, 3), (Ok(true), taken) if taken == [object]));
+        assert!(matches!(read(&answer, 4), (Ok(false), _)));
+    }
+
+    #[test]
+    fn failures_are_told() {
+        let failed = datagram(&[(ERROR, 0, &[&(-2i32).to_ne_bytes()[..], &[0; 16]].concat())]);
+        assert!(matches!(read(&failed, 1).0, Err(Failure::Errno(2))));
+        let interrupted = datagram(&[(0xa06, NLM_F_DUMP_INTR, &[0; 4])]);
+        assert!(matches!(read(&interrupted, 1).0, Err(Failure::Interrupted)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(read(&bytes, 1).1.len() <= bytes.len() / 16);
+        }
+
+        #[test]
+        fn any_message_is_read_without_panic(kind in 0..5u16, flags: u16, body in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = read(&datagram(&[(kind, flags, &body)]), 1);
+        }
+    }
 }

@@ -1,120 +1,103 @@
-//! Describes an HTTP or HTTPS health check.
+//! Describes how a server is asked for its health.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// One HTTP or HTTPS health check; the same for every server.
-///
-/// Start from [`HttpCheck::http`] or [`HttpCheck::https`] and change what differs:
-///
-/// ```
-/// use lvscare::{HttpCheck, TlsCheck, Trust};
-///
-/// let tls = TlsCheck { trust: Trust::SkipVerify, ..TlsCheck::trusting(Vec::new()) };
-/// let check = HttpCheck { path: "/readyz".to_owned(), ..HttpCheck::https(tls) };
-/// assert_eq!(check.method, "GET");
-/// ```
-#[derive(Clone)]
-pub struct HttpCheck {
-    /// Plain or over TLS.
-    pub scheme: Scheme,
-    /// The request's method.
-    pub method: String,
-    /// Path and query; a missing `/` at the beginning is added.
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
+
+use crate::HealthPolicy;
+
+/// How a server is asked for its health.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// How servers are asked.
+    pub scheme: HealthScheme,
+    /// The path, as HTTP has it: begins with `/`.
     pub path: String,
-    /// The `Host` header; the server's own address and port when absent.
-    pub host: Option<String>,
-    /// More headers, sent as they are. Their values may be secrets and are not shown by `Debug`.
-    pub headers: Vec<(String, String)>,
-    /// The request's body; none when empty. At most 32 KiB.
-    pub body: Vec<u8>,
-    /// The accepted status codes.
-    pub status: Vec<RangeInclusive<u16>>,
-    /// A kept connection older than this is replaced, so that the listening socket and the server's certificate are
-    /// tested again.
-    pub refresh_after: Duration,
-}
-
-/// Plain or over TLS.
-#[derive(Debug, Clone)]
-pub enum Scheme {
-    /// Plain HTTP.
-    Http,
-    /// HTTP over TLS.
-    Https(TlsCheck),
-}
-
-/// How a server proves who it is.
-#[derive(Debug, Clone)]
-pub struct TlsCheck {
-    /// Which certificates are accepted.
-    pub trust: Trust,
-    /// The DNS name or IP address that the server's certificate must be for; the address it is reached at when absent.
+    /// Statuses that count as healthy besides those below 400.
+    pub status: BTreeSet<u16>,
+    /// How long one check may take.
+    #[serde(with = "crate::duration")]
+    pub timeout: Duration,
+    /// The method of the request.
+    pub method: String,
+    /// The body of the request; none when empty. May be a secret.
+    pub body: String,
+    /// Headers of the request. Their values may be secrets.
+    pub headers: BTreeMap<String, String>,
+    /// A file with the certificates of the authorities that sign for the servers (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The name that servers' certificates must carry; their address where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// Whether to go without knowing who the servers are.
+    pub insecure_skip_verify: bool,
 }
 
-/// Which certificates are accepted.
-#[derive(Clone)]
-pub enum Trust {
-    /// Certificates signed by one of these CAs (PEM, one or more certificates).
-    Authorities(Vec<u8>),
-    /// Any certificate, without verification.
-    SkipVerify,
+/// How servers are asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", ascii_case_insensitive, parse_err_ty = String, parse_err_fn = unknown)]
+#[non_exhaustive]
+pub enum HealthScheme {
+    /// An HTTP request over TLS.
+    #[default]
+    Https,
+    /// An HTTP request.
+    Http,
+    /// A connection, and nothing on it.
+    Tcp,
 }
 
-impl HttpCheck {
-    /// `GET /healthz`, any status from 200 to 399, over plain HTTP.
-    #[must_use]
-    pub fn http() -> Self {
+impl HealthConfig {
+    /// Whether servers have to prove who they are.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.scheme == HealthScheme::Https && !self.insecure_skip_verify
+    }
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
         Self {
-            scheme: Scheme::Http,
-            method: "GET".to_owned(),
+            scheme: HealthScheme::Https,
             path: "/healthz".to_owned(),
-            host: None,
-            headers: Vec::new(),
-            body: Vec::new(),
-            status: vec![200..=399],
-            refresh_after: Duration::from_secs(30),
+            status: BTreeSet::new(),
+            timeout: HealthPolicy::default().timeout,
+            method: "GET".to_owned(),
+            body: String::new(),
+            headers: BTreeMap::new(),
+            ca: None,
+            server_name: None,
+            insecure_skip_verify: false,
         }
     }
-
-    /// `GET /healthz`, any status from 200 to 399, over TLS.
-    #[must_use]
-    pub fn https(tls: TlsCheck) -> Self {
-        Self { scheme: Scheme::Https(tls), ..Self::http() }
-    }
 }
 
-impl TlsCheck {
-    /// Certificates must be signed by one of these CAs (PEM) and be for the address that the server is reached at.
-    #[must_use]
-    pub fn trusting(authorities_pem: Vec<u8>) -> Self {
-        Self { trust: Trust::Authorities(authorities_pem), server_name: None }
-    }
-}
-
-impl fmt::Debug for HttpCheck {
+impl fmt::Debug for HealthConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("HttpCheck")
-            .field("scheme", &self.scheme)
-            .field("method", &self.method)
-            .field("path", &self.path)
-            .field("host", &self.host)
-            .field("headers", &format_args!("{names:?}: ***"))
-            .field("body", &format_args!("*** ({} bytes)", self.body.len()))
-            .field("status", &self.status)
-            .field("refresh_after", &self.refresh_after)
-            .finish()
+        // Headers and body may be secrets.
+        f.debug_struct("HealthConfig").field("scheme", &self.scheme).field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authorities(pem) => write!(f, "Authorities({} bytes)", pem.len()),
-            Self::SkipVerify => f.write_str("SkipVerify"),
-        }
+fn unknown(name: &str) -> String {
+    format!("unknown scheme {name}; known are https, http, tcp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown_by_debug() {
+        let headers = [("Authorization".to_owned(), "s3cret".to_owned())].into();
+        let health = HealthConfig { headers, body: "s3cret".to_owned(), ..HealthConfig::default() };
+        let shown = format!("{health:?}");
+        assert!(shown.contains("/healthz") && !shown.contains("s3cret"), "{shown}");
     }
 }

@@ -1,32 +1,21 @@
 //! Says what an error of a socket, of TLS or of HTTP means for the server.
 
 use std::error::Error as StdError;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind as Kind};
 
 use super::{Unhealthy, UnhealthyKind, tls};
 
 /// A failure to open a connection.
 pub(super) fn connecting(error: &io::Error) -> Unhealthy {
-    use ErrorKind as Kind;
-    let (kind, reason) = match error.kind() {
-        Kind::ConnectionRefused => (UnhealthyKind::Refused, "refuses connections".to_owned()),
-        Kind::ConnectionReset => (UnhealthyKind::Refused, "resets new connections".to_owned()),
-        Kind::HostUnreachable => (UnhealthyKind::Refused, "its host cannot be reached".to_owned()),
-        Kind::NetworkUnreachable | Kind::NetworkDown => {
-            (UnhealthyKind::Refused, "its network cannot be reached".to_owned())
-        }
-        Kind::TimedOut => (UnhealthyKind::TimedOut, "does not answer attempts to connect".to_owned()),
-        // This host lacks files, ports or rights: that says little about the server, so it gets the benefit of doubt.
-        _ => (UnhealthyKind::NotAsked, format!("cannot open a connection from here: {error}")),
-    };
-    Unhealthy { kind, reason }
-}
-
-/// A failure of a TLS handshake.
-pub(super) fn handshake(error: &io::Error) -> Unhealthy {
+    let refused = |reason| Unhealthy::new(UnhealthyKind::Refused, reason);
     match error.kind() {
-        ErrorKind::UnexpectedEof => closed("closed the connection during the TLS handshake"),
-        _ => talking(error),
+        Kind::ConnectionRefused => refused("refuses connections"),
+        Kind::ConnectionReset => refused("resets new connections"),
+        Kind::HostUnreachable => refused("its host cannot be reached"),
+        Kind::NetworkUnreachable | Kind::NetworkDown => refused("its network cannot be reached"),
+        Kind::TimedOut => Unhealthy::new(UnhealthyKind::TimedOut, "does not answer attempts to connect"),
+        // This host lacks files, ports or rights: that says little about the server, so it gets the benefit of doubt.
+        _ => Unhealthy::new(UnhealthyKind::NotAsked, format!("cannot open a connection from here: {error}")),
     }
 }
 
@@ -41,28 +30,17 @@ pub(super) fn http(error: &hyper::Error) -> Unhealthy {
     if error.is_parse() {
         return answer("answered something that is not HTTP/1");
     }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return closed("closed the connection without an answer");
-    }
-    closed(format!("lost the connection: {error}"))
+    closed("closed the connection without an answer")
 }
 
 /// Whether what was read makes no sense, such as chunks without a length.
-pub(super) fn is_malformed(error: &hyper::Error) -> bool {
-    let kind = cause(error).map(io::Error::kind);
-    error.is_parse() || matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData))
+pub(super) fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
+    cause(error).is_some_and(|error| matches!(error.kind(), Kind::InvalidInput | Kind::InvalidData))
 }
 
 /// The error of the socket below this one.
 pub(super) fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    std::iter::successors(Some(error), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
 /// A failure of a connection that stood.
@@ -71,26 +49,24 @@ pub(super) fn talking(error: &io::Error) -> Unhealthy {
         return tls::failure(error);
     }
     match error.kind() {
-        ErrorKind::TimedOut => {
-            Unhealthy { kind: UnhealthyKind::TimedOut, reason: "stopped to acknowledge what it was sent".to_owned() }
-        }
-        ErrorKind::UnexpectedEof => closed("closed the connection without an answer"),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+        Kind::TimedOut => Unhealthy::new(UnhealthyKind::TimedOut, "stopped to acknowledge what it was sent"),
+        Kind::UnexpectedEof => closed("closed the connection without an answer"),
+        Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted => {
             closed("reset the connection before it answered")
         }
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => connecting(error),
-        _ => closed(format!("lost the connection: {error}")),
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => connecting(error),
+        _ => closed(&format!("lost the connection: {error}")),
     }
 }
 
 /// The server closed the connection too early.
-pub(super) fn closed(reason: impl Into<String>) -> Unhealthy {
-    Unhealthy { kind: UnhealthyKind::Closed, reason: reason.into() }
+pub(super) fn closed(reason: &str) -> Unhealthy {
+    Unhealthy::new(UnhealthyKind::Closed, reason)
 }
 
 /// The server answered something wrong.
-pub(super) fn answer(reason: impl Into<String>) -> Unhealthy {
-    Unhealthy { kind: UnhealthyKind::Answer, reason: reason.into() }
+pub(super) fn answer(reason: &str) -> Unhealthy {
+    Unhealthy::new(UnhealthyKind::Answer, reason)
 }
 
 #[cfg(test)]

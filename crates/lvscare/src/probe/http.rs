@@ -1,28 +1,30 @@
 //! Checks whether a server answers an HTTP or HTTPS request as it should.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::Response;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::check::{HttpCheck, Scheme};
-use super::pool::{Connection, ConnectionPool, Slot};
-use super::request::Template;
+use super::check::{HealthConfig, HealthScheme};
+use super::pool::{Connection, ConnectionPool};
+use super::request::{request, template};
 use super::tls::TlsClient;
 use super::{Probe, Unhealthy, failure, port};
-use crate::{Error, Result};
+use crate::Result;
 
 /// The most that is read of a body: its end shows that the connection can be used again, and nothing else.
 const MAX_BODY: usize = 64 * 1024;
+/// A kept connection older than this is replaced, so that the listening socket and the server's certificate are tested
+/// again.
+const REFRESH_AFTER: Duration = Duration::from_secs(30);
 /// The largest head of an answer.
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -36,79 +38,73 @@ type Asked = (Option<Connection<Sender>>, Checked<()>);
 /// One connection per server is kept from check to check. Good news on it is believed; after bad news on a connection
 /// that ended, a fresh connection decides within the same check.
 pub struct HttpProbe {
-    template: Template,
+    template: Request<Full<Bytes>>,
     tls: Option<TlsClient>,
-    status: Vec<RangeInclusive<u16>>,
-    refresh_after: Duration,
+    /// Statuses that count as healthy besides those from 200 to 399.
+    status: BTreeSet<u16>,
     pool: ConnectionPool<Sender>,
 }
 
 impl HttpProbe {
-    /// A probe that performs this check.
+    /// A probe that performs this check; `authorities` are certificates (PEM) by which servers are verified.
     ///
     /// # Errors
-    /// [`Error::Check`] when the check cannot be performed on any server, such as a CA without a certificate.
-    pub fn new(check: HttpCheck) -> Result<Self> {
-        let template = Template::new(&check)?;
-        let tls = match &check.scheme {
-            Scheme::Http => None,
-            Scheme::Https(tls) => Some(TlsClient::new(tls)?),
+    /// [`crate::Error::Check`] when the check cannot be performed on any server, such as authorities without a certificate.
+    pub fn new(check: &HealthConfig, authorities: &[u8]) -> Result<Self> {
+        let template = template(check)?;
+        let tls = match check.scheme {
+            HealthScheme::Https => Some(TlsClient::new(check, authorities)?),
+            _ => None,
         };
-        if !check.status.iter().any(|range| !range.is_empty()) {
-            return Err(Error::Check { part: "status", reason: "no status would be accepted".to_owned() });
-        }
-        let refresh_after = check.refresh_after;
-        Ok(Self { template, tls, status: check.status, refresh_after, pool: ConnectionPool::default() })
+        Ok(Self { template, tls, status: check.status.clone(), pool: ConnectionPool::default() })
     }
 
-    async fn ask_afresh(&self, server: SocketAddr, slot: &Arc<Slot<Sender>>) -> Checked<Asked> {
+    async fn ask_afresh(&self, server: SocketAddr) -> Checked<Asked> {
         let stream = port::connect(server).await?;
         let connection = match &self.tls {
-            None => open(slot, stream).await,
-            Some(tls) => open(slot, tls.connect(stream, server.ip()).await?).await,
+            None => open(stream).await,
+            Some(tls) => open(tls.connect(stream, server.ip()).await?).await,
         };
         self.ask(server, connection?).await
     }
 
     async fn ask(&self, server: SocketAddr, mut connection: Connection<Sender>) -> Checked<Asked> {
-        let answer = connection.sender.send_request(self.template.request(server)).await;
+        let answer = connection.sender.send_request(request(&self.template, server)).await;
         let answer = answer.map_err(|error| failure::http(&error))?;
-        let verdict = self.judge(answer.status().as_u16());
-        let reusable = drained(answer).await? && connection.sender.ready().await.is_ok();
+        let verdict = self.verdict(answer.status().as_u16());
+        let reusable = read_body(answer).await? && connection.sender.ready().await.is_ok();
         Ok((reusable.then_some(connection), verdict))
     }
 
-    fn judge(&self, status: u16) -> Checked<()> {
-        if self.status.iter().any(|range| range.contains(&status)) {
+    fn verdict(&self, status: u16) -> Checked<()> {
+        if (200..400).contains(&status) || self.status.contains(&status) {
             return Ok(());
         }
-        Err(failure::answer(format!("answered {status}, wanted {}", codes(&self.status))))
+        let wanted: String = self.status.iter().map(|code| format!(", {code}")).collect();
+        Err(failure::answer(&format!("answered {status}, wanted 200-399{wanted}")))
     }
 }
 
 #[async_trait]
 impl Probe for HttpProbe {
     async fn check(&self, server: SocketAddr) -> Checked<()> {
-        let slot = self.pool.slot(server);
-        let kept = match slot.take(self.refresh_after) {
+        let kept = match self.pool.take(server, REFRESH_AFTER) {
             Some(kept) => self.ask(server, kept).await.ok(),
             None => None,
         };
-        let asked = match kept {
+        let (connection, verdict) = match kept {
             // A server that is about to close an idle connection may say something (408) that is no answer.
-            Some((connection, verdict)) if verdict.is_ok() || connection.is_some() => Ok((connection, verdict)),
-            _ => self.ask_afresh(server, &slot).await,
+            Some((connection, verdict)) if verdict.is_ok() || connection.is_some() => (connection, verdict),
+            _ => self.ask_afresh(server).await?,
         };
-        let (connection, verdict) = asked.inspect_err(|_| slot.failed())?;
-        slot.answered();
         if let Some(connection) = connection {
-            slot.keep(connection);
+            self.pool.keep(server, connection);
         }
         verdict
     }
 
     async fn alarm(&self, server: SocketAddr) {
-        self.pool.slot(server).closed().await;
+        self.pool.closed(server).await;
     }
 
     fn forget(&self, server: SocketAddr) {
@@ -119,53 +115,31 @@ impl Probe for HttpProbe {
 impl std::fmt::Debug for HttpProbe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The request may hold secrets.
-        f.debug_struct("HttpProbe").field("tls", &self.tls).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("HttpProbe").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
 /// Begins HTTP on a connection; its task notices when the server hangs up.
-async fn open<S>(slot: &Arc<Slot<Sender>>, stream: S) -> Checked<Connection<Sender>>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+async fn open(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Checked<Connection<Sender>> {
     let begun = Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = begun.map_err(|error| failure::http(&error))?;
-    Ok(slot.open(sender, async {
-        match connection.await {
-            Ok(()) => true,
-            // Otherwise the server talks without being asked, which says nothing about its health.
-            Err(error) => failure::cause(&error).is_some(),
-        }
+    Ok(Connection::open(sender, async {
+        // With an error of HTTP the server talks without being asked, which says nothing about its health.
+        connection.await.map_or_else(|error| failure::cause(&error).is_some(), |()| true)
     }))
 }
 
 /// Reads the body to its end; false when it is so long that its connection had better be closed.
-async fn drained(answer: Response<Incoming>) -> Checked<bool> {
-    let until_close =
-        !answer.headers().contains_key(http::header::TRANSFER_ENCODING) && answer.body().size_hint().exact().is_none();
-    let (mut body, mut length) = (answer.into_body(), 0);
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => length += frame.data_ref().map_or(0, Bytes::len),
-            // A TLS connection that ends without a word ends such a body all the same.
-            Err(_) if until_close => return Ok(false),
-            Err(error) if failure::is_malformed(&error) => {
-                return Err(failure::answer("answered with a body that makes no sense"));
-            }
-            Err(_) => return Err(failure::closed("closed the connection in the middle of its answer")),
+async fn read_body(answer: Response<Incoming>) -> Checked<bool> {
+    let chunked = answer.headers().contains_key(http::header::TRANSFER_ENCODING);
+    let until_close = !chunked && answer.body().size_hint().exact().is_none();
+    match Limited::new(answer.into_body(), MAX_BODY).collect().await {
+        Ok(_) => Ok(true),
+        // A TLS connection that ends without a word ends a body of unknown length all the same.
+        Err(error) if until_close || error.is::<LengthLimitError>() => Ok(false),
+        Err(error) if failure::is_malformed(&*error) => {
+            Err(failure::answer("answered with a body that makes no sense"))
         }
-        if length > MAX_BODY {
-            return Ok(false);
-        }
+        Err(_) => Err(failure::closed("closed the connection in the middle of its answer")),
     }
-    Ok(!until_close)
-}
-
-/// Status codes as they are written: `200-399, 404`.
-fn codes(ranges: &[RangeInclusive<u16>]) -> String {
-    let one = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
-        (start, end) if start == end => start.to_string(),
-        (start, end) => format!("{start}-{end}"),
-    };
-    ranges.iter().map(one).collect::<Vec<_>>().join(", ")
 }

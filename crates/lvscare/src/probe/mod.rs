@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
-pub use check::{HttpCheck, Scheme, TlsCheck, Trust};
+pub use check::{HealthConfig, HealthScheme};
 #[cfg(any(test, feature = "testing"))]
 pub use fake::{FakeBehavior, FakeProbe};
 pub use http::HttpProbe;
@@ -72,6 +72,12 @@ pub enum UnhealthyKind {
     Answer,
     /// This host could not ask: it lacks files, ports or rights. That says little about the server.
     NotAsked,
+}
+
+impl Unhealthy {
+    fn new(kind: UnhealthyKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
 }
 
 impl fmt::Display for Unhealthy {

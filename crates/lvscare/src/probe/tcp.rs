@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::pool::ConnectionPool;
+use super::pool::{Connection, ConnectionPool};
 use super::{Probe, Unhealthy, port};
 
 /// A kept connection older than this is replaced by a newer one.
@@ -35,18 +35,14 @@ impl TcpProbe {
 #[async_trait]
 impl Probe for TcpProbe {
     async fn check(&self, server: SocketAddr) -> Result<(), Unhealthy> {
-        let slot = self.pool.slot(server);
-        let stream = port::connect(server).await.inspect_err(|_| slot.failed())?;
-        slot.answered();
-        if !slot.has(REFRESH_AFTER) {
-            let connection = slot.open((), until_closed(stream));
-            slot.keep(connection);
-        }
+        let stream = port::connect(server).await?;
+        let kept = self.pool.take(server, REFRESH_AFTER);
+        self.pool.keep(server, kept.unwrap_or_else(|| Connection::open((), until_closed(stream))));
         Ok(())
     }
 
     async fn alarm(&self, server: SocketAddr) {
-        self.pool.slot(server).closed().await;
+        self.pool.closed(server).await;
     }
 
     fn forget(&self, server: SocketAddr) {

@@ -1,6 +1,5 @@
 //! Verifies who a server is, and says what is wrong with its certificate.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,9 +13,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::check::{TlsCheck, Trust};
+use super::check::HealthConfig;
 use super::{Unhealthy, UnhealthyKind, failure as failures};
 use crate::{Error, Result};
+
+/// So many letters a reason has at most.
+const MAX_REASON: usize = 300;
 
 /// Begins TLS connections to servers.
 pub(super) struct TlsClient {
@@ -26,7 +28,7 @@ pub(super) struct TlsClient {
 
 impl TlsClient {
     /// Reads certificates and keys; refuses a CA without a certificate.
-    pub(super) fn new(check: &TlsCheck) -> Result<Self> {
+    pub(super) fn new(check: &HealthConfig, pem: &[u8]) -> Result<Self> {
         let server_name = check.server_name.clone().map(|name| {
             ServerName::try_from(name.clone())
                 .map_err(|_| invalid("server name", format!("{name:?} is neither a DNS name nor an IP address")))
@@ -40,11 +42,10 @@ impl TlsClient {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| invalid("TLS", error.to_string()))?;
-        let builder = match &check.trust {
-            Trust::Authorities(pem) => builder.with_root_certificates(authorities(pem)?),
-            Trust::SkipVerify => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
-            }
+        let builder = if check.is_verified() {
+            builder.with_root_certificates(authorities(pem)?)
+        } else {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
         };
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -61,13 +62,7 @@ impl TlsClient {
     ) -> std::result::Result<TlsStream<TcpStream>, Unhealthy> {
         let name = self.server_name.clone().unwrap_or_else(|| ServerName::from(server));
         let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream);
-        connecting.await.map_err(|error| failures::handshake(&error))
-    }
-}
-
-impl fmt::Debug for TlsClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
+        connecting.await.map_err(|error| failures::talking(&error))
     }
 }
 
@@ -79,66 +74,34 @@ pub(super) fn failure(error: &rustls::Error) -> Unhealthy {
         Tls::AlertReceived(alert) => format!("refused the TLS handshake ({alert:?})"),
         Tls::InvalidMessage(_) => "does not speak TLS".to_owned(),
         Tls::NoApplicationProtocol => "does not speak HTTP/1.1 over TLS".to_owned(),
-        Tls::PeerIncompatible(error) => format!("speaks no common version of TLS ({error:?})"),
         other => format!("TLS failed: {other}"),
     };
-    Unhealthy { kind: UnhealthyKind::Tls, reason }
+    Unhealthy::new(UnhealthyKind::Tls, reason)
 }
 
 fn certificate(error: &CertificateError) -> String {
+    use CertificateError as Certificate;
     match error {
-        CertificateError::Expired => "its certificate has expired".to_owned(),
-        CertificateError::ExpiredContext { time, not_after } => {
-            format!("its certificate expired {} ago", span(time.as_secs().saturating_sub(not_after.as_secs())))
+        Certificate::Expired | Certificate::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            "its certificate is not valid yet; is a clock wrong?".to_owned()
         }
-        CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
-        CertificateError::NotValidYetContext { time, not_before } => {
-            let wait = span(not_before.as_secs().saturating_sub(time.as_secs()));
-            format!("its certificate is valid in {wait} only; is a clock wrong?")
-        }
-        CertificateError::UnknownIssuer => "its certificate is not signed by the given CA".to_owned(),
-        CertificateError::BadSignature => "its certificate's signature is wrong".to_owned(),
-        CertificateError::NotValidForName => "its certificate is for another name".to_owned(),
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            // As many names as fit a line; they come from outside.
-            let names: Vec<String> = presented.iter().take(4).map(|name| name.chars().take(64).collect()).collect();
-            let more = if presented.len() > names.len() { ", …" } else { "" };
-            format!("its certificate is for {}{more}, not for {}", names.join(", "), expected.to_str())
-        }
-        other => format!("its certificate is not accepted: {other}"),
+        Certificate::UnknownIssuer => "its certificate is not signed by the given CA".to_owned(),
+        // What the certificate says is as long as the server likes.
+        other => format!("its certificate is not accepted: {other}").chars().take(MAX_REASON).collect(),
     }
-}
-
-/// A span of time in its largest unit.
-fn span(seconds: u64) -> String {
-    let (count, unit) = match seconds {
-        86_400.. => (seconds / 86_400, "day"),
-        3_600.. => (seconds / 3_600, "hour"),
-        60.. => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn authorities(pem: &[u8]) -> Result<RootCertStore> {
-    let certificates = certificates("CA", pem)?;
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
     let mut roots = RootCertStore::empty();
-    let (_, ignored) = roots.add_parsable_certificates(certificates);
+    let certificates = certificates.map_err(|error| invalid("CA", format!("not PEM: {error}")))?;
     // A bundle of a system may hold a curious certificate; a CA of which nothing is left trusts nobody.
-    if roots.is_empty() {
-        return Err(invalid("CA", format!("none of its {ignored} certificates can be understood")));
+    match roots.add_parsable_certificates(certificates) {
+        (0, 0) => Err(invalid("CA", "the text holds no certificate (PEM)".to_owned())),
+        (0, ignored) => Err(invalid("CA", format!("none of its {ignored} certificates can be understood"))),
+        _ => Ok(roots),
     }
-    Ok(roots)
-}
-
-fn certificates(part: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| invalid(part, format!("not PEM: {error}")))?;
-    if certificates.is_empty() {
-        return Err(invalid(part, "the text holds no certificate (PEM)".to_owned()));
-    }
-    Ok(certificates)
 }
 
 fn invalid(part: &'static str, reason: String) -> Error {

@@ -223,7 +223,9 @@ fn we_count_what_ipvsadm_counts() {
 fn without_privilege_it_says_so() {
     let world = World::new(0);
     let told = text_in(&world.host(), &[&itself(), "actor", "look-without-privilege"]);
-    assert_eq!(told.trim(), "cannot read the virtual service 10.1.0.100:6443: needs CAP_NET_ADMIN: run it as root");
+    let expected = "cannot read the virtual service 10.1.0.100:6443: not permitted; \
+                    this needs root (CAP_NET_ADMIN) in this network namespace";
+    assert_eq!(told.trim(), expected);
 }
 
 fn a_look_is_cheap() {

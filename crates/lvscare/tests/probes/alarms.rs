@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvscare::{HttpCheck, HttpProbe, Probe, TcpProbe, TlsCheck, UnhealthyKind};
+use lvscare::{HealthConfig, HttpProbe, Probe, TcpProbe, UnhealthyKind};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -53,7 +53,7 @@ async fn the_death_of_an_http_server_is_noticed() {
 #[tokio::test]
 async fn the_death_of_an_https_server_is_noticed() {
     let authority = Authority::new();
-    let probe = HttpProbe::new(HttpCheck::https(TlsCheck::trusting(authority.pem()))).unwrap();
+    let probe = HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
     let acceptor = authority.server(&["127.0.0.1"]);
     notices_death(&probe, async || Server::tls(acceptor.clone()).await).await;
 }
@@ -74,59 +74,6 @@ async fn a_death_between_checks_is_told_to_who_asks_later() {
     sleep(Duration::from_millis(20)).await;
     assert!(alarmed(A_WHILE, &probe, address).await);
     assert!(!alarmed(A_WHILE, &probe, address).await);
-}
-
-#[tokio::test]
-async fn an_alarm_watches_across_checks_of_others() {
-    let server = Server::answering(OK).await;
-    let address = server.address;
-    let probe = Arc::new(http());
-    let watching = tokio::spawn({
-        let probe = Arc::clone(&probe);
-        async move { probe.alarm(address).await }
-    });
-    for _ in 0..20 {
-        assert_eq!(check(&*probe, address).await, Ok(()));
-        sleep(Duration::from_millis(2)).await;
-    }
-    assert_eq!(server.connections(), 1);
-    assert!(!watching.is_finished());
-    server.kill().await;
-    tokio::time::timeout(Duration::from_secs(2), watching).await.unwrap().unwrap();
-}
-
-/// Checks whenever the alarm goes off, and says how often that was.
-async fn checks_on_alarm(probe: &dyn Probe, server: &Server, time: Duration) -> usize {
-    let end = Instant::now() + time;
-    let mut checks = 0;
-    while alarmed(end.saturating_duration_since(Instant::now()), probe, server.address).await {
-        assert_eq!(check(probe, server.address).await, Ok(()));
-        checks += 1;
-    }
-    checks
-}
-
-#[tokio::test]
-async fn a_server_that_closes_idle_connections_is_not_asked_all_the_time() {
-    let server = Server::closing(OK).await;
-    let probe = http();
-    assert_eq!(check(&probe, server.address).await, Ok(()));
-    let checks = checks_on_alarm(&probe, &server, Duration::from_secs(1)).await;
-    assert!(checks <= 3, "{checks}");
-    // From now on it is known for it, and healthy.
-    assert_eq!(check(&probe, server.address).await, Ok(()));
-    assert!(!alarmed(A_WHILE, &probe, server.address).await);
-}
-
-#[tokio::test]
-async fn a_server_that_closes_silent_connections_is_not_asked_all_the_time() {
-    let server = Server::raw(|_, _| Box::pin(async {})).await;
-    let probe = TcpProbe::new();
-    assert_eq!(check(&probe, server.address).await, Ok(()));
-    let checks = checks_on_alarm(&probe, &server, Duration::from_secs(1)).await;
-    assert!(checks <= 3, "{checks}");
-    assert_eq!(check(&probe, server.address).await, Ok(()));
-    assert!(!alarmed(A_WHILE, &probe, server.address).await);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvscare::{HttpCheck, HttpProbe, Probe, TcpProbe, TlsCheck};
+use lvscare::{HealthConfig, HttpProbe, Probe, TcpProbe};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -18,7 +18,7 @@ const ROUNDS: u32 = 200;
 fn cost_of_https() {
     let authority = Authority::new();
     let acceptor = authority.server(&["127.0.0.1"]);
-    let probe = HttpProbe::new(HttpCheck::https(TlsCheck::trusting(authority.pem()))).unwrap();
+    let probe = HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
     measure("HTTPS", probe, async || Server::tls(acceptor.clone()).await);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lvscare::{HttpCheck, HttpProbe, TlsCheck, Trust, UnhealthyKind};
+use lvscare::{HealthConfig, HttpProbe, UnhealthyKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -63,41 +63,43 @@ fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
-fn probe(tls: TlsCheck) -> HttpProbe {
-    HttpProbe::new(HttpCheck::https(tls)).unwrap()
+fn trusting(authority: &Authority) -> HttpProbe {
+    HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap()
 }
 
-fn skipping() -> TlsCheck {
-    TlsCheck { trust: Trust::SkipVerify, ..TlsCheck::trusting(Vec::new()) }
+fn skipping() -> HttpProbe {
+    HttpProbe::new(&HealthConfig { insecure_skip_verify: true, ..HealthConfig::default() }, &[]).unwrap()
+}
+
+fn named(name: &str) -> HealthConfig {
+    HealthConfig { server_name: Some(name.to_owned()), ..HealthConfig::default() }
 }
 
 #[tokio::test]
 async fn a_server_is_believed_by_address_or_name() {
     let authority = Authority::new();
     let by_address = Server::tls(authority.server(&["127.0.0.1"])).await;
-    let trusting = TlsCheck::trusting(authority.pem());
-    let asking = probe(trusting.clone());
+    let asking = trusting(&authority);
     for _ in 0..10 {
         assert_eq!(check(&asking, by_address.address).await, Ok(()));
     }
     assert_eq!(by_address.connections(), 1, "one handshake serves many checks");
 
     let by_name = Server::tls(authority.server(&["kubernetes.default"])).await;
-    let named = TlsCheck { server_name: Some("kubernetes.default".to_owned()), ..trusting.clone() };
-    assert_eq!(check(&probe(named), by_name.address).await, Ok(()));
-    let other = TlsCheck { server_name: Some("10.103.97.2".to_owned()), ..trusting.clone() };
-    let answer = check(&probe(other), by_address.address).await;
-    assert_fails(answer, UnhealthyKind::Tls, "not for 10.103.97.2");
-    let answer = check(&probe(trusting), by_name.address).await;
-    assert_fails(answer, UnhealthyKind::Tls, "not for 127.0.0.1");
+    let expecting = |name| HttpProbe::new(&named(name), &authority.pem()).unwrap();
+    assert_eq!(check(&expecting("kubernetes.default"), by_name.address).await, Ok(()));
+    let answer = check(&expecting("10.103.97.2"), by_address.address).await;
+    assert_fails(answer, UnhealthyKind::Tls, "10.103.97.2");
+    let answer = check(&asking, by_name.address).await;
+    assert_fails(answer, UnhealthyKind::Tls, "127.0.0.1");
 }
 
 #[tokio::test]
 async fn a_server_of_another_ca_is_not_believed() {
     let server = Server::tls(Authority::new().server(&["127.0.0.1"])).await;
-    let asking = probe(TlsCheck::trusting(Authority::new().pem()));
+    let asking = trusting(&Authority::new());
     assert_fails(check(&asking, server.address).await, UnhealthyKind::Tls, "certificate");
-    assert_eq!(check(&probe(skipping()), server.address).await, Ok(()));
+    assert_eq!(check(&skipping(), server.address).await, Ok(()));
 }
 
 #[tokio::test]
@@ -108,11 +110,11 @@ async fn a_certificate_counts_in_its_time_only() {
     let mut early = params(&["127.0.0.1"]);
     early.not_before = rcgen::date_time_ymd(2400, 1, 1);
     early.not_after = rcgen::date_time_ymd(2500, 1, 1);
-    for (params, words) in [(expired, "its certificate expired "), (early, "is valid in ")] {
+    for (params, words) in [(expired, "its certificate has expired"), (early, "not valid yet")] {
         let server = Server::tls(authority.acceptor(&params, false)).await;
-        let asking = probe(TlsCheck::trusting(authority.pem()));
+        let asking = trusting(&authority);
         assert_fails(check(&asking, server.address).await, UnhealthyKind::Tls, words);
-        assert_eq!(check(&probe(skipping()), server.address).await, Ok(()));
+        assert_eq!(check(&skipping(), server.address).await, Ok(()));
     }
 }
 
@@ -125,9 +127,9 @@ async fn a_server_without_tls_is_told_from_one_with_bad_tls() {
         })
     })
     .await;
-    assert_fails(check(&probe(skipping()), talking.address).await, UnhealthyKind::Tls, "does not speak TLS");
+    assert_fails(check(&skipping(), talking.address).await, UnhealthyKind::Tls, "does not speak TLS");
     let shutting = Server::raw(|_, _| Box::pin(async {})).await;
-    let answer = check(&probe(skipping()), shutting.address).await.unwrap_err();
+    let answer = check(&skipping(), shutting.address).await.unwrap_err();
     assert_eq!(answer.kind, UnhealthyKind::Closed, "{answer}");
 
     let tls = Server::tls(Authority::new().server(&["127.0.0.1"])).await;
@@ -138,12 +140,12 @@ async fn a_server_without_tls_is_told_from_one_with_bad_tls() {
 #[test]
 fn what_cannot_work_is_refused_at_once() {
     let authority = Authority::new();
-    let refused = |tls: TlsCheck| HttpProbe::new(HttpCheck::https(tls)).map(drop).unwrap_err().to_string();
+    let refused = |pem: &[u8]| HttpProbe::new(&HealthConfig::default(), pem).map(drop).unwrap_err().to_string();
     let key = KeyPair::generate().unwrap().serialize_pem().into_bytes();
-    assert_eq!(refused(TlsCheck::trusting(Vec::new())), "health check, CA: the text holds no certificate (PEM)");
-    assert!(refused(TlsCheck::trusting(key.clone())).contains("holds no certificate"));
+    assert_eq!(refused(&[]), "health check, CA: the text holds no certificate (PEM)");
+    assert!(refused(&key).contains("holds no certificate"));
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
-    assert!(refused(TlsCheck::trusting(broken)).contains("none of its 1 certificates"));
-    let trusting = TlsCheck::trusting(authority.pem());
-    assert!(refused(TlsCheck { server_name: Some("no name".to_owned()), ..trusting }).contains("no name"));
+    assert!(refused(&broken).contains("none of its 1 certificates"));
+    let unnamed = HttpProbe::new(&named("no name"), &authority.pem()).unwrap_err().to_string();
+    assert!(unnamed.contains("no name"), "{unnamed}");
 }

@@ -12,7 +12,7 @@ mod server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lvscare::{HttpCheck, HttpProbe, Probe, Unhealthy, UnhealthyKind};
+use lvscare::{HealthConfig, HealthScheme, HttpProbe, Probe, Unhealthy, UnhealthyKind};
 use tokio::time::timeout;
 
 /// One check as the guard performs it, with a generous time-out.
@@ -30,8 +30,12 @@ async fn alarmed(time: Duration, probe: &dyn Probe, server: SocketAddr) -> bool 
     timeout(time, probe.alarm(server)).await.is_ok()
 }
 
+fn plain() -> HealthConfig {
+    HealthConfig { scheme: HealthScheme::Http, ..HealthConfig::default() }
+}
+
 fn http() -> HttpProbe {
-    HttpProbe::new(HttpCheck::http()).unwrap()
+    HttpProbe::new(&plain(), &[]).unwrap()
 }
 
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lvscare::{HttpCheck, HttpProbe, Probe, UnhealthyKind};
+use lvscare::{Probe, UnhealthyKind};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
@@ -81,17 +81,6 @@ async fn a_connection_on_which_something_came_unasked_is_not_used_again() {
         sleep(Duration::from_millis(30)).await;
     }
     assert_eq!(server.connections(), 2);
-}
-
-#[tokio::test]
-async fn connections_are_replaced_in_time() {
-    let server = Server::answering(OK).await;
-    let probe = HttpProbe::new(HttpCheck { refresh_after: Duration::from_millis(50), ..HttpCheck::http() }).unwrap();
-    for _ in 0..3 {
-        assert_eq!(check(&probe, server.address).await, Ok(()));
-        sleep(Duration::from_millis(60)).await;
-    }
-    assert_eq!(server.connections(), 3);
 }
 
 #[tokio::test]

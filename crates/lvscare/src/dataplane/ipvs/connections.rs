@@ -1,13 +1,11 @@
 //! Finds the clients that have a connection through a server.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The connections of IPVS in the network namespace of this thread.
 const TABLE: &str = "/proc/thread-self/net/ip_vs_conn";
-/// What is read of it at most: some millions of connections.
-const LIMIT: u64 = 512 << 20;
 /// So many clients are told at most.
 const MAX_CLIENTS: usize = 1 << 16;
 
@@ -15,7 +13,7 @@ const MAX_CLIENTS: usize = 1 << 16;
 pub(super) async fn clients(service: SocketAddr, server: SocketAddr) -> Vec<SocketAddr> {
     let found = tokio::task::spawn_blocking(move || {
         let Ok(table) = File::open(TABLE) else { return Vec::new() };
-        read(BufReader::new(table.take(LIMIT)), service, server)
+        read(BufReader::new(table), service, server)
     });
     found.await.unwrap_or_default()
 }

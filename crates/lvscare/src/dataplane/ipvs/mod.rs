@@ -4,13 +4,11 @@
 //! servers over one open socket; each change is one message that the kernel acknowledges. Other services, other
 //! protocols and firewall marks are neither read nor touched.
 
-mod answer;
 mod connections;
 #[cfg(test)]
 mod golden;
-mod numbers;
+mod message;
 mod plane;
-mod request;
 
 pub use plane::Ipvs;
 

@@ -6,6 +6,7 @@
 //! table ip lvscare-10.103.97.2-6443 {
 //!     map weights {
 //!         type ipv4_addr . inet_service : mark
+//!         size 256
 //!         elements = { 10.0.0.1 . 6443 : 0x00000001, 10.0.0.2 . 6443 : 0x00000001 }
 //!     }
 //!     chain balance {
@@ -22,12 +23,8 @@
 //! takes both away. The kernel is spoken to by netlink, so no `nft` program is needed.
 
 mod expression;
-#[cfg(test)]
-mod golden;
-mod listing;
+mod places;
 mod plane;
-mod ruleset;
-mod slots;
-mod transaction;
+mod table;
 
 pub use plane::Nftables;

@@ -40,7 +40,7 @@ async fn whatever_others_change_is_right_after_one_tick() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_is_mended_and_rules_of_others_are_left_alone() {
+async fn a_flush_is_repaired_and_rules_of_others_are_left_alone() {
     let scene = Scene::begin().await;
     scene.told();
     let other: SocketAddr = "10.9.9.9:80".parse().unwrap();
@@ -53,7 +53,7 @@ async fn a_flush_is_mended_and_rules_of_others_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_every_second_for_an_hour_is_mended_each_time() {
+async fn a_flush_every_second_for_an_hour_is_repaired_each_time() {
     let scene = Scene::begin().await;
     for _ in 0..3600 {
         scene.table.interfere(|all| drop(all.remove(&service().address)));
@@ -62,7 +62,7 @@ async fn a_flush_every_second_for_an_hour_is_mended_each_time() {
     }
     assert_eq!(scene.handle.status().repairs, 3600);
     let told = scene.told().len();
-    assert!((5..20).contains(&told), "{told} lines about a quarrel of an hour");
+    assert!((5..20).contains(&told), "{told} lines in an hour of interference");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::*;
-use crate::{Addressing, Change, Error, clean};
+use crate::{Addressing, Change, Error};
 
 #[tokio::test(start_paused = true)]
 async fn a_fresh_start_leaves_out_who_refuses_and_waits_for_nobody_longer_than_the_time_out() {
@@ -156,8 +156,6 @@ async fn the_address_is_kept_like_the_rules() {
     assert!(events.lock().unwrap().contains(&failed), "{events:?}");
     cancel.cancel();
     running.await.unwrap().unwrap();
-    clean(&service(), &table, Some(&*address)).await.unwrap();
-    assert_eq!((table.rules(service().address), address.there.lock().unwrap().clone()), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,12 +183,9 @@ async fn what_is_not_needed_keeps_nothing_from_starting_and_is_told_once() {
     *address.degraded.lock().unwrap() = Some(reason.clone());
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
-    let guard = || {
-        Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(FakeProbe::new()))
-            .with_addressing(address.clone())
-    };
-    let running = guard().with_events(move |event| heard.lock().unwrap().push(event)).run(CancellationToken::new());
-    let running = tokio::spawn(running);
+    let guard = Guard::new(desired(&[1, 2]), Arc::new(table.clone()), Arc::new(FakeProbe::new()));
+    let guard = guard.with_addressing(address.clone()).with_events(move |event| heard.lock().unwrap().push(event));
+    let running = tokio::spawn(guard.run(CancellationToken::new()));
     millis(10_000).await;
     let told = events.lock().unwrap().clone();
     assert!(
@@ -198,27 +193,42 @@ async fn what_is_not_needed_keeps_nothing_from_starting_and_is_told_once() {
         "{told:?}"
     );
     running.abort();
-    assert_eq!(guard().once().await.unwrap().degraded, Some(reason));
+}
+
+/// What a guard tells that runs once.
+async fn once(table: &FakeDataplane, switch: &FakeProbe) -> crate::Result<Vec<Event>> {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let guard = Guard::new(desired(&[1, 2, 3]), Arc::new(table.clone()), Arc::new(switch.clone()));
+    let done = guard.with_events(move |event| heard.lock().unwrap().push(event)).once().await;
+    let told = std::mem::take(&mut *events.lock().unwrap());
+    assert!(!told.iter().any(|event| matches!(event, Event::Failed { .. })), "a failure is the result: {told:?}");
+    done.map(|()| told)
+}
+
+fn down(n: u8, reason: &str) -> Event {
+    Event::Down { server: server(n), reason: reason.to_owned() }
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_asks_once_and_makes_the_rules() {
+async fn once_checks_once_and_makes_the_rules() {
     let (table, switch) = (FakeDataplane::new(), FakeProbe::new());
     switch.set(server(1), FakeBehavior::Refuse);
     switch.set(server(3), FakeBehavior::Freeze);
-    let guard = || Guard::new(desired(&[1, 2, 3]), Arc::new(table.clone()), Arc::new(switch.clone()));
-    let report = guard().once().await.unwrap();
-    assert_eq!(table.servers(service().address), [server(2)]);
-    assert_eq!((&report.healthy[..], report.changes), (&[server(2)][..], 2));
-    let reasons: Vec<_> = report.unhealthy.iter().map(|(server, reason)| format!("{server} {reason}")).collect();
-    assert_eq!(reasons, ["10.0.0.1:6443 connection refused", "10.0.0.3:6443 no answer within 450ms"]);
-    assert_eq!(guard().once().await.unwrap().changes, 0, "nothing is left to do");
+    let started = |healthy| Event::Started { service: service().address, healthy, servers: 3 };
+    let dead = [down(1, "connection refused"), down(3, "no answer within 450ms"), started(1)];
+    assert_eq!(once(&table, &switch).await.unwrap(), dead);
+    assert_eq!((table.servers(service().address), table.log().len()), (vec![server(2)], 2));
+    assert_eq!(once(&table, &switch).await.unwrap(), dead);
+    assert_eq!(table.log().len(), 2, "nothing is left to do");
 
     switch.set(server(2), FakeBehavior::Badly(crate::UnhealthyKind::Answer, Duration::ZERO));
-    let report = guard().once().await.unwrap();
-    assert_eq!((report.changes, report.kept), (0, vec![server(2)]), "the last good set stays");
+    let told = once(&table, &switch).await.unwrap();
+    assert_eq!(told[1], down(2, "answered 500, wanted 200"));
+    assert_eq!(told[3..], [Event::AllDown { kept: 1 }, started(0)]);
+    assert_eq!(table.log().len(), 2, "the last good set stays");
     table.fail(Some("operation not permitted"));
-    assert!(guard().once().await.is_err());
+    assert!(once(&table, &switch).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +237,7 @@ async fn once_puts_all_in_when_none_answers_and_nothing_was_there() {
     for n in 1..=3 {
         switch.set(server(n), FakeBehavior::Refuse);
     }
-    let report = Guard::new(desired(&[1, 2, 3]), Arc::new(table.clone()), Arc::new(switch)).once().await.unwrap();
-    assert_eq!((report.healthy.len(), report.kept.len(), report.changes), (0, 3, 4));
+    let told = once(&table, &switch).await.unwrap();
+    assert!(told.contains(&Event::AllDown { kept: 3 }), "{told:?}");
     assert_eq!(table.servers(service().address).len(), 3);
 }

@@ -62,7 +62,7 @@ fn ended(done: lvscare::Result<()>) -> ExitCode {
 }
 
 fn dataplane(name: &str) -> DataplaneKind {
-    *DataplaneKind::ALL.iter().find(|kind| kind.as_str() == name).expect("a dataplane")
+    name.parse().expect("a dataplane")
 }
 
 fn mode(name: &str) -> AddressingMode {

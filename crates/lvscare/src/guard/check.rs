@@ -1,17 +1,70 @@
-//! Performs one check of a server within its time, with a second request when the first is slow.
+//! Checks one server again and again: at every tick, soon after a failure, and at once when it seems to have died.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{Probe, Unhealthy, UnhealthyKind};
+use crate::{HealthPolicy, Probe, Unhealthy, UnhealthyKind};
 
+/// A failure is confirmed by another check after this time: a server that is restarted in place refuses for an instant.
+const CONFIRM_AFTER: Duration = Duration::from_millis(20);
 /// Timers that fire later than this say that this process got no processor, not that the server is silent.
 const LATE: Duration = Duration::from_millis(20);
 
+/// The outcome of one check of a server.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) server: SocketAddr,
+    pub(super) result: Result<(), Unhealthy>,
+    pub(super) took: Duration,
+}
+
+/// How servers are checked.
+#[derive(Debug, Clone)]
+pub(super) struct Checks {
+    pub(super) probe: Arc<dyn Probe>,
+    pub(super) policy: HealthPolicy,
+    pub(super) ticks: watch::Receiver<()>,
+    pub(super) answers: mpsc::Sender<Answer>,
+}
+
+impl Checks {
+    /// Checks `server` until nobody listens any more.
+    pub(super) async fn run(mut self, server: SocketAddr) {
+        let (mut failures, mut alarms_count_from) = (0_u32, Instant::now());
+        loop {
+            self.ticks.mark_unchanged();
+            let answer = check(&*self.probe, server, self.policy.timeout).await;
+            failures = if answer.result.is_ok() { 0 } else { failures.saturating_add(1) };
+            if self.answers.send(answer).await.is_err() {
+                return;
+            }
+            let alarm = async {
+                self.probe.alarm(server).await;
+                sleep_until(alarms_count_from).await;
+            };
+            tokio::select! {
+                () = sleep(CONFIRM_AFTER), if (1..self.policy.fall).contains(&failures) => {}
+                changed = self.ticks.changed() => if changed.is_err() { return },
+                // A server that closes every connection must not be asked without end.
+                () = alarm => alarms_count_from = Instant::now() + self.policy.interval,
+            }
+        }
+    }
+}
+
+/// Checks `server` once.
+pub(super) async fn check(probe: &dyn Probe, server: SocketAddr, timeout: Duration) -> Answer {
+    let begun = Instant::now();
+    let result = ask(probe, server, timeout).await;
+    Answer { server, result, took: begun.elapsed() }
+}
+
 /// One check with its time-out: a second request when half of the time is over; the first answer to either counts.
-pub(super) async fn ask(probe: &dyn Probe, server: SocketAddr, timeout: Duration) -> Result<(), Unhealthy> {
+async fn ask(probe: &dyn Probe, server: SocketAddr, timeout: Duration) -> Result<(), Unhealthy> {
     let begun = Instant::now();
     let mut first = probe.check(server);
     tokio::select! {

@@ -1,0 +1,225 @@
+//! Reads what a daemon is configured by, the configuration and the certificates that it names, again when they change.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::CareConfig;
+use crate::{Error, GuardHandle, HealthScheme, HttpProbe, Probe, Result, TcpProbe};
+
+/// No file is larger.
+const LIMIT: u64 = 1 << 20;
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ConfigSource {
+    /// A file, read again when it changes.
+    File(PathBuf),
+    /// A value that never changes.
+    Fixed(Box<CareConfig>),
+}
+
+/// Everything that a daemon is configured by, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Loaded {
+    pub(super) config: CareConfig,
+    /// The certificates of the authorities that sign for the servers (PEM); none where they do not matter.
+    authorities: Vec<u8>,
+}
+
+impl ConfigSource {
+    /// The configuration as it is now.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or what it says makes no sense.
+    pub fn read(&self) -> Result<CareConfig> {
+        match self {
+            Self::File(path) => CareConfig::parse(path, &read(path)?),
+            Self::Fixed(config) => config.check().map(|()| (**config).clone()),
+        }
+    }
+
+    /// The configuration and what it names, as they are now.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let config = self.read()?;
+        let authorities = match &config.health.ca {
+            Some(path) if config.health.is_verified() => read(path)?,
+            _ => Vec::new(),
+        };
+        Ok(Loaded { config, authorities })
+    }
+}
+
+impl Loaded {
+    /// Whether servers are checked as with `other`.
+    pub(super) fn has_same_checks(&self, other: &Self) -> bool {
+        self.config.health == other.config.health && self.authorities == other.authorities
+    }
+
+    /// Checks servers as the configuration says.
+    ///
+    /// # Errors
+    /// When the check makes no sense, or the certificates are none.
+    pub(super) fn probe(&self) -> Result<Arc<dyn Probe>> {
+        let health = &self.config.health;
+        Ok(match health.scheme {
+            HealthScheme::Tcp => Arc::new(TcpProbe::new()),
+            _ => Arc::new(HttpProbe::new(health, &self.authorities)?),
+        })
+    }
+}
+
+/// The configuration that counts, and what its files said last.
+#[derive(Debug)]
+pub(super) struct Reloader<'a> {
+    source: &'a ConfigSource,
+    applied: Loaded,
+    /// The reason where they cannot be used.
+    last: Result<Loaded, String>,
+}
+
+impl<'a> Reloader<'a> {
+    /// `applied` was read from `source` and counts.
+    pub(super) fn new(source: &'a ConfigSource, applied: Loaded) -> Self {
+        Self { source, last: Ok(applied.clone()), applied }
+    }
+
+    /// The configuration that counts.
+    pub(super) fn applied(&self) -> &Loaded {
+        &self.applied
+    }
+
+    /// Reads the files; whether they say anything new.
+    pub(super) fn has_changed(&mut self) -> bool {
+        let read = self.source.load().map_err(|error| error_report::one_line(&error));
+        let changed = read != self.last;
+        self.last = read;
+        changed
+    }
+
+    /// Has the guard want what the files said last. What cannot be used changes nothing.
+    ///
+    /// # Errors
+    /// The reason why they cannot be used.
+    pub(super) fn apply(&mut self, handle: &GuardHandle) -> Result<(), String> {
+        let loaded = self.last.clone()?;
+        let set = || {
+            let probe = if loaded.has_same_checks(&self.applied) { None } else { Some(loaded.probe()?) };
+            handle.set(loaded.config.desired(), probe)
+        };
+        set().map_err(|error| error_report::one_line(&error))?;
+        self.applied = loaded;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = atomic_file::read_limited(path, LIMIT).and_then(|bytes| bytes.ok_or(ErrorKind::NotFound.into()));
+    bytes.map_err(|source| Error::Io { act: format!("read {}", path.display()), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{FakeDataplane, FakeProbe, Guard};
+
+    #[test]
+    fn a_fixed_configuration_is_checked_as_well() {
+        let config = CareConfig::new("10.1.1.1:1".parse().unwrap(), vec!["10.1.1.2:1".parse().unwrap()]);
+        let error = ConfigSource::Fixed(Box::new(config)).read().unwrap_err();
+        assert!(error.to_string().contains("which authority"), "{error}");
+    }
+
+    #[test]
+    fn files_are_there_and_have_a_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        assert_eq!(read(&path).unwrap_err().to_string(), format!("cannot read {}", path.display()));
+        fs::write(&path, vec![b' '; usize::try_from(LIMIT).unwrap() + 1]).unwrap();
+        assert!(read(&path).unwrap_err().to_string().starts_with("cannot read "));
+        fs::write(&path, "text").unwrap();
+        assert_eq!(read(&path).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_probe_needs_certificates_that_can_be_read() {
+        let mut config = CareConfig::new("10.1.1.1:1".parse().unwrap(), vec!["10.1.1.2:1".parse().unwrap()]);
+        config.health.ca = Some(PathBuf::from("/nowhere/ca.crt"));
+        let load = |config: &CareConfig| ConfigSource::Fixed(Box::new(config.clone())).load();
+        assert_eq!(load(&config).unwrap_err().to_string(), "cannot read /nowhere/ca.crt");
+        let mut loaded = Loaded { config, authorities: b"none".to_vec() };
+        assert!(matches!(loaded.probe().unwrap_err(), Error::Check { .. }));
+        loaded.config.health.insecure_skip_verify = true;
+        load(&loaded.config).unwrap().probe().unwrap();
+        loaded.config.health.scheme = HealthScheme::Http;
+        loaded.config.health.method = "GET /".to_owned();
+        assert!(matches!(loaded.probe().unwrap_err(), Error::Check { .. }));
+    }
+
+    fn config(servers: &str) -> String {
+        format!(r#"{{"vs": "10.103.97.2:6443", "rs": [{servers}], "health": {{"scheme": "tcp"}}}}"#)
+    }
+
+    fn replace(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    /// What comes of each of these changes of a configuration with one server: `None` when it is none.
+    fn outcomes(changes: &[&str]) -> Vec<Option<Result<usize, String>>> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lvscare.json");
+        replace(&path, &config(r#""10.0.0.1:1""#));
+        let source = ConfigSource::File(path.clone());
+        let loaded = source.load().unwrap();
+        let guard = Guard::new(loaded.config.desired(), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()));
+        let mut reloader = Reloader::new(&source, loaded);
+        let mut outcome = |change: &&str| {
+            replace(&path, change);
+            let changed = reloader.has_changed();
+            assert!(!reloader.has_changed(), "each change is seen once");
+            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.applied().config.rs.len()))
+        };
+        changes.iter().map(&mut outcome).collect()
+    }
+
+    #[tokio::test]
+    async fn servers_come_and_go_with_the_file() {
+        let (one, two) = (config(r#""10.0.0.1:1""#), config(r#""10.0.0.1:1", "10.0.0.2:1""#));
+        assert_eq!(outcomes(&[&one, &two, &two, &one]), [None, Some(Ok(2)), None, Some(Ok(1))]);
+    }
+
+    #[tokio::test]
+    async fn a_broken_file_is_told_once_and_changes_nothing() {
+        let usual = config(r#""10.0.0.1:1""#);
+        let told = outcomes(&["{", "{", &usual.replace("97.2", "97.3"), &usual]);
+        let reason = |place: usize| told[place].clone().unwrap().unwrap_err();
+        assert!(reason(0).contains("lvscare.json cannot be used: EOF"), "{told:?}");
+        assert_eq!(told[1], None);
+        assert!(reason(2).contains("a running guard cannot change to 10.103.97.3:6443"), "{told:?}");
+        assert_eq!(told[3], Some(Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn certificates_that_come_later_or_change_are_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, ca) = (directory.path().join("lvscare.json"), directory.path().join("ca.crt"));
+        let health = format!(r#"{{"scheme": "https", "ca": {:?}}}"#, ca.display().to_string());
+        replace(&file, &config(r#""10.0.0.1:1""#));
+        let source = ConfigSource::File(file.clone());
+        let mut reloader = Reloader::new(&source, source.load().unwrap());
+        replace(&file, &config(r#""10.0.0.1:1""#).replace(r#"{"scheme": "tcp"}"#, &health));
+        assert!(reloader.has_changed() && reloader.last.as_ref().is_err_and(|reason| reason.contains("ca.crt")));
+        for text in ["one", "two"] {
+            assert!(!reloader.has_changed());
+            fs::write(&ca, text).unwrap();
+            assert!(reloader.has_changed() && reloader.last.is_ok());
+            assert!(!reloader.last.as_ref().unwrap().has_same_checks(reloader.applied()));
+        }
+    }
+}
