@@ -166,3 +166,49 @@ async fn a_name_with_another_digest_is_refused_and_a_corrupt_blob_is_repaired() 
     let error = bench.images().load(&archive(&bench.path(""), &index, &[document])).unwrap_err();
     assert!(error.to_string().contains(&format!("is the name of {digest}")), "{error}");
 }
+
+mod documents {
+    use content_store::Store;
+    use proptest::prelude::*;
+
+    use cloudimage::Image;
+
+    /// A document of an image with some bytes changed, cut off or put in.
+    fn changed(document: &'static str) -> impl Strategy<Value = Vec<u8>> {
+        let pieces = prop::sample::select(vec!["null", "{}", "[]", "-1", "\"\"", "1e999", "\"\\u0000\"", "[[[[", "}"]);
+        (0..document.len(), 0..document.len(), pieces, any::<bool>()).prop_map(move |(from, length, piece, cut)| {
+            let bytes = document.as_bytes();
+            let end = if cut { bytes.len() } else { (from + length % 40).min(bytes.len()) };
+            [&bytes[..from], piece.as_bytes(), &bytes[end..]].concat()
+        })
+    }
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_document_makes_the_reader_panic(
+            index in changed(concat!(r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":"#,
+                r#"[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","#,
+                r#""size":0,"platform":{"os":"linux","architecture":"amd64"},"annotations":{"io.sealer.manifest.kind":"x"}}]}"#)),
+            manifest in changed(concat!(r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"#,
+                r#""sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[{"mediaType":"a/b","digest":"#,
+                r#""sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0}],"annotations":{"sealer.image.extension":"{}"}}"#)),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let store = Store::open(directory.path()).unwrap();
+            store.put(b"").unwrap();
+            for document in [&index, &manifest] {
+                let blob = store.put(document).unwrap();
+                // Also as what an index points at.
+                let text = String::from_utf8_lossy(&index).replace(DIGEST, &blob.digest.to_string());
+                let pointing = store.put(text.as_bytes()).unwrap();
+                for digest in [blob.digest, pointing.digest] {
+                    let _ = Image::from_content(&store, &digest).map(|image| image.list_files().map(drop));
+                }
+            }
+        }
+    }
+}
