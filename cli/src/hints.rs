@@ -85,6 +85,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         }
         Image::IgnoredSource { .. } => "take the pattern out of .sealerignore, or the source out of the Kubefile",
         Image::Download { .. } => "check the address, or download it into the context and COPY it from there",
+        Image::RunTimeout { .. } => "`--run-timeout` gives it more time; `-v` shows everything that the command prints",
         Image::Run { .. } => "`-v` shows everything that the command prints",
         Image::NoPlatform { .. } => "choose one of them with `--platform`",
         Image::NotAnImage { .. } | Image::LayerType { .. } | Image::Document { .. } => {

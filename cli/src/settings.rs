@@ -68,6 +68,7 @@ impl Session<'_> {
 
 fn open(global: &Global, registry: registry_client::Options) -> Result<Sealer, Failure> {
     let mut settings = Settings::new(root(global), state(global)?);
+    settings.hidden_from_run = private_directories();
     settings.ssh = ssh();
     settings.registry = registry;
     let sealer = Sealer::open(settings)?;
@@ -81,6 +82,22 @@ fn open(global: &Global, registry: registry_client::Options) -> Result<Sealer, F
 /// The user's home directory.
 pub(crate) fn home() -> Option<PathBuf> {
     env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// Where the user's credentials may be: the home directory, also that of the user who called `sudo`, and what the
+/// environment names in its place.
+fn private_directories() -> Vec<PathBuf> {
+    let named = ["DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"];
+    let named = named.iter().filter_map(env::var_os).filter(|path| !path.is_empty()).map(PathBuf::from);
+    home().into_iter().chain(caller_home()).chain(named).collect()
+}
+
+/// The home directory of the user who became root with `sudo`.
+fn caller_home() -> Option<PathBuf> {
+    let user = env::var("SUDO_UID").ok()?;
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields.into_iter().find(|fields| fields.get(2) == Some(&user.as_str()))?.get(5).map(PathBuf::from)
 }
 
 /// A password from the environment.

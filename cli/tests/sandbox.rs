@@ -1,9 +1,10 @@
-//! Ctrl-C ends what a RUN started and leaves no partial layer. Needs root.
+//! Ctrl-C ends what a RUN started, and a RUN reaches nothing of its caller. Needs root.
 
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a test waits for what another process does")]
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -88,4 +89,63 @@ fn a_failing_run_shows_how_it_ended_and_its_last_lines() {
     let output = sealer(directory, &["build", "-v", "-t", "a:1", "."]).output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("      | out\n"));
     assert!(output.stdout.is_empty());
+}
+
+/// Runs a shell script beside which `sealer build` is started, in a process group of its own: a RUN that reached further
+/// than it should would take this test with it.
+fn script(directory: &Path, script: &str) -> String {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", directory);
+    command.env("SEALER", env!("CARGO_BIN_EXE_sealer")).env("SEALER_ROOT", directory.join("root"));
+    let output = command.current_dir(directory).process_group(0).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn signals_to_its_group_reach_only_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    for signal in ["KILL", "STOP"] {
+        let kubefile = format!("FROM scratch\nRUN kill -{signal} 0; echo alive\n");
+        fs::write(directory.path().join("Kubefile"), kubefile).unwrap();
+        let said = script(directory.path(), "\"$SEALER\" build -t a:1 --run-timeout 2s .; echo caller goes on");
+        assert!(said.contains("caller goes on"), "{signal}: {said}");
+        let expected = if signal == "KILL" { "was killed by signal 9" } else { "did not end within 2 s" };
+        assert!(said.contains(expected), "{signal}: {said}");
+    }
+    let said = script(directory.path(), "\"$SEALER\" build -t a:1 --run-timeout 2s .");
+    assert!(said.contains("hint: `--run-timeout` gives it more time"), "{said}");
+}
+
+#[test]
+fn a_descriptor_of_the_calling_shell_is_no_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir_in("/var/lib").unwrap();
+    fs::write(directory.path().join("Kubefile"), "FROM scratch\nRUN echo x > /proc/self/fd/9/leaked || echo no way\n")
+        .unwrap();
+    let said = script(directory.path(), &format!("\"$SEALER\" build -v -t a:1 . 9<{}", outside.path().display()));
+    assert!(said.contains("no way"), "{said}");
+    assert!(fs::read_dir(outside.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn nothing_can_be_typed_into_the_terminal_of_the_caller() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubefile = "FROM scratch\nRUN perl -e 'for my $f (\"/dev/tty\", \"/proc/1/fd/0\") { open(T, \"+<\", $f) and ioctl(T, 0x5412, my $c = $_) for split //, \"echo typed\\n\" }; print \"tried\\n\"'\n";
+    fs::write(directory.path().join("Kubefile"), kubefile).unwrap();
+    // In a terminal of its own; what was typed is read afterwards.
+    let inner = "\\\"$SEALER\\\" build -v -t a:1 . ; timeout 1 cat";
+    let said = script(directory.path(), &format!("script -qec \"{inner}\" /dev/null"));
+    assert!(said.contains("| tried"), "{said}");
+    assert!(!said.contains("echo typed\r"), "{said}");
+}
+
+#[test]
+fn the_home_of_the_caller_is_hidden_wherever_it_is() {
+    let home = tempfile::tempdir_in("/var/lib").unwrap();
+    fs::write(home.path().join("key"), "secret").unwrap();
+    fs::create_dir_all(home.path().join(".sealer/shop")).unwrap();
+    let kubefile = format!("FROM scratch\nRUN cat {0}/key || ls -A {0} | wc -l\n", home.path().display());
+    fs::write(home.path().join("Kubefile"), kubefile).unwrap();
+    let said = script(home.path(), "\"$SEALER\" build -v -t a:1 .");
+    assert!(said.contains("| 0\n") && !said.contains("| secret"), "{said}");
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use sealer_core::cloudimage::{self, Compression, Platform};
+use sealer_core::lvscare::parse_duration;
 use sealer_core::{BuildRequest, Error, build, plan_build};
 
 use crate::arguments::OutputFormat;
@@ -50,6 +52,12 @@ pub(crate) struct Build {
     /// Print the layers that would be made; touch neither store nor network
     #[arg(long)]
     dry_run: bool,
+    /// Longest time that the command of one RUN may take, such as 90s or 2h; a bare number is seconds
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    run_timeout: Duration,
+    /// Let RUN send and receive packets whose headers it writes and reads itself, as `ping` does
+    #[arg(long)]
+    run_raw_packets: bool,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]
@@ -111,6 +119,8 @@ impl Build {
         options.platform = platform;
         options.compression = compression;
         options.no_cache = self.no_cache;
+        options.run_timeout = Some(self.run_timeout);
+        options.raw_packets = self.run_raw_packets;
         options.source_date_epoch = settings::source_date_epoch()?;
         Ok(request)
     }

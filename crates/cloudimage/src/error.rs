@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use content_store::Digest;
 
@@ -64,6 +65,8 @@ pub enum Error {
     Unsupported { line: usize, what: String, instead: &'static str },
     #[error("line {line}: `{command}` {outcome}{}", lines(last_lines))]
     Run { line: usize, command: String, outcome: String, last_lines: Vec<String> },
+    #[error("line {line}: `{command}` was killed because it did not end within {} s{}", limit.as_secs_f64(), lines(last_lines))]
+    RunTimeout { line: usize, command: String, limit: Duration, last_lines: Vec<String> },
     #[error("line {line}: RUN cannot be performed here: {reason}; run the build as root, or do without RUN")]
     NoSandbox { line: usize, reason: String },
     #[error(transparent)]

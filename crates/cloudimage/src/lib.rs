@@ -28,7 +28,8 @@
 //! let registry = Https::new(Options::default())?; // Asked for carried images only; there are none.
 //! let list = ImageList::new(&context, None);
 //! let sources: [&dyn ImageSource; 1] = [&list];
-//! let backends = Backends::new(&LinuxSandbox, &registry, &sources);
+//! let sandbox = LinuxSandbox::default();
+//! let backends = Backends::new(&sandbox, &registry, &sources);
 //! let built = build(&images, &kubefile, &context, &BuildOptions::named("shop:1.4"), &backends, &|_event| {}).await?;
 //!
 //! let image = images.get("shop:1.4")?;
@@ -81,6 +82,7 @@ mod images;
 mod inspect;
 mod layer;
 mod platform;
+mod remove;
 pub mod sandbox;
 pub mod source;
 mod transfer;

@@ -31,8 +31,9 @@ pub fn unpack(content: &Store, layers: &[Layer], into: &Path, progress: &mut dyn
     replace(&partial, into)
 }
 
-/// Unpacks one layer alone as overlay lower directory, unless that was done before.
-pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Result<()> {
+/// Unpacks one layer alone as overlay lower directory, unless that was done before. Work is done in the directory `work`
+/// on the same file system, which other users of this machine cannot enter.
+pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path, work: &Path) -> Result<()> {
     if into.is_dir() {
         return Ok(());
     }
@@ -42,9 +43,9 @@ pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path) -> Resu
     made.and_then(|()| fs::set_permissions(parent, fs::Permissions::from_mode(0o700)))
         .map_err(Error::file("create", parent))?;
     let partial = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempdir_in(parent)
-        .map_err(Error::file("create a directory in", parent))?;
+        .prefix("layer-")
+        .tempdir_in(work)
+        .map_err(Error::file("create a directory in", work))?;
     make(content, std::slice::from_ref(layer), partial.path(), Whiteouts::Overlay, &mut |_| {})?;
     flush(partial.path())?;
     match fs::rename(partial.path(), into) {

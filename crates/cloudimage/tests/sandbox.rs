@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bench::Bench;
+use bench::{Bench, copy_program};
 use cloudimage::sandbox::contract;
-use cloudimage::{BuildEvent, Built, Error, LinuxSandbox, unpack};
+use cloudimage::{Built, Error, LinuxSandbox, unpack};
 
 /// Not on tmpfs: overlayfs wants a file system with extended attributes for its upper directory.
 fn bench() -> Bench {
@@ -20,21 +20,13 @@ fn bench() -> Bench {
 }
 
 async fn build(bench: &Bench, kubefile: &str) -> Result<Built, Error> {
-    bench.build_in(kubefile, &bench.options(), &LinuxSandbox).await
-}
-
-fn output(bench: &Bench) -> Vec<String> {
-    let line = |event| match event {
-        BuildEvent::Output { line, .. } => Some(line),
-        _ => None,
-    };
-    bench.events().into_iter().filter_map(line).collect()
+    bench.build_in(kubefile, &bench.options(), &LinuxSandbox::default()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_sandbox_keeps_the_contract() {
     let directory = tempfile::tempdir_in("/var/tmp").unwrap();
-    contract::check(&LinuxSandbox, directory.path()).await;
+    contract::check(&LinuxSandbox::default(), directory.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +48,7 @@ async fn only_the_rootfs_is_writable() {
         marker.display()
     );
     build(&bench, &kubefile).await.unwrap();
-    let lines = output(&bench);
+    let lines = bench.output();
     assert_eq!(lines[..3], ["tool of the rootfs", "safe", "refused"], "{lines:?}");
     assert_eq!(lines[3].replace("/tmp:", "").replace("/root:", "").trim(), "", "{lines:?}");
     assert_eq!(lines[4..6], ["/root", "/mnt"]);
@@ -146,7 +138,7 @@ async fn an_operating_system_is_entered() {
         copy_program(&bench.context(), Path::new(program));
     }
     build(&bench, "FROM scratch\nCOPY . .\nRUN echo here > /etc-file; cat /proc/self/status > /dev/null && ls / && echo x > /dev/null\n").await.unwrap();
-    let lines = output(&bench);
+    let lines = bench.output();
     assert!(lines.contains(&"etc-file".to_owned()) && !lines.contains(&"var".to_owned()), "{lines:?}");
     let files = bench.images().get("shop:1.4").unwrap().list_files().unwrap();
     assert!(files.contains(&"etc-file".to_owned()));
@@ -164,7 +156,7 @@ async fn a_dropped_build_kills_the_whole_process_tree() {
         format!("FROM scratch\nRUN (sleep {number} &) ; (setsid sleep {number} &) ; echo ready; sleep {number}\n");
     let building = build(&bench, &kubefile);
     assert!(tokio::time::timeout(Duration::from_secs(3), building).await.is_err());
-    assert_eq!(output(&bench), ["ready"]);
+    assert_eq!(bench.output(), ["ready"]);
     let deadline = Instant::now() + Duration::from_secs(10);
     while sleepers(number) > 0 {
         assert!(Instant::now() < deadline, "processes of the RUN are left");
@@ -223,16 +215,4 @@ fn sleepers(number: u32) -> usize {
     let is_ours =
         |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes());
     fs::read_dir("/proc").unwrap().flatten().map(is_ours).filter(|&ours| ours).count()
-}
-
-/// Copies a program and the libraries that it needs.
-fn copy_program(rootfs: &Path, program: &Path) {
-    let listed = Command::new("ldd").arg(program).output().unwrap();
-    let text = String::from_utf8(listed.stdout).unwrap();
-    let libraries = text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
-    for file in libraries.chain([program.to_owned()]) {
-        let target = rootfs.join(file.strip_prefix("/").unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(&file, target).unwrap();
-    }
 }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// The static sealer binary that is sent to hosts; by default this program.
     pub binary: Option<PathBuf>,
+    /// Directories that the commands of RUN see empty, besides `root` and `state`: the caller's home.
+    pub hidden_from_run: Vec<PathBuf>,
     /// How hosts are reached.
     pub ssh: SshSettings,
     /// How registries are reached.
@@ -34,9 +36,14 @@ impl Settings {
             root: root.into(),
             state: state.into(),
             binary: None,
+            hidden_from_run: Vec::new(),
             ssh: SshSettings::default(),
             registry: registry_client::Options::default(),
         }
+    }
+
+    fn private_directories(&self) -> impl Iterator<Item = PathBuf> {
+        self.hidden_from_run.iter().chain([&self.root, &self.state]).cloned()
     }
 }
 
@@ -83,7 +90,7 @@ impl Sealer {
         Ok(Self {
             images,
             registry,
-            sandbox: Arc::new(LinuxSandbox),
+            sandbox: Arc::new(LinuxSandbox::hiding(settings.private_directories())),
             image_sources: Vec::new(),
             #[cfg(feature = "cluster")]
             plugins: Plugins::new(&settings),

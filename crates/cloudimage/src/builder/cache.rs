@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::image::Layer;
 use crate::images::Images;
 use crate::layer::tree::{Content, Kind, Tree};
+use crate::remove::{WorkDirectory, remove_directory};
 
 /// What an instruction made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +94,7 @@ pub(crate) fn prune(images: &Images) -> Result<()> {
     }
     for path in children(&images.unpacked_layers()) {
         if !blob_named(&path).is_some_and(|digest| store.contains(&digest)) {
-            fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+            remove_directory(&path).map_err(Error::file("remove", &path))?;
         }
     }
     Ok(())
@@ -182,7 +183,7 @@ fn hash_one(content: &Content, buffer: &mut [u8]) -> io::Result<Digest> {
 /// A directory for one build's temporary files, removed at its end; what killed builds left is removed at its start.
 #[derive(Debug)]
 pub(super) struct Workplace {
-    directory: tempfile::TempDir,
+    directory: WorkDirectory,
     _lock: File,
 }
 
@@ -190,24 +191,29 @@ impl Workplace {
     pub(super) fn open(images: &Images) -> Result<Self> {
         let parent = images.build_cache();
         fs::create_dir_all(&parent).map_err(Error::file("create", &parent))?;
+        // No other build can be between making its directory and locking it.
+        let _lock = lock(&parent)?;
         for path in children(&parent).into_iter().filter(|path| path.is_dir()) {
             // A build at work holds the lock of its directory.
-            let abandoned = File::open(path.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+            let abandoned = File::open(&path).is_ok_and(|directory| directory.try_lock().is_ok());
             if abandoned {
-                fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+                // It is in nobody's way; the next build tries again.
+                let _ = remove_directory(&path);
             }
         }
-        let directory = tempfile::Builder::new()
-            .prefix("at-work-")
-            .tempdir_in(&parent)
-            .map_err(Error::file("create a directory in", &parent))?;
-        let path = directory.path().join("lock");
-        let lock = File::create(&path).map_err(Error::file("create", &path))?;
-        lock.lock().map_err(Error::file("lock", &path))?;
+        let directory = WorkDirectory::new_in(&parent, "at-work-")?;
+        let lock = lock(directory.path())?;
         Ok(Self { directory, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
+}
+
+/// Locks a directory, waiting for whoever holds it.
+fn lock(directory: &Path) -> Result<File> {
+    let lock = File::open(directory).map_err(Error::file("open", directory))?;
+    lock.lock().map_err(Error::file("lock", directory))?;
+    Ok(lock)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use content_store::{Digest, Reference};
 use registry_client::Registry;
@@ -47,6 +48,10 @@ pub struct BuildOptions {
     pub source_date_epoch: Option<u64>,
     /// The largest file that is downloaded, in bytes; 0 means 16 GiB.
     pub download_limit: u64,
+    /// How long the command of one RUN may take; an hour without a value.
+    pub run_timeout: Option<Duration>,
+    /// Whether the commands of RUN may send and receive packets whose headers they write and read themselves.
+    pub raw_packets: bool,
     /// Ends the build with [`Error::Cancelled`]: a RUN under way and everything that it started is killed, no layer of it is kept,
     /// and no image is named. An image that is whole by then is named all the same.
     pub cancel: CancellationToken,
@@ -122,6 +127,10 @@ impl BuildOptions {
     /// Seconds since 1970 for everything in the image.
     pub(crate) fn epoch(&self) -> i64 {
         self.source_date_epoch.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn run_timeout(&self) -> Duration {
+        self.run_timeout.unwrap_or(Duration::from_secs(3600))
     }
 
     pub(crate) fn download_limit(&self) -> u64 {

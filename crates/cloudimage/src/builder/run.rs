@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kubefile::ShellOrExec;
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::image::Layer;
 use crate::images::Images;
 use crate::layer::scan;
+use crate::remove::WorkDirectory;
 use crate::sandbox::{Ended, OutputLine, Sandbox, SandboxRun};
 use crate::unpack;
 
@@ -25,6 +27,9 @@ use crate::unpack;
 const LAST_LINES: usize = 20;
 /// Longest line shown in an error, in characters.
 const LINE_LIMIT: usize = 500;
+
+/// How long the processes of a RUN that took too long are waited for after they were killed.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
 /// A RUN, ready to be performed.
 pub(super) struct Running<'a> {
@@ -52,7 +57,8 @@ pub(super) async fn run(
         ShellOrExec::Shell(_) => "shell",
         ShellOrExec::Exec(_) => "exec",
     };
-    let parts = [form, &command_text(running.command), &environment, &sandbox.identity()];
+    let raw_packets = if running.options.raw_packets { "raw packets" } else { "" };
+    let parts = [form, &command_text(running.command), &environment, &sandbox.identity(), raw_packets];
     let key = cache::key(running.rootfs, running.options, "RUN", &parts);
     let job = job(running);
     if let Some(record) = layers::reuse(&job, &key) {
@@ -61,10 +67,7 @@ pub(super) async fn run(
     if let Some(reason) = sandbox.obstacle() {
         return Err(Error::NoSandbox { line: running.line, reason });
     }
-    let place = tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(running.spool)
-        .map_err(Error::file("create a directory in", running.spool))?;
+    let place = WorkDirectory::new_in(running.spool, "run-")?;
     let lower = unpack_layers(running).await?;
     let upper = place.path().join("upper");
     let work = place.path().join("work");
@@ -77,6 +80,7 @@ pub(super) async fn run(
         work,
         command: running.command.clone(),
         environment: (*running.environment).clone(),
+        raw_packets: running.options.raw_packets,
     };
     perform(running, sandbox, request, events).await?;
     let owned = Owned::of(running);
@@ -104,31 +108,46 @@ async fn perform(
         last.push_back(line.text.chars().take(LINE_LIMIT).collect());
         events(BuildEvent::Output { index: running.index, is_error: line.is_error, line: line.text });
     };
-    let mut ended = sandbox.run(request, sender);
+    let mut running_command = sandbox.run(request, sender);
+    let limit = running.options.run_timeout();
+    let expired = tokio::time::sleep(limit);
+    tokio::pin!(expired);
     let ended = loop {
         tokio::select! {
             Some(line) = receiver.recv() => tell(line),
-            ended = &mut ended => break ended?,
+            ended = &mut running_command => break Some(ended?),
+            () = &mut expired => break None,
         }
     };
+    if ended.is_none() {
+        drop(running_command);
+        // They close when everything that it started is dead.
+        let dead = async { while receiver.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(DEATH_LIMIT, dead).await;
+    }
     while let Ok(line) = receiver.try_recv() {
         tell(line);
     }
-    if ended == Ended::Exited(0) {
+    if ended == Some(Ended::Exited(0)) {
         return Ok(());
     }
     let command = command_text(running.command).lines().next().unwrap_or_default().to_owned();
-    Err(Error::Run { line: running.line, command, outcome: ended.to_string(), last_lines: last.into() })
+    let (line, last_lines) = (running.line, last.into());
+    Err(match ended {
+        Some(ended) => Error::Run { line, command, outcome: ended.to_string(), last_lines },
+        None => Error::RunTimeout { line, command, limit, last_lines },
+    })
 }
 
 /// Unpacks the layers below as overlay directories, topmost first; those of earlier builds are there already.
 async fn unpack_layers(running: &Running<'_>) -> Result<Vec<PathBuf>> {
     let (images, layers) = (running.images.clone(), running.rootfs.layers.clone());
+    let work = running.spool.to_owned();
     let unpacked = tokio::task::spawn_blocking(move || {
         let mut directories = Vec::new();
         for layer in topmost_once(&layers) {
             let directory = images.unpacked_layers().join(layer.digest.hex());
-            unpack::overlay_layer(images.content(), layer, &directory)?;
+            unpack::overlay_layer(images.content(), layer, &directory, &work)?;
             directories.push(directory);
         }
         Ok(directories)

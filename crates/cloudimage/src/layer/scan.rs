@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 
 /// Deepest directory that is entered.
 const DEPTH_LIMIT: usize = 256;
+/// Most entries that one RUN may change.
+const CHANGE_LIMIT: usize = 2_000_000;
 
 /// Says whether a path (relative to the scanned root) is left out.
 pub(crate) type Ignore<'a> = &'a dyn Fn(&Path, bool) -> bool;
@@ -111,12 +113,40 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Adds what an overlay's upper directory records: changed entries, deletions, replaced directories.
+/// Lists what an overlay's upper directory records: changed entries, deletions, replaced directories.
 pub(crate) fn upper_directory(upper: &Path) -> Result<Tree> {
+    check_number(upper, CHANGE_LIMIT)?;
     let mut tree = Tree::default();
     let mut links = HashMap::new();
     add_upper(&mut tree, &mut links, upper, Path::new(""), 0)?;
     Ok(tree)
+}
+
+/// Refuses a directory with more entries than `limit`, or too deep, before anything of it is kept in memory.
+fn check_number(upper: &Path, limit: usize) -> Result<()> {
+    let mut number = 0;
+    let mut open = vec![fs::read_dir(upper).map_err(Error::file("read the directory", upper))?];
+    while let Some(entries) = open.last_mut() {
+        let Some(entry) = entries.next() else {
+            open.pop();
+            continue;
+        };
+        let entry = entry.map_err(Error::file("read the directory", upper))?;
+        number += 1;
+        let refused = |reason: String| {
+            Err(Error::File { act: "keep the changes in", path: upper.to_owned(), source: io::Error::other(reason) })
+        };
+        if number > limit {
+            return refused(format!("the command changed more than {limit} files"));
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if open.len() > DEPTH_LIMIT {
+                return refused(format!("it has directories nested deeper than {DEPTH_LIMIT}"));
+            }
+            open.push(fs::read_dir(entry.path()).map_err(Error::file("read the directory", upper))?);
+        }
+    }
+    Ok(())
 }
 
 fn add_upper(
@@ -192,5 +222,21 @@ fn read_xattr(path: &Path, name: impl rustix::path::Arg) -> Result<Option<Vec<u8
         }
         Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => Ok(None),
         Err(error) => Err(Error::File { act: "read the attributes of", path: path.to_owned(), source: error.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_changes_than_the_limit_are_refused() {
+        let upper = tempfile::tempdir().expect("a directory");
+        for name in ["a", "b/c", "b/d"] {
+            fs::create_dir_all(upper.path().join(name)).expect("a directory");
+        }
+        assert!(check_number(upper.path(), 4).is_ok());
+        let Err(Error::File { source, .. }) = check_number(upper.path(), 3) else { panic!("it was accepted") };
+        assert_eq!(source.to_string(), "the command changed more than 3 files");
     }
 }

@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Ended, OutputLine, Sandbox, SandboxRun, namespace};
+use super::namespace::{self, Streams};
+use super::processes::ControlGroup;
+use super::{Ended, OutputLine, Sandbox, SandboxRun};
 use crate::error::{Error, Result};
 
 /// Longest line of output that is passed on whole, in bytes; a longer one comes in pieces.
@@ -18,18 +21,33 @@ const LINE_LIMIT: u64 = 64 << 10;
 /// Linux namespaces over an overlay file system; needs root.
 ///
 /// The command sees this machine's file tree read-only. Its working directory is the rootfs, `bin/` of which is first on
-/// `PATH`; `/tmp` and the home directory are empty and its own, processes are only its own. It has the capabilities of an
-/// ordinary container, so it cannot mount or load modules. A rootfs that is an operating system (it has `bin/sh`) is entered
-/// instead: nothing of this machine is seen but the name resolution files.
+/// `PATH`; `/tmp` and the home directory are empty and its own, processes are only its own. A rootfs that is an operating
+/// system (it has `bin/sh`) is entered instead: nothing of this machine is seen but the name resolution files. In both, it
+/// has the capabilities and system calls of an ordinary container and at most 4096 processes; `docs/security.md` lists what
+/// it can and cannot do.
 ///
-/// A thread of its own makes the namespaces and starts the command, so that nothing else in this process is touched.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LinuxSandbox;
+/// A thread of its own makes the namespaces and starts the command, so that nothing else in this process is touched, but
+/// that its descriptors above 2 are marked to be closed in the programs that it starts.
+#[derive(Debug, Clone, Default)]
+pub struct LinuxSandbox {
+    hidden: Vec<PathBuf>,
+}
+
+impl LinuxSandbox {
+    /// A sandbox whose commands see these directories empty, besides `/root`, `/home`, `/run` and the like: where
+    /// credentials, states of clusters and images are kept.
+    #[must_use]
+    pub fn hiding(directories: impl IntoIterator<Item = PathBuf>) -> Self {
+        // The thread that mounts has another working directory.
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self { hidden: directories.into_iter().map(whole).collect() }
+    }
+}
 
 #[async_trait]
 impl Sandbox for LinuxSandbox {
     fn identity(&self) -> String {
-        "linux 1".to_owned()
+        "linux 2".to_owned()
     }
 
     fn obstacle(&self) -> Option<String> {
@@ -46,9 +64,13 @@ impl Sandbox for LinuxSandbox {
         drop(output);
         let killer = Killer::default();
         let (sender, receiver) = oneshot::channel();
-        let started = killer.clone();
+        let (started, hidden) = (killer.clone(), self.hidden.clone());
         let thread = std::thread::Builder::new().name("sandbox".to_owned()).spawn(move || {
-            let ended = namespace::run(&run, stdout_end.into(), stderr_end.into(), &|pidfd| started.arm(pidfd));
+            let started = |pidfd| started.arm(pidfd);
+            let streams = Streams { stdout: stdout_end.into(), stderr: stderr_end.into(), started: &started };
+            let group = ControlGroup::enter();
+            let ended = namespace::run(&run, &hidden, streams);
+            drop(group);
             // Nobody waits any more: the run was dropped.
             let _ = sender.send(ended);
         });

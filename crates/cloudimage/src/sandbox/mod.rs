@@ -2,11 +2,16 @@
 
 #[cfg(feature = "testing")]
 pub mod contract;
+mod hide;
 mod linux;
 mod namespace;
 mod overlay;
+mod privileges;
+mod processes;
 #[cfg(feature = "testing")]
 mod scripted;
+mod system_calls;
+mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,13 +58,15 @@ pub struct SandboxRun {
     pub command: ShellOrExec,
     /// Its whole environment but `PATH`, `HOME` and `PWD`, unless given here.
     pub environment: BTreeMap<String, String>,
+    /// Whether it may send and receive packets whose headers it writes and reads itself, as `ping` does.
+    pub raw_packets: bool,
 }
 
 impl SandboxRun {
     /// A command without environment over these layers, topmost first. `upper` and `work` are empty directories on one file system.
     #[must_use]
     pub fn new(lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, command: ShellOrExec) -> Self {
-        Self { lower, upper, work, command, environment: BTreeMap::new() }
+        Self { lower, upper, work, command, environment: BTreeMap::new(), raw_packets: false }
     }
 }
 

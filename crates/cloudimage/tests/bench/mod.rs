@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 
 use cloudimage::sandbox::{ScriptedSandbox, contract};
@@ -93,6 +94,15 @@ impl Bench {
         self.events.lock().unwrap().clone()
     }
 
+    /// Lines that the commands of the last build printed.
+    pub fn output(&self) -> Vec<String> {
+        let line = |event| match event {
+            BuildEvent::Output { line, .. } => Some(line),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(line).collect()
+    }
+
     /// Outcomes of the last build's steps.
     pub fn outcomes(&self) -> Vec<StepOutcome> {
         let outcome = |event| match event {
@@ -109,5 +119,17 @@ impl Bench {
             _ => None,
         };
         self.outcomes().into_iter().filter_map(cached).collect()
+    }
+}
+
+/// Copies a program and the libraries that it needs.
+pub fn copy_program(rootfs: &Path, program: &Path) {
+    let listed = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    for file in libraries.chain([program.to_owned()]) {
+        let target = rootfs.join(file.strip_prefix("/").unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&file, target).unwrap();
     }
 }
