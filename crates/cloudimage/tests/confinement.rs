@@ -174,8 +174,14 @@ async fn private_directories_are_empty_wherever_they_are() {
         secret.display(),
         link.display()
     );
+    let elsewhere = place.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let mount = |arguments: &[&str]| Command::new(arguments[0]).args(&arguments[1..]).arg(&elsewhere).status().unwrap();
+    assert!(mount(&["mount", "--bind", place.path().join("home").to_str().unwrap()]).success());
+    let command = format!("cat {}/secret 2>/dev/null; {command}", elsewhere.display());
     let sandbox = LinuxSandbox::hiding([link, "/".into(), "/none".into()]);
     let lines = lines_in(MODES[0], &[&command], &BuildOptions::default(), &sandbox).await;
+    assert!(mount(&["umount"]).success());
     assert_eq!(lines, ["0"]);
     let entered = lines_in(MODES[1], &[&command.replace("grep", "wc")], &BuildOptions::default(), &sandbox).await;
     assert!(!entered.concat().contains("secret"), "{entered:?}");

@@ -30,20 +30,45 @@ const KERNEL_FILE_SYSTEMS: [&str; 14] = [
 /// What container engines hide of `/sys`.
 const MASKED_SYS: [&str; 3] = ["/sys/firmware", "/sys/devices/virtual/powercap", "/sys/kernel/security"];
 
-/// Makes every mount of this namespace read-only, without devices, but those of processes and of `devices`; and hides what
-/// the kernel shows of this machine.
-pub(super) fn this_machine(devices: &Path) -> Result<()> {
+/// A mount of this namespace.
+pub(super) struct Mount {
+    /// The file system that it shows.
+    device: String,
+    /// The directory in that file system.
+    root: PathBuf,
+    point: PathBuf,
+    options: String,
+    kind: String,
+}
+
+/// The mounts of this namespace.
+pub(super) fn mounts() -> Result<Vec<Mount>> {
     let table = std::fs::read_to_string("/proc/thread-self/mountinfo").map_err(fault("read the list of mounts"))?;
-    for line in table.lines() {
-        let fields: Vec<&str> = line.split(' ').collect();
-        let (Some(point), Some(options)) = (fields.get(4), fields.get(5)) else { continue };
-        let point = unescape(point);
+    Ok(table.lines().filter_map(read_mount).collect())
+}
+
+fn read_mount(line: &str) -> Option<Mount> {
+    let (place, kind) = line.split_once(" - ")?;
+    let fields: Vec<&str> = place.split(' ').collect();
+    let [_, _, device, root, point, options, ..] = fields[..] else { return None };
+    Some(Mount {
+        device: device.to_owned(),
+        root: unescape(root),
+        point: unescape(point),
+        options: options.to_owned(),
+        kind: kind.split(' ').next()?.to_owned(),
+    })
+}
+
+/// Makes every mount read-only, without devices, but those of processes and of `devices`; and hides what the kernel shows
+/// of this machine.
+pub(super) fn this_machine(mounts: &[Mount], devices: &Path) -> Result<()> {
+    for Mount { point, options, kind, .. } in mounts {
         if [Path::new("/proc"), Path::new("/dev"), devices].iter().any(|kept| point.starts_with(kept)) {
             continue;
         }
-        let kind = line.split_once(" - ").and_then(|(_, kind)| kind.split(' ').next());
-        if kind.is_some_and(|kind| KERNEL_FILE_SYSTEMS.contains(&kind)) {
-            hide(&point)?;
+        if KERNEL_FILE_SYSTEMS.contains(&kind.as_str()) {
+            hide(point)?;
             continue;
         }
         let mut flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NODEV;
@@ -57,7 +82,7 @@ pub(super) fn this_machine(devices: &Path) -> Result<()> {
                 _ => MountFlags::empty(),
             };
         }
-        match mount_remount(&point, flags, "") {
+        match mount_remount(point, flags, "") {
             Ok(()) => {}
             // Hidden under another mount, or gone: nobody can reach it.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) if point != Path::new("/") => {}
@@ -67,10 +92,27 @@ pub(super) fn this_machine(devices: &Path) -> Result<()> {
     MASKED_SYS.iter().try_for_each(|path| hide(Path::new(path)))
 }
 
-/// Hides directories, wherever links in their paths lead. A root directory is left: it would take everything with it.
-pub(super) fn directories(hidden: &[PathBuf]) -> Result<()> {
-    let real = hidden.iter().filter_map(|path| path.canonicalize().ok());
-    real.filter(|path| path != Path::new("/")).try_for_each(|path| hide(&path))
+/// Hides directories, wherever links in their paths lead and wherever else they are mounted. A root directory is left: it
+/// would take everything with it.
+pub(super) fn directories<'a>(mounts: &[Mount], hidden: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let real = hidden.filter_map(|path| path.canonicalize().ok()).filter(|path| path != Path::new("/"));
+    // Before the first one is hidden, which could be above another.
+    let places: BTreeSet<PathBuf> = real.flat_map(|path| places(mounts, &path)).collect();
+    places.iter().try_for_each(|path| hide(path))
+}
+
+/// The paths at which a directory, or a part of it, is seen.
+fn places(mounts: &[Mount], directory: &Path) -> Vec<PathBuf> {
+    let of_it = mounts.iter().filter(|mount| directory.starts_with(&mount.point));
+    let Some(mount) = of_it.max_by_key(|mount| mount.point.components().count()) else {
+        return vec![directory.to_owned()];
+    };
+    let inside = mount.root.join(directory.strip_prefix(&mount.point).unwrap_or(Path::new("")));
+    let elsewhere = mounts.iter().filter(|other| other.device == mount.device).filter_map(|other| {
+        let whole = inside.strip_prefix(&other.root).map(|below| other.point.join(below));
+        whole.ok().or_else(|| other.root.starts_with(&inside).then(|| other.point.clone()))
+    });
+    elsewhere.chain([directory.to_owned()]).filter(|path| path != Path::new("/")).collect()
 }
 
 /// Hides the sockets of this machine's programs that are still seen, except below `rootfs`: the file system being
@@ -108,4 +150,26 @@ fn unescape(field: &str) -> PathBuf {
         path = path.replace(escape, letter);
     }
     PathBuf::from(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_found_wherever_it_is_mounted() {
+        let table = "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n\
+            23 22 8:2 / /data rw shared:1 - ext4 /dev/sda2 rw\n\
+            24 22 8:2 /homes /home rw - ext4 /dev/sda2 rw\n\
+            25 22 8:2 /homes/al\\040ice/.ssh /keys rw - ext4 /dev/sda2 rw\n\
+            26 22 8:1 / /host rw - ext4 /dev/sda1 rw\n";
+        let mounts: Vec<Mount> = table.lines().filter_map(read_mount).collect();
+        let found = |directory: &str| {
+            let found: BTreeSet<PathBuf> = places(&mounts, Path::new(directory)).into_iter().collect();
+            found.into_iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("/home/al ice"), ["/data/homes/al ice", "/home/al ice", "/keys"]);
+        assert_eq!(found("/var/lib/sealer"), ["/host/var/lib/sealer", "/var/lib/sealer"]);
+        assert_eq!(places(&[], Path::new("/root")), [Path::new("/root")]);
+    }
 }

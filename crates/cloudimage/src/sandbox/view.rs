@@ -27,6 +27,8 @@ const PRIVATE: [(&str, &str); 5] = [
     ("/home", "mode=0755"),
     ("/run", "mode=0755"),
 ];
+/// Directories of this machine that may be mounted elsewhere too.
+const HOMES: [&str; 2] = ["/root", "/home"];
 /// Switches of this machine that every process namespace shows.
 const READ_ONLY_PROC: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 /// What the kernel says about this machine and its other users.
@@ -97,9 +99,11 @@ fn overlook(run: &SandboxRun, hidden: &[PathBuf]) -> Result<View> {
     mount_devices(&devices)?;
     let resolver = Path::new("/etc/resolv.conf").canonicalize().ok();
     let resolver = resolver.and_then(|path| std::fs::read(&path).ok().map(|text| (path, text)));
-    hide::this_machine(&devices)?;
+    let mounts = hide::mounts()?;
+    hide::this_machine(&mounts, &devices)?;
     mount_bind_recursive(&devices, "/dev").map_err(io).map_err(fault("mount /dev"))?;
-    hide::directories(hidden)?;
+    let homes = HOMES.iter().map(Path::new);
+    hide::directories(&mounts, homes.chain(hidden.iter().map(PathBuf::as_path)))?;
     attach(&overlay, target)?;
     for (directory, options) in PRIVATE {
         if Path::new(directory).is_dir() {
