@@ -228,6 +228,9 @@ fn of_remote(error: &remote::Error) -> Option<String> {
         Remote::KeyPassphrase { .. } => "see `--pk-passwd`",
         Remote::KeyUnreadable { .. } => "`--pk` takes a private key in OpenSSH or PEM form, not its .pub file",
         Remote::Agent { .. } => "start the agent, or unset SSH_AUTH_SOCK and name a key with `--pk`",
+        Remote::HostKeyUnknown { .. } | Remote::HostKeyUncertified { .. } => {
+            "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host shows its fingerprint; see `--strict-host-key`"
+        }
         Remote::HostKeyRevoked { .. } => "do not use this host, or take the line out of the file if it is wrong",
         Remote::NoShell { .. } => "give the user a login shell (`chsh -s /bin/sh`), or log in as another with `--user`",
         Remote::ChannelRefused { .. } => "raise MaxSessions in the host's sshd_config to 10 or more",

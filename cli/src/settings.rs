@@ -13,6 +13,7 @@ use sealer_core::lvscare::Supervisor;
 use sealer_core::{Sealer, Settings, SshSettings, registry_client};
 
 use crate::arguments::Global;
+use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
 use crate::output::Printer;
 
@@ -50,27 +51,38 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// Opens the stores where options, environment and defaults say they are.
     pub(crate) fn open(&self) -> Result<Sealer, Failure> {
-        open(&self.global, registry_client::Options::default()).map(self.extend)
+        open(settings(&self.global)?).map(self.extend)
     }
 
-    /// The same for what may have machines made by a cloud.
-    pub(crate) fn open_with_cloud(&self, arguments: &CloudArguments) -> Result<Sealer, Failure> {
-        let sealer = open(&self.global, registry_client::Options::default())?;
+    /// The same for what connects to hosts and may have them made by a cloud.
+    pub(crate) fn open_with_cloud(
+        &self,
+        arguments: &CloudArguments,
+        host_keys: HostKeyArguments,
+    ) -> Result<Sealer, Failure> {
+        let mut settings = settings(&self.global)?;
+        settings.ssh.strict_host_key = host_keys.strict_host_key;
+        let sealer = open(settings)?;
         let cloud = cloud::Cloud::new(arguments.region.clone());
         Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))
     }
 
     /// The same for what talks to registries.
     pub(crate) fn open_with_registries(&self, registry: &RegistryArguments) -> Result<Sealer, Failure> {
-        open(&self.global, registries(registry)?).map(self.extend)
+        let mut settings = settings(&self.global)?;
+        settings.registry = registries(registry)?;
+        open(settings).map(self.extend)
     }
 }
 
-fn open(global: &Global, registry: registry_client::Options) -> Result<Sealer, Failure> {
+fn settings(global: &Global) -> Result<Settings, Failure> {
     let mut settings = Settings::new(root(global), state(global)?);
     settings.hidden_from_run = private_directories();
     settings.ssh = ssh();
-    settings.registry = registry;
+    Ok(settings)
+}
+
+fn open(settings: Settings) -> Result<Sealer, Failure> {
     let sealer = Sealer::open(settings)?;
     let socket = env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
     let mut options = ContainerOptions::new();

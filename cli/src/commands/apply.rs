@@ -41,7 +41,7 @@ pub(crate) struct Apply {
 impl Apply {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let mut clusterfile = read(&self.file)?;
-        let sealer = session.open_with_cloud(&self.cloud)?;
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
         self.cloud.overlay(&mut clusterfile.cluster);
         self.login.overlay(&mut clusterfile.cluster)?;
         perform(&sealer, clusterfile, self.dry_run, session).await

@@ -7,6 +7,7 @@ use sealer_core::{DeleteOptions, delete};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
+use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, Session};
 
@@ -35,13 +36,15 @@ pub(crate) struct Delete {
     #[arg(long, value_name = "REGION", requires = "provider")]
     region: Option<String>,
     #[command(flatten)]
+    host_keys: HostKeyArguments,
+    #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
 impl Delete {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let cloud = CloudArguments { region: self.region.clone(), ..CloudArguments::default() };
-        let sealer = session.open_with_cloud(&cloud)?;
+        let sealer = session.open_with_cloud(&cloud, self.host_keys)?;
         let provider = self.provider.as_deref().map(|given| sealer.provider_name(given)).transpose()?;
         let names = match (&self.cluster, &self.file) {
             (Some(name), _) => vec![name.clone()],

@@ -6,12 +6,21 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sealer_core::Login;
 use sealer_core::clusterfile::{self, Cluster, Secret};
+use sealer_core::remote::StrictHostKey;
 
 use crate::exit::Failure;
 use crate::settings;
 
 /// A password file is never larger than this.
 const PASSWORD_LIMIT: u64 = 4096;
+
+/// How the keys of hosts are checked.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct HostKeyArguments {
+    /// Whether hosts whose key is not known are refused (yes), accepted and recorded (accept-new), or accepted even with another key than the known one, then without any password (no)
+    #[arg(long, value_name = "yes|accept-new|no", default_value = "accept-new")]
+    pub(crate) strict_host_key: StrictHostKey,
+}
 
 /// How to log in on the hosts.
 #[derive(Debug, Args)]
@@ -36,6 +45,8 @@ pub(crate) struct LoginArguments {
     /// SSH port of the hosts
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) host_keys: HostKeyArguments,
 }
 
 impl LoginArguments {

@@ -63,7 +63,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open_with_cloud(&self.cloud)?;
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
         let mut request = self.request()?;
         // A dry run makes no machines.
         request.accept_provider |= self.dry_run;

@@ -77,6 +77,29 @@ pub enum Error {
         /// The command that forgets the known key.
         accept: String,
     },
+    /// A host shows a key that no file knows, and such keys are refused.
+    #[error("{host}: the host key {shown} is in no known_hosts file; add it after comparing it with the host's own")]
+    HostKeyUnknown {
+        /// The host.
+        host: Host,
+        /// Kind and fingerprint of the key.
+        shown: String,
+    },
+    /// A host has a certificate authority and shows a key without its certificate.
+    #[error(
+        "{host}: the host shows the unknown key {shown} without a certificate of the authority in {}:{line}; somebody may be listening in. Give the host a certificate (HostCertificate in its sshd_config), or add its key to a known_hosts file",
+        file.display()
+    )]
+    HostKeyUncertified {
+        /// The host.
+        host: Host,
+        /// Kind and fingerprint of the key.
+        shown: String,
+        /// The file that names the authority.
+        file: PathBuf,
+        /// The line there, from 1.
+        line: usize,
+    },
     /// A host shows a key that is marked as revoked.
     #[error("{host}: the host key {shown} is revoked by {}:{line}", file.display())]
     HostKeyRevoked {

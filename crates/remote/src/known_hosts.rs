@@ -10,12 +10,12 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 use sha1::Sha1;
 
-use crate::{Error, Host};
+use crate::{Error, Host, HostKeyObserver, StrictHostKey};
 
 /// A `known_hosts` file is never larger than this.
 const FILE_LIMIT: u64 = 16 << 20;
 
-/// Which files say what keys hosts have, and where a first contact is recorded.
+/// Which files say what keys hosts have, and what becomes of a first contact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownHostsPolicy {
     /// The operator's files; only read.
@@ -23,6 +23,10 @@ pub struct KnownHostsPolicy {
     /// The cluster's file: read too, and keys of hosts met for the first time are added to it.
     /// When the path is empty nothing is recorded.
     pub record: PathBuf,
+    /// What happens with keys that the files do not know.
+    pub strict: StrictHostKey,
+    /// Who is told of them.
+    pub observer: HostKeyObserver,
 }
 
 /// What the files say about one host.
@@ -56,6 +60,8 @@ pub(crate) enum Verdict {
     New,
     /// We know another one.
     Changed { known: String, file: PathBuf, line: usize },
+    /// The host was never met, and is to prove itself by a certificate of this authority, which it did not.
+    Uncertified { file: PathBuf, line: usize },
     /// It must never be accepted.
     Revoked { file: PathBuf, line: usize },
 }
@@ -89,7 +95,10 @@ impl KnownHost {
         }
         let mut plain = self.entries.iter().filter(|entry| entry.marker == Marker::Plain).peekable();
         let Some(first) = plain.peek().copied() else {
-            return Verdict::New;
+            return match self.entries.iter().find(|entry| entry.marker == Marker::Authority) {
+                Some(entry) => Verdict::Uncertified { file: entry.file.clone(), line: entry.line },
+                None => Verdict::New,
+            };
         };
         let mut other = first;
         for entry in plain {
@@ -120,7 +129,7 @@ impl KnownHost {
             && shown.critical_options().iter().next().is_none()
             && shown.validate(&trusted).is_ok();
         match self.check(&key) {
-            Verdict::New | Verdict::Changed { .. } if certified => Verdict::Known,
+            Verdict::Changed { .. } | Verdict::Uncertified { .. } if certified => Verdict::Known,
             verdict => verdict,
         }
     }
@@ -346,15 +355,23 @@ mod tests {
         );
         let revoked = format!("10.0.0.1 {ONE}\n@revoked * {ONE}");
         assert!(matches!(verdict(&revoked, ONE), Verdict::Revoked { line: 2, .. }), "revoked wins");
-        assert_eq!(verdict(&format!("@cert-authority * {ONE}"), TWO), Verdict::New, "an authority is no host");
+        let authority = format!("@cert-authority * {ONE}");
+        let uncertified = Verdict::Uncertified { file: "f".into(), line: 1 };
+        assert_eq!(verdict(&authority, TWO), uncertified, "who has an authority must show its certificate");
+        assert_eq!(verdict(&authority, ONE), uncertified, "an authority's key is no host's");
+        assert_eq!(verdict(&format!("{authority}\n10.0.0.1 {TWO}"), TWO), Verdict::Known, "its own key is known");
+        assert_eq!(verdict(&format!("@cert-authority 10.0.0.2 {ONE}"), TWO), Verdict::New, "another host's authority");
         assert_eq!(verdict(&format!("@other * {ONE}\n10.0.0.1 ssh-new AAAA\n10.0.0.1"), ONE), Verdict::New);
     }
 
     #[test]
     fn what_is_learned_is_known_and_broken_files_are_mended() {
         let directory = tempfile::tempdir().unwrap();
-        let policy =
-            KnownHostsPolicy { files: vec![directory.path().join("absent")], record: directory.path().join("record") };
+        let policy = KnownHostsPolicy {
+            files: vec![directory.path().join("absent")],
+            record: directory.path().join("record"),
+            ..KnownHostsPolicy::default()
+        };
         std::fs::write(&policy.record, "torn line").unwrap();
         learn(&policy, &HOST, 2222, &key(&format!("{ONE} secret comment"))).unwrap();
         learn(&policy, &HOST, 22, &key(TWO)).unwrap();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use machine::{Agent, LOOPBACK, Sshd, User, key_file, keygen, run, text, with};
-use remote::{Auth, Error, Remote, Ssh, SshOptions, SudoProblem};
+use remote::{Auth, Error, HostKeyObserver, Remote, Ssh, SshOptions, StrictHostKey, SudoProblem};
 
 fn on_port(port: u16) -> SshOptions {
     with(SshOptions::new(LOOPBACK), |options| options.port = port)
@@ -179,7 +179,7 @@ async fn revoked_keys_and_authorities_are_minded() {
     sign("127.0.0.1");
     sign("10.0.0.1");
     let authority = std::fs::read_to_string(authority.with_extension("pub")).unwrap();
-    for (names, learns) in [("127.0.0.1", false), ("10.0.0.1", true)] {
+    for (names, certified) in [("127.0.0.1", true), ("10.0.0.1", false)] {
         let settings = format!("HostCertificate {}", sshd.path(&format!("cert-{names}")).display());
         let other = Sshd::start_with(&settings);
         for file in ["host", "host.pub"] {
@@ -190,9 +190,55 @@ async fn revoked_keys_and_authorities_are_minded() {
         options.known_hosts.files = vec![other.path("operator")];
         std::fs::write(other.path("operator"), format!("@cert-authority [127.0.0.1]:{} {authority}", other.port))
             .unwrap();
-        Ssh::connect(options.clone()).await.unwrap();
-        assert_eq!(options.known_hosts.record.exists(), learns, "a certificate for {names}");
+        let connected = Ssh::connect(options.clone()).await;
+        assert_eq!(connected.is_ok(), certified, "a certificate for {names}");
+        if let Err(error) = connected {
+            assert!(matches!(error, Error::HostKeyUncertified { line: 1, .. }), "{error}");
+        }
+        assert!(!options.known_hosts.record.exists(), "neither is learned");
     }
+}
+
+#[tokio::test]
+async fn strict_host_key_is_what_openssh_says_and_first_contact_is_told() {
+    let sshd = Sshd::start();
+    let user = User::new("right", Some("ALL=(ALL) ALL"));
+    let (sender, told) = std::sync::mpsc::channel();
+    let mut options = with(sshd.root(), |options| options.known_hosts.strict = StrictHostKey::Yes);
+    options.known_hosts.observer = HostKeyObserver::new(move |key| sender.send(key).unwrap());
+    let error = refusal(options.clone()).await;
+    assert!(matches!(error, Error::HostKeyUnknown { .. }), "{error}");
+    assert!(told.try_recv().is_err() && !options.known_hosts.record.exists());
+
+    options.known_hosts.strict = StrictHostKey::AcceptNew;
+    Ssh::connect(options.clone()).await.unwrap();
+    let met = told.try_recv().unwrap();
+    let shown = machine::output("ssh-keygen", &["-l", "-f", text(&sshd.path("host.pub"))]);
+    assert_eq!(shown.split(' ').nth(1), Some(met.fingerprint.as_str()));
+    assert_eq!((met.recorded.as_deref(), met.contradicts), (Some(options.known_hosts.record.as_path()), false));
+    options.known_hosts.strict = StrictHostKey::Yes;
+    Ssh::connect(options.clone()).await.unwrap();
+    assert!(told.try_recv().is_err(), "a known key is not told");
+
+    let record = options.known_hosts.record.clone();
+    let sshd = sshd.with_new_key("ed25519");
+    for strict in [StrictHostKey::Yes, StrictHostKey::AcceptNew] {
+        let error = refusal(with(options.clone(), |options| options.known_hosts.strict = strict)).await;
+        assert!(matches!(error, Error::HostKeyChanged { .. }), "{error}");
+    }
+    options.known_hosts.strict = StrictHostKey::No;
+    let before = std::fs::read(&record).unwrap();
+    Ssh::connect(options.clone()).await.unwrap();
+    assert!(told.try_recv().unwrap().contradicts);
+    assert_eq!(std::fs::read(&record).unwrap(), before, "the known key stays");
+    // A host that may be another gets no password: neither to log in nor for sudo.
+    options.user.clone_from(&user.name);
+    options.auth = vec![Auth::Password("right".into())];
+    let error = refusal(options.clone()).await;
+    assert!(error.to_string().contains("nothing that it offers"), "{error}");
+    options.auth.push(key_file(&sshd.key(&user.name, "ed25519", ""), None));
+    let error = refusal(options).await;
+    assert!(matches!(&error, Error::Sudo { problem: SudoProblem::PasswordNeeded, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ async fn clean(
         if requirements.without_hosts {
             return Ok((observe::operator(), Vec::new()));
         }
-        let (remotes, unreachable) = connect_reachable(run.sealer, state, current, force).await?;
+        let (remotes, unreachable) = connect_reachable(run, state, current, force).await?;
         let facts = runtime::gather(&remotes, &current.name, &requirements).await?;
         Ok::<_, Error>((Observed { remotes, facts }, unreachable))
     });

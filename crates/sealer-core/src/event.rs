@@ -46,6 +46,20 @@ pub enum Event {
         reason: String,
     },
     #[cfg(feature = "cluster")]
+    /// A host was met whose key was not known, and its key was accepted.
+    HostKey {
+        /// The host or jump host, as `known_hosts` files name it.
+        host: String,
+        /// The kind of its key, for example `ssh-ed25519`.
+        algorithm: String,
+        /// The key's fingerprint: `SHA256:` and base64.
+        fingerprint: String,
+        /// The file in which the key is recorded; none when it is not.
+        recorded: Option<std::path::PathBuf>,
+        /// Whether a file knows another key or a certificate authority of the host.
+        contradicts: bool,
+    },
+    #[cfg(feature = "cluster")]
     /// The plan was made and is now performed.
     Planned {
         /// How many steps it has.

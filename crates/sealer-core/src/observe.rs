@@ -38,9 +38,9 @@ pub(crate) async fn gather(
     asked.hosts.extend(change.leaves.iter().cloned());
     let observed = run.until_cancelled(ASKING, async {
         let remotes = if may_be_starting(state, target) {
-            connect_new(run.sealer, state, &asked, run.events).await?
+            connect_new(run, state, &asked).await?
         } else {
-            connect(run.sealer, state, &asked).await?
+            connect(run, state, &asked).await?
         };
         let facts = runtime::gather(&remotes, &asked.name, &target.runtime.requirements()).await?;
         Ok::<_, Error>(Observed { remotes, facts })
@@ -58,7 +58,7 @@ pub(crate) async fn facts_of(
     current: &Cluster,
 ) -> Result<Facts, Error> {
     run.until_cancelled(ASKING, async {
-        let remotes = connect(run.sealer, state, current).await?;
+        let remotes = connect(run, state, current).await?;
         Ok::<_, Error>(runtime::gather(&remotes, &current.name, &target.runtime.requirements()).await?)
     })
     .await

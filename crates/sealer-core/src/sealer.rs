@@ -56,13 +56,23 @@ pub struct SshSettings {
     pub agent: Option<PathBuf>,
     /// Files of known host keys, read only, besides the cluster's own.
     pub known_hosts: Vec<PathBuf>,
+    /// What happens with host keys that the files do not know.
+    #[cfg(feature = "cluster")]
+    pub strict_host_key: remote::StrictHostKey,
     /// How long connecting and logging in may take.
     pub timeout: Duration,
 }
 
 impl Default for SshSettings {
     fn default() -> Self {
-        Self { keys: Vec::new(), agent: None, known_hosts: Vec::new(), timeout: Duration::from_secs(20) }
+        Self {
+            keys: Vec::new(),
+            agent: None,
+            known_hosts: Vec::new(),
+            #[cfg(feature = "cluster")]
+            strict_host_key: remote::StrictHostKey::default(),
+            timeout: Duration::from_secs(20),
+        }
     }
 }
 

@@ -70,6 +70,12 @@ impl ClusterProgress {
             }
             Event::Provider { provider } => self.provider(provider),
             Event::Waiting { hosts, reason } => self.waiting(hosts, reason),
+            Event::HostKey { host, algorithm, fingerprint, contradicts: false, .. } => {
+                self.row(host, &format!("new host key {algorithm} {fingerprint}"), None);
+            }
+            Event::HostKey { host, algorithm, fingerprint, .. } => self.screen.warning(&format!(
+                "{host} shows the host key {algorithm} {fingerprint}, which known_hosts contradicts; it gets no password"
+            )),
             Event::Planned { hosts, image, plan, .. } => self.planned(hosts, image, plan),
             Event::Step { step } => self.step(step),
             Event::Warning { message } => self.screen.warning(message),

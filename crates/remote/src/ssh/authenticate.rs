@@ -41,7 +41,8 @@ async fn attempts(link: &mut Connection, server: &Server) -> Result<(), Error> {
     // A way that was one of several wanted opens the next round.
     for _ in 0..server.auth.len() {
         let mut further = false;
-        for auth in &server.auth {
+        let trusted = login.link.trusted;
+        for auth in server.auth.iter().filter(|auth| trusted || !matches!(auth, Auth::Password(_))) {
             let attempt = match login.attempt(auth, &offered).await {
                 // An agent that is gone or a key with a passphrase must not keep us from the other ways.
                 Err(error) if is_ours(&error) => {

@@ -39,11 +39,16 @@ impl SshTransport {
         Ok(Self { route, link: Mutex::new(Arc::new(link)), places: Arc::new(Semaphore::new(CHANNELS)) })
     }
 
+    /// Whether the host may be given passwords.
+    pub(super) async fn is_trusted(&self) -> bool {
+        self.link.lock().await.trusted
+    }
+
     /// A connection other than the broken one; whoever comes first makes it.
     async fn renewed(&self, broken: &Arc<Connection>) -> Result<Arc<Connection>, Error> {
         let mut link = self.link.lock().await;
         if Arc::ptr_eq(&link, broken) {
-            *link = Arc::new(self.route.connect().await?);
+            *link = Arc::new(self.route.reconnect(link.trusted).await?);
         }
         Ok(link.clone())
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use russh::client::{self, DisconnectReason};
-use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,15 +13,17 @@ use tokio::time::timeout;
 use super::authenticate::authenticate;
 use super::jump::{ForwardGuard, ForwardedStream};
 use super::route::Server;
-use crate::known_hosts::{self, KnownHost, Verdict};
-use crate::text::quote;
-use crate::{Error, Host};
+use crate::host_key::{self, Decision};
+use crate::known_hosts::{self, KnownHost};
+use crate::{AcceptedHostKey, Error, Host};
 
 /// An authenticated connection.
 pub(super) struct Connection {
     pub(super) handle: client::Handle<HostKeyVerifier>,
     notes: Arc<Mutex<ConnectionNotes>>,
     guard: Option<ForwardGuard>,
+    /// Whether nothing that we know contradicts the host's key; else the host gets no password.
+    pub(super) trusted: bool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -48,10 +50,11 @@ impl Connection {
             let through = guard.as_ref().map(|guard| guard.through.as_str());
             Err(server.unreachable(through, format!("no answer within {} s", server.timeout.as_secs())))
         })?;
-        let mut link = Self { handle, notes, guard };
-        let fresh = link.notes.lock().ok().and_then(|mut notes| notes.fresh.take());
-        if let Some(key) = fresh {
-            learn(server, key).await?;
+        let shown = notes.lock().ok().and_then(|mut notes| notes.shown.take());
+        let trusted = !matches!(shown, None | Some((Decision::Distrust, _)));
+        let mut link = Self { handle, notes, guard, trusted };
+        if let Some((decision, key)) = shown.filter(|(decision, _)| *decision != Decision::Trust) {
+            meet(server, decision, key).await?;
         }
         authenticate(&mut link, server).await?;
         Ok(link)
@@ -117,10 +120,25 @@ async fn load(server: &Server) -> Result<KnownHost, Error> {
     loading.await.map_err(|error| Error::Task { detail: error.to_string() })?
 }
 
-async fn learn(server: &Server, key: PublicKey) -> Result<(), Error> {
-    let (policy, host, port) = (server.known_hosts.clone(), server.host.clone(), server.port);
-    let learning = tokio::task::spawn_blocking(move || known_hosts::learn(&policy, &host, port, &key));
-    learning.await.map_err(|error| Error::Task { detail: error.to_string() })?
+/// Records a new key, and tells of it.
+async fn meet(server: &Server, decision: Decision, key: PublicKey) -> Result<(), Error> {
+    let policy = &server.known_hosts;
+    let recorded =
+        (decision == Decision::Record && !policy.record.as_os_str().is_empty()).then(|| policy.record.clone());
+    let accepted = AcceptedHostKey {
+        host: known_hosts::name(&server.host, server.port),
+        algorithm: key.algorithm().to_string(),
+        fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+        recorded: recorded.clone(),
+        contradicts: decision == Decision::Distrust,
+    };
+    if recorded.is_some() {
+        let (policy, host, port) = (policy.clone(), server.host.clone(), server.port);
+        let learning = tokio::task::spawn_blocking(move || known_hosts::learn(&policy, &host, port, &key));
+        learning.await.map_err(|error| Error::Task { detail: error.to_string() })??;
+    }
+    policy.observer.tell(accepted);
+    Ok(())
 }
 
 fn config(server: &Server, known: &KnownHost, hops: usize) -> client::Config {
@@ -166,8 +184,8 @@ fn same_kind(one: &Algorithm, other: &Algorithm) -> bool {
 struct ConnectionNotes {
     /// Why the host's key was refused.
     refused: Option<Error>,
-    /// The key of a host met for the first time.
-    fresh: Option<PublicKey>,
+    /// The host's key, and how it was accepted.
+    shown: Option<(Decision, PublicKey)>,
     /// Why the connection ended.
     end: Option<String>,
 }
@@ -177,28 +195,6 @@ pub(super) struct HostKeyVerifier {
     known: KnownHost,
     server: Server,
     notes: Arc<Mutex<ConnectionNotes>>,
-}
-
-impl HostKeyVerifier {
-    fn refusal(&self, key: &PublicKey, verdict: &Verdict) -> Option<Error> {
-        let host = self.server.host.clone();
-        let name = known_hosts::name(&host, self.server.port);
-        let shown = known_hosts::describe(key);
-        match verdict {
-            Verdict::Known | Verdict::New => None,
-            Verdict::Changed { known, file, line } => Some(Error::HostKeyChanged {
-                host,
-                shown,
-                known: known.clone(),
-                file: file.clone(),
-                line: *line,
-                accept: format!("ssh-keygen -R {} -f {}", quote(&name), quote(&file.display().to_string())),
-            }),
-            Verdict::Revoked { file, line } => {
-                Some(Error::HostKeyRevoked { host, shown, file: file.clone(), line: *line })
-            }
-        }
-    }
 }
 
 impl client::Handler for HostKeyVerifier {
@@ -212,14 +208,16 @@ impl client::Handler for HostKeyVerifier {
                 self.known.check_certificate(certificate, &self.server.host),
             ),
         };
-        let refused = self.refusal(&key, &verdict);
-        let accepted = refused.is_none();
+        let Server { host, port, known_hosts, .. } = &self.server;
+        let decision = host_key::decide(known_hosts.strict, &verdict, host, *port, &key);
         let Ok(mut notes) = self.notes.lock() else {
             return Ok(false);
         };
-        notes.refused = refused;
-        notes.fresh = (verdict == Verdict::New).then_some(key);
-        Ok(accepted)
+        match decision {
+            Ok(decision) => notes.shown = Some((decision, key)),
+            Err(refused) => notes.refused = Some(refused),
+        }
+        Ok(notes.shown.is_some())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {

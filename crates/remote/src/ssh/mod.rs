@@ -149,6 +149,7 @@ impl Ssh {
         });
         let user = options.user.clone();
         let line = SshTransport::open(Arc::new(Route::new(options, jumps.clone()))).await?;
+        let password = if line.is_trusted().await { password } else { None };
         let privilege = privilege::probe(&line, &user, password.as_ref()).await?;
         Ok(Self { line, privilege })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::connect::Connection;
 use super::{Auth, Jumps, KnownHostsPolicy, SshOptions};
-use crate::{Error, Host};
+use crate::{Error, Host, StrictHostKey};
 
 /// The way to a host.
 #[derive(Debug)]
@@ -35,11 +35,24 @@ impl Route {
 
     /// Connects, through the jump hosts where there are some.
     pub(super) async fn connect(&self) -> Result<Connection, Error> {
+        self.connect_to(&self.target).await
+    }
+
+    /// Connects again; a host that was trusted must show a key that is known, whatever the policy: it gets passwords.
+    pub(super) async fn reconnect(&self, trusted: bool) -> Result<Connection, Error> {
+        let mut target = self.target.clone();
+        if trusted && target.known_hosts.strict == StrictHostKey::No {
+            target.known_hosts.strict = StrictHostKey::AcceptNew;
+        }
+        self.connect_to(&target).await
+    }
+
+    async fn connect_to(&self, target: &Server) -> Result<Connection, Error> {
         let forwarded = match self.hops.as_slice() {
             [] => None,
-            hops => Some(self.jumps.forwarded(hops, &self.target).await?),
+            hops => Some(self.jumps.forwarded(hops, target).await?),
         };
-        Connection::open(&self.target, forwarded).await
+        Connection::open(target, forwarded).await
     }
 }
 
