@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use sealer_core::infra_provider::ali_cloud::api::EndpointError;
 use sealer_core::{
     Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy, remote, runtime,
 };
@@ -179,6 +180,7 @@ fn of_lvscare(error: &lvscare::Error) -> Option<String> {
 fn of_provider(error: &infra_provider::Error) -> Option<String> {
     use infra_provider::Error as Provider;
     let hint = match error {
+        Provider::Endpoint(EndpointError::Insecure { .. }) => "see `--insecure-cloud-endpoint`",
         Provider::NoMasters { .. } => "add `--masters 1`",
         Provider::HostTwice { .. } => "name each host once",
         Provider::NoEngine { .. } => "the variable DOCKER_HOST names another socket, as in unix:///run/docker.sock",

@@ -17,7 +17,7 @@ use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
 use crate::output::Printer;
 
-pub(crate) use cloud::CloudArguments;
+pub(crate) use cloud::{CloudArguments, EndpointArguments};
 
 /// The container engine's socket where `DOCKER_HOST` names none.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -63,7 +63,7 @@ impl Session<'_> {
         let mut settings = settings(&self.global)?;
         settings.ssh.strict_host_key = host_keys.strict_host_key;
         let sealer = open(settings)?;
-        let cloud = cloud::Cloud::new(arguments.region.clone());
+        let cloud = cloud::Cloud::new(arguments.region.clone(), arguments.endpoints);
         Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))
     }
 

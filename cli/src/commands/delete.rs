@@ -9,7 +9,7 @@ use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, Session};
+use crate::settings::{CloudArguments, EndpointArguments, Session};
 
 /// Delete a cluster and everything that was made for it
 #[derive(Debug, Args)]
@@ -36,6 +36,8 @@ pub(crate) struct Delete {
     #[arg(long, value_name = "REGION", requires = "provider")]
     region: Option<String>,
     #[command(flatten)]
+    endpoints: EndpointArguments,
+    #[command(flatten)]
     host_keys: HostKeyArguments,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
@@ -43,7 +45,8 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let cloud = CloudArguments { region: self.region.clone(), ..CloudArguments::default() };
+        let cloud =
+            CloudArguments { region: self.region.clone(), endpoints: self.endpoints, ..CloudArguments::default() };
         let sealer = session.open_with_cloud(&cloud, self.host_keys)?;
         let provider = self.provider.as_deref().map(|given| sealer.provider_name(given)).transpose()?;
         let names = match (&self.cluster, &self.file) {

@@ -28,6 +28,16 @@ pub(crate) struct CloudArguments {
     /// Who may reach SSH and the API server of machines that ALI_CLOUD makes [default: this machine, if its address is public]
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub(crate) admin_cidr: Vec<String>,
+    #[command(flatten)]
+    pub(crate) endpoints: EndpointArguments,
+}
+
+/// Arguments about the cloud's API servers.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct EndpointArguments {
+    /// Also ask API servers of ALI_CLOUD that are named by http:// and are not on this machine: requests can be read on their way
+    #[arg(long)]
+    pub(crate) insecure_cloud_endpoint: bool,
 }
 
 impl CloudArguments {
@@ -47,13 +57,14 @@ impl CloudArguments {
 #[derive(Debug)]
 pub(super) struct Cloud {
     region: Option<String>,
+    endpoints: EndpointArguments,
     made: OnceLock<Result<AliCloud, Arc<Error>>>,
 }
 
 impl Cloud {
     /// `region` is used where the Clusterfile names none.
-    pub(super) fn new(region: Option<String>) -> Self {
-        Self { region, made: OnceLock::new() }
+    pub(super) fn new(region: Option<String>, endpoints: EndpointArguments) -> Self {
+        Self { region, endpoints, made: OnceLock::new() }
     }
 
     fn provider(&self) -> Result<&AliCloud> {
@@ -63,6 +74,9 @@ impl Cloud {
 
     fn make(&self) -> Result<AliCloud> {
         let mut endpoints = Endpoints::default();
+        if self.endpoints.insecure_cloud_endpoint {
+            endpoints = endpoints.allow_insecure();
+        }
         let mut first = None;
         for (name, product) in ENDPOINTS {
             if let Some(text) = given(name) {
@@ -178,7 +192,7 @@ fn credentials() -> Result<(Option<Credentials>, Option<String>)> {
 /// The metadata service is on the machine itself, so no proxy is used.
 fn role_of_instance(name: Option<String>) -> Result<Credentials> {
     let transport = Arc::new(HttpTransport::new(&HttpOptions::default())?);
-    let role = InstanceRole::new(transport, InstanceRole::ADDRESS, name, WallClock::default());
+    let role = InstanceRole::new(transport, name, WallClock::default());
     Ok(Credentials::InstanceRole(Arc::new(role)))
 }
 
@@ -229,7 +243,8 @@ mod tests {
         CloudArguments::default().overlay(&mut cluster);
         assert!(cluster.annotations.is_empty());
         let admin_cidr = vec!["203.0.113.7/32".to_owned(), "198.51.100.0/24".to_owned()];
-        CloudArguments { region: Some("cn-hangzhou".to_owned()), admin_cidr }.overlay(&mut cluster);
+        CloudArguments { region: Some("cn-hangzhou".to_owned()), admin_cidr, ..CloudArguments::default() }
+            .overlay(&mut cluster);
         assert_eq!(cluster.annotations[annotations::REGION], "cn-hangzhou");
         assert_eq!(cluster.annotations[annotations::ADMIN_CIDR], "203.0.113.7/32,198.51.100.0/24");
     }

@@ -121,6 +121,8 @@ fn what_is_missing_is_told_before_anything_is_asked() {
     scene.call(&["run", "kube:1", "--masters", "1", "--region", "Mars"]).fails(1, &["`Mars` is no region"]);
     let mut command = scene.command(&arguments);
     finish(command.env("SEALER_ALIYUN_ECS_ENDPOINT", "ftp://x")).fails(1, &["`ftp://x` is no endpoint"]);
+    let exposed = "http://ecs.example.test";
+    finish(command.env("SEALER_ALIYUN_ECS_ENDPOINT", exposed)).fails(1, &[exposed, "--insecure-cloud-endpoint"]);
     assert!(scene.actions().is_empty() && !scene.state().exists());
     // Who works without the cloud is not troubled.
     let mut command = scene.command(&["run", "kube:1", "--provider", "CONTAINER", "--masters", "1", "--dry-run"]);

@@ -192,7 +192,10 @@ async fn secrets_are_nowhere_but_in_the_request() {
     };
     let error = client.call(&request).await.unwrap_err();
 
-    assert!(server.line(0).contains("Password=Aa1~%3D%2B%25%5E%2A%2F%28%29"));
+    assert!(!server.line(0).contains("Password"), "a URL is written into logs: {}", server.line(0));
+    assert!(server.body(0).starts_with("Password=Aa1~%3D%2B%25%5E%2A%2F%28%29&UserData="));
+    assert_eq!(server.header(0, "content-type").unwrap(), "application/x-www-form-urlencoded");
+    assert!(server.header(0, "authorization").unwrap().contains("content-type;"), "it is signed");
     let shown = format!("{error} {error:?} {request:?} {client:?} {}", seen.lock().unwrap());
     assert!(shown.contains("Password *** Password=***& Password%3D*** key ***"), "{shown}");
     for secret in ["Aa1~", "testsecret", "testid", "hush", "IyEvYmluL3No"] {

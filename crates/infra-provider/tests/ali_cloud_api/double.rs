@@ -324,7 +324,7 @@ async fn a_roles_keys_work_beyond_their_end() {
         ..Options::default()
     });
     let wire = Arc::new(Wire(double.clone()));
-    let role = InstanceRole::new(wire, InstanceRole::ADDRESS, None, WallClock::starting_at(start()));
+    let role = InstanceRole::new(wire, None, WallClock::starting_at(start()));
     let client = client_at(&double, Credentials::InstanceRole(Arc::new(role)), start());
     for _ in 0..10 {
         client.call(&DescribeZones {}).await.unwrap();

@@ -31,7 +31,7 @@ fn done() -> Answer {
 fn set_up(metadata: &Arc<Scripted>, cloud: &Arc<Scripted>, name: Option<&str>) -> Client {
     let clock = WallClock::starting_at(start());
     let transport = Arc::clone(metadata);
-    let role = InstanceRole::new(transport, "http://127.0.0.1:9/", name.map(str::to_owned), clock);
+    let role = InstanceRole::new(transport, name.map(str::to_owned), clock);
     client_of(Credentials::InstanceRole(Arc::new(role)), Arc::clone(cloud))
 }
 
@@ -57,8 +57,8 @@ async fn the_role_is_found_and_its_key_kept_until_shortly_before_its_end() {
     let tokens: Vec<_> = (0..3).map(|n| cloud.header(n, "x-acs-security-token").unwrap()).collect();
     assert_eq!(tokens, ["token-1", "token-1", "token-2"]);
     assert!(cloud.header(2, "authorization").unwrap().contains("Credential=STS.2,"));
-    assert_eq!(metadata.line(0), "PUT http://127.0.0.1:9/latest/api/token");
-    assert_eq!(metadata.line(2), "GET http://127.0.0.1:9/latest/meta-data/ram/security-credentials/builder");
+    assert_eq!(metadata.line(0), "PUT http://100.100.100.200/latest/api/token");
+    assert_eq!(metadata.line(2), "GET http://100.100.100.200/latest/meta-data/ram/security-credentials/builder");
     assert_eq!(metadata.header(2, "x-aliyun-ecs-metadata-token").unwrap(), "session-1");
     assert!(!format!("{client:?}").contains("hush"));
 }

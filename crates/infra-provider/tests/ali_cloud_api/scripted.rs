@@ -39,6 +39,11 @@ impl Scripted {
         format!("{} {}", asked[n].0.method(), asked[n].0.uri())
     }
 
+    /// The body of the `n`th request.
+    pub(crate) fn body(&self, n: usize) -> String {
+        String::from_utf8(self.asked.lock().unwrap()[n].0.body().to_vec()).unwrap()
+    }
+
     /// How long the `n`th request may take.
     pub(crate) fn time_out(&self, n: usize) -> Duration {
         self.asked.lock().unwrap()[n].1

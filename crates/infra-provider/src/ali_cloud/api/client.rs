@@ -187,7 +187,8 @@ impl Client {
             Product::Ecs => &self.0.ecs,
             Product::Vpc => &self.0.vpc,
         };
-        let (date, nonce, body_sha256) = (stamp(self.now()), nonce()?, sign::sha256_hex(b""));
+        let form = parameters.form();
+        let (date, nonce, body_sha256) = (stamp(self.now()), nonce()?, sign::sha256_hex(form.as_bytes()));
         let mut headers = vec![
             ("host", endpoint.host()),
             ("x-acs-action", action),
@@ -196,6 +197,9 @@ impl Client {
             ("x-acs-signature-nonce", nonce.as_str()),
             ("x-acs-version", product.version()),
         ];
+        if !form.is_empty() {
+            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        }
         if let Some(token) = &key.token {
             headers.push(("x-acs-security-token", token.expose()));
         }
@@ -214,7 +218,7 @@ impl Client {
         }
         // The cause may quote the key.
         let unsendable = |_| "access key or parameters hold what cannot be sent".to_owned();
-        let mut request = request.body(Bytes::new()).map_err(unsendable)?;
+        let mut request = request.body(Bytes::from(form)).map_err(unsendable)?;
         for name in ["authorization", "x-acs-security-token"] {
             if let Some(value) = request.headers_mut().get_mut(name) {
                 value.set_sensitive(true);

@@ -1,6 +1,7 @@
 //! Finds the host that serves a product in a region.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use http::Uri;
 
@@ -41,12 +42,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `host`, `host:port`, `http://host:port` or `https://host:port`; without a scheme it is `https`.
+    /// Reads `host`, `host:port`, `http://host:port` or `https://host:port`; without a scheme it is `https`. Whether plain
+    /// `http` may be used is for [`Endpoints::with`] to decide.
     ///
     /// # Errors
     /// The text is something else.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        let bad = |reason| EndpointError::Endpoint { text: text.to_owned(), reason };
+        let bad = |reason| EndpointError::Endpoint { text: without_login(text), reason };
         let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let uri: Uri = full.trim_end_matches('/').parse().map_err(|_| bad("it is not an address"))?;
         let (scheme, own_port) = match uri.scheme_str() {
@@ -69,6 +71,14 @@ impl Endpoint {
         }
     }
 
+    /// Whether what is said to it can be read and changed on its way: plain HTTP beyond this machine. A name is not on
+    /// this machine, whatever it resolves to.
+    fn is_exposed(&self) -> bool {
+        let address = self.host.parse::<SocketAddr>().map(|address| address.ip());
+        let address = address.or_else(|_| self.host.trim_matches(['[', ']']).parse::<IpAddr>());
+        self.scheme == "http" && !address.is_ok_and(|address| address.is_loopback())
+    }
+
     /// Host and, unless it is the scheme's own, port: the value of the header `host`.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -87,15 +97,29 @@ impl fmt::Display for Endpoint {
 pub struct Endpoints {
     ecs: Option<Endpoint>,
     vpc: Option<Endpoint>,
+    insecure: bool,
 }
 
 impl Endpoints {
+    /// Also takes endpoints of plain `http://` that are not on this machine: requests, which hold passwords of machines,
+    /// can then be read on their way.
+    #[must_use]
+    pub fn allow_insecure(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
     /// Uses `endpoint` (see [`Endpoint::parse`]) for `product`.
     ///
     /// # Errors
-    /// The text is no endpoint.
+    /// The text is no endpoint, or one of plain `http://` that is neither a loopback address nor
+    /// [allowed](Self::allow_insecure).
     pub fn with(mut self, product: Product, endpoint: &str) -> Result<Self, EndpointError> {
-        let endpoint = Some(Endpoint::parse(endpoint)?);
+        let parsed = Endpoint::parse(endpoint)?;
+        if parsed.is_exposed() && !self.insecure {
+            return Err(EndpointError::Insecure { text: parsed.to_string() });
+        }
+        let endpoint = Some(parsed);
         match product {
             Product::Ecs => self.ecs = endpoint,
             Product::Vpc => self.vpc = endpoint,
@@ -132,12 +156,25 @@ pub enum EndpointError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// An endpoint that would be spoken to without encryption.
+    #[error("`{text}` would be spoken to without encryption; write https://, or allow plain HTTP")]
+    Insecure {
+        /// The endpoint.
+        text: String,
+    },
     /// A region that cannot exist.
     #[error("`{region}` is no region of Alibaba Cloud: write one such as cn-chengdu")]
     Region {
         /// The region.
         region: String,
     },
+}
+
+/// The text as it may be shown: user and password are not.
+fn without_login(text: &str) -> String {
+    let Some((before, host)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+    format!("{scheme}***@{host}")
 }
 
 /// The oldest region has names of its own; all others follow the rule.
@@ -185,6 +222,34 @@ mod tests {
         }
         for text in ["", "ftp://x", "http://", "http://u:p@x", "https://x/path", "https://x?q", "x:port", "a b"] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_http_leaves_this_machine_only_when_it_is_allowed() {
+        for (text, stays) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:80", true),
+            ("https://ecs.example.test", true),
+            ("ecs.example.test", true),
+            ("http://ecs.example.test", false),
+            ("http://localhost:8080", false),
+            ("http://192.0.2.1", false),
+            ("http://127.0.0.1.example.test", false),
+            ("http://[::ffff:192.0.2.1]:80", false),
+        ] {
+            let given = Endpoints::default().with(Product::Ecs, text);
+            assert_eq!(given.is_ok(), stays, "{text}: {given:?}");
+            assert!(Endpoints::default().allow_insecure().with(Product::Ecs, text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_refused_and_not_shown() {
+        for text in ["https://user:hush@ecs.example.test", "user:hush@ecs.example.test", "ftp://a@b:hush@c"] {
+            let error = Endpoint::parse(text).unwrap_err().to_string();
+            assert!(error.contains("***@") && !error.contains("hush"), "{error}");
         }
     }
 

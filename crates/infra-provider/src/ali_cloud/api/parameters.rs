@@ -94,11 +94,19 @@ impl Parameters {
         })
     }
 
-    /// The canonical query string, secrets included.
+    /// The canonical query string. Secrets are in the [`form`](Self::form): servers and proxies write URLs into logs.
     pub(super) fn query(&self) -> String {
-        sign::canonical_query(self.0.iter().map(|(name, value)| match value {
-            Value::Text(text) => (name.as_str(), text.as_str()),
-            Value::Secret(secret) => (name.as_str(), secret.expose()),
+        sign::canonical_query(self.0.iter().filter_map(|(name, value)| match value {
+            Value::Text(text) => Some((name.as_str(), text.as_str())),
+            Value::Secret(_) => None,
+        }))
+    }
+
+    /// The secrets as a form, for the body; empty when there are none.
+    pub(super) fn form(&self) -> String {
+        sign::canonical_query(self.0.iter().filter_map(|(name, value)| match value {
+            Value::Text(_) => None,
+            Value::Secret(secret) => Some((name.as_str(), secret.expose())),
         }))
     }
 
@@ -149,7 +157,8 @@ mod tests {
     #[test]
     fn secrets_are_sent_and_not_shown() {
         let parameters = Parameters::new().secret("Password", &"Aa1~=+%^*/()".into()).text("A", "b c");
-        assert_eq!(parameters.query(), "A=b%20c&Password=Aa1~%3D%2B%25%5E%2A%2F%28%29");
+        assert_eq!(parameters.query(), "A=b%20c");
+        assert_eq!(parameters.form(), "Password=Aa1~%3D%2B%25%5E%2A%2F%28%29");
         assert_eq!(format!("{parameters:?}"), r#"{"A": "b c", "Password": "***"}"#);
     }
 }

@@ -22,7 +22,6 @@ const SPARE: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct InstanceRole {
     transport: Arc<dyn Transport>,
-    address: String,
     name: Option<String>,
     clock: WallClock,
     held: Mutex<Option<Held>>,
@@ -38,11 +37,11 @@ impl InstanceRole {
     /// Where the metadata service is on every instance.
     pub const ADDRESS: &'static str = "http://100.100.100.200";
 
-    /// The role `name`, or the one that the instance has. `transport` must not use a proxy.
+    /// The role `name`, or the one that the instance has. `transport` must not use a proxy. The service is asked by its
+    /// literal address and no other: whoever could name another would be sent what opens the account.
     #[must_use]
-    pub fn new(transport: Arc<dyn Transport>, address: &str, name: Option<String>, clock: WallClock) -> Self {
-        let address = address.trim_end_matches('/').to_owned();
-        Self { transport, address, name, clock, held: Mutex::new(None) }
+    pub fn new(transport: Arc<dyn Transport>, name: Option<String>, clock: WallClock) -> Self {
+        Self { transport, name, clock, held: Mutex::new(None) }
     }
 
     /// The key that is held, or a new one when it ends soon. Callers that come meanwhile wait for the same answer.
@@ -78,11 +77,11 @@ impl InstanceRole {
             return Err(RoleError::Name { name });
         }
         let text = self.get(&format!("{ROLES}{name}"), &session).await?;
-        let answer: Answer = serde_json::from_slice(&text).map_err(|_| self.unreadable("is not JSON"))?;
+        let answer: Answer = serde_json::from_slice(&text).map_err(|_| unreadable("is not JSON"))?;
         if answer.code.as_deref().unwrap_or("Success") != "Success" {
-            return Err(self.unreadable("says that it failed"));
+            return Err(unreadable("says that it failed"));
         }
-        let until = OffsetDateTime::parse(&answer.expiration, &Rfc3339).map_err(|_| self.unreadable("has no end"))?;
+        let until = OffsetDateTime::parse(&answer.expiration, &Rfc3339).map_err(|_| unreadable("has no end"))?;
         let key = AccessKey::new(answer.access_key_id, answer.access_key_secret).with_token(answer.security_token);
         Ok(Held { key, until: until.into() })
     }
@@ -91,7 +90,7 @@ impl InstanceRole {
     async fn session(&self) -> Result<Option<Secret>, RoleError> {
         let request = Request::builder()
             .method(Method::PUT)
-            .uri(format!("{}/latest/api/token", self.address))
+            .uri(format!("{}/latest/api/token", Self::ADDRESS))
             .header("x-aliyun-ecs-metadata-token-ttl-seconds", "60");
         let answer = self.send(request).await?;
         let token = String::from_utf8_lossy(answer.body()).trim().to_owned();
@@ -104,7 +103,7 @@ impl InstanceRole {
     }
 
     async fn get(&self, path: &str, session: &Option<Secret>) -> Result<Bytes, RoleError> {
-        let mut request = Request::builder().uri(format!("{}{path}", self.address));
+        let mut request = Request::builder().uri(format!("{}{path}", Self::ADDRESS));
         if let Some(token) = session {
             request = request.header("x-aliyun-ecs-metadata-token", token.expose());
         }
@@ -112,19 +111,19 @@ impl InstanceRole {
         match answer.status() {
             StatusCode::OK => Ok(answer.into_body()),
             StatusCode::NOT_FOUND => Err(RoleError::NoRole { name: self.name.clone() }),
-            _ => Err(self.unreadable("refuses")),
+            _ => Err(unreadable("refuses")),
         }
     }
 
     async fn send(&self, request: http::request::Builder) -> Result<http::Response<Bytes>, RoleError> {
-        let request = request.body(Bytes::new()).map_err(|_| self.unreadable("has no usable address"))?;
+        let request = request.body(Bytes::new()).map_err(|_| unreadable("has no usable address"))?;
         let sent = self.transport.send(request, TIMEOUT).await;
-        sent.map_err(|source| RoleError::Unreachable { address: self.address.clone(), source })
+        sent.map_err(|source| RoleError::Unreachable { source })
     }
+}
 
-    fn unreadable(&self, fault: &'static str) -> RoleError {
-        RoleError::Answer { address: self.address.clone(), fault }
-    }
+fn unreadable(fault: &'static str) -> RoleError {
+    RoleError::Answer { fault }
 }
 
 /// The role gives no key.
@@ -132,10 +131,8 @@ impl InstanceRole {
 #[non_exhaustive]
 pub enum RoleError {
     /// The metadata service does not answer: this is no instance.
-    #[error("the metadata service at {address} gives no key: only instances of Alibaba Cloud have one")]
+    #[error("the metadata service at {} gives no key: only instances of Alibaba Cloud have one", InstanceRole::ADDRESS)]
     Unreachable {
-        /// Address of the service.
-        address: String,
         /// What the network said.
         #[source]
         source: TransportFailure,
@@ -153,10 +150,8 @@ pub enum RoleError {
         name: String,
     },
     /// The service answered something else.
-    #[error("the metadata service at {address} {fault}")]
+    #[error("the metadata service at {} {fault}", InstanceRole::ADDRESS)]
     Answer {
-        /// Address of the service.
-        address: String,
         /// What is wrong.
         fault: &'static str,
     },
