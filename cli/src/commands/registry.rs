@@ -25,10 +25,10 @@ enum RegistryCommand {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 0.0.0.0:5000 --cert registry.crt --key registry.key"
+    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 192.168.0.2:5000 --cert registry.crt --key registry.key"
 )]
 struct Serve {
-    /// Where to listen
+    /// Where to listen: the address under which clients look for it; 0.0.0.0 is every address of this machine
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
     /// A name of this registry itself: images asked for by it may come from any registry

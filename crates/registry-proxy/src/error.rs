@@ -31,6 +31,6 @@ pub enum Error {
     Stream {
         /// The cause.
         #[source]
-        source: hyper::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

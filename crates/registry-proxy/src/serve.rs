@@ -1,29 +1,32 @@
 //! Accepts, limits and ends connections.
 
+mod limits;
+mod progress;
+
 use crate::error::{Error, Result};
 use crate::tls::Tls;
 use axum::Router;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use limits::{Client, Limits};
+use progress::{Answer, Streams, sending};
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// More clients wait until others have finished.
-const CONNECTION_LIMIT: usize = 1024;
 /// The longest time for the head of a request, the TLS handshake before the first included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that answers no ping for this long is gone.
@@ -32,11 +35,15 @@ const PING: Duration = Duration::from_secs(30);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait after a failure to accept, for example because there are too many open files.
 const ACCEPT_WAIT: Duration = Duration::from_millis(200);
-const HEADER_LIMIT: usize = 32 << 10;
-const HEADER_LIST_LIMIT: u32 = 32 << 10;
-const STREAM_LIMIT: u32 = 128;
-const FRAME: u32 = 1 << 20;
-const SEND_BUFFER: usize = 2 << 20;
+/// The head of a request, and what of an answer waits in an HTTP/1 connection.
+const HEAD_LIMIT: usize = 32 << 10;
+const HEAD_LIST_LIMIT: u32 = 16 << 10;
+/// Streams of one connection: the least that clients may rely on before they are told. Few of them are answered at once.
+const STREAM_LIMIT: u32 = 100;
+/// What peers may send that is not read yet, in a stream and in a connection: nobody has anything to send.
+const RECEIVE_WINDOW: u32 = 64 << 10;
+/// What of an answer waits in a stream.
+const SEND_BUFFER: usize = 32 << 10;
 
 /// Serves HTTPS on the listener until `shutdown` is ready; running transfers then have a few seconds to finish.
 ///
@@ -71,17 +78,10 @@ pub async fn serve_http2_stream(
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
 ) -> Result<()> {
-    http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAM_LIMIT)
-        .max_frame_size(FRAME)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEADER_LIST_LIMIT)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router))
-        .await
-        .map_err(|source| Error::Stream { source })
+    let client = Client::alone().await.map_err(|source| Error::Stream { source: source.into() })?;
+    let service = Limited { service: TowerToHyperService::new(router), client };
+    let served = builder().http2_only().serve_connection(TokioIo::new(io), service).into_owned().await;
+    served.map_err(|source| Error::Stream { source })
 }
 
 async fn serve(
@@ -91,22 +91,23 @@ async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
-    let places = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+    let limits = Limits::new();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &limits) => accepted,
             Some(_ended) = connections.join_next() => continue,
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer, room)) => {
+                // A peer that has all connections that it may have is told so by the end of this one.
+                let Some(client) = limits.admit(peer, room) else { continue };
                 let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
                 connections.spawn(async move {
                     // A client that breaks off harms only itself.
-                    let _ = connection(stream, acceptor, router, watcher).await;
-                    drop(place);
+                    let _ = connection(stream, client, acceptor, router, watcher).await;
                 });
             }
             Err(error) if is_passing(&error) => tokio::time::sleep(ACCEPT_WAIT).await,
@@ -125,23 +126,23 @@ async fn serve(
 }
 
 /// Waits until there is room for another connection, then for the connection.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+async fn accept(listener: &TcpListener, limits: &Limits) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+    let room = limits.room().await?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer.ip(), room))
 }
 
 async fn connection(
     stream: TcpStream,
+    client: Arc<Client>,
     acceptor: Option<TlsAcceptor>,
     router: Router,
     watcher: Watcher,
 ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let service = Watched { service: TowerToHyperService::new(router), begun: Arc::default() };
-    let begun = service.begun.clone();
+    let service = Limited { service: TowerToHyperService::new(router), client: client.clone() };
     let builder = builder();
-    let served = async {
+    let served = sending(async {
         match acceptor {
             None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
             Some(acceptor) => {
@@ -149,49 +150,46 @@ async fn connection(
                 watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
             }
         }
-    };
+    });
     tokio::select! {
-        served = served => served,
-        () = stalled(&begun) => Err("no request came".into()),
+        served = served => served.unwrap_or_else(|| Err("the peer takes no answer".into())),
+        () = client.idle(HEAD_TIMEOUT) => Err("no request came".into()),
     }
 }
 
-/// Ready when no request has begun in time; never when one has.
-async fn stalled(begun: &AtomicBool) {
-    tokio::time::sleep(HEAD_TIMEOUT).await;
-    if begun.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Remembers that a request has come.
+/// Answers requests when it is the turn of their connection.
 #[derive(Clone)]
-struct Watched {
+struct Limited {
     service: TowerToHyperService<Router>,
-    begun: Arc<AtomicBool>,
+    client: Arc<Client>,
 }
 
-impl Service<Request<Incoming>> for Watched {
-    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
-    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
-    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+impl Service<Request<Incoming>> for Limited {
+    type Response = Response<Answer>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.begun.store(true, Ordering::Relaxed);
-        self.service.call(request)
+        let Self { service, client } = self.clone();
+        Box::pin(async move {
+            let place = client.place().await?;
+            let response = service.call(request).await.unwrap_or_else(|never| match never {});
+            Ok(response.map(|body| Answer::new(body, place)))
+        })
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEADER_LIMIT);
+fn builder() -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAM_LIMIT)
-        .max_frame_size(FRAME)
+        .initial_stream_window_size(RECEIVE_WINDOW)
+        .initial_connection_window_size(RECEIVE_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEADER_LIST_LIMIT)
+        .max_header_list_size(HEAD_LIST_LIMIT)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder

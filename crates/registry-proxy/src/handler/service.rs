@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// More transfers wait for others to end: each holds two chunks in memory.
-const TRANSFER_LIMIT: usize = 512;
+const TRANSFER_LIMIT: usize = 128;
 
 /// A router that answers the read side of the OCI distribution API from `sources`, asked in order.
 ///

@@ -49,15 +49,16 @@ pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane
     vec![File::public(format!("{data}/names.sh"), script), File::public(paths::NAMES_UNIT, unit)]
 }
 
-/// The registry of a master: its certificate and its unit.
+/// The registry of a master: its certificate and its unit. It listens where the hosts of the cluster look for it, not on
+/// every address; that address may come up later than the unit.
 pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> Vec<File> {
     let certs = paths::certs(&cluster.name);
-    let any: IpAddr = if master.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
     let unit = format!(
         "[Unit]\n\
          Description=sealer: image registry of cluster {name}\n\
          After=network-online.target\n\
          Wants=network-online.target\n\
+         StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
          ExecStart={binary} registry serve --root {root} --listen {listen} --name {domain}:{port} --cert {certs}/registry.crt --key {certs}/registry.key\n\
@@ -70,7 +71,7 @@ pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
         name = cluster.name,
         binary = paths::BINARY,
         root = paths::data(&cluster.name),
-        listen = SocketAddr::new(any, cluster.registry.port),
+        listen = SocketAddr::new(master, cluster.registry.port),
         domain = cluster.registry.domain,
         port = cluster.registry.port,
     );
