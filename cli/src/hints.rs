@@ -63,6 +63,7 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Listen { .. } => "choose another address with `--listen`",
         Error::EmbeddedClusterfile { .. } => "fix etc/Clusterfile in the image's context and build it again",
         Error::Remembered { .. } => "fix the file by hand; it was valid when it was written",
+        Error::State { act: "use", .. } => "run as that user, or name another directory with `--state`",
         Error::State { source, .. } => return of_io(source),
         Error::Aborted { .. } => "run the same command again",
         Error::Argument { .. } => "`sealer run --help` shows the forms of all arguments",

@@ -15,11 +15,12 @@
 //!
 //! Every function returns the [`io::Error`] of the call that failed; callers add the path and what they were doing.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
 /// How the names of temporary files start. A process that was killed leaves such a file behind; it can be deleted.
@@ -190,6 +191,50 @@ pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Opens the file of a lock for reading and writing, made when it is not there: mode 0600, so that nobody else can hold it,
+/// and no symbolic link is followed. What an older version left open to others is closed.
+///
+/// # Errors
+///
+/// When it cannot be opened or made, is a symbolic link, is no regular file, or [belongs to somebody else](refuse_foreign).
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    refuse(&metadata)?;
+    if metadata.mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+/// Refuses what belongs to another user, who could change it under our hands; that there is nothing is fine.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::PermissionDenied`] when its owner is not the user of this process, and every failure to look at it.
+pub fn refuse_foreign(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) => refuse(&metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn refuse(metadata: &Metadata) -> io::Result<()> {
+    let (owner, ours) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == ours {
+        return Ok(());
+    }
+    let reason = format!("it belongs to user {owner}, and this is user {ours}");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+}
+
 /// Flushes a directory to the disk, so that files created, renamed or removed in it stay so after a power cut.
 ///
 /// # Errors
@@ -223,6 +268,31 @@ fn directory_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_is_for_its_owner_alone_and_no_way_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
+        open_lock(&path).unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        open_lock(&path).unwrap();
+        assert_eq!(mode(), 0o600, "what was open to others is closed");
+        let (link, victim) = (directory.path().join("link"), directory.path().join("victim"));
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        assert!(open_lock(&link).is_err() && !victim.exists());
+        assert!(open_lock(directory.path()).is_err());
+        // Only root can make what belongs to somebody else.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+            let error = open_lock(&path).unwrap_err().to_string();
+            assert_eq!(error, "it belongs to user 65534, and this is user 0");
+            assert!(refuse_foreign(&path).is_err());
+        }
+        refuse_foreign(directory.path()).unwrap();
+        refuse_foreign(&victim).unwrap();
+    }
 
     fn names(directory: &Path) -> Vec<String> {
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()

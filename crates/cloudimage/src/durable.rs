@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// Replaces the file. Missing directories are made.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    atomic_file::create_dir(directory, 0o777).map_err(Error::file("create", directory))?;
+    atomic_file::create_dir(directory, 0o755).map_err(Error::file("create", directory))?;
     atomic_file::write(path, bytes, 0o600).map_err(Error::file("write", path))
 }
 

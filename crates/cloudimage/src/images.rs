@@ -38,7 +38,7 @@ impl Images {
     /// # Errors
     /// [`Error::Store`] or [`Error::File`] when it cannot be made or is not ours.
     pub fn open(root: &Path) -> Result<Self> {
-        std::fs::create_dir_all(root).map_err(Error::file("create", root))?;
+        atomic_file::create_dir(root, 0o755).map_err(Error::file("create", root))?;
         let root = root.canonicalize().map_err(Error::file("open", root))?;
         let content = Store::open(&root.join("content"))?;
         Ok(Self { root, content })

@@ -6,8 +6,12 @@ use std::path::Path;
 
 /// Other users of the machine may read content.
 const INDEX_MODE: u32 = 0o644;
-/// As any new file: less the umask.
-const BLOB_MODE: u32 = 0o666;
+/// Likewise, and nobody else may change it, whatever the umask is.
+const BLOB_MODE: u32 = 0o644;
+/// Likewise for directories.
+const DIRECTORY_MODE: u32 = 0o755;
+/// What is not finished is nobody else's to read.
+const PRIVATE_MODE: u32 = 0o700;
 
 /// Replaces `path` with `bytes`.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -21,7 +25,12 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
 
 /// Creates `directory` and its parents; entries that were made are synced.
 pub(crate) fn create_directory(directory: &Path) -> Result<()> {
-    atomic_file::create_dir(directory, 0o777).map_err(|source| Error::file("create", directory, source))
+    atomic_file::create_dir(directory, DIRECTORY_MODE).map_err(|source| Error::file("create", directory, source))
+}
+
+/// As [`create_directory`], for the owner alone.
+pub(crate) fn create_private_directory(directory: &Path) -> Result<()> {
+    atomic_file::create_dir(directory, PRIVATE_MODE).map_err(|source| Error::file("create", directory, source))
 }
 
 /// Creates a file of a name that nobody else uses, removed on drop unless it is persisted.

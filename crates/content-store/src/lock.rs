@@ -48,8 +48,9 @@ pub(crate) fn wait_for(file: &File, path: &Path) -> Result<()> {
     wait(path, || file.lock())
 }
 
-fn open(path: &Path) -> Result<File> {
-    let opened = match File::options().read(true).write(true).create(true).truncate(false).open(path) {
+/// Opens a file that nobody else may lock or lead elsewhere.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let opened = match atomic_file::open_lock(path) {
         // Whoever can only read a store still keeps those away that change it.
         Err(error) if is_read_only(&error) => File::open(path).map_err(|_| error),
         opened => opened,
@@ -57,9 +58,9 @@ fn open(path: &Path) -> Result<File> {
     opened.map_err(|source| Error::file("open", path, source))
 }
 
-/// Whether this process may read here, but not write.
+/// Whether the store lies on a file system that cannot be written.
 pub(crate) fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    error.kind() == io::ErrorKind::ReadOnlyFilesystem
 }
 
 fn wait(path: &Path, lock: impl Fn() -> io::Result<()>) -> Result<()> {

@@ -96,13 +96,7 @@ impl Write for PartialBlob {
 /// Opens the file with the lock on it. Whoever had the lock before may have renamed or removed the file, so look again then.
 fn open_locked(path: &Path) -> Result<File> {
     loop {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|source| Error::file("open", path, source))?;
+        let file = lock::open(path)?;
         lock::wait_for(&file, path)?;
         let ours = file.metadata().map_err(|source| Error::file("read", path, source))?;
         match fs::metadata(path) {

@@ -66,9 +66,10 @@ impl Store {
             root,
             guard: Mutex::new(Weak::new()),
         };
-        for directory in [&paths.root, &paths.blobs.join(Algorithm::Sha256.as_str()), &paths.ingest] {
+        for directory in [&paths.root, &paths.blobs.join(Algorithm::Sha256.as_str())] {
             durable::create_directory(directory)?;
         }
+        durable::create_private_directory(&paths.ingest)?;
         crate::index::create_layout(&paths)?;
         let store = Self { paths: Arc::new(paths) };
         match store.remove_leftovers() {

@@ -10,9 +10,9 @@
 //! | `ssh/` (0600) | `infra_provider::Container` |
 //! | `lock` | [`ClusterState::lock`] |
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use clusterfile::{Clusterfile, Secret};
@@ -45,8 +45,9 @@ impl State {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read.
+    /// When the directory cannot be read, or belongs to another user.
     pub fn clusters(&self) -> Result<Vec<String>, Error> {
+        refuse_foreign(&self.root)?;
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -65,7 +66,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when another process holds it.
+    /// [`Error::Busy`] when another process holds it; [`Error::State`] when it cannot be made, or a directory of it belongs
+    /// to another user.
     pub fn lock(&self, cluster: &str) -> Result<ClusterState, Error> {
         let path = self.directory(cluster)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| Error::State {
@@ -74,13 +76,8 @@ impl State {
             source,
         })?;
         let file = path.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&file)
-            .map_err(|source| Error::State { act: "open", path: file.clone(), source })?;
+        let lock =
+            atomic_file::open_lock(&file).map_err(|source| Error::State { act: "open", path: file.clone(), source })?;
         match lock.try_lock() {
             // Whoever held it before may have forgotten the cluster, and the file that we opened is no longer there.
             Ok(()) if !is_at(&lock, &file) => Err(Error::Busy { cluster: cluster.to_owned() }),
@@ -94,7 +91,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// When it cannot be read or parsed.
+    /// When it cannot be read or parsed, or a directory of it belongs to another user.
     pub fn clusterfile(&self, cluster: &str) -> Result<Option<Clusterfile>, Error> {
         read_clusterfile(&self.directory(cluster)?.join("Clusterfile"))
     }
@@ -105,8 +102,20 @@ impl State {
         let is_name = cluster.starts_with(|first: char| first.is_ascii_alphanumeric())
             && cluster.len() <= 253
             && cluster.bytes().all(plain);
-        if is_name { Ok(self.root.join(cluster)) } else { Err(Error::ClusterName { given: cluster.to_owned() }) }
+        if !is_name {
+            return Err(Error::ClusterName { given: cluster.to_owned() });
+        }
+        let path = self.root.join(cluster);
+        refuse_foreign(&self.root)?;
+        refuse_foreign(&path)?;
+        Ok(path)
     }
+}
+
+/// Whoever owns the directory could put keys and hosts of their own into it.
+fn refuse_foreign(path: &Path) -> Result<(), Error> {
+    let refused = atomic_file::refuse_foreign(path);
+    refused.map_err(|source| Error::State { act: "use", path: path.to_owned(), source })
 }
 
 /// Whether an open file still is the one at `path`.
@@ -235,6 +244,25 @@ mod tests {
             assert!(matches!(state.lock(name), Err(Error::ClusterName { .. })), "{name}");
         }
         assert!(state.clusterfile("my-cluster.1").unwrap().is_none());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_state_of_somebody_else_is_refused() {
+        // Only root can make what belongs to somebody else.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let root = scratch("owners");
+        let state = State::new(&root);
+        drop(state.lock("a").unwrap());
+        let refused = |error: Error| error.to_string().contains("it belongs to user 65534, and this is user 0");
+        for foreign in [root.join("a"), root.clone()] {
+            std::os::unix::fs::chown(&foreign, Some(65_534), None).unwrap();
+            assert!(refused(state.lock("a").unwrap_err()));
+            assert!(refused(state.clusterfile("a").unwrap_err()));
+        }
+        assert!(refused(state.clusters().unwrap_err()));
         fs::remove_dir_all(root).unwrap();
     }
 

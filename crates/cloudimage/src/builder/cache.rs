@@ -190,7 +190,7 @@ pub(super) struct Workplace {
 impl Workplace {
     pub(super) fn open(images: &Images) -> Result<Self> {
         let parent = images.build_cache();
-        fs::create_dir_all(&parent).map_err(Error::file("create", &parent))?;
+        atomic_file::create_dir(&parent, 0o755).map_err(Error::file("create", &parent))?;
         // No other build can be between making its directory and locking it.
         let _lock = lock(&parent)?;
         for path in children(&parent).into_iter().filter(|path| path.is_dir()) {
