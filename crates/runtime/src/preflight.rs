@@ -1,6 +1,6 @@
 //! Finds which of the observed facts stand in the way, and what fixes them.
 
-mod host;
+pub(crate) mod host;
 mod network;
 
 use std::collections::BTreeMap;

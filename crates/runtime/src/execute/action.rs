@@ -168,39 +168,45 @@ fn with_environment(run: &Run) -> String {
 /// The lock makes it wait for a script that an earlier, killed session left running. That one goes on undisturbed,
 /// because its output goes to files, or to a reader that outlives the connection, never to a closed pipe. Processes
 /// that a script leaves behind do not hold the lock.
+///
+/// Lock, script and output are in a directory that only this user can read or change: in `/run/lock`, where everybody may
+/// make files, anybody could hold the lock, or lead the writing elsewhere by a symbolic link.
 fn guarded(script: &str, seconds: u64, lock_seconds: u64, show: bool) -> String {
     let sum = hex::encode(Sha256::digest(script.as_bytes()));
     let run = match show {
         false => format!(
-            r#"timeout -k 10 {seconds} /bin/sh "$f" </dev/null >"$f.out" 2>"$f.err" 9>&-
+            r#"(umask 022; exec timeout -k 10 {seconds} /bin/sh "$f") </dev/null >"$f.out" 2>"$f.err" 9>&-
 code=$?
 tail -c 1000000 "$f.out"
 tail -c 1000000 "$f.err" >&2"#
         ),
         true => format!(
-            r#"rm -f "$f.pipe"
-mkfifo -m 600 "$f.pipe" || exit 74
+            r#"mkfifo -m 600 "$f.pipe" || exit 74
 ( trap '' PIPE; exec tee -i /dev/null <"$f.pipe" 2>/dev/null 9>&- ) &
 relay=$!
-timeout -k 10 {seconds} /bin/sh "$f" </dev/null >"$f.pipe" 2>&1 9>&-
+(umask 022; exec timeout -k 10 {seconds} /bin/sh "$f") </dev/null >"$f.pipe" 2>&1 9>&-
 code=$?
 n=0
 while kill -0 $relay 2>/dev/null && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done"#
         ),
     };
     format!(
-        r#"mkdir -p /run/lock
-exec 9>>/run/lock/sealer.lock || exit 74
+        r#"umask 077
+d=/run/sealer-step
+mkdir "$d" 2>/dev/null
+[ ! -h "$d" ] && [ -d "$d" ] && [ "$(stat -c %u:%a "$d")" = "$(id -u):700" ] || {{ echo "$d is not a directory of this user alone; remove it" >&2; exit 74; }}
+exec 9>>"$d/lock" || exit 74
 flock -w {lock_seconds} 9
 case $? in
 0) ;;
-1) echo "another step of sealer is still running on this host (it holds /run/lock/sealer.lock)" >&2; exit 75 ;;
-*) echo "cannot lock /run/lock/sealer.lock" >&2; exit 74 ;;
+1) echo "another step of sealer is still running on this host (it holds $d/lock)" >&2; exit 75 ;;
+*) echo "cannot lock $d/lock" >&2; exit 74 ;;
 esac
 trap : HUP INT PIPE TERM
-f=/run/sealer-step
+f=$d/script
+rm -f "$f" "$f.out" "$f.err" "$f.pipe"
 trap 'rm -f "$f" "$f.out" "$f.err" "$f.pipe"' EXIT
-( umask 077; cat >"$f" )
+cat >"$f"
 [ "$(sha256sum <"$f" | cut -c1-64)" = {sum} ] || {{ echo "the script arrived incomplete" >&2; exit 74; }}
 {run}
 exit $code
@@ -226,4 +232,63 @@ done
 "#,
         text = quote(script)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs::{self, Permissions};
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+    use std::process::Stdio;
+
+    use super::*;
+
+    /// Runs a guarded script with `/run` elsewhere and the loosest umask; its exit code and what it printed.
+    #[expect(clippy::disallowed_methods, reason = "no host: the script is run by the shell of this machine")]
+    fn perform(run: &Path, script: &str, show: bool) -> (i32, String) {
+        let guarded = guarded(script, 20, 20, show).replace("/run/", &format!("{}/", run.display()));
+        let mut shell = std::process::Command::new("sh");
+        let shell = shell.args(["-c", &format!("umask 000\n{guarded}")]).stdin(Stdio::piped());
+        let mut child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A script that is refused is not read.
+        let _ = child.stdin.take().unwrap().write_all(script.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
+    #[test]
+    fn what_a_step_leaves_on_a_host_is_for_its_user_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = directory.path().join("sealer-step");
+        let look = format!("umask; stat -c %a {0} {0}/script {0}/lock; ls {0}", ours.display());
+        let modes = "0022\n700\n600\n600\n";
+        assert_eq!(
+            perform(directory.path(), &look, false),
+            (0, format!("{modes}lock\nscript\nscript.err\nscript.out\n"))
+        );
+        assert_eq!(perform(directory.path(), &look, true), (0, format!("{modes}lock\nscript\nscript.pipe\n")));
+        let outputs = format!("stat -c %a {0}/script.out {0}/script.err", ours.display());
+        assert_eq!(perform(directory.path(), &outputs, false), (0, "600\n600\n".to_owned()));
+        assert_eq!(fs::read_dir(&ours).unwrap().count(), 1, "the lock stays");
+    }
+
+    #[test]
+    fn a_directory_that_others_can_change_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ours, victim) = (directory.path().join("sealer-step"), directory.path().join("victim"));
+        fs::create_dir(&victim).unwrap();
+        fs::set_permissions(&victim, Permissions::from_mode(0o700)).unwrap();
+        symlink(&victim, &ours).unwrap();
+        let refused = |(code, said): (i32, String)| code == 74 && said.contains("not a directory of this user alone");
+        assert!(refused(perform(directory.path(), "echo ran", false)));
+        assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+        fs::remove_file(&ours).unwrap();
+        fs::rename(&victim, &ours).unwrap();
+        fs::set_permissions(&ours, Permissions::from_mode(0o777)).unwrap();
+        assert!(refused(perform(directory.path(), "echo ran", true)));
+    }
 }

@@ -73,3 +73,47 @@ fn complete<'v>(body: &str, env: impl IntoIterator<Item = (&'v String, &'v Varia
 pub(super) fn exports<'v>(env: impl IntoIterator<Item = (&'v str, &'v str)>) -> String {
     env.into_iter().map(|(key, value)| format!("export {key}={}\n", quote(value))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::process::{Command, Output};
+
+    /// Runs one of our scripts on this machine, where `kubectl` only tells its arguments.
+    #[expect(clippy::disallowed_methods, reason = "no host: the script is run by the shell of this machine")]
+    fn perform(script: &str, env: &[(&str, &str)]) -> Output {
+        let kubectl = "kubectl() { for each; do printf '<%s>' \"$each\"; done; echo; }\n";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{kubectl}{script}")]).envs(env.iter().copied());
+        shell.output().unwrap()
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_flag_is_a_name() {
+        let env =
+            [("SEALER_NODE", "--all"), ("SEALER_LABELS", "--overwrite=false\na=b"), ("SEALER_TAINTS", "--all\nold-")];
+        let said = String::from_utf8(perform(include_str!("scripts/label.sh"), &env).stdout).unwrap();
+        let arguments: Vec<&str> = said.lines().collect();
+        assert_eq!(
+            arguments,
+            [
+                "<label><--overwrite><node><--><--all><--overwrite=false>",
+                "<label><--overwrite><node><--><--all><a=b>",
+                "<taint><--overwrite><node><--><--all><--all>",
+                "<taint><node><--><--all><old->",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_launch_command_is_no_argument_of_any_process() {
+        let rootfs = tempfile::tempdir().unwrap();
+        let launch = "word=hunter2; for each in $$ $PPID; do tr '\\0' ' ' </proc/$each/cmdline; done; echo; exit 7";
+        let env = [("SEALER_ROOTFS", rootfs.path().to_str().unwrap()), ("SEALER_LAUNCH", launch)];
+        let output = perform(include_str!("scripts/launch.sh"), &env);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("eval") && !said.contains("hunter2"), "{said}");
+        assert_eq!(output.status.code(), Some(7), "its exit code is the command's");
+    }
+}

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clusterfile::{Cluster, Host};
 
 use super::{ClusterNetwork, ContainerEngine, ControlPlane, Script, environment};
+use crate::preflight::host::bad_hostname;
 use crate::{Error, Marker, MarkerState, Request, Run};
 
 /// What a runtime hands to this module: the request and what it decided itself.
@@ -49,8 +50,18 @@ impl<'a> Setup<'a> {
     }
 
     /// The name under which a host is registered: its host name in small letters.
+    ///
+    /// It becomes a word of scripts on masters, so one that is no name is refused here too: preflight does not check hosts
+    /// that are done.
     pub(crate) fn node_name(&self, host: IpAddr) -> Result<String, Error> {
-        Ok(self.request.host_facts(host)?.hostname.to_lowercase())
+        let name = &self.request.host_facts(host)?.hostname;
+        match bad_hostname(name) {
+            Some(reason) => Err(Error::Facts {
+                host,
+                reason: format!("its host name `{name}` {reason}; `hostnamectl set-hostname NAME` changes it"),
+            }),
+            None => Ok(name.to_lowercase()),
+        }
     }
 
     /// What a host's marker shall say. What is ours on a host was decided when it was claimed first.

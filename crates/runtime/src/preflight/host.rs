@@ -151,7 +151,7 @@ pub(super) fn tools(checked: &Checked<'_>, findings: &mut Findings) {
 }
 
 /// Why a host name cannot be that of a node, if so.
-pub(super) fn bad_hostname(name: &str) -> Option<&'static str> {
+pub(crate) fn bad_hostname(name: &str) -> Option<&'static str> {
     let lower = name.to_lowercase();
     if lower.is_empty() {
         return Some("is empty");

@@ -3,7 +3,7 @@ each='{range .items[*]}{.metadata.name}{" "}{.status.addresses[?(@.type=="Intern
 nodes=$(kubectl --request-timeout=30s get node -o jsonpath="$each")
 node=$(printf '%s\n' "$nodes" | awk -v host="$SEALER_HOST" '$2 == host { print $1 }')
 [ -n "$node" ] || exit 0
-kubectl cordon "$node" >&2
+kubectl cordon -- "$node" >&2
 # The option was renamed in 1.20.
 if kubectl drain --help | grep -q delete-emptydir-data; then data=--delete-emptydir-data; else data=--delete-local-data; fi
-kubectl drain "$node" --ignore-daemonsets --force "$data" --timeout="${SEALER_SECONDS}s" >&2
+kubectl drain --ignore-daemonsets --force "$data" --timeout="${SEALER_SECONDS}s" -- "$node" >&2

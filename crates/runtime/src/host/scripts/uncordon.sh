@@ -13,13 +13,13 @@ node=$(printf '%s\n' "$nodes" | awk -v host="$SEALER_HOST" '$2 == host { print $
 [ -n "$node" ] || exit 0
 # What the cluster believes of a node may be from before it stopped; its lease tells when it spoke last.
 spoke() {
-    kubectl --request-timeout=10s -n kube-node-lease get lease "$node" -o jsonpath='{.spec.renewTime}' 2>/dev/null || true
+    kubectl --request-timeout=10s -n kube-node-lease get lease -o jsonpath='{.spec.renewTime}' -- "$node" 2>/dev/null || true
 }
 before=$(spoke)
 while [ -n "$before" ] && now=$(spoke) && { [ -z "$now" ] || [ "$now" = "$before" ]; }; do
     in_time "node $node does not speak to its API server"
 done
-until [ "$(kubectl --request-timeout=10s get node "$node" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)" = True ]; do
+until [ "$(kubectl --request-timeout=10s get node -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}' -- "$node" 2>/dev/null)" = True ]; do
     in_time "node $node is not Ready"
 done
-kubectl uncordon "$node" >&2
+kubectl uncordon -- "$node" >&2
