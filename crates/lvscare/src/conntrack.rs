@@ -17,7 +17,6 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
-const FILTER: u16 = 25;
 const TCP: u8 = 6;
 /// So many connections are ended in one go.
 const MAX_CONNECTIONS: usize = 1 << 16;
@@ -32,25 +31,19 @@ struct Connection {
     identity: Vec<Attribute>,
 }
 
-/// Ends the TCP connections of `service` that go through each of `servers`, also when that fails for one of them.
+/// Ends the TCP connections of `service` that go through one of `servers`.
 ///
 /// # Errors
 /// When the kernel refuses to list or delete entries. A kernel without connection tracking has none.
 pub(crate) async fn end_connections(netfilter: &Socket, service: SocketAddr, servers: &[SocketAddr]) -> Result<()> {
-    let mut outcome = Ok(());
-    for server in servers {
-        let ended = end_through(netfilter, service, *server).await;
-        let object = format!("the connections to {service} through {server}");
-        outcome = outcome.and(ended.map_err(|failure| failure.of("end", object)));
+    if servers.is_empty() {
+        return Ok(());
     }
-    outcome
-}
-
-async fn end_through(netfilter: &Socket, service: SocketAddr, server: SocketAddr) -> Result<(), Failure> {
-    let connections = match list(netfilter, service, server).await {
+    let refused = |failure: Failure| failure.of("end", format!("the connections to {service} through {servers:?}"));
+    let connections = match list(netfilter, service, servers).await {
         // What kernels say that do not track connections, or cannot tell about it.
         Err(Failure::Errno(2 | 22 | 93 | 95)) => return Ok(()),
-        listed => listed?,
+        listed => listed.map_err(refused)?,
     };
     close_sockets(service, connections.iter().map(|connection| connection.client)).await;
     let delete = |Connection { identity, .. }: &Connection| {
@@ -59,7 +52,7 @@ async fn end_through(netfilter: &Socket, service: SocketAddr, server: SocketAddr
     let mut outcome = Ok(());
     for connections in connections.chunks(BATCH) {
         match netfilter.exchange(connections.iter().map(delete).collect(), &mut |_| {}).await {
-            Err(failure) if !failure.is_missing() => outcome = outcome.and(Err(failure)),
+            Err(failure) if !failure.is_missing() => outcome = outcome.and(Err(refused(failure))),
             _ => {}
         }
     }
@@ -76,44 +69,27 @@ pub(crate) async fn close_sockets(service: SocketAddr, clients: impl Iterator<It
     }
 }
 
-/// The connections of `service` through `server`.
-async fn list(netfilter: &Socket, service: SocketAddr, server: SocketAddr) -> Result<Vec<Connection>, Failure> {
+/// The connections of `service` through `servers`, found in the whole table: only Linux 5.8 and later can select, and
+/// compares IPv6 addresses the wrong way round.
+async fn list(netfilter: &Socket, service: SocketAddr, servers: &[SocketAddr]) -> Result<Vec<Connection>, Failure> {
     let mut connections = Vec::new();
-    let request = Subsystem::Conntrack.request(GET, DUMP, family(service.ip()), &filter(service, server));
+    let request = Subsystem::Conntrack.request(GET, DUMP, family(service.ip()), &[]);
     let take = &mut |entry: Packet| {
         if connections.len() < MAX_CONNECTIONS {
-            connections.extend(connection(entry.attributes(), service, server));
+            connections.extend(connection(entry.attributes(), service, servers));
         }
     };
     netfilter.exchange(vec![request], take).await?;
     Ok(connections)
 }
 
-/// Asks for the wanted entries only; kernels before 5.8 tell all of them nevertheless.
-fn filter(service: SocketAddr, server: SocketAddr) -> [Attribute; 3] {
-    // Bits: source and destination address, protocol, source and destination port. The kernel's comparison of IPv6
-    // addresses in filters is the wrong way round: those that are equal are left out.
-    let (of_original, of_reply) = if service.is_ipv4() { (0b10_1010, 0b01_1001) } else { (0b10_1000, 0b01_1000) };
-    let tuple = |kind, address, at: SocketAddr, port| {
-        let protocol = [nla::bytes(1, [TCP]), nla::bytes(port, at.port().to_be_bytes())];
-        nla::nested(kind, &[nla::nested(1, &[nla::address(address, at.ip())]), nla::nested(2, &protocol)])
-    };
-    let (source, destination) = if service.is_ipv4() { (1, 2) } else { (3, 4) };
-    let flags = |kind, flags: u32| nla::bytes(kind, flags.to_ne_bytes());
-    [
-        tuple(ORIGINAL, destination, service, 3),
-        tuple(REPLY, source, server, 2),
-        nla::nested(FILTER, &[flags(1, of_original), flags(2, of_reply)]),
-    ]
-}
-
-/// The connection that an entry describes, when it is of `service` and goes through `server`.
-fn connection(entry: &[u8], service: SocketAddr, server: SocketAddr) -> Option<Connection> {
+/// The connection that an entry describes, when it is of `service` and goes through one of `servers`.
+fn connection(entry: &[u8], service: SocketAddr, servers: &[SocketAddr]) -> Option<Connection> {
     let (client, destination) = ends(nla::find(entry, &[ORIGINAL])?)?;
     let (answering, _) = ends(nla::find(entry, &[REPLY])?)?;
     let attribute = |kind| Some(nla::bytes(kind, nla::find(entry, &[kind])?));
     let identity = [ORIGINAL, ID, ZONE].into_iter().filter_map(attribute).collect();
-    (destination == service && answering == server).then_some(Connection { client, identity })
+    (destination == service && servers.contains(&answering)).then_some(Connection { client, identity })
 }
 
 /// Source and destination of a TCP packet.
@@ -162,7 +138,8 @@ mod tests {
         let tuple = |kind, from: SocketAddr, to: SocketAddr| {
             let [source, destination] = if from.is_ipv4() { [1, 2] } else { [3, 4] };
             let port = |kind, at: SocketAddr| nla::bytes(kind, at.port().to_be_bytes());
-            let addresses = [nla::address(source, from.ip()), nla::address(destination, to.ip())];
+            let address = |kind, at: SocketAddr| nla::bytes(kind, nla::octets(at.ip()));
+            let addresses = [address(source, from), address(destination, to)];
             let ports = [nla::bytes(1, [TCP]), port(2, from), port(3, to)];
             nla::nested(kind, &[nla::nested(1, &addresses), nla::nested(2, &ports)])
         };
@@ -177,11 +154,11 @@ mod tests {
             ["[fd00::9]:4000", "[fd00::5]:6443", "[fd00::1]:6443", "[fd00::2]:6443"],
         ] {
             let entry = entry(client, service, server);
-            let found = connection(&entry, at(service), at(server)).unwrap();
+            let found = connection(&entry, at(service), &[at(other), at(server)]).unwrap();
             assert_eq!(found.client, at(client));
             assert_eq!(found.identity.len(), 2, "its addresses and its number");
-            assert_eq!(connection(&entry, at(service), at(other)), None);
-            assert_eq!(connection(&entry, at(other), at(server)), None);
+            assert_eq!(connection(&entry, at(service), &[at(other)]), None);
+            assert_eq!(connection(&entry, at(other), &[at(server)]), None);
         }
     }
 
@@ -203,7 +180,7 @@ mod tests {
                 *one = byte;
             }
             entry.truncate(end);
-            let _ = connection(&entry, service, server);
+            let _ = connection(&entry, service, &[server]);
         }
     }
 }

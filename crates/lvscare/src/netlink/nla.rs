@@ -21,11 +21,6 @@ pub(crate) fn text(kind: u16, text: &str) -> Attribute {
     bytes(kind, [text.as_bytes(), &[0]].concat())
 }
 
-/// An attribute with an IP address.
-pub(crate) fn address(kind: u16, address: IpAddr) -> Attribute {
-    bytes(kind, octets(address))
-}
-
 /// An attribute that holds others, of less than 64 KiB together.
 pub(crate) fn nested(kind: u16, attributes: &[Attribute]) -> Attribute {
     Attribute::new(kind | NLA_F_NESTED, encode(&[], attributes))
