@@ -1,12 +1,11 @@
 //! Removes everything that a daemon made.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::dataplanes;
-use super::socket::{Lock, known_services, socket_path};
-use crate::{Addressing, AddressingMode, DataplaneKind, Error, Result, Scheduler, Service, Vip};
+use super::socket::Lock;
+use crate::{Addressing, AddressingMode, DataplaneKind, Result, Scheduler, Service, Vip};
 
 /// What to take away.
 #[derive(Debug, Clone)]
@@ -22,6 +21,7 @@ pub struct CleanRequest {
 }
 
 /// Takes the rules of a virtual address away, and what made it usable on this host. No error when there is nothing.
+/// Another daemon with the same address, or that needs the same kernel settings, makes them again at its next tick.
 ///
 /// # Errors
 /// When a daemon runs, which would make them again, or the kernel refuses.
@@ -40,15 +40,7 @@ pub(super) async fn remove_all(request: &CleanRequest) -> Result<()> {
     for dataplane in dataplanes::existing(request.dataplane).await? {
         rules = rules.and(dataplane.remove(&service).await);
     }
-    // Also of daemons that ended and left their rules.
-    let directory = request.socket.parent().unwrap_or(Path::new(""));
-    let others: Vec<_> = known_services(directory).into_iter().filter(|service| *service != request.vs).collect();
-    if let Some(other) = others.first() {
-        hand_over(&settings_record(&request.socket), &settings_record(&socket_path(directory, *other)))?;
-    }
-    if !others.iter().any(|other| other.ip() == request.vs.ip()) {
-        request.addressing().remove(request.vs.ip()).await?;
-    }
+    request.addressing().remove(request.vs.ip()).await?;
     rules
 }
 
@@ -64,32 +56,9 @@ fn settings_record(socket: &Path) -> PathBuf {
     socket.with_extension("settings")
 }
 
-/// Leaves the values that kernel settings had to another daemon, which still needs the present ones and restores those
-/// when it is cleaned up after.
-fn hand_over(record: &Path, other: &Path) -> Result<()> {
-    if other.exists() || !record.exists() {
-        return Ok(());
-    }
-    let act = || format!("move {} to {}", record.display(), other.display());
-    fs::rename(record, other).map_err(|source| Error::Io { act: act(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_others_need_is_left_to_them() {
-        let directory = tempfile::tempdir().unwrap();
-        let [record, other] = ["ours.settings", "other.settings"].map(|name| directory.path().join(name));
-        hand_over(&record, &other).unwrap();
-        fs::write(&record, "before").unwrap();
-        hand_over(&record, &other).unwrap();
-        assert!(!record.exists());
-        fs::write(&record, "later").unwrap();
-        hand_over(&record, &other).unwrap();
-        assert_eq!(fs::read_to_string(&other).unwrap(), "before", "the oldest values count");
-    }
 
     #[test]
     fn settings_are_kept_beside_the_socket() {

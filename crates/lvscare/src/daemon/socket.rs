@@ -111,12 +111,15 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock beside the socket `path`.
+    /// Takes the lock beside the socket `path`; their directory is made when it is missing.
     ///
     /// # Errors
     /// [`Error::Busy`] when a daemon has it.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { act: format!("lock {}", path.display()), source };
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
         let lock = path.with_added_extension("lock");
         loop {
             let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&lock).map_err(failed)?;
@@ -140,15 +143,12 @@ impl Lock {
 }
 
 impl Socket {
-    /// Listens at `path`; its directory is made when it is missing. Only root may ask.
+    /// Listens at `path`. Only root may ask.
     ///
     /// # Errors
     /// When another daemon has this socket, or it cannot be made.
     pub(super) fn bind(path: &Path) -> Result<Self> {
         let failed = |source| Error::Io { act: format!("listen on {}", path.display()), source };
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed)?;
-        }
         let lock = Lock::take(path)?;
         // What a daemon left behind goes; anything else was named by mistake.
         match fs::symlink_metadata(path) {
