@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Method, Request};
+use http::Request;
+use http::header::{self, HeaderValue};
 use http_body_util::Full;
 
 use super::check::HealthConfig;
@@ -13,20 +12,18 @@ use crate::{Error, Result};
 
 /// The request of a check, for any server. Refuses what cannot be put in a request, such as line breaks in a header.
 pub(super) fn template(check: &HealthConfig) -> Result<Request<Full<Bytes>>> {
-    let method = Method::from_bytes(check.method.as_bytes());
-    let method = method.map_err(|_| invalid("method", format!("{:?} is no word", check.method)))?;
-    let slash = if check.path.starts_with('/') { "" } else { "/" };
-    let path = PathAndQuery::try_from(format!("{slash}{}", check.path));
-    let path = path.map_err(|_| invalid("path", format!("{:?} cannot stand in a request", check.path)))?;
-    let mut request = Request::new(Full::new(Bytes::from(check.body.clone())));
-    *request.method_mut() = method;
-    *request.uri_mut() = path.into();
+    let invalid = |reason| Error::Check { part: "request", reason };
+    let mut request = Request::builder();
     for (name, value) in &check.headers {
-        let (name, value) = header(name, value)?;
-        request.headers_mut().append(name, value);
+        request = request.header(name, value);
+        // The value may be a secret and is not shown.
+        request.headers_ref().ok_or_else(|| invalid(format!("it cannot have this header: {name}")))?;
     }
-    let agent = HeaderValue::from_static("sealer-lvscare");
-    request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
+    let slash = if check.path.starts_with('/') { "" } else { "/" };
+    let request = request.method(&*check.method).uri(format!("{slash}{}", check.path));
+    let body = Full::from(check.body.clone());
+    let mut request = request.body(body).map_err(|error| invalid(error.to_string()))?;
+    request.headers_mut().entry(header::USER_AGENT).or_insert(HeaderValue::from_static("sealer-lvscare"));
     Ok(request)
 }
 
@@ -37,20 +34,6 @@ pub(super) fn request(template: &Request<Full<Bytes>>, server: SocketAddr) -> Re
         request.headers_mut().entry(header::HOST).or_insert(host);
     }
     request
-}
-
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
-    let known = HeaderName::from_bytes(name.as_bytes());
-    let known = known.map_err(|_| invalid("header name", format!("{name:?} is no word")))?;
-    // The value may be a secret and is not shown.
-    let mut value = HeaderValue::from_str(value)
-        .map_err(|_| invalid("headers", format!("the value of {name} cannot stand in a request")))?;
-    value.set_sensitive(true);
-    Ok((known, value))
-}
-
-fn invalid(part: &'static str, reason: String) -> Error {
-    Error::Check { part, reason }
 }
 
 #[cfg(test)]
@@ -68,8 +51,8 @@ mod tests {
     fn what_no_request_can_hold_is_refused() {
         for (said, part) in [
             (refused(|check| check.method = "GET /".to_owned()), "method"),
-            (refused(|check| check.path = "/a b".to_owned()), "path"),
-            (refused(|check| check.headers = [("a b".to_owned(), String::new())].into()), "header name"),
+            (refused(|check| check.path = "/a b".to_owned()), "uri"),
+            (refused(|check| check.headers = [("a b".to_owned(), String::new())].into()), "a b"),
         ] {
             assert!(said.contains(part), "`{said}` should name {part}");
         }
