@@ -50,7 +50,7 @@ pub use probe::{FakeBehavior, FakeProbe};
 pub use probe::{HealthConfig, HealthScheme, HttpProbe, TcpProbe};
 pub use probe::{Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
-pub use rule::{Change, Forward, Rules, Scheduler, Server, Service};
+pub use rule::{Change, FOREIGN, Rules, Scheduler, Service};
 pub use status::{ServerState, ServerStatus, Status, Traffic};
 #[cfg(feature = "daemon")]
 pub use supervisor::Supervisor;

@@ -10,16 +10,12 @@ use crate::{Change, Rules};
 #[must_use]
 pub fn reconcile(desired: &Rules, observed: Option<&Rules>) -> Vec<Change> {
     let mut changes = Vec::new();
-    match observed {
-        None => changes.push(Change::AddService(desired.service.clone())),
-        Some(rules) if rules.service != desired.service => changes.push(Change::SetService(desired.service.clone())),
-        Some(_) => {}
+    if observed.is_none_or(|rules| rules.service != desired.service) {
+        changes.push(Change::SetService(desired.service.clone()));
     }
-    for (address, server) in &desired.servers {
-        match observed.and_then(|rules| rules.servers.get(address)) {
-            None => changes.push(Change::AddServer(*address, *server)),
-            Some(other) if other != server => changes.push(Change::SetServer(*address, *server)),
-            Some(_) => {}
+    for (address, weight) in &desired.servers {
+        if observed.and_then(|rules| rules.servers.get(address)) != Some(weight) {
+            changes.push(Change::SetServer(*address, *weight));
         }
     }
     let left = observed.into_iter().flat_map(|rules| rules.servers.keys());
@@ -36,7 +32,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Dataplane, FakeDataplane, Forward, Scheduler, Server, Service};
+    use crate::{Dataplane, FOREIGN, FakeDataplane, Scheduler, Service};
 
     const NEIGHBOUR: ([u8; 4], u16) = ([10, 9, 0, 2], 6443);
 
@@ -45,15 +41,14 @@ mod tests {
     }
 
     /// Few servers and weights, so that sets overlap in every way.
-    fn servers(forward: impl Strategy<Value = Forward>) -> impl Strategy<Value = BTreeMap<SocketAddr, Server>> {
+    fn servers(weight: impl Strategy<Value = u32>) -> impl Strategy<Value = BTreeMap<SocketAddr, u32>> {
         let address = (1..7u8, 0..2u16).prop_map(|(host, port)| SocketAddr::from(([10, 9, 1, host], 6443 + port)));
-        let server = (0..4u16, forward).prop_map(|(weight, forward)| Server { weight, forward });
-        proptest::collection::btree_map(address, server, 0..9)
+        proptest::collection::btree_map(address, weight, 0..9)
     }
 
     fn wanted() -> impl Strategy<Value = Rules> {
         let scheduler = proptest::sample::select(Scheduler::ALL.to_vec());
-        let servers = servers(Just(Forward::Masquerade));
+        let servers = servers(0..4u32);
         (scheduler, servers).prop_map(|(scheduler, servers)| Rules { service: service(scheduler), servers })
     }
 
@@ -61,7 +56,7 @@ mod tests {
     fn observed() -> impl Strategy<Value = Option<Rules>> {
         let mut schedulers = Scheduler::ALL.to_vec();
         schedulers.push(Scheduler::Other);
-        let servers = servers(prop_oneof![3 => Just(Forward::Masquerade), 1 => Just(Forward::Other)]);
+        let servers = servers(prop_oneof![3 => 0..4u32, 1 => Just(FOREIGN)]);
         let rules = (proptest::sample::select(schedulers), servers);
         proptest::option::weighted(
             0.9,
@@ -73,7 +68,7 @@ mod tests {
     fn table(observed: Option<&Rules>) -> (FakeDataplane, Rules) {
         let neighbour = Service { address: NEIGHBOUR.into(), scheduler: Scheduler::Wrr };
         let address = SocketAddr::from(([10, 9, 1, 1], 6443));
-        let neighbour = Rules { service: neighbour, servers: [(address, Server::of(7))].into() };
+        let neighbour = Rules { service: neighbour, servers: [(address, 7)].into() };
         let table = FakeDataplane::new();
         table.interfere(|all| {
             all.insert(neighbour.service.address, neighbour.clone());

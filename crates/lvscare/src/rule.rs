@@ -48,53 +48,27 @@ fn unknown(name: &str) -> String {
     format!("unknown scheduler {name}; known are rr, wrr, lc, wlc, sh, dh")
 }
 
-/// How packets reach a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Forward {
-    /// The destination address is rewritten (network address translation).
-    #[default]
-    Masquerade,
-    /// Something else that another program asked for; never wanted here.
-    Other,
-}
-
-/// One server as the kernel holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Server {
-    /// Its share of new connections; 0 gives it none but keeps those it has.
-    pub weight: u16,
-    /// How packets reach it.
-    pub forward: Forward,
-}
-
-impl Server {
-    /// A server reached by masquerading, with this weight.
-    #[must_use]
-    pub fn of(weight: u16) -> Self {
-        Self { weight, forward: Forward::Masquerade }
-    }
-}
+/// The weight of a server to which another program has packets go in another way, or of which it limits the connections;
+/// never wanted here.
+pub const FOREIGN: u32 = u32::MAX;
 
 /// A virtual service with its servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The virtual service.
     pub service: Service,
-    /// Its servers by address.
-    pub servers: BTreeMap<SocketAddr, Server>,
+    /// Its servers and their weights: their shares of new connections. A server of weight 0 gets none but keeps those that
+    /// it has.
+    pub servers: BTreeMap<SocketAddr, u32>,
 }
 
 /// One change of the kernel's rules for one virtual service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Make the virtual service.
-    AddService(Service),
-    /// Change the virtual service's scheduler.
+    /// Make the virtual service, or change its scheduler.
     SetService(Service),
-    /// Add a server.
-    AddServer(SocketAddr, Server),
-    /// Change a server's weight or way of forwarding; its connections stay.
-    SetServer(SocketAddr, Server),
+    /// Add a server, or change its weight or way of forwarding; its connections stay.
+    SetServer(SocketAddr, u32),
     /// Take a server out.
     RemoveServer(SocketAddr),
 }

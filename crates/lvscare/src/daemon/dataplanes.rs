@@ -81,12 +81,12 @@ async fn with_rules(dataplanes: Dataplanes, service: SocketAddr) -> Dataplanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FakeDataplane, Rules, Server};
+    use crate::{FakeDataplane, Rules};
 
     #[tokio::test]
     async fn dataplanes_with_rules_are_found_in_their_order() {
         let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
-        let server = ("10.0.0.1:6443".parse().unwrap(), Server::of(1));
+        let server = ("10.0.0.1:6443".parse().unwrap(), 1);
         let rules = Rules { service: service.clone(), servers: [server].into() };
         let table = |address: &str| -> Arc<dyn Dataplane> {
             let table = FakeDataplane::new();

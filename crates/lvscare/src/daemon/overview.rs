@@ -46,7 +46,7 @@ pub struct Overview {
 pub struct Member {
     /// The server.
     pub server: SocketAddr,
-    /// Its weight in the kernel; `None` when it is not in.
+    /// Its weight in the kernel; `None` when it is not in, or another program changed how packets reach it.
     pub weight: Option<u16>,
     /// What went through it, where the kernel counts.
     pub traffic: Option<Traffic>,
@@ -129,7 +129,10 @@ impl Overview {
         health.extend(known.map(|status| (status.server, Some(status.clone()))));
         let member = |(server, health): (SocketAddr, Option<ServerStatus>)| Member {
             server,
-            weight: rules.as_ref().and_then(|rules| rules.servers.get(&server)).map(|rule| rule.weight),
+            weight: rules
+                .as_ref()
+                .and_then(|rules| rules.servers.get(&server))
+                .and_then(|weight| (*weight).try_into().ok()),
             traffic: traffic.get(&server).copied(),
             state: health.as_ref().map_or(ServerState::Unknown, |health| health.state),
             health,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Dataplane, Rules, Scheduler, Server, Service, reconcile};
+use crate::{Dataplane, Rules, Scheduler, Service, reconcile};
 
 /// Where the cases play: a dataplane and addresses that nothing else uses.
 pub struct Stage {
@@ -149,7 +149,7 @@ async fn many(stage: &Stage) {
     stage.clear().await;
     let mut wanted = stage.wanted(&[]);
     let host = stage.servers[0].ip();
-    wanted.servers = (0..256u16).map(|n| (SocketAddr::new(host, 20_000 + n), Server::of(1 + n % 3))).collect();
+    wanted.servers = (0..256u16).map(|n| (SocketAddr::new(host, 20_000 + n), u32::from(1 + n % 3))).collect();
     stage.become_(&wanted).await;
     wanted.servers.retain(|address, _| address.port() % 2 == 0);
     stage.become_(&wanted).await;
@@ -176,7 +176,7 @@ impl Stage {
     /// The service under test with these servers, each by its place and weight.
     fn wanted(&self, servers: &[(usize, u16)]) -> Rules {
         let service = Service { address: self.service, scheduler: self.schedulers[0] };
-        let servers = servers.iter().map(|(place, weight)| (self.servers[*place], Server::of(*weight))).collect();
+        let servers = servers.iter().map(|(place, weight)| (self.servers[*place], u32::from(*weight))).collect();
         Rules { service, servers }
     }
 

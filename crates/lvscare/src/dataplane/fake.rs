@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Change, Dataplane, Error, Result, Rules, Service};
 
-/// Rules in memory, as strict as a kernel: what is there cannot be added, what is not there cannot be changed.
+/// Rules in memory, as strict as a kernel: what is not there cannot be changed.
 ///
 /// Clones share the rules. Tests interfere as other programs would, and make it fail or slow.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +45,7 @@ impl FakeDataplane {
     pub fn servers(&self, service: SocketAddr) -> Vec<SocketAddr> {
         let rules = self.rules(service);
         let servers = rules.into_iter().flat_map(|rules| rules.servers);
-        servers.filter(|(_, server)| server.weight > 0).map(|(address, _)| address).collect()
+        servers.filter(|(_, weight)| *weight > 0).map(|(address, _)| address).collect()
     }
 
     /// Changes the rules as another program would; nothing is logged.
@@ -121,35 +121,21 @@ impl Dataplane for FakeDataplane {
 }
 
 fn perform(table: &mut BTreeMap<SocketAddr, Rules>, service: SocketAddr, change: &Change) -> Result<()> {
-    let refused = |act, object: SocketAddr, reason: &str| {
-        Err(Error::Refused { act, object: object.to_string(), reason: reason.to_owned() })
+    let refused = |act, object: SocketAddr| {
+        Err(Error::Refused { act, object: object.to_string(), reason: "it does not exist".to_owned() })
     };
-    if let Change::AddService(wanted) = change {
-        if table.contains_key(&wanted.address) {
-            return refused("add the virtual service", wanted.address, "it exists");
-        }
-        table.insert(wanted.address, Rules { service: wanted.clone(), servers: BTreeMap::new() });
+    if let Change::SetService(wanted) = change {
+        let servers = table.remove(&wanted.address).map(|rules| rules.servers).unwrap_or_default();
+        table.insert(wanted.address, Rules { service: wanted.clone(), servers });
         return Ok(());
     }
-    let Some(rules) = table.get_mut(&service) else {
-        return refused("change the virtual service", service, "it does not exist");
-    };
+    let Some(rules) = table.get_mut(&service) else { return refused("change the virtual service", service) };
     match change {
-        Change::AddService(_) => {}
-        Change::SetService(wanted) => rules.service = wanted.clone(),
-        Change::AddServer(address, server) => {
-            if rules.servers.contains_key(address) {
-                return refused("add the server", *address, "it exists");
-            }
-            rules.servers.insert(*address, *server);
-        }
-        Change::SetServer(address, server) => match rules.servers.get_mut(address) {
-            Some(held) => *held = *server,
-            None => return refused("change the server", *address, "it does not exist"),
-        },
+        Change::SetService(_) => {}
+        Change::SetServer(address, weight) => drop(rules.servers.insert(*address, *weight)),
         Change::RemoveServer(address) => {
             if rules.servers.remove(address).is_none() {
-                return refused("remove the server", *address, "it does not exist");
+                return refused("remove the server", *address);
             }
         }
     }
@@ -162,7 +148,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Scheduler, Server, contract};
+    use crate::{Scheduler, contract};
 
     #[tokio::test(start_paused = true)]
     async fn the_table_keeps_the_contract() {
@@ -182,19 +168,15 @@ mod tests {
     async fn it_is_as_strict_as_a_kernel() {
         let service = Service { address: "10.9.0.1:6443".parse().unwrap(), scheduler: Scheduler::Rr };
         let server = "10.9.1.1:6443".parse().unwrap();
-        let rules = Rules { service: service.clone(), servers: [(server, Server::of(1))].into() };
+        let rules = Rules { service: service.clone(), servers: [(server, 1)].into() };
         let table = FakeDataplane::new();
-        let add = [Change::AddService(service.clone()), Change::AddServer(server, Server::of(1))];
-        let early = table.apply(&rules, &add[1..]).await.unwrap_err().to_string();
+        let set = [Change::SetService(service.clone()), Change::SetServer(server, 1)];
+        let early = table.apply(&rules, &set[1..]).await.unwrap_err().to_string();
         assert_eq!(early, "cannot change the virtual service 10.9.0.1:6443: it does not exist");
-        table.apply(&rules, &add).await.unwrap();
-        for change in [&add[..1], &add[1..]] {
-            assert!(table.apply(&rules, change).await.unwrap_err().to_string().ends_with("it exists"));
-        }
+        table.apply(&rules, &set).await.unwrap();
         table.apply(&rules, &[Change::RemoveServer(server)]).await.unwrap();
-        for change in [Change::RemoveServer(server), Change::SetServer(server, Server::of(2))] {
-            assert!(table.apply(&rules, &[change]).await.unwrap_err().to_string().ends_with("it does not exist"));
-        }
+        let gone = table.apply(&rules, &[Change::RemoveServer(server)]).await.unwrap_err().to_string();
+        assert_eq!(gone, "cannot remove the server 10.9.1.1:6443: it does not exist");
         assert_eq!(table.log().len(), 3, "only what was performed is logged");
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::check::Answer;
 use super::health::Health;
-use crate::{Desired, Event, Rules, Server, Status};
+use crate::{Desired, Event, Rules, Status};
 
 /// Servers that fell no longer than this before the last one, beyond one round of checks, fell together with it.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ impl HealthTable {
     pub(super) fn adopt(&mut self, observed: &Rules, now: Instant) {
         for (server, health) in &mut self.servers {
             let wanted = self.desired.servers.get(server);
-            let holds = |held: &Server| held.weight > 0 || wanted == Some(&0);
+            let holds = |held: &u32| *held > 0 || wanted == Some(&0);
             if observed.servers.get(server).is_some_and(holds) {
                 health.presume_up(now);
             }
@@ -91,7 +91,7 @@ impl HealthTable {
             return None;
         }
         let servers = self.servers.iter().filter(|(server, health)| health.is_up() || kept(server));
-        let servers = servers.map(|(server, _)| (*server, Server::of(self.weight(*server))));
+        let servers = servers.map(|(server, _)| (*server, self.weight(*server).into()));
         Some(Rules { service: self.desired.service.clone(), servers: servers.collect() })
     }
 

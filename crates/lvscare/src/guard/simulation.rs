@@ -17,9 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Guard, GuardHandle};
-use crate::{
-    Desired, Event, FakeBehavior, FakeDataplane, FakeProbe, HealthPolicy, Probe, Rules, Scheduler, Server, Service,
-};
+use crate::{Desired, Event, FakeBehavior, FakeDataplane, FakeProbe, HealthPolicy, Probe, Rules, Scheduler, Service};
 
 /// A guard that runs over a table and servers with switches.
 struct Scene {
@@ -101,7 +99,7 @@ fn desired(servers: &[u8]) -> Desired {
 }
 
 fn rules(servers: &[u8]) -> Rules {
-    Rules { service: service(), servers: servers.iter().map(|n| (server(*n), Server::of(1))).collect() }
+    Rules { service: service(), servers: servers.iter().map(|n| (server(*n), 1)).collect() }
 }
 
 /// A table as a guard before this one left it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvscare::{
-    Addressing, AddressingMode, Dataplane, DataplaneKind, Rules, Scheduler, Server, Service, Vip, detect, reconcile,
+    Addressing, AddressingMode, Dataplane, DataplaneKind, Rules, Scheduler, Service, Vip, detect, reconcile,
 };
 
 use crate::echo::{Echo, call};
@@ -56,7 +56,7 @@ async fn open(plane: Plane) -> Arc<dyn Dataplane> {
 }
 
 async fn balance(plane: &dyn Dataplane, service: SocketAddr, servers: &[SocketAddr]) {
-    let servers = servers.iter().map(|server| (*server, Server::of(1))).collect();
+    let servers = servers.iter().map(|server| (*server, 1)).collect();
     let wanted = Rules { service: Service { address: service, scheduler: Scheduler::Rr }, servers };
     let observed = plane.observe(service).await.expect("observe");
     plane.apply(&wanted, &reconcile(&wanted, observed.as_ref())).await.expect("apply");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use lvscare::{Change, Dataplane, Forward, Ipvs, Result, Rules, Scheduler, Server, Service, contract, reconcile};
+use lvscare::{Change, Dataplane, FOREIGN, Ipvs, Result, Rules, Scheduler, Service, contract, reconcile};
 
 use crate::harness::{Plane, Stage, Test, World, figure, itself, run_in, test, text_in, within};
 
@@ -32,7 +32,7 @@ fn at(host: u8, port: u16, six: bool) -> SocketAddr {
 }
 
 fn rules(scheduler: Scheduler, six: bool, servers: &[(u8, u16)]) -> Rules {
-    let servers = servers.iter().map(|(host, weight)| (at(*host, 6443, six), Server::of(*weight))).collect();
+    let servers = servers.iter().map(|(host, weight)| (at(*host, 6443, six), u32::from(*weight))).collect();
     Rules { service: Service { address: at(100, 6443, six), scheduler }, servers }
 }
 
@@ -82,8 +82,8 @@ fn ipvsadm_reads_what_we_write(six: bool) {
         within(&host, async || become_(&Ipvs::open().await.expect("open IPVS"), &wanted).await);
         let service = wanted.service.address;
         let mut expected = format!("-A -t {service} -s {scheduler}\n");
-        for (server, held) in &wanted.servers {
-            expected += &format!("-a -t {service} -r {server} -m -w {}\n", held.weight);
+        for (server, weight) in &wanted.servers {
+            expected += &format!("-a -t {service} -r {server} -m -w {weight}\n");
         }
         assert_eq!(sorted(&text_in(&host, &["ipvsadm", "-Sn"])), sorted(&expected));
     }
@@ -112,20 +112,20 @@ fn we_read_what_ipvsadm_writes(six: bool) {
     ours();
     assert_eq!(observed().as_ref(), Some(&wanted));
     // What we never want is seen as something else, and put right without taking anything out.
-    let meddled: [(&[&str], Scheduler, Forward); 6] = [
-        (&["-E", "-t", &service, "-s", "wlc", "-p", "60"], Scheduler::Other, Forward::Masquerade),
-        (&["-E", "-t", &service, "-s", "nq"], Scheduler::Other, Forward::Masquerade),
-        (&["-E", "-t", &service, "-s", "sh", "-b", "sh-port"], Scheduler::Other, Forward::Masquerade),
-        (&["-e", "-t", &service, "-r", &servers[0], "-g", "-w", "7"], Scheduler::Wlc, Forward::Other),
-        (&["-e", "-t", &service, "-r", &servers[0], "-i", "-w", "7"], Scheduler::Wlc, Forward::Other),
-        (&["-e", "-t", &service, "-r", &servers[0], "-m", "-w", "7", "-x", "9"], Scheduler::Wlc, Forward::Other),
+    let changes: [(&[&str], Scheduler, u32); 6] = [
+        (&["-E", "-t", &service, "-s", "wlc", "-p", "60"], Scheduler::Other, 7),
+        (&["-E", "-t", &service, "-s", "nq"], Scheduler::Other, 7),
+        (&["-E", "-t", &service, "-s", "sh", "-b", "sh-port"], Scheduler::Other, 7),
+        (&["-e", "-t", &service, "-r", &servers[0], "-g", "-w", "7"], Scheduler::Wlc, FOREIGN),
+        (&["-e", "-t", &service, "-r", &servers[0], "-i", "-w", "7"], Scheduler::Wlc, FOREIGN),
+        (&["-e", "-t", &service, "-r", &servers[0], "-m", "-w", "7", "-x", "9"], Scheduler::Wlc, FOREIGN),
     ];
-    for (words, scheduler, forward) in meddled {
+    for (words, scheduler, weight) in changes {
         let line: Vec<&str> = ["ipvsadm"].into_iter().chain(words.iter().copied()).collect();
         run_in(&host, &line);
         let found = observed().expect("it is still there");
         assert_eq!(found.service.scheduler, scheduler, "{line:?}");
-        assert_eq!(found.servers[&at(1, 6443, six)], Server { weight: 7, forward }, "{line:?}");
+        assert_eq!(found.servers[&at(1, 6443, six)], weight, "{line:?}");
         within(&host, async || become_(&Ipvs::open().await.expect("open IPVS"), &wanted).await);
         let clean = text_in(&host, &["ipvsadm", "-Sn"]);
         run_in(&host, &["ipvsadm", "-C"]);
@@ -175,20 +175,17 @@ fn what_others_did_meanwhile_is_no_failure() {
         }
         let gone = at(9, 6443, false);
         ipvs.apply(&wanted, &[Change::RemoveServer(gone)]).await.expect("also when it is gone already");
-        ipvs.apply(&wanted, &[Change::SetServer(gone, Server::of(4))]).await.expect("also when it is gone already");
-        assert_eq!(
-            ipvs.observe(wanted.service.address).await.expect("observe").expect("there").servers[&gone],
-            Server::of(4)
-        );
+        ipvs.apply(&wanted, &[Change::SetServer(gone, 4)]).await.expect("also when it is gone already");
+        assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe").expect("there").servers[&gone], 4);
         run_in(&world.host(), &["ipvsadm", "-C"]);
         assert_eq!(ipvs.observe(wanted.service.address).await.expect("observe"), None);
-        let failed = ipvs.apply(&wanted, &[Change::AddServer(gone, Server::of(1))]).await.expect_err("no service");
+        let failed = ipvs.apply(&wanted, &[Change::SetServer(gone, 1)]).await.expect_err("no service");
         assert_eq!(
             failed.to_string(),
-            "cannot add the server 10.1.0.9:6443 of 10.1.0.100:6443: there is no such virtual service"
+            "cannot set the server 10.1.0.9:6443 of 10.1.0.100:6443: there is no such virtual service"
         );
         let mut mixed = wanted.clone();
-        mixed.servers.insert(at(1, 6443, true), Server::of(1));
+        mixed.servers.insert(at(1, 6443, true), 1);
         assert!(ipvs.apply(&mixed, &[]).await.expect_err("mixed families").to_string().contains("address family"));
     });
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvscare::{Dataplane, Nftables, Rules, Scheduler, Server, Service, contract, reconcile};
+use lvscare::{Dataplane, Nftables, Rules, Scheduler, Service, contract, reconcile};
 
 use crate::echo::{Echo, call, silence};
 use crate::harness::{Test, World, figure, run_in, test, text_in, within};
@@ -38,7 +38,7 @@ fn at(host: u8, port: u16, six: bool) -> SocketAddr {
 }
 
 fn rules(scheduler: Scheduler, service: SocketAddr, servers: &[(SocketAddr, u16)]) -> Rules {
-    let servers = servers.iter().map(|(server, weight)| (*server, Server::of(*weight))).collect();
+    let servers = servers.iter().map(|(server, weight)| (*server, u32::from(*weight))).collect();
     Rules { service: Service { address: service, scheduler }, servers }
 }
 
@@ -443,7 +443,7 @@ fn schedulers_that_need_counts_are_refused() {
         assert_eq!(plane.observe(wanted.service.address).await.expect("observe"), None, "nothing was written");
         let mut mixed = rules(Scheduler::Rr, at(100, 6443, false), &[(at(1, 6443, true), 1)]);
         assert!(plane.apply(&mixed, &[]).await.expect_err("cannot be").to_string().contains("address family"));
-        mixed.servers = (0..600).map(|n| (SocketAddr::new(at(1, 1, false).ip(), 1000 + n), Server::of(1))).collect();
+        mixed.servers = (0..600).map(|n| (SocketAddr::new(at(1, 1, false).ip(), 1000 + n), 1)).collect();
         assert!(plane.apply(&mixed, &[]).await.expect_err("cannot be").to_string().contains("256"));
     });
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::message::{self, ServerEntry, command, read_scheduler, read_server};
 use super::plane::generic;
-use crate::{Forward, Scheduler, Server, Service, Traffic};
+use crate::{FOREIGN, Scheduler, Service, Traffic};
 
 /// The recorded messages by name.
 fn golden() -> BTreeMap<&'static str, Vec<u8>> {
@@ -40,7 +40,7 @@ fn add_service(address: SocketAddr, scheduler: Scheduler) -> Vec<u8> {
     generic(0, command::NEW_SERVICE, &[message::service(&Service { address, scheduler })]).body
 }
 
-fn add_server(service: SocketAddr, server: SocketAddr, weight: u16) -> Vec<u8> {
+fn add_server(service: SocketAddr, server: SocketAddr, weight: u32) -> Vec<u8> {
     generic(0, command::NEW_SERVER, &[message::service_at(service), message::server(server, weight)]).body
 }
 
@@ -81,9 +81,7 @@ fn a_server_is_written_by_the_policy_of_the_kernel() {
 #[test]
 fn what_ipvsadm_sends_reads_as_what_it_was_told() {
     let golden = golden();
-    let entry = |host: &str, weight| {
-        Some(ServerEntry { address: address(host), server: Server::of(weight), traffic: Traffic::default() })
-    };
+    let entry = |host: &str, weight| Some(ServerEntry { address: address(host), weight, traffic: Traffic::default() });
     assert_eq!(server_entry(&golden["sent add-server-4"]), entry("10.0.0.11:6443", 3));
     assert_eq!(server_entry(&golden["sent add-server-6"]), entry("[fd00::11]:6443", 1));
 }
@@ -94,9 +92,9 @@ fn the_kernels_answers_are_understood() {
     assert_eq!(scheduler_of(&golden["told service-4"]), Some(Scheduler::Rr));
     assert_eq!(scheduler_of(&golden["told service-6"]), Some(Scheduler::Wlc));
     let four = server_entry(&golden["told server-4"]).unwrap();
-    assert_eq!((four.address, four.server), (address("10.0.0.11:6443"), Server::of(3)));
+    assert_eq!((four.address, four.weight), (address("10.0.0.11:6443"), 3));
     let six = server_entry(&golden["told server-6"]).unwrap();
-    assert_eq!((six.address, six.server), (address("[fd00::11]:6443"), Server::of(1)));
+    assert_eq!((six.address, six.weight), (address("[fd00::11]:6443"), 1));
 }
 
 #[test]
@@ -132,9 +130,9 @@ fn what_we_never_write_is_seen_as_something_else() {
     let mut told = golden()["told server-4"].clone();
     let forward = told.windows(4).position(|window| window == [8, 0, 3, 0]).unwrap() + 4;
     told[forward] = 3; // IP_VS_CONN_F_DROUTE
-    assert_eq!(server_entry(&told).unwrap().server, Server { weight: 3, forward: Forward::Other });
+    assert_eq!(server_entry(&told).unwrap().weight, FOREIGN);
     told[forward] = 1; // IP_VS_CONN_F_LOCALNODE: the kernel's own way to an address of this host
-    assert_eq!(server_entry(&told).unwrap().server, Server::of(3));
+    assert_eq!(server_entry(&told).unwrap().weight, 3);
 }
 
 fn any_address() -> impl Strategy<Value = SocketAddr> {
@@ -149,8 +147,8 @@ proptest! {
     }
 
     #[test]
-    fn servers_survive_the_way_there_and_back(service in any_address(), address in any_address(), weight: u16) {
-        let entry = ServerEntry { address, server: Server::of(weight), traffic: Traffic::default() };
+    fn servers_survive_the_way_there_and_back(service in any_address(), address in any_address(), weight: u32) {
+        let entry = ServerEntry { address, weight, traffic: Traffic::default() };
         prop_assert_eq!(server_entry(&add_server(service, address, weight)), Some(entry));
     }
 

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::netlink::{Attribute, family, nla};
-use crate::{Forward, Scheduler, Server, Service, Traffic};
+use crate::{FOREIGN, Scheduler, Service, Traffic};
 
 /// Commands (`IPVS_CMD_*`).
 pub(super) mod command {
@@ -81,12 +81,12 @@ pub(super) fn service(wanted: &Service) -> Attribute {
 }
 
 /// A whole server.
-pub(super) fn server(address: SocketAddr, weight: u16) -> Attribute {
+pub(super) fn server(address: SocketAddr, weight: u32) -> Attribute {
     let attributes = [
         nla::bytes(server::ADDRESS, sixteen(address.ip())),
         nla::bytes(server::PORT, address.port().to_be_bytes()),
         number(server::FORWARD, MASQUERADE),
-        number(server::WEIGHT, weight.into()),
+        number(server::WEIGHT, weight),
         number(server::UPPER_THRESHOLD, 0),
         number(server::LOWER_THRESHOLD, 0),
         short(server::FAMILY, family(address.ip()).into()),
@@ -123,8 +123,8 @@ fn number(kind: u16, value: u32) -> Attribute {
 pub(super) struct ServerEntry {
     /// Its address.
     pub(super) address: SocketAddr,
-    /// Its weight and way of forwarding; [`Forward::Other`] too when it has thresholds.
-    pub(super) server: Server,
+    /// Its weight; [`FOREIGN`] when it has thresholds or another way of forwarding.
+    pub(super) weight: u32,
     /// What it counted.
     pub(super) traffic: Traffic,
 }
@@ -145,15 +145,14 @@ pub(super) fn read_server(attributes: &[u8]) -> Option<ServerEntry> {
     let value = |kind| nla::find(entry, &[kind]).map_or(Some(0), read_u32);
     let thresholds = value(server::UPPER_THRESHOLD)? | value(server::LOWER_THRESHOLD)?;
     let translated = matches!(value(server::FORWARD)?, MASQUERADE | LOCAL);
-    let forward = if translated && thresholds == 0 { Forward::Masquerade } else { Forward::Other };
-    let weight = u16::try_from(value(server::WEIGHT)?).unwrap_or(u16::MAX);
+    let weight = if translated && thresholds == 0 { value(server::WEIGHT)? } else { FOREIGN };
     let counters = [server::STATS64, server::STATS].into_iter().find_map(|kind| nla::find(entry, &[kind]));
     // In the order of `IPVS_STATS_ATTR_*`.
     let count = |kind| nla::find(counters?, &[kind]).and_then(read_count);
     let port = nla::port_of(nla::find(entry, &[server::PORT])?)?;
     Some(ServerEntry {
         address: SocketAddr::new(read_address(entry)?, port),
-        server: Server { weight, forward },
+        weight,
         traffic: Traffic {
             active: value(server::ACTIVE)?,
             inactive: value(server::INACTIVE)?,

@@ -62,19 +62,15 @@ impl Ipvs {
 
     async fn perform(&self, service: SocketAddr, change: &Change) -> Result<(), Failure> {
         match change {
-            Change::AddService(wanted) | Change::SetService(wanted) => {
+            Change::SetService(wanted) => {
                 self.put([command::NEW_SERVICE, command::SET_SERVICE], &[message::service(wanted)]).await
             }
-            Change::AddServer(address, wanted) | Change::SetServer(address, wanted) => {
-                self.put_server(service, *address, wanted.weight).await
+            Change::SetServer(address, weight) => {
+                let whole = [message::service_at(service), message::server(*address, *weight)];
+                self.put([command::NEW_SERVER, command::SET_SERVER], &whole).await
             }
             Change::RemoveServer(address) => self.remove_server(service, *address).await,
         }
-    }
-
-    async fn put_server(&self, service: SocketAddr, address: SocketAddr, weight: u16) -> Result<(), Failure> {
-        let whole = [message::service_at(service), message::server(address, weight)];
-        self.put([command::NEW_SERVER, command::SET_SERVER], &whole).await
     }
 
     /// Takes a server out with its connections.
@@ -125,7 +121,7 @@ impl Dataplane for Ipvs {
         let Some(scheduler) = told.iter().find_map(|packet| message::read_scheduler(packet.attributes())) else {
             return Err(Error::Malformed { object, reason: "it has no service".to_owned() });
         };
-        let servers = self.servers(service).await?.into_iter().map(|entry| (entry.address, entry.server)).collect();
+        let servers = self.servers(service).await?.into_iter().map(|entry| (entry.address, entry.weight)).collect();
         Ok(Some(Rules { service: Service { address: service, scheduler }, servers }))
     }
 
@@ -177,17 +173,13 @@ async fn load_module() {
 
 /// The error of a change that the kernel refused.
 fn refused(service: SocketAddr, change: &Change, failure: Failure) -> Error {
-    let virtual_service = || format!("the virtual service {service}");
-    let of_service = |server: &SocketAddr| format!("the server {server} of {service}");
     let (act, object) = match change {
-        Change::AddService(_) => ("add", virtual_service()),
-        Change::SetService(_) => ("change", virtual_service()),
-        Change::AddServer(server, _) => ("add", of_service(server)),
-        Change::SetServer(server, _) => ("change", of_service(server)),
-        Change::RemoveServer(server) => ("remove", of_service(server)),
+        Change::SetService(_) => ("set", format!("the virtual service {service}")),
+        Change::SetServer(server, _) => ("set", format!("the server {server} of {service}")),
+        Change::RemoveServer(server) => ("remove", format!("the server {server} of {service}")),
     };
     let reason = match (&failure, change) {
-        (Failure::Errno(NOT_FOUND), Change::AddService(wanted) | Change::SetService(wanted)) => {
+        (Failure::Errno(NOT_FOUND), Change::SetService(wanted)) => {
             format!("the kernel has no scheduler {0}; load it with `modprobe ip_vs_{0}`", wanted.scheduler)
         }
         (Failure::Errno(NO_SUCH), _) => "there is no such virtual service".to_owned(),
@@ -206,14 +198,14 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do() {
         let address = SocketAddr::from(([10, 0, 0, 1], 6443));
-        let add = Change::AddService(Service { address, scheduler: Scheduler::Wrr });
+        let set = Change::SetService(Service { address, scheduler: Scheduler::Wrr });
         let told = |errno, change: &Change| refused(address, change, Failure::Errno(errno)).to_string();
-        let missing = "cannot add the virtual service 10.0.0.1:6443: the kernel has no scheduler wrr; \
+        let missing = "cannot set the virtual service 10.0.0.1:6443: the kernel has no scheduler wrr; \
                        load it with `modprobe ip_vs_wrr`";
-        assert_eq!(told(2, &add), missing);
+        assert_eq!(told(2, &set), missing);
         let remove = Change::RemoveServer(address);
         let gone = "cannot remove the server 10.0.0.1:6443 of 10.0.0.1:6443: there is no such virtual service";
         assert_eq!(told(3, &remove), gone);
-        assert!(told(1, &add).contains("CAP_NET_ADMIN") && told(22, &add).contains("invalid argument"));
+        assert!(told(1, &set).contains("CAP_NET_ADMIN") && told(22, &set).contains("invalid argument"));
     }
 }

@@ -9,8 +9,8 @@ const MAX_PLACES: u64 = 1024;
 
 /// The server at each place of the rule; empty when no server has weight.
 pub(super) fn places(rules: &Rules) -> Vec<SocketAddr> {
-    let weighted = rules.servers.iter().filter(|(_, server)| server.weight > 0);
-    let weights: Vec<_> = weighted.map(|(address, server)| (*address, server.weight)).collect();
+    let weights = rules.servers.iter().map(|(server, weight)| (*server, *weight));
+    let weights: Vec<_> = weights.filter(|(_, weight)| *weight > 0).collect();
     match rules.service.scheduler {
         Scheduler::Wrr | Scheduler::Sh | Scheduler::Dh => by_weight(&weights),
         _ => weights.into_iter().map(|(server, _)| server).collect(),
@@ -18,7 +18,7 @@ pub(super) fn places(rules: &Rules) -> Vec<SocketAddr> {
 }
 
 /// Heavier servers more often, each at even distances.
-fn by_weight(weights: &[(SocketAddr, u16)]) -> Vec<SocketAddr> {
+fn by_weight(weights: &[(SocketAddr, u32)]) -> Vec<SocketAddr> {
     let total: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let mut places = Vec::new();
     for (server, weight) in weights {
@@ -40,11 +40,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Server, Service};
+    use crate::Service;
 
-    fn rules(scheduler: Scheduler, weights: &[u16]) -> Rules {
+    fn rules(scheduler: Scheduler, weights: &[u32]) -> Rules {
         let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler };
-        let server = |(index, weight): (usize, &u16)| (address(index), Server::of(*weight));
+        let server = |(index, weight): (usize, &u32)| (address(index), *weight);
         Rules { service, servers: weights.iter().enumerate().map(server).collect() }
     }
 
@@ -75,7 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_server_with_weight_and_no_other_has_a_place(
-            weights in proptest::collection::vec(0u16.., 0..20),
+            weights in proptest::collection::vec(0u32..65536, 0..20),
             scheduler in proptest::sample::select(vec![Scheduler::Rr, Scheduler::Wrr, Scheduler::Sh]),
         ) {
             let filled = places(&rules(scheduler, &weights));

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::table::{self, CHAINS, Listing, WEIGHTS};
 use crate::netlink::{ACK, DUMP, Failure, Packet, Socket, Subsystem, family, nla, protocols};
-use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Server, Service, conntrack};
+use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Service, conntrack};
 
 /// Balances by destination rewriting in nftables, for kernels without IPVS.
 ///
@@ -149,7 +149,7 @@ async fn settled<T, F: Future<Output = Result<T, Failure>>>(mut list: impl FnMut
 /// which makes what exists. IPv6 may be missing on hosts that do not need it, and is told about by those that do.
 async fn try_out(netlink: &Socket) -> Result<(), Failure> {
     let address = SocketAddr::from(([192, 0, 2, 1], 1));
-    let servers = BTreeMap::from([(address, Server::of(1))]);
+    let servers = BTreeMap::from([(address, 1)]);
     let rules = |scheduler| Rules { service: Service { address, scheduler }, servers: servers.clone() };
     match netlink.exchange(table::rehearse(&[Scheduler::Sh, Scheduler::Rr].map(rules)), &mut |_| {}).await {
         Err(failure) if failure.exists() => Ok(()),

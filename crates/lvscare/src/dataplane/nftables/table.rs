@@ -7,7 +7,7 @@ use super::expression::{self, ELEMENT, VALUE};
 use super::places::places;
 use crate::dataplane::require_one_family;
 use crate::netlink::{APPEND, Attribute, CREATE, EXCLUSIVE, Packet, Request, Subsystem, family, nla};
-use crate::{Error, Forward, Result, Rules, Scheduler, Server, Service};
+use crate::{Error, Result, Rules, Scheduler, Service};
 
 /// The map that remembers what was wanted.
 pub(super) const WEIGHTS: &str = "weights";
@@ -111,9 +111,8 @@ fn whole(rules: &Rules) -> Vec<Request<Packet>> {
     }
     all.push(make(NEW_SET, weights_map(service)));
     if !rules.servers.is_empty() {
-        let weight = |(server, state): (&SocketAddr, &Server)| {
-            element(server_bytes(*server), u32::from(state.weight).to_ne_bytes().to_vec())
-        };
+        let weight =
+            |(server, weight): (&SocketAddr, &u32)| element(server_bytes(*server), weight.to_ne_bytes().to_vec());
         let elements: Vec<_> = rules.servers.iter().map(weight).collect();
         all.push(make(NEW_ELEMENTS, vec![nla::text(2, WEIGHTS), nla::nested(3, &elements)]));
     }
@@ -217,7 +216,7 @@ fn comment_bytes(text: &str) -> Vec<u8> {
 /// What the kernel lists of a table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
-    servers: BTreeMap<SocketAddr, Server>,
+    servers: BTreeMap<SocketAddr, u32>,
     /// Chains and then rules, each in the order in which they were made.
     objects: Vec<Packet>,
     /// Something cannot be understood.
@@ -229,7 +228,7 @@ impl Listing {
     pub(super) fn weights(&mut self, packet: &Packet) {
         for (_, element) in nla::attributes(nla::find(packet.attributes(), &[3]).unwrap_or_default()) {
             match weight(element) {
-                Some((server, state)) if self.servers.len() < MAX_SERVERS => _ = self.servers.insert(server, state),
+                Some((server, weight)) if self.servers.len() < MAX_SERVERS => _ = self.servers.insert(server, weight),
                 _ => self.broken = true,
             }
         }
@@ -263,12 +262,12 @@ fn is_object(packet: &Packet) -> bool {
 }
 
 /// The server and weight in an element of the map.
-fn weight(element: &[u8]) -> Option<(SocketAddr, Server)> {
+fn weight(element: &[u8]) -> Option<(SocketAddr, u32)> {
     let (key, data) = (nla::find(element, &[1, VALUE])?, nla::find(element, &[2, VALUE])?);
     let (address, port) = key.split_at_checked(key.len().checked_sub(4)?)?;
     let address: IpAddr = nla::address_of(address)?;
-    let weight = u16::try_from(u32::from_ne_bytes(data.try_into().ok()?)).ok()?;
-    Some((SocketAddr::new(address, nla::port_of(port.get(..2)?)?), Server { weight, forward: Forward::Masquerade }))
+    let weight = u32::from_ne_bytes(data.try_into().ok()?);
+    Some((SocketAddr::new(address, nla::port_of(port.get(..2)?)?), weight))
 }
 
 /// The scheduler in a comment.
@@ -304,7 +303,7 @@ mod tests {
     }
 
     fn any_rules() -> impl Strategy<Value = Rules> {
-        let server = (any::<[u8; 4]>(), any::<u16>(), prop_oneof![Just(0), Just(1), any::<u16>()]);
+        let server = (any::<[u8; 4]>(), any::<u16>(), prop_oneof![Just(0), Just(1), any::<u32>()]);
         let scheduler = prop::sample::select(vec![Scheduler::Rr, Scheduler::Wrr, Scheduler::Sh, Scheduler::Dh]);
         let all = (any::<bool>(), any::<[u8; 4]>(), any::<u16>(), scheduler, prop::collection::vec(server, 0..6));
         all.prop_map(|(six, address, port, scheduler, servers)| {
@@ -313,7 +312,7 @@ mod tests {
                 true => SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, u16::from(address[0]), u16::from(address[3])], port)),
             };
             let service = Service { address: at(address, port), scheduler };
-            let servers = servers.into_iter().map(|(address, port, weight)| (at(address, port), Server::of(weight)));
+            let servers = servers.into_iter().map(|(address, port, weight)| (at(address, port), weight));
             Rules { service, servers: servers.collect() }
         })
     }

@@ -56,7 +56,7 @@ async fn a_drained_server_keeps_its_connections_while_all_are_down() {
     scene.switch.set(server(1), FakeBehavior::Refuse);
     millis(5000).await;
     let rules = scene.table.rules(service().address).unwrap();
-    assert_eq!(rules.servers, [(server(1), Server::of(1)), (server(2), Server::of(0))].into());
+    assert_eq!(rules.servers, [(server(1), 1), (server(2), 0)].into());
     assert!(scene.handle.status().all_down, "a server without weight helps nobody");
 }
 

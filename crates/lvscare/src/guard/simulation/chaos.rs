@@ -48,7 +48,7 @@ impl World {
                     2 => table
                         .interfere(|all| all.values_mut().for_each(|rules| rules.service.scheduler = Scheduler::Sh)),
                     _ => table.interfere(|all| {
-                        all.values_mut().for_each(|rules| rules.servers.extend([(server(n), Server::of(9))]));
+                        all.values_mut().for_each(|rules| rules.servers.extend([(server(n), 9)]));
                     }),
                 }
             }
@@ -113,7 +113,7 @@ impl World {
         let living = self.wanted.iter().any(|n| lasted(n, true, LATE));
         for n in &self.wanted {
             let held = rules.servers.get(&server(*n));
-            assert!(held.is_none_or(|held| *held == Server::of(1)), "{n}: {held:?}");
+            assert!(held.is_none_or(|held| *held == 1), "{n}: {held:?}");
             assert!(held.is_some() || !lasted(n, true, LATE), "{n} is good and out: {:?}", self.scene.handle.status());
             assert!(held.is_none() || !living || !lasted(n, false, SOON), "{n} is bad and in: {rules:?}");
         }

@@ -1,7 +1,7 @@
 //! Tests of how soon rules that others changed are right again.
 
 use super::*;
-use crate::Forward;
+use crate::FOREIGN;
 
 /// One interval with its jitter, and a little for the timers.
 const TICK: Duration = Duration::from_millis(445);
@@ -20,10 +20,10 @@ async fn whatever_others_change_is_right_after_one_tick() {
     type Interference = (&'static str, usize, fn(&mut Rules));
     let interferences: [Interference; 6] = [
         ("a server was removed", 1, |rules| rules.servers.retain(|address, _| *address != server(2))),
-        ("a server was added", 1, |rules| rules.servers.extend([(server(9), Server::of(1))])),
-        ("a weight was changed", 1, |rules| rules.servers.extend([(server(1), Server::of(0))])),
+        ("a server was added", 1, |rules| rules.servers.extend([(server(9), 1)])),
+        ("a weight was changed", 1, |rules| rules.servers.extend([(server(1), 0)])),
         ("a way of forwarding was changed", 1, |rules| {
-            rules.servers.insert(server(1), Server { weight: 1, forward: Forward::Other });
+            rules.servers.insert(server(1), FOREIGN);
         }),
         ("the scheduler was changed", 1, |rules| rules.service.scheduler = Scheduler::Other),
         ("the servers were removed", 3, |rules| rules.servers.clear()),

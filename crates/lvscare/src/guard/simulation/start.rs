@@ -15,7 +15,7 @@ async fn a_fresh_start_leaves_out_who_refuses_and_waits_for_nobody_longer_than_t
     assert!(gap.is_some(), "{:?}", scene.servers());
     millis(5000).await;
     let added: Vec<_> = scene.table.log().into_iter().map(|(_, change)| change).collect();
-    assert_eq!(added, [Change::AddService(service()), Change::AddServer(server(2), Server::of(1))]);
+    assert_eq!(added, [Change::SetService(service()), Change::SetServer(server(2), 1)]);
     let expected = Event::Started { service: service().address, healthy: 1, servers: 3 };
     assert!(scene.told().contains(&expected));
 }
@@ -50,7 +50,7 @@ async fn a_restart_with_another_list_keeps_those_that_stay() {
     let scene = Scene::over(table_with(&[1, 2, 9]), FakeProbe::new(), desired(&[1, 2, 3])).await;
     let changes: Vec<_> = scene.table.log().into_iter().map(|(_, change)| change).collect();
     assert_eq!(changes.len(), 2, "{changes:?}");
-    assert!(changes.contains(&Change::AddServer(server(3), Server::of(1))));
+    assert!(changes.contains(&Change::SetServer(server(3), 1)));
     assert!(changes.contains(&Change::RemoveServer(server(9))));
 }
 
