@@ -17,7 +17,7 @@ pub struct Desired {
     pub health: HealthPolicy,
 }
 
-/// When a server is asked, and how many answers change its state.
+/// When a server is checked, and how many answers change its state.
 ///
 /// The defaults find a server that refuses connections at once, and one that no longer answers in less than a second
 /// (one interval with its jitter, plus the time-out).

@@ -63,7 +63,7 @@ pub struct ServerStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerState {
-    /// It was not asked yet.
+    /// It was not checked yet.
     Unknown,
     /// It does.
     Up,

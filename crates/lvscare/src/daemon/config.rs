@@ -36,7 +36,7 @@ pub struct CareConfig {
     /// So many failed checks in a row take a server out.
     #[serde(default = "fall")]
     pub fall: u32,
-    /// How a server is asked.
+    /// How a server is checked.
     #[serde(default)]
     pub health: HealthConfig,
 }

@@ -27,7 +27,7 @@ pub(super) async fn existing(kind: DataplaneKind) -> Result<Dataplanes> {
 pub(super) async fn choose(kind: DataplaneKind, service: &Service) -> Result<Arc<dyn Dataplane>> {
     if kind == DataplaneKind::Auto {
         let candidates = present(service.scheduler).await.unwrap_or_default();
-        if let Some(existing) = with_rules(candidates, service.address).await.into_iter().next() {
+        if let Some(existing) = first_with_rules(candidates, service.address).await {
             return Ok(existing);
         }
     }
@@ -41,8 +41,7 @@ pub(super) async fn choose(kind: DataplaneKind, service: &Service) -> Result<Arc
 /// When the kernel refuses.
 pub(super) async fn remove_stale_rules(chosen: &dyn Dataplane, service: &Service) -> Result<()> {
     // One that cannot be opened has none of ours.
-    let others = present(Scheduler::default()).await.unwrap_or_default();
-    for other in with_rules(others, service.address).await {
+    for other in present(Scheduler::default()).await.unwrap_or_default() {
         if other.name() != chosen.name() {
             other.remove(service).await?;
         }
@@ -67,15 +66,14 @@ async fn present(scheduler: Scheduler) -> Result<Dataplanes> {
     Ok(found)
 }
 
-/// Those that have rules of `service`.
-async fn with_rules(dataplanes: Dataplanes, service: SocketAddr) -> Dataplanes {
-    let mut found = Vec::new();
+/// The first that has rules of `service`.
+async fn first_with_rules(dataplanes: Dataplanes, service: SocketAddr) -> Option<Arc<dyn Dataplane>> {
     for dataplane in dataplanes {
         if matches!(dataplane.observe(service).await, Ok(Some(_))) {
-            found.push(dataplane);
+            return Some(dataplane);
         }
     }
-    found
+    None
 }
 
 #[cfg(test)]
@@ -84,7 +82,7 @@ mod tests {
     use crate::{FakeDataplane, Rules};
 
     #[tokio::test]
-    async fn dataplanes_with_rules_are_found_in_their_order() {
+    async fn the_first_dataplane_with_rules_is_found() {
         let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
         let server = ("10.0.0.1:6443".parse().unwrap(), 1);
         let rules = Rules { service: service.clone(), servers: [server].into() };
@@ -95,9 +93,8 @@ mod tests {
         };
         let (first, neighbour, second) =
             (table("10.103.97.2:6443"), table("10.103.97.2:80"), table("10.103.97.2:6443"));
-        let all = vec![Arc::clone(&neighbour), Arc::clone(&first), Arc::clone(&second)];
-        let found = with_rules(all, service.address).await;
-        assert!(found.len() == 2 && Arc::ptr_eq(&found[0], &first) && Arc::ptr_eq(&found[1], &second));
-        assert!(with_rules(vec![neighbour], service.address).await.is_empty());
+        let all = vec![Arc::clone(&neighbour), Arc::clone(&first), second];
+        assert!(first_with_rules(all, service.address).await.is_some_and(|found| Arc::ptr_eq(&found, &first)));
+        assert!(first_with_rules(vec![neighbour], service.address).await.is_none());
     }
 }

@@ -281,6 +281,15 @@ pub(super) mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine", "only sockets are replaced");
     }
 
+    #[test]
+    fn a_lock_can_be_taken_where_no_daemon_ever_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("below/daemon.sock");
+        Lock::take(&path).unwrap().remove();
+        assert!(known_services(path.parent().unwrap()).is_empty());
+        Lock::take(&path).unwrap();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_says_nothing_does_not_keep_others_from_asking() {
         let directory = tempfile::tempdir().unwrap();

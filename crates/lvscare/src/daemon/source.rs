@@ -53,11 +53,6 @@ impl ConfigSource {
 }
 
 impl Loaded {
-    /// Whether servers are checked as with `other`.
-    pub(super) fn has_same_checks(&self, other: &Self) -> bool {
-        self.config.health == other.config.health && self.authorities == other.authorities
-    }
-
     /// Checks servers as the configuration says.
     ///
     /// # Errors
@@ -105,11 +100,8 @@ impl<'a> Reloader<'a> {
     /// The reason why they cannot be used.
     pub(super) fn apply(&mut self, handle: &GuardHandle) -> Result<(), String> {
         let loaded = self.last.clone()?;
-        let set = || {
-            let probe = if loaded.has_same_checks(&self.applied) { None } else { Some(loaded.probe()?) };
-            handle.set(loaded.config.desired(), probe)
-        };
-        set().map_err(|error| error_report::one_line(&error))?;
+        let set = loaded.probe().and_then(|probe| handle.set(loaded.config.desired(), probe));
+        set.map_err(|error| error_report::one_line(&error))?;
         self.applied = loaded;
         Ok(())
     }
@@ -219,7 +211,6 @@ mod tests {
             assert!(!reloader.has_changed());
             fs::write(&ca, text).unwrap();
             assert!(reloader.has_changed() && reloader.last.is_ok());
-            assert!(!reloader.last.as_ref().unwrap().has_same_checks(reloader.applied()));
         }
     }
 }

@@ -49,7 +49,7 @@ impl Checks {
             tokio::select! {
                 () = sleep(CONFIRM_AFTER), if (1..self.policy.fall).contains(&failures) => {}
                 changed = self.ticks.changed() => if changed.is_err() { return },
-                // A server that closes every connection must not be asked without end.
+                // A server that closes every connection must not be checked without end.
                 () = alarm => alarms_count_from = Instant::now() + self.policy.interval,
             }
         }

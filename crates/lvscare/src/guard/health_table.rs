@@ -84,7 +84,7 @@ impl HealthTable {
     }
 
     /// The rules that should be; `None` while nothing can be said: no server is known to be healthy, and some have not
-    /// been asked yet.
+    /// been checked yet.
     pub(super) fn target(&self) -> Option<Rules> {
         let kept = |server: &SocketAddr| self.last_good.as_ref().is_some_and(|last_good| last_good.contains(server));
         if self.last_good.is_none() && !self.has_healthy() {

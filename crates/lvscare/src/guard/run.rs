@@ -68,8 +68,8 @@ pub struct GuardHandle {
     updates: mpsc::UnboundedSender<Update>,
 }
 
-/// What is wanted from now on, and how servers are checked if that changes.
-type Update = (Desired, Option<Arc<dyn Probe>>);
+/// What is wanted from now on, and what checks servers.
+type Update = (Desired, Arc<dyn Probe>);
 
 impl Guard {
     /// A guard over `desired`.
@@ -278,15 +278,7 @@ impl Guard {
 
     /// Applies what was asked for through a handle.
     fn update(&mut self, (desired, probe): Update) {
-        let before = self.table().desired.clone();
-        for server in before.servers.keys() {
-            if probe.is_some() || !desired.servers.contains_key(server) {
-                self.probe.forget(*server);
-            }
-        }
-        if let Some(probe) = probe {
-            self.probe = probe;
-        }
+        self.probe = probe;
         // A shorter interval counts at once.
         self.next_tick = self.next_tick.min(Instant::now() + desired.health.interval);
         let events = self.table().replace(desired, Instant::now());
@@ -311,13 +303,12 @@ impl Guard {
 }
 
 impl GuardHandle {
-    /// Wants other servers, weights, scheduler or health policy from now on, and checks servers with `probe` if one is
-    /// given. Servers that stay are not touched; those that leave go at once; those that come are checked first, unless
-    /// no other is healthy.
+    /// Wants other servers, weights, scheduler or health policy from now on, and checks servers with `probe`. Servers that
+    /// stay are not touched; those that leave go at once; those that come are checked first, unless no other is healthy.
     ///
     /// # Errors
     /// When what is wanted makes no sense, or the virtual address is another than the guard's. Nothing changes then.
-    pub fn set(&self, desired: Desired, probe: Option<Arc<dyn Probe>>) -> Result<()> {
+    pub fn set(&self, desired: Desired, probe: Arc<dyn Probe>) -> Result<()> {
         desired.validate()?;
         let service = self.table.lock().unwrap_or_else(PoisonError::into_inner).desired.service.address;
         if desired.service.address != service {

@@ -77,6 +77,11 @@ impl Scene {
         std::mem::take(&mut *self.events.lock().unwrap()).into_iter().map(|(_, event)| event).collect()
     }
 
+    /// Wants something else from now on, checked as before.
+    fn want(&self, desired: Desired) -> crate::Result<()> {
+        self.handle.set(desired, Arc::new(self.switch.clone()))
+    }
+
     /// Ends the guard as a stop does.
     async fn end(self) -> FakeDataplane {
         self.cancel.cancel();

@@ -1,4 +1,4 @@
-//! Describes how a server is asked for its health.
+//! Describes how a server is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,11 +10,11 @@ use strum::{Display, EnumString};
 
 use crate::HealthPolicy;
 
-/// How a server is asked for its health.
+/// How a server is checked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HealthConfig {
-    /// How servers are asked.
+    /// How servers are checked.
     pub scheme: HealthScheme,
     /// The path, as HTTP has it: begins with `/`.
     pub path: String,
@@ -39,7 +39,7 @@ pub struct HealthConfig {
     pub insecure_skip_verify: bool,
 }
 
-/// How servers are asked.
+/// How servers are checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", ascii_case_insensitive, parse_err_ty = String, parse_err_fn = unknown)]

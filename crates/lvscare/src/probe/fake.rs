@@ -38,7 +38,6 @@ struct FakeServer {
     behavior: FakeBehavior,
     checks: u64,
     running: u64,
-    forgotten: u64,
     alarm: Arc<Notify>,
 }
 
@@ -83,12 +82,6 @@ impl FakeProbe {
         self.with(server, |server_state| server_state.running)
     }
 
-    /// How often `server` was forgotten.
-    #[must_use]
-    pub fn forgotten(&self, server: SocketAddr) -> u64 {
-        self.with(server, |server_state| server_state.forgotten)
-    }
-
     fn behavior(&self, server: SocketAddr) -> FakeBehavior {
         self.with(server, |server_state| server_state.behavior.clone())
     }
@@ -108,7 +101,7 @@ impl Default for FakeProbe {
 impl Default for FakeServer {
     fn default() -> Self {
         let alarm = Arc::default();
-        Self { behavior: FakeBehavior::Well(Duration::ZERO), checks: 0, running: 0, forgotten: 0, alarm }
+        Self { behavior: FakeBehavior::Well(Duration::ZERO), checks: 0, running: 0, alarm }
     }
 }
 
@@ -134,10 +127,6 @@ impl Probe for FakeProbe {
     async fn alarm(&self, server: SocketAddr) {
         let alarm = self.with(server, |server_state| server_state.alarm.clone());
         alarm.notified().await;
-    }
-
-    fn forget(&self, server: SocketAddr) {
-        self.with(server, |server_state| server_state.forgotten += 1);
     }
 }
 

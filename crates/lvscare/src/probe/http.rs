@@ -106,10 +106,6 @@ impl Probe for HttpProbe {
     async fn alarm(&self, server: SocketAddr) {
         self.pool.closed(server).await;
     }
-
-    fn forget(&self, server: SocketAddr) {
-        self.pool.forget(server);
-    }
 }
 
 impl std::fmt::Debug for HttpProbe {

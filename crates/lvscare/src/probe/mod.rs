@@ -40,11 +40,6 @@ pub trait Probe: Send + Sync + fmt::Debug {
         let _ = server;
         std::future::pending().await
     }
-
-    /// `server` is no longer of interest: connections kept for it may be closed.
-    fn forget(&self, server: SocketAddr) {
-        let _ = server;
-    }
 }
 
 /// Why a server does not count as healthy.

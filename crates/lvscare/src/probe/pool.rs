@@ -58,15 +58,10 @@ impl<C> ConnectionPool<C> {
         if let Some(mut closed) = kept
             && closed.wait_for(|closed| *closed).await.is_ok()
         {
-            self.forget(server);
+            self.connections().remove(&server);
             return;
         }
         std::future::pending().await
-    }
-
-    /// Closes what is kept for this server.
-    pub(super) fn forget(&self, server: SocketAddr) {
-        self.connections().remove(&server);
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<SocketAddr, Connection<C>>> {

@@ -12,8 +12,8 @@ use super::{Probe, Unhealthy, port};
 
 /// A kept connection older than this is replaced by a newer one.
 const REFRESH_AFTER: Duration = Duration::from_secs(30);
-/// A server that sends more than this without being asked is not listened to any more.
-const MAX_UNASKED: u64 = 64 * 1024;
+/// A server that sends more than this unrequested is not listened to any more.
+const MAX_UNREQUESTED: u64 = 64 * 1024;
 
 /// Asks servers whether they accept TCP connections; nothing is sent.
 ///
@@ -44,15 +44,11 @@ impl Probe for TcpProbe {
     async fn alarm(&self, server: SocketAddr) {
         self.pool.closed(server).await;
     }
-
-    fn forget(&self, server: SocketAddr) {
-        self.pool.forget(server);
-    }
 }
 
 /// Reads until the server closes the connection; false when it says too much.
 async fn until_closed(stream: TcpStream) -> bool {
-    let mut limited = stream.take(MAX_UNASKED);
+    let mut limited = stream.take(MAX_UNREQUESTED);
     // A failure to read is an end, too.
     let _ = tokio::io::copy(&mut limited, &mut tokio::io::sink()).await;
     limited.limit() > 0

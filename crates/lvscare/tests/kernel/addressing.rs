@@ -18,7 +18,9 @@ pub fn tests(plane: Plane) -> Vec<Test> {
     let mut tests = Vec::new();
     for (family, six) in [("ipv4", false), ("ipv6", true)] {
         tests.push(test(format!("addressing::route::{family}"), move || a_route_will_do(plane, six)));
-        tests.push(test(format!("addressing::meddling::{family}"), move || what_others_take_away_comes_back(six)));
+        tests.push(test(format!("addressing::external_change::{family}"), move || {
+            what_others_take_away_comes_back(six)
+        }));
         tests.push(test(format!("addressing::link::{family}"), move || a_link_will_do(plane, six)));
         tests.push(test(format!("addressing::no_gap::{family}"), move || another_source_leaves_no_gap(six)));
         tests.push(test(format!("addressing::steady::{family}"), move || the_source_outlives_its_server(six)));
@@ -264,14 +266,14 @@ fn a_link_will_do(plane: Plane, six: bool) {
     within(&host, async || balance(&*open(plane).await, service, &servers).await);
     answers(&host, service);
     let vip = service.ip().to_string();
-    for meddled in [
+    for change in [
         &["ip", "link", "set", "lvscare", "down"][..],
         &["ip", "link", "del", "lvscare"],
         &["ip", "address", "flush", "dev", "lvscare"],
         &["ip", if six { "-6" } else { "-4" }, "route", "del", "local", &vip, "table", "local", "proto", "76"],
     ] {
-        run_in(&host, meddled);
-        assert!(ensure(), "not seen: {meddled:?}");
+        run_in(&host, change);
+        assert!(ensure(), "not seen: {change:?}");
         assert!(!ensure(), "all is there");
         answers(&host, service);
     }

@@ -16,7 +16,7 @@ pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (family, six) in [("ipv4", false), ("ipv6", true)] {
         tests.push(test(format!("nftables::contract::{family}"), move || fulfils_the_contract(six)));
-        tests.push(test(format!("nftables::meddling::{family}"), move || what_others_change_is_put_right(six)));
+        tests.push(test(format!("nftables::external_change::{family}"), move || what_others_change_is_put_right(six)));
         tests.push(test(format!("nftables::spread::{family}"), move || connections_are_spread(six)));
         tests.push(test(format!("nftables::no_gap::{family}"), move || no_connection_fails_during_changes(six)));
         tests.push(test(format!("nftables::cut::{family}"), move || connections_of_a_server_that_left_end(six)));
@@ -133,7 +133,7 @@ fn what_others_change_is_put_right(six: bool) {
     let wanted = rules(Scheduler::Rr, service, &[(at(1, 6443, six), 1), (at(2, 6443, six), 0), (at(3, 6443, six), 1)]);
     let (table, family) = if six { ("ip6 lvscare-fd01--64-6443", "ip6") } else { ("ip lvscare-10.1.0.100-6443", "ip") };
     let server = |host| format!("{} . 6443", at(host, 0, six).ip());
-    let meddled = [
+    let changes = [
         "flush ruleset".to_owned(),
         format!("delete table {table}"),
         format!("flush table {table}"),
@@ -161,7 +161,7 @@ fn what_others_change_is_put_right(six: bool) {
         ),
     ];
     let plane = within(&host, open);
-    for line in meddled {
+    for line in changes {
         let clean = within(&host, async || {
             become_(&plane, &wanted).await;
             nft(&host, "list ruleset")

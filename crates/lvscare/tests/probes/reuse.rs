@@ -128,13 +128,3 @@ async fn a_second_check_does_not_wait_for_the_first() {
         answer = second => assert_eq!(answer, Ok(())),
     }
 }
-
-#[tokio::test]
-async fn a_server_of_no_interest_is_let_go() {
-    let server = Server::answering(OK).await;
-    let probe = http();
-    assert_eq!(check(&probe, server.address).await, Ok(()));
-    probe.forget(server.address);
-    assert_eq!(check(&probe, server.address).await, Ok(()));
-    assert_eq!(server.connections(), 2);
-}

@@ -89,6 +89,6 @@ async fn a_new_server_ends_it_when_it_is_healthy() {
         scene.switch.set(server(n), FakeBehavior::Refuse);
     }
     millis(2000).await;
-    scene.handle.set(desired(&[2, 3, 4]), None).unwrap();
+    scene.want(desired(&[2, 3, 4])).unwrap();
     assert!(scene.until(&[server(4)], Duration::from_millis(100)).await.is_some(), "{:?}", scene.servers());
 }

@@ -92,7 +92,7 @@ impl World {
                 self.good.insert(*n, (good, now));
             }
         }
-        self.scene.handle.set(desired(&wanted), None).unwrap();
+        self.scene.want(desired(&wanted)).unwrap();
         self.wanted = wanted;
         self.disturbed = now;
     }

@@ -107,7 +107,7 @@ impl Stage {
         fs::rename(partial, self.config()).expect("put the configuration in place");
     }
 
-    /// Starts a daemon over servers that are asked by HTTP, and waits until all of them are in. What it told so far does
+    /// Starts a daemon over servers that are checked by HTTP, and waits until all of them are in. What it told so far does
     /// not count any more.
     pub fn care(&self, places: &[u8]) -> Actor {
         self.configure(places, &json!({ "scheme": "http" }));
@@ -190,6 +190,6 @@ impl Stage {
     }
 
     fn socket(&self) -> PathBuf {
-        self.files.path().join("care.sock")
+        self.files.path().join("run/care.sock")
     }
 }

@@ -45,7 +45,7 @@ pub fn black_hole(plane: Plane, six: bool) {
     silent(plane, six, |stage| stage.world.wire(2, false), |stage| stage.world.wire(2, true));
 }
 
-fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
+fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), fix: fn(&mut Stage)) {
     let mut stage = Stage::new(plane, six);
     let daemon = stage.care(&[1, 2, 3]);
     let held = stage.hold(6);
@@ -62,7 +62,7 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), mend: fn(&mut Stage)) {
         "who waits for it hears that it is gone: {:?}",
         calls.longest()
     );
-    mend(&mut stage);
+    fix(&mut stage);
     stage.await_seen(&[1, 2, 3]);
     let looked = held.look();
     for place in [1, 3] {
