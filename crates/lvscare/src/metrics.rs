@@ -10,7 +10,7 @@ use crate::{ServerState, ServerStatus, Status, Traffic};
 type Metric<T> = (&'static str, &'static str, &'static str, fn(&T) -> f64);
 
 const SERVER: [Metric<ServerStatus>; 5] = [
-    ("server_up", "gauge", "Whether the server counts as healthy.", |of| is(of.state == ServerState::Up)),
+    ("server_up", "gauge", "Whether the server counts as healthy.", |of| (of.state == ServerState::Up).into()),
     ("server_weight", "gauge", "The server's weight when healthy.", |of| of.weight.into()),
     ("checks_total", "counter", "Checks of the server.", |of| of.checks as f64),
     ("check_failures_total", "counter", "Checks that failed.", |of| of.failures as f64),
@@ -18,11 +18,11 @@ const SERVER: [Metric<ServerStatus>; 5] = [
 ];
 
 const SERVICE: [Metric<Status>; 5] = [
-    ("all_down", "gauge", "Whether every server looks dead.", |of| is(of.all_down)),
+    ("all_down", "gauge", "Whether every server looks dead.", |of| of.all_down.into()),
     ("rounds_total", "counter", "Rounds of checks.", |of| of.rounds as f64),
     ("repairs_total", "counter", "Repairs of rules that others had changed.", |of| of.repairs as f64),
     ("dataplane_errors_total", "counter", "Failed reads or changes of the rules.", |of| of.errors as f64),
-    ("dataplane_failing", "gauge", "Whether the rules cannot be read or changed.", |of| is(of.failing.is_some())),
+    ("dataplane_failing", "gauge", "Whether the rules cannot be read or changed.", |of| of.failing.is_some().into()),
 ];
 
 const TRAFFIC: [Metric<Traffic>; 7] = [
@@ -85,10 +85,6 @@ impl Page {
     fn line(&mut self, name: &str, labels: &str, value: impl Display) {
         let _ = writeln!(self.0, "lvscare_{name}{{{labels}}} {value}");
     }
-}
-
-fn is(condition: bool) -> f64 {
-    f64::from(u8::from(condition))
 }
 
 #[cfg(test)]

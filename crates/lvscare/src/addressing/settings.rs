@@ -62,7 +62,9 @@ impl Settings {
     fn recorded(&self) -> Result<BTreeMap<String, String>> {
         let text = atomic_file::read_limited(&self.record, LIMIT);
         let text = text.map_err(|source| io_error("read", &self.record, source))?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&text).lines().filter_map(|line| line.split_once('=')).map(owned).collect())
+        let lines = String::from_utf8_lossy(&text);
+        let owned = |(setting, value): (&str, &str)| (setting.to_owned(), value.to_owned());
+        Ok(lines.lines().filter_map(|line| line.split_once('=')).map(owned).collect())
     }
 
     /// The value; none when the kernel does not know the setting.
@@ -74,10 +76,6 @@ impl Settings {
         let path = self.root.join(setting);
         fs::write(&path, value).map_err(|source| io_error("set", &path, source))
     }
-}
-
-fn owned((setting, value): (&str, &str)) -> (String, String) {
-    (setting.to_owned(), value.to_owned())
 }
 
 fn io_error(act: &str, path: &Path, source: io::Error) -> Error {

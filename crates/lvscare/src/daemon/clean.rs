@@ -26,9 +26,11 @@ pub struct CleanRequest {
 /// # Errors
 /// When a daemon runs, which would make them again, or the kernel refuses.
 pub async fn clean(request: &CleanRequest) -> Result<()> {
-    let lock = Lock::take(&request.socket)?;
+    // Without the directory, as after a boot, there is no daemon and nothing to lock it out with.
+    let directory = request.socket.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let lock = directory.is_none_or(Path::exists).then(|| Lock::take(&request.socket)).transpose()?;
     remove_all(request).await?;
-    lock.remove();
+    lock.map(Lock::remove);
     Ok(())
 }
 

@@ -158,7 +158,7 @@ impl<E: FnMut(Event)> Running<'_, E> {
         if rounds != self.rounds.0 {
             self.rounds = (rounds, Instant::now());
         }
-        let longest = self.reloader.applied().config.desired().health.longest_interval();
+        let longest = self.reloader.applied.config.desired().health.longest_interval();
         if self.rounds.1.elapsed() <= longest + STUCK {
             self.supervisor.tell("WATCHDOG=1", "");
         }

@@ -70,7 +70,7 @@ impl Loaded {
 #[derive(Debug)]
 pub(super) struct Reloader<'a> {
     source: &'a ConfigSource,
-    applied: Loaded,
+    pub(super) applied: Loaded,
     /// The reason where they cannot be used.
     last: Result<Loaded, String>,
 }
@@ -79,11 +79,6 @@ impl<'a> Reloader<'a> {
     /// `applied` was read from `source` and counts.
     pub(super) fn new(source: &'a ConfigSource, applied: Loaded) -> Self {
         Self { source, last: Ok(applied.clone()), applied }
-    }
-
-    /// The configuration that counts.
-    pub(super) fn applied(&self) -> &Loaded {
-        &self.applied
     }
 
     /// Reads the files; whether they say anything new.
@@ -175,7 +170,7 @@ mod tests {
             replace(&path, change);
             let changed = reloader.has_changed();
             assert!(!reloader.has_changed(), "each change is seen once");
-            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.applied().config.rs.len()))
+            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.applied.config.rs.len()))
         };
         changes.iter().map(&mut outcome).collect()
     }

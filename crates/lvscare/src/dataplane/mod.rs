@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
-use crate::{Change, Error, Result, Rules, Service, Traffic};
+use crate::{Change, Result, Rules, Service, Traffic};
 
 pub use detect::{DataplaneKind, detect};
 #[cfg(any(test, feature = "testing"))]
@@ -40,7 +40,8 @@ pub trait Dataplane: Send + Sync + std::fmt::Debug {
     /// Performs `changes`, which [`crate::reconcile`] made from `wanted` and the last observation, in their order.
     /// A server that leaves also loses its connections: they are cut or expire at their next packet.
     ///
-    /// `wanted` are all rules as they will be afterwards, for dataplanes that replace a whole rule at once.
+    /// `wanted` are all rules as they will be afterwards, for dataplanes that replace a whole rule at once. They are such
+    /// as [`crate::Desired::validate`] lets pass; what is not is left to the kernel to refuse.
     ///
     /// # Errors
     /// The first change that the kernel refuses; those before it stay.
@@ -52,23 +53,11 @@ pub trait Dataplane: Send + Sync + std::fmt::Debug {
     /// When the kernel refuses.
     async fn remove(&self, service: &Service) -> Result<()>;
 
-    /// What went through each server of `service` so far; empty where the kernel does not count.
+    /// What went through each server of a virtual address so far; empty where the kernel does not count.
     ///
     /// # Errors
     /// When the kernel refuses to tell or its answer cannot be understood.
-    async fn traffic(&self, service: SocketAddr) -> Result<BTreeMap<SocketAddr, Traffic>> {
-        let _ = service;
+    async fn traffic(&self, _service: SocketAddr) -> Result<BTreeMap<SocketAddr, Traffic>> {
         Ok(BTreeMap::new())
-    }
-}
-
-/// Refuses servers of another address family than the service's.
-fn require_one_family(rules: &Rules) -> Result<()> {
-    let service = rules.service.address;
-    match rules.servers.keys().find(|server| server.is_ipv4() != service.is_ipv4()) {
-        Some(other) => {
-            Err(Error::Invalid { service, reason: format!("the server {other} is not of the same address family") })
-        }
-        None => Ok(()),
     }
 }

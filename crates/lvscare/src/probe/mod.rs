@@ -33,11 +33,10 @@ pub trait Probe: Send + Sync + fmt::Debug {
     /// Why the server does not count as healthy.
     async fn check(&self, server: SocketAddr) -> Result<(), Unhealthy>;
 
-    /// Ends when something suggests that `server` may have died since the last check, such as its closing a
+    /// Ends when something suggests that a server may have died since the last check, such as its closing a
     /// connection that a check left open: the caller then checks at once. Never ends when nothing is watched.
     /// Called after each check; the future is dropped when the next check begins.
-    async fn alarm(&self, server: SocketAddr) {
-        let _ = server;
+    async fn alarm(&self, _server: SocketAddr) {
         std::future::pending().await
     }
 }

@@ -186,7 +186,7 @@ fn what_others_did_meanwhile_is_no_failure() {
         );
         let mut mixed = wanted.clone();
         mixed.servers.insert(at(1, 6443, true), 1);
-        assert!(ipvs.apply(&mixed, &[]).await.expect_err("mixed families").to_string().contains("address family"));
+        ipvs.apply(&mixed, &reconcile(&mixed, None)).await.expect_err("mixed families");
     });
 }
 

@@ -10,9 +10,8 @@ use tokio::process::Command;
 
 use super::connections;
 use super::message::{self, ServerEntry, command};
-use crate::dataplane::require_one_family;
 use crate::netlink::{ACK, Attribute, DUMP, EXISTS, Failure, NO_SUCH, NOT_FOUND, Packet, Socket, nla, protocols};
-use crate::{Change, Dataplane, Error, Result, Rules, Scheduler, Service, Traffic, conntrack};
+use crate::{Change, Dataplane, Error, Result, Rules, Service, Traffic, conntrack};
 
 /// The controller of generic netlink, which knows the numbers of the other parts (`linux/genetlink.h`).
 const CONTROLLER: u16 = 16;
@@ -127,11 +126,6 @@ impl Dataplane for Ipvs {
 
     async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
         let service = wanted.service.address;
-        require_one_family(wanted)?;
-        if wanted.service.scheduler == Scheduler::Other {
-            let reason = "IPVS needs a scheduler that it knows".to_owned();
-            return Err(Error::Invalid { service, reason });
-        }
         for change in changes {
             self.perform(service, change).await.map_err(|failure| refused(service, change, failure))?;
         }
@@ -194,6 +188,7 @@ fn refused(service: SocketAddr, change: &Change, failure: Failure) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scheduler;
 
     #[test]
     fn refusals_say_what_to_do() {

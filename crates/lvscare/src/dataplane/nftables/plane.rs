@@ -51,7 +51,13 @@ impl Nftables {
     /// # Errors
     /// [`Error::Unsupported`] when it cannot: it does not count the connections of a server.
     pub fn knows(scheduler: Scheduler) -> Result<()> {
-        table::knows(scheduler)
+        match scheduler {
+            Scheduler::Rr | Scheduler::Wrr | Scheduler::Sh | Scheduler::Dh => Ok(()),
+            _ => Err(Error::Unsupported {
+                what: "least-connection scheduling without IPVS",
+                advice: "choose the scheduler rr, wrr, sh or dh, or load the module ip_vs",
+            }),
+        }
     }
 
     /// What was seen of `service` when nftables' rules had this generation.
@@ -81,7 +87,8 @@ impl Dataplane for Nftables {
 
     async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
         let service = wanted.service.address;
-        let replaced = self.netlink.exchange(table::replace(wanted)?, &mut |_| {}).await;
+        Self::knows(wanted.service.scheduler)?;
+        let replaced = self.netlink.exchange(table::replace(wanted), &mut |_| {}).await;
         replaced.map_err(|failure| failure.of("write", table_name(service)))?;
         let left = changes.iter().filter_map(|change| match change {
             Change::RemoveServer(server) => Some(*server),

@@ -5,9 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::expression::{self, ELEMENT, VALUE};
 use super::places::places;
-use crate::dataplane::require_one_family;
 use crate::netlink::{APPEND, Attribute, CREATE, EXCLUSIVE, Packet, Request, Subsystem, family, nla};
-use crate::{Error, Result, Rules, Scheduler, Service};
+use crate::{Rules, Scheduler, Service};
 
 /// The map that remembers what was wanted.
 pub(super) const WEIGHTS: &str = "weights";
@@ -48,33 +47,9 @@ pub(super) fn name(service: SocketAddr) -> String {
     format!("lvscare-{}-{}", service.ip().to_string().replace(':', "-"), service.port())
 }
 
-/// Whether nftables can choose servers in this way.
-///
-/// # Errors
-/// When it cannot.
-pub(super) fn knows(scheduler: Scheduler) -> Result<()> {
-    match scheduler {
-        Scheduler::Rr | Scheduler::Wrr | Scheduler::Sh | Scheduler::Dh => Ok(()),
-        _ => Err(Error::Unsupported {
-            what: "least-connection scheduling without IPVS",
-            advice: "choose the scheduler rr, wrr, sh or dh, or load the module ip_vs",
-        }),
-    }
-}
-
 /// Puts the table for `rules` in the place of the one that may be there.
-///
-/// # Errors
-/// When nftables cannot express them.
-pub(super) fn replace(rules: &Rules) -> Result<Vec<Request<Packet>>> {
-    let service = rules.service.address;
-    knows(rules.service.scheduler)?;
-    require_one_family(rules)?;
-    if rules.servers.len() > MAX_SERVERS {
-        let reason = format!("{} servers are more than the {MAX_SERVERS} possible", rules.servers.len());
-        return Err(Error::Invalid { service, reason });
-    }
-    Ok(Subsystem::Nftables.transaction(whole(rules)))
+pub(super) fn replace(rules: &Rules) -> Vec<Request<Packet>> {
+    Subsystem::Nftables.transaction(whole(rules))
 }
 
 /// Lets the kernel check the tables for all of `rules`, and at the end makes the last table once more, which cannot be:
@@ -287,7 +262,7 @@ mod tests {
 
     /// What the kernel tells about the table that these rules make.
     fn told(rules: &Rules) -> Vec<Packet> {
-        replace(rules).unwrap().into_iter().map(|request| request.message).collect()
+        replace(rules).into_iter().map(|request| request.message).collect()
     }
 
     fn read(service: SocketAddr, packets: &[Packet]) -> Rules {
