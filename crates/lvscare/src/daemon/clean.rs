@@ -30,7 +30,7 @@ pub async fn clean(request: &CleanRequest) -> Result<()> {
     let directory = request.socket.parent().filter(|directory| !directory.as_os_str().is_empty());
     let lock = directory.is_none_or(Path::exists).then(|| Lock::take(&request.socket)).transpose()?;
     remove_all(request).await?;
-    lock.map(Lock::remove);
+    lock.into_iter().for_each(Lock::remove);
     Ok(())
 }
 
