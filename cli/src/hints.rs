@@ -257,6 +257,9 @@ fn of_runtime(error: &runtime::Error) -> Option<String> {
         Runtime::Content { .. } | Runtime::TaskPanicked { .. } => AGAIN,
         Runtime::Facts { .. } => LOOK,
         Runtime::SecretFile { source, .. } | Runtime::Journal { source, .. } => return of_io(source),
+        Runtime::Network { .. } => {
+            "choose others with `--podcidr` and `--svccidr`, or in the Clusterfile (spec.network, ClusterConfiguration)"
+        }
         Runtime::Document { .. } => "fix it; kubeadm reads it as it is",
         Runtime::Payload { .. } => "build the image FROM a Kubernetes image of kubeadm",
         Runtime::ApplicationImage { .. } => "build it `FROM` a Kubernetes image, then it brings its cluster along",

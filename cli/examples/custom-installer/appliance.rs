@@ -1,6 +1,6 @@
 //! A runtime: one program on every host, and no Kubernetes at all.
 
-use sealer::sealer_core::clusterfile::Cluster;
+use sealer::sealer_core::clusterfile::Clusterfile;
 use sealer::sealer_core::runtime::{
     self, Access, Content, Demands, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost,
     Request, Requirements, Run, Runtime, RuntimeName, Step,
@@ -59,7 +59,7 @@ impl Runtime for Appliance {
         Requirements::default()
     }
 
-    fn supports(&self, _cluster: &Cluster, _image: &ImageContents) -> Result<(), runtime::Error> {
+    fn supports(&self, _wanted: &Clusterfile, _image: &ImageContents) -> Result<(), runtime::Error> {
         Ok(())
     }
 

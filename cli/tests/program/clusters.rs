@@ -11,6 +11,8 @@ const HOSTS: &str = "  hosts:\n    - ips: [10.0.0.1]\n      roles: [master]\n";
 /// Hosts that a provider would make: no address is ever tried.
 const MACHINES: &str = "  provider: CONTAINER\n  masters:\n    count: 1\n";
 
+const MIXED: &str = "counts and addresses do not mix";
+
 fn apply(program: &Program, text: &str) -> Outcome {
     let file = program.write("Clusterfile", text);
     let outcome = program.call(&["apply", "-f", &file]);
@@ -21,20 +23,33 @@ fn apply(program: &Program, text: &str) -> Outcome {
 #[test]
 fn arguments_of_run_are_checked_before_anything_is_done() {
     let program = Program::with_kubernetes();
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 21] = [
         (&[], &["kube:1 brings no Clusterfile of its own", "hint: `--masters ADDRESS"]),
         (&["-m", "10.0.0.300"], &["--masters 10.0.0.300: `10.0.0.300` is no IP address", "hint:"]),
         (&["-m", "10.0.0.9-10.0.0.2"], &["the range `10.0.0.9-10.0.0.2` ends before it begins"]),
         (&["-m", "10.0.0.1", "--podcidr", "10.0.0.0/33"], &["--podcidr 10.0.0.0/33", "no address block"]),
         (&["-m", "10.0.0.1", "--svccidr", "10.96.0.1/22"], &["not the start of its block, which is 10.96.0.0/22"]),
         (
-            &["-m", "10.0.0.1", "--podcidr", "10.96.0.0/16"],
+            &["-m", "127.0.0.1", "--podcidr", "10.96.0.0/16"],
             &[
-                "error: this makes no cluster: the pod network 10.96.0.0/16 and the service network 10.96.0.0/22 overlap",
+                "the pod network 10.96.0.0/16 (spec.network.podCIDR) and the service network 10.96.0.0/22 (the default) overlap",
             ],
         ),
-        (&["-m", "100.64.0.9"], &["the host 100.64.0.9 lies in the pod network"]),
+        (&["-m", "127.0.0.1", "--podcidr", "127.0.0.0/16"], &["the host 127.0.0.1 lies in the pod network"]),
+        (
+            &["-m", "127.0.0.1", "--svccidr", "10.0.0.0/8"],
+            &["is too large: the API server takes at most a /12", "hint:"],
+        ),
+        (&["-m", "127.0.0.1", "--podcidr", "10.244.0.0/26"], &["is too small: every node takes a /24 of it"]),
         (&["-n", "10.0.0.1"], &["the cluster has no master"]),
+        (&["-m", "127.0.0.1", "-n", "2", "--dry-run"], &[MIXED, "masters are given by address, nodes by count"]),
+        (&["-m", "1", "-n", "127.0.0.1", "--dry-run"], &[MIXED, "nodes are given by address, masters by count"]),
+        (&["-m", "127.0.0.1", "-n", "2", "--provider", "CONTAINER"], &[MIXED]),
+        (&["-m", "127.0.0.1", "-n", "2", "--provider", "BAREMETAL"], &[MIXED]),
+        (
+            &["-m", "127.0.0.1", "-n", "127.0.0.1-127.0.0.3"],
+            &["--nodes 127.0.0.1-127.0.0.3: 127.0.0.1 is listed twice"],
+        ),
         (&["-m", "1", "--provider", "NOBODY"], &["--provider NOBODY: expected BAREMETAL, CONTAINER or ALI_CLOUD"]),
         (&["-m", "10.0.0.1", "--provider", "CONTAINER"], &["CONTAINER makes its hosts itself"]),
         (&["-m", "1", "--provider", "BAREMETAL"], &["BAREMETAL makes no machines"]),

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::{Cidr, ProviderName, addresses::MAX_HOSTS, ssh::MAX_JUMPS};
+use crate::{Cidr, ProviderName, Role, addresses::MAX_HOSTS, ssh::MAX_JUMPS};
 
 /// A place in the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -329,6 +329,16 @@ pub enum ErrorKind {
     /// Addresses for a provider that makes its hosts itself.
     #[error("{0} makes its hosts itself: give a count instead of addresses, or choose the provider BAREMETAL")]
     AddressesWithoutMachines(ProviderName),
+    /// One role by addresses, the other by a count: whoever makes hosts makes all of them.
+    #[error(
+        "counts and addresses do not mix: {listed}s are given by address, {counted}s by count; give both roles the same way"
+    )]
+    CountsAndAddresses {
+        /// The role that has addresses.
+        listed: Role,
+        /// The role that has a count.
+        counted: Role,
+    },
     /// A host that is both a master and a node.
     #[error("a host is a master or a node, not both")]
     MasterAndNode,

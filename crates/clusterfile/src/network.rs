@@ -43,6 +43,20 @@ impl Default for Network {
     }
 }
 
+impl Network {
+    /// The addresses of pods that were asked for; `None` when nobody said anything, so that the image may.
+    #[must_use]
+    pub fn asked_pod_cidr(&self) -> Option<&CidrList> {
+        Some(&self.pod_cidr).filter(|cidr| **cidr != Self::default().pod_cidr)
+    }
+
+    /// The same for the addresses of services.
+    #[must_use]
+    pub fn asked_service_cidr(&self) -> Option<&CidrList> {
+        Some(&self.service_cidr).filter(|cidr| **cidr != Self::default().service_cidr)
+    }
+}
+
 /// An address block such as `10.96.0.0/22`. The host bits are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cidr {
@@ -130,6 +144,13 @@ impl CidrList {
     /// The blocks in order.
     pub fn iter(&self) -> impl Iterator<Item = &Cidr> {
         self.0.iter()
+    }
+
+    /// The first two blocks that share an address.
+    #[must_use]
+    pub fn overlap(&self, other: &Self) -> Option<(Cidr, Cidr)> {
+        let pairs = self.0.iter().flat_map(|own| other.0.iter().map(move |theirs| (*own, *theirs)));
+        pairs.into_iter().find(|(own, theirs)| own.overlaps(theirs))
     }
 
     /// Whether there is a block of each family.

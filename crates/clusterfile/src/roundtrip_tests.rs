@@ -380,7 +380,8 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 if let Some((masters, nodes, cloud)) = machines {
                     cluster.provider = if cloud { ProviderName::ALI_CLOUD } else { ProviderName::CONTAINER };
                     cluster.machines.masters = Some(masters);
-                    cluster.machines.nodes = nodes;
+                    // A count for one role only makes no sense beside addresses for both.
+                    cluster.machines.nodes = Some(nodes.unwrap_or_else(|| MachineSpec::of(1)));
                 }
                 let host_aliases =
                     aliases.into_iter().map(|(address, hostnames)| HostAlias { address, hostnames }).collect();

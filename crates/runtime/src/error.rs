@@ -80,6 +80,14 @@ pub enum Error {
         /// What cannot be done, and what can.
         reason: String,
     },
+    /// kubeadm or the API server would refuse the network.
+    #[error("the {network} {problem}")]
+    Network {
+        /// Which one, and who said it: `pod network 10.0.0.0/8 (spec.network.podCIDR)`.
+        network: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A version of Kubernetes is none, or not one that we know how to install.
     #[error("kubernetes version `{version}`: {reason}")]
     Version {

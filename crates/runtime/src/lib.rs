@@ -66,7 +66,7 @@ mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use clusterfile::Cluster;
+use clusterfile::Clusterfile;
 
 pub use clusterfile::RuntimeName;
 
@@ -102,9 +102,9 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for what is still to come, [`Error::InvalidCluster`] for what makes no sense,
+    /// [`Error::Unsupported`] for what is still to come, [`Error::InvalidCluster`] and [`Error::Network`] for what makes no sense,
     /// [`Error::ApplicationImage`] for an image that carries no cluster.
-    fn supports(&self, cluster: &Cluster, image: &ImageContents) -> Result<(), Error>;
+    fn supports(&self, wanted: &Clusterfile, image: &ImageContents) -> Result<(), Error>;
 
     /// What stands in the way on the hosts; [`fn@preflight`] with this runtime's [`Demands`], and checks of its own.
     fn preflight(&self, request: &Request<'_>) -> Vec<Finding>;

@@ -30,8 +30,9 @@ impl Runtime for Managed {
         Requirements::new(&["etc/ack.yaml"], &[]).without_hosts()
     }
 
-    fn supports(&self, cluster: &Cluster, _image: &ImageContents) -> Result<(), Error> {
+    fn supports(&self, wanted: &Clusterfile, _image: &ImageContents) -> Result<(), Error> {
         let reason = "the provider keeps the masters: leave them out".to_owned();
+        let cluster = &wanted.cluster;
         let named = cluster.masters().next().is_some() || cluster.machines.masters.is_some();
         if named { Err(Error::InvalidCluster { cluster: cluster.name.clone(), reason }) } else { Ok(()) }
     }
@@ -89,7 +90,7 @@ async fn a_cluster_without_hosts_is_planned_performed_and_reached() {
     cluster.machines.nodes = Some(MachineSpec::of(3));
     let mut image = ImageContents::named("shop:1.4");
     image.digest = "sha256:1".to_owned();
-    managed.supports(&cluster, &image).unwrap();
+    managed.supports(&Clusterfile::from(cluster.clone()), &image).unwrap();
 
     let directory = tempfile::tempdir().unwrap();
     let requirements = managed.requirements();

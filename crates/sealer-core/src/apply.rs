@@ -132,7 +132,7 @@ pub async fn plan(sealer: &Sealer, wanted: impl Into<Wanted>, events: Events<'_>
     let run = Run { sealer, options: &ApplyOptions::default(), events };
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted).await?;
-    let refused = target.runtime.supports(target.cluster(), &target.image).err();
+    let refused = target.runtime.supports(&target.wanted, &target.image).err();
     if !target.has_hosts() {
         return match refused {
             Some(refused @ runtime::Error::ApplicationImage { .. }) => Err(refused.into()),

@@ -301,7 +301,8 @@ impl Error {
             | Self::ClusterName { .. }
             | Self::OtherProvider { .. }
             | Self::NoProvider { .. }
-            | Self::UnknownProvider { .. } => Class::Usage,
+            | Self::UnknownProvider { .. }
+            | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Preflight(_) => Class::Preflight,
             #[cfg(feature = "cluster")]

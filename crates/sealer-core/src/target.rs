@@ -105,7 +105,7 @@ impl Target<'_> {
 
     /// Refuses what runtime or provider cannot do, before anything is remembered of it.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.runtime.supports(self.cluster(), &self.image)?;
+        self.runtime.supports(&self.wanted, &self.image)?;
         Ok(self.provider.check(self.cluster())?)
     }
 

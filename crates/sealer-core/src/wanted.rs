@@ -188,10 +188,13 @@ fn machines(sealer: &Sealer, cluster: &mut Cluster, request: &RunRequest) -> Res
     {
         let Some(text) = text else { continue };
         let machines = clusterfile::machines_or_addresses(text).map_err(|source| argument(option, text, source))?;
-        if matches!(machines, MachinesArg::Count(_)) {
-            match role {
-                Role::Master => cluster.machines.masters.clone_from(&default.masters),
-                _ => cluster.machines.nodes.clone_from(&default.nodes),
+        match (&machines, &role) {
+            (MachinesArg::Count(_), Role::Master) => cluster.machines.masters.clone_from(&default.masters),
+            (MachinesArg::Count(_), _) => cluster.machines.nodes.clone_from(&default.nodes),
+            (MachinesArg::Addresses(addresses), _) => {
+                if let Some(twice) = addresses.iter().find(|address| cluster.host(**address).is_some()) {
+                    return Err(argument(option, text, clusterfile::ErrorKind::DuplicateAddress(*twice)));
+                }
             }
         }
         cluster.add(&role, machines);

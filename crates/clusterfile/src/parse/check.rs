@@ -1,7 +1,8 @@
 //! Gives errors that span several fields a place in the file.
 
 use super::fields::{Fields, Problems};
-use crate::{Cluster, ErrorKind, Host, Span, check::conflicts, yaml::Value};
+use super::kubeadm::Subnets;
+use crate::{CidrList, Cluster, ErrorKind, Host, Span, check::conflicts, yaml::Value};
 
 /// Checks what no single field can know; a missing master matters only when `master_wanted`.
 pub(crate) fn cluster(
@@ -9,14 +10,22 @@ pub(crate) fn cluster(
     cluster: &Cluster,
     hosts: &[(Span, Host)],
     master_wanted: bool,
+    subnets: &Subnets,
     problems: &mut Problems,
 ) {
-    for kind in conflicts(cluster) {
+    let documented = |subnet: &Option<(Span, CidrList)>| subnet.as_ref().map(|(_, list)| list.clone());
+    let pods = documented(&subnets.pods).or_else(|| cluster.network.asked_pod_cidr().cloned());
+    let services = documented(&subnets.services).or_else(|| cluster.network.asked_service_cidr().cloned());
+    for kind in conflicts(cluster, (pods.as_ref(), services.as_ref())) {
         let span = match &kind {
             ErrorKind::NoMaster if !master_wanted => continue,
             ErrorKind::NoMaster => first_of(spec, &["hosts", "nodes"]),
             ErrorKind::MachinesWithoutProvider => first_of(spec, &["masters", "nodes"]),
-            ErrorKind::CidrOverlap { .. } => network_span(spec),
+            ErrorKind::CountsAndAddresses { counted, .. } => spec.span_of(&format!("{counted}s")),
+            ErrorKind::CidrOverlap { .. } => {
+                let documented = subnets.services.as_ref().or(subnets.pods.as_ref());
+                documented.map_or_else(|| network_span(spec), |(span, _)| *span)
+            }
             ErrorKind::HostInCidr { address, .. } => host_span(spec, hosts, |host| host == *address),
             _ => host_span(spec, hosts, |_| true),
         };

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     check,
     fields::{Fields, Problems},
-    hosts, login, machines, rules, settings,
+    hosts,
+    kubeadm::Subnets,
+    login, machines, rules, settings,
 };
 use crate::{Cluster, Env, ErrorKind, ProviderName};
 
@@ -45,6 +47,7 @@ pub(crate) fn read(
     mut fields: Fields<'_>,
     generation: Generation,
     complete: bool,
+    subnets: &Subnets,
     problems: &mut Problems,
 ) -> Option<Cluster> {
     let mut cluster = Cluster::new("", "");
@@ -60,7 +63,7 @@ pub(crate) fn read(
     if let Some(node) = fields.require("spec")
         && let Some(spec) = Fields::open(node, "spec", problems)
     {
-        read_spec(spec, generation, complete, &mut cluster, problems);
+        read_spec(spec, generation, complete, subnets, &mut cluster, problems);
     }
     fields.finish(problems);
     Some(cluster)
@@ -78,6 +81,7 @@ fn read_spec(
     mut spec: Fields<'_>,
     generation: Generation,
     complete: bool,
+    subnets: &Subnets,
     cluster: &mut Cluster,
     problems: &mut Problems,
 ) {
@@ -119,7 +123,7 @@ fn read_spec(
     let misspelled = spec.clone().finish(problems);
     let master_wanted =
         complete && sound && !misspelled.iter().any(|field| ["hosts", "masters", "nodes"].contains(field));
-    check::cluster(&spec, cluster, &hosts.hosts, master_wanted, problems);
+    check::cluster(&spec, cluster, &hosts.hosts, master_wanted, subnets, problems);
 }
 
 fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<ProviderName> {

@@ -4,6 +4,7 @@ use super::{
     cluster::{self, Generation},
     documents,
     fields::{Fields, Problems, text},
+    kubeadm,
 };
 use crate::{
     Clusterfile, Error, ErrorKind, Errors, KubeadmDocument, KubeadmKind, Span,
@@ -48,6 +49,7 @@ fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {
     let nodes = yaml::documents(text, &mut problems.0);
     let malformed = !problems.0.is_empty();
     let mut found = Found { complete, ..Found::default() };
+    found.subnets = kubeadm::subnets(&nodes, &mut problems);
     for node in &nodes {
         found.document(node, &mut problems);
     }
@@ -71,6 +73,7 @@ fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {
 #[derive(Default)]
 struct Found {
     complete: bool,
+    subnets: kubeadm::Subnets,
     cluster_line: Option<usize>,
     file: Option<Clusterfile>,
     rest: documents::Documents,
@@ -126,7 +129,7 @@ impl Found {
         } else {
             Generation::Second
         };
-        self.file = cluster::read(fields, generation, self.complete, problems).map(Clusterfile::from);
+        self.file = cluster::read(fields, generation, self.complete, &self.subnets, problems).map(Clusterfile::from);
     }
 
     fn kubeadm(&mut self, node: &Node, kind: KubeadmKind, problems: &mut Problems) {
@@ -135,6 +138,9 @@ impl Found {
             return;
         }
         self.kubeadm_lines.push((kind, node.span.line));
+        if kind == KubeadmKind::ClusterConfiguration {
+            kubeadm::check_names(node, problems);
+        }
         self.rest.kubeadm.push(KubeadmDocument { kind, value: to_json(node) });
     }
 }

@@ -62,9 +62,17 @@ pub(crate) const JUMP: Rule = Rule {
 
 pub(crate) const CERTIFICATE_NAME: Rule = Rule {
     what: "name for a certificate",
-    rule: "an IP address or a DNS name",
-    allows: |text| text.parse::<IpAddr>().is_ok() || is_dns_name(text.strip_prefix("*.").unwrap_or(text)),
+    rule: "an IP address or a DNS name in lower case",
+    allows: is_certificate_name,
 };
+
+/// Whether kubeadm takes a text as a name for a certificate: an IP address, or a DNS name in lower case whose first
+/// part may be `*`.
+#[must_use]
+pub fn is_certificate_name(text: &str) -> bool {
+    let is_name = is_dns_name(text.strip_prefix("*.").unwrap_or(text));
+    text.parse::<IpAddr>().is_ok() || (is_name && !text.bytes().any(|byte| byte.is_ascii_uppercase()))
+}
 
 pub(crate) const USER: Rule = Rule {
     what: "login name",

@@ -1,6 +1,6 @@
 //! The configuration for kubeadm: what the image, the Clusterfile and we say, united in one set of documents.
 
-use clusterfile::{KubeadmDocument, KubeadmKind};
+use clusterfile::{Clusterfile, KubeadmDocument, KubeadmKind};
 use serde_json::{Map, Value, json};
 
 use super::render;
@@ -94,9 +94,9 @@ impl Documents {
 }
 
 /// What the image and the Clusterfile's documents say together, without anything of ours.
-pub(crate) fn asked(request: &Request<'_>) -> Result<Documents, Error> {
-    let mut documents = of_image(request.payload.image)?;
-    documents.merge(of_clusterfile(&request.wanted.kubeadm)?);
+pub(super) fn asked(wanted: &Clusterfile, image: &ImageContents) -> Result<Documents, Error> {
+    let mut documents = of_image(image)?;
+    documents.merge(of_clusterfile(&wanted.kubeadm)?);
     Ok(documents)
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn version(image: &ImageContents, asked: &Documents) -> Result<Versio
     text.parse()
 }
 
-fn of_image(image: &ImageContents) -> Result<Documents, Error> {
+pub(super) fn of_image(image: &ImageContents) -> Result<Documents, Error> {
     const FILE: &str = "etc/kubeadm.yml";
     let mut documents = Documents::default();
     let Some(text) = image.documents.get(FILE) else {
@@ -143,7 +143,7 @@ fn of_image(image: &ImageContents) -> Result<Documents, Error> {
     Ok(documents)
 }
 
-fn of_clusterfile(list: &[KubeadmDocument]) -> Result<Documents, Error> {
+pub(super) fn of_clusterfile(list: &[KubeadmDocument]) -> Result<Documents, Error> {
     let mut documents = Documents::default();
     for document in list {
         let wrong =

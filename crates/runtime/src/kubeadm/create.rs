@@ -4,6 +4,7 @@ use clusterfile::Host;
 
 use super::config::{self, Documents};
 use super::files;
+use super::networks::Networks;
 use super::version::Version;
 use crate::host::{ClusterNetwork, ContainerEngine, ControlPlane, Script, Setup, id};
 use crate::{Error, Plan, Request, Step};
@@ -35,6 +36,7 @@ pub(super) fn plan(request: &Request<'_>) -> Result<Plan, Error> {
 pub(super) struct Create<'a> {
     pub(super) setup: Setup<'a>,
     pub(super) version: Version,
+    pub(super) networks: Networks,
     /// For everything that is the same on all hosts.
     documents: Documents,
 }
@@ -45,7 +47,7 @@ impl<'a> Create<'a> {
         let control_plane = ControlPlane::of(request.cluster())?;
         super::supports::complete(payload.image)?;
         let engine = ContainerEngine::of_image(payload.image)?;
-        let version = config::version(payload.image, &config::asked(request)?)?;
+        let version = config::version(payload.image, &config::asked(request.wanted, payload.image)?)?;
         version.config_api()?;
         let setup = Setup {
             request: *request,
@@ -56,8 +58,14 @@ impl<'a> Create<'a> {
             kubeconfig: super::ADMIN_KUBECONFIG,
             version: version.to_string(),
         };
-        let mut create = Self { setup, version, documents: Documents::default() };
+        let mut create = Self {
+            setup,
+            version,
+            networks: Networks::of(request.wanted, payload.image)?,
+            documents: Documents::default(),
+        };
         create.documents = create.documents_for(create.setup.entry())?;
+        create.networks.check(request.cluster(), &create.documents)?;
         create.setup.network = create.documents.network();
         Ok(create)
     }

@@ -18,7 +18,7 @@ const MODULES: &[(&str, &str)] =
 
 /// The demands of an image; planning reports what cannot be read.
 pub(super) fn of(request: &Request<'_>) -> Demands {
-    let asked = config::asked(request).unwrap_or_default();
+    let asked = config::asked(request.wanted, request.payload.image).unwrap_or_default();
     let version = config::version(request.payload.image, &asked).ok();
     let old = |version: &Version| !version.at_least(1, 19);
     Demands {

@@ -17,23 +17,11 @@ impl Create<'_> {
     /// What only we know about a host and the cluster.
     fn overrides(&self, host: &Host) -> Result<Overrides, Error> {
         let cluster = self.setup.cluster();
-        let network = &cluster.network;
-        let usual = clusterfile::Network::default();
-        let mut networking = (json!({}), json!({}));
-        // A network that was asked for wins over the image, one that nobody mentioned does not.
-        for (key, wanted, usual) in [
-            ("podSubnet", &network.pod_cidr, &usual.pod_cidr),
-            ("serviceSubnet", &network.service_cidr, &usual.service_cidr),
-        ] {
-            let place = if wanted == usual { &mut networking.0 } else { &mut networking.1 };
-            place[key] = json!(wanted.to_string());
-        }
         let mut sans = vec!["127.0.0.1".to_owned(), API_SERVER.to_owned(), VIRTUAL_ADDRESS.to_owned()];
         sans.extend(cluster.masters().map(|host| host.address.to_string()));
         sans.extend(cluster.cert_sans.iter().cloned());
         let images = &self.setup.request.payload.image.carried_images;
-        let mut defaults = config::from_carried_images(images, &self.version);
-        defaults["networking"] = networking.0;
+        let defaults = config::from_carried_images(images, &self.version);
         let node_ip = json!({"kubeletExtraArgs": {"node-ip": host.address.to_string()}});
         let mut init = json!({"nodeRegistration": node_ip});
         if cluster.nodes().next().is_none() {
@@ -48,10 +36,7 @@ impl Create<'_> {
                 proxy: json!({"ipvs": {"excludeCIDRs": [self.virtual_block()]}}),
                 ..Documents::default()
             },
-            wanted: Documents {
-                cluster: json!({"networking": networking.1, "apiServer": {"certSANs": sans}}),
-                ..Documents::default()
-            },
+            wanted: Documents { cluster: json!({"apiServer": {"certSANs": sans}}), ..Documents::default() },
             fixed: self.fixed(host)?,
         })
     }
@@ -85,6 +70,10 @@ impl Create<'_> {
             cluster: json!({
                 "kubernetesVersion": self.version.to_string(),
                 "controlPlaneEndpoint": endpoint,
+                "networking": {
+                    "podSubnet": self.networks.pods.blocks.to_string(),
+                    "serviceSubnet": self.networks.services.blocks.to_string(),
+                },
             }),
             join: json!({
                 // By a file and not by the token: the whole authority is known, and a host need not wait until the

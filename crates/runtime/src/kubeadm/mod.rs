@@ -6,6 +6,7 @@ mod demands;
 mod documents;
 mod files;
 mod join;
+mod networks;
 mod pki;
 mod render;
 mod supports;
@@ -13,13 +14,14 @@ mod version;
 
 use std::net::SocketAddr;
 
-use clusterfile::Cluster;
+use clusterfile::Clusterfile;
 
 use crate::host::{self, API_PORT, ControlPlane, Leaving, Script};
 use crate::{
     Access, Error, Finding, ImageContents, Plan, Request, Requirements, Runtime, RuntimeName, kubeconfig, preflight,
 };
 
+use networks::Networks;
 pub use version::{ConfigApi, Version};
 
 /// Where kubeadm puts the administrator's kubeconfig on masters.
@@ -52,9 +54,10 @@ impl Runtime for Kubeadm {
         Self::REQUIREMENTS
     }
 
-    fn supports(&self, cluster: &Cluster, image: &ImageContents) -> Result<(), Error> {
+    fn supports(&self, wanted: &Clusterfile, image: &ImageContents) -> Result<(), Error> {
         supports::image(image)?;
-        supports::cluster(cluster)
+        supports::cluster(&wanted.cluster)?;
+        Networks::of(wanted, image)?.check(&wanted.cluster, &config::asked(wanted, image)?)
     }
 
     fn preflight(&self, request: &Request<'_>) -> Vec<Finding> {

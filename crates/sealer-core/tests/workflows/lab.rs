@@ -24,7 +24,7 @@ impl Runtime for Lab {
     fn requirements(&self) -> Requirements {
         Requirements::default()
     }
-    fn supports(&self, _: &Cluster, _: &ImageContents) -> Result<(), runtime::Error> {
+    fn supports(&self, _: &Clusterfile, _: &ImageContents) -> Result<(), runtime::Error> {
         Ok(())
     }
     fn preflight(&self, request: &Request<'_>) -> Vec<Finding> {

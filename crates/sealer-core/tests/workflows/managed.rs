@@ -26,7 +26,7 @@ impl Runtime for Managed {
     fn requirements(&self) -> Requirements {
         Requirements::default().without_hosts()
     }
-    fn supports(&self, _: &Cluster, _: &ImageContents) -> Result<(), runtime::Error> {
+    fn supports(&self, _: &Clusterfile, _: &ImageContents) -> Result<(), runtime::Error> {
         Ok(())
     }
     fn preflight(&self, _: &Request<'_>) -> Vec<Finding> {
