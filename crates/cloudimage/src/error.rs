@@ -49,6 +49,10 @@ pub enum Error {
     Context { path: PathBuf },
     #[error("line {line}: there is no {pattern} in the build context {}{}", context.display(), did_you_mean(suggestion))]
     MissingSource { line: usize, pattern: String, context: PathBuf, suggestion: Option<String> },
+    #[error("line {line}: {pattern} is a link to {}, which is not there", target.display())]
+    DanglingLink { line: usize, pattern: String, target: PathBuf },
+    #[error("line {line}: {} is a socket, which an image cannot hold; take it out of the sources", path.display())]
+    Socket { line: usize, path: PathBuf },
     #[error("line {line}: {pattern} is left out by .sealerignore")]
     IgnoredSource { line: usize, pattern: String },
     #[error("line {line}: {pattern} leads out of the build context (to {}); copy it into the context", target.display())]

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     TooManyErrors { limit: usize },
     #[error("the Kubefile is not a text file: it contains a NUL character")]
     NotText,
+    #[error("another escape character is not supported")]
+    EscapeDirective,
     #[error("the Kubefile contains no instruction")]
     Empty,
     #[error("unknown instruction `{name}`")]
@@ -154,12 +156,13 @@ impl ErrorKind {
             Self::TooLarge { .. } => "move large texts into files and COPY them".to_owned(),
             Self::TooManyInstructions { .. } => "join instructions, or build in two images".to_owned(),
             Self::TooManyErrors { .. } => "fix the errors above first".to_owned(),
+            Self::EscapeDirective => "lines continue with `\\`; take this line out".to_owned(),
             Self::NotText => "expected text".to_owned(),
             Self::Empty | Self::MissingFrom => "expected `FROM IMAGE` or `FROM scratch` first".to_owned(),
             Self::BeforeFrom { .. } => "only ARG may stand before FROM".to_owned(),
             Self::UnknownInstruction { .. } => "expected an instruction such as FROM, COPY, RUN or CMD".to_owned(),
             Self::DockerfileInstruction { instead, .. } => (*instead).to_owned(),
-            Self::SecondFrom => "`sealer merge` joins several images".to_owned(),
+            Self::SecondFrom => "a Kubefile has one base: build that image FROM the first one, and this one FROM the result".to_owned(),
             Self::MissingArgument { expected, .. }
             | Self::UnexpectedArgument { expected, .. }
             | Self::BadVariable { expected }

@@ -18,6 +18,8 @@ pub struct Word {
 pub enum Part {
     /// Text that stands for itself.
     Literal(String),
+    /// Text in single quotes or behind `\` in which something would be a pattern for COPY.
+    Quoted(String),
     /// `$NAME` or `${NAME…}`.
     Variable(Variable),
 }
@@ -55,13 +57,29 @@ pub enum ModifierKind {
     Required,
 }
 
+/// What has a meaning in the patterns of COPY.
+const PATTERN: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
 impl Word {
+    /// The same word as a pattern for COPY, in which quoted text matches only itself; `None` when nothing needs that.
+    pub(crate) fn pattern(&self) -> Option<Self> {
+        let escaped = |text: &str| {
+            let escape = |letter| PATTERN.contains(&letter).then_some('\\').into_iter().chain([letter]);
+            text.chars().flat_map(escape).collect()
+        };
+        let part = |part: &Part| match part {
+            Part::Quoted(text) => Part::Literal(escaped(text)),
+            other => other.clone(),
+        };
+        let quoted = self.parts.iter().any(|part| matches!(part, Part::Quoted(_)));
+        quoted.then(|| Self { span: self.span, parts: self.parts.iter().map(part).collect() })
+    }
     /// The text, when it contains no variable.
     #[must_use]
     pub fn literal(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
-            [Part::Literal(text)] => Some(text),
+            [Part::Literal(text) | Part::Quoted(text)] => Some(text),
             _ => None,
         }
     }
@@ -70,7 +88,7 @@ impl Word {
     #[must_use]
     pub fn literal_prefix(&self) -> &str {
         match self.parts.first() {
-            Some(Part::Literal(text)) => text,
+            Some(Part::Literal(text) | Part::Quoted(text)) => text,
             _ => "",
         }
     }
@@ -86,7 +104,7 @@ impl fmt::Display for Word {
 impl fmt::Display for Part {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Literal(text) => formatter.write_str(text),
+            Self::Literal(text) | Self::Quoted(text) => formatter.write_str(text),
             Self::Variable(variable) => variable.fmt(formatter),
         }
     }
@@ -111,6 +129,15 @@ impl ModifierKind {
             Self::Alternative => '+',
             Self::Required => '?',
         }
+    }
+}
+
+/// Appends text that means nothing but itself.
+pub(crate) fn push_quoted(parts: &mut Vec<Part>, text: &str) {
+    if text.contains(PATTERN) {
+        parts.push(Part::Quoted(text.to_owned()));
+    } else {
+        push_literal(parts, text);
     }
 }
 

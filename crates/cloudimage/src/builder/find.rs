@@ -44,10 +44,15 @@ pub(super) fn find(context: &Context, pattern: &str, line: usize) -> Result<Vec<
     for relative in existing {
         // A directory may be left out and yet have children that are brought back.
         let whole = context.directory().join(&relative);
-        if context.ignore.matches(&relative) && !whole.is_dir() {
+        if context.ignore.matches(&relative) && !(whole.is_dir() && context.ignore.enters(&relative)) {
             continue;
         }
-        let path = whole.canonicalize().map_err(|_| missing())?;
+        let path = whole.canonicalize().map_err(|source| match fs::read_link(&whole) {
+            Ok(target) if source.kind() == std::io::ErrorKind::NotFound => {
+                Error::DanglingLink { line, pattern: relative.display().to_string(), target }
+            }
+            _ => Error::File { act: "follow", path: whole.clone(), source },
+        })?;
         if !path.starts_with(context.directory()) {
             return Err(Error::SourceEscapes { line, pattern: pattern.to_owned(), target: path });
         }
@@ -118,7 +123,10 @@ fn suggest(context: &Context, names: &[String]) -> Option<String> {
         let near = entries.flatten().take(10_000).filter_map(|entry| entry.file_name().into_string().ok());
         let near = near
             .map(|entry| (distance(name, &entry), entry))
-            .filter(|(distance, entry)| *distance <= 1 + entry.len().min(name.len()) / 4);
+            .filter(|(distance, entry)| {
+                let shorter = entry.len().min(name.len());
+                entry != name && *distance <= 1 + shorter / 4 && *distance < shorter
+            });
         let (_, nearest) = near.min()?;
         return Some(directory.join(nearest).display().to_string());
     }
@@ -184,6 +192,17 @@ mod tests {
         assert!(message("manifests/Redis.yml").ends_with("did you mean manifests/redis.yaml?"));
         assert!(!message("something-else").contains("did you mean"));
         assert!(message("*.txt").contains("*.txt"));
+    }
+
+    #[test]
+    fn short_names_are_no_typos_of_each_other_and_dangling_links_are_named() {
+        let (directory, context) = context(&["a"]);
+        std::os::unix::fs::symlink("gone", directory.path().join("dang")).unwrap();
+        let message = |pattern: &str| find(&context, pattern, 3).unwrap_err().to_string();
+        assert!(!message("b").contains("did you mean"), "{}", message("b"));
+        assert_eq!(message("dang"), "line 3: dang is a link to gone, which is not there");
+        assert_eq!(message("dan*"), "line 3: dang is a link to gone, which is not there");
+        assert!(message("dung").ends_with("did you mean dang?"));
     }
 
     #[test]

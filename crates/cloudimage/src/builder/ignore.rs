@@ -20,6 +20,7 @@ pub(crate) struct Ignore {
 
 #[derive(Debug)]
 struct Rule {
+    pattern: String,
     matcher: GlobMatcher,
     brings_back: bool,
 }
@@ -40,8 +41,8 @@ impl Ignore {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let mut rules = vec![Rule { matcher: matcher(FILE, 0)?, brings_back: false }];
-        for (at, line) in text.lines().enumerate() {
+        let mut rules = vec![Rule { pattern: FILE.to_owned(), matcher: matcher(FILE, 0)?, brings_back: false }];
+        for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -49,7 +50,8 @@ impl Ignore {
             let (pattern, brings_back) = line.strip_prefix('!').map_or((line, false), |rest| (rest.trim(), true));
             let pattern = clean(pattern);
             if !pattern.is_empty() {
-                rules.push(Rule { matcher: matcher(&pattern, at + 1)?, brings_back });
+                let matcher = matcher(&pattern, at + 1)?;
+                rules.push(Rule { pattern, matcher, brings_back });
             }
         }
         Ok(Self { rules: rules.into() })
@@ -65,6 +67,31 @@ impl Ignore {
             }
         }
         ignored
+    }
+
+    /// Whether anything below a directory may be wanted; if not, it is not even opened.
+    pub(crate) fn enters(&self, directory: &Path) -> bool {
+        // A name that nobody gives stands for all names.
+        !self.matches(&directory.join("\u{1}"))
+            || self.rules.iter().any(|rule| rule.brings_back && rule.may_match_below(directory))
+    }
+}
+
+impl Rule {
+    /// Whether the pattern may match something below a directory; a pattern that is hard to tell may.
+    fn may_match_below(&self, directory: &Path) -> bool {
+        let mut parts = self.pattern.split('/');
+        if self.pattern.contains(['{', '[', '\\']) {
+            return true;
+        }
+        for name in directory {
+            match parts.next() {
+                Some(part) if part.contains("**") => return true,
+                Some(part) if glob(part).is_ok_and(|glob| glob.is_match(name)) => {}
+                _ => return false,
+            }
+        }
+        parts.next().is_some()
     }
 }
 
@@ -118,6 +145,23 @@ mod tests {
         let ignore = Ignore::parse("docs\n!docs/keep").unwrap();
         assert!(ignore.matches(Path::new("docs/other")));
         assert!(!ignore.matches(Path::new("docs/keep/this")));
+    }
+
+    #[test]
+    fn what_is_left_out_as_a_whole_is_not_entered() {
+        let enters = |rules: &str, path: &str| Ignore::parse(rules).unwrap().enters(Path::new(path));
+        for rules in ["locked", "*\n!ok", "locked/**", "locked/*", "*\n!other/locked/x", "**\n!l/x", "locked\n!*.md"] {
+            assert!(!enters(rules, "locked"), "{rules}");
+        }
+        for rules in ["", "other", "locked\n!locked/x", "*\n!**/x", "locked\n!*/x/y", "locked/*.md", "*\n!locked"] {
+            assert!(enters(rules, "locked"), "{rules}");
+        }
+        assert!(!enters("a\n!a/b", "a/c") && enters("a\n!a/b", "a/b"));
+    }
+
+    #[test]
+    fn a_mark_at_the_beginning_belongs_to_no_pattern() {
+        assert!(Ignore::parse("\u{feff}secret\n").unwrap().matches(Path::new("secret")));
     }
 
     #[test]

@@ -18,8 +18,13 @@ const DEPTH_LIMIT: usize = 256;
 /// Most entries that one RUN may change.
 const CHANGE_LIMIT: usize = 2_000_000;
 
-/// Says whether a path (relative to the scanned root) is left out.
-pub(crate) type Ignore<'a> = &'a dyn Fn(&Path, bool) -> bool;
+/// Which paths (relative to the scanned root) are left out.
+pub(crate) trait Filter {
+    /// Whether a path is left out.
+    fn leaves_out(&self, path: &Path) -> bool;
+    /// Whether a directory, left out or not, may hold something that is not.
+    fn enters(&self, directory: &Path) -> bool;
+}
 
 /// Adds files and directories on disk to a tree, keeping hard links among them.
 pub(crate) struct Scan<'a> {
@@ -28,23 +33,25 @@ pub(crate) struct Scan<'a> {
     pub(crate) keep_owners: bool,
     /// Where the first name of each file with several names went.
     pub(crate) links: HashMap<(u64, u64), PathBuf>,
+    /// Sockets, which were left out.
+    pub(crate) sockets: Vec<PathBuf>,
 }
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(tree: &'a mut Tree, keep_owners: bool) -> Self {
-        Self { tree, keep_owners, links: HashMap::new() }
+        Self { tree, keep_owners, links: HashMap::new(), sockets: Vec::new() }
     }
 
     /// Adds the children of `directory` below `destination`.
     ///
-    /// `ignore` is asked with paths below `relative`; a directory it leaves out is entered all the same, because an
-    /// exception may bring a child back.
+    /// `filter` is asked with paths below `relative`; a directory that it leaves out may be entered all the same, because
+    /// an exception may bring a child back.
     pub(crate) fn add_children(
         &mut self,
         directory: &Path,
         destination: &Path,
         relative: &Path,
-        ignore: Ignore<'_>,
+        filter: &dyn Filter,
     ) -> Result<()> {
         if destination.components().count() > DEPTH_LIMIT {
             let source = io::Error::other("directories are nested too deep");
@@ -53,13 +60,15 @@ impl<'a> Scan<'a> {
         for name in sorted_names(directory)? {
             let (path, below, relative) = (directory.join(&name), destination.join(&name), relative.join(&name));
             let metadata = fs::symlink_metadata(&path).map_err(Error::file("read", &path))?;
-            let ignored = ignore(&relative, metadata.is_dir());
+            let ignored = filter.leaves_out(&relative);
             if metadata.is_dir() {
                 let before = self.tree.len();
                 if !ignored {
                     self.add(&path, &metadata, below.clone())?;
                 }
-                self.add_children(&path, &below, &relative, ignore)?;
+                if filter.enters(&relative) {
+                    self.add_children(&path, &below, &relative, filter)?;
+                }
                 if ignored && self.tree.len() > before {
                     // Something below came back: its parent must be there.
                     self.add(&path, &metadata, below)?;
@@ -108,6 +117,7 @@ impl<'a> Scan<'a> {
         } else if file_type.is_block_device() {
             Kind::Block { major, minor }
         } else {
+            self.sockets.push(path.to_owned());
             return Ok(None);
         }))
     }
@@ -167,7 +177,7 @@ fn add_upper(
             tree.whiteout(&below);
             continue;
         }
-        let mut scan = Scan { tree, keep_owners: true, links: std::mem::take(links) };
+        let mut scan = Scan { tree, keep_owners: true, links: std::mem::take(links), sockets: Vec::new() };
         scan.add(&path, &metadata, below.clone())?;
         *links = std::mem::take(&mut scan.links);
         if metadata.is_dir() {

@@ -131,7 +131,11 @@ fn text_source(word: &Word, problem: fn(&str) -> Option<ErrorKind>, scope: &mut 
         return None;
     }
     let remote = text.starts_with("http://") || text.starts_with("https://");
-    Some(if remote { ResolvedSource::Url(text) } else { ResolvedSource::Path(text) })
+    if remote {
+        return Some(ResolvedSource::Url(text));
+    }
+    let pattern = word.pattern().map_or(Some(text), |pattern| scope.expand(&pattern))?;
+    Some(ResolvedSource::Path(pattern))
 }
 
 fn heredoc_source(index: usize, instruction: &Instruction, scope: &mut Scope<'_>) -> Option<ResolvedSource> {

@@ -146,7 +146,7 @@ impl<'a> Scope<'a> {
     fn expand_parts(&mut self, parts: &[Part], span: Span, text: &mut String) -> Result<(), (Span, ErrorKind)> {
         for part in parts {
             match part {
-                Part::Literal(literal) => self.append(text, literal, span)?,
+                Part::Literal(literal) | Part::Quoted(literal) => self.append(text, literal, span)?,
                 Part::Variable(variable) => self.expand_variable(variable, text)?,
             }
         }

@@ -13,7 +13,7 @@ pub(crate) fn whole(command: &ShellOrExec, heredocs: &[Heredoc]) -> ShellOrExec 
         return with_documents(text, heredocs);
     };
     let marker = if only.strip_tabs { "<<-" } else { "<<" };
-    let bare = text.strip_prefix(marker).map(|rest| rest.trim_matches(['"', '\''])) == Some(only.name.as_str());
+    let bare = text.strip_prefix(marker).map(|rest| rest.replace(['"', '\'', '\\'], "")) == Some(only.name.clone());
     if !bare {
         return with_documents(text, heredocs);
     }

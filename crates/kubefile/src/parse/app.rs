@@ -4,7 +4,7 @@ use crate::parse::arguments::{Arguments, Sink};
 use crate::parse::command::commands;
 use crate::parse::list::{Item, list};
 use crate::parse::pairs::assignments;
-use crate::parse::transfer::shorten;
+use crate::parse::transfer::{NO_GIT, is_git, shorten};
 use crate::parse::word::{blank_ended_word, blanks};
 use crate::{App, ErrorKind, InstructionKind, Keyword, Name, Word};
 
@@ -41,6 +41,9 @@ fn source_is_open(source: &Word) -> bool {
 
 /// Why this cannot be a source of APP, if so.
 pub(crate) fn app_source_problem(text: &str) -> Option<ErrorKind> {
+    if is_git(text) {
+        return Some(ErrorKind::BadSource { text: shorten(text), expected: NO_GIT, suggestion: None });
+    }
     let path = text.strip_prefix("local://").or(text.strip_prefix("http://")).or(text.strip_prefix("https://"));
     if path.is_some_and(|path| !path.is_empty()) {
         return None;

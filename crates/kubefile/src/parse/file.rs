@@ -29,6 +29,7 @@ pub const MAX_INSTRUCTIONS: usize = 1000;
 pub fn parse(text: &str) -> Result<Kubefile, Errors> {
     let source = readable(text)?;
     let mut sink = Sink::default();
+    escape_directive(&source, &mut sink);
     let mut instructions = Vec::new();
     let mut overview = Overview::default();
     let mut lines = Lines::new(&source);
@@ -61,6 +62,23 @@ fn readable(text: &str) -> Result<SourceText, Errors> {
     };
     let error = Error::new(&source, source.span(at..at), kind);
     Errors::collect(vec![error]).map_or(Ok(source), Err)
+}
+
+/// Reports a `# escape=` among the first lines that asks for another character than `\\`.
+fn escape_directive(source: &SourceText, sink: &mut Sink) {
+    let mut at = source.first();
+    for line in source.text()[at..].split_inclusive('\n') {
+        let directive = line.trim_start().strip_prefix('#').and_then(|comment| comment.split_once('='));
+        // As in a Dockerfile, the first line that is no directive ends them.
+        let Some((name, value)) = directive.filter(|(name, _)| name.trim().chars().all(char::is_alphanumeric)) else {
+            return;
+        };
+        if name.trim().eq_ignore_ascii_case("escape") && value.trim() != "\\" {
+            let span = source.span(at..at + line.trim_end().len());
+            sink.push(Error::new(source, span, ErrorKind::EscapeDirective));
+        }
+        at += line.len();
+    }
 }
 
 fn instruction(

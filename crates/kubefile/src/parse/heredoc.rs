@@ -1,11 +1,12 @@
 //! Finds the here-documents that a line announces, and their ends.
 
-use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while};
-use nom::character::complete::{anychar, char, digit0, satisfy};
-use nom::combinator::{opt, recognize};
-use nom::sequence::delimited;
+use nom::bytes::complete::{tag, take_while1};
+use nom::character::complete::{anychar, char, digit0};
+use nom::combinator::opt;
+use nom::multi::many1;
+use nom::sequence::{delimited, preceded};
+use nom::{Err, Parser};
 
 use crate::parse::arguments::Sink;
 use crate::parse::joined::{Input, Joined};
@@ -124,13 +125,22 @@ fn skip_quoted(mut input: Input<'_>, quote: char) -> Input<'_> {
 fn marker(input: Input<'_>) -> Parsed<'_, Marker> {
     let (start, _) = digit0(input)?;
     let (rest, (_, dash)) = (tag("<<"), opt(char('-'))).parse(start)?;
-    let quoted = alt((delimited(char('"'), name, char('"')), delimited(char('\''), name, char('\''))));
-    let (end, (name, quoted)) = alt((quoted.map(|name| (name, true)), name.map(|name| (name, false)))).parse(rest)?;
-    let span = between(input, end);
-    Ok((end, Marker { name: name.to_string(), span, strip_tabs: dash.is_some(), quoted }))
+    let (end, parts) = many1(delimiter_part).parse(rest)?;
+    let name: String = parts.iter().map(|(letters, _)| *letters.fragment()).collect();
+    if !name.starts_with(|first: char| first == '_' || first.is_ascii_alphabetic()) {
+        return Err(Err::Error(Fault(None)));
+    }
+    let quoted = parts.iter().any(|(_, quoted)| *quoted);
+    Ok((end, Marker { name, span: between(input, end), strip_tabs: dash.is_some(), quoted }))
 }
 
-fn name(input: Input<'_>) -> Parsed<'_, Input<'_>> {
-    let first = satisfy(|letter| letter == '_' || letter.is_ascii_alphabetic());
-    recognize((first, take_while(|letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter)))).parse(input)
+/// A piece of the delimiter, and whether it is quoted: as in a shell, one quoted letter quotes the whole.
+fn delimiter_part(input: Input<'_>) -> Parsed<'_, (Input<'_>, bool)> {
+    let quoted = |quote| delimited(char(quote), letters, char(quote)).map(|letters| (letters, true));
+    let escaped = preceded(char('\\'), letters).map(|letters| (letters, true));
+    alt((letters.map(|letters| (letters, false)), quoted('"'), quoted('\''), escaped)).parse(input)
+}
+
+fn letters(input: Input<'_>) -> Parsed<'_, Input<'_>> {
+    take_while1(|letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter)).parse(input)
 }

@@ -31,7 +31,15 @@ pub(crate) fn list(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Ite
     let mut rest = arguments.input;
     while !rest.fragment().is_empty() {
         let item;
+        let comment = !items.is_empty() && rest.fragment().starts_with('#');
         (rest, item) = sink.take(next(arguments, rest))?;
+        if let Item::Word(word) = &item
+            && comment
+        {
+            let expected = "a comment needs a line of its own; a name that begins with `#` is written `'#…'`";
+            sink.push(arguments.unexpected(word.span, expected));
+            return None;
+        }
         items.push(item);
         (rest, _) = sink.take(blanks(rest))?;
     }

@@ -91,9 +91,8 @@ pub(crate) fn source_problem(text: &str) -> Option<ErrorKind> {
         return bad("expected a path without `local://`, which is for APP", Some(path.to_owned()));
     }
     let remote = text.starts_with("http://") || text.starts_with("https://");
-    let git = text.starts_with("git://") || text.starts_with("git@") || (remote && text.ends_with(".git"));
-    if git {
-        return bad("sources in git are not supported; clone it in a RUN, or into the build context", None);
+    if is_git(text) {
+        return bad(NO_GIT, None);
     }
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     if scheme.is_some_and(|scheme| !remote && scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
@@ -103,6 +102,16 @@ pub(crate) fn source_problem(text: &str) -> Option<ErrorKind> {
         return bad("expected a path or a URL; `.` is the whole build context", None);
     }
     None
+}
+
+pub(crate) const NO_GIT: &str = "sources in git are not supported; clone it in a RUN, or into the build context";
+
+/// Whether this names a repository: by its scheme, or by a path that ends in `.git`, whatever revision follows it.
+pub(crate) fn is_git(text: &str) -> bool {
+    let remote = text.starts_with("http://") || text.starts_with("https://");
+    let path = text.split(['#', '?']).next().unwrap_or_default().trim_end_matches('/');
+    let schemes = ["git://", "git@", "ssh://", "git+"];
+    schemes.iter().any(|scheme| text.starts_with(scheme)) || (remote && path.ends_with(".git"))
 }
 
 /// The mode in `--chmod`.

@@ -8,7 +8,7 @@ use nom::error::{ErrorKind as NomKind, ParseError};
 use nom::{Err, IResult, Input as _, Parser};
 
 use crate::parse::joined::{Input, Joined};
-use crate::word::push_literal;
+use crate::word::{push_literal, push_quoted};
 use crate::{Error, ErrorKind, Heredoc, Modifier, ModifierKind, Part, Span, Variable, Word};
 
 /// Why a parser stopped: an error to show, or nothing when another parser may try.
@@ -84,6 +84,7 @@ fn parts<'a>(mut input: Input<'a>, stop: &dyn Fn(&str) -> bool, depth: usize) ->
     while !input.fragment().is_empty() && !stop(input.fragment()) {
         let rest = match input.fragment().chars().next() {
             Some('\'') => single_quoted(input, &mut parts)?,
+            Some('\\') => escaped(input, &mut parts)?,
             Some('"') => double_quoted(input, &mut parts, depth)?,
             _ => one_part(input, unquoted, &mut parts, depth).map_err(Err::Failure)?,
         };
@@ -92,13 +93,10 @@ fn parts<'a>(mut input: Input<'a>, stop: &dyn Fn(&str) -> bool, depth: usize) ->
     Ok((input, parts))
 }
 
-/// An escaped character, or one that means nothing.
+/// A character that means nothing.
 fn unquoted(input: Input<'_>) -> Parsed<'_, &str> {
-    let (rest, _) =
-        alt(((char('\\'), anychar).map(|_| ()), value((), nom::character::complete::none_of("$")))).parse(input)?;
-    let taken = &input.fragment()[..rest.location_offset() - input.location_offset()];
-    let escaped = taken.strip_prefix('\\').filter(|text| !text.is_empty());
-    Ok((rest, escaped.unwrap_or(taken)))
+    let (rest, _) = nom::character::complete::none_of("$").parse(input)?;
+    Ok((rest, &input.fragment()[..rest.location_offset() - input.location_offset()]))
 }
 
 fn single_quoted<'a>(input: Input<'a>, parts: &mut Vec<Part>) -> Result<Input<'a>, Err<Fault>> {
@@ -107,8 +105,19 @@ fn single_quoted<'a>(input: Input<'a>, parts: &mut Vec<Part>) -> Result<Input<'a
     let Ok((rest, _)) = char::<_, Fault>('\'').parse(rest) else {
         return failure(input, rest, ErrorKind::UnterminatedQuote { quote: '\'' }).map(|(rest, ())| rest);
     };
-    push_literal(parts, text.fragment());
+    push_quoted(parts, text.fragment());
     Ok(rest)
+}
+
+/// A character behind `\` outside of quotes.
+fn escaped<'a>(input: Input<'a>, parts: &mut Vec<Part>) -> Result<Input<'a>, Err<Fault>> {
+    let (rest, _) = char('\\').parse(input)?;
+    let Ok((after, _)) = anychar::<_, Fault>(rest) else {
+        push_literal(parts, "\\");
+        return Ok(rest);
+    };
+    push_quoted(parts, &rest.fragment()[..after.location_offset() - rest.location_offset()]);
+    Ok(after)
 }
 
 fn double_quoted<'a>(input: Input<'a>, parts: &mut Vec<Part>, depth: usize) -> Result<Input<'a>, Err<Fault>> {
