@@ -35,11 +35,11 @@ pub(crate) struct Arguments {
 /// Options that every command has.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Where images are kept [default: /var/lib/sealer as root, else $XDG_DATA_HOME/sealer]
-    #[arg(long, global = true, value_name = "DIR", env = "SEALER_ROOT", hide_env_values = true)]
+    /// Where images are kept [default: $SEALER_ROOT, else /var/lib/sealer as root, else $XDG_DATA_HOME/sealer]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
     /// Where the states of clusters are kept [default: ~/.sealer]
-    #[arg(long, global = true, value_name = "DIR", env = "SEALER_STATE", hide_env_values = true, hide = true)]
+    #[arg(long, global = true, value_name = "DIR", hide = true)]
     pub(crate) state: Option<PathBuf>,
     /// Print the result as JSON, and events as JSON lines on standard error
     #[arg(long, global = true)]

@@ -144,6 +144,7 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
             Some(format!("try again, or ask another with `--registry-mirror {host}=URL`"))
         }
         Registry::Everywhere { source, .. } => of_registry(source),
+        Registry::DockerConfig { .. } => Some("fix or remove the file; `docker login` writes it anew".to_owned()),
         Registry::InvalidOption { .. } => {
             Some("see `--registry-mirror`, `--insecure-registry`, HTTPS_PROXY and docker's config.json".to_owned())
         }

@@ -66,7 +66,7 @@ where
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     if arguments.len() < 2 {
-        // Said here, because a variable that sets an option would count as an argument.
+        // On standard output, as help that was asked for.
         output::say(command().render_help().to_string().trim_end());
         return ExitCode::from(2);
     }

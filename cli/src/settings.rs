@@ -87,13 +87,19 @@ fn open(settings: Settings) -> Result<Sealer, Failure> {
     let socket = env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
     let mut options = ContainerOptions::new();
     options.docker_socket = socket.unwrap_or_else(|| PathBuf::from(DOCKER_SOCKET));
-    options.node_image = env::var("SEALER_NODE_IMAGE").unwrap_or_else(|_| NODE_IMAGE.to_owned());
+    options.node_image =
+        env::var("SEALER_NODE_IMAGE").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| NODE_IMAGE.to_owned());
     Ok(sealer.with_provider(Arc::new(Container::new(options))))
 }
 
 /// The user's home directory.
 pub(crate) fn home() -> Option<PathBuf> {
-    env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    variable_path("HOME")
+}
+
+/// The path in a variable; one that is set to nothing is as good as not set.
+fn variable_path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Where the user's credentials may be: the home directory, also that of the user who called `sudo`, and what the
@@ -130,9 +136,10 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
 
 /// The service manager that started this process, if one did and wants to hear of it.
 pub(crate) fn supervisor() -> Result<Supervisor, Failure> {
-    let (socket, watchdog) = (env::var_os("NOTIFY_SOCKET"), env::var_os("WATCHDOG_USEC"));
+    let given = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let (socket, watchdog) = (given("NOTIFY_SOCKET"), given("WATCHDOG_USEC"));
     // A process that this one was started by may be meant.
-    let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
+    let ours = given("WATCHDOG_PID").is_none_or(|pid| pid == *std::process::id().to_string());
     let made = Supervisor::new(socket.as_deref(), watchdog.as_deref().filter(|_| ours));
     made.map_err(|error| Failure::Core(error.into()))
 }
@@ -144,27 +151,31 @@ pub(crate) fn told() -> Option<String> {
 
 /// Where images are kept.
 pub(crate) fn root(global: &Global) -> PathBuf {
-    if let Some(root) = &global.root {
-        return root.clone();
+    if let Some(root) = global.root.clone().or_else(|| variable_path("SEALER_ROOT")) {
+        return root;
     }
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/sealer");
     }
-    let data = env::var_os("XDG_DATA_HOME").filter(|data| !data.is_empty()).map(PathBuf::from);
-    data.or_else(|| home().map(|home| home.join(".local/share")))
+    variable_path("XDG_DATA_HOME")
+        .or_else(|| home().map(|home| home.join(".local/share")))
         .unwrap_or_else(|| PathBuf::from("/var/lib"))
         .join("sealer")
 }
 
 fn state(global: &Global) -> Result<PathBuf, Failure> {
-    let known = global.state.clone().or_else(|| home().map(|home| home.join(".sealer")));
+    let known = global
+        .state
+        .clone()
+        .or_else(|| variable_path("SEALER_STATE"))
+        .or_else(|| home().map(|home| home.join(".sealer")));
     known.ok_or_else(|| {
         Failure::Usage("HOME is not set: say with --state where the states of clusters are kept".to_owned())
     })
 }
 
 fn ssh() -> SshSettings {
-    let mut settings = SshSettings { agent: env::var_os("SSH_AUTH_SOCK").map(PathBuf::from), ..SshSettings::default() };
+    let mut settings = SshSettings { agent: variable_path("SSH_AUTH_SOCK"), ..SshSettings::default() };
     settings.known_hosts.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
     if let Some(home) = home() {
         let folder = home.join(".ssh");
@@ -185,7 +196,8 @@ fn registries(arguments: &RegistryArguments) -> Result<registry_client::Options,
         options.mirrors.entry(host.to_owned()).or_default().push(url.to_owned());
     }
     options.insecure = arguments.insecure.iter().cloned().collect();
-    options.docker_config = docker_config()?;
+    let docker = variable_path("DOCKER_CONFIG").or_else(|| home().map(|home| home.join(".docker")));
+    options.docker_config = docker.map(|docker| docker.join("config.json"));
     // They are the user's own programs, named in the user's own file.
     options.run_credential_helpers = true;
     options.https_proxy = proxy("HTTPS_PROXY");
@@ -208,17 +220,6 @@ fn variable(name: &str) -> Option<String> {
 /// Whether the terminal can only print line after line.
 pub(crate) fn terminal_is_dumb() -> bool {
     env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
-}
-
-/// The logins that docker keeps.
-fn docker_config() -> Result<Option<String>, Failure> {
-    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home().map(|home| home.join(".docker")));
-    let Some(path) = folder.map(|folder| folder.join("config.json")) else { return Ok(None) };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Failure::Input { path: path.display().to_string(), source }),
-    }
 }
 
 /// `~` at the start of a path that the shell did not expand.

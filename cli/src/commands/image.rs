@@ -1,9 +1,10 @@
 //! `sealer images | inspect | tag | rmi | save | load`: the cluster images of this machine.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealer_core::Error;
+use sealer_core::{Error, Sealer};
 
 use crate::arguments::OutputFormat;
 use crate::exit::Failure;
@@ -98,7 +99,7 @@ impl Remove {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sealer save -o shop.tar shop:1.4\n  sealer save -o both.tar shop:1.3 shop:1.4")]
 pub(crate) struct Save {
-    /// The archive to write
+    /// The archive to write: a file, a named pipe, or `-` for standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The images
@@ -109,17 +110,30 @@ pub(crate) struct Save {
 impl Save {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open()?;
+        if self.output.as_os_str() == "-" {
+            return save_to_stdout(&sealer, &self.images);
+        }
         let bytes = sealer.images().save(&self.images, &self.output).map_err(Error::from)?;
         let file = self.output.display().to_string();
         session.printer.done(&file, &serde_json::json!({ "file": file, "images": self.images, "bytes": bytes }))
     }
 }
 
+/// Nothing but the archive goes there.
+fn save_to_stdout(sealer: &Sealer, images: &[String]) -> Result<(), Failure> {
+    let output = std::io::stdout();
+    if output.is_terminal() {
+        return Err(Failure::Usage("standard output is a terminal: redirect it, or name a file with -o".to_owned()));
+    }
+    sealer.images().save_to(images, &mut output.lock()).map_err(Error::from)?;
+    Ok(())
+}
+
 /// Load cluster images from an OCI archive
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sealer load -i shop.tar\n  sealer load -i shop.tar -o json")]
 pub(crate) struct Load {
-    /// The archive to read
+    /// The archive to read: a file, a named pipe, or `-` for standard input
     #[arg(short, long, value_name = "FILE")]
     input: PathBuf,
     #[command(flatten)]
@@ -129,7 +143,13 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open()?;
-        let names = sealer.images().load(&self.input).map_err(Error::from)?;
+        let images = sealer.images();
+        let names = if self.input.as_os_str() == "-" {
+            images.load_from(std::io::stdin(), Path::new("standard input"))
+        } else {
+            images.load(&self.input)
+        };
+        let names = names.map_err(Error::from)?;
         session.printer.loaded(&self.input, &names)
     }
 }

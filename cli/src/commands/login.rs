@@ -43,7 +43,7 @@ pub(crate) struct LoginArguments {
     #[arg(long, value_name = "PASSPHRASE", num_args = 0..=1, default_missing_value = "")]
     pk_passwd: Option<String>,
     /// SSH port of the hosts
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     #[command(flatten)]
     pub(crate) host_keys: HostKeyArguments,
@@ -100,7 +100,7 @@ fn password_in(file: &Path) -> Result<Secret, Failure> {
         return Err(failed(Error::new(ErrorKind::FileTooLarge, "larger than 4 KiB")));
     }
     let text = std::fs::read_to_string(file).map_err(failed)?;
-    Ok(Secret::from(text.trim_end_matches(['\r', '\n']).to_owned()))
+    Ok(Secret::from(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Asks on the terminal, without showing what is typed.

@@ -33,6 +33,26 @@ impl Platform {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
     }
 
+    /// The names that images use, whatever others are written: as containerd's package `platforms` normalises them.
+    fn normal(os: &str, architecture: &str, variant: &str) -> Self {
+        let [os, architecture, variant] = [os, architecture, variant].map(str::to_ascii_lowercase);
+        let os = if os == "macos" { "darwin".to_owned() } else { os };
+        let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+            ("i386", _) => ("386", ""),
+            ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+            ("x86_64" | "x86-64" | "amd64", variant) => ("amd64", variant),
+            ("aarch64" | "arm64", "8" | "v8") => ("arm64", ""),
+            ("aarch64" | "arm64", variant) => ("arm64", variant),
+            ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+            ("armel", _) | ("arm", "6") => ("arm", "v6"),
+            ("arm", "5") => ("arm", "v5"),
+            ("arm", "8") => ("arm", "v8"),
+            other => other,
+        };
+        let variant = (!variant.is_empty()).then(|| variant.to_owned());
+        Self { os, architecture: architecture.to_owned(), variant }
+    }
+
     /// Whether an image for `self` serves where `wanted` is asked for: a variant counts only when both have one.
     #[must_use]
     pub fn serves(&self, wanted: &Self) -> bool {
@@ -75,7 +95,7 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split('/').collect();
         let is_word = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
         let fault = || Error::Option {
             option: "platform",
@@ -86,15 +106,37 @@ impl FromStr for Platform {
             return Err(fault());
         }
         match parts.as_slice() {
-            [os, architecture] => {
-                Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant: None })
-            }
-            [os, architecture, variant] => Ok(Self {
-                os: (*os).to_owned(),
-                architecture: (*architecture).to_owned(),
-                variant: Some((*variant).to_owned()),
-            }),
+            [os, architecture] => Ok(Self::normal(os, architecture, "")),
+            [os, architecture, variant] => Ok(Self::normal(os, architecture, variant)),
             _ => Err(fault()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
+    use super::*;
+
+    #[test]
+    fn platforms_have_one_name_each() {
+        for (written, meant) in [
+            ("linux/x86_64", "linux/amd64"),
+            ("Linux/AMD64", "linux/amd64"),
+            ("linux/amd64/v1", "linux/amd64"),
+            ("linux/x86-64/v2", "linux/amd64/v2"),
+            ("linux/aarch64", "linux/arm64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/armhf", "linux/arm/v7"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/armel", "linux/arm/v6"),
+            ("linux/arm/6", "linux/arm/v6"),
+            ("linux/i386", "linux/386"),
+            ("linux/riscv64", "linux/riscv64"),
+            ("macos/arm64", "darwin/arm64"),
+        ] {
+            assert_eq!(written.parse::<Platform>().unwrap().to_string(), meant);
+        }
+        assert!("linux".parse::<Platform>().is_err() && "linux/".parse::<Platform>().is_err());
     }
 }

@@ -238,6 +238,52 @@ async fn add_unpacks_archives_and_copy_does_not() {
 }
 
 #[tokio::test]
+async fn add_follows_the_links_of_the_rootfs() {
+    let bench = Bench::new();
+    bench.write("base/usr/bin/sh", "sh");
+    std::os::unix::fs::symlink("usr/bin", bench.context().join("base/bin")).unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    header.set_mode(0o755);
+    tar.append_data(&mut header, "bin/tool", &b"x"[..]).unwrap();
+    fs::write(bench.context().join("tool.tar"), tar.into_inner().unwrap()).unwrap();
+    bench.build("FROM scratch\nCOPY base .\nADD tool.tar .\n").await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.list_files().unwrap(), ["bin", "usr/bin/sh", "usr/bin/tool"]);
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_not_opened() {
+    let bench = Bench::new();
+    bench.write("ok", "x");
+    // Whoever opens this fails, root too.
+    fs::create_dir_all(bench.context().join("locked").join("d/".repeat(300))).unwrap();
+    assert!(bench.build("FROM scratch\nCOPY . .\n").await.is_err());
+    for rules in ["locked", "*\n!ok", "locked/**", "*\n!other/x\n!ok"] {
+        bench.write(".sealerignore", rules);
+        bench.build("FROM scratch\nCOPY . .\n").await.unwrap();
+        assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["ok"], "{rules}");
+    }
+    bench.write(".sealerignore", "locked");
+    let message = bench.build("FROM scratch\nCOPY locked x\n").await.unwrap_err().to_string();
+    assert!(message.contains("locked is left out by .sealerignore"), "{message}");
+}
+
+#[tokio::test]
+async fn sockets_are_refused() {
+    let bench = Bench::new();
+    bench.write("run/file", "x");
+    let _socket = std::os::unix::net::UnixListener::bind(bench.context().join("run/s.sock")).unwrap();
+    for source in ["run/s.sock", "run", "."] {
+        let message = bench.build(&format!("FROM scratch\nCOPY {source} x/\n")).await.unwrap_err().to_string();
+        assert!(message.starts_with("line 2: ") && message.contains("run/s.sock is a socket"), "{message}");
+    }
+    bench.write(".sealerignore", "run/*.sock\n");
+    bench.build("FROM scratch\nCOPY run x\n").await.unwrap();
+}
+
+#[tokio::test]
 async fn applications_are_recorded_as_upstream_does() {
     let bench = Bench::new();
     bench.write("chart/Chart.yaml", "name: shop");
@@ -323,7 +369,11 @@ async fn files_are_downloaded_with_a_limit() {
             let text = String::from_utf8_lossy(&request[..count]).into_owned();
             // Without a length, so that only counting can enforce the limit.
             let body = "x".repeat(if text.contains("large") { 5000 } else { 100 });
-            let status = if text.contains("missing") { "404 Not Found" } else { "200 OK" };
+            let status = match () {
+                () if text.contains("missing") => "404 Not Found",
+                () if text.contains("moved") => "302 Found\r\nLocation: /blob/77aa?sig=1",
+                () => "200 OK",
+            };
             let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
             connection.write_all(answer.as_bytes()).await.unwrap();
         }
@@ -335,6 +385,13 @@ async fn files_are_downloaded_with_a_limit() {
     assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["manifests/small.yaml"]);
     bench.build_with(&kubefile("small.yaml"), &options).await.unwrap();
     assert_eq!(bench.cached(), [true], "the same content is the same layer");
+    bench.build_with(&kubefile("moved%2B1.yaml"), &options).await.unwrap();
+    let files = bench.images().get("shop:1.4").unwrap().list_files().unwrap();
+    assert_eq!(files, ["manifests/moved+1.yaml"], "the name is the one that was written");
+    let app = format!("FROM scratch\nAPP web http://{address}/moved/web.sh http://{address}/moved/db.sh\n");
+    bench.build_with(&app, &options).await.unwrap();
+    let application = bench.images().get("shop:1.4").unwrap().extension().applications[0].clone();
+    assert_eq!((application.kind.as_str(), application.files.len()), ("shell", 2));
     let message = bench.build_with(&kubefile("large.yaml"), &options).await.unwrap_err().to_string();
     assert!(message.contains("line 2: cannot download") && message.contains("longer than 1000 bytes"), "{message}");
     let message = bench.build_with(&kubefile("missing.yaml"), &options).await.unwrap_err().to_string();

@@ -292,6 +292,45 @@ async fn archives_in_images_become_carried_images_and_leave_the_rootfs() {
 }
 
 #[tokio::test]
+async fn archives_are_told_by_content_and_what_is_not_taken_is_named() {
+    let bench = Bench::new();
+    let images = bench.context().join("images");
+    fs::create_dir_all(images.join("sub")).unwrap();
+    fs::create_dir_all(images.join("layout/blobs")).unwrap();
+    fs::write(images.join("sub/no-extension"), docker_archive("registry:2", &[b"registry layer"])).unwrap();
+    fs::write(images.join("x.tar.xz"), b"\xfd7zXZ\0rest").unwrap();
+    fs::write(images.join("x.tar.bz2"), b"BZh9rest").unwrap();
+    fs::write(images.join("layout/oci-layout"), b"{}").unwrap();
+    fs::write(images.join("layout/blobs/layer"), tar(&[("tool", b"x".to_vec())])).unwrap();
+    fs::write(images.join("readme"), b"x").unwrap();
+    std::os::unix::fs::symlink("sub/no-extension", images.join("link.tar")).unwrap();
+    let warnings = || {
+        let warning = |event| match event {
+            BuildEvent::Warning { message } => Some(message),
+            _ => None,
+        };
+        bench.events().into_iter().filter_map(warning).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        bench.build("FROM scratch\nCOPY images images\n").await.unwrap();
+        let found = warnings();
+        let no = "no image is taken from it: it is";
+        assert_eq!(
+            found,
+            [
+                format!("images/layout/oci-layout: {no} part of an OCI layout; pack that directory as one tar"),
+                format!("images/link.tar: {no} a link; copy the archive itself"),
+                format!("images/x.tar.bz2: {no} packed with xz or bzip2; pack it as tar, tar.gz or tar.zst"),
+                format!("images/x.tar.xz: {no} packed with xz or bzip2; pack it as tar, tar.gz or tar.zst"),
+            ],
+            "also when an earlier build made the layer"
+        );
+    }
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.catalogue().images[0].source, "images/sub/no-extension");
+}
+
+#[tokio::test]
 async fn a_corrupt_archive_is_refused_with_the_member_that_is_wrong() {
     let bench = Bench::new();
     fs::create_dir(bench.context().join("images")).unwrap();

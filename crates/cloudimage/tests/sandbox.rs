@@ -36,6 +36,16 @@ async fn the_stand_in_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn run_sees_what_hosts_will_see_through_links() {
+    let bench = bench();
+    bench.write("base/usr/bin/sh", "sh");
+    std::os::unix::fs::symlink("usr/bin", bench.context().join("base/bin")).unwrap();
+    bench.write("top/bin/tool", "tool");
+    build(&bench, "FROM scratch\nCOPY base .\nCOPY top .\nRUN readlink bin; ls bin\n").await.unwrap();
+    assert_eq!(output(&bench), ["usr/bin", "sh", "tool"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_rootfs_is_writable() {
     let bench = bench();
     bench.write("bin/tool", "#!/bin/sh\necho tool of the rootfs\n");

@@ -162,7 +162,9 @@ impl ErrorKind {
             Self::BeforeFrom { .. } => "only ARG may stand before FROM".to_owned(),
             Self::UnknownInstruction { .. } => "expected an instruction such as FROM, COPY, RUN or CMD".to_owned(),
             Self::DockerfileInstruction { instead, .. } => (*instead).to_owned(),
-            Self::SecondFrom => "a Kubefile has one base: build that image FROM the first one, and this one FROM the result".to_owned(),
+            Self::SecondFrom => {
+                "a Kubefile has one base: build that image FROM the first one, and this one FROM the result".to_owned()
+            }
             Self::MissingArgument { expected, .. }
             | Self::UnexpectedArgument { expected, .. }
             | Self::BadVariable { expected }

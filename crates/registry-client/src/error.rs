@@ -121,6 +121,14 @@ pub enum Error {
         /// The host.
         host: String,
     },
+    /// Docker's configuration cannot be read.
+    #[error("cannot read the logins in {}: {reason}", path.display())]
+    DockerConfig {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not; never a secret.
+        reason: String,
+    },
     /// An option cannot be used.
     #[error("cannot use the registry option {option}: {reason}")]
     InvalidOption {

@@ -22,30 +22,56 @@ use crate::layer::tar::{MemberKind, Reader};
 use crate::layer::tree::{Content, Kind, Tree};
 use crate::platform::Platform;
 
-/// Imports the archives among `images/*.tar*` of the tree and removes them from it. Other files there stay.
-pub(super) fn take(job: &Job<'_>, tree: &mut Tree) -> Result<Vec<CarriedImage>> {
-    let is_archive = |path: &Path| {
-        path.parent() == Some(Path::new("images"))
-            && path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.contains(".tar") || name.ends_with(".tgz"))
-    };
-    let candidates: Vec<(PathBuf, Content)> = tree
+/// Where archives of container images are.
+const DIRECTORY: &str = "images";
+
+/// Imports the archives below `images/` of the tree, told by their content, and removes them from it. Other files there
+/// stay; of what looks as if it held images and is not taken, the sentences say why.
+pub(super) fn take(job: &Job<'_>, tree: &mut Tree) -> Result<(Vec<CarriedImage>, Vec<String>)> {
+    // Of a layout, the blobs are not looked at one by one.
+    let layouts: Vec<PathBuf> = tree
         .iter()
-        .filter_map(|(path, entry)| match &entry.kind {
-            Kind::File(content @ Content::Disk { .. }) if is_archive(path) => Some((path.to_owned(), content.clone())),
-            _ => None,
-        })
+        .filter(|(path, _)| path.starts_with(DIRECTORY) && path.ends_with("oci-layout"))
+        .filter_map(|(path, _)| path.parent().map(Path::to_owned))
         .collect();
-    let mut carried = Vec::new();
-    for (path, content) in candidates {
-        if let Some(images) = import(job, &path, &content)? {
-            carried.extend(images);
-            tree.remove(&path);
-        }
+    let below = |path: &Path| {
+        let in_layout = layouts.iter().any(|layout| path.starts_with(layout) && path != layout.join("oci-layout"));
+        path.starts_with(DIRECTORY) && !in_layout
+    };
+    let candidates: Vec<(PathBuf, Kind)> = tree
+        .iter()
+        .filter(|(path, _)| below(path))
+        .map(|(path, entry)| (path.to_owned(), entry.kind.clone()))
+        .collect();
+    let (mut carried, mut remarks) = (Vec::new(), Vec::new());
+    for (path, kind) in candidates {
+        let reason = match kind {
+            Kind::File(content @ Content::Disk { .. }) if content.size() > 0 => match import(job, &path, &content)? {
+                Found::Images(images) => {
+                    carried.extend(images);
+                    tree.remove(&path);
+                    continue;
+                }
+                Found::Other(reason) => reason,
+            },
+            Kind::Symlink(_) if names_archive(&path) => Some("is a link; copy the archive itself"),
+            _ => None,
+        };
+        remarks.extend(reason.map(|reason| format!("{}: no image is taken from it: it {reason}", path.display())));
     }
-    Ok(carried)
+    Ok((carried, remarks))
+}
+
+fn names_archive(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.contains(".tar") || name.ends_with(".tgz")
+}
+
+/// What a file turned out to be.
+enum Found {
+    Images(Vec<CarriedImage>),
+    /// No archive of images; why not, when one could think that it is.
+    Other(Option<&'static str>),
 }
 
 /// An archive of container images on disk, uncompressed.
@@ -76,26 +102,38 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// The images of an archive; `None` when the file is none.
-fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Option<Vec<CarriedImage>>> {
-    let Content::Disk { path: disk, offset, size } = content else { return Ok(None) };
+/// The images of an archive.
+fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Found> {
+    const NO_IMAGES: Found = Found::Other(Some("is an archive without a manifest.json or an OCI layout"));
+    let Content::Disk { path: disk, offset, size } = content else { return Ok(Found::Other(None)) };
     let fault = |source| Error::File { act: "read", path: disk.clone(), source };
     let mut file = File::open(disk).map_err(fault)?;
     file.seek(SeekFrom::Start(*offset)).map_err(fault)?;
     let mut start = [0; 512];
     let got = extract::read_start(&mut (&mut file).take(*size), &mut start).map_err(fault)?;
+    if extract::unsupported(&start[..got]).is_some() {
+        return Ok(Found::Other(Some("is packed with xz or bzip2; pack it as tar, tar.gz or tar.zst")));
+    }
+    if path.ends_with("oci-layout") {
+        return Ok(Found::Other(Some("is part of an OCI layout; pack that directory as one tar")));
+    }
     let (file, start, size) = match Compression::of_magic(&start[..got]) {
         Compression::None => (file, *offset, *size),
-        _ if *offset > 0 => return Ok(None), // Packed twice: an archive inside an archive that ADD unpacked.
+        _ if *offset > 0 => {
+            let reason = "is packed inside an archive that ADD unpacked; COPY it by itself";
+            return Ok(Found::Other(names_archive(path).then_some(reason)));
+        }
         _ => match extract::plain_tar(disk, file, &start[..got], job.spool)? {
             Some(plain) => (File::open(&plain).map_err(Error::file("read", &plain))?, 0, u64::MAX),
-            None => return Ok(None),
+            None => return Ok(Found::Other(None)),
         },
     };
     let shown = path.display().to_string();
-    let Some(members) = members(&file, start, size, &shown)? else { return Ok(None) };
+    let Some(members) = members(&file, start, size, &shown)? else {
+        return Ok(Found::Other(names_archive(path).then_some("is no tar")));
+    };
     let archive = Archive { store: job.images.content(), shown, file, start, members, platform: &job.options.platform };
-    archive.images()
+    Ok(archive.images()?.map_or(NO_IMAGES, Found::Images))
 }
 
 /// Where each member's data is; `None` when the file is no tar, which then is no archive of images.

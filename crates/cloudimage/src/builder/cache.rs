@@ -31,10 +31,13 @@ pub(super) struct Record {
     pub(super) files: u64,
     /// Container images taken out of archives in it.
     pub(super) carried: Vec<CarriedImage>,
+    /// What is probably a mistake, one sentence each.
+    #[serde(default)]
+    pub(super) remarks: Vec<String>,
 }
 
 /// Bumped when the meaning of keys or records changes.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The key of a layer on `rootfs`; `parts` say what it is made from.
 pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &str, parts: &[&str]) -> Digest {

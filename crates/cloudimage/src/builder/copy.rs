@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kubefile::{ResolvedSource, ResolvedTransfer};
 
 use super::find::{self, Found};
-use super::{extract, owner};
+use super::{extract, links, owner};
 use crate::builder::download::Downloaded;
 use crate::builder::draft::RootfsState;
 use crate::error::{Error, Result};
@@ -72,6 +72,7 @@ pub(super) fn tree(rootfs: &RootfsState, transfer: &Transfer) -> Result<Tree> {
     if destination.is_directory && !destination.path.as_os_str().is_empty() && tree.get(&destination.path).is_none() {
         tree.insert(destination.path.clone(), Entry::directory());
     }
+    tree = links::follow(tree, &rootfs.merged);
     set_attributes(&mut tree, rootfs, transfer)?;
     add_parents(&mut tree, rootfs);
     Ok(tree)
@@ -164,14 +165,24 @@ fn add_local(
             tree.insert(destination.path.clone(), directory);
         }
         let mut scan = Scan::new(tree, false);
-        let ignore = |path: &Path, _| rootfs.context.ignore.matches(path);
-        return scan.add_children(&found.path, &destination.path, &found.relative, &ignore);
+        return scan
+            .add_children(&found.path, &destination.path, &found.relative, &rootfs.context.ignore)
+            .and_then(|()| no_socket(&scan.sockets, transfer.line));
     }
     if transfer.unpack && metadata.is_file() && extract::unpack(tree, &found.path, &destination.path, transfer)? {
         return Ok(());
     }
     let name = found.relative.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Scan::new(tree, false).add(&found.path, &metadata, destination.of_file(&name))
+    let mut scan = Scan::new(tree, false);
+    scan.add(&found.path, &metadata, destination.of_file(&name))?;
+    no_socket(&scan.sockets, transfer.line)
+}
+
+fn no_socket(sockets: &[PathBuf], line: usize) -> Result<()> {
+    match sockets.first() {
+        Some(path) => Err(Error::Socket { line, path: path.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Applies `--chown` and `--chmod`.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// A downloaded file.
 #[derive(Debug, Clone)]
 pub(super) struct Downloaded {
-    /// Its name: the last part of the URL's path.
+    /// Its name: the last part of the path of the URL as it was written, decoded; a redirect does not change it.
     pub(super) name: String,
     /// Where it is.
     pub(super) path: PathBuf,
@@ -34,8 +34,9 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
     if announced.is_some_and(|length| length > limit) {
         return Err(fault(format!("it is longer than {limit} bytes")));
     }
-    let name = file_name(response.url().path())
-        .or_else(|| file_name(url))
+    let written = url.split_once("://").map_or(url, |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+    let name = file_name(written)
+        .or_else(|| file_name(response.url().path()))
         .ok_or_else(|| fault("it ends in no file name".to_owned()))?;
     let spooled = tempfile::Builder::new()
         .prefix("download-")
@@ -63,6 +64,35 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
 }
 
 fn file_name(path: &str) -> Option<String> {
-    let name = path.split(['?', '#']).next()?.rsplit('/').next()?;
-    (!name.is_empty() && name != "." && name != "..").then(|| name.to_owned())
+    let name = decoded(path.split(['?', '#']).next()?.rsplit('/').next()?)?;
+    (!name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])).then_some(name)
+}
+
+/// The text with `%2B` and the like replaced; `None` when that gives no text.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = digits.filter(|digits| byte == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_decoded_and_never_lead_elsewhere() {
+        let name = |path| file_name(path).unwrap_or_default();
+        assert_eq!(name("rel/tool%2B1%20a.tgz?sig=/x#y"), "tool+1 a.tgz");
+        assert_eq!((name("a/100%"), name("a/%zz"), name("a/%C3%A4")), ("100%".into(), "%zz".into(), "ä".into()));
+        for path in ["", "a/", "a/%2e%2e", "a/..%2fb", "a/%00", "a/%ff"] {
+            assert_eq!(file_name(path), None, "{path}");
+        }
+    }
 }

@@ -82,7 +82,7 @@ fn is_tar(start: &[u8]) -> bool {
     sum != 256 && tar::Header::from_byte_slice(&block).cksum().ok() == Some(sum)
 }
 
-fn unsupported(start: &[u8]) -> Option<&'static str> {
+pub(super) fn unsupported(start: &[u8]) -> Option<&'static str> {
     match start {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
         [b'B', b'Z', b'h', ..] => Some("bzip2"),

@@ -121,12 +121,10 @@ fn suggest(context: &Context, names: &[String]) -> Option<String> {
         }
         let entries = fs::read_dir(context.directory().join(&directory)).ok()?;
         let near = entries.flatten().take(10_000).filter_map(|entry| entry.file_name().into_string().ok());
-        let near = near
-            .map(|entry| (distance(name, &entry), entry))
-            .filter(|(distance, entry)| {
-                let shorter = entry.len().min(name.len());
-                entry != name && *distance <= 1 + shorter / 4 && *distance < shorter
-            });
+        let near = near.map(|entry| (distance(name, &entry), entry)).filter(|(distance, entry)| {
+            let shorter = entry.len().min(name.len());
+            entry != name && *distance <= 1 + shorter / 4 && *distance < shorter
+        });
         let (_, nearest) = near.min()?;
         return Some(directory.join(nearest).display().to_string());
     }

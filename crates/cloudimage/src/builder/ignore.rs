@@ -6,6 +6,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::error::{Error, Result};
+use crate::layer::scan::Filter;
 
 /// Name of the file, in the root of the context.
 const FILE: &str = ".sealerignore";
@@ -74,6 +75,16 @@ impl Ignore {
         // A name that nobody gives stands for all names.
         !self.matches(&directory.join("\u{1}"))
             || self.rules.iter().any(|rule| rule.brings_back && rule.may_match_below(directory))
+    }
+}
+
+impl Filter for Ignore {
+    fn leaves_out(&self, path: &Path) -> bool {
+        self.matches(path)
+    }
+
+    fn enters(&self, directory: &Path) -> bool {
+        Self::enters(self, directory)
     }
 }
 

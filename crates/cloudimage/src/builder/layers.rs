@@ -52,10 +52,10 @@ pub(super) fn reuse(job: &Job<'_>, key: &Digest) -> Option<Record> {
 
 /// Writes the tree as a layer and keeps the result under `key`. Archives of container images are taken out of it.
 pub(super) fn make(job: &Job<'_>, mut tree: Tree, key: &Digest) -> Result<Record> {
-    let carried = archives::take(job, &mut tree)?;
+    let (carried, remarks) = archives::take(job, &mut tree)?;
     remove_empty(&mut tree)?;
     let layer = if tree.is_empty() { None } else { Some(write_layer(job, &tree)?) };
-    let record = Record { layer, files: tree.files(), carried };
+    let record = Record { layer, files: tree.files(), carried, remarks };
     cache::save(job.images, key, &record)?;
     Ok(record)
 }

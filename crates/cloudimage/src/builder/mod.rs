@@ -17,6 +17,7 @@ mod fetch_images;
 mod find;
 mod ignore;
 mod layers;
+mod links;
 mod options;
 mod owner;
 mod perform;

@@ -141,11 +141,11 @@ impl Builder<'_> {
         let line = instruction.span.line;
         match &instruction.kind {
             ResolvedKind::From { base, platform } => self.start_from(base, platform.as_deref()).await,
-            ResolvedKind::Copy(transfer) => self.copy(instruction, transfer, false).await,
-            ResolvedKind::Add(transfer) => self.copy(instruction, transfer, true).await,
+            ResolvedKind::Copy(transfer) => self.copy(instruction, transfer, false, events).await,
+            ResolvedKind::Add(transfer) => self.copy(instruction, transfer, true, events).await,
             ResolvedKind::App { declared_by, name, sources } => {
                 let transfer = applications::transfer(name, sources, line)?;
-                let outcome = self.copy(instruction, &transfer, false).await?;
+                let outcome = self.copy(instruction, &transfer, false, events).await?;
                 applications::declare(&mut self.draft, *declared_by, name);
                 Ok(outcome)
             }
@@ -163,7 +163,7 @@ impl Builder<'_> {
                     environment: environment.clone(),
                 };
                 let (record, cached) = run::run(&running, self.backends.sandbox, events).await?;
-                self.add(&instruction.title, &record, cached)
+                self.add(&instruction.title, &record, cached, events)
             }
             other => {
                 self.record(other, line)?;
@@ -196,6 +196,7 @@ impl Builder<'_> {
         instruction: &ResolvedInstruction,
         transfer: &ResolvedTransfer,
         unpack: bool,
+        events: BuildEvents<'_>,
     ) -> Result<StepOutcome> {
         let line = instruction.span.line;
         let spool = self.workplace.path().to_owned();
@@ -216,10 +217,13 @@ impl Builder<'_> {
         let job = Owned::new(&job);
         let copied = tokio::task::spawn_blocking(move || layers::copy(&job.job(), &transfer));
         let (record, cached) = copied.await.map_err(Error::TaskPanicked)??;
-        self.add(&instruction.title, &record, cached)
+        self.add(&instruction.title, &record, cached, events)
     }
 
-    fn add(&mut self, title: &str, record: &Record, cached: bool) -> Result<StepOutcome> {
+    fn add(&mut self, title: &str, record: &Record, cached: bool, events: BuildEvents<'_>) -> Result<StepOutcome> {
+        for message in &record.remarks {
+            events(BuildEvent::Warning { message: message.clone() });
+        }
         self.draft.add(record)?;
         self.draft.note(title, &self.created, record.layer.is_some());
         Ok(StepOutcome::Layer {

@@ -166,6 +166,11 @@ impl Merged {
 
     /// `path` with the links among its components resolved as if the rootfs were `/`; missing components stay.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        Self::resolve_by(&|path| self.get(path), path)
+    }
+
+    /// The same where `at` says what is at a path.
+    pub(crate) fn resolve_by<'a>(at: &dyn Fn(&Path) -> Option<&'a Listed>, path: &Path) -> PathBuf {
         let mut resolved = PathBuf::new();
         let mut pending: Vec<OsString> = names(path);
         let mut links = 0;
@@ -175,7 +180,7 @@ impl Merged {
                 continue;
             }
             let next = resolved.join(&name);
-            match self.get(&next) {
+            match at(&next) {
                 Some(Listed::Symlink(target)) if links < 40 => {
                     links += 1;
                     if target.is_absolute() {

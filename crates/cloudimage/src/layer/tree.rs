@@ -141,6 +141,15 @@ impl Tree {
     }
 }
 
+impl IntoIterator for Tree {
+    type Item = (PathBuf, Entry);
+    type IntoIter = std::collections::btree_map::IntoIter<PathBuf, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
 impl Entry {
     /// An entry that root owns.
     pub(crate) fn new(kind: Kind, mode: u32) -> Self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use content_store::{Descriptor, Digest, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
@@ -20,17 +20,25 @@ use crate::layer::tar::{MemberKind, Reader};
 
 impl Images {
     /// Reads the images of an OCI archive (plain, gzip or zstd) into the store under the names that they have in it, and
-    /// gives these names. Blobs that are here already are not written again.
+    /// gives these names; for an image without a name, its digest. Blobs that are here already are not written again.
     ///
     /// # Errors
-    /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob or a name; [`Error::Store`] for a blob that
+    /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob; [`Error::Store`] for a blob that
     /// is not what its name says. Then no name was set.
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
+        self.load_from(File::open(path).map_err(Error::file("read", path))?, path)
+    }
+
+    /// The same from a stream, for example a pipe; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Images::load`].
+    pub fn load_from(&self, input: impl Read + Send + 'static, path: &Path) -> Result<Vec<String>> {
         let _guard = self.content().gc_guard()?;
         let archive = path.display().to_string();
         let fault =
             |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
-        let mut reader = Reader::new(open(path)?, &archive);
+        let mut reader = Reader::new(plain(input, path)?, &archive);
         let mut index = None;
         while let Some(member) = reader.next()? {
             let MemberKind::File { .. } = member.kind else { continue };
@@ -46,25 +54,25 @@ impl Images {
         }
         let index = index.ok_or_else(|| fault("", "it is no OCI archive: it has no index.json".to_owned()))?;
         let created = now()?;
-        let (mut named, mut checked) = (Vec::new(), BTreeMap::new());
+        let (mut named, mut names, mut checked) = (Vec::new(), Vec::new(), BTreeMap::new());
         for entry in &index.manifests {
-            let reference = name(entry).ok_or_else(|| {
-                fault("index.json", format!("{} has no name; write the archive with one", entry.digest))
-            })?;
-            let reference: Reference = reference.parse()?;
-            if reference.digest().is_some_and(|digest| *digest != entry.digest) {
-                return Err(fault("index.json", format!("{reference} is the name of {}", entry.digest)));
+            let reference: Option<Reference> = name(entry).map(|name| name.parse()).transpose()?;
+            let shown = reference.as_ref().map_or_else(|| entry.digest.to_string(), ToString::to_string);
+            if reference.as_ref().and_then(Reference::digest).is_some_and(|digest| *digest != entry.digest) {
+                return Err(fault("index.json", format!("{shown} is the name of {}", entry.digest)));
             }
             // Many names may point at one image: it is read once.
             let descriptor = match checked.entry(entry.digest) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(self.check(&entry.digest).map_err(|error| match error {
                     Error::Store(content_store::Error::Missing { digest, .. }) => {
-                        fault("", format!("it lacks {digest}, a part of {reference}"))
+                        fault("", format!("it lacks {digest}, a part of {shown}"))
                     }
                     other => other,
                 })?),
             };
+            names.push(shown);
+            let Some(reference) = reference else { continue };
             let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), created.clone())]);
             named.push(Named {
                 kind: NameKind::ClusterImage,
@@ -73,10 +81,9 @@ impl Images {
                 annotations,
             });
         }
-        if named.is_empty() {
+        if names.is_empty() {
             return Err(fault("index.json", "there is no image in it".to_owned()));
         }
-        let names = named.iter().map(|named| named.name.clone()).collect();
         self.content().set_names(named)?;
         Ok(names)
     }
@@ -106,13 +113,13 @@ impl Images {
     }
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+/// The stream, decompressed.
+fn plain(mut input: impl Read + Send + 'static, path: &Path) -> Result<Box<dyn Read + Send>> {
     let fault = |source| Error::File { act: "read", path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(fault)?;
-    let mut start = [0; 4];
-    let got = io::Read::read(&mut file, &mut start).map_err(fault)?;
-    file.rewind().map_err(fault)?;
-    Compression::of_magic(&start[..got]).decoder(BufReader::with_capacity(1 << 20, file)).map_err(fault)
+    let mut start = Vec::new();
+    input.by_ref().take(4).read_to_end(&mut start).map_err(fault)?;
+    let compression = Compression::of_magic(&start);
+    compression.decoder(BufReader::with_capacity(1 << 20, io::Cursor::new(start).chain(input))).map_err(fault)
 }
 
 fn blob_digest(path: &Path) -> Option<Digest> {

@@ -1,10 +1,12 @@
 //! Writes an OCI archive.
 
 use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
-use atomic_file::AtomicFile;
+use atomic_file::{TEMPORARY_PREFIX, TemporaryFile};
 use content_store::{Digest, REF_NAME_ANNOTATION};
 
 use super::closure;
@@ -17,17 +19,54 @@ use crate::layer::write::padding;
 impl Images {
     /// Writes the images of these names into one OCI archive: a tar of an OCI image layout. Gives its size in bytes.
     ///
-    /// Each image is named in it as it is named here, so `skopeo copy oci-archive:FILE:NAME …` finds it. Every blob is
-    /// verified while it is copied. The file appears whole or not at all.
+    /// Each image is named in it as it is named here, so `skopeo copy oci-archive:FILE:NAME …` finds it; one that is asked
+    /// for by digest, by all its names. Every blob is verified while it is copied. A file appears whole or not at all, a
+    /// link is followed, a named pipe is written to.
     ///
     /// # Errors
-    /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or corrupt blob, which is named; [`Error::File`].
+    /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or corrupt blob, which is named; [`Error::File`];
+    /// [`Error::Target`] for a device, a socket or a directory.
     pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<u64> {
+        let target = Target::of(path)?;
+        let contents = self.archived(names)?;
+        match target {
+            Target::Pipe => {
+                let pipe = OpenOptions::new().write(true).open(path).map_err(Error::file("write", path))?;
+                self.write(&contents, &mut BufWriter::with_capacity(1 << 20, pipe), path)
+            }
+            Target::File { path, old } => {
+                let fault = |source| Error::File { act: "write", path: path.clone(), source };
+                // An archive is made to be handed on, as far as the umask and the file that was there allow it.
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let file = TemporaryFile::create(directory, TEMPORARY_PREFIX, 0o666).map_err(fault)?;
+                let mut output = BufWriter::with_capacity(1 << 20, file);
+                let size = self.write(&contents, &mut output, &path)?;
+                let mut file = output.into_inner().map_err(|error| fault(error.into_error()))?;
+                old.map_or(Ok(()), |old| file.as_file().set_permissions(old)).map_err(fault)?;
+                file.persist(&path).and_then(|()| atomic_file::sync_dir(directory)).map_err(fault)?;
+                Ok(size)
+            }
+        }
+    }
+
+    /// The same as a stream, for example into a pipe.
+    ///
+    /// # Errors
+    /// As [`Images::save`]; what was written until then is no archive.
+    pub fn save_to(&self, names: &[impl AsRef<str>], output: &mut dyn Write) -> Result<u64> {
+        self.write(&self.archived(names)?, output, Path::new("the output"))
+    }
+
+    /// What an archive of these images holds.
+    fn archived(&self, names: &[impl AsRef<str>]) -> Result<Contents> {
         let mut entries = Vec::new();
         let mut blobs = BTreeMap::new();
         for name in names {
             let (whole, digest) = self.resolve(name.as_ref())?;
-            entries.push(self.entry(name.as_ref(), whole, &digest)?);
+            match whole {
+                Some(whole) => entries.push(self.entry(name.as_ref(), Some(whole), &digest)?),
+                None => entries.extend(self.entries_of(&digest)?),
+            }
             blobs.append(&mut closure::blobs(self.content(), &digest)?);
         }
         let index = Index {
@@ -36,13 +75,14 @@ impl Images {
             manifests: entries,
             annotations: BTreeMap::new(),
         };
-        let index = serde_json::to_vec(&index).map_err(Error::document("index.json"))?;
-        let file = AtomicFile::create(path).map_err(Error::file("write", path))?;
-        let mut output = BufWriter::with_capacity(1 << 20, file);
+        Ok(Contents { index: serde_json::to_vec(&index).map_err(Error::document("index.json"))?, blobs })
+    }
+
+    fn write(&self, contents: &Contents, output: &mut dyn Write, path: &Path) -> Result<u64> {
         let mut size = 0;
         let mut add = |name: &str, length: u64, input: &mut dyn io::Read| -> io::Result<()> {
             size += 512 + length + padding(length) as u64;
-            append(&mut output, name, length, input)
+            append(output, name, length, input)
         };
         let fault = |source: io::Error| match source.downcast::<content_store::Error>() {
             Ok(error) => Error::Store(error),
@@ -50,17 +90,23 @@ impl Images {
         };
         let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
         add("oci-layout", layout.len() as u64, &mut &layout[..]).map_err(fault)?;
-        add("index.json", index.len() as u64, &mut &index[..]).map_err(fault)?;
-        for (digest, length) in &blobs {
+        add("index.json", contents.index.len() as u64, &mut &contents.index[..]).map_err(fault)?;
+        for (digest, length) in &contents.blobs {
             let mut blob = self.content().verified_reader(digest)?;
             add(&format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex()), *length, &mut blob)
                 .map_err(fault)?;
         }
-        output.write_all(&[0; 1024]).map_err(fault)?;
-        let file = output.into_inner().map_err(|error| fault(error.into_error()))?;
-        // An archive is made to be handed on.
-        file.commit(0o644).map_err(fault)?;
+        output.write_all(&[0; 1024]).and_then(|()| output.flush()).map_err(fault)?;
         Ok(size + 1024)
+    }
+
+    /// An entry for each name of an image, or one without a name.
+    fn entries_of(&self, digest: &Digest) -> Result<Vec<IndexEntry>> {
+        let named = self.names()?;
+        let names = named.iter().filter(|named| named.descriptor.digest().to_string() == digest.to_string());
+        let entries: Vec<IndexEntry> =
+            names.map(|named| self.entry(&named.name, Some(named.name.clone()), digest)).collect::<Result<_>>()?;
+        if entries.is_empty() { Ok(vec![self.entry("", None, digest)?]) } else { Ok(entries) }
     }
 
     fn entry(&self, written: &str, whole: Option<String>, digest: &Digest) -> Result<IndexEntry> {
@@ -80,7 +126,46 @@ impl Images {
     }
 }
 
-fn append(output: &mut impl Write, name: &str, length: u64, input: &mut dyn io::Read) -> io::Result<()> {
+/// What is written into an archive.
+struct Contents {
+    index: Vec<u8>,
+    blobs: BTreeMap<Digest, u64>,
+}
+
+/// What is at the path of an archive.
+enum Target {
+    /// A file or nothing, links followed; `old` are the permissions that a file there has.
+    File { path: PathBuf, old: Option<Permissions> },
+    /// A named pipe.
+    Pipe,
+}
+
+impl Target {
+    fn of(path: &Path) -> Result<Self> {
+        let refused = |kind| Err(Error::Target { path: path.to_owned(), kind });
+        let metadata = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A link may lead to a file that is still to be made.
+                let path = fs::read_link(path).map_or(path.to_owned(), |target| path.with_file_name(target));
+                return Ok(Self::File { path, old: None });
+            }
+            metadata => metadata.map_err(Error::file("write", path))?,
+        };
+        let kind = metadata.file_type();
+        if kind.is_file() {
+            let path = path.canonicalize().map_err(Error::file("write", path))?;
+            return Ok(Self::File { path, old: Some(metadata.permissions()) });
+        }
+        match kind {
+            _ if kind.is_fifo() => Ok(Self::Pipe),
+            _ if kind.is_dir() => refused("a directory"),
+            _ if kind.is_socket() => refused("a socket"),
+            _ => refused("a device"),
+        }
+    }
+}
+
+fn append(output: &mut dyn Write, name: &str, length: u64, input: &mut dyn io::Read) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_path(name)?;
     header.set_entry_type(tar::EntryType::Regular);

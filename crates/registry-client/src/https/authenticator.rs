@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::endpoint::{Endpoint, Scheme};
-use super::login::{Login, Logins};
+use super::login::{DockerConfig, Login};
 use super::trust::{self, Clients};
 use crate::error::{Error, Result, shorten};
 use crate::wire::Object;
@@ -24,7 +24,7 @@ type Key = (String, String, bool);
 /// Gets tokens and remembers them for as long as they open the door.
 #[derive(Debug)]
 pub(super) struct Authenticator {
-    logins: Arc<Logins>,
+    logins: Arc<DockerConfig>,
     known: Mutex<HashMap<Key, Arc<OnceCell<Access>>>>,
     advice: Mutex<HashMap<String, String>>,
 }
@@ -58,9 +58,9 @@ impl Access {
 }
 
 impl Authenticator {
-    pub(super) fn new(options: &Options) -> Result<Self> {
-        let logins = Logins::new(options.docker_config.as_deref(), options.run_credential_helpers)?;
-        Ok(Self { logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() })
+    pub(super) fn new(options: &Options) -> Self {
+        let logins = DockerConfig::new(options.docker_config.clone(), options.run_credential_helpers);
+        Self { logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() }
     }
 
     /// What opens the repository, asked for once however many transfers want it.

@@ -4,10 +4,13 @@ use crate::error::{Error, Result, shorten};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// The largest configuration that is read, in bytes.
-const LIMIT: usize = 1 << 20;
+const LIMIT: u64 = 1 << 20;
 /// Docker Hub's key in the configuration, and the names of its hosts.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
@@ -37,9 +40,34 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// Where docker keeps logins; read when a registry is asked for something.
+#[derive(Debug)]
+pub(super) struct DockerConfig {
+    path: Option<PathBuf>,
+    run_helpers: bool,
+}
+
+impl DockerConfig {
+    pub(super) fn new(path: Option<PathBuf>, run_helpers: bool) -> Self {
+        Self { path, run_helpers }
+    }
+
+    /// The login for a host. Reads the file, and may run a program for a while, if that is allowed.
+    pub(super) fn of(&self, host: &str) -> Result<Login> {
+        let Some(path) = &self.path else { return Ok(Login::Absent) };
+        let invalid = |reason: String| Error::DockerConfig { path: path.clone(), reason };
+        let mut text = Zeroizing::new(String::new());
+        match File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text)) {
+            Ok(_) => Logins::new(&text, self.run_helpers).and_then(|logins| logins.of(host)).map_err(invalid),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Login::Absent),
+            Err(error) => Err(invalid(error.to_string())),
+        }
+    }
+}
+
 /// The logins of a docker configuration.
-pub(super) struct Logins {
-    text: Option<Zeroizing<String>>,
+struct Logins {
+    text: Zeroizing<String>,
     keys: Keys,
     run_helpers: bool,
 }
@@ -78,26 +106,22 @@ impl<'de> Deserialize<'de> for Present {
 }
 
 impl Logins {
-    pub(super) fn new(docker_config: Option<&str>, run_helpers: bool) -> Result<Self> {
-        let Some(text) = docker_config else {
-            return Ok(Self { text: None, keys: Keys::default(), run_helpers });
-        };
-        let invalid = |reason: String| Error::InvalidOption { option: "docker_config", reason };
-        if text.len() > LIMIT {
-            return Err(invalid(format!("it has more than {LIMIT} bytes")));
+    fn new(text: &str, run_helpers: bool) -> std::result::Result<Self, String> {
+        if text.len() as u64 > LIMIT {
+            return Err(format!("it has more than {LIMIT} bytes"));
         }
+        // What nobody has written yet, and what an editor begins with, say nothing.
+        let text = text.trim_start_matches('\u{feff}').trim();
+        let text = Zeroizing::new(if text.is_empty() { "{}" } else { text }.to_owned());
         // The parser's message may quote a secret, so only the place is told.
-        let keys = serde_json::from_str(text).map_err(|error| {
-            invalid(format!("it is not a docker configuration (line {}, column {})", error.line(), error.column()))
+        let keys = serde_json::from_str(&text).map_err(|error| {
+            format!("it is not a docker configuration (line {}, column {})", error.line(), error.column())
         })?;
-        Ok(Self { text: Some(Zeroizing::new(text.to_owned())), keys, run_helpers })
+        Ok(Self { text, keys, run_helpers })
     }
 
-    /// The login for a host. May run a program for a while, if that is allowed.
-    pub(super) fn of(&self, host: &str) -> Result<Login> {
-        let Some(text) = &self.text else {
-            return Ok(Login::Absent);
-        };
+    /// The login for a host.
+    fn of(&self, host: &str) -> std::result::Result<Login, String> {
         let entry = self.keys.auths.iter().find(|(key, _)| is_key_of(key, host));
         let helper = self.keys.cred_helpers.iter().find(|(key, _)| is_key_of(key, host));
         let has = |field: &Option<Present>| field.as_ref().is_some_and(|present| present.0);
@@ -118,7 +142,7 @@ impl Logins {
             (None, _, Some(_)) => host,
             (_, _, None) => return Ok(Login::Absent),
         };
-        match docker_credential::get_credential_from_reader(text.as_bytes(), key) {
+        match docker_credential::get_credential_from_reader(self.text.as_bytes(), key) {
             Ok(DockerCredential::UsernamePassword(user, password)) => {
                 Ok(Login::Password { user, password: Zeroizing::new(password) })
             }
@@ -127,10 +151,7 @@ impl Logins {
                 Ok(Login::IdentityToken)
             }
             Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(Login::Absent),
-            Err(error) => Err(Error::InvalidOption {
-                option: "docker_config",
-                reason: format!("no login for {host}: {}", without_secrets(&error)),
-            }),
+            Err(error) => Err(format!("no login for {host}: {}", without_secrets(&error))),
         }
     }
 }
@@ -181,7 +202,7 @@ mod tests {
     use base64::Engine as _;
 
     fn config(entries: &str) -> Logins {
-        Logins::new(Some(entries), false).unwrap()
+        Logins::new(entries, false).unwrap()
     }
 
     fn auth(user: &str, password: &str) -> String {
@@ -208,7 +229,7 @@ mod tests {
         assert_eq!(password(logins.of("reg:5000").unwrap()), ("me".to_owned(), "secret".to_owned()));
         assert_eq!(password(logins.of("old").unwrap()), ("u".to_owned(), "p".to_owned()));
         assert!(matches!(logins.of("reg").unwrap(), Login::Absent));
-        assert!(matches!(Logins::new(None, false).unwrap().of("reg").unwrap(), Login::Absent));
+        assert!(matches!(config("{}").of("reg").unwrap(), Login::Absent));
     }
 
     #[test]
@@ -230,13 +251,28 @@ mod tests {
 
     #[test]
     fn wrong_configurations_are_refused_without_their_secrets() {
-        for text in ["", "[1]", r#"{"auths":{"reg":{"auth":7}}}"#, r#"{"auths":{"reg":"hunter2"}}"#] {
-            let error = Logins::new(Some(text), false).unwrap_err().to_string();
-            assert!(error.contains("docker_config") && !error.contains("hunter2"), "{error}");
+        for text in ["[1]", r#"{"auths":{"reg":{"auth":7}}}"#, r#"{"auths":{"reg":"hunter2"}}"#] {
+            let error = Logins::new(text, false).unwrap_err();
+            assert!(error.contains("is not a docker configuration") && !error.contains("hunter2"), "{error}");
         }
-        let error = config(r#"{"auths":{"reg":{"auth":"hunter2!"}}}"#).of("reg").unwrap_err().to_string();
+        let error = config(r#"{"auths":{"reg":{"auth":"hunter2!"}}}"#).of("reg").unwrap_err();
         assert!(error.contains("reg") && !error.contains("hunter2"), "{error}");
-        assert!(Logins::new(Some(&" ".repeat(LIMIT + 1)), false).is_err());
+        assert!(Logins::new(&" ".repeat(1 + usize::try_from(LIMIT).unwrap()), false).is_err());
+    }
+
+    #[test]
+    fn an_empty_configuration_has_no_logins_and_errors_name_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        let of = || DockerConfig::new(Some(path.clone()), false).of("reg");
+        assert!(matches!(of().unwrap(), Login::Absent), "there is none");
+        for text in ["", " \n", "{}", "\u{feff}", "\u{feff}{\"auths\":{}}"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(of().unwrap(), Login::Absent), "{text:?}");
+        }
+        std::fs::write(&path, "{").unwrap();
+        let error = of().unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()) && error.contains("line 1, column 1"), "{error}");
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Https {
     /// [`Error::InvalidOption`] names the option that cannot be used.
     pub fn new(options: Options) -> Result<Self> {
         let endpoints = Endpoints::new(&options)?;
-        let authenticator = Authenticator::new(&options)?;
+        let authenticator = Authenticator::new(&options);
         let clients = Clients::new(options)?;
         Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator }) })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How registries are reached. The default asks every registry itself, anonymously, over HTTPS with the system's certificates.
@@ -14,8 +15,8 @@ pub struct Options {
     pub insecure: BTreeSet<String>,
     /// Hosts (`host[:port]`) that speak plain HTTP.
     pub plain_http: BTreeSet<String>,
-    /// The text of docker's `config.json`, for its logins.
-    pub docker_config: Option<String>,
+    /// The path of docker's `config.json`, for its logins. Read only when a registry is asked; it need not be there.
+    pub docker_config: Option<PathBuf>,
     /// Whether programs named in the docker config (`docker-credential-…`) may be run to get a login.
     pub run_credential_helpers: bool,
     /// CA certificates (PEM) to trust besides those of the system.
@@ -60,7 +61,7 @@ impl fmt::Debug for Options {
             .field("mirrors", &self.mirrors)
             .field("insecure", &self.insecure)
             .field("plain_http", &self.plain_http)
-            .field("docker_config", &self.docker_config.as_ref().map(|_| "***"))
+            .field("docker_config", &self.docker_config)
             .field("run_credential_helpers", &self.run_credential_helpers)
             .finish_non_exhaustive()
     }
