@@ -6,6 +6,7 @@ use sealer_core::{Class, Error};
 
 use crate::hints;
 use crate::output::Printer;
+use crate::tips;
 
 /// Exit codes; `docs/reference/exit-codes.md` is generated from this table.
 pub(crate) const CODES: [(u8, &str); 6] = [
@@ -71,7 +72,8 @@ pub(crate) fn report(failure: &Failure, printer: &Printer) -> ExitCode {
 }
 
 /// Prints what the argument parser says; help and version are no failures.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(error: clap::Error) -> ExitCode {
+    let error = tips::with_tip(error);
     // Whoever closed the stream does not want to read it.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })

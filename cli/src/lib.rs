@@ -17,6 +17,7 @@ mod interrupt;
 mod output;
 pub mod reference;
 mod settings;
+mod tips;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,7 +76,7 @@ where
         .and_then(|matches| Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command())));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(error),
     };
     let printer = Printer::new(&arguments);
     let session = Session { global: arguments.global, printer, extend, is_whole };

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Program, overwrite};
+use crate::support::{Program, finish, overwrite};
 
 #[test]
 fn what_is_saved_can_be_loaded() {
@@ -27,13 +27,104 @@ fn what_is_saved_can_be_loaded() {
 }
 
 #[test]
+fn archives_go_through_pipes_and_links_and_never_into_devices() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let program = Program::new();
+    program.build("shop:1.4");
+    let other = Program::new();
+    let archive = program.text("shop.tar");
+    program.call(&["save", "-o", &archive, "shop:1.4"]).code(0);
+
+    let link = program.text("link.tar");
+    for target in ["shop.tar", "new.tar"] {
+        symlink(target, &link).unwrap();
+        program.call(&["save", "-o", &link, "shop:1.4"]).code(0);
+        assert!(program.path("link.tar").is_symlink() && program.path(target).is_file());
+        fs::remove_file(&link).unwrap();
+    }
+    let bytes = fs::read(program.path("new.tar")).unwrap();
+
+    let output = program.command(&["save", "-o", "-", "shop:1.4"]).output().unwrap();
+    assert!(output.status.success() && output.stdout == bytes, "{}", String::from_utf8_lossy(&output.stderr));
+    let mut load = other.command(&["load", "-i", "-"]);
+    let loaded = finish(load.stdin(fs::File::open(program.path("new.tar")).unwrap()));
+    assert_eq!(loaded.code(0).stdout, "shop:1.4\n");
+
+    let node = |name: &str, kind: &str, numbers: &[&str]| {
+        let path = program.text(name);
+        let made = std::process::Command::new("mknod").arg(&path).arg(kind).args(numbers).status().unwrap();
+        made.success().then_some(path)
+    };
+    let pipe = node("pipe", "p", &[]).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    program.call(&["save", "-o", &pipe, "shop:1.4"]).code(0);
+    assert!(reader.join().unwrap() == bytes && fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, bytes).unwrap()
+    });
+    other.call(&["load", "-i", &pipe]).code(0);
+    writer.join().unwrap();
+
+    // Only root makes devices. This one takes everything and keeps nothing.
+    if let Some(device) = node("device", "c", &["1", "3"]) {
+        program.call(&["save", "-o", &device, "shop:1.4"]).fails(2, &["cannot write an archive to", "it is a device"]);
+        assert!(fs::metadata(&device).unwrap().file_type().is_char_device());
+    }
+}
+
+#[test]
+fn an_image_that_is_saved_by_its_digest_can_be_loaded() {
+    let program = Program::new();
+    let digest = program.build("shop:1.4");
+    program.call(&["tag", "shop:1.4", "shop:latest"]).code(0);
+    let archive = program.text("x.tar");
+    program.call(&["save", "-o", &archive, &digest]).code(0);
+    let other = Program::new();
+    assert_eq!(other.call(&["load", "-i", &archive]).code(0).stdout, "shop:1.4\nshop:latest\n");
+
+    // A name moves on; without one, an image is loaded under its digest, as docker does.
+    let build = |label: &str| {
+        let built = program.call(&["build", "-q", "-t", "moved:1", "--label", label, "."]);
+        built.code(0).stdout.trim().to_owned()
+    };
+    let nameless = build("a=1");
+    build("a=2");
+    program.call(&["save", "-o", &archive, &nameless]).code(0);
+    assert_eq!(other.call(&["load", "-i", &archive]).code(0).stdout, format!("{nameless}\n"));
+    other.call(&["tag", &nameless, "named:1"]).code(0);
+}
+
+#[test]
+fn archives_obey_the_umask_and_keep_the_mode_of_a_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let program = Program::new();
+    program.build("shop:1.4");
+    let mode = |name: &str| fs::metadata(program.path(name)).unwrap().permissions().mode() & 0o777;
+    for (umask, expected) in [("022", 0o644), ("077", 0o600), ("007", 0o660)] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" save -o \"$1\" shop:1.4")]);
+        command.args([env!("CARGO_BIN_EXE_sealer"), &program.text(umask)]);
+        finish(command.env("SEALER_ROOT", program.path("root")).env("HOME", program.path("home"))).code(0);
+        assert_eq!(mode(umask), expected, "umask {umask}");
+    }
+    let private = program.write("private.tar", "");
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
+    program.call(&["save", "-o", &private, "shop:1.4"]).code(0);
+    assert_eq!(mode("private.tar"), 0o600);
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_named() {
     let program = Program::new();
     program.build("shop:1.4");
     let nowhere = program.text("no/such/directory/shop.tar");
     program.call(&["save", "-o", &nowhere, "shop:1.4"]).fails(1, &[&format!("cannot write {nowhere}"), "hint:"]);
     let directory = program.text("context");
-    program.call(&["save", "-o", &directory, "shop:1.4"]).fails(1, &[&directory]);
+    program.call(&["save", "-o", &directory, "shop:1.4"]).fails(2, &[&directory, "it is a directory"]);
     program.call(&["save", "shop:1.4"]).fails(2, &["--output <FILE>"]);
     program.call(&["save", "-o", &program.text("x.tar"), "nobody:1"]).fails(1, &["nobody:1"]);
     assert!(!program.path("x.tar").exists());

@@ -52,9 +52,46 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let program = Program::new();
+    let images = |arguments: &[&str]| {
+        let mut command = program.command(&[&["images", "-q"], arguments].concat());
+        for name in ["SEALER_ROOT", "SEALER_STATE", "XDG_DATA_HOME", "DOCKER_CONFIG", "DOCKER_HOST", "SSH_AUTH_SOCK"] {
+            command.env(name, "");
+        }
+        finish(command.env("SEALER_NODE_IMAGE", "").env("SOURCE_DATE_EPOCH", "").env("SEALER_PASSWORD", ""))
+    };
+    let root = program.text("other");
+    assert_eq!(images(&["--root", &root]).code(0).stdout, "");
+    assert!(program.path("other").exists());
+    // Not the place that is nowhere; where root keeps its images is not for tests.
+    if !rustix::process::geteuid().is_root() {
+        images(&[]).code(0);
+        assert!(program.path("home/.local/share/sealer").exists());
+    }
+}
+
+#[test]
 fn misspelt_commands_and_flags_are_corrected() {
     let program = Program::new();
     program.call(&["biuld"]).fails(2, &["unrecognized subcommand 'biuld'", "'build'"]);
+    for (given, tip) in [
+        ("prune", "tip: `sealer rmi` frees what no image needs"),
+        ("scale-up", "tip: other hosts for a cluster that stands are not supported yet"),
+        ("pull", "tip: registries of cluster images are not supported yet: `sealer save -o FILE IMAGE`"),
+        ("login", "tip: sealer uses the logins that `docker login` keeps"),
+    ] {
+        let outcome = program.call(&[given]);
+        outcome.fails(2, &[tip]);
+        assert!(!outcome.stderr.contains("similar"), "{}", outcome.stderr);
+    }
+    for stranger in ["frobnicate", "xyz", "ra"] {
+        let outcome = program.call(&[stranger]);
+        outcome.fails(2, &["unrecognized subcommand"]);
+        assert!(!outcome.stderr.contains("tip:"), "{}", outcome.stderr);
+    }
+    program.call(&["lvscare", "staus"]).fails(2, &["'status'"]);
+    program.call(&["run", "kube:1", "-m", "127.0.0.1", "--port", "0"]).fails(2, &["'0' for '--port <PORT>'"]);
     program.call(&["build", "--tagg", "x"]).fails(2, &["unexpected argument '--tagg'", "'--tag'"]);
     program.call(&["apply", "--dryrun"]).fails(2, &["'--dry-run'"]);
     program.call(&["images", "extra"]).fails(2, &["unexpected argument 'extra'"]);

@@ -8,6 +8,22 @@ use serde_json::{Value, json};
 use crate::support::{Program, finish, stable};
 
 #[test]
+fn what_docker_keeps_is_read_when_a_registry_is_asked() {
+    let program = Program::new();
+    program.write("home/.docker/config.json", "{ not JSON");
+    program.build("shop:1.4");
+    program.write("context/manifests/imageList", "127.0.0.1:1/a:1\n");
+    let outcome = program.call(&["build", "-q", "-t", "shop:1.5", "."]);
+    outcome.fails(1, &[&program.text("home/.docker/config.json"), "line 1, column 3"]);
+    for text in ["", "\u{feff}{}"] {
+        program.write("home/.docker/config.json", text);
+        let outcome = program.call(&["build", "-q", "-t", "shop:1.5", "."]);
+        outcome.code(1);
+        assert!(!outcome.stderr.contains("config.json"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_build_prints_one_line_per_instruction_and_one_result() {
     let program = Program::new();
     let outcome = program.call(&["build", "-t", "shop:1.4", "."]);

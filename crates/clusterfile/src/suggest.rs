@@ -1,7 +1,8 @@
 //! Suggests the known word that is closest to an unknown one.
 
-/// The candidate closest to `given`, if it is close enough to be a typo.
-pub(crate) fn closest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+/// The candidate closest to `given`, if it is close enough to be a typo: letter case and separators do not count.
+#[must_use]
+pub fn closest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if given.len() > 64 {
         return None;
     }

@@ -140,7 +140,7 @@ pub async fn plan(sealer: &Sealer, wanted: impl Into<Wanted>, events: Events<'_>
         };
     }
     refused.map_or(Ok(()), Err)?;
-    let state = sealer.state().lock(&target.cluster().name)?;
+    let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
     refuse_other_machines(&run, &state, &target).await?;
     let target = existing(target);
     let change = diff(&target);

@@ -26,13 +26,19 @@ const FILE_LIMIT: u64 = 4 << 20;
 #[derive(Debug, Clone)]
 pub struct State {
     root: PathBuf,
+    is_only_looked_at: bool,
 }
 
 impl State {
     /// States are kept below `root`, by default `~/.sealer`; it is made when first written.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), is_only_looked_at: false }
+    }
+
+    /// The same for somebody who changes nothing: a directory that was made only for the lock goes with it.
+    pub(crate) fn to_look_at(&self) -> Self {
+        Self { is_only_looked_at: true, ..self.clone() }
     }
 
     /// Where states are kept.
@@ -70,6 +76,7 @@ impl State {
     /// to another user.
     pub fn lock(&self, cluster: &str) -> Result<ClusterState, Error> {
         let path = self.directory(cluster)?;
+        let is_new = !path.exists();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| Error::State {
             act: "make",
             path: path.clone(),
@@ -81,7 +88,7 @@ impl State {
         match lock.try_lock() {
             // Whoever held it before may have forgotten the cluster, and the file that we opened is no longer there.
             Ok(()) if !is_at(&lock, &file) => Err(Error::Busy { cluster: cluster.to_owned() }),
-            Ok(()) => Ok(ClusterState { path, _lock: lock }),
+            Ok(()) => Ok(ClusterState { path, _lock: lock, trace: !is_new || !self.is_only_looked_at }),
             Err(TryLockError::WouldBlock) => Err(Error::Busy { cluster: cluster.to_owned() }),
             Err(TryLockError::Error(source)) => Err(Error::State { act: "lock", path: file, source }),
         }
@@ -130,6 +137,19 @@ fn is_at(file: &File, path: &Path) -> bool {
 pub struct ClusterState {
     path: PathBuf,
     _lock: File,
+    /// Whether the directory stays.
+    trace: bool,
+}
+
+impl Drop for ClusterState {
+    fn drop(&mut self) {
+        if !self.trace {
+            // What cannot be removed has got a use meanwhile.
+            let _ = fs::remove_file(self.file("lock"));
+            let _ = fs::remove_dir(&self.path);
+            let _ = self.path.parent().map(fs::remove_dir);
+        }
+    }
 }
 
 impl ClusterState {

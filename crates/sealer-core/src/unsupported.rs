@@ -76,13 +76,16 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
     for name in cluster.command_args.keys().filter(|name| !used(name)) {
         remarks.push(format!("no launch command uses the argument {name}"));
     }
-    let no_variable = |name: &&str| name.contains(['-', '.']);
     let hosts = cluster.hosts.iter().flat_map(|host: &Host| host.env.iter());
-    let mut names: Vec<&str> = cluster.env.iter().chain(hosts).map(|(name, _)| name).filter(no_variable).collect();
+    let mut names: Vec<&str> = cluster.env.iter().chain(hosts).map(|(name, _)| name).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
-        remarks.push(format!("the variable `{name}` reaches no script: a shell takes letters, digits and `_`"));
+        if name.contains(['-', '.']) {
+            remarks.push(format!("the variable `{name}` reaches no script: a shell takes letters, digits and `_`"));
+        } else if runtime::is_own_variable(name) {
+            remarks.push(format!("the variable `{name}` has no effect: scripts get the value that sealer sets"));
+        }
     }
     if cluster.provider == ProviderName::CONTAINER {
         for (field, machines) in [("masters", &cluster.machines.masters), ("nodes", &cluster.machines.nodes)] {
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_told() {
-        let cluster = parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c]\n").cluster;
+        let cluster = parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4]\n").cluster;
         let files = ["etc/a.tmpl", "charts/b/c.tmpl", "etc/kubeadm.yml.tmpl", "scripts/d.tmpl"].map(str::to_owned);
         let remarks = without_effect(&cluster, &["export USED=x; echo ${USED}".to_owned()], &files);
         assert_eq!(
@@ -168,6 +171,7 @@ mod tests {
             [
                 "spec.network.cniName `calico` has no effect: the image decides about the network plugin",
                 "no launch command uses the argument WHO",
+                "the variable `HostIP` has no effect: scripts get the value that sealer sets",
                 "the variable `a-b` reaches no script: a shell takes letters, digits and `_`",
                 "templates of the image are sent as they are, filling them in is not supported yet: etc/a.tmpl and 1 more",
             ]

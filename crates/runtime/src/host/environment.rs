@@ -84,8 +84,54 @@ fn system(
     set.map(|(key, value)| (key.to_owned(), Variable::shown(value))).into()
 }
 
+/// The names that [`system`] sets.
+const SYSTEM: [&str; 18] = [
+    "HostIP",
+    "HostIPFamily",
+    "ContainerRuntime",
+    "IPv6DualStack",
+    "RegistryDomain",
+    "RegistryPort",
+    "RegistryURL",
+    "LocalRegistryDomain",
+    "LocalRegistryPort",
+    "LocalRegistryURL",
+    "CertSANs",
+    "IPvsVIPv4",
+    "IPvsVIPv6",
+    "SvcCIDR",
+    "PodCIDR",
+    "KubeSvcIP",
+    "DNSSvcIP",
+    "UseIPasNodeName",
+];
+
+/// Whether scripts get a variable of this name from sealer itself, so that a value of the user's has no effect.
+#[must_use]
+pub fn is_own_variable(name: &str) -> bool {
+    name.starts_with("SEALER_") || SYSTEM.contains(&name)
+}
+
 /// Templates may use other names too, but no shell can.
 fn is_shell_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clusterfile::Role;
+
+    #[test]
+    fn what_is_set_is_known_and_wins() {
+        let mut cluster = Cluster::new("c", "i:1");
+        cluster.set_env("HostIP", "1.2.3.4");
+        cluster.set_env("MINE", "x");
+        cluster.add_hosts(&Role::Master, [IpAddr::from([10, 0, 0, 1])]);
+        let env = of_host(&cluster, &cluster.hosts[0], ContainerEngine::Containerd, &ClusterNetwork::default());
+        assert!(env.keys().filter(|name| *name != "MINE").all(|name| is_own_variable(name)));
+        assert!(SYSTEM.iter().all(|name| env.contains_key(*name)) && !is_own_variable("MINE"));
+        assert_eq!(env["HostIP"].expose(), "10.0.0.1");
+    }
 }

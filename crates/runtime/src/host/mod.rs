@@ -17,6 +17,7 @@ pub(crate) use clean::{Leaving, leave};
 pub(crate) use control_plane::{API_PORT, API_SERVER, ControlPlane, VIRTUAL_ADDRESS};
 pub use engine::ContainerEngine;
 pub(crate) use environment::ClusterNetwork;
+pub use environment::is_own_variable;
 pub(crate) use prepare::id;
 pub(crate) use script::Script;
 pub(crate) use setup::Setup;

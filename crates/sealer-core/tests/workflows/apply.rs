@@ -12,6 +12,7 @@ async fn a_cluster_is_made_once() {
     assert_eq!((planned.plan.steps.len(), planned.plan.hosts.len()), (6, 2));
     assert_eq!(bench.hosts.ran(""), 0, "a dry run runs nothing");
     assert!(bench.remembered().is_none());
+    assert!(!bench.sealer.state().root().exists(), "a dry run leaves nothing behind");
 
     let applied = bench.apply(&listed()).await.unwrap();
     assert_eq!((applied.outcome, applied.done, applied.skipped), (Outcome::Changed, 6, 0));

@@ -1,0 +1,78 @@
+//! Tips for commands that sealer does not have: those of docker and of the original sealer, and typos.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use sealer_core::clusterfile;
+
+const ARCHIVES: &str =
+    "registries of cluster images are not supported yet: `sealer save -o FILE IMAGE` and `sealer load -i FILE` move them";
+const LOGIN: &str = "sealer uses the logins that `docker login` keeps";
+const IMAGES: &str = "`sealer images` lists cluster images";
+const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
+const HOSTS: &str = "other hosts for a cluster that stands are not supported yet: name all of them in `sealer run` or `sealer apply`";
+const IMAGE: &str = "another image for a cluster that stands is not supported yet";
+const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts and prints the plan";
+const MISSING: &str = "it is not supported yet";
+
+/// What others call it, and what to do here.
+const FOREIGN: [(&str, &str); 38] = [
+    ("pull", ARCHIVES),
+    ("push", ARCHIVES),
+    ("search", ARCHIVES),
+    ("manifest", ARCHIVES),
+    ("export", ARCHIVES),
+    ("import", ARCHIVES),
+    ("login", LOGIN),
+    ("logout", LOGIN),
+    ("ps", IMAGES),
+    ("ls", IMAGES),
+    ("list", IMAGES),
+    ("image", IMAGES),
+    ("history", "`sealer inspect IMAGE` shows the layers of an image"),
+    ("rm", REMOVE),
+    ("remove", REMOVE),
+    ("reset", REMOVE),
+    ("destroy", REMOVE),
+    ("prune", "`sealer rmi` frees what no image needs any more"),
+    ("system", "`sealer rmi` frees what no image needs any more"),
+    ("join", HOSTS),
+    ("scale", HOSTS),
+    ("scale-up", HOSTS),
+    ("scale-down", HOSTS),
+    ("upgrade", IMAGE),
+    ("rollback", IMAGE),
+    ("merge", "build one image `FROM` the other instead"),
+    ("create", "`sealer run IMAGE` makes a cluster"),
+    ("start", "`sealer run IMAGE` makes a cluster"),
+    ("check", PLAN),
+    ("plan", PLAN),
+    ("exec", MISSING),
+    ("cert", MISSING),
+    ("cp", MISSING),
+    ("mount", MISSING),
+    ("umount", MISSING),
+    ("gen", MISSING),
+    ("debug", MISSING),
+    ("alpha", MISSING),
+];
+
+/// The error with a tip that leads to the fix, or with none.
+pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    let given = given.clone();
+    // What the parser suggests shares letters with it; often it means something else.
+    let suggested = match error.remove(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => names,
+        Some(ContextValue::String(name)) => vec![name],
+        _ => Vec::new(),
+    };
+    error.remove(ContextKind::Suggested);
+    if let Some((_, tip)) = FOREIGN.iter().find(|(name, _)| *name == given) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*tip).into()]));
+    } else if let Some(near) = clusterfile::closest(&given, suggested.iter().map(String::as_str)) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near.to_owned()]));
+    }
+    error
+}
