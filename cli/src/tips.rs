@@ -3,12 +3,12 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use sealer_core::clusterfile;
 
-const ARCHIVES: &str =
-    "registries of cluster images are not supported yet: `sealer save -o FILE IMAGE` and `sealer load -i FILE` move them";
+const ARCHIVES: &str = "registries of cluster images are not supported yet: `sealer save -o FILE IMAGE` and `sealer load -i FILE` move them";
 const LOGIN: &str = "sealer uses the logins that `docker login` keeps";
 const IMAGES: &str = "`sealer images` lists cluster images";
 const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
-const HOSTS: &str = "other hosts for a cluster that stands are not supported yet: name all of them in `sealer run` or `sealer apply`";
+const HOSTS: &str =
+    "other hosts for a cluster that stands are not supported yet: name all of them in `sealer run` or `sealer apply`";
 const IMAGE: &str = "another image for a cluster that stands is not supported yet";
 const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts and prints the plan";
 const MISSING: &str = "it is not supported yet";

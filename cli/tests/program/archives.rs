@@ -71,7 +71,7 @@ fn archives_go_through_pipes_and_links_and_never_into_devices() {
 
     // Only root makes devices. This one takes everything and keeps nothing.
     if let Some(device) = node("device", "c", &["1", "3"]) {
-        program.call(&["save", "-o", &device, "shop:1.4"]).fails(2, &["cannot write an archive to", "it is a device"]);
+        program.call(&["save", "-o", &device, "shop:1.4"]).fails(1, &[&device, "it is a device, expected a file"]);
         assert!(fs::metadata(&device).unwrap().file_type().is_char_device());
     }
 }
@@ -124,7 +124,7 @@ fn a_place_that_cannot_be_written_is_named() {
     let nowhere = program.text("no/such/directory/shop.tar");
     program.call(&["save", "-o", &nowhere, "shop:1.4"]).fails(1, &[&format!("cannot write {nowhere}"), "hint:"]);
     let directory = program.text("context");
-    program.call(&["save", "-o", &directory, "shop:1.4"]).fails(2, &[&directory, "it is a directory"]);
+    program.call(&["save", "-o", &directory, "shop:1.4"]).fails(1, &[&directory, "it is a directory"]);
     program.call(&["save", "shop:1.4"]).fails(2, &["--output <FILE>"]);
     program.call(&["save", "-o", &program.text("x.tar"), "nobody:1"]).fails(1, &["nobody:1"]);
     assert!(!program.path("x.tar").exists());

@@ -81,3 +81,40 @@ fn old_options_are_taken() {
     let text = lvscare(&program, "unit", &[&SERVICE, &old[..]].concat()).code(0).stdout.clone();
     assert!(text.contains("--mode=link --iface=care0"), "{text}");
 }
+
+#[test]
+fn a_unit_works_from_another_directory_and_names_whole_units() {
+    let program = Program::new();
+    program.write("context/lv.json", r#"{"vs": "127.7.7.7:1", "rs": ["127.0.0.1:2"], "health": {"scheme": "tcp"}}"#);
+    let options = ["--config", "lv.json", "--socket", "x/s.sock", "--metrics-file", "m/lv.prom"];
+    let more = ["--before", "kubelet", "--before", "a.mount", "--before", "b@1.2"];
+    let outcome = lvscare(&program, "unit", &[&options[..], &more].concat());
+    let text = &outcome.code(0).stdout;
+    for expected in [
+        format!("--config={}", program.text("context/lv.json")),
+        format!("--socket={}", program.text("context/x/s.sock")),
+        format!("--metrics-file={}", program.text("context/m/lv.prom")),
+        "Before=kubelet.service\nBefore=a.mount\nBefore=b@1.2.service\n".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "no {expected} in\n{text}");
+    }
+    lvscare(&program, "unit", &["--config", "lv.json", "--before", "a\nb"]).fails(2, &["expected the name of a unit"]);
+    // Where systemd is installed, it is the judge.
+    let file = program.write("lv.service", text);
+    let judged = std::process::Command::new("systemd-analyze").args(["verify", "--man=no", &file]).output();
+    if let Ok(judged) = judged {
+        let said = String::from_utf8_lossy(&judged.stderr);
+        let own: Vec<&str> = said.lines().filter(|line| line.contains(&file) || line.contains("lv.service")).collect();
+        assert!(own.iter().all(|line| line.contains("not found") || line.contains("not executable")), "{said}");
+    }
+}
+
+#[test]
+fn clean_up_needs_no_directory_of_a_daemon() {
+    let program = Program::new();
+    let socket = program.text("no/such/directory/x.sock");
+    let outcome = lvscare(&program, "clean", &["--vs", "127.7.7.7:7777", "--socket", &socket]);
+    // What the kernel lets this user do is another matter.
+    assert!(!outcome.stderr.contains("cannot lock"), "{}", outcome.stderr);
+    assert!(!program.path("no").exists());
+}

@@ -17,7 +17,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -149,6 +149,30 @@ impl Write for TemporaryFile {
 pub fn persist(file: &File, from: &Path, to: &Path) -> io::Result<()> {
     file.sync_data()?;
     fs::rename(from, to)
+}
+
+/// Where a file that a user named is to be written: links are followed, also to a file that is still to be made.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] when something else than a file is there: a rename would put a file in the place of
+/// a device.
+pub fn target(path: &Path) -> io::Result<PathBuf> {
+    let kind = match fs::metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(fs::read_link(path).map_or(path.to_owned(), |link| path.with_file_name(link)));
+        }
+        Err(error) => return Err(error),
+    };
+    let kind = match kind {
+        _ if kind.is_file() => return path.canonicalize(),
+        _ if kind.is_dir() => "directory",
+        _ if kind.is_fifo() => "named pipe",
+        _ if kind.is_socket() => "socket",
+        _ => "device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is a {kind}, expected a file")))
 }
 
 /// Reads a file of at most `limit` bytes; `None` when there is no such file.

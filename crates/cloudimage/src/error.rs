@@ -40,8 +40,6 @@ pub enum Error {
     Decompress { digest: Digest, source: io::Error },
     #[error("{archive} is refused: {}{reason}", at(entry))]
     Archive { archive: String, entry: String, reason: String },
-    #[error("cannot write an archive to {}: it is {kind}; name a file, a named pipe, or `-` for standard output", path.display())]
-    Target { path: PathBuf, kind: &'static str },
     #[error("{image} is used: {users}; remove it with force to take all these names away")]
     InUse { image: String, users: String },
 

@@ -98,5 +98,5 @@ pub use redact::redacted;
 pub use registry::{ExternalRegistry, RegistrySettings};
 pub use schema::schema;
 pub use secret::Secret;
-pub use suggest::closest;
 pub use ssh::{Jump, MAX_JUMPS, Ssh, SshHost};
+pub use suggest::closest;

@@ -282,7 +282,6 @@ impl Error {
             | Self::Image(
                 cloudimage::Error::Context { .. }
                 | cloudimage::Error::Option { .. }
-                | cloudimage::Error::Target { .. }
                 | cloudimage::Error::Reference(_)
                 | cloudimage::Error::Store(content_store::Error::Reference(_)),
             ) => Class::Usage,

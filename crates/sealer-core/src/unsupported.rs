@@ -163,7 +163,9 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_told() {
-        let cluster = parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4]\n").cluster;
+        let cluster =
+            parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4]\n")
+                .cluster;
         let files = ["etc/a.tmpl", "charts/b/c.tmpl", "etc/kubeadm.yml.tmpl", "scripts/d.tmpl"].map(str::to_owned);
         let remarks = without_effect(&cluster, &["export USED=x; echo ${USED}".to_owned()], &files);
         assert_eq!(

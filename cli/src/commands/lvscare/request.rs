@@ -51,6 +51,15 @@ impl CareArguments {
         ignored.then_some("--masqueradebit does nothing here: packets are not marked").into_iter()
     }
 
+    /// The same for a program that starts in another directory.
+    pub(super) fn with_absolute_paths(mut self) -> Result<Self, Failure> {
+        let paths = [&mut self.config, &mut self.health.ca, &mut self.metrics_file, &mut self.place.socket];
+        for path in paths.into_iter().flatten() {
+            *path = std::path::absolute(&*path)?;
+        }
+        Ok(self)
+    }
+
     /// The arguments of a program that does the same.
     pub(super) fn words(&self) -> Vec<String> {
         let mut words = vec!["lvscare".to_owned(), "care".to_owned()];

@@ -1,10 +1,10 @@
 //! Writes an OCI archive.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use atomic_file::{TEMPORARY_PREFIX, TemporaryFile};
 use content_store::{Digest, REF_NAME_ANNOTATION};
@@ -24,29 +24,26 @@ impl Images {
     /// link is followed, a named pipe is written to.
     ///
     /// # Errors
-    /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or corrupt blob, which is named; [`Error::File`];
-    /// [`Error::Target`] for a device, a socket or a directory.
+    /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or corrupt blob, which is named; [`Error::File`],
+    /// also for a device, a socket or a directory.
     pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<u64> {
-        let target = Target::of(path)?;
-        let contents = self.archived(names)?;
-        match target {
-            Target::Pipe => {
-                let pipe = OpenOptions::new().write(true).open(path).map_err(Error::file("write", path))?;
-                self.write(&contents, &mut BufWriter::with_capacity(1 << 20, pipe), path)
-            }
-            Target::File { path, old } => {
-                let fault = |source| Error::File { act: "write", path: path.clone(), source };
-                // An archive is made to be handed on, as far as the umask and the file that was there allow it.
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let file = TemporaryFile::create(directory, TEMPORARY_PREFIX, 0o666).map_err(fault)?;
-                let mut output = BufWriter::with_capacity(1 << 20, file);
-                let size = self.write(&contents, &mut output, &path)?;
-                let mut file = output.into_inner().map_err(|error| fault(error.into_error()))?;
-                old.map_or(Ok(()), |old| file.as_file().set_permissions(old)).map_err(fault)?;
-                file.persist(&path).and_then(|()| atomic_file::sync_dir(directory)).map_err(fault)?;
-                Ok(size)
-            }
+        if fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            let pipe = OpenOptions::new().write(true).open(path).map_err(Error::file("write", path))?;
+            return self.write(&self.archived(names)?, &mut BufWriter::with_capacity(1 << 20, pipe), path);
         }
+        let path = &atomic_file::target(path).map_err(Error::file("write", path))?;
+        let contents = self.archived(names)?;
+        let fault = |source| Error::File { act: "write", path: path.clone(), source };
+        let old = fs::metadata(path).ok().map(|metadata| metadata.permissions());
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // An archive is made to be handed on, as far as the umask and the file that was there allow it.
+        let file = TemporaryFile::create(directory, TEMPORARY_PREFIX, 0o666).map_err(fault)?;
+        let mut output = BufWriter::with_capacity(1 << 20, file);
+        let size = self.write(&contents, &mut output, path)?;
+        let mut file = output.into_inner().map_err(|error| fault(error.into_error()))?;
+        old.map_or(Ok(()), |old| file.as_file().set_permissions(old)).map_err(fault)?;
+        file.persist(path).and_then(|()| atomic_file::sync_dir(directory)).map_err(fault)?;
+        Ok(size)
     }
 
     /// The same as a stream, for example into a pipe.
@@ -130,39 +127,6 @@ impl Images {
 struct Contents {
     index: Vec<u8>,
     blobs: BTreeMap<Digest, u64>,
-}
-
-/// What is at the path of an archive.
-enum Target {
-    /// A file or nothing, links followed; `old` are the permissions that a file there has.
-    File { path: PathBuf, old: Option<Permissions> },
-    /// A named pipe.
-    Pipe,
-}
-
-impl Target {
-    fn of(path: &Path) -> Result<Self> {
-        let refused = |kind| Err(Error::Target { path: path.to_owned(), kind });
-        let metadata = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A link may lead to a file that is still to be made.
-                let path = fs::read_link(path).map_or(path.to_owned(), |target| path.with_file_name(target));
-                return Ok(Self::File { path, old: None });
-            }
-            metadata => metadata.map_err(Error::file("write", path))?,
-        };
-        let kind = metadata.file_type();
-        if kind.is_file() {
-            let path = path.canonicalize().map_err(Error::file("write", path))?;
-            return Ok(Self::File { path, old: Some(metadata.permissions()) });
-        }
-        match kind {
-            _ if kind.is_fifo() => Ok(Self::Pipe),
-            _ if kind.is_dir() => refused("a directory"),
-            _ if kind.is_socket() => refused("a socket"),
-            _ => refused("a device"),
-        }
-    }
 }
 
 fn append(output: &mut dyn Write, name: &str, length: u64, input: &mut dyn io::Read) -> io::Result<()> {

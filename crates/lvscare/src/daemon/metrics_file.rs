@@ -27,7 +27,9 @@ pub(super) async fn keep(path: Option<&Path>, pages: &Pages, events: UnboundedSe
         // A slow disk must not delay checks.
         let write = move || {
             let failed = |source| Error::Io { act: format!("write the metrics to {}", target.display()), source };
-            atomic_file::write(&target, text.as_bytes(), MODE).map_err(failed)
+            let written =
+                atomic_file::target(&target).and_then(|file| atomic_file::write(&file, text.as_bytes(), MODE));
+            written.map_err(failed)
         };
         let written = tokio::task::spawn_blocking(write).await.unwrap_or(Ok(()));
         if let Some(error) = written.as_ref().err().filter(|_| !told) {
