@@ -42,7 +42,7 @@ async fn run_sees_what_hosts_will_see_through_links() {
     std::os::unix::fs::symlink("usr/bin", bench.context().join("base/bin")).unwrap();
     bench.write("top/bin/tool", "tool");
     build(&bench, "FROM scratch\nCOPY base .\nCOPY top .\nRUN readlink bin; ls bin\n").await.unwrap();
-    assert_eq!(output(&bench), ["usr/bin", "sh", "tool"]);
+    assert_eq!(bench.output(), ["usr/bin", "sh", "tool"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
