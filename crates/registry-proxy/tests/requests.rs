@@ -351,3 +351,22 @@ async fn a_client_that_says_nothing_is_dropped() {
         server.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_peer_has_so_many_connections() {
+    let setup = Setup::new().await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(tokio::net::TcpStream::connect(setup.server.address).await.unwrap());
+    }
+    let mut ended = 0;
+    for stream in &mut silent {
+        let mut byte = [0];
+        let read = tokio::io::AsyncReadExt::read(stream, &mut byte);
+        ended += usize::from(tokio::time::timeout(std::time::Duration::from_millis(50), read).await.is_ok());
+    }
+    assert_eq!(ended, 8, "of 40 connections 32 stay");
+    drop(silent);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(setup.get("/v2/").await.status(), StatusCode::OK);
+}

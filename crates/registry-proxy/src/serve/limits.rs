@@ -14,9 +14,9 @@ pub(super) const PEER_CONNECTIONS: usize = 32;
 /// Requests of all peers that are answered at the same time; each holds up to three chunks of a blob in memory.
 pub(super) const REQUESTS: usize = 128;
 /// Those of one peer.
-pub(super) const PEER_REQUESTS: usize = 48;
+pub(super) const PEER_REQUESTS: usize = 32;
 /// Those of one connection.
-pub(super) const CONNECTION_REQUESTS: usize = 8;
+pub(super) const CONNECTION_REQUESTS: usize = 6;
 /// A connection without any request is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
 
