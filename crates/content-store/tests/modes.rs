@@ -1,5 +1,5 @@
 //! Nobody else can change what a store holds, or hold its locks; alone in its process, of which it changes the umask.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use content_store::{Descriptor, MediaType, NameKind, Store};
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -1,5 +1,5 @@
 //! Clients that ask for much and take nothing: what they cost, and what is left for others.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
