@@ -8,16 +8,26 @@ use serde_json::{Value, json};
 use crate::support::{Program, finish, stable};
 
 #[test]
-fn what_docker_keeps_is_read_when_a_registry_is_asked() {
+fn what_docker_keeps_is_read_when_a_registry_asks_for_a_login() {
+    use std::io::{Read, Write};
     let program = Program::new();
     program.write("home/.docker/config.json", "{ not JSON");
     program.build("shop:1.4");
-    program.write("context/manifests/imageList", "127.0.0.1:1/a:1\n");
-    let outcome = program.call(&["build", "-q", "-t", "shop:1.5", "."]);
-    outcome.fails(1, &[&program.text("home/.docker/config.json"), "line 1, column 3"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    program.write("context/manifests/imageList", format!("{}/a:1\n", listener.local_addr().unwrap()));
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let answer =
+                "401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\nConnection: close";
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = write!(connection, "HTTP/1.1 {answer}\r\n\r\n");
+        }
+    });
+    let build = || program.call(&["build", "-q", "-t", "shop:1.5", "."]);
+    build().fails(1, &[&program.text("home/.docker/config.json"), "line 1, column 3"]);
     for text in ["", "\u{feff}{}"] {
         program.write("home/.docker/config.json", text);
-        let outcome = program.call(&["build", "-q", "-t", "shop:1.5", "."]);
+        let outcome = build();
         outcome.code(1);
         assert!(!outcome.stderr.contains("config.json"), "{}", outcome.stderr);
     }

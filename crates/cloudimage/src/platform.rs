@@ -115,7 +115,6 @@ impl FromStr for Platform {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
     use super::*;
 
     #[test]

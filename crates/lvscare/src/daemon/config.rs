@@ -64,7 +64,8 @@ impl CareConfig {
     /// [`Error::Config`] with the place of the first mistake.
     pub fn parse(path: &Path, text: &[u8]) -> Result<Self> {
         let wrong = |reason: String| Error::Config { path: path.to_owned(), reason };
-        let config: Self = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
+        let config: Self = serde_json::from_slice(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+            .map_err(|error| wrong(error.to_string()))?;
         config.check().map_err(|error| match error {
             Error::Invalid { service, reason } => wrong(format!("virtual service {service}: {reason}")),
             error => error,
