@@ -245,7 +245,7 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
 pub fn refuse_foreign(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) => refuse(&metadata),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
         Err(error) => Err(error),
     }
 }
