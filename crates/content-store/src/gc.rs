@@ -3,8 +3,7 @@
 use crate::error::{Error, Result};
 use crate::lock::Exclusive;
 use crate::store::{DOCUMENT_LIMIT, PARTIAL_PREFIX};
-use crate::{Blob, Digest, Store, reserve};
-use serde_json::Value;
+use crate::{Blob, Digest, Store, mentioned, reserve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
@@ -71,9 +70,7 @@ impl Store {
         while let Some(digest) = open.pop() {
             match stored.get(&digest) {
                 Some(size) if reached.insert(digest) => {
-                    if let Some(document) = self.document(&digest, *size)? {
-                        mentioned(&document, &mut open);
-                    }
+                    open.extend(self.mentioned(&digest, *size)?);
                 }
                 _ => {}
             }
@@ -81,10 +78,10 @@ impl Store {
         Ok(reached)
     }
 
-    /// The blob as a JSON document, if it is one.
-    fn document(&self, digest: &Digest, size: u64) -> Result<Option<Value>> {
+    /// Every digest that stands in the blob as a text or as a field name, if it is a JSON document.
+    fn mentioned(&self, digest: &Digest, size: u64) -> Result<Vec<Digest>> {
         if size > DOCUMENT_LIMIT {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let mut start = [0; 64];
         let count = self
@@ -93,10 +90,10 @@ impl Store {
             .map_err(|source| Error::file("read", &self.blob_path(digest), source))?;
         let first = start[..count].iter().find(|byte| !byte.is_ascii_whitespace());
         if !matches!(first, Some(b'{' | b'[')) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let bytes = self.read_verified(digest, DOCUMENT_LIMIT)?;
-        Ok(serde_json::from_slice(&bytes).ok())
+        Ok(mentioned::digests(&bytes).unwrap_or_default())
     }
 
     /// A partial blob of something that is here, or that nobody continued for a week.
@@ -106,20 +103,5 @@ impl Store {
         let modified = fs::metadata(self.paths.ingest.join(name)).and_then(|metadata| metadata.modified());
         let is_old = modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > MAX_AGE);
         is_old || digest.is_none_or(|digest| self.contains(&digest))
-    }
-}
-
-/// Adds every digest that stands in the document as a text or as a field name.
-fn mentioned(value: &Value, digests: &mut Vec<Digest>) {
-    match value {
-        Value::String(text) => digests.extend(text.parse::<Digest>()),
-        Value::Array(values) => values.iter().for_each(|value| mentioned(value, digests)),
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                digests.extend(name.parse::<Digest>());
-                mentioned(value, digests);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

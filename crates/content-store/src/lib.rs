@@ -45,6 +45,7 @@ mod error;
 mod gc;
 mod index;
 mod lock;
+mod mentioned;
 mod partial;
 mod reader;
 mod reserve;

@@ -6,6 +6,8 @@ use content_store::{DOCUMENT_LIMIT, Digest, PartialBlob, Reference, Store};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use registry_client::Registry;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +79,14 @@ pub struct Document {
     pub media_type: String,
     /// Its bytes.
     pub bytes: Bytes,
+}
+
+/// What tells the kind of a document; nothing else of it is kept.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    manifests: Option<IgnoredAny>,
+    media_type: Option<String>,
 }
 
 /// Fetches content into one store. Share it between all fetches that belong together.
@@ -155,10 +165,10 @@ impl Fetcher {
     async fn stored_document(&self, digest: Digest) -> Result<Document> {
         let store = self.store.clone();
         let bytes = blocking(move || store.read_verified(&digest, DOCUMENT_LIMIT)).await??;
-        let fields: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let shape: Shape = serde_json::from_slice(&bytes).unwrap_or_default();
         let [index, manifest, ..] = registry_client::ACCEPT else { return Err(Error::NoRegistry) };
-        let default = if fields.get("manifests").is_some() { index } else { manifest };
-        let media_type = fields.get("mediaType").and_then(serde_json::Value::as_str).unwrap_or(default).to_owned();
+        let default = if shape.manifests.is_some() { index } else { manifest };
+        let media_type = shape.media_type.unwrap_or_else(|| (*default).to_owned());
         Ok(Document { digest, media_type, bytes: bytes.into() })
     }
 
