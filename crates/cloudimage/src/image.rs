@@ -138,10 +138,10 @@ impl Image {
         &self.manifest_digest
     }
 
-    /// Digest of the rootfs config.
+    /// Digest of the rootfs config, and its size in bytes as the manifest says.
     #[must_use]
-    pub fn config_digest(&self) -> &Digest {
-        &self.manifest.config.digest
+    pub fn config_blob(&self) -> (Digest, u64) {
+        (self.manifest.config.digest, self.manifest.config.size)
     }
 
     /// The platform of this image.
@@ -206,14 +206,11 @@ impl Image {
         sizes.values().sum()
     }
 
-    /// Digests of the catalogue and of every blob of the carried images.
-    ///
-    /// # Errors
-    /// None today; the digests come from the manifest.
-    pub fn carried_blobs(&self) -> Result<Vec<Digest>> {
-        let catalogue = self.artifact.iter().map(|(_, artifact)| artifact.config.digest);
-        let blobs: BTreeSet<Digest> = catalogue.chain(self.artifact_layers().map(|blob| blob.digest)).collect();
-        Ok(blobs.into_iter().collect())
+    /// Digests of the catalogue and of every blob of the carried images, with their sizes as the manifest says.
+    #[must_use]
+    pub fn carried_blobs(&self) -> BTreeMap<Digest, u64> {
+        let catalogue = self.artifact.iter().map(|(_, artifact)| &artifact.config);
+        catalogue.chain(self.artifact_layers()).map(|blob| (blob.digest, blob.size)).collect()
     }
 
     /// Every blob of this platform with its size: documents, layers, carried images.
@@ -240,11 +237,11 @@ impl Image {
     }
 }
 
-/// Digests of all manifests of an index, artifacts included; a single manifest has none.
+/// Digests of all manifests of an index, artifacts included, each once; a single manifest has none.
 ///
 /// # Errors
 /// [`Error::Store`] when the index is missing or corrupt, [`Error::Document`].
-pub fn manifests(content: &Store, index: &Digest) -> Result<Vec<Digest>> {
+pub fn manifests(content: &Store, index: &Digest) -> Result<BTreeSet<Digest>> {
     let bytes = content.read_verified(index, format::DOCUMENT_LIMIT)?;
     let index: Index = serde_json::from_slice(&bytes).map_err(Error::document(index))?;
     Ok(index.manifests.iter().map(|entry| entry.digest).collect())

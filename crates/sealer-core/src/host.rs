@@ -86,12 +86,14 @@ pub async fn pull(request: &PullRequest, sources: &[(String, Arc<dyn Registry>)]
     }
     // Twice: which documents there are, and, once they are here, what they say.
     let image = Image::from_content(&content, &request.image)?;
-    fetcher.blobs(&index, [Wanted::new(*image.config_digest(), None)], &|_| {}).await?;
-    let mut wanted: Vec<Digest> = image.layers().iter().map(|layer| layer.digest).collect();
+    // More than a manifest says is refused: a source cannot fill this host's disk.
+    let sized = |(digest, size)| Wanted::new(digest, Some(size));
+    fetcher.blobs(&index, [sized(image.config_blob())], &|_| {}).await?;
+    let mut wanted: Vec<_> = image.layers().iter().map(|layer| (layer.digest, layer.size)).collect();
     if request.carried_images {
-        wanted.extend(image.carried_blobs()?);
+        wanted.extend(image.carried_blobs());
     }
-    fetcher.blobs(&index, wanted.into_iter().map(|digest| Wanted::new(digest, None)), &|_| {}).await?;
+    fetcher.blobs(&index, wanted.into_iter().map(sized), &|_| {}).await?;
 
     let image = Image::from_content(&content, &request.image)?;
     let request = request.clone();
