@@ -50,6 +50,9 @@ fn of_core(error: &Error) -> Option<String> {
         }
         Error::NothingFound { .. } => "things are found in one region: see `--region`",
         Error::NoHosts { .. } => "`--masters ADDRESS --nodes ADDRESS,ADDRESS`, or `--provider CONTAINER --masters 1`",
+        Error::ImageInUse { .. } => {
+            "`--replace` moves the name; `sealer tag` keeps the image that is here under another one"
+        }
         Error::ProviderOfImage { .. } => {
             "agree with `--yes`, or name a provider with `--provider`; `sealer inspect -c IMAGE` shows the file"
         }

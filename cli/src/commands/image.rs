@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealer_core::{Error, Sealer};
+use sealer_core::{Error, Sealer, cloudimage};
 
 use crate::arguments::OutputFormat;
 use crate::exit::Failure;
@@ -136,6 +136,9 @@ pub(crate) struct Load {
     /// The archive to read: a file, a named pipe, or `-` for standard input
     #[arg(short, long, value_name = "FILE")]
     input: PathBuf,
+    /// Also move names that clusters of this machine run to the images of the archive
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
@@ -143,13 +146,19 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open()?;
-        let images = sealer.images();
-        let names = if self.input.as_os_str() == "-" {
-            images.load_from(std::io::stdin(), Path::new("standard input"))
-        } else {
-            images.load(&self.input)
+        let tell = |event| {
+            if let sealer_core::Event::Warning { message } = event {
+                session.printer.warn(&message);
+            }
         };
-        let names = names.map_err(Error::from)?;
+        let names = if self.input.as_os_str() == "-" {
+            sealer_core::load(&sealer, std::io::stdin(), Path::new("standard input"), self.replace, &tell)?
+        } else {
+            let path = || self.input.clone();
+            let failed = |source| Error::from(cloudimage::Error::File { act: "read", path: path(), source });
+            let file = std::fs::File::open(&self.input).map_err(failed)?;
+            sealer_core::load(&sealer, file, &self.input, self.replace, &tell)?
+        };
         session.printer.loaded(&self.input, &names)
     }
 }

@@ -220,3 +220,24 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive.resize(archive.len() + 1024, 0);
     archive
 }
+
+#[test]
+fn a_name_that_moves_is_told_and_one_that_a_cluster_runs_stays() {
+    let program = Program::new();
+    let first = program.build("shop:1.4");
+    let archive = program.text("shop.tar");
+    program.call(&["save", "-q", "-o", &archive, "shop:1.4"]).code(0);
+    program.write("context/manifests/shop.yaml", "kind: StatefulSet\n");
+    let second = program.build("shop:1.4");
+    assert_ne!(first, second);
+
+    let cluster = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: mine}\nspec:\n  image: shop:1.4\n  hosts: [{ips: [127.0.0.9], roles: [master]}]\n";
+    program.write("home/.sealer/mine/Clusterfile", cluster);
+    let refused = program.call(&["load", "-i", &archive]);
+    refused.fails(1, &["cluster mine runs the one that is here", "hint: `--replace` moves the name"]);
+    assert_eq!(program.build("shop:1.4"), second, "the name stayed");
+
+    let moved = program.call(&["load", "-i", &archive, "--replace"]);
+    moved.code(0).says(&["warning: docker.io/library/shop:1.4 was ", &second, &first]);
+    program.call(&["load", "-i", &archive]).code(0);
+}

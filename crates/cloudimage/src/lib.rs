@@ -103,4 +103,5 @@ pub use layer::Compression;
 pub use platform::Platform;
 pub use sandbox::{LinuxSandbox, Sandbox};
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
+pub use transfer::{Moved, ReadArchive};
 pub use unpack::unpack;

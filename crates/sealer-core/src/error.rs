@@ -220,6 +220,17 @@ pub enum Error {
         provider: clusterfile::ProviderName,
     },
     #[cfg(feature = "cluster")]
+    /// An archive would point the name of an image at another one, and a cluster runs it.
+    #[error(
+        "{image} is another image in the archive, and cluster {cluster} runs the one that is here; nothing was named"
+    )]
+    ImageInUse {
+        /// The name.
+        image: String,
+        /// The cluster.
+        cluster: String,
+    },
+    #[cfg(feature = "cluster")]
     /// An argument does not parse.
     #[error("{option} {value}: {source}")]
     Argument {

@@ -72,6 +72,7 @@ mod event;
 #[cfg(feature = "cluster")]
 mod executor;
 pub mod host;
+mod load;
 #[cfg(feature = "cluster")]
 mod nodes;
 #[cfg(feature = "cluster")]
@@ -106,6 +107,7 @@ pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
+pub use crate::load::load;
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
 pub use crate::sealer::{Sealer, Settings, SshSettings};

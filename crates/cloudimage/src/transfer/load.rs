@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use content_store::{Descriptor, Digest, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
+use content_store::{Descriptor, Digest, GcGuard, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
 
 use super::closure;
 use crate::builder::seal::now;
@@ -18,6 +18,57 @@ use crate::images::Images;
 use crate::layer::Compression;
 use crate::layer::tar::{MemberKind, Reader};
 
+/// The images of an archive: their blobs are in the store, and no name points at them yet.
+#[derive(Debug)]
+#[must_use = "without `set_names` the images are garbage"]
+pub struct ReadArchive<'a> {
+    images: &'a Images,
+    named: Vec<Named>,
+    names: Vec<String>,
+    _guard: GcGuard,
+}
+
+/// A name of an archive that points at another image here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moved {
+    /// The name.
+    pub name: String,
+    /// What it points at here.
+    pub from: Digest,
+    /// What it points at in the archive.
+    pub to: Digest,
+}
+
+impl ReadArchive<'_> {
+    /// The names that would point at another image than they do here.
+    ///
+    /// # Errors
+    /// When the names of the store cannot be read.
+    pub fn moved(&self) -> Result<Vec<Moved>> {
+        let mut moved = Vec::new();
+        for Named { kind, name, descriptor, .. } in &self.named {
+            let Some(known) = self.images.content().resolve(*kind, name)? else { continue };
+            if known.digest() != descriptor.digest() {
+                let digest = |descriptor: &Descriptor| Digest::try_from(descriptor.digest());
+                let (from, to) = (digest(&known), digest(descriptor));
+                let (from, to) = (from.map_err(content_store::Error::from)?, to.map_err(content_store::Error::from)?);
+                moved.push(Moved { name: name.clone(), from, to });
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Points the names at the images, all of them or none; gives the names, and the digests of images without one.
+    ///
+    /// # Errors
+    /// When the names of the store cannot be written.
+    pub fn set_names(self) -> Result<Vec<String>> {
+        self.images.content().set_names(self.named)?;
+        Ok(self.names)
+    }
+}
+
 impl Images {
     /// Reads the images of an OCI archive (plain, gzip or zstd) into the store under the names that they have in it, and
     /// gives these names; for an image without a name, its digest. Blobs that are here already are not written again.
@@ -26,15 +77,15 @@ impl Images {
     /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob; [`Error::Store`] for a blob that
     /// is not what its name says. Then no name was set.
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
-        self.load_from(File::open(path).map_err(Error::file("read", path))?, path)
+        self.read_archive(File::open(path).map_err(Error::file("read", path))?, path)?.set_names()
     }
 
-    /// The same from a stream, for example a pipe; `path` is what errors call it.
+    /// The same from a stream, for example a pipe, without the names; `path` is what errors call it.
     ///
     /// # Errors
     /// As [`Images::load`].
-    pub fn load_from(&self, input: impl Read + Send + 'static, path: &Path) -> Result<Vec<String>> {
-        let _guard = self.content().gc_guard()?;
+    pub fn read_archive(&self, input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
+        let guard = self.content().gc_guard()?;
         let archive = path.display().to_string();
         let fault =
             |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
@@ -84,8 +135,7 @@ impl Images {
         if names.is_empty() {
             return Err(fault("index.json", "there is no image in it".to_owned()));
         }
-        self.content().set_names(named)?;
-        Ok(names)
+        Ok(ReadArchive { images: self, named, names, _guard: guard })
     }
 
     /// Copies the data of the current member into the store as the blob `digest`.

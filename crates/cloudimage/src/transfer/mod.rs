@@ -3,3 +3,5 @@
 mod closure;
 mod load;
 mod save;
+
+pub use load::{Moved, ReadArchive};
