@@ -97,6 +97,8 @@ pub(crate) fn lvscare(cache: &Cache, quick: bool) -> Result<()> {
         .stdin(Stdio::piped())
         .spawn()
         .map_err(|source| Error::Start { program: "unshare".into(), source })?;
+    // Waiting would close it.
+    let _open_until_this_ends = child.stdin.take();
     let status = child.wait().map_err(|source| Error::Start { program: "unshare".into(), source })?;
     if status.success() {
         return Ok(());
