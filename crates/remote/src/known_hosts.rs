@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learned_is_known_and_broken_files_are_mended() {
+    fn what_is_learned_is_known_and_broken_files_are_fixed() {
         let directory = tempfile::tempdir().unwrap();
         let policy = KnownHostsPolicy {
             files: vec![directory.path().join("absent")],
@@ -385,5 +385,17 @@ mod tests {
     fn hostile_patterns_end_soon() {
         let pattern = "*a".repeat(200);
         assert!(!wildcard(pattern.as_bytes(), "a".repeat(150).as_bytes()));
+    }
+
+    proptest::proptest! {
+        /// A file that anybody may have written neither causes a panic nor makes a key known that it does not hold.
+        #[test]
+        fn no_text_makes_another_key_known(
+            lines in proptest::collection::vec("(@cert-authority |@revoked |# )?[|*?!\\[\\]0-9a-z.,:= \\PC]{0,40}( ssh-ed25519 [A-Za-z0-9+/=]{0,80})?", 0..8),
+        ) {
+            let text = lines.join("\n");
+            let found = verdict(&text, ONE);
+            proptest::prop_assert_ne!(found, Verdict::Known);
+        }
     }
 }
