@@ -177,10 +177,11 @@ impl Store {
         if index.entries == before {
             return Ok(());
         }
-        match index.write(&self.paths.index) {
+        let text = index.into_text(&self.paths.index)?;
+        match durable::replace(&self.paths.index, &text) {
             Err(Error::NoSpace { .. }) if purpose == Purpose::Free => {
                 reserve::give_up(&self.paths.reserve);
-                index.write(&self.paths.index)
+                durable::replace(&self.paths.index, &text)
             }
             written => written,
         }
@@ -203,7 +204,7 @@ pub(crate) fn create_layout(paths: &Paths) -> Result<()> {
     let _guard = GcGuard::shared(&paths.lock)?;
     let _lock = Exclusive::wait(&paths.index_lock)?;
     if !paths.index.exists() {
-        Index::empty().write(&paths.index)?;
+        durable::replace(&paths.index, &Index::empty().into_text(&paths.index)?)?;
     }
     if !layout.exists() {
         durable::replace(&layout, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
@@ -262,13 +263,14 @@ impl Index {
         Ok(Self { fields, entries })
     }
 
-    fn write(&mut self, path: &Path) -> Result<()> {
-        self.fields.insert("manifests".to_owned(), Value::Array(self.entries.clone()));
+    /// The bytes for the file at `path`.
+    fn into_text(mut self, path: &Path) -> Result<Vec<u8>> {
+        self.fields.insert("manifests".to_owned(), Value::Array(self.entries));
         let text = serde_json::to_vec(&self.fields).map_err(|error| layout_error(path, error.to_string()))?;
         if text.len() as u64 > INDEX_LIMIT {
             return Err(Error::TooLarge { object: path.display().to_string(), limit: INDEX_LIMIT });
         }
-        durable::replace(path, &text)
+        Ok(text)
     }
 }
 
