@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::layer::listing::{Listed, Merged};
-use crate::layer::tree::{Entry, Kind, Tree};
+use crate::layer::tree::{Kind, Tree};
 
 /// The tree with the links on the way to each entry followed: `bin/tool` is `usr/bin/tool` where `bin` is a link.
 ///
@@ -14,7 +14,8 @@ pub(super) fn follow(tree: Tree, rootfs: &Merged) -> Tree {
         return tree;
     }
     // What the tree itself puts in a link's place counts.
-    let own: BTreeMap<PathBuf, Listed> = tree.iter().map(|(path, entry)| (path.to_owned(), listed(entry))).collect();
+    let own: BTreeMap<PathBuf, Listed> =
+        tree.iter().map(|(path, entry)| (path.to_owned(), Listed::from(&entry.kind))).collect();
     let at = |path: &Path| match own.get(path) {
         Some(Listed::Directory) | None => rootfs.get(path),
         listed => listed,
@@ -38,13 +39,4 @@ pub(super) fn follow(tree: Tree, rootfs: &Merged) -> Tree {
         followed.insert(target, entry);
     }
     followed
-}
-
-fn listed(entry: &Entry) -> Listed {
-    match &entry.kind {
-        Kind::Directory => Listed::Directory,
-        Kind::Symlink(target) => Listed::Symlink(target.clone()),
-        Kind::File(_) | Kind::HardLink(_) => Listed::File,
-        Kind::Fifo | Kind::Character { .. } | Kind::Block { .. } => Listed::Special,
-    }
 }

@@ -28,7 +28,7 @@ use crate::source::WantedImage;
 
 /// How long after a failure the request to cancel may still arrive that was its cause.
 ///
-/// A terminal sends its interrupt to the commands of RUN as well, and one of them may fail before the caller has heard.
+/// What ends this process may end other work first, which then fails before the caller has heard.
 const CANCEL_GRACE: Duration = Duration::from_millis(50);
 
 /// Builds a cluster image and, when the options say so, names it.

@@ -23,15 +23,20 @@ pub(crate) enum Listed {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listing(pub(crate) Vec<(PathBuf, Listed)>);
 
+impl From<&Kind> for Listed {
+    fn from(kind: &Kind) -> Self {
+        match kind {
+            Kind::Directory => Self::Directory,
+            Kind::File(_) | Kind::HardLink(_) => Self::File,
+            Kind::Symlink(target) => Self::Symlink(target.clone()),
+            Kind::Fifo | Kind::Character { .. } | Kind::Block { .. } => Self::Special,
+        }
+    }
+}
+
 impl Listing {
     pub(crate) fn of_tree(tree: &Tree) -> Self {
-        let listed = |kind: &Kind| match kind {
-            Kind::Directory => Listed::Directory,
-            Kind::File(_) | Kind::HardLink(_) => Listed::File,
-            Kind::Symlink(target) => Listed::Symlink(target.clone()),
-            Kind::Fifo | Kind::Character { .. } | Kind::Block { .. } => Listed::Special,
-        };
-        Self(tree.iter().map(|(path, entry)| (path.to_owned(), listed(&entry.kind))).collect())
+        Self(tree.iter().map(|(path, entry)| (path.to_owned(), Listed::from(&entry.kind))).collect())
     }
 
     pub(crate) fn push(&mut self, member: Member) {
