@@ -54,7 +54,7 @@ impl Image {
     /// Reads the image of this index (or single manifest) for the host's platform, or its only one.
     ///
     /// Index and manifests must be there. Config and catalogue may still be on their way: labels, layer histories and
-    /// catalogue are then empty, [`Image::layers`], [`Image::config_digest`] and [`Image::carried_blobs`] are complete.
+    /// catalogue are then empty, [`Image::layers`], [`Image::config_blob`] and [`Image::carried_blobs`] are complete.
     ///
     /// # Errors
     /// [`Error::Store`] for a missing or corrupt document, [`Error::NotAnImage`], [`Error::Document`].

@@ -15,7 +15,8 @@ pub(super) fn jobs(deny: Result<PathBuf>, target: &str) -> Vec<Job> {
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     // Tests are built with all features: what `cargo test` alone would compile is only checked.
     let plain = ["check", "--quiet", "--workspace", "--all-targets"];
-    let mut documentation = cargo::background(&["doc", "--quiet", "--workspace", "--no-deps"], target);
+    let mut documentation =
+        cargo::background(&["doc", "--quiet", "--workspace", "--no-deps", "--all-features"], target);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     let mut format = program("cargo");
     format.current_dir(repository()).args(["fmt", "--all", "--check"]);

@@ -1,4 +1,4 @@
-//! The contract suite of [`Sandbox`](super::Sandbox); run it on your own implementation.
+//! The contract suite of [`Sandbox`]; run it on your own implementation.
 
 use std::collections::BTreeMap;
 use std::fs;

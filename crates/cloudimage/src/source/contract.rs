@@ -1,4 +1,4 @@
-//! The contract suite of [`ImageSource`](super::ImageSource); run it on your own implementation.
+//! The contract suite of [`ImageSource`]; run it on your own implementation.
 
 use super::{ImageSource, RootfsView, WantedImage};
 

@@ -80,6 +80,15 @@ impl Calls {
         self.0.iter().filter(|call| call.outcome.is_err()).collect()
     }
 
+    /// Whether there was a moment at which every call that failed was on its way: what one change of the rules may
+    /// cost, however slow the machine is.
+    pub fn failed_together(&self) -> bool {
+        let failed = self.failed();
+        let last_start = failed.iter().map(|call| call.start).max();
+        let first_end = failed.iter().map(|call| call.start + call.took).min();
+        last_start.zip(first_end).is_none_or(|(start, end)| start <= end)
+    }
+
     /// How long after `fault` the last call began that failed; zero when none did.
     pub fn trouble_after(&self, fault: Instant) -> Duration {
         let last = self.failed().iter().map(|call| call.start).max();
