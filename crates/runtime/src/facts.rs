@@ -16,6 +16,9 @@ use crate::{File, Request, Secrets};
 pub struct Facts {
     /// Facts of each host that was asked, by its address.
     pub hosts: BTreeMap<IpAddr, HostFacts>,
+    /// Hosts that could not be asked, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreachable: BTreeMap<IpAddr, String>,
     /// What a master's API server says, when one answers.
     pub api: Option<ApiFacts>,
 }
@@ -100,6 +103,12 @@ pub struct Marker {
     pub engine_ours: bool,
     /// [`Secrets::fingerprint`] of the cluster: what tells it from another one of the same name. Empty when not known.
     pub authority: String,
+    /// Which settings of the cluster the host has: a digest by the name of each group of settings.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// Keys of the labels and taints that we set on the node: those that are not wanted any more are taken away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 impl Marker {
@@ -114,6 +123,8 @@ impl Marker {
             engine: String::new(),
             engine_ours: false,
             authority: request.payload.secrets.fingerprint(),
+            settings: BTreeMap::new(),
+            labels: Vec::new(),
         }
     }
 
@@ -151,6 +162,8 @@ pub struct ApiFacts {
     pub version: String,
     /// Registered nodes by their internal address.
     pub nodes: BTreeMap<IpAddr, NodeFacts>,
+    /// The master that was asked.
+    pub through: Option<IpAddr>,
 }
 
 /// One registered node.

@@ -39,11 +39,14 @@ pub async fn gather(
         if let Some(remote) = remotes.get(address).filter(|_| ours && host.admin_kubeconfig) {
             api = ask_api(remote.as_ref(), kubeconfig).await?;
         }
+        if let Some(api) = &mut api {
+            api.through = Some(*address);
+        }
         if api.is_some() {
             break;
         }
     }
-    Ok(Facts { hosts, api })
+    Ok(Facts { hosts, unreachable: BTreeMap::new(), api })
 }
 
 async fn gather_host(remote: &dyn Remote, cluster: &str, kubeconfig: &str) -> Result<(IpAddr, HostFacts), Error> {

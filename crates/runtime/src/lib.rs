@@ -81,7 +81,7 @@ pub use journal::Journal;
 pub use kubeadm::Kubeadm;
 pub use plan::{HostChange, Plan, PlannedHost};
 pub use preflight::{Demands, Finding, preflight};
-pub use request::{HostUpdate, ImageContents, ManagedCluster, Payload, Request};
+pub use request::{Drain, HostUpdate, ImageContents, ManagedCluster, Payload, Request};
 pub use secrets::{SecretSpec, Secrets, SigningKey};
 pub use step::{Action, Content, Custom, File, Run, Step, Variable, Wait};
 

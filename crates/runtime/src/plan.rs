@@ -68,6 +68,11 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// The hosts that leave: what an operator has to agree to.
+    pub fn leaving(&self) -> impl Iterator<Item = &PlannedHost> {
+        self.hosts.iter().filter(|host| host.change == HostChange::Leave)
+    }
+
     /// The plan as a dry run prints it: a head line, one line per host, the cluster-wide steps, the notes, the number of steps.
     #[must_use]
     pub fn to_text(&self) -> String {

@@ -31,6 +31,32 @@ pub struct Request<'a> {
     /// What the provider says of a cluster whose control plane it runs itself; `None` before that was made, as in a dry
     /// run.
     pub managed: Option<&'a ManagedCluster>,
+    /// How pods are moved away from hosts that leave or change.
+    pub drain: Drain,
+}
+
+/// How pods are moved away from a host that leaves or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drain {
+    /// How long the pods of one host may take, in seconds.
+    pub timeout_seconds: u64,
+    /// Whether pods that do not leave in time, for example for a PodDisruptionBudget, are deleted nevertheless.
+    pub force: bool,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout_seconds: 300, force: false }
+    }
+}
+
+impl Drain {
+    /// So many seconds for each host; `force` deletes what does not leave.
+    #[must_use]
+    pub fn new(timeout_seconds: u64, force: bool) -> Self {
+        Self { timeout_seconds, force }
+    }
 }
 
 /// What the image and the state directory bring to planning.
@@ -95,7 +121,16 @@ impl<'a> Request<'a> {
     /// A request without changes of machines.
     #[must_use]
     pub fn new(wanted: &'a Clusterfile, facts: &'a Facts, payload: &'a Payload<'a>) -> Self {
-        Self { wanted, facts, payload, updates: &[], public_address: None, kubeconfig: None, managed: None }
+        Self {
+            wanted,
+            facts,
+            payload,
+            updates: &[],
+            public_address: None,
+            kubeconfig: None,
+            managed: None,
+            drain: Drain::default(),
+        }
     }
 
     /// The same with machines that change.
@@ -116,6 +151,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn with_kubeconfig(mut self, kubeconfig: Option<&'a Secret>) -> Self {
         self.kubeconfig = kubeconfig;
+        self
+    }
+
+    /// The same with another way to move pods away.
+    #[must_use]
+    pub fn with_drain(mut self, drain: Drain) -> Self {
+        self.drain = drain;
         self
     }
 
