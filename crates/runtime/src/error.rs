@@ -175,6 +175,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Several hosts failed; the others went on as far as they could.
+    #[error("{first} (and {} more: {})", others.len(), list(others))]
+    Several {
+        /// What failed first.
+        first: Box<Self>,
+        /// What failed after it, each with its host.
+        others: Vec<Self>,
+    },
     /// It was asked to stop; what was under way is finished.
     #[error("interrupted after {done} of {total} steps; the same command again continues")]
     Cancelled {
@@ -189,4 +197,24 @@ pub enum Error {
         /// How.
         detail: String,
     },
+}
+
+impl Error {
+    /// The failures of several hosts in one; `None` when none failed.
+    pub(crate) fn of_hosts(mut failures: Vec<Self>) -> Option<Self> {
+        match failures.len() {
+            0 => None,
+            1 => failures.pop(),
+            _ => {
+                let others = failures.split_off(1);
+                failures.pop().map(|first| Self::Several { first: Box::new(first), others })
+            }
+        }
+    }
+}
+
+/// Each failure in a few words: the first line of what it says.
+fn list(errors: &[Error]) -> String {
+    let first_line = |error: &Error| error.to_string().lines().next().unwrap_or_default().to_owned();
+    errors.iter().map(first_line).collect::<Vec<_>>().join("; ")
 }

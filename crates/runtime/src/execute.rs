@@ -162,8 +162,8 @@ pub struct Report {
 ///
 /// # Errors
 ///
-/// The first failure; steps running on other hosts are finished first, nothing new is started.
-/// [`Error::Cancelled`] when it was stopped before the last step, [`Error::Plan`] before the first one when the plan
+/// The first failure, or [`Error::Several`]: the hosts that failed stop there, and so do steps that wait for theirs;
+/// everything else is finished first. [`Error::Cancelled`] when it was stopped before the last step, [`Error::Plan`] before the first one when the plan
 /// cannot be performed.
 pub async fn execute(
     plan: &Plan,
@@ -198,20 +198,20 @@ pub async fn execute(
     };
     let mut hosts: FuturesUnordered<_> =
         schedule.hosts.iter().map(|(host, steps)| executor.host(*host, &steps[held[host]..])).collect();
-    let mut failure = None;
+    let mut failures = Vec::new();
     loop {
         tokio::select! {
             biased;
             () = options.cancel.cancelled(), if !executor.state.borrow().stop => executor.stop(),
             ended = hosts.next() => match ended {
                 Some(Ok(())) => {}
-                Some(Err(error)) => failure = failure.or(Some(error)),
+                Some(Err(error)) => failures.push(error),
                 None => break,
             },
         }
     }
     let left: usize = executor.state.borrow().remaining.iter().sum();
-    match failure {
+    match Error::of_hosts(failures) {
         Some(error) => Err(error),
         None if left > 0 => Err(Error::Cancelled { done: total - left, total }),
         None => Ok(Report { done: total - skipped, skipped, elapsed: started.elapsed() }),
@@ -232,6 +232,8 @@ fn held(plan: &Plan, schedule: &Schedule, journal: &Journal) -> BTreeMap<IpAddr,
 struct RunState {
     /// For each step, on how many hosts it is not finished.
     remaining: Vec<usize>,
+    /// Whether each step cannot be finished any more, because a host on which it happens stopped before.
+    given_up: Vec<bool>,
     /// Nothing new is started.
     stop: bool,
 }
@@ -242,7 +244,18 @@ impl RunState {
         for (host, steps) in &schedule.hosts {
             steps[..held[host]].iter().for_each(|&index| remaining[index] -= 1);
         }
-        Self { remaining, stop: false }
+        Self { given_up: vec![false; remaining.len()], remaining, stop: false }
+    }
+
+    /// Whether a step may start; `Some(false)` when it never will.
+    fn may_start(&self, schedule: &Schedule, index: usize) -> Option<bool> {
+        let finished = |before: &usize| self.remaining[*before] == 0;
+        let given_up = |before: &usize| self.given_up[*before];
+        if schedule.after[index].iter().any(given_up) {
+            return Some(false);
+        }
+        let ended = |before: &usize| finished(before) || given_up(before);
+        (schedule.after[index].iter().all(finished) && schedule.after_end_of[index].iter().all(ended)).then_some(true)
     }
 }
 
@@ -261,14 +274,16 @@ struct Executor<'a> {
 impl Executor<'_> {
     /// Performs the steps of one host.
     async fn host(&self, host: IpAddr, steps: &[usize]) -> Result<(), Error> {
-        for &index in steps {
-            let ready = |state: &RunState| {
-                state.stop || self.schedule.after[index].iter().all(|&before| state.remaining[before] == 0)
-            };
+        for (place, &index) in steps.iter().enumerate() {
+            let ready = |state: &RunState| state.stop || state.may_start(self.schedule, index).is_some();
             // Neither the state nor the places go away while hosts are at work.
             let _ = self.state.subscribe().wait_for(ready).await;
             let _place = self.places.acquire().await;
             if self.state.borrow().stop || self.cancel.is_cancelled() {
+                return Ok(());
+            }
+            if self.state.borrow().may_start(self.schedule, index) == Some(false) {
+                self.give_up(&steps[place..]);
                 return Ok(());
             }
             let done = self.step(host, &self.plan.steps[index]).await;
@@ -276,7 +291,7 @@ impl Executor<'_> {
                 Ok(true) => self.state.send_modify(|state| state.remaining[index] -= 1),
                 Ok(false) => return Ok(()),
                 Err(error) => {
-                    self.stop();
+                    self.give_up(&steps[place..]);
                     return Err(error);
                 }
             }
@@ -314,6 +329,11 @@ impl Executor<'_> {
         let (journal, step) = (self.journal.clone(), step.clone());
         let recording = tokio::task::spawn_blocking(move || journal.record(&step, host));
         recording.await.map_err(|error| Error::TaskPanicked { detail: error.to_string() })?
+    }
+
+    /// Nothing of these steps will be finished, so nobody waits for them.
+    fn give_up(&self, steps: &[usize]) {
+        self.state.send_modify(|state| steps.iter().for_each(|&index| state.given_up[index] = true));
     }
 
     fn stop(&self) {

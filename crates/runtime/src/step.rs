@@ -32,6 +32,10 @@ pub struct Step {
     /// Steps (by id) that must be finished on all of their hosts before this one starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
+    /// Steps (by id) that must have ended before this one starts, finished or not: a host that fails or is slow does not
+    /// hold up the rest for ever.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_end_of: Vec<String>,
     /// What is done.
     pub action: Action,
     /// Whether it concerns the cluster as a whole: a plan's text then shows it on a line of its own.
@@ -187,6 +191,13 @@ impl Step {
         self
     }
 
+    /// The same step, after these steps have ended, finished or not.
+    #[must_use]
+    pub fn after_end_of<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
+        self.after_end_of.extend(steps.into_iter().map(Into::into));
+        self
+    }
+
     /// The same step, shown as one of the whole cluster.
     #[must_use]
     pub fn cluster_wide(mut self) -> Self {
@@ -199,7 +210,15 @@ impl Step {
     pub fn new(id: impl Into<String>, hosts: impl IntoIterator<Item = IpAddr>, action: Action) -> Self {
         let id = id.into();
         let cluster_wide = matches!(action, Action::Run(Run { show_output: true, .. }) | Action::Wait(_));
-        Self { title: id.clone(), id, hosts: hosts.into_iter().collect(), after: Vec::new(), action, cluster_wide }
+        Self {
+            title: id.clone(),
+            id,
+            hosts: hosts.into_iter().collect(),
+            after: Vec::new(),
+            after_end_of: Vec::new(),
+            action,
+            cluster_wide,
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Schedule {
     pub(super) hosts: BTreeMap<IpAddr, Vec<usize>>,
     /// For each step, the steps that must be finished everywhere before.
     pub(super) after: Vec<Vec<usize>>,
+    /// For each step, the steps that must have ended everywhere before, finished or not.
+    pub(super) after_end_of: Vec<Vec<usize>>,
     /// For each step, on how many hosts it happens.
     pub(super) counts: Vec<usize>,
 }
@@ -30,16 +32,15 @@ impl Schedule {
                 return Err(wrong(format!("two steps are called `{}`", step.id)));
             }
         }
-        let mut schedule = Self { hosts: BTreeMap::new(), after: Vec::new(), counts: Vec::new() };
+        let mut schedule =
+            Self { hosts: BTreeMap::new(), after: Vec::new(), after_end_of: Vec::new(), counts: Vec::new() };
         for (index, step) in plan.steps.iter().enumerate() {
-            let mut after = Vec::new();
-            for id in &step.after {
-                let before = ids.get(id.as_str());
-                after.push(
-                    *before.ok_or_else(|| wrong(format!("step `{}` waits for `{id}`, which is not there", step.id)))?,
-                );
-            }
-            schedule.after.push(after);
+            let place = |id: &String| {
+                let before = ids.get(id.as_str()).copied();
+                before.ok_or_else(|| wrong(format!("step `{}` waits for `{id}`, which is not there", step.id)))
+            };
+            schedule.after.push(step.after.iter().map(place).collect::<Result<_, _>>()?);
+            schedule.after_end_of.push(step.after_end_of.iter().map(place).collect::<Result<_, _>>()?);
             let hosts: BTreeSet<IpAddr> = step.hosts.iter().copied().collect();
             schedule.counts.push(hosts.len());
             for host in hosts {
@@ -64,7 +65,7 @@ impl Schedule {
             for (host, steps) in &self.hosts {
                 let place = places.entry(*host).or_default();
                 while let Some(&index) = steps.get(*place) {
-                    if self.after[index].iter().any(|&before| remaining[before] > 0) {
+                    if self.after[index].iter().chain(&self.after_end_of[index]).any(|&before| remaining[before] > 0) {
                         waiting.insert(index);
                         break;
                     }

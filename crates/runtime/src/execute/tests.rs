@@ -26,7 +26,7 @@ fn host(last: u8) -> IpAddr {
 }
 
 impl Case {
-    /// Steps as lines of `id hosts after…`; a script `id` runs on each.
+    /// Steps as lines of `id hosts after…`; a script `id` runs on each. `~step` is waited for only until it ended.
     fn new(steps: &[&str]) -> Self {
         let steps = steps.iter().map(|line| {
             let mut words = line.split(' ');
@@ -36,7 +36,9 @@ impl Case {
                 Some(_) => Step::wait(&id, hosts, Wait::new(format!("<{id}>"), &id).timeout_seconds(100)),
                 None => Step::run(&id, hosts, run(&format!("<{id}>"))),
             };
-            step.titled(format!("do {id}")).after(words)
+            let (ended, finished): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('~'));
+            let ended = ended.into_iter().map(|word| word.trim_start_matches('~'));
+            step.titled(format!("do {id}")).after(finished).after_end_of(ended)
         });
         let plan = Plan::new("c").with_steps(steps);
         let directory = tempfile::tempdir().unwrap();
@@ -164,6 +166,24 @@ async fn after_a_failure_others_finish_their_step_and_the_same_plan_goes_on_late
     assert!(again.hosts[&host(1)].ran("<b>") && again.hosts[&host(2)].ran("<d>"));
     let report = again.execute().await.unwrap();
     assert_eq!((report.done, report.skipped), (0, 6), "a finished plan does nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_fails_holds_nobody_up_but_those_who_wait_for_it() {
+    let steps = ["a 1,2,3", "join 2", "join2 3", "launch 1 ~join ~join2", "ready 2", "ready3 3 launch", "last 4 join"];
+    let case = Case::new(&steps).answer(2, "join", 3, exit(7, "", "no")).takes(3, "join2", 9).takes(1, "launch", 2);
+    let error = case.execute().await.unwrap_err();
+    assert!(error.to_string().starts_with("10.0.0.2: do join failed"), "{error}");
+    let ran = |last: u8, script: &str| case.hosts[&host(last)].ran(script);
+    assert!(ran(3, "<join2>") && ran(1, "<launch>") && ran(3, "<ready3>"), "{:?}", case.log());
+    assert!(!ran(2, "<ready>") && !ran(4, "<last>"));
+
+    let case =
+        Case::new(&["a 1,2,3", "b 1,2,3"]).answer(1, "a", 1, exit(1, "", "x")).answer(3, "a", 2, exit(1, "", "y"));
+    let error = case.execute().await.unwrap_err().to_string();
+    let expected = "10.0.0.1: do a failed with exit code 1: x (and 1 more: 10.0.0.3: do a failed with exit code 1: y)";
+    assert_eq!(error, expected);
+    assert!(case.hosts[&host(2)].ran("<b>"));
 }
 
 #[tokio::test(start_paused = true)]
