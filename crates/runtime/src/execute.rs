@@ -204,8 +204,7 @@ pub async fn execute(
             biased;
             () = options.cancel.cancelled(), if !executor.state.borrow().stop => executor.stop(),
             ended = hosts.next() => match ended {
-                Some(Ok(())) => {}
-                Some(Err(error)) => failures.push(error),
+                Some(failed) => failures.extend(failed),
                 None => break,
             },
         }
@@ -272,31 +271,50 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Performs the steps of one host.
-    async fn host(&self, host: IpAddr, steps: &[usize]) -> Result<(), Error> {
+    /// Performs the steps of one host; returns its failures.
+    async fn host(&self, host: IpAddr, steps: &[usize]) -> Vec<Error> {
+        let mut failures = Vec::new();
         for (place, &index) in steps.iter().enumerate() {
-            let ready = |state: &RunState| state.stop || state.may_start(self.schedule, index).is_some();
-            // Neither the state nor the places go away while hosts are at work.
-            let _ = self.state.subscribe().wait_for(ready).await;
-            let _place = self.places.acquire().await;
-            if self.state.borrow().stop || self.cancel.is_cancelled() {
-                return Ok(());
-            }
-            if self.state.borrow().may_start(self.schedule, index) == Some(false) {
-                self.give_up(&steps[place..]);
-                return Ok(());
-            }
-            let done = self.step(host, &self.plan.steps[index]).await;
-            match done {
-                Ok(true) => self.state.send_modify(|state| state.remaining[index] -= 1),
-                Ok(false) => return Ok(()),
-                Err(error) => {
-                    self.give_up(&steps[place..]);
-                    return Err(error);
+            let step = &self.plan.steps[index];
+            let done = if self.can_start(index).await {
+                let _place = self.places.acquire().await;
+                if self.is_stopped() {
+                    break;
                 }
+                self.step(host, step).await
+            } else {
+                Ok(false)
+            };
+            match done {
+                Ok(true) => {
+                    self.state.send_modify(|state| state.remaining[index] -= 1);
+                    continue;
+                }
+                Ok(false) => {}
+                Err(error) => failures.push(error),
             }
+            if self.is_stopped() {
+                break;
+            }
+            if !step.independent {
+                self.give_up(&steps[place..]);
+                break;
+            }
+            self.give_up(&[index]);
         }
-        Ok(())
+        failures
+    }
+
+    /// Waits until it is known whether a step can start.
+    async fn can_start(&self, index: usize) -> bool {
+        let known = |state: &RunState| state.stop || state.may_start(self.schedule, index).is_some();
+        // Neither the state nor the places go away while hosts are at work.
+        let _ = self.state.subscribe().wait_for(known).await;
+        self.state.borrow().may_start(self.schedule, index) != Some(false)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state.borrow().stop || self.cancel.is_cancelled()
     }
 
     /// Performs one step; `false` when it was broken off.

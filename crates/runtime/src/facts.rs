@@ -106,9 +106,12 @@ pub struct Marker {
     /// Which settings of the cluster the host has: a digest by the name of each group of settings.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
-    /// Keys of the labels and taints that we set on the node: those that are not wanted any more are taken away.
+    /// Keys of the labels that we set on its node: those that are not wanted any more are taken away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// The taints that we set on its node, as `key:Effect`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<String>,
 }
 
 impl Marker {
@@ -125,6 +128,7 @@ impl Marker {
             authority: request.payload.secrets.fingerprint(),
             settings: BTreeMap::new(),
             labels: Vec::new(),
+            taints: Vec::new(),
         }
     }
 

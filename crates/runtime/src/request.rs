@@ -211,12 +211,14 @@ impl<'a> Request<'a> {
         self.marker(host).is_some_and(|marker| marker.state == MarkerState::Ready)
     }
 
-    /// Wanted hosts that are not done, masters first.
+    /// Wanted hosts that are not done and can be reached, masters first.
     pub fn not_done(&self) -> impl Iterator<Item = &'a Host> {
         let request = *self;
         let cluster = self.cluster();
         let nodes = cluster.nodes().filter(|host| !host.is_master());
-        cluster.masters().chain(nodes).filter(move |host| !request.is_done(host.address))
+        let hosts = cluster.masters().chain(nodes);
+        let unreachable = move |address: &IpAddr| request.facts.unreachable.contains_key(address);
+        hosts.filter(move |host| !request.is_done(host.address) && !unreachable(&host.address))
     }
 
     /// Hosts of this cluster that are not wanted any more, with their markers, by address.

@@ -41,6 +41,10 @@ pub struct Step {
     /// Whether it concerns the cluster as a whole: a plan's text then shows it on a line of its own.
     #[serde(skip)]
     pub cluster_wide: bool,
+    /// Whether later steps on its host go on when this one fails or cannot start: what one host does for another. Steps
+    /// that need it say so in [`Step::after`].
+    #[serde(skip)]
+    pub independent: bool,
 }
 
 /// What a step does on each of its hosts.
@@ -205,6 +209,13 @@ impl Step {
         self
     }
 
+    /// The same step, whose failure does not keep later ones on its host from being done.
+    #[must_use]
+    pub fn independent(mut self) -> Self {
+        self.independent = true;
+        self
+    }
+
     /// Does `action`, which is one of the kinds above.
     #[must_use]
     pub fn new(id: impl Into<String>, hosts: impl IntoIterator<Item = IpAddr>, action: Action) -> Self {
@@ -218,6 +229,7 @@ impl Step {
             after_end_of: Vec::new(),
             action,
             cluster_wide,
+            independent: false,
         }
     }
 }

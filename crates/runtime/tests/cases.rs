@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 /// A case is a text file of sections `=== name`; `=== expect` is the last one, and `UPDATE=1` rewrites it.
 ///
 /// `cluster` is the wanted Clusterfile, `current` the one that is (absent: none; wanted then: `delete` alone).
-/// `facts` lays YAML over hosts with nothing wrong: `hosts: {ADDRESS: {field: value}}`, `api`.
+/// `facts` lays YAML over hosts with nothing wrong: `hosts: {ADDRESS: {field: value}}`, `api`. A host whose `marker` is
+/// `finished` has the one that it gets when the current cluster is made, and is known to the API as Ready; fields that
+/// differ from it are given by `marker: {finished: {field: value}}`.
 /// `payload` lays YAML over an image with all that is needed; documents are texts.
 /// `updates` are machines that change, one per line: address, summary and, when an earlier run stopped, `(begun)`.
 /// `show` asks for more than the plan's text, one per line: `steps`, `file HOST PATH`, `env STEP`.
@@ -131,18 +133,17 @@ fn names_are_put_into_the_hosts_file_once() {
 
 /// Values reach the scripts that bring their environment along, whatever is in them.
 #[test]
-fn a_waiting_script_knows_its_nodes() {
+fn a_waiting_script_knows_its_node() {
     let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_three_hosts.case")).unwrap());
     let plan = case.plan().unwrap();
-    let step = plan.steps.iter().find(|step| step.id == "wait-ready").unwrap();
+    let step = plan.steps.iter().find(|step| step.id == "ready@192.168.0.3").unwrap();
     let Action::Wait(Wait { script, .. }) = &step.action else {
         panic!("that waits");
     };
-    // Asked with a kubectl of our own that knows two nodes.
-    let known = "host-192-168-0-2 Ready master 1m v1\nhost-192-168-0-3 NotReady <none> 1m v1\nhost-192-168-0-4 Ready <none> 1m v1\n";
-    for (known, ready) in [(known.to_owned(), false), (known.replace("NotReady", "Ready"), true)] {
-        let script = format!("kubectl() {{ printf '{known}'; }}\n{script}");
-        assert_eq!(sh(&["-s"], &script, &BTreeMap::new()).status.success(), ready);
+    // Asked with a kubectl of our own that knows one node.
+    for (known, ready) in [("False", false), ("True", true), ("", false)] {
+        let kubectl = format!("kubectl() {{ case \"$*\" in *' -- host-192-168-0-3') printf '{known}' ;; esac; }}");
+        assert_eq!(sh(&["-s"], &format!("{kubectl}\n{script}"), &BTreeMap::new()).status.success(), ready);
     }
 }
 
@@ -306,6 +307,8 @@ impl Case {
         let hosts: Vec<IpAddr> = files.flat_map(|file| file.cluster.hosts.iter().map(|host| host.address)).collect();
         let mut facts = json!({"hosts": hosts.iter().map(|host| (host.to_string(), sound_host(*host))).collect::<BTreeMap<_, _>>()});
         overlay(&mut facts, yaml("facts"));
+        // A host that nobody could ask.
+        facts["hosts"].as_object_mut().unwrap().retain(|_, host| !host.is_null());
         let mut payload = sound_payload();
         overlay(&mut payload, yaml("payload"));
         let update = |line: &str| {
@@ -313,6 +316,7 @@ impl Case {
             let update = HostUpdate::new(host.parse().unwrap(), summary.trim_end_matches(" (begun)"));
             if summary.ends_with(" (begun)") { update.begun() } else { update }
         };
+        finish_hosts(&mut facts, current.as_ref().unwrap_or(&wanted), &payload);
         Self {
             wanted,
             facts: serde_json::from_value(facts).unwrap(),
@@ -328,30 +332,12 @@ impl Case {
 
     fn request<T>(&self, with: impl FnOnce(&Request<'_>) -> T) -> T {
         let image = self.image();
-        let launch = self.payload["launch"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
-        let payload = Payload::new(&image, secrets()).with_launch(launch.collect());
+        let payload = Payload::new(&image, secrets()).with_launch(texts(&self.payload["launch"]));
         with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates))
     }
 
     fn image(&self) -> ImageContents {
-        let text = |key: &str| self.payload[key].as_str().unwrap().to_owned();
-        let texts = |key: &str| -> Vec<String> {
-            self.payload[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
-        };
-        let map = |key: &str| -> BTreeMap<String, String> {
-            let entries = self.payload[key].as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
-            entries.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect()
-        };
-        let mut image = ImageContents::named(text("image"));
-        image.digest = text("image_digest");
-        image.platform = text("platform");
-        image.labels = map("labels");
-        image.files = texts("files");
-        image.documents = map("documents").into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
-        image.carried_images = texts("carried_images");
-        image.rootfs_bytes = self.payload["rootfs_bytes"].as_u64().unwrap();
-        image.carried_bytes = self.payload["carried_bytes"].as_u64().unwrap();
-        image
+        image_of(&self.payload)
     }
 
     fn show(&self, plan: &Plan) -> String {
@@ -369,10 +355,78 @@ impl Case {
     }
 }
 
+/// Gives hosts that are said to be finished the marker that the plan of the current cluster writes last.
+fn finish_hosts(facts: &mut Value, current: &Clusterfile, payload: &Value) {
+    let finished = |host: &Value| host["marker"] == "finished" || host["marker"]["finished"].is_object();
+    let hosts = facts["hosts"].as_object().unwrap();
+    let asked: Vec<String> = hosts.iter().filter(|(_, host)| finished(host)).map(|(at, _)| at.clone()).collect();
+    if asked.is_empty() {
+        return;
+    }
+    let hosts = current.cluster.hosts.iter().map(|host| (host.address.to_string(), sound_host(host.address)));
+    let bare = json!({"hosts": hosts.collect::<BTreeMap<_, _>>()});
+    let bare: Facts = serde_json::from_value(bare).unwrap();
+    let (image, launch) = (image_of(payload), texts(&payload["launch"]));
+    let payload = Payload::new(&image, secrets()).with_launch(launch);
+    let plan = Kubeadm.plan(&Request::new(current, &bare, &payload)).unwrap();
+    for address in asked {
+        let step = plan.steps.iter().find(|step| step.id == format!("finish@{address}")).unwrap();
+        let Action::Write { files } = &step.action else { panic!("that writes the marker") };
+        let mut marker: Value = serde_json::from_slice(&files[0].content).unwrap();
+        let facts_of = &mut facts["hosts"][&address];
+        if facts_of["marker"].is_object() {
+            overlay(&mut marker, facts_of["marker"]["finished"].take());
+        }
+        facts_of["cluster"] = marker["cluster"].clone();
+        facts_of["image_digest"] = marker["image"].clone();
+        let node = json!({"name": facts_of["hostname"], "ready": true, "control_plane": marker["role"] == "master"});
+        facts_of["marker"] = marker;
+        if facts["api"] != "silent" {
+            let mut known = json!({"version": "v1.20.2", "nodes": {address: node}});
+            match facts["api"].take() {
+                Value::Null => {}
+                said => overlay(&mut known, said),
+            }
+            facts["api"] = known;
+        }
+    }
+    if facts["api"] == "silent" {
+        facts["api"] = Value::Null;
+    } else {
+        // What is said to be gone is gone.
+        facts["api"]["nodes"].as_object_mut().unwrap().retain(|_, node| !node.is_null());
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn image_of(payload: &Value) -> ImageContents {
+    let text = |key: &str| payload[key].as_str().unwrap().to_owned();
+    let map = |key: &str| -> BTreeMap<String, String> {
+        let entries = payload[key].as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
+        entries.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect()
+    };
+    let mut image = ImageContents::named(text("image"));
+    image.digest = text("image_digest");
+    image.platform = text("platform");
+    image.labels = map("labels");
+    image.files = texts(&payload["files"]);
+    image.documents = map("documents").into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+    image.carried_images = texts(&payload["carried_images"]);
+    image.rootfs_bytes = payload["rootfs_bytes"].as_u64().unwrap();
+    image.carried_bytes = payload["carried_bytes"].as_u64().unwrap();
+    image
+}
+
 fn steps(plan: &Plan) -> String {
     let line = |step: &runtime::Step| {
-        let after = if step.after.is_empty() { String::new() } else { format!("  after {}", step.after.join(", ")) };
-        format!("{}{after}\n", step.id)
+        let list = |what: &str, ids: &[String]| {
+            if ids.is_empty() { String::new() } else { format!("  {what} {}", ids.join(", ")) }
+        };
+        let (after, ended) = (list("after", &step.after), list("after the end of", &step.after_end_of));
+        format!("{}{after}{ended}\n", step.id)
     };
     plan.steps.iter().map(line).collect()
 }

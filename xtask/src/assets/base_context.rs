@@ -158,6 +158,8 @@ impl Images<'_> {
     fn etcd(&self) -> Result<PathBuf> {
         let root = self.scratch.join("etcd");
         self.packages.install("usr/bin/etcd", &root, "usr/local/bin/etcd", &[])?;
+        // As the official image: members are taken out with it.
+        self.packages.install("usr/bin/etcdctl", &root, "usr/local/bin/etcdctl", &[])?;
         with_scratch_directory(root)
     }
 

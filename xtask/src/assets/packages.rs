@@ -17,6 +17,7 @@ const PACKAGES: &[&str] = &[
     "conntrack",
     "containerd",
     "containernetworking-plugins",
+    "etcd-client",
     "etcd-server",
     "iproute2",
     "iptables",

@@ -38,7 +38,9 @@ impl Case {
             };
             let (ended, finished): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('~'));
             let ended = ended.into_iter().map(|word| word.trim_start_matches('~'));
-            step.titled(format!("do {id}")).after(finished).after_end_of(ended)
+            let mut step = step.titled(format!("do {id}")).after(finished).after_end_of(ended);
+            step.independent = id.starts_with("for-");
+            step
         });
         let plan = Plan::new("c").with_steps(steps);
         let directory = tempfile::tempdir().unwrap();

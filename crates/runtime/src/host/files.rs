@@ -19,11 +19,11 @@ pub(super) fn authority(cluster: &Cluster, secrets: &Secrets) -> File {
 pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane<'_>) -> Vec<File> {
     let domain = &cluster.registry.domain;
     let mut lines = Vec::new();
-    if host.is_master() {
-        lines.push(format!("{} {API_SERVER}", host.address));
+    let api_server = if host.is_master() { host.address } else { control_plane.service().ip() };
+    lines.push(format!("{api_server} {API_SERVER}"));
+    if control_plane.has_registry(host.address) {
         lines.push(format!("{} {domain}", host.address));
     } else {
-        lines.push(format!("{} {API_SERVER}", control_plane.service().ip()));
         lines.extend(control_plane.registries().map(|registry| format!("{} {domain}", registry.ip())));
     }
     for alias in &cluster.host_aliases {

@@ -1,9 +1,11 @@
 //! All that the steps of a Kubernetes on our hosts are made of.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use clusterfile::{Cluster, Host};
 
+use super::control_plane::finished_masters;
 use super::{ClusterNetwork, ContainerEngine, ControlPlane, Script, environment};
 use crate::preflight::host::bad_hostname;
 use crate::{Error, Marker, MarkerState, Request, Run};
@@ -19,6 +21,10 @@ pub(crate) struct Setup<'a> {
     pub(crate) functions: &'static str,
     /// Where masters keep the administrator's kubeconfig.
     pub(crate) kubeconfig: &'static str,
+    /// Where every host keeps the kubeconfig of its kubelet.
+    pub(crate) kubelet_kubeconfig: &'static str,
+    /// Settings of masters that only the runtime knows: a value by the name of each.
+    pub(crate) own_settings: BTreeMap<&'static str, String>,
     /// Kubernetes' version, for summaries.
     pub(crate) version: String,
 }
@@ -28,14 +34,9 @@ impl<'a> Setup<'a> {
         self.request.cluster()
     }
 
-    /// The master through which the cluster is asked and changed.
-    pub(crate) fn entry(&self) -> &'a Host {
-        self.control_plane.entry(&self.request)
-    }
-
     /// Whether some master was finished once: from then on the cluster exists.
     pub(crate) fn is_initialized(&self) -> bool {
-        self.control_plane.masters().any(|master| self.request.was_finished(master.address))
+        finished_masters(&self.request).next().is_some()
     }
 
     /// A script with the environment of a host.
@@ -45,7 +46,7 @@ impl<'a> Setup<'a> {
     }
 
     /// A script that calls kubectl, with the environment of a master.
-    pub(super) fn kubectl(&self, master: &Host, script: Script) -> Run {
+    pub(crate) fn kubectl(&self, master: &Host, script: Script) -> Run {
         self.run(master, script.with_kubeconfig(self.kubeconfig))
     }
 

@@ -38,11 +38,11 @@ impl Documents {
         all.merge(of_image(request.payload.image)?);
         all.merge(given.wanted.clone());
         all.merge(of_clusterfile(&request.wanted.kubeadm)?);
-        all.merge(given.fixed.clone());
-        // An image may say how masters join; who is not one must not.
+        // How masters join is for each of them alone.
         if let Some(join) = all.join.as_object_mut() {
             join.shift_remove("controlPlane");
         }
+        all.merge(given.fixed.clone());
         Ok(all)
     }
 

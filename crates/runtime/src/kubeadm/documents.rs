@@ -4,12 +4,12 @@ use clusterfile::Host;
 use serde_json::{Value, json};
 
 use super::config::{self, Documents, Overrides};
-use super::create::Create;
+use super::planner::Planner;
 use super::{files, pki};
 use crate::Error;
 use crate::host::{API_PORT, API_SERVER, VIRTUAL_ADDRESS};
 
-impl Create<'_> {
+impl Planner<'_> {
     pub(super) fn documents_for(&self, host: &Host) -> Result<Documents, Error> {
         Documents::merged(&self.overrides(host)?, &self.setup.request)
     }
@@ -17,8 +17,8 @@ impl Create<'_> {
     /// What only we know about a host and the cluster.
     fn overrides(&self, host: &Host) -> Result<Overrides, Error> {
         let cluster = self.setup.cluster();
+        // kubeadm adds each master's own address: so one that comes or goes changes no other certificate.
         let mut sans = vec!["127.0.0.1".to_owned(), API_SERVER.to_owned(), VIRTUAL_ADDRESS.to_owned()];
-        sans.extend(cluster.masters().map(|host| host.address.to_string()));
         sans.extend(cluster.cert_sans.iter().cloned());
         let images = &self.setup.request.payload.image.carried_images;
         let defaults = config::from_carried_images(images, &self.version);
@@ -28,11 +28,12 @@ impl Create<'_> {
             // Nobody else could run the pods.
             init["nodeRegistration"]["taints"] = json!([]);
         }
+        let join = if host.is_master() { init.clone() } else { json!({"nodeRegistration": node_ip}) };
         Ok(Overrides {
             defaults: Documents {
                 init,
                 cluster: defaults,
-                join: json!({"nodeRegistration": node_ip}),
+                join,
                 proxy: json!({"ipvs": {"excludeCIDRs": [self.virtual_block()]}}),
                 ..Documents::default()
             },
@@ -56,6 +57,19 @@ impl Create<'_> {
         };
         let registration: Value = json!({"name": self.setup.node_name(host.address)?, "criSocket": socket});
         let token = pki::bootstrap_token(self.setup.request.payload.secrets)?.expose();
+        let endpoint_here = json!({"advertiseAddress": host.address.to_string(), "bindPort": API_PORT});
+        let mut join = json!({
+            // By a file and not by the token: the whole authority is known, and a host need not wait until the
+            // controller manager has signed the cluster's description with the token.
+            "discovery": {
+                "file": {"kubeConfigPath": files::discovery(&self.setup.cluster().name)},
+                "tlsBootstrapToken": token,
+            },
+            "nodeRegistration": registration,
+        });
+        if host.is_master() {
+            join["controlPlane"] = json!({"localAPIEndpoint": endpoint_here});
+        }
         Ok(Documents {
             init: json!({
                 "bootstrapTokens": [{
@@ -64,7 +78,7 @@ impl Create<'_> {
                     "usages": ["signing", "authentication"],
                     "groups": ["system:bootstrappers:kubeadm:default-node-token"],
                 }],
-                "localAPIEndpoint": {"advertiseAddress": host.address.to_string(), "bindPort": API_PORT},
+                "localAPIEndpoint": endpoint_here,
                 "nodeRegistration": registration,
             }),
             cluster: json!({
@@ -75,15 +89,7 @@ impl Create<'_> {
                     "serviceSubnet": self.networks.services.blocks.to_string(),
                 },
             }),
-            join: json!({
-                // By a file and not by the token: the whole authority is known, and a host need not wait until the
-                // controller manager has signed the cluster's description with the token.
-                "discovery": {
-                    "file": {"kubeConfigPath": files::discovery(&self.setup.cluster().name)},
-                    "tlsBootstrapToken": token,
-                },
-                "nodeRegistration": registration,
-            }),
+            join,
             ..Documents::default()
         })
     }

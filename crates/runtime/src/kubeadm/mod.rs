@@ -1,16 +1,20 @@
 //! The kubeadm runtime: the steps by which kubeadm makes a Kubernetes cluster of prepared hosts.
 
 mod config;
-mod create;
 mod demands;
 mod documents;
 mod files;
 mod join;
 mod networks;
 mod pki;
+mod plan;
+mod planner;
+mod quorum;
 mod render;
+mod settings;
 mod supports;
 mod version;
+mod work;
 
 use std::net::SocketAddr;
 
@@ -26,6 +30,8 @@ pub use version::{ConfigApi, Version};
 
 /// Where kubeadm puts the administrator's kubeconfig on masters.
 const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
+/// Where kubeadm puts the kubelet's kubeconfig on every host.
+const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// What kubeadm's scripts share.
 const FUNCTIONS: &str = include_str!("scripts/functions.sh");
 /// How kubeadm leaves a host.
@@ -70,12 +76,12 @@ impl Runtime for Kubeadm {
         }
         supports::cluster(request.cluster())?;
         supports::request(request)?;
-        create::plan(request)
+        plan::plan(request)
     }
 
     fn access(&self, request: &Request<'_>) -> Result<Access, Error> {
         let cluster = request.cluster();
-        let master = ControlPlane::of(cluster)?.entry(request).address;
+        let master = ControlPlane::of(request)?.successor().address;
         // By the address that answers here: no name needs to resolve.
         let server = format!("https://{}", SocketAddr::new(request.public_address.unwrap_or(master), API_PORT));
         let authority = &request.payload.secrets.authority;

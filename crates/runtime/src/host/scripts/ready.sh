@@ -1,5 +1,3 @@
-# Succeeds when all wanted nodes are Ready.
-nodes=$(kubectl --request-timeout=10s get nodes --no-headers)
-for name in $SEALER_NODES; do
-    printf '%s\n' "$nodes" | awk -v name="$name" '$1 == name && $2 ~ /^Ready/ { found = 1 } END { exit !found }'
-done
+# Succeeds when this host's node is Ready.
+ready='{.status.conditions[?(@.type=="Ready")].status}'
+[ "$(kubectl --request-timeout=10s get node -o jsonpath="$ready" -- "$SEALER_NODE")" = True ]

@@ -14,6 +14,21 @@ remove_partial_install() {
     rm -rf /var/lib/kubelet/pki /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env
     rm -rf /var/lib/kubelet/cpu_manager_state /var/lib/kubelet/memory_manager_state /var/lib/kubelet/pods
 }
+# Takes this master out of etcd, when a join that was interrupted had made it a member: without its data it would be one
+# that is dead for ever. It has to run for that, because it may be needed for the majority.
+leave_etcd() {
+    if [ ! -e /etc/kubernetes/manifests/etcd.yaml ] || [ ! -e /etc/kubernetes/admin.conf ]; then
+        return 0
+    fi
+    systemctl start kubelet 2>/dev/null || true
+    tries=0
+    until kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s get --raw /healthz >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 30 ] || fail "the API server of $SEALER_JOIN_THROUGH does not answer"
+        sleep 2
+    done
+    run_kubeadm reset phase remove-etcd-member --kubeconfig /etc/kubernetes/admin.conf || true
+}
 # Runs kubeadm; shows only the lines that say what failed, and keeps all of them beside.
 run_kubeadm() {
     log=$SEALER_DATA/kubeadm/$1.log

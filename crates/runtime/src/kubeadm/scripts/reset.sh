@@ -8,6 +8,8 @@ if [ ! -e /root/.kube/config ]; then
 fi
 # Before kubeadm removes what is below: it goes on where it cannot unmount, and then removes what is mounted.
 unmount_below /var/lib/kubelet
+# Without it kubeadm looks after this host alone: whatever the cluster has to forget, it is told apart from this.
+rm -f /etc/kubernetes/admin.conf
 if command -v kubeadm >/dev/null && [ -e /etc/kubernetes ]; then
     timeout 60 kubeadm reset -f --cri-socket "$SEALER_CRI_SOCKET" </dev/null >/dev/null 2>&1 || true
 fi

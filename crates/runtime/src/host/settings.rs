@@ -1,0 +1,200 @@
+//! What a host has to have of the cluster's settings, and the steps that bring it to a host of a cluster that stands.
+
+use clusterfile::Host;
+use sha2::{Digest as _, Sha256};
+
+use super::prepare::{ENGINE, LVSCARE, NAMES, REGISTRY, id};
+use super::{Script, Setup, files, lvscare};
+use crate::{Error, File, Marker, MarkerState, Step, Variable};
+
+const LABEL: Script = Script::new(include_str!("scripts/label.sh"));
+const NO_REGISTRY: Script = Script::new(include_str!("scripts/no_registry.sh"));
+
+/// The cluster's names in `/etc/hosts`.
+const NAMES_GROUP: &str = "names";
+/// Where the container engine looks for images.
+const IMAGES_GROUP: &str = "images";
+/// The container engine itself, as the image's script installs it.
+const ENGINE_GROUP: &str = "engine";
+/// The registry of a master.
+const REGISTRY_GROUP: &str = "registry";
+/// The way of a node to the API servers.
+const LVSCARE_GROUP: &str = "lvscare";
+/// Labels and taints of a host's node.
+pub(crate) const LABELS: &str = "labels";
+
+/// Settings that belong together: the same digest means the same settings.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) digest: String,
+    files: Vec<File>,
+}
+
+impl Group {
+    fn of_files(name: &'static str, files: Vec<File>) -> Self {
+        let texts = files.iter().filter(|file| !file.secret);
+        let texts = texts.flat_map(|file| [file.path.as_bytes(), b"\0", &file.content, b"\0"]);
+        Self { name, digest: digest(texts), files }
+    }
+
+    fn of_text(name: &'static str, text: &str) -> Self {
+        Self { name, digest: digest([text.as_bytes()]), files: Vec::new() }
+    }
+}
+
+/// What settings are told apart by: the beginning of a SHA-256.
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = Sha256::new();
+    parts.into_iter().for_each(|part| hasher.update(part));
+    hex::encode(&hasher.finalize()[..8])
+}
+
+impl Setup<'_> {
+    /// Everything that a host has to have of the cluster's settings.
+    pub(crate) fn groups(&self, host: &Host) -> Vec<Group> {
+        let (cluster, secrets) = (self.cluster(), self.request.payload.secrets);
+        let authority = files::authority(cluster, secrets);
+        let images = self.engine.image_files(&cluster.registry, self.control_plane.registries(), &authority.path);
+        let registry = &cluster.registry;
+        let engine = format!("{} {}:{}", self.engine.name(), registry.domain, registry.port);
+        let mut groups = vec![
+            Group::of_files(NAMES_GROUP, files::names(cluster, host, &self.control_plane)),
+            Group::of_files(IMAGES_GROUP, std::iter::once(authority).chain(images).collect()),
+            Group::of_text(ENGINE_GROUP, &engine),
+        ];
+        if self.control_plane.has_registry(host.address) {
+            groups.push(self.registry_group(host));
+        }
+        if !host.is_master() {
+            groups.push(Group::of_files(LVSCARE_GROUP, lvscare::files(cluster, &self.control_plane)));
+        }
+        if !host.labels.is_empty() || !host.taints.is_empty() {
+            groups.push(Group::of_text(LABELS, &format!("{:?} {:?}", host.labels, host.taints)));
+        }
+        groups
+    }
+
+    /// The certificate itself does not count: it is for all masters, and one that has come or gone changes nothing for
+    /// the registry of another.
+    fn registry_group(&self, host: &Host) -> Group {
+        let registry = &self.cluster().registry;
+        let files = files::registry(self.cluster(), host.address, self.request.payload.secrets);
+        let mut group = Group::of_files(REGISTRY_GROUP, files);
+        let unit = group.files.iter().filter(|file| file.path == super::paths::REGISTRY_UNIT);
+        let names = format!("{:?} {:?}", registry.certificate_names, registry.certificate_addresses);
+        group.digest = digest(unit.map(|file| &file.content[..]).chain([names.as_bytes()]));
+        group
+    }
+
+    /// All files that a host gets before its runtime.
+    pub(super) fn files(&self, host: &Host) -> Vec<File> {
+        self.groups(host).into_iter().flat_map(|group| group.files).collect()
+    }
+
+    /// The names of the groups in which a host differs from what its marker says it has.
+    pub(crate) fn changed(&self, host: &Host) -> Vec<&'static str> {
+        let Some(marker) = self.request.marker(host.address) else { return Vec::new() };
+        let groups = self.groups(host);
+        let differs = |group: &&Group| marker.settings.get(group.name) != Some(&group.digest);
+        let mut changed: Vec<_> = groups.iter().filter(differs).map(|group| group.name).collect();
+        // What a host has, and shall not have any more.
+        for gone in [REGISTRY_GROUP, LABELS] {
+            if marker.settings.contains_key(gone) && !groups.iter().any(|group| group.name == gone) {
+                changed.push(gone);
+            }
+        }
+        changed
+    }
+
+    /// The steps that bring these groups of settings to a host that is part of the cluster.
+    pub(crate) fn alter(&self, host: &Host, changed: &[&'static str]) -> Result<Vec<Step>, Error> {
+        let address = host.address;
+        let groups = self.groups(host).into_iter().filter(|group| changed.contains(&group.name));
+        let files: Vec<File> = groups.flat_map(|group| group.files).collect();
+        let has = |name| changed.contains(&name);
+        let step =
+            |what: &'static str, script| Step::run(id(what, address), [address], self.run(host, script)).titled(what);
+        let mut steps = Vec::new();
+        let new_registry = has(REGISTRY_GROUP) && self.control_plane.has_registry(address);
+        let had = self.request.marker(address).is_some_and(|marker| marker.settings.contains_key(REGISTRY_GROUP));
+        if new_registry && !had {
+            steps.push(self.content(host));
+        }
+        if !files.is_empty() {
+            steps.push(Step::write(id("settings", address), [address], files).titled("settings"));
+        }
+        if has(NAMES_GROUP) {
+            steps.push(step("names", NAMES));
+        }
+        if new_registry {
+            steps.push(self.start_registry(host));
+        } else if has(REGISTRY_GROUP) {
+            steps.push(step("no-registry", NO_REGISTRY).titled("no registry"));
+        }
+        if has(LVSCARE_GROUP) {
+            steps.push(step("lvscare", LVSCARE));
+        }
+        if has(ENGINE_GROUP) {
+            steps.push(step("engine", ENGINE).titled(self.engine.name()));
+        }
+        if has(LABELS) {
+            steps.push(self.label(host)?);
+        }
+        Ok(steps)
+    }
+
+    pub(super) fn start_registry(&self, host: &Host) -> Step {
+        let port = ("SEALER_REGISTRY_PORT", Variable::shown(self.cluster().registry.port.to_string()));
+        let run = self.run(host, REGISTRY).env([port]);
+        Step::run(id("registry", host.address), [host.address], run).titled("registry")
+    }
+
+    /// Whether a host's node has labels or taints to get or to lose.
+    pub(crate) fn has_labels(&self, host: &Host) -> bool {
+        let set = self.request.marker(host.address).is_some_and(|marker| !marker.labels.is_empty());
+        set || !host.labels.is_empty() || !host.taints.is_empty()
+    }
+
+    /// Sets the labels and taints of a host's node, on a master, and takes away those that we set before and that are not
+    /// wanted any more.
+    pub(crate) fn label(&self, host: &Host) -> Result<Step, Error> {
+        let through = self.control_plane.successor();
+        let marker = self.request.marker(host.address).cloned().unwrap_or_default();
+        let mut labels: Vec<String> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let gone = marker.labels.iter().filter(|key| !host.labels.contains_key(*key));
+        labels.extend(gone.map(|key| format!("{key}-")));
+        let mut taints = host.taints.clone();
+        let wanted = set_taints(host);
+        taints.extend(marker.taints.iter().filter(|taint| !wanted.contains(taint)).map(|taint| format!("{taint}-")));
+        let run = self.kubectl(through, LABEL).env([
+            ("SEALER_NODE", Variable::shown(self.node_name(host.address)?)),
+            ("SEALER_LABELS", Variable::shown(labels.join("\n"))),
+            ("SEALER_TAINTS", Variable::shown(taints.join("\n"))),
+        ]);
+        let step = Step::run(id("label", host.address), [through.address], run);
+        Ok(step.titled(format!("labels and taints of {}", host.address)))
+    }
+
+    /// What the marker of a host says when all of its settings are there.
+    pub(super) fn finished_marker(&self, host: &Host) -> Result<Marker, Error> {
+        let mut marker = self.marker(host, MarkerState::Ready)?;
+        marker.settings = self.groups(host).into_iter().map(|group| (group.name.to_owned(), group.digest)).collect();
+        if host.is_master() {
+            marker.settings.extend(self.own_settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        }
+        marker.labels = host.labels.keys().cloned().collect();
+        marker.taints = set_taints(host);
+        Ok(marker)
+    }
+}
+
+/// The taints that a host has to have, each as `key:Effect`; one that ends in `-` is one to take away.
+fn set_taints(host: &Host) -> Vec<String> {
+    let set = host.taints.iter().filter(|taint| !taint.ends_with('-'));
+    set.filter_map(|taint| {
+        let (key, effect) = taint.rsplit_once(':')?;
+        Some(format!("{}:{effect}", key.split('=').next().unwrap_or(key)))
+    })
+    .collect()
+}

@@ -1,0 +1,224 @@
+//! The plan that makes a cluster of bare hosts, finishes one that was begun, or brings one that stands to what is wanted.
+
+use clusterfile::Host;
+
+use super::planner::Planner;
+use super::work::Work;
+use crate::host::{LABELS, id};
+use crate::{Error, File, HostChange, Plan, Request, Step};
+
+/// Plans a cluster. Hosts that are done are left alone; a cluster that is done gives an empty plan.
+pub(super) fn plan(request: &Request<'_>) -> Result<Plan, Error> {
+    let planner = Planner::new(request)?;
+    let mut plan = Plan::new(&request.cluster().name);
+    let initialized = planner.setup.is_initialized();
+    if !initialized {
+        // No pods have to leave, and nothing is installed yet that a restart could disturb.
+        planner.setup.add_updates(&mut plan);
+    }
+    // While the API is away with a machine that changes, nothing can be said about the other hosts.
+    let returning = request.updates.iter().any(|update| update.begun);
+    if !(returning && request.facts.api.is_none() && initialized) {
+        planner.change(&mut plan)?;
+    }
+    if initialized {
+        planner.setup.add_updates(&mut plan);
+    }
+    Ok(plan)
+}
+
+/// The ids of steps that later ones wait for.
+#[derive(Debug, Default)]
+struct Milestones {
+    /// The last change of the members of etcd: they change one after another.
+    member: Option<String>,
+    /// The joining of each master, and of each host.
+    masters: Vec<String>,
+    joined: Vec<String>,
+    /// The last step by which each host of the cluster gets its settings.
+    altered: Vec<String>,
+    /// The last launch command.
+    launched: Option<String>,
+}
+
+impl Planner<'_> {
+    /// Adds the steps for all hosts that are not as wanted: the dead leave, new ones join, settings change, the rest leaves.
+    fn change(&self, plan: &mut Plan) -> Result<(), Error> {
+        let work = Work::of(self);
+        if work.is_empty() {
+            return Ok(());
+        }
+        plan.summary = work.summary(&self.setup);
+        plan.notes.extend(work.notes(&self.setup));
+        self.list(&work, plan);
+        let mut milestones = Milestones::default();
+        self.remove_dead(&work, plan, &mut milestones);
+        self.join_hosts(&work, plan, &mut milestones)?;
+        self.alter_hosts(&work, plan, &mut milestones)?;
+        self.launch(&work, plan, &mut milestones);
+        for host in work.joining.iter().rev() {
+            plan.steps.push(self.setup.ready(host)?.after(milestones.launched.clone()));
+            plan.steps.push(self.setup.finish(host)?);
+        }
+        self.leave_hosts(&work, plan, &mut milestones);
+        for (host, _) in &work.altered {
+            plan.steps.push(self.finish_altered(host, &milestones)?);
+        }
+        Ok(())
+    }
+
+    fn list(&self, work: &Work<'_>, plan: &mut Plan) {
+        // What joins is said of a host, not that its machine changes before.
+        plan.hosts.retain(|planned| work.joining.iter().all(|host| host.address != planned.address));
+        plan.hosts.extend(work.joining.iter().map(|host| self.setup.planned(host, HostChange::Join)));
+        plan.hosts.extend(work.altered.iter().map(|(host, _)| self.setup.planned(host, HostChange::Alter)));
+        plan.hosts.extend(work.dead.iter().chain(&work.leaving).map(|host| host.planned()));
+    }
+
+    /// Before anything else: no master can join while a member of etcd is dead.
+    fn remove_dead(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) {
+        let entry = self.setup.control_plane.entry();
+        for host in &work.dead {
+            if host.is_master {
+                plan.steps.push(self.remove_member(host.address, entry, milestones.member.take()));
+                milestones.member = plan.steps.last().map(|step| step.id.clone());
+            }
+            if let Some(node) = host.node {
+                plan.steps.push(self.setup.remove_node(host.address, node, entry).independent());
+            }
+        }
+    }
+
+    fn join_hosts(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) -> Result<(), Error> {
+        if work.joining.is_empty() {
+            return Ok(());
+        }
+        let entry = self.setup.control_plane.entry().address;
+        for host in &work.joining {
+            plan.steps.extend(self.prepare(host)?);
+        }
+        let initialize = work.joining.iter().any(|host| host.address == entry);
+        let gate = if initialize { self.init()? } else { self.token() };
+        let gate_id = gate.id.clone();
+        plan.steps.push(gate);
+        let others = || work.joining.iter().filter(|host| host.address != entry);
+        for master in others().filter(|host| host.is_master()) {
+            plan.steps.extend(self.replace_stale(master, milestones));
+            let join = self.join(master)?.after([&gate_id]).after(milestones.member.take());
+            milestones.member = Some(join.id.clone());
+            milestones.masters.push(join.id.clone());
+            milestones.joined.push(join.id.clone());
+            plan.steps.push(join);
+        }
+        // A new member of etcd keeps the API away for a moment.
+        let masters = milestones.masters.clone();
+        for node in others().filter(|host| !host.is_master()) {
+            plan.steps.extend(self.replace_stale(node, milestones));
+            let join = self.join(node)?.after([&gate_id]).after_end_of(&masters);
+            milestones.joined.push(join.id.clone());
+            plan.steps.push(join);
+        }
+        for host in work.joining.iter().filter(|host| self.setup.has_labels(host)) {
+            let own = if host.address == entry { gate_id.clone() } else { id("kubeadm-join", host.address) };
+            plan.steps.push(self.setup.label(host)?.after([own]).independent());
+        }
+        Ok(())
+    }
+
+    /// A host that was installed anew under its address is still known as what it was.
+    fn replace_stale(&self, host: &Host, milestones: &mut Milestones) -> Vec<Step> {
+        let request = &self.setup.request;
+        let known = request.facts.api.as_ref().and_then(|api| api.nodes.get(&host.address));
+        let Some(known) = known.filter(|_| request.marker(host.address).is_none()) else { return Vec::new() };
+        let entry = self.setup.control_plane.entry();
+        let mut steps = Vec::new();
+        if known.control_plane {
+            steps.push(self.remove_member(host.address, entry, milestones.member.take()));
+        }
+        steps.push(self.setup.remove_node(host.address, &known.name, entry).independent());
+        milestones.member = steps.last().map(|step| step.id.clone()).filter(|_| host.is_master());
+        steps
+    }
+
+    fn alter_hosts(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) -> Result<(), Error> {
+        let mut certificates = None;
+        for (host, changed) in &work.altered {
+            let mut steps = self.setup.alter(host, changed)?;
+            if let Some(first) = steps.first_mut() {
+                // Nobody is sent to a master that has not joined.
+                first.after_end_of.extend(milestones.masters.iter().cloned());
+            }
+            if changed.contains(&super::settings::CERTIFICATES) {
+                let renewal = self.renew_certificate(host)?;
+                let last = renewal.last().map(|step| step.id.clone());
+                let first = renewal.into_iter().enumerate();
+                steps.extend(
+                    first.map(|(index, step)| if index == 0 { step.after_end_of(certificates.take()) } else { step }),
+                );
+                certificates = last;
+            }
+            let own = steps.iter().rfind(|step| step.hosts == [host.address]);
+            milestones.altered.extend(own.map(|step| step.id.clone()));
+            plan.steps.extend(steps);
+        }
+        Ok(())
+    }
+
+    /// The launch commands: once the cluster is initialized, and when they change.
+    fn launch(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) {
+        let initialize = plan.steps.iter().any(|step| step.id == super::join::INIT_STEP);
+        if initialize && !self.carries_coredns() {
+            plan.notes.push("the image carries no coredns: pods cannot find services by their names".to_owned());
+        }
+        if initialize || work.relaunch {
+            let steps = self.setup.launch(&[], &milestones.joined);
+            milestones.launched = steps.last().map(|step| step.id.clone());
+            plan.steps.extend(steps);
+        }
+    }
+
+    /// Hosts that can be reached: their pods move away, then they are taken out, nodes at once, masters one after another.
+    fn leave_hosts(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) {
+        let through = self.setup.control_plane.successor();
+        for host in work.leaving.iter().filter(|host| host.node.is_some()) {
+            let drain = self.setup.drain(host.address, through).after_end_of(&milestones.joined);
+            plan.steps.push(drain.independent());
+        }
+        for host in &work.leaving {
+            let mut before: Vec<String> = host.node.map(|_| id("drain", host.address)).into_iter().collect();
+            if host.is_master {
+                let step = self.remove_member(host.address, through, milestones.member.take());
+                let step = step.after(before).after_end_of(&milestones.altered);
+                before = vec![step.id.clone()];
+                milestones.member = Some(step.id.clone());
+                plan.steps.push(step);
+            }
+            let forgotten = host.node.map(|node| {
+                self.setup.remove_node(host.address, node, through).after([id("clean", host.address)]).independent()
+            });
+            let forgotten_id = forgotten.as_ref().map(|step| step.id.clone());
+            let mut own = self.setup.leave_host(host, super::LEAVING, &before, forgotten_id.as_deref());
+            let forget = own.pop();
+            plan.steps.extend(own.into_iter().chain(forgotten).chain(forget));
+        }
+    }
+
+    /// The marker of a host says that it has its settings, once it has.
+    fn finish_altered(&self, host: &Host, milestones: &Milestones) -> Result<Step, Error> {
+        let label = if self.setup.has_labels(host) && self.setup.changed(host).contains(&LABELS) {
+            Some(id("label", host.address))
+        } else {
+            None
+        };
+        let launched = milestones.launched.clone().filter(|_| host.is_master());
+        Ok(self.setup.finish(host)?.after(label).after(launched))
+    }
+
+    /// Everything on a host before kubeadm.
+    fn prepare(&self, host: &Host) -> Result<Vec<Step>, Error> {
+        let own: Vec<File> = self.kubeadm_files(host)?;
+        let mut steps = self.setup.prepare(host, own)?;
+        steps.push(self.prepare_kubernetes(host));
+        Ok(steps)
+    }
+}

@@ -1,0 +1,78 @@
+//! Settings of masters that only kubeadm knows: names in certificates, networks, what was launched.
+
+use std::collections::BTreeMap;
+
+use clusterfile::Host;
+
+use super::config::Documents;
+use super::networks::Networks;
+use super::planner::Planner;
+use crate::host::{Script, digest, id};
+use crate::{Error, Request, Step};
+
+/// The names in the certificate of a master's API server.
+pub(super) const CERTIFICATES: &str = "certificates";
+/// The launch commands that were run, with the variables of the cluster.
+pub(super) const LAUNCH: &str = "launch";
+/// The networks of pods and services, which stay what they are.
+const NETWORKS: &str = "networks";
+
+const RENEW: Script =
+    Script::new(include_str!("scripts/certificate.sh")).diagnose(include_str!("scripts/diagnose_init.sh"));
+
+/// The value of each of them.
+pub(super) fn of(request: &Request<'_>, documents: &Documents, networks: &Networks) -> BTreeMap<&'static str, String> {
+    let mut names = documents.network().certificate_names;
+    names.sort();
+    let launch = &request.payload.launch;
+    let variables = request.cluster().env.iter().map(|(key, _)| (key, request.cluster().env.values(key)));
+    let variables: Vec<_> = variables.collect();
+    BTreeMap::from([
+        (CERTIFICATES, digest([names.join("\n").as_bytes()])),
+        (LAUNCH, digest([format!("{launch:?} {variables:?}").as_bytes()])),
+        (NETWORKS, networks_text(networks)),
+    ])
+}
+
+fn networks_text(networks: &Networks) -> String {
+    format!("{} {}", networks.pods.blocks, networks.services.blocks)
+}
+
+/// Refuses other networks than those that the cluster was made with: the addresses of pods and services that there are
+/// cannot change.
+pub(super) fn refuse_other_networks(request: &Request<'_>, networks: &Networks) -> Result<(), Error> {
+    let markers = request.cluster().masters().filter_map(|master| request.marker(master.address));
+    let had = markers.filter_map(|marker| marker.settings.get(NETWORKS)).find(|had| **had != networks_text(networks));
+    let Some((pods, services)) = had.and_then(|had| had.split_once(' ')) else { return Ok(()) };
+    let reason = format!(
+        "its pods have addresses of {pods} and its services of {services}, which cannot change while it lives ({} and {} are wanted); delete the cluster and make it anew, or keep the networks",
+        networks.pods, networks.services
+    );
+    Err(Error::InvalidCluster { cluster: request.cluster().name.clone(), reason })
+}
+
+impl Planner<'_> {
+    /// The settings of a finished master that differ from what its marker says; what an older version did not note is
+    /// taken to be the same.
+    pub(super) fn changed(&self, host: &Host) -> Vec<&'static str> {
+        let Some(marker) = self.setup.request.marker(host.address).filter(|_| host.is_master()) else {
+            return Vec::new();
+        };
+        let differs = |name: &&'static str| {
+            let had = marker.settings.get(*name);
+            had.is_some_and(|had| *had != self.setup.own_settings[*name])
+        };
+        [CERTIFICATES, LAUNCH].into_iter().filter(differs).collect()
+    }
+
+    /// Has a master's API server show a certificate with the names that are wanted.
+    pub(super) fn renew_certificate(&self, host: &Host) -> Result<Vec<Step>, Error> {
+        let address = host.address;
+        let files = self.kubeadm_files(host)?;
+        let run = self.setup.run(host, RENEW);
+        Ok(vec![
+            Step::write(id("kubeadm-files", address), [address], files).titled("kubeadm files"),
+            Step::run(id("certificate", address), [address], run).titled("API server certificate"),
+        ])
+    }
+}
