@@ -119,6 +119,15 @@ impl Machine {
         let _ = finish(Command::new("docker").args(["rm", "-f", "-v", &self.name]));
     }
 
+    /// Kills it, as a power cut would.
+    ///
+    /// # Panics
+    ///
+    /// When the engine refuses.
+    pub fn kill(&self) {
+        docker(&["kill", &self.name]);
+    }
+
     /// Runs a shell script on it as root and expects success; returns standard output.
     ///
     /// # Panics
