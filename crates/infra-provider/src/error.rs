@@ -286,22 +286,6 @@ pub enum Error {
         /// What it is.
         text: String,
     },
-    /// Without these masters etcd would lose its quorum.
-    #[error(
-        "cluster `{cluster}` has {masters} masters: removing {leaving} of them would lose etcd quorum ({needed} needed); remove fewer, or agree by the annotation {consent}: \"true\""
-    )]
-    Quorum {
-        /// Name of the cluster.
-        cluster: String,
-        /// How many there are.
-        masters: usize,
-        /// How many should leave.
-        leaving: usize,
-        /// How many must stay.
-        needed: usize,
-        /// The annotation that agrees.
-        consent: &'static str,
-    },
     /// No recorded resource is visible with this key.
     #[error(
         "nothing of cluster `{cluster}` is visible in region {region} with this access key: is it that of another account? If everything was deleted by other means, remove {} and delete again", record.display()

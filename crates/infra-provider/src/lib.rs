@@ -99,7 +99,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Makes what is missing and returns `wanted` with its hosts: the asked number of each role, every address distinct,
     /// every host reachable by its `ssh`. Machines that run but are not as wanted are listed, not changed.
     ///
-    /// `current` is the cluster as it was saved last; of more hosts than wanted, those it lists are kept first.
+    /// `current` is the cluster as it was saved last; of more hosts than wanted, those that `wanted` lists are kept first,
+    /// then those of `current`.
     /// Hosts that are no longer wanted are left out of the answer but stay until they are released.
     /// Files that the hosts' log-in needs are kept below the state directory of `context`.
     ///
@@ -132,7 +133,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
-    /// Takes hosts of `cluster` back. Hosts that are gone already are no error.
+    /// Takes hosts of `cluster` back. Hosts that are gone already are no error, nor are addresses that are none of its
+    /// machines'. Whoever calls this has taken the hosts out of the cluster before, so that it can do without them.
     ///
     /// # Errors
     /// What could not be removed; the next call resumes.

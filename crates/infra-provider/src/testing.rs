@@ -85,6 +85,13 @@ impl Calls<'_> {
 
         let fewer = self.provision(wanted, Some(first)).await;
         assert_eq!(addresses(&fewer), old, "shrinking keeps the hosts that were remembered");
+        if self.provider.owns_hosts() {
+            let mut listed = wanted.clone();
+            listed.hosts =
+                more.hosts.iter().filter(|host| host.is_master() || !old.contains(&host.address)).cloned().collect();
+            let chosen = self.provision(&listed, Some(&more)).await;
+            assert_eq!(addresses(&chosen), addresses(&listed), "shrinking keeps the hosts that are listed");
+        }
         let left: Vec<IpAddr> = new.difference(&old).copied().collect();
         self.release(&more, Release::Hosts(left.clone())).await;
         self.release(&more, Release::Hosts(left)).await;
@@ -225,7 +232,7 @@ impl Provider for Counting {
     async fn provision(
         &self,
         wanted: &Cluster,
-        _current: Option<&Cluster>,
+        current: Option<&Cluster>,
         context: &Context<'_>,
     ) -> Result<Provisioned> {
         context.check_cancelled()?;
@@ -246,8 +253,16 @@ impl Provider for Counting {
                 state.hosts.push((index, role.clone()));
                 context.tell(ProviderEvent::Creating { host: format!("{role}-{index}"), address: address(index) });
             }
-            let mine = state.hosts.iter().filter(|(_, other)| *other == role).take(count);
-            cluster.add_hosts(&role, mine.map(|(index, _)| address(*index)));
+            let mut mine: Vec<IpAddr> =
+                state.hosts.iter().filter(|(_, other)| *other == role).map(|(index, _)| address(*index)).collect();
+            let rank =
+                |host: &IpAddr| (wanted.host(*host).is_none(), current.is_none_or(|known| known.host(*host).is_none()));
+            mine.sort_by_key(rank);
+            for surplus in mine.split_off(count.min(mine.len())) {
+                context.tell(ProviderEvent::Unclaimed { host: format!("{role} {surplus}"), address: surplus });
+            }
+            mine.sort_unstable();
+            cluster.add_hosts(&role, mine);
         }
         Ok(Provisioned::new(cluster).with_updates(state.pending.clone()))
     }
@@ -316,7 +331,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let provider = Counting::default();
         contract(&provider, &wanted, &grown, state.path()).await;
-        assert_eq!(provider.counts(), Counts { provisions: 8, updates: 0, releases: 4, hosts: 0 });
+        assert_eq!(provider.counts(), Counts { provisions: 9, updates: 0, releases: 4, hosts: 0 });
     }
 
     #[tokio::test]

@@ -43,8 +43,6 @@ pub const IMAGE_FAMILY: &str = "sea.aliyun.com/ImageFamily";
 pub const INSTANCE_TYPES: &str = "sea.aliyun.com/InstanceTypes";
 /// Addresses from which SSH and the API server can be reached, as `a.b.c.d/len`, with commas.
 pub const ADMIN_CIDR: &str = "sea.aliyun.com/AdminCidr";
-/// `true` agrees that masters leave even if their quorum is lost.
-pub const LOSE_QUORUM: &str = "sea.aliyun.com/AgreeToLoseQuorum";
 
 /// What exists for a cluster, as annotations tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -200,7 +200,11 @@ fn nothing_offered(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Error {
 fn unclaimed(cloud: &Cloud<'_>, spec: &ClusterSpec) {
     let resources = cloud.record.resources();
     for (role, count) in [(Role::Master, spec.masters.count), (Role::Node, spec.nodes.count)] {
-        for (id, machine) in super::hosts::ordered(&resources, role).into_iter().skip(count as usize) {
+        let kept = super::hosts::kept(&resources, role, count, cloud.wanted);
+        for (id, machine) in resources.of_role(role) {
+            if kept.iter().any(|(used, _)| *used == id) {
+                continue;
+            }
             if let Some(address) = machine.address {
                 cloud.context.tell(ProviderEvent::Unclaimed { host: id.clone(), address });
             }

@@ -10,7 +10,6 @@ use super::failures::Failures;
 use super::free::{free_address, free_machines, free_network, free_vpc};
 use super::orders::unanswered;
 use super::record::{Machine, Resources};
-use super::settings::Role;
 use super::{address, discover};
 use crate::{Error, Result};
 
@@ -49,22 +48,10 @@ async fn once(cloud: &Cloud<'_>) -> Result<()> {
 }
 
 /// Deletes the machines with these addresses; shared resources stay.
-pub(super) async fn hosts(cloud: &Cloud<'_>, addresses: &[IpAddr], lose_quorum: bool) -> Result<()> {
+pub(super) async fn hosts(cloud: &Cloud<'_>, addresses: &[IpAddr]) -> Result<()> {
     discover::machines(cloud).await?;
-    let resources = cloud.record.resources();
     let leaves = |machine: &Machine| machine.address.is_some_and(|address| addresses.contains(&address));
-    let masters = resources.of_role(Role::Master);
-    let leaving = masters.iter().filter(|(_, machine)| leaves(machine)).count();
-    let needed = masters.len() / 2 + 1;
-    if leaving > 0 && masters.len() - leaving < needed && !lose_quorum {
-        return Err(Error::Quorum {
-            cluster: cloud.wanted.name.clone(),
-            masters: masters.len(),
-            leaving,
-            needed,
-            consent: super::annotations::LOSE_QUORUM,
-        });
-    }
+    let resources = cloud.record.resources();
     let ids: Vec<String> =
         resources.machines.iter().filter(|(_, machine)| leaves(machine)).map(|(id, _)| id.clone()).collect();
     if ids.is_empty() {

@@ -30,8 +30,8 @@ pub(super) fn filled(
     cluster.ssh = ssh(wanted, resources, key)?;
     cluster.hosts.clear();
     for (role, count) in [(Role::Master, spec.masters.count), (Role::Node, spec.nodes.count)] {
-        let machines = ordered(resources, role).into_iter().take(count as usize);
-        for address in machines.filter_map(|(_, machine)| machine.address) {
+        let machines = kept(resources, role, count, wanted);
+        for address in machines.into_iter().filter_map(|(_, machine)| machine.address) {
             match wanted.host(address) {
                 Some(known) => {
                     let mut host = known.clone();
@@ -49,6 +49,20 @@ pub(super) fn filled(
         }
     }
     Ok(cluster)
+}
+
+/// The machines of a role that are used, by number: of more than are wanted, those that the Clusterfile lists first.
+pub(super) fn kept<'a>(
+    resources: &'a Resources,
+    role: Role,
+    count: u32,
+    wanted: &Cluster,
+) -> Vec<(&'a String, &'a Machine)> {
+    let is_listed = |machine: &Machine| machine.address.is_some_and(|address| wanted.host(address).is_some());
+    let machines = ordered(resources, role);
+    let (listed, others): (Vec<_>, Vec<_>) = machines.iter().copied().partition(|(_, machine)| is_listed(machine));
+    let used: Vec<&String> = listed.into_iter().chain(others).take(count as usize).map(|(id, _)| id).collect();
+    machines.into_iter().filter(|(id, _)| used.contains(id)).collect()
 }
 
 /// Machines of a role by number; the one that bears the public address leads the masters.

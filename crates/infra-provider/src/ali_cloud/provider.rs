@@ -200,10 +200,7 @@ impl Provider for AliCloud {
                     .await
                     .map_err(|_| Error::Interrupted { act: "removing the key" })?
             }
-            Release::Hosts(addresses) => {
-                let consent = super::annotations::value(&cluster.annotations, super::annotations::LOSE_QUORUM);
-                delete::hosts(&cloud, &addresses, consent == Some("true")).await
-            }
+            Release::Hosts(addresses) => delete::hosts(&cloud, &addresses).await,
         }
     }
 

@@ -23,8 +23,8 @@ pub(super) fn pending(cloud: &Cloud<'_>, spec: &ClusterSpec, listed: &[Instance]
         let mut updates = Vec::new();
         let mut ids = Vec::new();
         for group in [&spec.nodes, &spec.masters] {
-            let machines = hosts::ordered(resources, group.role).into_iter().take(group.count as usize);
-            for (id, machine) in machines.rev() {
+            let machines = hosts::kept(resources, group.role, group.count, cloud.wanted);
+            for (id, machine) in machines.into_iter().rev() {
                 let Some(host) = machine.address else { continue };
                 let begun = resources.updating.contains(id);
                 let other = listed.iter().find(|instance| instance.instance_id == *id && differs(instance, group));

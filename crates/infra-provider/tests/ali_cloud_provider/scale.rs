@@ -1,4 +1,4 @@
-//! Grows, shrinks and resizes clusters, one machine at a time and never below a quorum.
+//! Grows, shrinks and resizes clusters.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -97,22 +97,31 @@ async fn a_cancelled_run_awaits_the_answer_it_asked_for_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn masters_that_a_quorum_needs_leave_only_with_consent() {
+async fn counts_go_up_and_down_and_what_is_listed_stays() {
     let scene = Scene::new(cloud());
-    let made = scene.provision(&wanted(3, 1)).await.unwrap();
-    let masters: Vec<IpAddr> = made.masters().map(|host| host.address).collect();
-    let two = Release::Hosts(masters[1..].to_vec());
-    let error = scene.release(&made, two.clone()).await.unwrap_err();
-    assert!(matches!(error, Error::Quorum { masters: 3, leaving: 2, needed: 2, .. }), "{error}");
-    assert_eq!(scene.double.counts()["instances"], 4);
-    scene.release(&made, Release::Hosts(masters[2..].to_vec())).await.unwrap();
-    let mut agreed = made.clone();
-    agreed.annotations.insert(annotations::LOSE_QUORUM.to_owned(), "true".to_owned());
-    scene.release(&agreed, two).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(scene.double.counts()["instances"], 2);
-    scene.delete(&made).await.unwrap();
-    scene.assert_empty("after masters left");
+    let addresses = |cluster: &Cluster| cluster.hosts.iter().map(|host| host.address).collect::<Vec<IpAddr>>();
+    let small = scene.provision(&wanted(1, 1)).await.unwrap();
+    let large = scene.provision(&wanted(3, 3)).await.unwrap();
+    assert_eq!((large.hosts.len(), scene.double.instances_made()), (6, 6));
+    assert!(addresses(&small).iter().all(|host| addresses(&large).contains(host)), "growing keeps what is there");
+
+    // Down again: the youngest of each role go, unless others are listed.
+    assert_eq!(addresses(&scene.provision(&wanted(1, 1)).await.unwrap()), addresses(&small));
+    let mut listed = wanted(1, 1);
+    listed.hosts = vec![large.hosts[2].clone(), large.hosts[5].clone()];
+    let chosen = scene.provision(&listed).await.unwrap();
+    assert_eq!(addresses(&chosen), [large.hosts[2].address, large.hosts[5].address]);
+    let resized = scene.provisioned(&sized(listed, 4, 16)).await.unwrap();
+    let updated: Vec<IpAddr> = resized.updates.iter().map(|update| update.host).collect();
+    assert_eq!(updated, [large.hosts[5].address, large.hosts[2].address], "machines that leave are not resized");
+
+    let left: Vec<IpAddr> = addresses(&large).into_iter().filter(|host| !addresses(&small).contains(host)).collect();
+    scene.release(&large, Release::Hosts(left.clone())).await.unwrap();
+    scene.release(&large, Release::Hosts(left)).await.unwrap();
+    assert_eq!(addresses(&scene.provision(&wanted(1, 1)).await.unwrap()), addresses(&small));
+    assert_eq!(scene.double.instances_made(), 6);
+    scene.delete(&small).await.unwrap();
+    scene.assert_empty("after counts went up and down");
 }
 
 #[tokio::test(start_paused = true)]
