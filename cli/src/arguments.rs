@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, version};
+use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, scale_up, version};
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
-    ("Clusters", &["run", "apply", "delete"]),
+    ("Clusters", &["run", "apply", "scale-up", "delete"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
 ];
@@ -87,11 +87,14 @@ pub(crate) enum Command {
     Save(image::Save),
     /// Load cluster images from an OCI archive
     Load(image::Load),
-    /// Run a cluster image: make a cluster on hosts that you name or that a provider makes
+    /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
     Apply(apply::Apply),
-    /// Delete a cluster and everything that was made for it
+    /// Add hosts to a cluster
+    #[command(visible_alias = "join")]
+    ScaleUp(scale_up::ScaleUp),
+    /// Delete a cluster, or take hosts out of it
     Delete(delete::Delete),
     /// Serve the content of this machine as an OCI registry
     Registry(registry::Registry),
@@ -138,6 +141,7 @@ impl Command {
             Self::Load(command) => command.output.format,
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
+            Self::ScaleUp(command) => command.output.format,
             Self::Delete(command) => command.output.format,
             Self::Version(command) => command.output.format,
             Self::Lvscare(command) => command.format(),

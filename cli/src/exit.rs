@@ -1,5 +1,7 @@
 //! Maps failures to exit codes.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use sealer_core::{Class, Error};
@@ -30,6 +32,9 @@ pub(crate) enum Failure {
     /// A Clusterfile has errors; kept with its text, to show the lines.
     #[error("{} errors in {file}", .errors.len())]
     Clusterfile { file: String, text: String, errors: sealer_core::clusterfile::Errors },
+    /// Hosts were left out that could not be reached; the rest is done.
+    #[error("{} left out: {}", if .0.len() == 1 { "1 host was".to_owned() } else { format!("{} hosts were", .0.len()) }, .0.iter().map(|(host, reason)| format!("{host} ({reason})")).collect::<Vec<_>>().join("; "))]
+    LeftOut(BTreeMap<IpAddr, String>),
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),
@@ -59,6 +64,7 @@ impl Failure {
                 Class::Interrupted => 130,
                 _ => 1,
             },
+            Self::LeftOut(_) => 4,
             Self::Output { .. } | Self::Start(_) => 1,
             Self::Interrupted(_) => 130,
         }

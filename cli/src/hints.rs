@@ -17,6 +17,9 @@ pub(crate) fn hint(failure: &Failure) -> Option<String> {
         Failure::Core(error) => of_core(error),
         Failure::Input { path, source } => of_input(path, source),
         Failure::Output { source, .. } | Failure::Start(source) => of_io(source),
+        Failure::LeftOut(_) => {
+            Some("when they can be reached, the same command does the rest; or take them out of the cluster".to_owned())
+        }
         Failure::Interrupted(_) => Some(RESUMES.to_owned()),
         Failure::Kubefile { .. } | Failure::Clusterfile { .. } | Failure::Usage(_) => None,
     }
@@ -35,9 +38,22 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => "the same command again resumes there",
         Error::Unfinished { .. } => "fix the cause and run the same command again: it resumes where it stopped",
         Error::Connect(failures) => return of_connections(failures),
-        Error::ForeignHosts { cluster, .. } => {
-            return Some(format!("name these hosts again, or `sealer delete -c {cluster}` first"));
+        Error::HostsNotNamed { cluster, .. } => {
+            return Some(format!(
+                "name them too, or take them out first: `sealer delete -c {cluster} --nodes ADDRESS`"
+            ));
         }
+        Error::NotConfirmed { .. } => "`--yes` agrees to it",
+        Error::ClusterExists { cluster, .. } => {
+            return Some(format!(
+                "`--cluster-name` names another cluster; `sealer scale-up -c {cluster}` adds hosts to this one"
+            ));
+        }
+        Error::OtherRole { cluster, host, role, .. } => {
+            return Some(format!("take it out first: `sealer delete -c {cluster} --{role}s {host}`"));
+        }
+        Error::WhichCluster { known, .. } if !known.is_empty() => "`-c NAME`",
+        Error::NotGivenBack { .. } => "the same command again gives them back",
         Error::NoCluster { state, .. } => {
             return Some(format!(
                 "`ls {}` shows which clusters there are; what a cloud still has is found by `--provider ALI_CLOUD`",

@@ -8,13 +8,13 @@ const LOGIN: &str = "sealer uses the logins that `docker login` keeps";
 const IMAGES: &str = "`sealer images` lists cluster images";
 const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
 const HOSTS: &str =
-    "other hosts for a cluster that stands are not supported yet: name all of them in `sealer run` or `sealer apply`";
+    "`sealer scale-up` adds hosts, `sealer delete --nodes ADDRESS` takes them out, `sealer apply` makes any change";
 const IMAGE: &str = "another image for a cluster that stands is not supported yet";
 const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts and prints the plan";
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 38] = [
+const FOREIGN: [(&str, &str); 36] = [
     ("pull", ARCHIVES),
     ("push", ARCHIVES),
     ("search", ARCHIVES),
@@ -34,9 +34,7 @@ const FOREIGN: [(&str, &str); 38] = [
     ("destroy", REMOVE),
     ("prune", "`sealer rmi` frees what no image needs any more"),
     ("system", "`sealer rmi` frees what no image needs any more"),
-    ("join", HOSTS),
     ("scale", HOSTS),
-    ("scale-up", HOSTS),
     ("scale-down", HOSTS),
     ("upgrade", IMAGE),
     ("rollback", IMAGE),

@@ -65,7 +65,44 @@ fn an_appliance_without_kubernetes_is_applied_twice_and_deleted() {
     done(&["apply", "-f", &file]);
     assert_eq!((hosts.ran("start.sh"), hosts.ran("host pull")), before, "nothing to do");
 
-    done(&["delete", "-c", "shop"]);
+    done(&["delete", "--yes", "-c", "shop"]);
     assert!(rack::RACK.iter().all(|host| !data(host).exists()));
+    assert!(!path("state/shop").exists());
+}
+
+#[test]
+fn a_host_that_is_left_out_is_in_the_exit_code() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    fs::create_dir_all(path("context/scripts")).unwrap();
+    fs::write(path("context/Kubefile"), KUBEFILE).unwrap();
+    fs::write(path("context/scripts/start.sh"), "true").unwrap();
+    fs::write(path("context/scripts/stop.sh"), "true").unwrap();
+    let listed = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: shop}\n\
+                  spec: {image: 'appliance:1', hosts: [{ips: [10.1.0.11], roles: [master]}, {ips: [10.1.0.12-10.1.0.13], roles: [node]}]}\n";
+    fs::write(path("Clusterfile"), listed).unwrap();
+    fs::write(path("binary"), "#!/bin/sh\n").unwrap();
+    let hosts = Directories::new(path("hosts"));
+    let (file, context) = (path("Clusterfile").display().to_string(), path("context").display().to_string());
+    let call = |arguments: &[&str]| call(home.path(), &hosts, arguments);
+    let installed = |host: &str| hosts.of(host.parse().unwrap()).join("data/shop/host.json").is_file();
+
+    assert_eq!(call(&["build", "-q", "-t", "appliance:1", &context]), ExitCode::SUCCESS);
+    hosts.unreachable("10.1.0.13".parse().unwrap(), 2);
+    assert_eq!(call(&["apply", "-f", &file]), ExitCode::from(1));
+    assert_eq!(call(&["apply", "-f", &file, "--ignore-unreachable"]), ExitCode::from(4));
+    assert!(installed("10.1.0.12") && !installed("10.1.0.13"));
+    assert_eq!(call(&["apply", "-f", &file]), ExitCode::SUCCESS);
+
+    // Nobody can be asked here.
+    assert_eq!(call(&["delete", "-n", "10.1.0.12"]), ExitCode::from(2));
+    assert!(installed("10.1.0.12"));
+    assert_eq!(call(&["delete", "-n", "10.1.0.12", "--dry-run"]), ExitCode::SUCCESS);
+    assert_eq!(call(&["delete", "-n", "10.1.0.12", "--force"]), ExitCode::SUCCESS);
+    assert!(!installed("10.1.0.12"));
+    assert_eq!(call(&["join", "-n", "10.1.0.14"]), ExitCode::SUCCESS);
+    assert!(installed("10.1.0.14") && installed("10.1.0.13"));
+    assert_eq!(call(&["delete", "-c", "shop"]), ExitCode::from(2));
+    assert_eq!(call(&["delete", "-c", "shop", "-y"]), ExitCode::SUCCESS);
     assert!(!path("state/shop").exists());
 }

@@ -78,7 +78,7 @@ fn expect_cluster(hosts: &Hosts) {
 }
 
 fn delete_by_file(program: &Program, hosts: &Hosts) {
-    program.succeed(&["delete", "-f", &program.state("bare").join("Clusterfile").display().to_string()]);
+    program.succeed(&["delete", "--yes", "-f", &program.state("bare").join("Clusterfile").display().to_string()]);
     for machine in hosts.both() {
         let left = machine.shell("ls -d /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/sealer/data/bare /etc/cni/net.d/* /etc/systemd/system/sealer* /run/sealer 2>/dev/null || true; nft list tables | grep lvscare || true; ip route show table local | grep 10.103.97.2 || true; grep -c sealer /etc/hosts || true; pgrep -a 'kubelet|kube-|etcd|containerd|sealer' || true");
         assert_eq!(left.trim(), "0", "left on {}", machine.name);
@@ -140,7 +140,7 @@ impl Blog {
     }
 
     fn delete(&self) {
-        self.program.succeed(&["delete", "-a"]);
+        self.program.succeed(&["delete", "--yes", "-a"]);
         assert!(!self.program.state("blog").exists());
     }
 }

@@ -116,7 +116,7 @@ fn counts_become_a_cluster_behind_one_public_address_and_nothing_is_left_of_it()
     expect_ready(&shell, 2);
     expect_hello(&shell, node);
 
-    operator.call(&["delete", "-c", CLUSTER]).expect_code(0);
+    operator.call(&["delete", "--yes", "-c", CLUSTER]).expect_code(0);
     assert_eq!(operator.cloud.still_running(), Vec::<String>::new());
     assert_eq!(operator.cloud.double.leftovers(), Vec::<String>::new());
     assert_eq!(operator.cloud.double.violations(), Vec::<String>::new());

@@ -52,7 +52,7 @@ fn one_command_makes_a_cluster_and_one_takes_it_away() {
     assert_eq!(again["outcome"], "unchanged");
     assert_eq!(again["done"], 0);
 
-    program.succeed(&["delete", "-c", "e2e-container"]);
+    program.succeed(&["delete", "--yes", "-c", "e2e-container"]);
     for kind in ["container", "network", "volume"] {
         let list = if kind == "container" { vec!["ps", "-aq"] } else { vec![kind, "ls", "-q"] };
         let left = docker(&[list, vec!["--filter", "label=io.sealer.cluster=e2e-container"]].concat());

@@ -80,5 +80,5 @@ pub(crate) fn kubeadm(stage: &Stage, hosts: &Hosts) {
     let outcome = program.call(&["apply", "-f", &clusterfile.display().to_string()]);
     // The API server's own words, not "see above".
     outcome.expect_code(4).expect_stderr("kubeadm init").expect_stderr("unknown flag: --no-such-flag");
-    program.succeed(&["delete", "-c", "faults"]);
+    program.succeed(&["delete", "--yes", "-c", "faults"]);
 }

@@ -44,7 +44,7 @@ pub(crate) fn partially_created(stage: &Stage, hosts: &Hosts) {
     let arguments = ["run", BASE, "-m", &address, "-p", PASSWORD, "--cluster-name", "resume"];
 
     run_and_kill(&program, "resume", &arguments, 5);
-    program.succeed(&["delete", "-c", "resume"]);
+    program.succeed(&["delete", "--yes", "-c", "resume"]);
     assert!(!program.state("resume").exists());
     assert!(!master.test("test -e /etc/kubernetes || test -e /var/lib/sealer/data/resume || pgrep kubelet"));
 }

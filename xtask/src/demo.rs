@@ -55,7 +55,7 @@ pub(crate) fn demo(cache: &Cache, remove: bool) -> Result<()> {
         demo.show()
     })?;
     if remove {
-        demo.sealer(&["delete", "-c", CLUSTER])?;
+        demo.sealer(&["delete", "--yes", "-c", CLUSTER])?;
         check_gone()?;
         drop(docker);
     } else {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
-use sealer_core::{ApplyOptions, Error, Sealer, Wanted, apply, plan};
+use sealer_core::{Error, Sealer, Wanted, apply, plan};
 
 use crate::arguments::OutputFormat;
+use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
 use crate::settings::{self, CloudArguments, Session};
@@ -35,6 +36,8 @@ pub(crate) struct Apply {
     #[command(flatten)]
     login: LoginArguments,
     #[command(flatten)]
+    change: ChangeArguments,
+    #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
@@ -44,7 +47,7 @@ impl Apply {
         let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
         self.cloud.overlay(&mut clusterfile.cluster);
         self.login.overlay(&mut clusterfile.cluster)?;
-        perform(&sealer, clusterfile, self.dry_run, session).await
+        perform(&sealer, clusterfile, self.dry_run, &self.change, session).await
     }
 }
 
@@ -53,11 +56,13 @@ pub(crate) async fn perform(
     sealer: &Sealer,
     wanted: impl Into<Wanted>,
     dry_run: bool,
+    change: &ChangeArguments,
     session: &Session<'_>,
 ) -> Result<(), Failure> {
     let progress = session.printer.cluster_progress();
+    let options = change.options(&progress);
     if dry_run {
-        let planned = plan(sealer, wanted, &|event| progress.event(&event)).await;
+        let planned = plan(sealer, wanted, &options, &|event| progress.event(&event)).await;
         progress.finish();
         let planned = planned?;
         session.printer.planned(&planned)?;
@@ -67,12 +72,13 @@ pub(crate) async fn perform(
             (None, findings) => Err(Error::Preflight(findings).into()),
         };
     }
-    let options = ApplyOptions::default();
     let interrupts = progress.cancel_on_interrupt(options.cancel.clone());
     let applied = apply(sealer, wanted, &options, &|event| progress.event(&event)).await;
     interrupts.abort();
     progress.finish();
-    session.printer.applied(&applied?)
+    let applied = applied?;
+    session.printer.applied(&applied)?;
+    if applied.unreachable.is_empty() { Ok(()) } else { Err(Failure::LeftOut(applied.unreachable)) }
 }
 
 /// Reads and parses a Clusterfile; errors keep its text.

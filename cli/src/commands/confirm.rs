@@ -1,17 +1,50 @@
 //! Asks the person at the terminal to agree to something.
 
-use sealer_core::Error;
+use std::io::IsTerminal;
 
-use crate::exit::Failure;
+use sealer_core::runtime::Plan;
+use sealer_core::{Consent, Error};
 
-/// Whether the person agrees to what was refused without their word. Where nobody can be asked, nobody agrees.
-pub(crate) fn asked(refused: &Error) -> Result<bool, Failure> {
-    let terminal = console::Term::stderr();
-    if !terminal.is_term() || !console::Term::stdout().is_term() {
-        return Ok(false);
+use crate::output::ClusterProgress;
+
+/// Whether the person agrees to what was refused without their word.
+pub(crate) fn asked(refused: &Error) -> bool {
+    agrees(&format!("{refused}. Continue? [y/N] "))
+}
+
+/// Agrees to hosts that leave with `--yes`; otherwise the person at the terminal is asked.
+pub(crate) fn consent(yes: bool, progress: &ClusterProgress) -> Consent {
+    if yes {
+        return Consent::given();
     }
-    let failed = |source| Failure::Input { path: "the terminal".to_owned(), source };
-    terminal.write_str(&format!("{refused}. Continue? [y/N] ")).map_err(failed)?;
-    let answer = terminal.read_line().map_err(failed)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    if progress.is_for_programs() {
+        return Consent::refused();
+    }
+    let suspend = progress.suspender();
+    Consent::new(move |plan| {
+        let mut agreed = false;
+        suspend(&mut || agreed = agrees(&question(plan)));
+        agreed
+    })
+}
+
+/// Lists the hosts that leave, and asks.
+fn question(plan: &Plan) -> String {
+    let mut text = if plan.summary == "the cluster is deleted" {
+        format!("Cluster {} is deleted, and everything on its hosts that belongs to it:\n", plan.cluster)
+    } else {
+        format!("These hosts leave cluster {}:\n", plan.cluster)
+    };
+    plan.leaving().for_each(|host| text.push_str(&format!("  {}  {}\n", host.address, host.role)));
+    text + "Continue? [y/N] "
+}
+
+/// Where nobody can be asked, nobody agrees.
+fn agrees(question: &str) -> bool {
+    let terminal = console::Term::stderr();
+    if !terminal.is_term() || !std::io::stdin().is_terminal() {
+        return false;
+    }
+    let answer = terminal.write_str(question).and_then(|()| terminal.read_line());
+    answer.is_ok_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }

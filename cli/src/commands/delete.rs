@@ -1,24 +1,25 @@
-//! `sealer delete`: delete a cluster.
+//! `sealer delete`: delete a cluster, or take hosts out of it.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use sealer_core::{DeleteOptions, delete};
+use sealer_core::{DeleteOptions, ScaleRequest, Sealer, current, delete, scale_down};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
+use crate::commands::change::ChangeArguments;
 use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, EndpointArguments, Session};
 
-/// Delete a cluster and everything that was made for it
+/// Delete a cluster and everything that was made for it, or take single hosts out of it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile\n  sealer delete -c my-cluster --provider ALI_CLOUD --region cn-hangzhou"
+    after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -c my-cluster --nodes 192.168.0.4\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile\n  sealer delete -c my-cluster --provider ALI_CLOUD --region cn-hangzhou"
 )]
 pub(crate) struct Delete {
-    /// Name of the cluster
-    #[arg(short = 'c', long = "cluster", value_name = "NAME", conflicts_with_all = ["file", "all"], required_unless_present_any = ["file", "all"])]
+    /// Name of the cluster [default with --masters or --nodes: the only one]
+    #[arg(short = 'c', long = "cluster", visible_alias = "cluster-name", value_name = "NAME", conflicts_with_all = ["file", "all"], required_unless_present_any = ["file", "all", "masters", "nodes"])]
     cluster: Option<String>,
     /// Clusterfile of the cluster
     #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE", conflicts_with = "all")]
@@ -26,11 +27,22 @@ pub(crate) struct Delete {
     /// Every cluster of this user
     #[arg(short, long)]
     all: bool,
-    /// Do not stop at hosts that cannot be reached
-    #[arg(long)]
-    force: bool,
+    /// Only these masters: addresses (comma separated, ranges a-b), or how many fewer a provider shall keep
+    #[arg(short, long, value_name = "ADDRESSES|COUNT", conflicts_with = "all")]
+    masters: Option<String>,
+    /// Only these nodes: addresses (comma separated, ranges a-b), or how many fewer a provider shall keep
+    #[arg(short, long, value_name = "ADDRESSES|COUNT", conflicts_with = "all")]
+    nodes: Option<String>,
+    /// Remove the cluster's data too; this is done in any case, the option is upstream's
+    #[arg(short, long, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    prune: Option<bool>,
+    #[command(flatten)]
+    change: ChangeArguments,
+    /// Print what would be done with --masters or --nodes; change nothing
+    #[arg(long, conflicts_with = "all")]
+    dry_run: bool,
     /// Find by this provider what nothing is remembered of: ALI_CLOUD
-    #[arg(long, value_name = "NAME", requires = "cluster")]
+    #[arg(long, value_name = "NAME", requires = "cluster", conflicts_with_all = ["masters", "nodes"])]
     provider: Option<String>,
     /// Region to look in with --provider [default: the variable RegionID, else cn-chengdu]
     #[arg(long, value_name = "REGION", requires = "provider")]
@@ -48,19 +60,38 @@ impl Delete {
         let cloud =
             CloudArguments { region: self.region.clone(), endpoints: self.endpoints, ..CloudArguments::default() };
         let sealer = session.open_with_cloud(&cloud, self.host_keys)?;
-        let provider = self.provider.as_deref().map(|given| sealer.provider_name(given)).transpose()?;
-        let names = match (&self.cluster, &self.file) {
+        if self.prune == Some(false) {
+            let reason = "--prune=false: hosts are left as they were before the cluster, so its data goes too";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
+        let file = self.file.as_deref().map(apply::read).transpose()?;
+        if self.masters.is_some() || self.nodes.is_some() {
+            let known = current(&sealer, self.cluster.as_deref(), file)?;
+            let request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+            let fewer = scale_down(&known, &request)?;
+            return apply::perform(&sealer, fewer, self.dry_run, &self.change, session).await;
+        }
+        if self.dry_run {
+            return Err(Failure::Usage("--dry-run goes with --masters or --nodes".to_owned()));
+        }
+        let names = match (&self.cluster, file) {
             (Some(name), _) => vec![name.clone()],
-            (None, Some(file)) => vec![apply::read(file)?.cluster.name],
+            (None, Some(file)) => vec![file.cluster.name],
             (None, None) => sealer.state().clusters()?,
         };
+        self.all_of(&sealer, &names, session).await
+    }
+
+    /// Deletes whole clusters.
+    async fn all_of(&self, sealer: &Sealer, names: &[String], session: &Session<'_>) -> Result<(), Failure> {
+        let provider = self.provider.as_deref().map(|given| sealer.provider_name(given)).transpose()?;
         let mut deleted = Vec::new();
         let mut failure = None;
         for name in names {
-            let options = DeleteOptions { force: self.force, provider: provider.clone(), ..DeleteOptions::default() };
             let progress = session.printer.cluster_progress();
+            let options = DeleteOptions { provider: provider.clone(), apply: self.change.options(&progress) };
             let interrupts = progress.cancel_on_interrupt(options.apply.cancel.clone());
-            let done = delete(&sealer, &name, &options, &|event| progress.event(&event)).await;
+            let done = delete(sealer, name, &options, &|event| progress.event(&event)).await;
             interrupts.abort();
             progress.finish();
             match done {

@@ -52,34 +52,35 @@ pub(crate) struct LoginArguments {
 impl LoginArguments {
     /// Says it to a cluster; asks for what shall be asked for.
     pub(crate) fn overlay(&self, cluster: &mut Cluster) -> Result<(), Failure> {
-        let mut login = Login {
-            user: self.user.clone(),
-            private_key: self.pk.as_deref().map(|path| path.display().to_string()),
-            port: self.port,
-            ..Login::default()
-        };
-        login.overlay(cluster);
-        login.password = self.password(cluster)?;
-        login.private_key_password = match self.pk_passwd.as_deref() {
-            Some("") => Some(ask("Passphrase of the private key")?),
-            given => given.map(|text| Secret::from(text.to_owned())),
-        };
-        login.overlay(cluster);
+        let count = cluster.hosts.len();
+        let hosts = if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") };
+        self.login(&cluster.ssh.user, &hosts)?.overlay(cluster);
         expand_keys(cluster);
         Ok(())
     }
 
-    fn password(&self, cluster: &Cluster) -> Result<Option<Secret>, Failure> {
+    /// How to log in on `hosts`, as `user` unless another is named; asks for what shall be asked for.
+    pub(crate) fn login(&self, user: &str, hosts: &str) -> Result<Login, Failure> {
+        let whole = |path: &Path| settings::expand_home(path).display().to_string();
+        Ok(Login {
+            user: self.user.clone(),
+            private_key: self.pk.as_deref().map(whole),
+            port: self.port,
+            password: self.password(self.user.as_deref().unwrap_or(user), hosts)?,
+            private_key_password: match self.pk_passwd.as_deref() {
+                Some("") => Some(ask("Passphrase of the private key")?),
+                given => given.map(|text| Secret::from(text.to_owned())),
+            },
+        })
+    }
+
+    fn password(&self, user: &str, hosts: &str) -> Result<Option<Secret>, Failure> {
         if let Some(file) = &self.passwd_file {
             return password_in(file).map(Some);
         }
         let known = settings::password().map(Secret::from);
         match self.passwd.as_deref() {
-            Some("") if known.is_none() => {
-                let count = cluster.hosts.len();
-                let hosts = if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") };
-                ask(&format!("Password for {} on {hosts}", cluster.ssh.user)).map(Some)
-            }
+            Some("") if known.is_none() => ask(&format!("Password for {user} on {hosts}")).map(Some),
             Some("") | None => Ok(known),
             Some(given) => Ok(Some(Secret::from(given.to_owned()))),
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod build;
+pub(crate) mod change;
 pub(crate) mod confirm;
 pub(crate) mod delete;
 pub(crate) mod host;
@@ -10,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod lvscare;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod scale_up;
 pub(crate) mod version;
 
 use crate::arguments::Command;
@@ -28,6 +30,7 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Load(command) => command.run(session),
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
+        Command::ScaleUp(command) => command.run(session).await,
         Command::Delete(command) => command.run(session).await,
         Command::Registry(command) => command.run(session).await,
         Command::Lvscare(command) => command.run(session).await,

@@ -6,12 +6,15 @@ use sealer_core::{Error, RunRequest, wanted};
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::build::pairs;
+use crate::commands::change::ChangeArguments;
 use crate::commands::confirm;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, Session};
 
-/// Run a cluster image: make a cluster on hosts that you name or that a provider makes
+/// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
+///
+/// A cluster that exists gets the hosts that it lacks; hosts that are not named stay.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealer run kubernetes:v1.20.2 -m 192.168.0.2 -n 192.168.0.3,192.168.0.4 -p\n  sealer run kubernetes:v1.20.2 --provider CONTAINER --masters 1 --nodes 1\n  sealer run kubernetes:v1.20.2 --masters 1 --nodes 3 --region cn-hangzhou"
@@ -51,9 +54,8 @@ pub(crate) struct Run {
     cloud: CloudArguments,
     #[command(flatten)]
     login: LoginArguments,
-    /// Agree to the provider that only the image's own Clusterfile names; without it you are asked
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    change: ChangeArguments,
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -68,7 +70,7 @@ impl Run {
         // A dry run makes no machines.
         request.accept_provider |= self.dry_run;
         let mut wanted = match wanted(&sealer, request.clone()) {
-            Err(refused @ Error::ProviderOfImage { .. }) if confirm::asked(&refused)? => {
+            Err(refused @ Error::ProviderOfImage { .. }) if confirm::asked(&refused) => {
                 request.accept_provider = true;
                 sealer_core::wanted(&sealer, request)?
             }
@@ -76,7 +78,7 @@ impl Run {
         };
         self.cloud.overlay(&mut wanted.clusterfile.cluster);
         self.login.overlay(&mut wanted.clusterfile.cluster)?;
-        apply::perform(&sealer, wanted, self.dry_run, session).await
+        apply::perform(&sealer, wanted, self.dry_run, &self.change, session).await
     }
 
     fn request(&self) -> Result<RunRequest, Failure> {
@@ -90,7 +92,7 @@ impl Run {
         request.command_args = pairs("--cmd-args", &self.cmd_args)?;
         request.env.clone_from(&self.env);
         request.provider.clone_from(&self.provider);
-        request.accept_provider = self.yes;
+        request.accept_provider = self.change.yes;
         Ok(request)
     }
 }

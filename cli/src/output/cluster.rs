@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sealer_core::{Applied, Deleted, Node, Outcome, Planned};
+use sealer_core::{Applied, Deleted, LeftHost, Node, Outcome, Planned};
 
 use super::layout::pad;
-use super::{Printer, units, write_out};
+use super::{Printer, plan, units, write_out};
 use crate::exit::Failure;
 use crate::settings;
 
@@ -14,7 +14,7 @@ impl Printer {
     /// What apply would do.
     pub(crate) fn planned(&self, planned: &Planned) -> Result<(), Failure> {
         if self.is_json() {
-            return self.json(planned);
+            return self.json(&plan::with_sizes(planned));
         }
         let mut text = String::new();
         let not_made_yet = planned.plan.hosts.is_empty() && !planned.provider.is_empty();
@@ -27,7 +27,15 @@ impl Printer {
             planned.plan.notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
             text.push_str("nothing was changed\n");
         } else {
+            if !planned.provider.is_empty() {
+                text.push_str("machines are made first, and the steps on them are planned then\n");
+                planned.provider.iter().for_each(|line| text.push_str(&format!("  + {line}\n")));
+            }
             text.push_str(&planned.plan.to_text());
+            text.push_str(&plan::amounts(planned));
+            if self.verbose {
+                text.push_str(&plan::steps(&planned.plan));
+            }
         }
         write_out(&text)
     }
@@ -43,7 +51,13 @@ impl Printer {
         }
         let count = units::count(applied.nodes.len(), "node");
         let mut text = node_lines(&applied.nodes);
+        text.push_str(&left_lines(&applied.left));
         text.push_str(&match applied.outcome {
+            Outcome::Partly => format!(
+                "cluster {} is partly as wanted: {count}, {} left out\n",
+                applied.name,
+                units::count(applied.unreachable.len(), "host")
+            ),
             Outcome::Unchanged => format!("cluster {} is as wanted: {count}; nothing to do\n", applied.name),
             _ => match applied.kubeconfig.as_deref().map(shell_path) {
                 Some(kubeconfig) => format!(
@@ -94,6 +108,19 @@ fn node_lines(nodes: &[Node]) -> String {
         format!("{}\n", line.trim_end())
     };
     nodes.iter().map(line).collect()
+}
+
+/// One line for each host that left.
+fn left_lines(left: &[LeftHost]) -> String {
+    let line = |host: &LeftHost| {
+        let LeftHost { address, role, unreachable, given_back, .. } = host;
+        match unreachable {
+            _ if *given_back => format!(" {address}  {role:<6}  left, its machine is given back\n"),
+            None => format!(" {address}  {role:<6}  left\n"),
+            Some(reason) => format!(" {address}  {role:<6}  left, nothing on it was cleaned: {reason}\n"),
+        }
+    };
+    left.iter().map(line).collect()
 }
 
 /// A path as a shell takes it, below the home directory in its short form.

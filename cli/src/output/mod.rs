@@ -7,6 +7,7 @@ mod diagnostics;
 mod images;
 mod layout;
 mod lvscare;
+mod plan;
 mod progress;
 mod units;
 

@@ -2,7 +2,7 @@
 
 use crate::support::{Program, finish};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "build",
     "images",
     "inspect",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 14] = [
     "load",
     "run",
     "apply",
+    "scale-up",
     "delete",
     "registry",
     "lvscare",

@@ -150,7 +150,7 @@ fn the_key_can_come_from_the_file_of_the_clouds_own_tool() {
         {"name": "sso", "mode": "CloudSSO"}]}"#;
     scene.program.write("home/.aliyun/config.json", config);
     let delete = |profile: Option<&str>| {
-        let mut command = scene.command(&["delete", "-c", "gone", "--provider", "ALI_CLOUD"]);
+        let mut command = scene.command(&["delete", "--yes", "-c", "gone", "--provider", "ALI_CLOUD"]);
         command.env_remove("ACCESSKEYID").env_remove("ACCESSKEYSECRET");
         profile.map(|name| command.env("ALIBABA_CLOUD_PROFILE", name));
         finish(&mut command)
@@ -169,7 +169,7 @@ fn sold_out_is_told_with_what_was_tried_and_can_be_cleaned_up() {
     let scene = Scene::with(Options { stock: vec![gone], ..Options::default() });
     let outcome = scene.call(&["run", "kube:1", "--masters", "1"]);
     outcome.fails(1, &["lacks 1 master machines", "OperationDenied.NoStock", "another size or region"]);
-    scene.call(&["delete", "-c", "my-cluster"]).code(0);
+    scene.call(&["delete", "--yes", "-c", "my-cluster"]).code(0);
     assert_eq!(scene.double.leftovers(), Vec::<String>::new());
     assert!(!scene.state().exists());
 }
@@ -203,7 +203,7 @@ fn machines_of_a_killed_run_are_found_by_their_tags() {
     assert_eq!(scene.double.instances_made(), 2, "{text}");
     std::fs::remove_dir_all(scene.state()).unwrap();
 
-    let delete = ["delete", "-c", "my-cluster", "--provider", "ALI_CLOUD"];
+    let delete = ["delete", "--yes", "-c", "my-cluster", "--provider", "ALI_CLOUD"];
     scene.call(&delete[..3]).fails(1, &["there is no cluster my-cluster"]);
     let elsewhere = scene.call(&[&delete[..], &["--region", "cn-shanghai"]].concat());
     elsewhere.fails(1, &["ALI_CLOUD has nothing under that name", "--region"]);

@@ -231,7 +231,9 @@ fn a_cluster_that_somebody_works_on_is_left_alone() {
     program.write("home/.sealer/mine/Clusterfile", format!("{HEAD}{HOSTS}"));
     let lock = fs::File::create(program.path("home/.sealer/mine/lock")).unwrap();
     lock.lock().unwrap();
-    program.call(&["delete", "-c", "mine"]).fails(1, &["another sealer is working on cluster mine", "hint: wait"]);
+    program
+        .call(&["delete", "-y", "-c", "mine"])
+        .fails(1, &["another sealer is working on cluster mine", "hint: wait"]);
     drop(lock);
     program.write("home/.sealer/mine/Clusterfile", "kind: Cluster\nspce: {}\n");
     let broken = program.call(&["delete", "-c", "mine"]);
@@ -244,4 +246,75 @@ fn places_that_cannot_be_written_are_named() {
     program.write("home/.sealer", "not a directory");
     let file = program.write("Clusterfile", format!("{HEAD}{MACHINES}"));
     program.call(&["apply", "-f", &file]).fails(1, &["cannot make ", "home/.sealer/mine"]);
+}
+
+#[test]
+fn hosts_leave_only_with_consent() {
+    let program = Program::new();
+    let listed = format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [node]\n");
+    program.write("home/.sealer/mine/Clusterfile", &listed);
+    let refused = ["cluster mine, and nobody agreed to that: 10.0.0.1, 10.0.0.2", "hint: `--yes` agrees to it"];
+    for arguments in [&["-c", "mine"][..], &["-a"], &["-a", "--ignore-unreachable"]] {
+        program.call(&[&["delete"], arguments].concat()).fails(2, &refused);
+    }
+    assert_eq!(fs::read_to_string(program.path("home/.sealer/mine/Clusterfile")).unwrap(), listed);
+    program.call(&["delete", "-a", "--prune=false"]).fails(2, &["--prune=false: hosts are left as they were"]);
+    program.call(&["delete", "-a", "--drain-timeout", "soon"]).fails(2, &["`soon` is no span of time"]);
+    program.call(&["delete", "-a", "-n", "10.0.0.2"]).fails(2, &["cannot be used with"]);
+    program.call(&["delete", "-c", "mine", "--dry-run"]).fails(2, &["--dry-run goes with --masters or --nodes"]);
+}
+
+#[test]
+fn upstream_s_flags_have_one_meaning() {
+    for flags in [
+        &["apply", "--force", "--drain-timeout", "90s", "--drain-force"][..],
+        &["delete", "-a", "--force", "-p", "--ignore-unreachable"],
+        &["delete", "-m", "10.0.0.1", "-n", "2", "--prune=true", "--cluster-name", "x"],
+        &[
+            "join",
+            "-m",
+            "10.0.0.2",
+            "-n",
+            "10.0.0.3-10.0.0.5",
+            "-c",
+            "x",
+            "-u",
+            "root",
+            "-p",
+            "x",
+            "--port",
+            "22",
+            "-y",
+        ],
+        &["scale-up", "--nodes", "2", "--cluster-name", "x", "--pk", "key", "--pk-passwd", "x"],
+        &["run", "kube:1", "--yes", "--ignore-unreachable"],
+    ] {
+        let arguments = std::iter::once("sealer").chain(flags.iter().copied());
+        let parsed = sealer::command().try_get_matches_from(arguments);
+        assert!(parsed.is_ok(), "{flags:?}: {}", parsed.err().unwrap());
+    }
+}
+
+#[test]
+fn hosts_that_come_and_go_are_checked_before_anything_is_done() {
+    let program = Program::with_kubernetes();
+    program.call(&["scale-up", "-n", "10.0.0.2"]).fails(2, &["there is no cluster in "]);
+    program.call(&["scale-up", "-n", "10.0.0.2", "-c", "mine"]).fails(1, &["there is no cluster mine in "]);
+    program.call(&["scale-up"]).fails(2, &["--masters <ADDRESSES|COUNT>"]);
+    let file = format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [node]\n");
+    program.write("home/.sealer/mine/Clusterfile", &file);
+    let cases: [(&[&str], &str); 6] = [
+        (&["scale-up", "-n", "10.0.0.300"], "--nodes 10.0.0.300: `10.0.0.300` is no IP address"),
+        (&["scale-up", "-m", "10.0.0.2"], "10.0.0.2 is a node of cluster mine and cannot become a master"),
+        (&["join", "-n", "2"], "cluster mine: its hosts are given by address"),
+        (&["delete", "-n", "10.0.0.9", "-y"], "cluster mine: 10.0.0.9 is no node of it"),
+        (&["delete", "-m", "10.0.0.2", "-y"], "cluster mine: 10.0.0.2 is no master of it; it is a node"),
+        (&["delete", "-m", "10.0.0.1", "-y"], "the last master cannot be taken out"),
+    ];
+    for (arguments, text) in cases {
+        program.call(arguments).fails(2, &[text]);
+    }
+    program.write("home/.sealer/other/Clusterfile", file.replace("name: mine", "name: other"));
+    let which = program.call(&["scale-up", "-n", "10.0.0.3"]);
+    which.fails(2, &["there are 2 clusters: say which one, mine or other", "hint: `-c NAME`"]);
 }

@@ -1,19 +1,19 @@
-//! Makes a cluster match its Clusterfile, in eight steps: parse, fetch, provision, diff, gather, plan, execute, remember.
+//! Makes a cluster match its Clusterfile, in eight steps: parse, fetch, provision, gather, plan, execute, release, remember.
 
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use clusterfile::Cluster;
 use infra_provider::Context;
-use runtime::{Access, Custom, Journal, Kubeconfig, Plan, Request, Secrets};
-use serde::Serialize;
+use runtime::{Access, Custom, Drain, Journal, Kubeconfig, Plan, Request, Secrets};
 use tokio_util::sync::CancellationToken;
 
-use crate::change::{APPLIED, diff, refuse};
+use crate::change::{self, APPLIED};
+use crate::consent::{Agreed, Consent};
 use crate::executor::{self, Executed, Executor, JOURNAL};
-use crate::nodes::{Node, nodes};
+use crate::nodes::nodes;
 use crate::observe::{Observed, gather, look_again};
-use crate::provision::{existing, provision, refuse_other_machines};
+use crate::provision::{existing, leaving, provision, release};
+use crate::report::{Applied, Outcome, Planned, addresses, left, left_out};
 use crate::run::Run;
 use crate::target::{Target, fetch, parse};
 use crate::{ClusterState, Error, Event, Events, Sealer, Wanted};
@@ -26,63 +26,26 @@ pub struct ApplyOptions {
     pub parallel: usize,
     /// Cancels between steps: running steps are finished, no new one is started.
     pub cancel: CancellationToken,
+    /// Whether hosts may leave; asked before anything is changed.
+    pub consent: Consent,
+    /// Leave out wanted hosts that cannot be reached, instead of stopping at them; the report names them.
+    ///
+    /// Hosts that leave never have to be reached: the cluster forgets them all the same.
+    pub ignore_unreachable: bool,
+    /// How pods are moved away from hosts that leave or change.
+    pub drain: Drain,
 }
 
 impl Default for ApplyOptions {
     fn default() -> Self {
-        Self { parallel: 32, cancel: CancellationToken::new() }
+        Self {
+            parallel: 32,
+            cancel: CancellationToken::new(),
+            consent: Consent::default(),
+            ignore_unreachable: false,
+            drain: Drain::default(),
+        }
     }
-}
-
-/// What apply did.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct Applied {
-    /// The cluster as it now is, with the addresses of its hosts.
-    #[serde(skip)]
-    pub cluster: Cluster,
-    /// Its name.
-    pub name: String,
-    /// Whether anything had to be done.
-    pub outcome: Outcome,
-    /// Steps done by this call.
-    pub done: usize,
-    /// Steps that an earlier, interrupted call had done.
-    pub skipped: usize,
-    /// Where the administrator's kubeconfig is; `None` when the runtime gives none.
-    pub kubeconfig: Option<PathBuf>,
-    /// Every host, as the cluster itself now calls it.
-    pub nodes: Vec<Node>,
-}
-
-/// Whether anything had to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The cluster was made or changed.
-    Changed,
-    /// It already was as wanted.
-    Unchanged,
-}
-
-/// What apply would do.
-#[derive(Debug, Serialize)]
-#[non_exhaustive]
-pub struct Planned {
-    /// What the provider would create first; empty when every host exists.
-    pub provider: Vec<String>,
-    /// The steps; empty when the provider would have to create hosts first.
-    pub plan: Plan,
-    /// What stands in the way.
-    pub findings: Vec<runtime::Finding>,
-    /// Why no plan can be made for the hosts that the provider would make.
-    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
-    pub refused: Option<runtime::Error>,
-}
-
-fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S) -> Result<S::Ok, S::Error> {
-    refused.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 /// Brings the cluster described by `wanted` into being, or says that it already is.
@@ -91,8 +54,8 @@ fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for what cannot be done yet; [`Error::Preflight`] before anything is changed;
-/// [`Error::Unfinished`] when a plan was started; [`Error::Interrupted`] when it was cancelled before that.
+/// [`Error::Unsupported`] for what cannot be done yet; [`Error::Preflight`] and [`Error::NotConfirmed`] before anything
+/// is changed; [`Error::Unfinished`] when a plan was started; [`Error::Interrupted`] when it was cancelled before that.
 pub async fn apply(
     sealer: &Sealer,
     wanted: impl Into<Wanted>,
@@ -104,32 +67,39 @@ pub async fn apply(
     let target = fetch(&run, wanted).await?;
     target.check()?;
     let state = sealer.state().lock(&target.cluster().name)?;
-    let target = provision(&run, &state, target).await?;
-    let change = diff(&target);
-    let observed = gather(&run, &state, &target, &change).await?;
+    let mut agreed = Agreed::default();
+    let target = provision(&run, &state, target, &mut agreed).await?;
+    let observed = gather(&run, &state, &target).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
-    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref());
-    refuse(&change, &request)?;
+    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref(), options.drain);
+    change::refuse_other_roles(&request)?;
     let findings = target.runtime.preflight(&request);
     if !findings.is_empty() {
         return Err(Error::Preflight(findings));
     }
-    let plan = Arc::new(plan_steps(&target, &request)?);
+    let plan = Arc::new(plan_steps(&target, &request, &observed)?);
+    agreed.ask(&run, &plan).await?;
 
     let access = target.runtime.access(&request)?;
     let executed = execute(&run, &state, &target, &observed, &plan, &access).await?;
-    remember(&run, &state, &target, &observed, &executed, &access).await
+    remember(&run, &state, &target, &observed, &plan, &executed, &access).await
 }
 
-/// What [`apply`] would do: the same steps up to the plan, without having hosts made and without executing.
+/// What [`apply`] would do: the same steps up to the plan, without having hosts made and without executing. Consent is
+/// not asked for.
 ///
 /// # Errors
 ///
 /// As [`apply`]; findings of the preflight are part of the answer.
-pub async fn plan(sealer: &Sealer, wanted: impl Into<Wanted>, events: Events<'_>) -> Result<Planned, Error> {
-    let run = Run { sealer, options: &ApplyOptions::default(), events };
+pub async fn plan(
+    sealer: &Sealer,
+    wanted: impl Into<Wanted>,
+    options: &ApplyOptions,
+    events: Events<'_>,
+) -> Result<Planned, Error> {
+    let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted).await?;
     let refused = target.runtime.supports(&target.wanted, &target.image).err();
@@ -141,28 +111,28 @@ pub async fn plan(sealer: &Sealer, wanted: impl Into<Wanted>, events: Events<'_>
     }
     refused.map_or(Ok(()), Err)?;
     let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
-    refuse_other_machines(&run, &state, &target).await?;
-    let target = existing(target);
-    let change = diff(&target);
-    let observed = gather(&run, &state, &target, &change).await?;
+    let (target, provider) = existing(target)?;
+    let observed = gather(&run, &state, &target).await?;
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
-    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref());
-    refuse(&change, &request)?;
+    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref(), options.drain);
+    change::refuse_other_roles(&request)?;
     let findings = target.runtime.preflight(&request);
-    let plan = plan_steps(&target, &request)?;
-    Ok(Planned { provider: Vec::new(), plan, findings, refused: None })
+    let plan = plan_steps(&target, &request, &observed)?;
+    let unreachable = left_out(target.cluster(), &observed.facts);
+    Ok(Planned { provider, plan, findings, refused: None, given_back: machines_left(&target, &observed), unreachable })
 }
 
 fn not_made_yet(target: &Target<'_>, refused: Option<runtime::Error>) -> Planned {
     let mut plan = Plan::new(&target.cluster().name);
     plan.notes.clone_from(&target.notes);
-    Planned { provider: target.provider.describe(target.cluster()), plan, findings: Vec::new(), refused }
+    let provider = target.provider.describe(target.cluster());
+    Planned { provider, plan, findings: Vec::new(), refused, given_back: Vec::new(), unreachable: Default::default() }
 }
 
-/// The runtime's plan. One that leaves out a machine that must change is refused.
-fn plan_steps(target: &Target<'_>, request: &Request<'_>) -> Result<Plan, Error> {
+/// The runtime's plan, with all hosts that leave. One that leaves out a machine that must change is refused.
+fn plan_steps(target: &Target<'_>, request: &Request<'_>, observed: &Observed) -> Result<Plan, Error> {
     let mut plan = target.runtime.plan(request)?;
     plan.notes.splice(0..0, target.notes.iter().cloned());
     let changes = |host| {
@@ -171,10 +141,39 @@ fn plan_steps(target: &Target<'_>, request: &Request<'_>) -> Result<Plan, Error>
             is_change && step.hosts.contains(&host)
         })
     };
-    if target.updates.iter().all(|update| changes(update.host)) {
-        return Ok(plan);
+    if !target.updates.iter().all(|update| changes(update.host)) {
+        return Err(Error::NotSupported {
+            what: format!("changing machines of a cluster of {}", target.runtime.name()),
+        });
     }
-    Err(Error::NotSupported { what: format!("changing machines of a cluster of {}", target.runtime.name()) })
+    // A machine may have left the cluster, or never have been part of it, and still have to be given back.
+    for address in machines_left(target, observed) {
+        if !plan.hosts.iter().any(|host| host.address == address) {
+            let known = observed.others.iter().find(|host| host.address == address);
+            let host = known.cloned().unwrap_or_else(|| clusterfile::Host::new(address, clusterfile::Role::Node));
+            plan.hosts.push(leaving(&host));
+        }
+    }
+    // Those that an earlier request lets go may go on leaving.
+    let known = |host: &IpAddr| target.current.as_ref().is_some_and(|current| change::is_leaving(current, *host));
+    let hosts: Vec<IpAddr> = plan.leaving().map(|host| host.address).filter(|host| !known(host)).collect();
+    if target.keeps_hosts && !hosts.is_empty() {
+        return Err(Error::HostsNotNamed { cluster: plan.cluster, hosts });
+    }
+    Ok(plan)
+}
+
+/// The hosts whose machines their provider takes back in the end.
+fn machines_left(target: &Target<'_>, observed: &Observed) -> Vec<IpAddr> {
+    if !target.provider.owns_hosts() {
+        return Vec::new();
+    }
+    let mut hosts = addresses(&observed.others);
+    hosts.extend(&target.unclaimed);
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts.retain(|host| target.cluster().host(*host).is_none());
+    hosts
 }
 
 /// Saves what is about to be done, and executes the plan.
@@ -189,7 +188,7 @@ async fn execute(
     executor::check(run, plan)?;
     // Hosts that exist anyway are saved only now, when something is about to be done to them: a mistyped address has no
     // consequences.
-    state.remember(&target.wanted)?;
+    state.remember(&change::under_way(target.current.as_ref(), &target.wanted, &observed.others))?;
     if let Kubeconfig::New(kubeconfig) = &access.kubeconfig {
         state.write("kubeconfig", kubeconfig.expose().as_bytes())?;
     }
@@ -198,12 +197,13 @@ async fn execute(
     executor.execute(plan).await
 }
 
-/// Saves that the cluster is as wanted, and tells what it looks like now.
+/// Gives back what left, saves that the cluster is as wanted, and tells what it looks like now.
 async fn remember(
     run: &Run<'_>,
     state: &ClusterState,
     target: &Target<'_>,
     observed: &Observed,
+    plan: &Plan,
     executed: &Executed,
     access: &Access,
 ) -> Result<Applied, Error> {
@@ -212,22 +212,35 @@ async fn remember(
     for update in &target.updates {
         target.provider.updated(cluster, update.host, &Context::new(state.path(), &tell)).await?;
     }
+    let given_back = machines_left(target, observed);
+    let report = &executed.report;
+    let unchanged = report.done + report.skipped == 0 && given_back.is_empty();
+    // Before machines go: one of them may be the way to the others.
+    let facts = if unchanged { None } else { Some(look_again(run, observed, target.runtime, cluster).await) };
+    release(run, state, target, &given_back).await?;
+
     let mut wanted = target.wanted.clone();
     wanted.cluster.annotations.insert(APPLIED.to_owned(), target.image.digest.clone());
     state.remember(&wanted)?;
     // What is done is done; a host that has to be fixed later must not be skipped for having been made now.
     Journal::open(&state.file(JOURNAL))?.clear()?;
+    let gone: Vec<IpAddr> = plan.leaving().map(|host| host.address).collect();
+    state.forget_host_keys(&gone)?;
 
-    let report = &executed.report;
-    let unchanged = report.done + report.skipped == 0;
-    let facts = if unchanged { None } else { Some(look_again(run, observed, target.runtime, &cluster.name).await) };
+    let unreachable = left_out(cluster, &observed.facts);
     Ok(Applied {
         name: cluster.name.clone(),
-        outcome: if unchanged { Outcome::Unchanged } else { Outcome::Changed },
+        outcome: match (unreachable.is_empty(), unchanged) {
+            (false, _) => Outcome::Partly,
+            (true, true) => Outcome::Unchanged,
+            (true, false) => Outcome::Changed,
+        },
         done: report.done,
         skipped: report.skipped,
         kubeconfig: (!matches!(access.kubeconfig, Kubeconfig::None)).then(|| state.file("kubeconfig")),
         nodes: nodes(cluster, facts.as_ref().unwrap_or(&observed.facts), &executed.times),
+        left: left(plan, &observed.facts, &given_back),
+        unreachable,
         cluster: wanted.cluster,
     })
 }

@@ -8,7 +8,7 @@ use remote::{AcceptedHostKey, HostKeyObserver, KnownHostsPolicy};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::connector::{Connections, Remotes};
+use crate::connector::Connections;
 use crate::run::Run;
 use crate::{ClusterState, Error, Event};
 
@@ -17,36 +17,42 @@ pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long after an attempt comes the next.
 pub(crate) const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Connects to every host; fails with all failures at once.
-pub(crate) async fn connect(run: &Run<'_>, state: &ClusterState, cluster: &Cluster) -> Result<Remotes, Error> {
-    let Connections { remotes, failures } = try_connect(run, state, cluster, &cluster.hosts).await?;
-    if failures.is_empty() { Ok(remotes) } else { Err(Error::Connect(failures)) }
-}
-
-/// Connects to every host of which some were just made: their systems are still starting.
+/// Connects to all of `hosts`; those that cannot be reached are named with the reason.
 ///
-/// A host that refuses the key, or shows another one than before, is not asked again.
-pub(crate) async fn connect_new(run: &Run<'_>, state: &ClusterState, cluster: &Cluster) -> Result<Remotes, Error> {
+/// Some of `starting` were just made or changed: their systems are waited for. A host that refuses the key, or shows
+/// another one than before, is not asked again.
+pub(crate) async fn connect(
+    run: &Run<'_>,
+    state: &ClusterState,
+    cluster: &Cluster,
+    hosts: &[Host],
+    starting: &[Host],
+) -> Result<Connections, Error> {
     let deadline = Instant::now() + BOOT_TIMEOUT;
-    let mut remotes = Remotes::new();
+    let mut connections = try_connect(run, state, cluster, hosts).await?;
+    let is_awaited = |address: IpAddr| starting.iter().any(|host| host.address == address);
     let mut told = None;
     loop {
-        let missing = cluster.hosts.iter().filter(|host| !remotes.contains_key(&host.address));
-        let missing: Vec<Host> = missing.cloned().collect();
-        let connections = try_connect(run, state, cluster, &missing).await?;
-        remotes.extend(connections.remotes);
-        let failures = connections.failures;
-        let Some((_, reason)) = failures.first() else { return Ok(remotes) };
-        if Instant::now() + RETRY_INTERVAL > deadline || !failures.iter().all(|(_, error)| is_starting(error)) {
-            return Err(Error::Connect(failures));
+        let (awaited, given_up): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut connections.failures).into_iter().partition(|(host, _)| is_awaited(*host));
+        connections.failures = given_up;
+        let Some((_, reason)) = awaited.first() else { return Ok(connections) };
+        if Instant::now() + RETRY_INTERVAL > deadline || !awaited.iter().all(|(_, error)| is_starting(error)) {
+            connections.failures.extend(awaited);
+            return Ok(connections);
         }
-        let waits = (failures.iter().map(|(host, _)| *host).collect::<Vec<_>>(), reason.to_string());
+        let waits = (awaited.iter().map(|(host, _)| *host).collect::<Vec<_>>(), reason.to_string());
         if told.as_ref() != Some(&waits) {
             let (hosts, reason) = waits.clone();
             run.tell(Event::Waiting { hosts, reason });
             told = Some(waits);
         }
         sleep(RETRY_INTERVAL).await;
+        let missing: Vec<Host> =
+            hosts.iter().filter(|host| awaited.iter().any(|(address, _)| *address == host.address)).cloned().collect();
+        let again = try_connect(run, state, cluster, &missing).await?;
+        connections.remotes.extend(again.remotes);
+        connections.failures.extend(again.failures);
     }
 }
 
@@ -57,20 +63,6 @@ pub(crate) fn is_starting(error: &remote::Error) -> bool {
         error.root(),
         Remote::Unreachable { .. } | Remote::Handshake { .. } | Remote::ConnectionLost { .. } | Remote::TimedOut { .. }
     )
-}
-
-/// Connects to every host that can be reached; without `force`, one that cannot is a failure.
-pub(crate) async fn connect_reachable(
-    run: &Run<'_>,
-    state: &ClusterState,
-    cluster: &Cluster,
-    force: bool,
-) -> Result<(Remotes, Vec<IpAddr>), Error> {
-    let Connections { remotes, failures } = try_connect(run, state, cluster, &cluster.hosts).await?;
-    if !failures.is_empty() && !force {
-        return Err(Error::Connect(failures));
-    }
-    Ok((remotes, failures.into_iter().map(|(address, _)| address).collect()))
 }
 
 async fn try_connect(

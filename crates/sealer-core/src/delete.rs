@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use clusterfile::{Cluster, Clusterfile, ProviderName};
 use infra_provider::{Context, ProviderEvent, Release};
-use runtime::{ImageContents, Journal, Payload, Request, Secrets};
+use runtime::{ImageContents, Journal, Payload, Plan, Request, Secrets};
 use serde::Serialize;
 
-use crate::connect::connect_reachable;
+use crate::consent::Agreed;
 use crate::executor::{Executor, JOURNAL};
-use crate::observe::{self, Observed};
+use crate::observe::gather_all;
+use crate::provision::leaving;
 use crate::run::Run;
 use crate::{ApplyOptions, ClusterState, Error, Events, Sealer};
 
@@ -20,11 +21,10 @@ const FREEING: &str = "giving hosts back";
 /// How to delete.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
-    /// Forget hosts that cannot be reached instead of stopping at them.
-    pub force: bool,
     /// Who made the hosts of a cluster of which nothing is remembered here: it is asked what there is under that name.
     pub provider: Option<ProviderName>,
-    /// How the plan is performed.
+    /// How the plan is performed, and who agrees to it. Hosts that cannot be reached are forgotten instead of stopping at
+    /// them with [`ApplyOptions::ignore_unreachable`].
     pub apply: ApplyOptions,
 }
 
@@ -47,7 +47,7 @@ pub struct Deleted {
 /// # Errors
 ///
 /// [`Error::NoCluster`] when nothing is known of it; [`Error::Connect`] when a host cannot be
-/// reached and `force` is not set.
+/// reached and is not to be ignored; [`Error::NotConfirmed`] before anything is changed.
 pub async fn delete(
     sealer: &Sealer,
     name: &str,
@@ -59,7 +59,7 @@ pub async fn delete(
     if sealer.state().clusterfile(name)?.is_none() {
         // Before a lock file is made for it.
         let made_by = options.provider.clone().ok_or_else(unknown)?;
-        return run.until_cancelled(FREEING, forgotten(sealer, name, made_by, events)).await;
+        return run.until_cancelled(FREEING, forgotten(&run, name, made_by)).await;
     }
     let state = sealer.state().lock(name)?;
     let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
@@ -70,6 +70,8 @@ pub async fn delete(
     if options.provider.as_ref().is_some_and(|name| *name != current.provider) {
         return Err(Error::OtherProvider { cluster: current.name, kind: current.provider.to_string() });
     }
+    let mut agreed = Agreed::default();
+    agreed.ask_anyway(&run, &Arc::new(gone(&current))).await?;
     // From here on the steps by which it was made are undone: applying it again must not believe that they are done.
     Journal::open(&state.file(JOURNAL))?.clear()?;
     let provider = sealer.provider_for(&current)?;
@@ -77,8 +79,7 @@ pub async fn delete(
     let mut deleted = Deleted { name: name.to_owned(), hosts: current.hosts.len(), unreachable: Vec::new() };
     if !provider.owns_hosts() {
         // Hosts that go away with their provider need no cleaning; these stay.
-        deleted.unreachable = clean(&run, &state, &current, options.force).await?;
-        deleted.hosts -= deleted.unreachable.len();
+        (deleted.hosts, deleted.unreachable) = clean(&run, &state, &current, &mut agreed).await?;
     }
     let tell = |provider| events(crate::Event::Provider { provider });
     let context = Context::new(state.path(), &tell).with_cancel(&options.apply.cancel);
@@ -88,13 +89,14 @@ pub async fn delete(
 }
 
 /// Frees what a provider has under a name of which nothing is remembered here.
-async fn forgotten(sealer: &Sealer, name: &str, provider: ProviderName, events: Events<'_>) -> Result<Deleted, Error> {
+async fn forgotten(run: &Run<'_>, name: &str, provider: ProviderName) -> Result<Deleted, Error> {
+    let sealer = run.sealer;
     let mut cluster = Cluster::new(name, "");
     cluster.provider = provider;
     let provider = sealer.provider_for(&cluster)?;
     let new = !sealer.state().root().join(name).exists();
     let state = sealer.state().lock(name)?;
-    let tell = |provider| events(crate::Event::Provider { provider });
+    let tell = |provider| run.tell(crate::Event::Provider { provider });
     let found = match provider.find(name, &Context::new(state.path(), &tell)).await {
         Ok(Some(found)) => found,
         Ok(None) => {
@@ -108,6 +110,12 @@ async fn forgotten(sealer: &Sealer, name: &str, provider: ProviderName, events: 
             return Err(error.into());
         }
     };
+    if let Err(refused) = Agreed::default().ask_anyway(run, &Arc::new(gone(&found))).await {
+        if new {
+            state.forget()?;
+        }
+        return Err(refused);
+    }
     let hosts = std::sync::atomic::AtomicUsize::new(0);
     let count = |event: ProviderEvent| {
         if matches!(event, ProviderEvent::Released { .. }) {
@@ -120,24 +128,24 @@ async fn forgotten(sealer: &Sealer, name: &str, provider: ProviderName, events: 
     Ok(Deleted { name: name.to_owned(), hosts: hosts.into_inner(), unreachable: Vec::new() })
 }
 
-/// Cleans every host that can be reached; returns those that cannot.
+/// What a person agrees to who deletes a cluster.
+fn gone(cluster: &Cluster) -> Plan {
+    let mut plan = Plan::new(&cluster.name);
+    plan.hosts = cluster.hosts.iter().map(leaving).collect();
+    plan.summary = "the cluster is deleted".to_owned();
+    plan
+}
+
+/// Cleans every host that can be reached; returns how many those are, and those that cannot.
 async fn clean(
     run: &Run<'_>,
     state: &ClusterState,
     current: &Cluster,
-    force: bool,
-) -> Result<Vec<std::net::IpAddr>, Error> {
+    agreed: &mut Agreed,
+) -> Result<(usize, Vec<std::net::IpAddr>), Error> {
     let runtime = run.sealer.runtime_of(current)?;
     let requirements = runtime.requirements();
-    let asked = run.until_cancelled("asking the hosts", async {
-        if requirements.without_hosts {
-            return Ok((observe::operator(), Vec::new()));
-        }
-        let (remotes, unreachable) = connect_reachable(run, state, current, force).await?;
-        let facts = runtime::gather(&remotes, &current.name, &requirements).await?;
-        Ok::<_, Error>((Observed { remotes, facts }, unreachable))
-    });
-    let (observed, unreachable) = asked.await?;
+    let observed = gather_all(run, state, current, &requirements).await?;
     let secrets = match Secrets::load(state.path(), requirements.secrets)? {
         Some(secrets) => secrets,
         None => Secrets::make(current, requirements.secrets)?,
@@ -145,7 +153,11 @@ async fn clean(
     // Deleting needs nothing of the image, which may be gone by now.
     let image = ImageContents::named(&current.image);
     let wanted = Clusterfile::from(current.without_hosts());
-    let plan = Arc::new(runtime.plan(&Request::new(&wanted, &observed.facts, &Payload::new(&image, &secrets)))?);
+    let payload = Payload::new(&image, &secrets);
+    let request = Request::new(&wanted, &observed.facts, &payload).with_drain(run.options.drain);
+    let plan = Arc::new(runtime.plan(&request)?);
+    // The cluster may have hosts of which nothing is remembered here.
+    agreed.ask(run, &plan).await?;
 
     let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {
@@ -160,5 +172,5 @@ async fn clean(
     let executor =
         Executor { run: *run, state, cluster: current, provider, observed: &observed, journal: DELETE_JOURNAL };
     executor.execute(&plan).await?;
-    Ok(unreachable)
+    Ok((observed.facts.hosts.len(), observed.facts.unreachable.into_keys().collect()))
 }

@@ -109,13 +109,62 @@ pub enum Error {
         what: String,
     },
     #[cfg(feature = "cluster")]
-    /// An unfinished cluster has hosts that the new request does not name.
-    #[error("cluster {cluster} is partially created on hosts that this request does not name: {}", .hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    ForeignHosts {
+    /// Hosts would leave a cluster, or all of it would be deleted, and nobody agreed to that; see [`crate::ApplyOptions::consent`].
+    #[error("{}", not_confirmed(.cluster, .hosts))]
+    NotConfirmed {
+        /// The cluster.
+        cluster: String,
+        /// The hosts.
+        hosts: Vec<IpAddr>,
+    },
+    #[cfg(feature = "cluster")]
+    /// Hosts would leave a cluster by a request that only adds hosts.
+    #[error("cluster {cluster} has {} that this request does not name, and it takes none away: {}", hosts_of(.hosts), list(.hosts))]
+    HostsNotNamed {
         /// The cluster.
         cluster: String,
         /// Its hosts that are not wanted now.
         hosts: Vec<IpAddr>,
+    },
+    #[cfg(feature = "cluster")]
+    /// A cluster of this name has other masters than a request to run one names.
+    #[error("there is a cluster {cluster} already, and it has other masters: {}", list(.masters))]
+    ClusterExists {
+        /// The cluster.
+        cluster: String,
+        /// Its masters.
+        masters: Vec<IpAddr>,
+    },
+    #[cfg(feature = "cluster")]
+    /// A host would become a master that is a node, or the other way round.
+    #[error("{host} is a {role} of cluster {cluster} and cannot become a {wanted} while it is part of it")]
+    OtherRole {
+        /// The cluster.
+        cluster: String,
+        /// The host.
+        host: IpAddr,
+        /// What it is.
+        role: String,
+        /// What it shall be.
+        wanted: &'static str,
+    },
+    #[cfg(feature = "cluster")]
+    /// What was asked of a cluster's hosts cannot be meant.
+    #[error("cluster {cluster}: {reason}")]
+    Scale {
+        /// The cluster.
+        cluster: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// Hosts have left the cluster, but their provider did not take the machines back.
+    #[error("{} left the cluster and could not be given back ({}): {source}", hosts_of(.hosts), list(.hosts))]
+    NotGivenBack {
+        /// The hosts.
+        hosts: Vec<IpAddr>,
+        /// Why.
+        source: infra_provider::Error,
     },
     #[cfg(feature = "cluster")]
     /// There is no cluster of this name.
@@ -123,6 +172,15 @@ pub enum Error {
     NoCluster {
         /// Its name.
         cluster: String,
+        /// Where states are kept.
+        state: PathBuf,
+    },
+    #[cfg(feature = "cluster")]
+    /// No cluster was named, and there is not exactly one.
+    #[error("{}", which(.known, .state))]
+    WhichCluster {
+        /// The clusters that there are.
+        known: Vec<String>,
         /// Where states are kept.
         state: PathBuf,
     },
@@ -311,17 +369,23 @@ impl Error {
             | Self::ProviderOfImage { .. }
             | Self::ClusterName { .. }
             | Self::OtherProvider { .. }
+            | Self::NotConfirmed { .. }
+            | Self::HostsNotNamed { .. }
+            | Self::ClusterExists { .. }
+            | Self::OtherRole { .. }
+            | Self::Scale { .. }
+            | Self::WhichCluster { .. }
             | Self::NoProvider { .. }
             | Self::UnknownProvider { .. }
             | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Preflight(_) => Class::Preflight,
             #[cfg(feature = "cluster")]
-            Self::Interrupted { .. } | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => {
-                Class::Interrupted
-            }
+            Self::Interrupted { .. }
+            | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. }
+            | Self::NotGivenBack { source: infra_provider::Error::Cancelled, .. } => Class::Interrupted,
             #[cfg(feature = "cluster")]
-            Self::Unfinished { .. } => Class::Partly,
+            Self::Unfinished { .. } | Self::NotGivenBack { .. } => Class::Partly,
             _ => Class::Failed,
         }
     }
@@ -353,4 +417,30 @@ impl From<content_transfer::Error> for Error {
 #[cfg(feature = "cluster")]
 fn kinds(errors: &clusterfile::Errors) -> String {
     errors.iter().map(|error| error.kind.to_string()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(feature = "cluster")]
+fn not_confirmed(cluster: &str, hosts: &[IpAddr]) -> String {
+    if hosts.is_empty() {
+        return format!("cluster {cluster} would be deleted, and nobody agreed to that");
+    }
+    format!("{} would leave cluster {cluster}, and nobody agreed to that: {}", hosts_of(hosts), list(hosts))
+}
+
+#[cfg(feature = "cluster")]
+fn which(known: &[String], state: &std::path::Path) -> String {
+    if known.is_empty() {
+        return format!("there is no cluster in {}", state.display());
+    }
+    format!("there are {} clusters: say which one, {}", known.len(), known.join(" or "))
+}
+
+#[cfg(feature = "cluster")]
+fn hosts_of(hosts: &[IpAddr]) -> String {
+    if let [_] = hosts { "1 host".to_owned() } else { format!("{} hosts", hosts.len()) }
+}
+
+#[cfg(feature = "cluster")]
+fn list(hosts: &[IpAddr]) -> String {
+    hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@
 //! 2. Register what you bring: [`Sealer::with_provider`], [`Sealer::with_runtime`].
 //! 3. [`build`] makes a cluster image from a Kubefile; [`Sealer::images`] lists, saves and loads them.
 //! 4. [`apply`] makes the real cluster match a Clusterfile; [`plan`] says what it would do; [`delete`] takes it back.
+//!    [`wanted`], [`scale_up`] and [`scale_down`] make the Clusterfile for it: of an image, or of one that is remembered.
 //!
 //! Every workflow tells what happens through a callback of [`Event`]s and returns values; it never prints.
 //!
@@ -62,6 +63,8 @@ mod connect;
 #[cfg(feature = "cluster")]
 mod connector;
 #[cfg(feature = "cluster")]
+mod consent;
+#[cfg(feature = "cluster")]
 mod content_delivery;
 #[cfg(feature = "cluster")]
 mod delete;
@@ -82,7 +85,11 @@ mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;
 #[cfg(feature = "cluster")]
+mod report;
+#[cfg(feature = "cluster")]
 mod run;
+#[cfg(feature = "cluster")]
+mod scale;
 mod sealer;
 #[cfg(feature = "registry")]
 pub mod serve;
@@ -98,11 +105,13 @@ mod unsupported;
 mod wanted;
 
 #[cfg(feature = "cluster")]
-pub use crate::apply::{Applied, ApplyOptions, Outcome, Planned, apply, plan};
+pub use crate::apply::{ApplyOptions, apply, plan};
 #[cfg(feature = "build")]
 pub use crate::build::{BuildRequest, build, plan_build};
 #[cfg(feature = "cluster")]
 pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
+#[cfg(feature = "cluster")]
+pub use crate::consent::Consent;
 #[cfg(feature = "cluster")]
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
@@ -110,6 +119,10 @@ pub use crate::event::{Event, Events};
 pub use crate::load::load;
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
+#[cfg(feature = "cluster")]
+pub use crate::report::{Applied, LeftHost, Outcome, Planned};
+#[cfg(feature = "cluster")]
+pub use crate::scale::{ScaleRequest, current, scale_down, scale_up};
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 #[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};

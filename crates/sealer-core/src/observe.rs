@@ -1,14 +1,18 @@
 //! Connects to the hosts of a cluster and gathers the facts about them.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clusterfile::{Change, Cluster, Host};
+use clusterfile::{Cluster, Host, Role};
+use futures_util::future::join_all;
 use remote::Local;
-use runtime::{Facts, OPERATOR_HOST, Runtime};
+use runtime::{Facts, OPERATOR_HOST, Requirements, Runtime};
 
-use crate::connect::{connect, connect_new};
-use crate::connector::Remotes;
+use crate::change;
+use crate::connect::connect;
+use crate::connector::{Connections, Remotes};
 use crate::executor::JOURNAL;
 use crate::run::Run;
 use crate::target::Target;
@@ -21,55 +25,146 @@ const ASKING: &str = "asking the hosts";
 pub(crate) struct Observed {
     pub(crate) remotes: Remotes,
     pub(crate) facts: Facts,
+    /// Hosts that are or were of the cluster and are not wanted any more, whether they could be asked or not.
+    pub(crate) others: Vec<Host>,
 }
 
-/// Asks all wanted hosts, and those that the cluster had until now.
-pub(crate) async fn gather(
-    run: &Run<'_>,
-    state: &ClusterState,
-    target: &Target<'_>,
-    change: &Change,
-) -> Result<Observed, Error> {
-    if target.runtime.requirements().without_hosts {
+/// Who is asked.
+struct Asked<'a> {
+    /// The cluster: its name, and how to log in.
+    cluster: &'a Cluster,
+    /// Hosts without which nothing is done, unless the operator agrees to go on without them.
+    needed: &'a [Host],
+    /// Those of them that may just have been made.
+    starting: Vec<Host>,
+    /// Hosts that leave: one that cannot be asked is taken out of the cluster all the same.
+    others: Vec<Host>,
+}
+
+/// Asks all wanted hosts, and whoever else is or was of the cluster, as far as they can be reached.
+pub(crate) async fn gather(run: &Run<'_>, state: &ClusterState, target: &Target<'_>) -> Result<Observed, Error> {
+    let requirements = target.runtime.requirements();
+    if requirements.without_hosts {
         return Ok(operator());
     }
     let started = Instant::now();
-    let mut asked = target.cluster().clone();
-    asked.hosts.extend(change.leaves.iter().cloned());
-    let observed = run.until_cancelled(ASKING, async {
-        let remotes = if may_be_starting(state, target) {
-            connect_new(run, state, &asked).await?
+    let cluster = target.cluster();
+    let asked = Asked {
+        cluster,
+        needed: &cluster.hosts,
+        starting: starting(state, target),
+        others: change::others(target.current.as_ref(), cluster),
+    };
+    let observed = run.until_cancelled(ASKING, ask(run, state, asked, &requirements)).await?;
+    run.phase("preflight", cluster, started);
+    for (host, reason) in &observed.facts.unreachable {
+        run.warn(if cluster.host(*host).is_some() {
+            format!("{host} cannot be asked and is left out: {reason}")
         } else {
-            connect(run, state, &asked).await?
-        };
-        let facts = runtime::gather(&remotes, &asked.name, &target.runtime.requirements()).await?;
-        Ok::<_, Error>(Observed { remotes, facts })
-    });
-    let observed = observed.await?;
-    run.phase("preflight", target.cluster(), started);
+            format!("{host} leaves and cannot be asked, so nothing on it is cleaned: {reason}")
+        });
+    }
     Ok(observed)
 }
 
-/// What the remembered hosts of a cluster say.
-pub(crate) async fn facts_of(
+/// Asks all hosts of a cluster that is deleted.
+pub(crate) async fn gather_all(
     run: &Run<'_>,
     state: &ClusterState,
-    target: &Target<'_>,
     current: &Cluster,
+    requirements: &Requirements,
+) -> Result<Observed, Error> {
+    if requirements.without_hosts {
+        return Ok(operator());
+    }
+    let asked = Asked { cluster: current, needed: &current.hosts, starting: Vec::new(), others: Vec::new() };
+    run.until_cancelled(ASKING, ask(run, state, asked, requirements)).await
+}
+
+async fn ask(
+    run: &Run<'_>,
+    state: &ClusterState,
+    asked: Asked<'_>,
+    requirements: &Requirements,
+) -> Result<Observed, Error> {
+    let Asked { cluster, needed, starting, others } = asked;
+    let all: Vec<Host> = needed.iter().chain(&others).cloned().collect();
+    let Connections { mut remotes, failures } = connect(run, state, cluster, &all, &starting).await?;
+    let may_lack = |host: IpAddr| run.options.ignore_unreachable || needed.iter().all(|one| one.address != host);
+    let (passed_over, failures): (Vec<_>, Vec<_>) = failures.into_iter().partition(|(host, _)| may_lack(*host));
+    if !failures.is_empty() {
+        return Err(Error::Connect(failures));
+    }
+    let mut facts = facts(&mut remotes, &cluster.name, requirements, &may_lack).await?;
+    facts.unreachable.extend(passed_over.into_iter().map(|(host, error)| (host, error.to_string())));
+    let mut observed = Observed { remotes, facts, others };
+
+    let strangers = strangers(cluster, &all, &observed.facts);
+    if !strangers.is_empty() {
+        let Connections { mut remotes, failures } = connect(run, state, cluster, &strangers, &[]).await?;
+        let said = self::facts(&mut remotes, &cluster.name, requirements, &|_| true).await?;
+        let Observed { remotes: known, facts, others } = &mut observed;
+        known.extend(remotes);
+        facts.hosts.extend(said.hosts);
+        facts.unreachable.extend(said.unreachable);
+        facts.unreachable.extend(failures.into_iter().map(|(host, error)| (host, error.to_string())));
+        others.extend(strangers);
+    }
+    Ok(observed)
+}
+
+/// Hosts that only the cluster itself names as its nodes.
+///
+/// The address is what a node says of itself: a password would go to whoever listens there, so none is sent.
+fn strangers(cluster: &Cluster, asked: &[Host], facts: &Facts) -> Vec<Host> {
+    let nodes = facts.api.iter().flat_map(|api| &api.nodes);
+    let unknown = nodes.filter(|(address, _)| asked.iter().all(|host| host.address != **address));
+    unknown
+        .map(|(address, node)| {
+            let role = if node.control_plane { Role::Master } else { Role::Node };
+            let mut host = Host::new(*address, role);
+            host.ssh = cluster.ssh.clone();
+            host.ssh.password = None;
+            host
+        })
+        .collect()
+}
+
+/// Asks every host that is connected. One that does not answer, and may be lacking, is unreachable.
+async fn facts(
+    remotes: &mut Remotes,
+    cluster: &str,
+    requirements: &Requirements,
+    may_lack: &(dyn Fn(IpAddr) -> bool + Sync),
 ) -> Result<Facts, Error> {
-    run.until_cancelled(ASKING, async {
-        let remotes = connect(run, state, current).await?;
-        Ok::<_, Error>(runtime::gather(&remotes, &current.name, &target.runtime.requirements()).await?)
-    })
-    .await
+    let error = match runtime::gather(remotes, cluster, requirements).await {
+        Ok(facts) => return Ok(facts),
+        Err(error) => error,
+    };
+    // Which of them it was shows when each is asked alone.
+    let alone = remotes.iter().filter(|(host, _)| may_lack(**host)).map(|(host, remote)| async move {
+        let only = Remotes::from([(*host, Arc::clone(remote))]);
+        (*host, runtime::gather(&only, cluster, requirements).await.err())
+    });
+    let silent: BTreeMap<IpAddr, String> =
+        join_all(alone).await.into_iter().filter_map(|(host, error)| Some((host, error?.to_string()))).collect();
+    if silent.is_empty() {
+        return Err(error.into());
+    }
+    remotes.retain(|host, _| !silent.contains_key(host));
+    let mut facts = runtime::gather(remotes, cluster, requirements).await?;
+    facts.unreachable = silent;
+    Ok(facts)
 }
 
 /// What the cluster says about itself after a change. It is up, so failing to read its state is only a warning.
-pub(crate) async fn look_again(run: &Run<'_>, observed: &Observed, runtime: &dyn Runtime, name: &str) -> Facts {
+pub(crate) async fn look_again(run: &Run<'_>, observed: &Observed, runtime: &dyn Runtime, cluster: &Cluster) -> Facts {
     if runtime.requirements().without_hosts {
         return Facts::default();
     }
-    match runtime::gather(&observed.remotes, name, &runtime.requirements()).await {
+    let mut remotes = observed.remotes.clone();
+    remotes.retain(|host, _| cluster.host(*host).is_some());
+    match runtime::gather(&remotes, &cluster.name, &runtime.requirements()).await {
         Ok(facts) => facts,
         Err(error) => {
             run.warn(format!("the state of the nodes is not known: {error}"));
@@ -79,15 +174,22 @@ pub(crate) async fn look_again(run: &Run<'_>, observed: &Observed, runtime: &dyn
 }
 
 /// The steps of a runtime without hosts happen here.
-pub(crate) fn operator() -> Observed {
+fn operator() -> Observed {
     let local: Arc<dyn remote::Remote> = Arc::new(Local::new(OPERATOR_HOST));
-    Observed { remotes: [(OPERATOR_HOST, local)].into(), facts: Facts::default() }
+    Observed { remotes: [(OPERATOR_HOST, local)].into(), ..Observed::default() }
 }
 
-/// Whether machines may just have been made or changed, so that their systems are still starting: hosts that no plan
-/// was begun on yet, and those whose change an earlier run did not finish.
-fn may_be_starting(state: &ClusterState, target: &Target<'_>) -> bool {
-    let known = |host: &Host| target.current.as_ref().is_some_and(|current| current.host(host.address).is_some());
-    let is_new = !state.file(JOURNAL).exists() || !target.cluster().hosts.iter().all(known);
-    target.provider.owns_hosts() && (is_new || target.updates.iter().any(|update| update.begun))
+/// Hosts whose machines may just have been made or changed, so that their systems are still starting: new ones, all of
+/// them while a change that made some is under way, and those whose change an earlier run did not finish.
+fn starting(state: &ClusterState, target: &Target<'_>) -> Vec<Host> {
+    let cluster = target.cluster();
+    if !target.provider.owns_hosts() {
+        return Vec::new();
+    }
+    let current = target.current.as_ref();
+    let all = !state.file(JOURNAL).exists()
+        || current.is_some_and(change::is_under_way)
+        || target.updates.iter().any(|update| update.begun);
+    let known = |host: &Host| current.is_some_and(|current| current.host(host.address).is_some());
+    cluster.hosts.iter().filter(|host| all || !known(host)).cloned().collect()
 }

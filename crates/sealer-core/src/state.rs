@@ -12,6 +12,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -88,7 +89,7 @@ impl State {
         match lock.try_lock() {
             // Whoever held it before may have forgotten the cluster, and the file that we opened is no longer there.
             Ok(()) if !is_at(&lock, &file) => Err(Error::Busy { cluster: cluster.to_owned() }),
-            Ok(()) => Ok(ClusterState { path, _lock: lock, trace: !is_new || !self.is_only_looked_at }),
+            Ok(()) => Ok(ClusterState { path, lock, trace: !is_new || !self.is_only_looked_at }),
             Err(TryLockError::WouldBlock) => Err(Error::Busy { cluster: cluster.to_owned() }),
             Err(TryLockError::Error(source)) => Err(Error::State { act: "lock", path: file, source }),
         }
@@ -136,13 +137,15 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[must_use]
 pub struct ClusterState {
     path: PathBuf,
-    _lock: File,
+    lock: File,
     /// Whether the directory stays.
     trace: bool,
 }
 
 impl Drop for ClusterState {
     fn drop(&mut self) {
+        // Closing alone would leave it held by a process that another thread has just forked, until that runs its program.
+        let _ = self.lock.unlock();
         if !self.trace {
             // What cannot be removed has got a use meanwhile.
             let _ = fs::remove_file(self.file("lock"));
@@ -204,6 +207,18 @@ impl ClusterState {
             Ok(bytes) => Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(Secret::from)),
             Err(source) => Err(Error::State { act: "read", path, source }),
         }
+    }
+
+    /// Forgets the keys of hosts that left the cluster: another machine may get the address.
+    pub(crate) fn forget_host_keys(&self, hosts: &[IpAddr]) -> Result<(), Error> {
+        let Some(known) = self.read("known_hosts")? else { return Ok(()) };
+        let is_of = |name: &str| {
+            let name = name.strip_prefix('[').and_then(|name| name.split_once("]:")).map_or(name, |(host, _)| host);
+            name.parse().is_ok_and(|address: IpAddr| hosts.contains(&address))
+        };
+        let stays = |line: &&str| !line.split_ascii_whitespace().next().is_some_and(is_of);
+        let kept: String = known.expose().lines().filter(stays).flat_map(|line| [line, "\n"]).collect();
+        if kept.len() == known.expose().len() { Ok(()) } else { self.write("known_hosts", kept.as_bytes()) }
     }
 
     /// Removes everything that is known of the cluster.
@@ -283,6 +298,19 @@ mod tests {
             assert!(refused(state.clusterfile("a").unwrap_err()));
         }
         assert!(refused(state.clusters().unwrap_err()));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn keys_of_hosts_that_left_are_forgotten() {
+        let root = scratch("keys");
+        let state = State::new(&root).lock("a").unwrap();
+        state.forget_host_keys(&[[10, 0, 0, 1].into()]).unwrap();
+        let lines = ["10.0.0.1 ssh-ed25519 A", "[10.0.0.1]:2222 ssh-rsa B", "10.0.0.11 ssh-rsa C", "fd00::1 ssh-rsa D"];
+        state.write("known_hosts", format!("{}\n", lines.join("\n")).as_bytes()).unwrap();
+        state.forget_host_keys(&[[10, 0, 0, 1].into(), "fd00::1".parse().unwrap()]).unwrap();
+        assert_eq!(state.read("known_hosts").unwrap().unwrap().expose(), "10.0.0.11 ssh-rsa C\n");
+        drop(state);
         fs::remove_dir_all(root).unwrap();
     }
 

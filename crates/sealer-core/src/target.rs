@@ -1,12 +1,15 @@
 //! What a workflow is asked for: the wanted Clusterfile, its image, and who makes hosts and cluster.
 
+use std::net::IpAddr;
+
 use cloudimage::Image;
 use clusterfile::{Cluster, Clusterfile};
 use infra_provider::Provider;
 use remote::Secret;
-use runtime::{Facts, HostUpdate, ImageContents, ManagedCluster, Payload, Request, Runtime, Secrets};
+use runtime::{Drain, Facts, HostUpdate, ImageContents, ManagedCluster, Payload, Request, Runtime, Secrets};
 use tokio::task::spawn_blocking;
 
+use crate::change;
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
 use crate::{Error, Wanted, unsupported};
@@ -22,12 +25,16 @@ pub(crate) struct Target<'a> {
     pub(crate) current: Option<Cluster>,
     /// Machines that the provider must change.
     pub(crate) updates: Vec<HostUpdate>,
+    /// Machines of the cluster that exist, as their provider says, and that nobody asks for.
+    pub(crate) unclaimed: Vec<IpAddr>,
     /// The control plane that the provider runs, once it has given it.
     pub(crate) managed: Option<ManagedCluster>,
     pub(crate) image: ImageContents,
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
     launch: Vec<String>,
+    /// Whether no host may leave by this request.
+    pub(crate) keeps_hosts: bool,
     /// Remarks for the plan.
     pub(crate) notes: Vec<String>,
 }
@@ -42,7 +49,9 @@ pub(crate) fn parse(run: &Run<'_>, mut wanted: Wanted) -> Result<Wanted, Error> 
 
 /// Finds the image, chooses the runtime, and reads what planning needs.
 pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a>, Error> {
-    let Wanted { clusterfile: mut wanted, notes } = wanted;
+    let Wanted { clusterfile: mut wanted, notes, keeps_hosts } = wanted;
+    // Somebody may hand in what was remembered in the middle of a change.
+    change::unmark(&mut wanted.cluster);
     let aborted = |source| Error::Aborted { act: "reading the image", source };
     let (images, name) = (run.sealer.images().clone(), wanted.cluster.image.clone());
     let image = spawn_blocking(move || images.get(&name)).await.map_err(aborted)??;
@@ -56,7 +65,20 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
     let current = run.sealer.state().clusterfile(&wanted.cluster.name)?.map(|file| file.cluster);
-    Ok(Target { wanted, current, updates: Vec::new(), managed: None, image, provider, runtime, launch, notes })
+    let (updates, unclaimed) = (Vec::new(), Vec::new());
+    Ok(Target {
+        wanted,
+        current,
+        updates,
+        unclaimed,
+        managed: None,
+        image,
+        provider,
+        runtime,
+        launch,
+        keeps_hosts,
+        notes,
+    })
 }
 
 /// What planning reads of an image.
@@ -126,12 +148,14 @@ impl Target<'_> {
         facts: &'r Facts,
         payload: &'r Payload<'r>,
         kubeconfig: Option<&'r Secret>,
+        drain: Drain,
     ) -> Request<'r> {
         Request::new(&self.wanted, facts, payload)
             .with_updates(&self.updates)
             .with_public_address(self.provider.public_address(self.cluster()))
             .with_kubeconfig(kubeconfig)
             .with_managed(self.managed.as_ref())
+            .with_drain(drain)
     }
 }
 

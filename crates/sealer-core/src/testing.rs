@@ -34,6 +34,8 @@ struct State {
     unreachable: BTreeMap<IpAddr, usize>,
     failing: BTreeSet<String>,
     connects: usize,
+    /// What the API server says through its master: its nodes.
+    api: Option<(IpAddr, Vec<IpAddr>)>,
 }
 
 impl Directories {
@@ -52,6 +54,11 @@ impl Directories {
     /// Makes the next `attempts` connections to a host fail as if it were still starting.
     pub fn unreachable(&self, host: IpAddr, attempts: usize) {
         self.state().unreachable.insert(host, attempts);
+    }
+
+    /// Has `master` answer for an API server that knows these nodes, once the host is one of a cluster.
+    pub fn answer_for_api(&self, master: IpAddr, nodes: impl IntoIterator<Item = IpAddr>) {
+        self.state().api = Some((master, nodes.into_iter().collect()));
     }
 
     /// Makes scripts that contain this text fail, until [`Directories::repair`].
@@ -160,7 +167,18 @@ impl Directory {
                 marker.lines().for_each(|line| text.push_str(&format!(" {line}\n")));
             }
         }
+        if self.hosts.state().api.as_ref().is_some_and(|(master, _)| *master == address) {
+            text.push_str("@present\n admin.conf\n");
+        }
         text + "@end\n"
+    }
+
+    /// What the API server says about its nodes.
+    fn api(&self) -> String {
+        let state = self.hosts.state();
+        let nodes = state.api.iter().flat_map(|(_, nodes)| nodes);
+        let lines = nodes.map(|node| format!("node node-{node} v1.20.2 address={node} ready=True\n"));
+        std::iter::once("version {\"gitVersion\": \"v1.20.2\"}\n".to_owned()).chain(lines).collect()
     }
 }
 
@@ -173,6 +191,9 @@ impl Remote for Directory {
     async fn run(&self, command: &Command) -> Result<Output, Error> {
         if command.script.contains("section machine-id") {
             return Ok(Output::exited(0, self.facts(), ""));
+        }
+        if command.script.contains("get --raw /version") {
+            return Ok(Output::exited(0, self.api(), ""));
         }
         let script = match &command.stdin {
             Some(stdin) => format!("{}\n{}", command.script, String::from_utf8_lossy(stdin)),

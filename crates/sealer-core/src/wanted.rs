@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use clusterfile::{Cluster, Clusterfile, MachinesArg, ProviderName, Role, Secret};
 
+use crate::change::APPLIED;
 use crate::embedded::Embedded;
-use crate::{Error, Sealer};
+use crate::{Error, Sealer, scale};
 
 /// What `sealer run` was told; every field but the image may be left out.
 #[derive(Debug, Clone)]
@@ -45,12 +46,14 @@ pub struct Wanted {
     pub clusterfile: Clusterfile,
     /// Remarks for the plan: what the image's own Clusterfile decides, and what of it was left out.
     pub notes: Vec<String>,
+    /// Whether hosts that the cluster has and that are not named stay: then no host leaves by this request.
+    pub keeps_hosts: bool,
 }
 
 impl From<Clusterfile> for Wanted {
     /// What an operator wrote.
     fn from(clusterfile: Clusterfile) -> Self {
-        Self { clusterfile, notes: Vec::new() }
+        Self { clusterfile, notes: Vec::new(), keeps_hosts: false }
     }
 }
 
@@ -96,10 +99,14 @@ impl RunRequest {
 /// Of machines that are counted, the image's own Clusterfile says the size. Hosts, logins, names and annotations in it
 /// do not count.
 ///
+/// A cluster of that name that was finished once is changed: what the request does not say stays as it is, and so does
+/// every host, named or not.
+///
 /// # Errors
 ///
 /// [`Error::ProviderOfImage`] when the image would choose who makes machines and nobody agreed to that. When the image
-/// is unknown, an argument does not parse, or neither the request nor the image says where to run.
+/// is unknown, an argument does not parse, or neither the request nor the image says where to run;
+/// [`Error::ClusterExists`] when a cluster of that name has other masters.
 pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     let Embedded { clusterfile: mut wanted, taken, left_out } = Embedded::of(sealer, &request.image)?;
     let cluster = &mut wanted.cluster;
@@ -119,12 +126,21 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     if chosen_by_image && cluster.provider == of_image && !request.accept_provider {
         return Err(Error::ProviderOfImage { image: request.image, provider: of_image });
     }
-    if cluster.hosts.is_empty() && cluster.machines.is_empty() {
+    let known = sealer.state().clusterfile(&cluster.name)?.filter(|known| is_finished(&known.cluster));
+    if cluster.hosts.is_empty() && cluster.machines.is_empty() && known.is_none() {
         return Err(Error::NoHosts { image: request.image });
+    }
+    if let Some(known) = known {
+        return scale::run_again(&known, wanted, &request);
     }
     // What flags and an embedded file make together must be as right as a file.
     let clusterfile = clusterfile::parse(&wanted.to_yaml()).map_err(Error::Request)?;
-    Ok(Wanted { clusterfile, notes: notes(&request.image, &taken, &left_out) })
+    Ok(Wanted { clusterfile, notes: notes(&request.image, &taken, &left_out), keeps_hosts: true })
+}
+
+/// Whether a cluster was made once and has hosts that can stay.
+fn is_finished(cluster: &Cluster) -> bool {
+    cluster.annotations.contains_key(APPLIED) && !cluster.hosts.is_empty()
 }
 
 fn notes(image: &str, taken: &[String], left_out: &[&str]) -> Vec<String> {

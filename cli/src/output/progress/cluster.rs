@@ -89,6 +89,16 @@ impl ClusterProgress {
         interrupt::cancel(token, move || tell("interrupted: finishing the steps under way; once more stops at once"))
     }
 
+    /// Whether programs read what is told: a person cannot be asked between the lines.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.screen.is_for_programs()
+    }
+
+    /// Does something on the terminal while nothing else is shown there.
+    pub(crate) fn suspender(&self) -> impl Fn(&mut dyn FnMut()) + Send + Sync + 'static {
+        self.screen.suspender()
+    }
+
     /// Removes what is still shown.
     pub(crate) fn finish(&self) {
         self.screen.clear();
@@ -107,7 +117,7 @@ impl ClusterProgress {
                 }
             }
             ProviderEvent::Unclaimed { host, address } => {
-                self.screen.warning(&format!("{host} ({address}) is not asked for any more; it is left alone"));
+                self.screen.warning(&format!("{host} ({address}) is not asked for any more"));
             }
             ProviderEvent::Released { host, address } => {
                 let address = address.map(|address| address.to_string()).unwrap_or_default();

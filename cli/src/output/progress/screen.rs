@@ -96,6 +96,17 @@ impl Screen {
         }
     }
 
+    /// Whether events are printed for programs.
+    pub(super) fn is_for_programs(&self) -> bool {
+        self.mode == Mode::Json
+    }
+
+    /// Does something on the terminal while no line changes there.
+    pub(super) fn suspender(&self) -> impl Fn(&mut dyn FnMut()) + Send + Sync + 'static {
+        let bars = self.bars.clone();
+        move |act| bars.suspend(|| act())
+    }
+
     /// Prints a remark.
     pub(super) fn warning(&self, text: &str) {
         let label = Style::new().for_stderr().yellow().bold().apply_to("warning");

@@ -3,17 +3,18 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use sealer_core::clusterfile::{Cluster, Clusterfile, MachineSpec, ProviderName, Role};
+use sealer_core::clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName, Role};
 use sealer_core::infra_provider::testing::Counting;
 use sealer_core::runtime::{
     self, Access, Content, Custom, Facts, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost,
     Request, Requirements, Runtime, RuntimeName, Step,
 };
 use sealer_core::testing::Directories;
-use sealer_core::{ApplyOptions, BuildRequest, Error, Event, Sealer, Settings, build};
+use sealer_core::{Applied, ApplyOptions, BuildRequest, Consent, Error, Event, Sealer, Settings, Wanted, build};
 use tempfile::TempDir;
 
-/// Installs every host that is not finished, drains those whose machines change, and removes those that leave.
+/// Installs every host that is not finished and can be asked, drains those whose machines change, and removes those that
+/// leave: on the host where it can be reached, and otherwise on a master.
 #[derive(Debug)]
 pub(crate) struct Lab(RuntimeName);
 
@@ -22,7 +23,7 @@ impl Runtime for Lab {
         &self.0
     }
     fn requirements(&self) -> Requirements {
-        Requirements::default()
+        Requirements::default().with_admin_kubeconfig("/etc/kubernetes/admin.conf")
     }
     fn supports(&self, _: &Clusterfile, _: &ImageContents) -> Result<(), runtime::Error> {
         Ok(())
@@ -36,7 +37,8 @@ impl Runtime for Lab {
         let mut plan = Plan::new(&request.cluster().name);
         let image = request.payload.image;
         let rootfs = runtime::paths::rootfs(&request.cluster().name);
-        for host in request.cluster().hosts.iter().filter(|host| !request.is_finished(host.address)) {
+        let asked = |host: &&Host| request.facts.hosts.contains_key(&host.address);
+        for host in request.cluster().hosts.iter().filter(asked).filter(|host| !request.is_finished(host.address)) {
             let [content, install, finish] =
                 ["content", "install", "finish"].map(|id| format!("{id}@{}", host.address));
             let only = [host.address];
@@ -57,6 +59,13 @@ impl Runtime for Lab {
             let data = runtime::paths::data(&request.cluster().name);
             plan.hosts.push(PlannedHost::new(host, HostChange::Leave, "node"));
             plan.steps.push(Step::run(format!("remove@{host}"), [host], format!("true remove; rm -rf {data}")));
+        }
+        let master = request.cluster().masters().map(|host| host.address).find(|host| request.was_finished(*host));
+        for host in request.facts.unreachable.keys().filter(|host| request.cluster().host(**host).is_none()) {
+            plan.hosts.push(PlannedHost::new(*host, HostChange::Leave, "node"));
+            let drain = request.drain;
+            let script = format!("true forget {host} within {} force {}", drain.timeout_seconds, drain.force);
+            plan.steps.extend(master.map(|master| Step::run(format!("forget@{host}"), [master], script)));
         }
         Ok(plan)
     }
@@ -99,18 +108,40 @@ impl Bench {
         Self { sealer, hosts, provider, events: Mutex::default(), _directory: directory }
     }
 
-    pub(crate) async fn apply(&self, wanted: &Clusterfile) -> Result<sealer_core::Applied, Error> {
+    /// Without consent: no host may leave.
+    pub(crate) async fn apply(&self, wanted: &Clusterfile) -> Result<Applied, Error> {
+        self.apply_by(wanted.clone(), &ApplyOptions::default()).await
+    }
+
+    /// Hosts may leave.
+    pub(crate) async fn change(&self, wanted: impl Into<Wanted>) -> Result<Applied, Error> {
+        self.apply_by(wanted, &agreed()).await
+    }
+
+    pub(crate) async fn apply_by(&self, wanted: impl Into<Wanted>, options: &ApplyOptions) -> Result<Applied, Error> {
         let tell = |event| self.events.lock().unwrap().push(event);
-        sealer_core::apply(&self.sealer, wanted.clone(), &ApplyOptions::default(), &tell).await
+        sealer_core::apply(&self.sealer, wanted, options, &tell).await
     }
 
     pub(crate) async fn plan(&self, wanted: &Clusterfile) -> Result<sealer_core::Planned, Error> {
-        sealer_core::plan(&self.sealer, wanted.clone(), &|_| ()).await
+        sealer_core::plan(&self.sealer, wanted.clone(), &ApplyOptions::default(), &|_| ()).await
     }
 
-    pub(crate) async fn delete(&self, force: bool) -> Result<sealer_core::Deleted, Error> {
-        let options = sealer_core::DeleteOptions { force, ..Default::default() };
+    pub(crate) async fn delete(&self, ignore_unreachable: bool) -> Result<sealer_core::Deleted, Error> {
+        let mut apply = agreed();
+        apply.ignore_unreachable = ignore_unreachable;
+        let options = sealer_core::DeleteOptions { apply, ..Default::default() };
         sealer_core::delete(&self.sealer, "shop", &options, &|_| ()).await
+    }
+
+    /// The whole file that is remembered of the cluster.
+    pub(crate) fn file(&self) -> Clusterfile {
+        self.sealer.state().clusterfile("shop").unwrap().unwrap()
+    }
+
+    /// Addresses of the hosts that are remembered.
+    pub(crate) fn hosts(&self) -> Vec<IpAddr> {
+        self.remembered().unwrap().hosts.iter().map(|host| host.address).collect()
     }
 
     /// What is remembered of the cluster.
@@ -121,6 +152,13 @@ impl Bench {
     pub(crate) fn is_installed(&self, host: IpAddr) -> bool {
         self.hosts.of(host).join("data/shop/host.json").is_file()
     }
+}
+
+/// Options of an operator who lets any host go.
+pub(crate) fn agreed() -> ApplyOptions {
+    let mut options = ApplyOptions::default();
+    options.consent = Consent::given();
+    options
 }
 
 pub(crate) fn address(last: u8) -> IpAddr {

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod apply;
+mod change;
 mod connect;
 mod delete;
 mod lab;
 mod machines;
 mod managed;
+mod scale;
 mod send;

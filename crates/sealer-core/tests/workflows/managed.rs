@@ -13,7 +13,7 @@ use sealer_core::runtime::{
 };
 use sealer_core::{ApplyOptions, DeleteOptions, apply, delete, plan};
 
-use crate::lab::Bench;
+use crate::lab::{Bench, agreed};
 
 /// Runs images on a cluster that its provider keeps.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ async fn a_cluster_without_hosts_is_applied_and_deleted() {
     cluster.machines.nodes = Some(MachineSpec::of(3));
     let wanted = Clusterfile::from(cluster);
 
-    let planned = plan(&sealer, wanted.clone(), &|_| ()).await.unwrap();
+    let planned = plan(&sealer, wanted.clone(), &ApplyOptions::default(), &|_| ()).await.unwrap();
     assert_eq!(planned.plan.steps.len(), 1);
     assert!(!*cloud.made.lock().unwrap(), "a dry run makes nothing");
 
@@ -119,6 +119,7 @@ async fn a_cluster_without_hosts_is_applied_and_deleted() {
     assert_eq!(std::fs::read_to_string(applied.kubeconfig.unwrap()).unwrap(), "a kubeconfig");
     assert_eq!(*pushes.0.lock().unwrap(), ["push-images on 127.0.0.1"]);
 
-    delete(&sealer, "shop", &DeleteOptions::default(), &|_| ()).await.unwrap();
+    let options = DeleteOptions { apply: agreed(), ..DeleteOptions::default() };
+    delete(&sealer, "shop", &options, &|_| ()).await.unwrap();
     assert!(!*cloud.made.lock().unwrap() && sealer.state().clusterfile("shop").unwrap().is_none());
 }

@@ -21,7 +21,7 @@ fn workflows_are_send(
 ) {
     is_send(build(sealer, build_request, events));
     is_send(apply(sealer, wanted.clone(), &ApplyOptions::default(), events));
-    is_send(plan(sealer, wanted, events));
+    is_send(plan(sealer, wanted, &ApplyOptions::default(), events));
     is_send(delete(sealer, "shop", &DeleteOptions::default(), events));
     is_send(pull(pull_request, &[]));
     is_send(pull_over_stdio(pull_request, tokio::io::empty()));

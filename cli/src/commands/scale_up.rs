@@ -1,0 +1,58 @@
+//! `sealer scale-up`: add hosts to a cluster.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealer_core::{ScaleRequest, current, scale_up};
+
+use crate::arguments::OutputFormat;
+use crate::commands::apply;
+use crate::commands::change::ChangeArguments;
+use crate::commands::login::LoginArguments;
+use crate::exit::Failure;
+use crate::settings::{CloudArguments, EndpointArguments, Session};
+
+/// Add hosts to a cluster
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealer scale-up --nodes 192.168.0.5,192.168.0.6 -p\n  sealer scale-up -c my-cluster --masters 2 --nodes 1"
+)]
+pub(crate) struct ScaleUp {
+    /// Masters: addresses (comma separated, ranges a-b), or how many more a provider shall make
+    #[arg(short, long, value_name = "ADDRESSES|COUNT", required_unless_present = "nodes")]
+    masters: Option<String>,
+    /// Nodes: addresses (comma separated, ranges a-b), or how many more a provider shall make
+    #[arg(short, long, value_name = "ADDRESSES|COUNT")]
+    nodes: Option<String>,
+    /// Name of the cluster [default: the only one]
+    #[arg(short = 'c', long = "cluster", visible_alias = "cluster-name", value_name = "NAME", conflicts_with = "file")]
+    cluster: Option<String>,
+    /// Clusterfile of the cluster
+    #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    endpoints: EndpointArguments,
+    #[command(flatten)]
+    login: LoginArguments,
+    #[command(flatten)]
+    change: ChangeArguments,
+    /// Print what would be done; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
+}
+
+impl ScaleUp {
+    pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        let cloud = CloudArguments { endpoints: self.endpoints, ..CloudArguments::default() };
+        let sealer = session.open_with_cloud(&cloud, self.login.host_keys)?;
+        let file = self.file.as_deref().map(apply::read).transpose()?;
+        let known = current(&sealer, self.cluster.as_deref(), file)?;
+        let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+        // Before anybody is asked for a password.
+        scale_up(&known, &request)?;
+        request.login = self.login.login(&known.cluster.ssh.user, "the new hosts")?;
+        apply::perform(&sealer, scale_up(&known, &request)?, self.dry_run, &self.change, session).await
+    }
+}
