@@ -9,7 +9,7 @@ use crate::assets::{self, KUBERNETES};
 use crate::cache::Cache;
 use crate::dist;
 use crate::error::{Error, Result};
-use crate::machine::{self, Docker};
+use crate::machine::{self, Docker, Release};
 use crate::output;
 use crate::program::{program, read, run};
 use crate::tidy::repository;
@@ -69,8 +69,8 @@ pub(crate) fn demo(cache: &Cache, remove: bool) -> Result<()> {
 /// Makes what the demo runs on: the engine, and the contexts of both images.
 fn prepare(cache: &Cache) -> Result<(Docker, PathBuf, PathBuf)> {
     let docker = timed("a container engine answers", || Docker::ensure(cache))?;
-    timed("the node image is there", || assets::node_image(cache, &docker))?;
-    let base = timed("the base image's files are there", || assets::base_context(cache))?;
+    timed("the node image is there", || assets::node_image(cache, &docker, Release::Bookworm))?;
+    let base = timed("the base image's files are there", || assets::base_context(cache, Release::Bookworm))?;
     let application = timed("the application's files are there", || assets::demo_context(cache))?;
     Ok((docker, base, application))
 }

@@ -23,8 +23,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use cache::Cache;
 use error::Result;
-use machine::Docker;
-use tiers::Tier;
+use machine::{Docker, Release};
 
 /// Developer automation for sealer.
 #[derive(Debug, Parser)]
@@ -43,16 +42,7 @@ enum Task {
         rm: bool,
     },
     /// Run every check and test, with what they need installed first
-    Test {
-        /// Only these tiers
-        #[arg(long = "tier", value_enum, value_name = "TIER")]
-        tiers: Vec<Tier>,
-        /// End to end with the program that is shipped: optimised, which takes another ten minutes to build
-        #[arg(long)]
-        shipped: bool,
-        /// Only tests whose name contains this
-        filter: Option<String>,
-    },
+    Test(tiers::Options),
     /// Check the rules of the repository: arrows, sizes, names, order
     Tidy,
     /// Write the generated pages of docs/reference
@@ -101,7 +91,7 @@ fn main() -> ExitCode {
 fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Demo { rm } => demo::demo(&Cache::open()?, *rm),
-        Task::Test { tiers, shipped, filter } => tiers::test(&Cache::open()?, tiers, *shipped, filter.as_deref()),
+        Task::Test(options) => tiers::test(&Cache::open()?, options),
         Task::Tidy => tidy::report(&tidy::repository()),
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),
@@ -115,9 +105,8 @@ fn perform(task: &Task) -> Result<()> {
 
 fn print_assets(cache: &Cache) -> Result<()> {
     let docker = Docker::ensure(cache)?;
-    assets::node_image(cache, &docker)?;
-    output::line(&format!("node-image    {}", assets::NODE_IMAGE));
-    output::line(&format!("base-context  {}", assets::base_context(cache)?.display()));
+    output::line(&format!("node-image    {}", assets::node_image(cache, &docker, Release::Bookworm)?));
+    output::line(&format!("base-context  {}", assets::base_context(cache, Release::Bookworm)?.display()));
     output::line(&format!("demo-context  {}", assets::demo_context(cache)?.display()));
     docker.keep();
     Ok(())

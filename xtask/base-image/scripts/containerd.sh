@@ -46,8 +46,8 @@ install_binaries() {
     mv "$installed.new" "$installed"
     export LD_LIBRARY_PATH=/usr/lib/sealer
     if ! containerd --version || ! runc --version; then
-        echo "containerd.sh: the carried containerd and runc need glibc 2.34 or later and libseccomp 2.5; this host has" \
-            "$(getconf GNU_LIBC_VERSION 2>/dev/null || echo 'another C library')" >&2
+        echo "containerd.sh: the carried containerd and runc do not run on this host, which has" \
+            "$(getconf GNU_LIBC_VERSION 2>/dev/null || echo 'another C library'); the lines above say what they need" >&2
         exit 1
     fi
 }

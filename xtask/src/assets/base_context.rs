@@ -5,19 +5,21 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::kubernetes::kubernetes;
-use super::packages::Packages;
+use super::packages::{COMPANIONS, ENGINE, Packages};
 use super::{KUBERNETES, copy, in_xtask, make_directory};
 use crate::archive::{self, Format, Image};
 use crate::cache::{Cache, Key};
 use crate::error::{Error, Result};
-use crate::machine;
+use crate::machine::{self, Release};
 use crate::output;
 use crate::program::{program, run_quietly};
 
 /// Tag of the carried etcd; `etc/kubeadm.yml` names the same.
 const ETCD_TAG: &str = "3.4.23-0";
 /// The text files of the context as they lie in this repository.
-const SOURCES: &[&str] = &["Kubefile", "Metadata", "etc", "manifests", "scripts"];
+const SOURCES: &[&str] = &["Metadata", "etc", "manifests", "scripts"];
+/// How the line of the Kubefile begins that tells the version of the engine.
+const ENGINE_VERSION: &str = "LABEL cluster.alpha.sealer.io/container-runtime-version=";
 const CNI_PLUGINS: &[&str] = &["bridge", "host-local", "loopback", "portmap", "ptp"];
 const IPTABLES: &str = "usr/sbin/xtables-nft-multi";
 /// The names under which the network programs of Kubernetes call the one binary of iptables.
@@ -26,11 +28,14 @@ const IPTABLES_NAMES: &[&str] =
 /// What the agent of the network add-on calls.
 const BUSYBOX_NAMES: &[&str] = &["awk", "cat", "cmp", "cp", "grep", "mv", "rm", "sh", "sleep"];
 
-/// The build context of the base image of Kubernetes [`KUBERNETES`]; made on first use.
-pub(crate) fn base_context(cache: &Cache) -> Result<PathBuf> {
+/// The build context of the base image of Kubernetes [`KUBERNETES`] with the container engine of a release; made on
+/// first use. The engine is linked to its release's C library: an older host cannot run it.
+pub(crate) fn base_context(cache: &Cache, engine: Release) -> Result<PathBuf> {
     let (kubernetes, kubernetes_key) = kubernetes(cache, KUBERNETES)?;
-    let packages = Packages::unpacked(cache)?;
-    let key = Key::new("1").tree(&in_xtask("base-image"))?.text(&kubernetes_key.short()).text(&packages.key().short());
+    let packages = Packages::unpacked(cache, Release::Bookworm, COMPANIONS)?;
+    let engine = Packages::unpacked(cache, engine, ENGINE)?;
+    let inputs = [&kubernetes_key, packages.key(), engine.key()].map(Key::short);
+    let key = Key::new("2").tree(&in_xtask("base-image"))?.text(&inputs.join(" "));
     cache.entry("base-context", &key, |target| {
         machine::ensure_programs(&[("gcc", "gcc"), ("zstd", "zstd"), ("tar", "tar")])?;
         machine::ensure_packages(&["libc6-dev"])?;
@@ -38,13 +43,14 @@ pub(crate) fn base_context(cache: &Cache) -> Result<PathBuf> {
         for source in SOURCES {
             copy(&in_xtask("base-image").join(source), &target.join(source))?;
         }
+        kubefile(&engine.version("containerd")?, &target.join("Kubefile"))?;
         for program in ["kubeadm", "kubelet", "kubectl"] {
             copy(&kubernetes.join(program), &target.join("bin").join(program))?;
         }
         for plugin in CNI_PLUGINS {
             copy(&packages.path("usr/lib/cni").join(plugin), &target.join("cni").join(plugin))?;
         }
-        engine_bundle(&packages, cache.root(), &target.join("cri/containerd.tar.gz"))?;
+        engine_bundle(&engine, cache.root(), &target.join("cri/containerd.tar.gz"))?;
         let scratch = tempfile::tempdir_in(cache.root()).map_err(Error::file("create a directory in", cache.root()))?;
         let images = Images {
             kubernetes: &kubernetes,
@@ -56,18 +62,36 @@ pub(crate) fn base_context(cache: &Cache) -> Result<PathBuf> {
     })
 }
 
+/// The Kubefile, telling the version of the engine that is carried.
+fn kubefile(engine: &str, target: &Path) -> Result<()> {
+    let source = in_xtask("base-image/Kubefile");
+    let text = fs::read_to_string(&source).map_err(Error::file("read", &source))?;
+    let text = with_engine_version(&text, engine)
+        .ok_or_else(|| Error::Shape {
+            what: source.display().to_string(), found: format!("no `{ENGINE_VERSION}…`")
+        })?;
+    fs::write(target, text).map_err(Error::file("write", target))
+}
+
+/// A Kubefile with another version of the engine in its label; `None` when it has no such label.
+fn with_engine_version(kubefile: &str, engine: &str) -> Option<String> {
+    let (before, rest) = kubefile.split_once(ENGINE_VERSION)?;
+    let (_, after) = rest.split_once('\n')?;
+    Some(format!("{before}{ENGINE_VERSION}\"{engine}\"\n{after}"))
+}
+
 /// containerd and what it starts, as a tar that is unpacked at `/` of a host.
-fn engine_bundle(packages: &Packages, scratch: &Path, target: &Path) -> Result<()> {
+fn engine_bundle(engine: &Packages, scratch: &Path, target: &Path) -> Result<()> {
     let stage = tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
     let root = stage.path();
     for name in ["containerd", "containerd-shim-runc-v2", "ctr"] {
-        copy(&packages.path("usr/bin").join(name), &root.join("usr/bin").join(name))?;
+        copy(&engine.path("usr/bin").join(name), &root.join("usr/bin").join(name))?;
     }
-    copy(&packages.path("usr/sbin/runc"), &root.join("usr/bin/runc"))?;
+    copy(&engine.path("usr/sbin/runc"), &root.join("usr/bin/runc"))?;
     // Small systems lack it; containerd.service names this directory.
     let library = root.join("usr/lib/sealer/libseccomp.so.2");
     make_directory(&root.join("usr/lib/sealer"))?;
-    fs::copy(packages.path("usr/lib/x86_64-linux-gnu/libseccomp.so.2"), &library)
+    fs::copy(engine.path("usr/lib/x86_64-linux-gnu/libseccomp.so.2"), &library)
         .map_err(Error::file("write", &library))?;
     make_directory(target.parent().unwrap_or(target))?;
     run_quietly(
@@ -186,4 +210,17 @@ fn with_scratch_directory(root: PathBuf) -> Result<PathBuf> {
 
 fn link(to: &str, place: &Path) -> Result<()> {
     symlink(to, place).map_err(Error::file("link", place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kubefile_tells_the_engine_that_is_carried() {
+        let text = format!("FROM scratch\n{ENGINE_VERSION}\"1.6.20\"\nCOPY bin bin\n");
+        let changed = format!("FROM scratch\n{ENGINE_VERSION}\"1.7.24\"\nCOPY bin bin\n");
+        assert_eq!(with_engine_version(&text, "1.7.24"), Some(changed));
+        assert_eq!(with_engine_version("FROM scratch\n", "1.7.24"), None);
+    }
 }

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::packages::Packages;
+use super::packages::{COMPANIONS, Packages};
 use super::{copy, in_xtask, make_directory};
 use crate::archive::{self, Format, Image};
 use crate::cache::{Cache, Key};
 use crate::error::Result;
-use crate::machine;
+use crate::machine::{self, Release};
 
 /// The build context of the demo application: manifests and the archive of its only container image.
 pub(crate) fn demo_context(cache: &Cache) -> Result<PathBuf> {
-    let packages = Packages::unpacked(cache)?;
+    let packages = Packages::unpacked(cache, Release::Bookworm, COMPANIONS)?;
     let key = Key::new("1").tree(&in_xtask("demo-app"))?.text(&packages.key().short());
     cache.entry("demo-context", &key, |target| {
         machine::ensure_programs(&[("tar", "tar")])?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::in_xtask;
 use crate::cache::{Cache, Key};
 use crate::error::Result;
-use crate::machine::{self, PackageSource};
+use crate::machine::{self, PackageSource, Release};
 use crate::output;
 use crate::program::{recipe, run_quietly};
 
@@ -25,7 +25,7 @@ pub(super) fn kubernetes(cache: &Cache, version: &str) -> Result<(PathBuf, Key)>
         output::step(&format!(
             "building Kubernetes {version} from Debian's source package (about 6 minutes on 2 cores)"
         ));
-        let source = PackageSource::new(cache.root())?;
+        let source = PackageSource::new(cache.root(), Release::Bookworm)?;
         run_quietly(recipe(&script).arg(target).arg(source.file()).arg(version))
     })?;
     Ok((entry.join(version), key))

@@ -8,7 +8,7 @@ mod packages;
 
 pub(crate) use base_context::base_context;
 pub(crate) use demo_context::demo_context;
-pub(crate) use node_image::{NODE_IMAGE, node_image};
+pub(crate) use node_image::node_image;
 
 use std::path::{Path, PathBuf};
 

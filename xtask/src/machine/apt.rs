@@ -8,9 +8,26 @@ use crate::error::{Error, Result};
 use crate::output;
 use crate::program::{find, program, read, run_quietly, succeeds};
 
-/// The suite that the recipes of this repository are written for.
-const SUITE: &str = "bookworm";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A release of Debian; this machine's archive has both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Debian 12, which the recipes of this repository are written for
+    Bookworm,
+    /// Debian 13
+    Trixie,
+}
+
+impl Release {
+    /// Its name in the archive.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Release::Bookworm => "bookworm",
+            Release::Trixie => "trixie",
+        }
+    }
+}
 
 /// Installs the package of every program that is not found; a program that came another way is left alone.
 pub(crate) fn ensure_programs(needs: &[(&str, &str)]) -> Result<()> {
@@ -34,20 +51,19 @@ pub(crate) fn ensure_python() -> Result<()> {
     ensure_packages(&["python3-venv"])
 }
 
-/// The address and the suite of the Debian archive this machine already uses.
-pub(crate) fn mirror() -> Result<(String, &'static str)> {
+/// The address of the Debian archive this machine already uses.
+pub(crate) fn mirror() -> Result<String> {
     let mut texts = Vec::new();
     for file in source_files() {
         texts.push(fs::read_to_string(&file).map_err(Error::file("read", &file))?);
     }
-    let address = texts.iter().find_map(|text| archive_address(text)).ok_or_else(|| Error::Machine {
+    texts.iter().find_map(|text| archive_address(text)).ok_or_else(|| Error::Machine {
         missing: "no Debian archive among this machine's apt sources".into(),
         remedy: "add one to /etc/apt/sources.list.d".into(),
-    })?;
-    Ok((address, SUITE))
+    })
 }
 
-/// A sources file of our own, outside `/etc`, with binary and source packages of the suite.
+/// A sources file of our own, outside `/etc`, with binary and source packages of a release.
 #[derive(Debug)]
 pub(crate) struct PackageSource {
     directory: tempfile::TempDir,
@@ -55,8 +71,8 @@ pub(crate) struct PackageSource {
 
 impl PackageSource {
     /// Writes the file below `scratch`; it goes away with the value.
-    pub(crate) fn new(scratch: &Path) -> Result<PackageSource> {
-        let (address, suite) = mirror()?;
+    pub(crate) fn new(scratch: &Path, release: Release) -> Result<PackageSource> {
+        let (address, suite) = (mirror()?, release.name());
         let directory = tempfile::tempdir_in(scratch).map_err(Error::file("create a directory in", scratch))?;
         let source = PackageSource { directory };
         let entry = |kind: &str| format!("{kind} [signed-by={KEYRING}] {address} {suite} main\n");

@@ -3,7 +3,7 @@
 mod apt;
 mod docker;
 
-pub(crate) use apt::{PackageSource, ensure_packages, ensure_programs, ensure_python, mirror};
+pub(crate) use apt::{PackageSource, Release, ensure_packages, ensure_programs, ensure_python, mirror};
 pub(crate) use docker::Docker;
 
 use crate::error::{Error, Result};

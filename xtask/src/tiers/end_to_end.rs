@@ -9,7 +9,7 @@ use super::summary::Row;
 use crate::assets;
 use crate::cache::Cache;
 use crate::error::Result;
-use crate::machine::Docker;
+use crate::machine::{Docker, Release};
 use crate::output;
 
 /// Label of everything that the harness makes by itself.
@@ -17,16 +17,22 @@ const HARNESS_LABEL: &str = "io.sealer.test";
 /// How the names of clusters begin that tests have the program make in the container engine.
 const CLUSTER_PREFIX: &str = "e2e-";
 
-/// Where the contexts of the images are that the tests build.
+/// What the tests run on.
 #[derive(Debug)]
-pub(super) struct Contexts {
+pub(super) struct Assets {
+    node_image: String,
     base: PathBuf,
     application: PathBuf,
+    /// For the long tests: hosts of a later release, and a base image with its engine.
+    later: Option<(String, PathBuf)>,
 }
 
-/// Makes (or finds) what the tests run on, besides the node image.
-pub(super) fn prepare(cache: &Cache) -> Result<Contexts> {
-    Ok(Contexts { base: assets::base_context(cache)?, application: assets::demo_context(cache)? })
+/// Makes (or finds) what the ordinary or the `long` tests run on.
+pub(super) fn prepare(cache: &Cache, docker: &Docker, long: bool) -> Result<Assets> {
+    let on = |release| Ok((assets::node_image(cache, docker, release)?, assets::base_context(cache, release)?));
+    let (node_image, base) = on(Release::Bookworm)?;
+    let later = long.then(|| on(Release::Trixie)).transpose()?;
+    Ok(Assets { node_image, base, application: assets::demo_context(cache)?, later })
 }
 
 /// The directory in which the tests keep their stores.
@@ -39,7 +45,7 @@ pub(super) fn run(
     cache: &Cache,
     docker: &Docker,
     programs: &Programs,
-    contexts: &Contexts,
+    assets: &Assets,
     binary: &Path,
     filter: Option<&str>,
 ) -> Result<Vec<Row>> {
@@ -47,20 +53,28 @@ pub(super) fn run(
     let _alone = cache.lock("end-to-end")?;
     remove_leftovers(docker)?;
     let work = work(cache);
-    let environment = [
+    let mut environment = vec![
         ("SEALER_TEST_BINARY", binary),
         ("SEALER_TEST_WORK", &work),
-        ("SEALER_TEST_NODE_IMAGE", Path::new(assets::NODE_IMAGE)),
-        ("SEALER_TEST_BASE_CONTEXT", &contexts.base),
-        ("SEALER_TEST_APP_CONTEXT", &contexts.application),
+        ("SEALER_TEST_NODE_IMAGE", Path::new(&assets.node_image)),
+        ("SEALER_TEST_BASE_CONTEXT", &assets.base),
+        ("SEALER_TEST_APP_CONTEXT", &assets.application),
     ];
+    let mut arguments = vec!["--test-threads=1", "--nocapture"];
+    if let Some((node_image, base)) = &assets.later {
+        environment.push(("SEALER_TEST_LATER_NODE_IMAGE", Path::new(node_image)));
+        environment.push(("SEALER_TEST_LATER_BASE_CONTEXT", base));
+        // The long tests are those that an ordinary run ignores.
+        arguments.push("--ignored");
+    }
     // A machine holds a few nodes at a time, so the clusters come one after the other.
     let commands = programs.of(Tier::EndToEnd).map(|program| {
         let mut command = program.command(filter);
-        command.args(["--test-threads=1", "--nocapture"]).envs(environment);
+        command.args(&arguments).envs(environment.iter().copied());
         command
     });
-    let rows = side_by_side(vec![vec![Job::tests("end to end", commands.collect()).live()]]);
+    let name = if assets.later.is_some() { "end to end, long" } else { "end to end" };
+    let rows = side_by_side(vec![vec![Job::tests(name, commands.collect()).live()]]);
     remove_leftovers(docker)?;
     forget_stores(&work);
     Ok(rows)

@@ -6,6 +6,8 @@
 //! 2. Side by side: the kernel tests; plain and service tests; behind them, in the time that they leave over, what only
 //!    compiles.
 //! 3. The end-to-end tests, alone.
+//!
+//! With `--long` only those end-to-end tests that an ordinary run leaves out; nothing else is built.
 
 mod cargo;
 mod check;
@@ -21,14 +23,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::assets;
 use crate::cache::Cache;
 use crate::dist;
 use crate::error::Result;
-use crate::machine::Docker;
-use end_to_end::Contexts;
+use crate::machine::{Docker, Release};
+use end_to_end::Assets;
 use programs::Programs;
 use schedule::{Job, side_by_side};
 use summary::Summary;
@@ -57,24 +59,50 @@ impl fmt::Display for Tier {
     }
 }
 
+/// Which tests are run, and of what.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only these tiers
+    #[arg(long = "tier", value_enum, value_name = "TIER", conflicts_with = "long")]
+    tiers: Vec<Tier>,
+    /// Instead of the ordinary tests the long ones: real clusters again, on a second release of Debian
+    #[arg(long)]
+    long: bool,
+    /// End to end with the program that is shipped: optimised, which takes another ten minutes to build
+    #[arg(long)]
+    shipped: bool,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+impl Options {
+    fn tiers(&self) -> &[Tier] {
+        match &self.tiers[..] {
+            _ if self.long => &[Tier::EndToEnd],
+            [] => ALL,
+            tiers => tiers,
+        }
+    }
+}
+
 /// What tests need besides their programs.
 struct Needs {
     docker: Option<Docker>,
-    contexts: Option<Contexts>,
+    assets: Option<Assets>,
     deny: Result<PathBuf>,
 }
 
-/// Runs the given tiers (all when none is named) and prints the summary; fails when a check failed. The end-to-end tests
-/// take the program that was built with them, or the `shipped` one: optimised, and ten minutes later.
-pub(crate) fn test(cache: &Cache, tiers: &[Tier], shipped: bool, filter: Option<&str>) -> Result<()> {
-    let tiers = if tiers.is_empty() { ALL } else { tiers };
-    let wanted = |tier: Tier| tiers.contains(&tier);
+/// Runs what is asked for and prints the summary; fails when a check failed. The end-to-end tests take the program that
+/// was built with them, or the `shipped` one: optimised, and ten minutes later.
+pub(crate) fn test(cache: &Cache, options: &Options) -> Result<()> {
+    let filter = options.filter.as_deref();
+    let wanted = |tier: Tier| options.tiers().contains(&tier);
     let mut summary = Summary::start();
     let target = &dist::host_target()?;
 
     let (needs, programs) = std::thread::scope(|scope| {
-        let needs = scope.spawn(|| timed(|| prepare(cache, tiers)));
-        let programs = timed(|| Programs::build(target));
+        let needs = scope.spawn(|| timed(|| prepare(cache, options)));
+        let programs = timed(|| Programs::build(target, options.long));
         (needs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), programs)
     });
     let ((needs, preparing), (programs, building)) = (needs, programs);
@@ -92,17 +120,17 @@ pub(crate) fn test(cache: &Cache, tiers: &[Tier], shipped: bool, filter: Option<
     tests.extend(kernel);
     summary.add(side_by_side(vec![tests, compiling]));
 
-    if let (Some(docker), Some(contexts)) = (&needs.docker, &needs.contexts) {
+    if let (Some(docker), Some(assets)) = (&needs.docker, &needs.assets) {
         let work = end_to_end::work(cache);
-        let binary = if shipped { dist::dist(&work) } else { dist::place(&programs.sealer, &work) }?;
-        summary.add(end_to_end::run(cache, docker, &programs, contexts, &binary, filter)?);
+        let binary = if options.shipped { dist::dist(&work) } else { dist::place(&programs.sealer, &work) }?;
+        summary.add(end_to_end::run(cache, docker, &programs, assets, &binary, filter)?);
     }
     summary.finish()
 }
 
-/// Installs and makes what the tiers need.
-fn prepare(cache: &Cache, tiers: &[Tier]) -> Result<Needs> {
-    let wanted = |tier: Tier| tiers.contains(&tier);
+/// Installs and makes what the tests need.
+fn prepare(cache: &Cache, options: &Options) -> Result<Needs> {
+    let wanted = |tier: Tier| options.tiers().contains(&tier);
     if wanted(Tier::Kernel) {
         kernel::prepare()?;
     }
@@ -111,9 +139,10 @@ fn prepare(cache: &Cache, tiers: &[Tier]) -> Result<Needs> {
     }
     let deny = if wanted(Tier::Check) { deny::tool(cache) } else { Ok(PathBuf::new()) };
     let docker = (wanted(Tier::Service) || wanted(Tier::EndToEnd)).then(|| Docker::ensure(cache)).transpose()?;
-    docker.as_ref().map(|docker| assets::node_image(cache, docker)).transpose()?;
-    let contexts = wanted(Tier::EndToEnd).then(|| end_to_end::prepare(cache)).transpose()?;
-    Ok(Needs { docker, contexts, deny })
+    docker.as_ref().map(|docker| assets::node_image(cache, docker, Release::Bookworm)).transpose()?;
+    let end_to_end = docker.as_ref().filter(|_| wanted(Tier::EndToEnd));
+    let assets = end_to_end.map(|docker| end_to_end::prepare(cache, docker, options.long)).transpose()?;
+    Ok(Needs { docker, assets, deny })
 }
 
 /// The examples of the documentation, run by rustdoc.
@@ -128,4 +157,30 @@ fn documentation_tests(target: &str, filter: Option<&str>) -> Job {
 fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     (act(), start.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn long_tests_replace_the_ordinary_ones() {
+        let tiers = |words: &[&str]| {
+            let line = Line::try_parse_from([&["test"], words].concat());
+            line.map(|line| line.options.tiers().to_vec())
+        };
+        assert_eq!(tiers(&[]).unwrap(), ALL);
+        assert_eq!(tiers(&["--tier", "plain", "name"]).unwrap(), [Tier::Plain]);
+        assert_eq!(tiers(&["--long", "name"]).unwrap(), [Tier::EndToEnd]);
+        assert!(tiers(&["--long", "--tier", "plain"]).is_err());
+    }
 }

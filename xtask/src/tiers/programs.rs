@@ -21,6 +21,21 @@ const GATES: &[(&str, Tier)] =
 const BUILD: &[&str] =
     &["test", "--workspace", "--all-features", "--no-run", "--message-format=json-render-diagnostics"];
 
+/// What the long tests need of it, and nothing else: `cargo build` with a test target builds that as a test.
+const BUILD_LONG: &[&str] = &[
+    "build",
+    "--package",
+    "sealer",
+    "--package",
+    "sealer-tests",
+    "--all-features",
+    "--bin",
+    "sealer",
+    "--test",
+    "e2e",
+    "--message-format=json-render-diagnostics",
+];
+
 /// Every test program of the workspace, and the program that they test.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -43,11 +58,11 @@ pub(super) struct TestProgram {
 }
 
 impl Programs {
-    /// Compiles them for a target.
-    pub(super) fn build(target: &str) -> Result<Programs> {
-        let mut command = cargo::command(BUILD, target);
+    /// Compiles them for a target; those of the `long` tests only, if asked.
+    pub(super) fn build(target: &str, long: bool) -> Result<Programs> {
+        let mut command = cargo::command(if long { BUILD_LONG } else { BUILD }, target);
         let shown = line(&command);
-        output::step(&format!("building every test program: {shown}"));
+        output::step(&format!("building the test programs: {shown}"));
         let start_error = |source| Error::Start { program: "cargo".into(), source };
         let told = command.stderr(Stdio::inherit()).output().map_err(start_error)?;
         if !told.status.success() {
