@@ -68,6 +68,8 @@ pub struct HostFacts {
     pub tools: Vec<String>,
     /// Container engines that are installed (`containerd`, `docker`, `crio`).
     pub engines: Vec<String>,
+    /// Version of the containerd that is installed, for example `1.7.24`; empty when there is none.
+    pub containerd: String,
     /// Name of the cluster whose marker file the host carries, when it carries one.
     pub cluster: Option<String>,
     /// Digest of the image whose rootfs is unpacked for that cluster.

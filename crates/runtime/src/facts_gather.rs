@@ -121,6 +121,23 @@ mod tests {
         assert!(skew(at.unwrap(), now - Duration::from_secs(60), now) == 0);
     }
 
+    /// On a machine that has both versions or only the first, the files of one that has the second.
+    #[test]
+    fn control_groups_of_version_2_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let told = || {
+            let script = include_str!("facts_gather.sh").replace("/sys/fs/cgroup", root.path().to_str().unwrap());
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            facts_parse::host_facts(&output.stdout, "no-such-cluster").unwrap().0.cgroups
+        };
+        // Beside the groups of version 1 a second tree without controllers says nothing about the host.
+        std::fs::create_dir(root.path().join("unified")).unwrap();
+        std::fs::write(root.path().join("unified/cgroup.controllers"), "").unwrap();
+        assert!(told().contains(&"v1".to_owned()));
+        std::fs::write(root.path().join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids rdma\n").unwrap();
+        assert_eq!(told(), ["cpu", "cpuset", "hugetlb", "io", "memory", "pids", "rdma", "v2"]);
+    }
+
     fn describing(number: u8, text: &str) -> (IpAddr, Arc<Transcript>) {
         let address = IpAddr::from([10, 0, 0, number]);
         let remote = Transcript::new(address).answering("section time", 0, &format!("{text}@end\n"), "");

@@ -80,6 +80,7 @@ section swaps cat /proc/swaps
 section cgroups each_controller
 section modules each_module
 section tools each_tool
+section containerd containerd --version
 section leftovers each_leftover
 section kubelet systemctl is-active kubelet
 section present is_there "${ADMIN_KUBECONFIG:-}"

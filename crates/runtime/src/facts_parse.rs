@@ -57,6 +57,7 @@ pub(crate) fn host_facts(output: &[u8], cluster: &str) -> Result<(HostFacts, Opt
         modules: sorted("modules"),
         tools,
         engines,
+        containerd: containerd_version(line("containerd")),
         cluster: marker.as_ref().map(|marker| marker.cluster.clone()),
         image_digest: marker.as_ref().map(|marker| marker.image.clone()),
         marker,
@@ -208,6 +209,12 @@ fn engines(tools: &mut Vec<String>) -> Vec<String> {
     engines.into_iter().map(name).collect()
 }
 
+/// The third word of `containerd github.com/containerd/containerd/v2 v2.1.9 88bf19b`, without what a distribution adds.
+fn containerd_version(line: &str) -> String {
+    let version = line.split_whitespace().nth(2).unwrap_or_default().trim_start_matches('v');
+    version.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect()
+}
+
 /// The marker of this cluster, else of any other.
 fn marker(sections: &[(&str, Vec<&str>)], cluster: &str) -> Option<Marker> {
     let markers = sections.iter().filter(|(name, _)| *name == "marker");
@@ -295,6 +302,8 @@ mod tests {
  ip
  containerd
  dockerd
+@containerd
+ containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3
 @kubelet
  inactive
 @present
@@ -329,6 +338,7 @@ mod tests {
             (facts.tools, facts.engines),
             (vec!["ip".to_owned()], vec!["containerd".to_owned(), "docker".to_owned()])
         );
+        assert_eq!(facts.containerd, "1.6.20");
         assert_eq!(facts.cluster.as_deref(), Some("mine"));
         assert_eq!(facts.image_digest.as_deref(), Some("sha256:2"));
         let other = host_facts(HOST.as_bytes(), "third").unwrap().0;
@@ -353,6 +363,18 @@ mod tests {
         assert_eq!(clock("1795454458"), Some(1_795_454_458_000));
         assert_eq!(clock("1795454458%N"), Some(1_795_454_458_000));
         assert_eq!((clock(""), clock("99999999999999999999999")), (None, None));
+    }
+
+    #[test]
+    fn versions_of_containerd_are_read_without_additions() {
+        let versions = [
+            "containerd github.com/containerd/containerd 1.7.24~ds1 1.7.24~ds1-6+deb13u1",
+            "containerd github.com/containerd/containerd/v2 v2.1.9 88bf19b2105c8b17560993bee28a01ddc2f97182",
+            "containerd github.com/containerd/containerd v2.0.0-rc.1 1",
+            "containerd: error while loading shared libraries",
+            "",
+        ];
+        assert_eq!(versions.map(containerd_version), ["1.7.24", "2.1.9", "2.0.0", "", ""]);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Demands {
     pub nodes_balance: bool,
     /// What knows only version 1 of control groups, for example `kubernetes v1.18.0`; `None` when both serve.
     pub needs_cgroup_v1: Option<String>,
+    /// What speaks no later version of CRI than v1alpha2, for example `kubernetes v1.20.2`; `None` when it speaks v1.
+    pub needs_cri_v1alpha2: Option<String>,
     /// What takes another Kubernetes off a host, for a person.
     pub reset: &'static str,
 }
@@ -85,6 +87,7 @@ pub fn preflight(request: &Request<'_>, demands: &Demands) -> Vec<Finding> {
         network::addresses(&checked, &mut findings);
         network::ports(&checked, &mut findings);
         host::kernel(&checked, &mut findings);
+        host::engine(&checked, &mut findings);
         host::swap(&checked, &mut findings);
         host::resources(&checked, &mut findings);
         host::tools(&checked, &mut findings);

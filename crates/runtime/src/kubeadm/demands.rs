@@ -1,7 +1,6 @@
 //! What kubeadm and the Kubernetes of an image demand of a host.
 
 use super::config;
-use super::version::Version;
 use crate::Request;
 use crate::preflight::Demands;
 
@@ -20,7 +19,10 @@ const MODULES: &[(&str, &str)] =
 pub(super) fn of(request: &Request<'_>) -> Demands {
     let asked = config::asked(request.wanted, request.payload.image).unwrap_or_default();
     let version = config::version(request.payload.image, &asked).ok();
-    let old = |version: &Version| !version.at_least(1, 19);
+    let before = |minor| {
+        let older = version.as_ref().filter(|version| !version.at_least(1, minor));
+        older.map(|version| format!("kubernetes {version}"))
+    };
     Demands {
         master_ports: MASTER_PORTS,
         node_ports: NODE_PORTS,
@@ -30,7 +32,8 @@ pub(super) fn of(request: &Request<'_>) -> Demands {
         master_memory: 1700 << 20,
         swap_allowed: asked.kubelet.get("failSwapOn") == Some(&serde_json::Value::Bool(false)),
         nodes_balance: true,
-        needs_cgroup_v1: version.filter(old).map(|version| format!("kubernetes {version}")),
+        needs_cgroup_v1: before(19),
+        needs_cri_v1alpha2: before(23),
         reset: "kubeadm reset -f; rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd (only when nobody needs it)",
     }
 }

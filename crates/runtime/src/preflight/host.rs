@@ -1,12 +1,15 @@
 //! Checks of a machine by itself: login, system, kernel, resources, tools.
 
 use super::{Checked, Findings};
+use crate::host::ContainerEngine;
 use crate::plan::size;
 
 /// Clocks may differ by so much, in milliseconds; certificates and leases suffer beyond.
 const SKEW: u64 = 30_000;
 /// Content is there packed and unpacked, and containers need room of their own.
 const DISK_FACTOR: u64 = 3;
+/// The label by which an image tells the version of the container engine that it brings.
+const ENGINE_VERSION: &str = "cluster.alpha.sealer.io/container-runtime-version";
 /// As Docker counts.
 const MB: u64 = 1_000_000;
 
@@ -88,7 +91,8 @@ pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
     };
     let missing: Vec<&str> = wanted.iter().copied().filter(|name| !has(name)).collect();
     if !missing.is_empty() {
-        let fix = if missing.contains(&"memory") {
+        // Kernels that have the others leave this one off for its costs; where more is missing, that helps nothing.
+        let fix = if missing == ["memory"] {
             "boot with cgroup_enable=memory on the kernel's command line"
         } else {
             "use a kernel that has them"
@@ -99,6 +103,33 @@ pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
         findings.add(
             format!("{what} knows only control groups v1, this host has v2"),
             "boot with systemd.unified_cgroup_hierarchy=0 on the kernel's command line",
+        );
+    }
+}
+
+/// containerd 2 dropped v1alpha2 of CRI. An engine that is on a host stays there; else the image brings its own.
+pub(super) fn engine(checked: &Checked<'_>, findings: &mut Findings) {
+    let Some(what) = &checked.demands.needs_cri_v1alpha2 else {
+        return;
+    };
+    let image = checked.request.payload.image;
+    let dropped = |version: &str| version.split('.').next().and_then(|major| major.parse().ok()) >= Some(2_u32);
+    let found = &checked.observed.containerd;
+    let marker = checked.request.marker(checked.host.address);
+    if !found.is_empty() && !marker.is_some_and(|marker| marker.engine_ours) {
+        if dropped(found) {
+            findings.add(
+                format!("{what} cannot use containerd {found} of this host, which speaks CRI v1 only"),
+                "install containerd 1.7, or take it off the host: the image brings one",
+            );
+        }
+        return;
+    }
+    let carried = image.labels.get(ENGINE_VERSION).map_or("", String::as_str).trim_start_matches('v');
+    if dropped(carried) && ContainerEngine::of_image(image).is_ok_and(|engine| engine == ContainerEngine::Containerd) {
+        findings.add(
+            format!("{what} cannot use containerd {carried} of image {}, which speaks CRI v1 only", image.name),
+            "build the image with containerd 1.7",
         );
     }
 }
