@@ -15,4 +15,5 @@ mod cloud;
 mod cluster;
 mod container;
 mod faults;
+mod later_release;
 mod resume;

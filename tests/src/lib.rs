@@ -9,11 +9,13 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on must stop the test")]
 
 pub mod cloud;
+pub mod inventory;
 pub mod machines;
 pub mod program;
 pub mod stage;
 
 pub use cloud::Cloud;
+pub use inventory::Inventory;
 pub use machines::{Machine, Machines};
 pub use program::{Outcome, Program};
 pub use stage::Stage;

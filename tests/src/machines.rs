@@ -10,9 +10,13 @@ use crate::program::finish;
 /// Label of everything that tests make in the container engine.
 pub(crate) const LABEL: &str = "io.sealer.test";
 
-/// Machines on a network of their own, without a way out of it; all gone when dropped.
+/// The network of the machines, which the engine gives to nobody else.
+const SUBNET: &str = "172.30.77.0/24";
+
+/// Machines on a network of their own, without a way out of it; all gone when dropped. Only one set can be at a time.
 #[derive(Debug)]
 pub struct Machines {
+    prefix: String,
     network: String,
     machines: Vec<Machine>,
 }
@@ -37,17 +41,37 @@ impl Machines {
         let network = format!("sealer-test-{prefix}");
         remove(&network);
         // An internal network would also drop what pods send each other; the way out is closed on the machines instead.
-        docker(&["network", "create", "--label", LABEL, &network]);
-        let mut machines = Self { network, machines: Vec::new() };
-        for index in 0..count {
-            let machine = Machine::boot(&format!("{prefix}-{index}"), image, &["--network", &machines.network]);
-            machines.machines.push(machine);
-        }
-        for machine in &machines.machines {
-            machine.wait();
-            machine.close_the_way_out();
-        }
+        docker(&["network", "create", "--label", LABEL, "--subnet", SUBNET, &network]);
+        let mut machines = Self { prefix: prefix.to_owned(), network, machines: Vec::new() };
+        (0..count).for_each(|_| machines.boot(image));
+        machines.machines.iter().for_each(Machine::wait);
         machines
+    }
+
+    /// Starts one more from an image, with a name and an address that none of them had before.
+    ///
+    /// # Panics
+    ///
+    /// As [`Machines::start`].
+    pub fn add(&mut self, image: &str) -> &Machine {
+        self.boot(image);
+        let machine = &self.machines[self.machines.len() - 1];
+        machine.wait();
+        machine
+    }
+
+    fn boot(&mut self, image: &str) {
+        let index = self.machines.len();
+        // Chosen here: the engine would give away the address of one that was killed.
+        let address = SUBNET.replace("0/24", &(index + 10).to_string());
+        let options = ["--network", &self.network, "--ip", &address];
+        self.machines.push(Machine::boot(&format!("{}-{index}", self.prefix), image, &options));
+    }
+
+    /// All of them, also those that were killed, in the order of their start.
+    #[must_use]
+    pub fn all(&self) -> &[Machine] {
+        &self.machines
     }
 
     /// The machine with this index.
@@ -179,6 +203,17 @@ impl Machine {
         assert!(child.wait().unwrap().success(), "{}: `{script}` failed", self.name);
     }
 
+    /// Starts it again after [`Machine::kill`]: disk and address are as they were.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn power_on(&self) {
+        docker(&["start", &self.name]);
+        self.wait();
+    }
+
+    /// Waits until it is up, then keeps it from reaching anything outside of its network.
     fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.test("systemctl is-active --quiet ssh && systemctl is-system-running | grep -qE 'running|degraded'")
@@ -191,6 +226,7 @@ impl Machine {
             );
             std::thread::sleep(Duration::from_millis(300));
         }
+        self.close_the_way_out();
     }
 
     /// Nobody is at the gateway: what leaves the network of the test gets lost, so nothing can be pulled from outside.

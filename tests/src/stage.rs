@@ -29,21 +29,34 @@ impl Stage {
     /// When a variable is not set or an image cannot be built.
     pub fn get() -> &'static Self {
         static STAGE: OnceLock<Stage> = OnceLock::new();
-        STAGE.get_or_init(|| {
-            let root = PathBuf::from(variable("SEALER_TEST_WORK")).join("root");
-            std::fs::create_dir_all(&root).unwrap();
-            let base = variable("SEALER_TEST_BASE_CONTEXT");
-            let stage = Self {
-                binary: variable("SEALER_TEST_BINARY").into(),
-                root,
-                node_image: variable("SEALER_TEST_NODE_IMAGE"),
-                kubectl: Path::new(&base).join("bin/kubectl"),
-            };
-            let program = stage.program();
-            program.succeed(&["build", "-q", "-t", BASE, &base]);
-            program.succeed(&["build", "-q", "-t", APP, &variable("SEALER_TEST_APP_CONTEXT")]);
-            stage
-        })
+        STAGE.get_or_init(|| Self::build("store", "SEALER_TEST_NODE_IMAGE", "SEALER_TEST_BASE_CONTEXT"))
+    }
+
+    /// The stage of a later release of the operating system: its hosts, and both images again, in a store of their own,
+    /// with that release's container engine.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stage::get`]; the variables are set by `cargo xtask test --long`.
+    #[must_use]
+    pub fn later() -> Self {
+        Self::build("later", "SEALER_TEST_LATER_NODE_IMAGE", "SEALER_TEST_LATER_BASE_CONTEXT")
+    }
+
+    fn build(store: &str, node_image: &str, base: &str) -> Self {
+        let root = PathBuf::from(variable("SEALER_TEST_WORK")).join("root").join(store);
+        std::fs::create_dir_all(&root).unwrap();
+        let base = variable(base);
+        let stage = Self {
+            binary: variable("SEALER_TEST_BINARY").into(),
+            root,
+            node_image: variable(node_image),
+            kubectl: Path::new(&base).join("bin/kubectl"),
+        };
+        let program = stage.program();
+        program.succeed(&["build", "-q", "-t", BASE, &base]);
+        program.succeed(&["build", "-q", "-t", APP, &variable("SEALER_TEST_APP_CONTEXT")]);
+        stage
     }
 
     /// A program with a home of its own over the common store.
