@@ -92,8 +92,10 @@ fn run(image: &str, hosts: &[&Machine]) -> Vec<String> {
 }
 
 fn expect_as_before(before: &[Inventory], hosts: &[&Machine]) {
-    for (before, host) in before.iter().zip(hosts) {
+    let changes = |(before, host): (&Inventory, &&Machine)| {
         let changes = before.changes(&Inventory::of(host));
-        assert!(changes.is_empty(), "{} is not as it was:\n{}", host.name, changes.join("\n"));
-    }
+        changes.into_iter().map(|change| format!("{}: {change}", host.name)).collect::<Vec<_>>()
+    };
+    let changes: Vec<String> = before.iter().zip(hosts).flat_map(changes).collect();
+    assert!(changes.is_empty(), "hosts are not as they were:\n{}", changes.join("\n"));
 }

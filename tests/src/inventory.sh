@@ -13,26 +13,28 @@ processes() {
     ps -e -o comm= | grep -vxE 'sh|ps|grep|sed|sshd.*|systemctl|\(sd-pam\)'
 }
 
-# The rules that the container engine keeps for its own name server are in every container.
+# The rules that the container engine keeps for its own name server are in every container; empty tables and chains of
+# iptables come with a first look at them.
 rules() {
-    iptables-save | grep -vE '^#|DOCKER|127\.0\.0\.11' | sed 's/\[[0-9:]*\]//'
-    ip6tables-save | grep -v '^#' | sed 's/\[[0-9:]*\]//'
-    nft list tables
+    { iptables-save; ip6tables-save; } | grep -E '^-A|^:.* (DROP|-) ' | grep -vE 'DOCKER|127\.0\.0\.11' | sed 's/\[[0-9:]*\]//'
+    nft list tables | grep -vE ' ip6? (filter|mangle|nat|raw|security)$'
     cat /proc/net/ip_vs
 }
 
 settings() {
     for name in net/ipv4/ip_forward net/ipv4/conf/all/route_localnet net/ipv4/conf/all/rp_filter net/ipv6/conf/all/forwarding \
-        net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables; do
+        net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables \
+        net/netfilter/nf_conntrack_tcp_timeout_established net/netfilter/nf_conntrack_tcp_timeout_close_wait; do
         [ ! -e "/proc/sys/$name" ] || echo "$name $(cat "/proc/sys/$name")"
     done
 }
 
-# /var/lib/systemd and the logs of the system itself are written all the time.
+# /var/lib/systemd and the logs of the system itself are written all the time; the locks in /run, of iptables and of the
+# steps of a plan, hold nothing and are gone after a boot.
 files() {
     find / /var -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /dev -o -path /var/log/journal \
         -o -path /var/lib/systemd -o -path /var/cache -o -path /var/tmp \) -prune -o -print
-    find /run /tmp -xdev -path /run/systemd -prune -o -print
+    find /run /tmp -xdev \( -path /run/systemd -o -path /run/xtables.lock -o -path /run/sealer-step \) -prune -o -print
 }
 
 each process processes

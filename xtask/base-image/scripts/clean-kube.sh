@@ -50,5 +50,18 @@ done
 for program in "$rootfs"/cni/*; do
     rm -f "/opt/cni/bin/$(basename "$program")"
 done
-rmdir --ignore-fail-on-non-empty /opt/cni/bin /opt/cni /etc/cni 2>/dev/null
+# Directories that the kubelet, the engine and pods made on the way; one that holds something stays.
+rmdir /opt/cni/bin /opt/cni /etc/cni /run/netns /lib/modules 2>/dev/null
+(cd /usr/libexec && rmdir --parents kubernetes/kubelet-plugins/volume/exec) 2>/dev/null
+
+# The kernel's settings as init-kube.sh found them. A container leaves alone what is the whole machine's.
+settings=${SEALER_DATA:-$rootfs}/settings.before
+if [ -e "$settings" ]; then
+    while read -r name value; do
+        case "$name" in
+            vm/* | kernel/*) systemd-detect-virt --quiet --container && continue ;;
+        esac
+        { echo "$value" > "/proc/sys/$name"; } 2>/dev/null
+    done < "$settings"
+fi
 exit 0

@@ -13,6 +13,17 @@ install_program() {
     fi
 }
 
+# What Kubernetes changes about the kernel, as it was before: clean-kube.sh puts it back.
+settings=${SEALER_DATA:-$rootfs}/settings.before
+if [ ! -e "$settings" ]; then
+    for name in net/ipv4/ip_forward net/ipv4/conf/all/route_localnet net/bridge/bridge-nf-call-iptables \
+        net/bridge/bridge-nf-call-ip6tables net/netfilter/nf_conntrack_max net/netfilter/nf_conntrack_tcp_timeout_established \
+        net/netfilter/nf_conntrack_tcp_timeout_close_wait vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
+        [ ! -e "/proc/sys/$name" ] || echo "$name $(cat "/proc/sys/$name")"
+    done > "$settings.new"
+    mv "$settings.new" "$settings"
+fi
+
 # Rules of a host firewall and of Kubernetes would undo each other.
 for unit in firewalld ufw; do
     if systemctl is-active --quiet "$unit"; then

@@ -36,6 +36,8 @@ if [ -e "$installed" ]; then
     done
     rmdir --ignore-fail-on-non-empty /usr/lib/sealer 2>/dev/null
     rm -rf "$storage" /etc/containerd /run/containerd
+    # containerd makes them for programs that nobody asked for.
+    rmdir /opt/containerd/bin /opt/containerd/lib /opt/containerd 2>/dev/null
     systemctl daemon-reload
     exit 0
 fi
