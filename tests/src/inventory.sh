@@ -30,11 +30,12 @@ settings() {
 }
 
 # /var/lib/systemd and the logs of the system itself are written all the time; the locks in /run, of iptables and of the
-# steps of a plan, hold nothing and are gone after a boot.
+# steps of a plan, hold nothing and are gone after a boot, as is what the first login writes.
 files() {
     find / /var -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /dev -o -path /var/log/journal \
         -o -path /var/lib/systemd -o -path /var/cache -o -path /var/tmp \) -prune -o -print
-    find /run /tmp -xdev \( -path /run/systemd -o -path /run/xtables.lock -o -path /run/sealer-step \) -prune -o -print
+    find /run /tmp -xdev \( -path /run/systemd -o -path /run/xtables.lock -o -path /run/sealer-step \
+        -o -path /run/motd.dynamic \) -prune -o -print
 }
 
 each process processes
