@@ -53,7 +53,7 @@ fn cluster(stage: &Stage, hosts: &[Machine], engine: &str) {
     assert_eq!(nodes.matches("Debian GNU/Linux 13").count(), 2, "{nodes}");
     step("the application answers", || expect_hello(&shell, node.address));
     expect_original_name(&shell);
-    step("delete", || program.succeed(&["delete", "-c", CLUSTER]));
+    step("delete", || program.succeed(&["delete", "--yes", "-c", CLUSTER]));
     assert!(!program.state(CLUSTER).exists());
     expect_as_before(&before, &[master, node]);
 }
@@ -64,7 +64,7 @@ fn too_old(later: &Stage, host: &Machine) {
     let before = [Inventory::of(host)];
     let outcome = program.call(&run(BASE, &[host]));
     outcome.expect_code(4).expect_stderr("do not run on this host, which has glibc 2.36").expect_stderr("GLIBC_2.38");
-    program.succeed(&["delete", "-c", CLUSTER]);
+    program.succeed(&["delete", "--yes", "-c", CLUSTER]);
     expect_as_before(&before, &[host]);
 }
 
