@@ -9,7 +9,7 @@ use crate::bare_metal::{Hosts, PASSWORD};
 use crate::cluster::{expect_ready, finished_steps};
 
 /// Runs until the journal of a cluster holds this many steps, then kills without warning.
-fn run_and_kill(program: &Program, cluster: &str, arguments: &[&str], steps: usize) {
+pub(crate) fn run_and_kill(program: &Program, cluster: &str, arguments: &[&str], steps: usize) {
     let mut child = program.start(arguments);
     let deadline = Instant::now() + Duration::from_secs(180);
     while finished_steps(program, cluster) < steps {

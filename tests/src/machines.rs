@@ -11,7 +11,7 @@ use crate::program::finish;
 pub(crate) const LABEL: &str = "io.sealer.test";
 
 /// The network of the machines, which the engine gives to nobody else.
-const SUBNET: &str = "172.30.77.0/24";
+const SUBNET: &str = "10.177.77.0/24";
 
 /// Machines on a network of their own, without a way out of it; all gone when dropped. Only one set can be at a time.
 #[derive(Debug)]
