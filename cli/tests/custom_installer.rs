@@ -91,7 +91,7 @@ fn a_host_that_is_left_out_is_in_the_exit_code() {
     hosts.unreachable("10.1.0.13".parse().unwrap(), 2);
     assert_eq!(call(&["apply", "-f", &file]), ExitCode::from(1));
     assert_eq!(call(&["apply", "-f", &file, "--ignore-unreachable"]), ExitCode::from(4));
-    assert!(installed("10.1.0.12") && !installed("10.1.0.13"));
+    assert!(installed("10.1.0.11") && installed("10.1.0.12") && !installed("10.1.0.13"));
     assert_eq!(call(&["apply", "-f", &file]), ExitCode::SUCCESS);
 
     // Nobody can be asked here.

@@ -1,6 +1,6 @@
 //! A runtime: one program on every host, and no Kubernetes at all.
 
-use sealer::sealer_core::clusterfile::Clusterfile;
+use sealer::sealer_core::clusterfile::{Clusterfile, Host};
 use sealer::sealer_core::runtime::{
     self, Access, Content, Demands, Finding, HostChange, ImageContents, Marker, MarkerState, Plan, PlannedHost,
     Request, Requirements, Run, Runtime, RuntimeName, Step,
@@ -21,8 +21,10 @@ impl Appliance {
     fn install(request: &Request<'_>, plan: &mut Plan) {
         let image = request.payload.image;
         let rootfs = runtime::paths::rootfs(&request.cluster().name);
-        let hosts = &request.cluster().hosts;
-        for host in hosts.iter().filter(|host| !request.is_finished(host.address)) {
+        // Hosts that cannot be asked are left out; the next call finds them unfinished.
+        let asked = |host: &&Host| request.facts.hosts.contains_key(&host.address);
+        let hosts = request.cluster().hosts.iter().filter(asked);
+        for host in hosts.filter(|host| !request.is_finished(host.address)) {
             let step = |id: &str| format!("{id}@{}", host.address);
             let content = Content::new(&image.digest, &rootfs, image.rootfs_bytes);
             let start = Run::new(format!("cd {rootfs} && sh scripts/start.sh")).timeout_seconds(120).show_output();

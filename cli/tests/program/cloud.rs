@@ -204,7 +204,7 @@ fn machines_of_a_killed_run_are_found_by_their_tags() {
     std::fs::remove_dir_all(scene.state()).unwrap();
 
     let delete = ["delete", "--yes", "-c", "my-cluster", "--provider", "ALI_CLOUD"];
-    scene.call(&delete[..3]).fails(1, &["there is no cluster my-cluster"]);
+    scene.call(&delete[..4]).fails(1, &["there is no cluster my-cluster"]);
     let elsewhere = scene.call(&[&delete[..], &["--region", "cn-shanghai"]].concat());
     elsewhere.fails(1, &["ALI_CLOUD has nothing under that name", "--region"]);
     let outcome = scene.call(&delete);

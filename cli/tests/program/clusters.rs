@@ -1,6 +1,8 @@
 //! `sealer run | apply | delete`: requests that are refused before any host is touched.
 
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -317,4 +319,33 @@ fn hosts_that_come_and_go_are_checked_before_anything_is_done() {
     program.write("home/.sealer/other/Clusterfile", file.replace("name: mine", "name: other"));
     let which = program.call(&["scale-up", "-n", "10.0.0.3"]);
     which.fails(2, &["there are 2 clusters: say which one, mine or other", "hint: `-c NAME`"]);
+}
+
+#[test]
+fn the_person_at_the_terminal_is_asked() {
+    let program = Program::new();
+    let hosts = "  ssh: {port: 1, passwd: x}\n  hosts:\n    - ips: [127.0.0.2]\n      roles: [master]\n";
+    program.write("home/.sealer/mine/Clusterfile", format!("{HEAD}{hosts}"));
+    let answered = |answer: &str| {
+        // A terminal of its own; the program's exit code is that of `script`.
+        let call = format!("{} delete -c mine", env!("CARGO_BIN_EXE_sealer"));
+        let home = program.path("home");
+        let mut command = Command::new("script");
+        command.args(["-qec", &call, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
+        command.env("HOME", home).env("SEALER_ROOT", program.path("root")).env("SHELL", "/bin/sh");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(answer.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, shown) = answered("n\n");
+    let question =
+        "Cluster mine is deleted, and everything on its hosts that belongs to it:\r\n  127.0.0.2  master\r\n";
+    assert!(shown.contains(question) && shown.contains("Continue? [y/N]"), "{shown}");
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(shown.contains("1 host would leave cluster mine, and nobody agreed to that: 127.0.0.2"), "{shown}");
+    // It goes on, and finds that nobody listens there.
+    let (code, shown) = answered("y\n");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("127.0.0.2  cannot reach port 1: connection refused"), "{shown}");
 }

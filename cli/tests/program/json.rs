@@ -46,7 +46,7 @@ fn the_fields_of_results_are_these() {
         (&["rmi", "b:2"], "{names[] freedBlobs freedBytes}"),
         (
             &["run", "kube:1", "--provider", "CONTAINER", "-m", "1", "--dry-run"],
-            "{provider[] plan{cluster summary hosts[] steps[]} findings[]}",
+            "{provider[] plan{cluster summary hosts[] steps[]} findings[] given_back[] unreachable{}}",
         ),
         (&["version"], "{version os arch}"),
     ];

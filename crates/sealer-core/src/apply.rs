@@ -146,6 +146,11 @@ fn plan_steps(target: &Target<'_>, request: &Request<'_>, observed: &Observed) -
             what: format!("changing machines of a cluster of {}", target.runtime.name()),
         });
     }
+    let mut hosts = plan.steps.iter().flat_map(|step| &step.hosts);
+    if let Some(host) = hosts.find(|host| !observed.remotes.contains_key(host)) {
+        let what = format!("going on without {host} in a cluster of {}", target.runtime.name());
+        return Err(Error::NotSupported { what });
+    }
     // A machine may have left the cluster, or never have been part of it, and still have to be given back.
     for address in machines_left(target, observed) {
         if !plan.hosts.iter().any(|host| host.address == address) {

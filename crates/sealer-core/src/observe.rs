@@ -96,7 +96,7 @@ async fn ask(
         return Err(Error::Connect(failures));
     }
     let mut facts = facts(&mut remotes, &cluster.name, requirements, &may_lack).await?;
-    facts.unreachable.extend(passed_over.into_iter().map(|(host, error)| (host, error.to_string())));
+    facts.unreachable.extend(passed_over.into_iter().map(|(host, error)| (host, reason(host, &error))));
     let mut observed = Observed { remotes, facts, others };
 
     let strangers = strangers(cluster, &all, &observed.facts);
@@ -107,7 +107,7 @@ async fn ask(
         known.extend(remotes);
         facts.hosts.extend(said.hosts);
         facts.unreachable.extend(said.unreachable);
-        facts.unreachable.extend(failures.into_iter().map(|(host, error)| (host, error.to_string())));
+        facts.unreachable.extend(failures.into_iter().map(|(host, error)| (host, reason(host, &error))));
         others.extend(strangers);
     }
     Ok(observed)
@@ -147,7 +147,7 @@ async fn facts(
         (*host, runtime::gather(&only, cluster, requirements).await.err())
     });
     let silent: BTreeMap<IpAddr, String> =
-        join_all(alone).await.into_iter().filter_map(|(host, error)| Some((host, error?.to_string()))).collect();
+        join_all(alone).await.into_iter().filter_map(|(host, error)| Some((host, reason(host, &error?)))).collect();
     if silent.is_empty() {
         return Err(error.into());
     }
@@ -155,6 +155,12 @@ async fn facts(
     let mut facts = runtime::gather(remotes, cluster, requirements).await?;
     facts.unreachable = silent;
     Ok(facts)
+}
+
+/// Why a host cannot be asked, without its address in front.
+fn reason(host: IpAddr, error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix(&format!("{host}: ")).map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// What the cluster says about itself after a change. It is up, so failing to read its state is only a warning.

@@ -126,7 +126,11 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     if chosen_by_image && cluster.provider == of_image && !request.accept_provider {
         return Err(Error::ProviderOfImage { image: request.image, provider: of_image });
     }
-    let known = sealer.state().clusterfile(&cluster.name)?.filter(|known| is_finished(&known.cluster));
+    let known = match sealer.state().clusterfile(&cluster.name) {
+        // Whoever says such a name is told below what else is wrong.
+        Err(Error::ClusterName { .. }) => None,
+        known => known?.filter(|known| is_finished(&known.cluster)),
+    };
     if cluster.hosts.is_empty() && cluster.machines.is_empty() && known.is_none() {
         return Err(Error::NoHosts { image: request.image });
     }
