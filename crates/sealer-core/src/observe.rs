@@ -199,3 +199,28 @@ fn starting(state: &ClusterState, target: &Target<'_>) -> Vec<Host> {
     let known = |host: &Host| current.is_some_and(|current| current.host(host.address).is_some());
     cluster.hosts.iter().filter(|host| all || !known(host)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clusterfile::Secret;
+    use runtime::facts::NodeFacts;
+
+    use super::*;
+
+    #[test]
+    fn who_only_the_cluster_names_gets_no_password() {
+        let [known, stranger] = [[10, 0, 0, 1], [10, 0, 0, 9]].map(IpAddr::from);
+        let mut cluster = Cluster::new("shop", "shop:1.4");
+        cluster.ssh.password = Some(Secret::from("hunter2".to_owned()));
+        cluster.ssh.private_key = Some("/keys/id".to_owned());
+        cluster.add_hosts(&Role::Master, [known]);
+        let mut facts = Facts::default();
+        let api = facts.api.get_or_insert_default();
+        api.nodes = [known, stranger].map(|address| (address, NodeFacts::default())).into();
+        let found = strangers(&cluster, &cluster.hosts, &facts);
+        assert_eq!(found.iter().map(|host| host.address).collect::<Vec<_>>(), [stranger]);
+        assert_eq!((&found[0].ssh.password, found[0].ssh.private_key.as_deref()), (&None, Some("/keys/id")));
+    }
+}

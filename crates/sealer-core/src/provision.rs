@@ -29,10 +29,8 @@ pub(crate) async fn provision<'a>(
     let owns_hosts = target.provider.owns_hosts();
     if owns_hosts {
         keep_machines(&mut target);
-        if makes_machines(&target) {
-            // Once they are made it is too late to ask.
-            agreed.ask(run, &Arc::new(leaving_machines(&target))).await?;
-        }
+        // From here on machines are made, and what is remembered changes: later it is too late to ask.
+        agreed.ask(run, &Arc::new(leaving_machines(&target))).await?;
         if target.current.is_none() {
             // What is made from here on can be deleted by the cluster's name.
             state.remember(&target.wanted)?;
@@ -81,7 +79,7 @@ pub(crate) fn existing(mut target: Target<'_>) -> Result<(Target<'_>, Vec<String
     }
     let mut lines = Vec::new();
     if target.provider.owns_hosts() {
-        if makes_machines_of(&known, target.cluster()) {
+        if makes_machines(&known, target.cluster()) {
             let there = target.provider.describe(&known);
             lines = target.provider.describe(target.cluster());
             lines.retain(|line| !there.contains(line));
@@ -144,12 +142,8 @@ fn keep_machines(target: &mut Target<'_>) {
     }
 }
 
-/// Whether machines are lacking once those that stay are listed.
-fn makes_machines(target: &Target<'_>) -> bool {
-    makes_machines_of(target.cluster(), target.cluster())
-}
-
-fn makes_machines_of(known: &Cluster, wanted: &Cluster) -> bool {
+/// Whether more machines are wanted than there are.
+fn makes_machines(known: &Cluster, wanted: &Cluster) -> bool {
     let lacks = |spec: &Option<clusterfile::MachineSpec>, count: usize| {
         spec.as_ref().is_some_and(|spec| spec.count as usize > count)
     };

@@ -104,7 +104,7 @@ impl Screen {
     /// Does something on the terminal while no line changes there.
     pub(super) fn suspender(&self) -> impl Fn(&mut dyn FnMut()) + Send + Sync + 'static {
         let bars = self.bars.clone();
-        move |act| bars.suspend(|| act())
+        move |act| bars.suspend(act)
     }
 
     /// Prints a remark.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use sealer_core::clusterfile::{Clusterfile, MachineSpec, Role};
 use sealer_core::infra_provider;
 use sealer_core::runtime::Drain;
-use sealer_core::{ApplyOptions, Class, Consent, Error, Outcome};
+use sealer_core::{ApplyOptions, Class, Consent, Error, Event, Outcome};
 
 use crate::lab::{Bench, address, agreed, counted, listed, made};
 
@@ -190,10 +190,12 @@ async fn counts_go_up_and_down_and_the_youngest_are_given_back() {
 async fn consent_is_asked_for_before_machines_are_made() {
     let bench = Bench::new().await;
     bench.apply(&machines(1, 3)).await.unwrap();
-    let calls = bench.provider.counts();
-    assert!(matches!(bench.apply(&machines(3, 1)).await,
-        Err(Error::NotConfirmed { hosts, .. }) if hosts == [made(3), made(4)]));
-    assert_eq!(bench.provider.counts(), calls);
+    let before = (bench.provider.counts(), bench.file());
+    for wanted in [machines(3, 1), machines(1, 1)] {
+        assert!(matches!(bench.apply(&wanted).await,
+            Err(Error::NotConfirmed { hosts, .. }) if hosts == [made(3), made(4)]));
+    }
+    assert_eq!((bench.provider.counts(), bench.file()), before);
     let asked = Arc::new(AtomicUsize::new(0));
     let (counter, mut options) = (Arc::clone(&asked), ApplyOptions::default());
     options.consent = Consent::new(move |_| counter.fetch_add(1, Ordering::Relaxed) == 0);
@@ -215,15 +217,13 @@ async fn machines_go_back_whatever_interrupts_it() {
     assert_eq!(bench.provider.counts().hosts, 4);
     let interrupted = bench.file();
     bench.hosts.repair();
-    // After the plan, by the provider.
-    let failing = bench.provider.clone();
-    let mut options = agreed();
-    options.consent = Consent::new(move |_| {
-        // The last call before the plan; the next that the provider hears is about giving back.
-        failing.fail_next();
-        true
-    });
-    let error = bench.apply_by(machines(1, 1), &options).await.unwrap_err();
+    // After the plan, by the provider: the next that it hears is about giving back.
+    let fail = |event: Event| {
+        if matches!(event, Event::Planned { .. }) {
+            bench.provider.fail_next();
+        }
+    };
+    let error = sealer_core::apply(&bench.sealer, machines(1, 1), &agreed(), &fail).await.unwrap_err();
     assert!(matches!(&error, Error::NotGivenBack { hosts, .. } if *hosts == [made(3), made(4)]), "{error}");
     assert_eq!((error.class(), bench.provider.counts().hosts), (Class::Partly, 4));
     let applied = bench.change(machines(1, 1)).await.unwrap();
