@@ -38,22 +38,6 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Unfinished { source: runtime::Error::Cancelled { .. }, .. } => "the same command again resumes there",
         Error::Unfinished { .. } => "fix the cause and run the same command again: it resumes where it stopped",
         Error::Connect(failures) => return of_connections(failures),
-        Error::HostsNotNamed { cluster, .. } => {
-            return Some(format!(
-                "name them too, or take them out first: `sealer delete -c {cluster} --nodes ADDRESS`"
-            ));
-        }
-        Error::NotConfirmed { .. } => "`--yes` agrees to it",
-        Error::ClusterExists { cluster, .. } => {
-            return Some(format!(
-                "`--cluster-name` names another cluster; `sealer scale-up -c {cluster}` adds hosts to this one"
-            ));
-        }
-        Error::OtherRole { cluster, host, role, .. } => {
-            return Some(format!("take it out first: `sealer delete -c {cluster} --{role}s {host}`"));
-        }
-        Error::WhichCluster { known, .. } if !known.is_empty() => "`-c NAME`",
-        Error::NotGivenBack { .. } => "the same command again gives them back",
         Error::NoCluster { state, .. } => {
             return Some(format!(
                 "`ls {}` shows which clusters there are; what a cloud still has is found by `--provider ALI_CLOUD`",
@@ -87,7 +71,31 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Aborted { .. } => "run the same command again",
         Error::Argument { .. } => "`sealer run --help` shows the forms of all arguments",
         Error::NoSource { .. } => "run the same command again: what arrived is kept",
-        // The findings bring their fixes, the rest says it itself.
+        // The findings bring their fixes, the rest is about hosts or says it itself.
+        error => return of_change(error),
+    };
+    Some(hint.to_owned())
+}
+
+/// Hosts that come and go.
+fn of_change(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::HostsNotNamed { cluster, .. } => {
+            return Some(format!(
+                "name them too, or take them out first: `sealer delete -c {cluster} --nodes ADDRESS`"
+            ));
+        }
+        Error::NotConfirmed { .. } => "`--yes` agrees to it",
+        Error::ClusterExists { cluster, .. } => {
+            return Some(format!(
+                "`--cluster-name` names another cluster; `sealer scale-up -c {cluster}` adds hosts to this one"
+            ));
+        }
+        Error::OtherRole { cluster, host, role, .. } => {
+            return Some(format!("take it out first: `sealer delete -c {cluster} --{role}s {host}`"));
+        }
+        Error::WhichCluster { known, .. } if !known.is_empty() => "`-c NAME`",
+        Error::NotGivenBack { .. } => "the same command again gives them back",
         _ => return None,
     };
     Some(hint.to_owned())
