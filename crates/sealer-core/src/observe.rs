@@ -61,7 +61,7 @@ pub(crate) async fn gather(run: &Run<'_>, state: &ClusterState, target: &Target<
         run.warn(if cluster.host(*host).is_some() {
             format!("{host} cannot be asked and is left out: {reason}")
         } else {
-            format!("{host} leaves and cannot be asked, so nothing on it is cleaned: {reason}")
+            format!("{host} leaves, and nothing on it is cleaned: {reason}")
         });
     }
     Ok(observed)
@@ -110,7 +110,21 @@ async fn ask(
         facts.unreachable.extend(failures.into_iter().map(|(host, error)| (host, reason(host, &error))));
         others.extend(strangers);
     }
+    without_marker(&cluster.name, &mut observed);
     Ok(observed)
+}
+
+/// Hosts that leave, that the cluster calls its nodes, and that carry nothing of it, for example because they were
+/// installed anew: there is nothing to clean on them, and the cluster must forget them all the same.
+fn without_marker(cluster: &str, observed: &mut Observed) {
+    let Observed { facts: Facts { hosts, unreachable, api: Some(api), .. }, others, .. } = observed else { return };
+    for Host { address, .. } in others {
+        let is_ours = |host: &runtime::HostFacts| host.cluster.as_deref() == Some(cluster);
+        if api.nodes.contains_key(address) && hosts.get(address).is_some_and(|host| !is_ours(host)) {
+            hosts.remove(address);
+            unreachable.insert(*address, "it carries nothing of this cluster".to_owned());
+        }
+    }
 }
 
 /// Hosts that only the cluster itself names as its nodes.

@@ -131,16 +131,18 @@ async fn a_cluster_in_the_middle_of_a_change_is_deleted_with_all_its_hosts() {
 async fn nodes_that_only_the_cluster_knows_leave_too() {
     let bench = Bench::new().await;
     bench.apply(&with_nodes(&[2, 3])).await.unwrap();
-    bench.hosts.answer_for_api(address(1), [1, 2, 3, 4].map(address));
-    // What is remembered here is older than the cluster: it lacks two nodes, of which one is gone for good.
+    bench.hosts.answer_for_api(address(1), [1, 2, 3, 4, 5].map(address));
+    // What is remembered here is older than the cluster: it lacks three nodes. One of them is gone for good, one was
+    // installed anew.
     bench.sealer.state().lock("shop").unwrap().remember(&with_nodes(&[2])).unwrap();
     bench.hosts.unreachable(address(4), usize::MAX);
     assert!(matches!(bench.apply(&with_nodes(&[2])).await,
-        Err(Error::NotConfirmed { hosts, .. }) if hosts == [address(3), address(4)]));
+        Err(Error::NotConfirmed { hosts, .. }) if hosts == [3, 4, 5].map(address)));
     let applied = bench.change(with_nodes(&[2])).await.unwrap();
     let left: Vec<_> = applied.left.iter().map(|host| (host.address, host.unreachable.is_none())).collect();
-    assert_eq!(left, [(address(3), true), (address(4), false)]);
-    assert!(!bench.is_installed(address(3)) && bench.hosts.ran("true forget 10.0.0.4") == 1);
+    assert_eq!(left, [(address(3), true), (address(4), false), (address(5), false)]);
+    assert!(!bench.is_installed(address(3)));
+    assert_eq!((bench.hosts.ran("true forget 10.0.0.4"), bench.hosts.ran("true forget 10.0.0.5")), (1, 1));
 }
 
 #[tokio::test]
@@ -262,4 +264,32 @@ async fn deleting_asks() {
     assert!(matches!(bench.apply(&counted(1)).await, Err(Error::Provider(infra_provider::Error::Interrupted { .. }))));
     let refused = sealer_core::delete(&bench.sealer, "shop", &sealer_core::DeleteOptions::default(), &|_| ()).await;
     assert_eq!(refused.unwrap_err().to_string(), "cluster shop would be deleted, and nobody agreed to that");
+}
+
+#[tokio::test]
+async fn a_mixed_change_that_stops_after_any_step_is_finished_by_the_same_call() {
+    for stop_after in 0.. {
+        let bench = Bench::new().await;
+        bench.apply(&machines(1, 2)).await.unwrap();
+        let (options, finished) = (agreed(), AtomicUsize::new(0));
+        let stop = |event: Event| {
+            let is_step = matches!(event, Event::Step { step: sealer_core::runtime::Event::Finished { .. } });
+            let count = if is_step { finished.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+            if (is_step || matches!(event, Event::Planned { .. })) && count == stop_after {
+                options.cancel.cancel();
+            }
+        };
+        let stopped = sealer_core::apply(&bench.sealer, machines(2, 1), &options, &stop).await;
+        if let Err(error) = &stopped {
+            assert_eq!(error.class(), Class::Interrupted, "{error}");
+            bench.change(machines(2, 1)).await.unwrap();
+        }
+        assert_eq!((bench.hosts(), bench.provider.counts().hosts), ([1, 4, 2].map(made).to_vec(), 3), "{stop_after}");
+        assert!([1, 4, 2].map(made).into_iter().all(|host| bench.is_installed(host)) && !bench.is_installed(made(3)));
+        assert_eq!(bench.apply(&machines(2, 1)).await.unwrap().outcome, Outcome::Unchanged);
+        if stopped.is_ok() {
+            assert!(stop_after > 4, "four steps, and giving back");
+            return;
+        }
+    }
 }
