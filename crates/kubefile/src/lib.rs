@@ -51,7 +51,8 @@
 //! # The language
 //! A line is `NAME arguments`, the name in any letter case. `\` at the end continues a line (blanks may follow it);
 //! lines that begin with `#` are comments, also between continued lines, where empty lines are skipped too. `\r\n` and a
-//! byte order mark are fine. Words are quoted as in a shell: nothing means anything in `'…'`; in `"…"` variables do, and
+//! byte order mark are fine. Behind the arguments of an instruction a comment is an error, as in Docker, or part of a command
+//! or of the one value of `ENV NAME the rest`; only behind those of ARG it is skipped. Words are quoted as in a shell: nothing means anything in `'…'`; in `"…"` variables do, and
 //! `\` before `"`, `$` and `\`; outside quotes `\` takes any character literally.
 //!
 //! `$X`, `${X}`, `${X:-default}`, `${X:+alternative}` and `${X:?message}` (each also without the colon, where an empty value

@@ -10,6 +10,7 @@ use crate::parse::word::{Fault, Parsed, blank_ended_word, blanks, end_of, word};
 use crate::{ArgDefault, Assignment, ErrorKind, InstructionKind, Label, Name, Span, Word};
 
 const PAIR: &str = "expected NAME=VALUE without blanks around `=`";
+const COMMENT: &str = "a comment needs a line of its own";
 const ARG: &str = "expected NAME or NAME=DEFAULT";
 const NAME: &str = "expected letters, digits and `_`, not beginning with a digit";
 
@@ -66,8 +67,13 @@ fn pairs(arguments: &Arguments<'_>, blank_form: bool, sink: &mut Sink) -> Option
                 let (_, value) = sink.take(word(value, &|_| false))?;
                 return Some(vec![(key, value)]);
             }
-            sink.push(bad_pair(arguments, start, key.span, PAIR));
             failed = true;
+            if !alone && start.fragment().starts_with('#') {
+                // As in Docker, a comment behind pairs is none; its words are one mistake.
+                sink.push(bad_pair(arguments, start, key.span, COMMENT));
+                break;
+            }
+            sink.push(bad_pair(arguments, start, key.span, PAIR));
             // `NAME = VALUE` is one mistake, not three.
             rest = if value.fragment().starts_with('=') { end_of(value) } else { after_key };
         }
@@ -85,6 +91,10 @@ pub(crate) fn arg(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Instruct
     let mut failed = false;
     let mut rest = arguments.input;
     while !rest.fragment().is_empty() {
+        if (failed || !args.is_empty()) && rest.fragment().starts_with('#') {
+            // Docker accepts a comment here, too: there its words become arguments that nobody uses.
+            break;
+        }
         let start = rest;
         let (end, (key, default)) = sink.take(argument(rest))?;
         if end.location_offset() == start.location_offset() || (key.parts.is_empty()) {
