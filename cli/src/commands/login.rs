@@ -1,6 +1,6 @@
 //! Options for logging in on hosts; secrets are asked for or read from files, not shown.
 
-use std::io::{Error, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -97,11 +97,9 @@ fn expand_keys(cluster: &mut Cluster) {
 
 fn password_in(file: &Path) -> Result<Secret, Failure> {
     let failed = |source| Failure::Input { path: file.display().to_string(), source };
-    if std::fs::metadata(file).map_err(failed)?.len() > PASSWORD_LIMIT {
-        return Err(failed(Error::new(ErrorKind::FileTooLarge, "larger than 4 KiB")));
-    }
-    let text = std::fs::read_to_string(file).map_err(failed)?;
-    Ok(Secret::from(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned()))
+    let text = atomic_file::read_text(file, PASSWORD_LIMIT).map_err(failed)?;
+    let text = Secret::from(text.ok_or_else(|| failed(ErrorKind::NotFound.into()))?);
+    Ok(Secret::from(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Asks on the terminal, without showing what is typed.
@@ -113,7 +111,7 @@ fn ask(what: &str) -> Result<Secret, Failure> {
             "cannot ask for the {what}: standard error is not a terminal; use --passwd-file or SEALER_PASSWORD"
         )));
     }
-    let failed = |source: Error| match source.kind() {
+    let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::Interrupted => Failure::Interrupted("done"),
         _ => Failure::Input { path: "the terminal".to_owned(), source },
     };

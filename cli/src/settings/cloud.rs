@@ -15,6 +15,8 @@ use sealer_core::infra_provider::{Context, Error, Provider, Provisioned, Release
 
 use super::{home, proxy, variable};
 
+/// Largest configuration of the cloud's own tool, in bytes.
+const PROFILE_LIMIT: u64 = 1 << 20;
 /// Variables that name another server than the cloud's own, by product.
 const ENDPOINTS: [(&str, Product); 2] =
     [("SEALER_ALIYUN_ECS_ENDPOINT", Product::Ecs), ("SEALER_ALIYUN_VPC_ENDPOINT", Product::Vpc)];
@@ -168,7 +170,7 @@ fn credentials() -> Result<(Option<Credentials>, Option<String>)> {
         return Ok((Some(role_of_instance(Some(role))?), None));
     }
     let Some(path) = home().map(|home| home.join(".aliyun").join("config.json")) else { return Ok((None, None)) };
-    let text = match read(&path) {
+    let text = match atomic_file::read_text(&path, PROFILE_LIMIT) {
         Ok(Some(text)) => text,
         Ok(None) => return Ok((None, None)),
         Err(source) => return Err(Error::File { act: "read", path, source }),
@@ -194,19 +196,6 @@ fn role_of_instance(name: Option<String>) -> Result<Credentials> {
     let transport = Arc::new(HttpTransport::new(&HttpOptions::default())?);
     let role = InstanceRole::new(transport, name, WallClock::default());
     Ok(Credentials::InstanceRole(Arc::new(role)))
-}
-
-/// The text of a small file; none when there is no such file.
-fn read(path: &std::path::Path) -> std::io::Result<Option<String>> {
-    const LIMIT: u64 = 1 << 20;
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.len() > LIMIT => {
-            Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB"))
-        }
-        Ok(_) => std::fs::read_to_string(path).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// This machine's address on the way to the cloud. Nothing is sent, and no name is asked for: where `endpoint` is no

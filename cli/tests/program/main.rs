@@ -16,3 +16,4 @@ mod lvscare;
 mod serve;
 mod streams;
 mod support;
+mod text_files;

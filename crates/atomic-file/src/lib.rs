@@ -1,4 +1,4 @@
-//! Writes files that are there whole or not at all, also after a power cut.
+//! Writes files that are there whole or not at all, also after a power cut, and reads small ones whole.
 //!
 //! A file is written under a temporary name in the same directory, flushed to the disk (`fsync`), renamed to its own
 //! name, and the directory is flushed as well. Readers see the old content or the new one, never a part of it.
@@ -25,6 +25,9 @@ use tempfile::NamedTempFile;
 
 /// How the names of temporary files start. A process that was killed leaves such a file behind; it can be deleted.
 pub const TEMPORARY_PREFIX: &str = ".new-";
+
+/// What some editors put at the start of a file of text (U+FEFF in UTF-8). It is no part of the text.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Replaces the file at `path` with `bytes`. Its permissions are exactly `mode`, whatever the umask is.
 ///
@@ -193,6 +196,32 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
     }
     Ok(Some(bytes))
+}
+
+/// Reads a file of text that people write: as [`read_limited`], less the [byte order mark](without_byte_order_mark).
+///
+/// # Errors
+///
+/// As [`read_limited`]; also [`io::ErrorKind::InvalidData`] when it is not UTF-8, with the place of the first wrong byte.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<Option<String>> {
+    let Some(bytes) = read_limited(path, limit)? else { return Ok(None) };
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let (place, marks) = (error.utf8_error().valid_up_to(), error.as_bytes().get(..2));
+        let kind = if marks.is_some_and(|marks| marks == b"\xff\xfe" || marks == b"\xfe\xff") {
+            "is UTF-16".to_owned()
+        } else {
+            format!("is not UTF-8 from byte {place} on")
+        };
+        io::Error::new(io::ErrorKind::InvalidData, format!("the text {kind}; save it as UTF-8"))
+    })?;
+    text.drain(..text.len() - without_byte_order_mark(&text).len());
+    Ok(Some(text))
+}
+
+/// The text behind its [byte order mark](BYTE_ORDER_MARK); all of it when there is none.
+#[must_use]
+pub fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Creates a directory and its missing parents with `mode` (less the umask) and flushes the new entries to the disk.
@@ -386,6 +415,23 @@ mod tests {
         assert_eq!(read_limited(&path, u64::MAX).unwrap().unwrap().len(), 9);
         let error = read_limited(&path, 8).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::FileTooLarge, "larger than 8 bytes"));
+    }
+
+    #[test]
+    fn text_that_people_write_is_read_less_its_byte_order_mark() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        assert_eq!(read_text(&path, 9).unwrap(), None);
+        for (bytes, text) in [("\u{feff}a\u{feff}", "a\u{feff}"), ("a", "a"), ("\u{feff}", ""), ("", "")] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(read_text(&path, 9).unwrap().as_deref(), Some(text), "{bytes:?}");
+        }
+        for (bytes, said) in [(b"\xff\xfea\0".as_slice(), "is UTF-16"), (b"ab\xffcd", "is not UTF-8 from byte 2 on")] {
+            fs::write(&path, bytes).unwrap();
+            let error = read_text(&path, 9).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert_eq!(error.to_string(), format!("the text {said}; save it as UTF-8"));
+        }
     }
 
     #[test]

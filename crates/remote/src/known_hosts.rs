@@ -1,6 +1,6 @@
 //! Reads, matches and extends `known_hosts` files (sshd(8)): is a host's key the one we know.
 
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -176,17 +176,10 @@ fn append(path: &Path, line: &str) -> std::io::Result<()> {
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(std::io::Error::new(ErrorKind::FileTooLarge, "larger than 16 MiB"));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    // As ssh does, a line in another encoding counts as one that cannot be understood.
+    let bytes = atomic_file::read_limited(path, FILE_LIMIT)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(atomic_file::without_byte_order_mark(&text).to_owned())
 }
 
 /// The lines that concern the host; lines that cannot be understood are passed over, as ssh does.
@@ -292,6 +285,16 @@ mod tests {
 
     fn key(text: &str) -> PublicKey {
         PublicKey::from_openssh(text).unwrap()
+    }
+
+    #[test]
+    fn the_first_line_of_a_file_counts_behind_a_byte_order_mark() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("known_hosts");
+        std::fs::write(&path, format!("\u{feff}10.0.0.1 {ONE}\n")).unwrap();
+        let policy = KnownHostsPolicy { files: vec![path.clone()], record: path, ..KnownHostsPolicy::default() };
+        let known = KnownHost::load(&policy, &HOST, 22).unwrap();
+        assert!(matches!(known.check(&key(ONE)), Verdict::Known) && is_changed(&known.check(&key(TWO)), 1));
     }
 
     fn verdict(text: &str, shown: &str) -> Verdict {

@@ -1,7 +1,6 @@
 //! Reaches hosts: over SSH, or directly when a host is this machine.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +10,7 @@ use clusterfile::{Host, Jump, Secret, SshHost};
 use futures_util::future::join_all;
 use remote::{Auth, Hop, Jumps, KnownHostsPolicy, Local, Remote, Ssh, SshOptions};
 
-use crate::{Error, SshSettings};
-
-/// A private key file is never larger than this.
-const KEY_LIMIT: u64 = 1 << 20;
+use crate::{Error, SshSettings, text_file};
 
 /// One connection per host, by its address.
 pub type Remotes = BTreeMap<IpAddr, Arc<dyn Remote>>;
@@ -148,11 +144,7 @@ fn auth(settings: &SshSettings, ssh: &clusterfile::Ssh) -> Result<Vec<Auth>, Err
 }
 
 fn key(path: &Path, passphrase: Option<Secret>) -> Result<Auth, Error> {
-    let failed = |source| Error::State { act: "read the private key", path: path.to_owned(), source };
-    if fs::metadata(path).map_err(failed)?.len() > KEY_LIMIT {
-        return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
+    let text = text_file::read("read the private key", path)?;
     Ok(Auth::Key { name: path.display().to_string(), pem: Secret::from(text), passphrase })
 }
 

@@ -12,7 +12,7 @@ use registry_client::{Http2Stream, Https, Registry};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_blocking;
 
-use crate::Error;
+use crate::{Error, text_file};
 
 /// Blobs fetched at once.
 const PARALLEL: usize = 4;
@@ -51,9 +51,7 @@ where
 {
     let mut sources: Vec<(String, Arc<dyn Registry>)> = Vec::new();
     let ca = match &request.ca {
-        Some(path) => {
-            vec![fs::read_to_string(path).map_err(|source| Error::State { act: "read", path: path.clone(), source })?]
-        }
+        Some(path) => vec![text_file::read("read the certificate authority", path)?],
         None => Vec::new(),
     };
     for url in &request.from {

@@ -99,6 +99,7 @@ mod state;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text_file;
 #[cfg(feature = "cluster")]
 mod unsupported;
 #[cfg(feature = "cluster")]

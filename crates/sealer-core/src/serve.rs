@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use content_store::Store;
 use tokio::net::TcpListener;
 
-use crate::Error;
+use crate::{Error, text_file};
 
 /// What to serve, and where.
 #[derive(Clone)]
@@ -44,7 +44,10 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let content = Store::open(&request.root.join("content"))?;
     let tls = match &request.tls {
-        Some((certificate, key)) => Some(registry_proxy::Tls::new(read(certificate)?, read(key)?)),
+        Some((certificate, key)) => Some(registry_proxy::Tls::new(
+            text_file::read("read the certificate", certificate)?,
+            text_file::read("read the private key", key)?,
+        )),
         None => None,
     };
     let failed = |source| Error::Listen { address: request.listen, source };
@@ -60,8 +63,4 @@ pub async fn serve(
         None => registry_proxy::serve_plain(listener, service, shutdown).await?,
     }
     Ok(())
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::State { act: "read", path: path.to_owned(), source })
 }

@@ -1,7 +1,9 @@
 //! What a workflow is asked for: the wanted Clusterfile, its image, and who makes hosts and cluster.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use atomic_file::BYTE_ORDER_MARK;
 use cloudimage::Image;
 use clusterfile::{Cluster, Clusterfile};
 use infra_provider::Provider;
@@ -88,11 +90,19 @@ fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageCont
     contents.platform = image.platform().to_string();
     contents.labels = image.labels().clone();
     contents.files = image.list_files()?;
-    contents.documents = image.read_files(documents, DOCUMENT_LIMIT)?;
+    contents.documents = without_marks(image.read_files(documents, DOCUMENT_LIMIT)?);
     contents.carried_images = image.catalogue().images.iter().map(|image| image.name.clone()).collect();
     contents.rootfs_bytes = image.rootfs_bytes();
     contents.carried_bytes = image.carried_bytes();
     Ok(contents)
+}
+
+/// Documents that people wrote, without their byte order marks, which are no JSON.
+fn without_marks(mut documents: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    for text in documents.values_mut().filter(|text| text.starts_with(BYTE_ORDER_MARK)) {
+        text.drain(..BYTE_ORDER_MARK.len());
+    }
+    documents
 }
 
 /// The commands that launch the image: its own, or those that the Clusterfile gives instead.
@@ -164,6 +174,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn documents_of_an_image_lose_their_byte_order_marks() {
+        let documents =
+            [("Metadata", "\u{feff}{}"), ("etc/kubeadm.yml", "a: 1")].map(|(path, text)| (path.into(), text.into()));
+        let read = without_marks(documents.into());
+        assert_eq!((&*read["Metadata"], &*read["etc/kubeadm.yml"]), (b"{}".as_slice(), b"a: 1".as_slice()));
+    }
 
     #[test]
     fn keys_are_remembered_by_whole_paths() {

@@ -48,7 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "runtime",
         ],
     ),
-    ("sealer", &["error-report", "sealer-core"]),
+    ("sealer", &["atomic-file", "error-report", "sealer-core"]),
     ("sealer-tests", &["cloud-double"]),
     ("xtask", &["atomic-file", "error-report"]),
 ];

@@ -30,20 +30,12 @@ impl Ignore {
     /// Reads the file in `context`; without one, nothing is left out but the file itself.
     pub(crate) fn read(context: &Path) -> Result<Self> {
         let path = context.join(FILE);
-        match path.metadata() {
-            Ok(metadata) if metadata.len() > LIMIT => Err(Error::Pattern {
-                line: 1,
-                pattern: FILE.to_owned(),
-                reason: format!("it is longer than {LIMIT} bytes"),
-            }),
-            Ok(_) => Self::parse(&std::fs::read_to_string(&path).map_err(Error::file("read", &path))?),
-            Err(_) => Ok(Self::default()),
-        }
+        Self::parse(&atomic_file::read_text(&path, LIMIT).map_err(Error::file("read", &path))?.unwrap_or_default())
     }
 
     fn parse(text: &str) -> Result<Self> {
         let mut rules = vec![Rule { pattern: FILE.to_owned(), matcher: matcher(FILE, 0)?, brings_back: false }];
-        for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        for (at, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;

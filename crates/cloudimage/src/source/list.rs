@@ -1,7 +1,6 @@
 //! Reads image lists: one name a line, `#` comments.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -54,7 +53,7 @@ impl ImageSource for ImageList {
 /// Names of a list's text, each checked.
 fn parse(text: &str, list: &str) -> Result<Vec<WantedImage>> {
     let mut images = Vec::new();
-    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+    for (at, line) in atomic_file::without_byte_order_mark(text).lines().enumerate() {
         let name = line.split_once(" #").map_or(line, |(name, _)| name).trim();
         if name.is_empty() || name.starts_with('#') {
             continue;
@@ -72,14 +71,8 @@ fn parse(text: &str, list: &str) -> Result<Vec<WantedImage>> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
-    read.map_err(Error::file("read the image list", path))?;
-    if text.len() as u64 > LIMIT {
-        let source = std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it is longer than {LIMIT} bytes"));
-        return Err(Error::File { act: "read the image list", path: path.to_owned(), source });
-    }
-    Ok(text)
+    let text = atomic_file::read_text(path, LIMIT).and_then(|text| text.ok_or(ErrorKind::NotFound.into()));
+    text.map_err(Error::file("read the image list", path))
 }
 
 #[cfg(test)]

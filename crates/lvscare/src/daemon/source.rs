@@ -36,7 +36,13 @@ impl ConfigSource {
     /// When the file cannot be read, or what it says makes no sense.
     pub fn read(&self) -> Result<CareConfig> {
         match self {
-            Self::File(path) => CareConfig::parse(path, &read(path)?),
+            Self::File(path) => {
+                let mut config = CareConfig::parse(path, &read(path)?)?;
+                // What a file names is looked for beside it, wherever the daemon was started.
+                let beside = |ca: PathBuf| path.parent().map_or_else(|| ca.clone(), |directory| directory.join(&ca));
+                config.health.ca = config.health.ca.map(beside);
+                Ok(config)
+            }
             Self::Fixed(config) => config.check().map(|()| (**config).clone()),
         }
     }
@@ -104,7 +110,9 @@ impl<'a> Reloader<'a> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = atomic_file::read_limited(path, LIMIT).and_then(|bytes| bytes.ok_or(ErrorKind::NotFound.into()));
-    bytes.map_err(|source| Error::Io { act: format!("read {}", path.display()), source })
+    let bytes = bytes.map_err(|source| Error::Io { act: format!("read {}", path.display()), source })?;
+    // A certificate behind a byte order mark would be passed over.
+    Ok(bytes.strip_prefix(atomic_file::BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), <[u8]>::to_vec))
 }
 
 #[cfg(test)]
@@ -130,6 +138,19 @@ mod tests {
         assert!(read(&path).unwrap_err().to_string().starts_with("cannot read "));
         fs::write(&path, "text").unwrap();
         assert_eq!(read(&path).unwrap(), b"text");
+        fs::write(&path, "\u{feff}text").unwrap();
+        assert_eq!(read(&path).unwrap(), b"text", "a byte order mark is not part of it");
+    }
+
+    #[test]
+    fn certificates_that_a_file_names_are_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lvscare.json");
+        for (ca, expected) in [("ca.crt", directory.path().join("ca.crt")), ("/pki/ca.crt", "/pki/ca.crt".into())] {
+            fs::write(&path, config(r#""10.0.0.1:1""#).replace("\"tcp\"", &format!("\"https\", \"ca\": {ca:?}")))
+                .unwrap();
+            assert_eq!(ConfigSource::File(path.clone()).read().unwrap().health.ca, Some(expected));
+        }
     }
 
     #[test]

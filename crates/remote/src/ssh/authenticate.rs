@@ -192,7 +192,10 @@ impl Login<'_> {
 async fn decode(name: &str, pem: &Secret, passphrase: Option<&Secret>) -> Result<PrivateKey, Error> {
     let (pem, given) = (pem.clone(), passphrase.cloned());
     let decoding = tokio::task::spawn_blocking(move || {
-        russh::keys::decode_secret_key(pem.expose().trim_start_matches('\u{feff}'), given.as_ref().map(Secret::expose))
+        russh::keys::decode_secret_key(
+            atomic_file::without_byte_order_mark(pem.expose()),
+            given.as_ref().map(Secret::expose),
+        )
     });
     let decoded = decoding.await.map_err(|error| Error::Task { detail: error.to_string() })?;
     decoded.map_err(|source| match (&source, passphrase) {

@@ -85,7 +85,7 @@ pub fn parse(text: &str, name: Option<&str>) -> Result<Profile, ProfileError> {
     if text.len() > LIMIT {
         return Err(ProfileError::TooLong { limit: LIMIT });
     }
-    let file: File = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+    let file: File = serde_json::from_str(atomic_file::without_byte_order_mark(text))
         .map_err(|error| ProfileError::Syntax { line: error.line(), column: error.column() })?;
     let wanted = name.or(file.current.as_deref().filter(|name| !name.is_empty())).unwrap_or("default");
     let entry = file.profiles.iter().find(|entry| entry.name == wanted).ok_or_else(|| ProfileError::Unknown {
