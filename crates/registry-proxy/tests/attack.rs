@@ -76,7 +76,8 @@ async fn greedy_connections_neither_stop_the_registry_nor_fill_its_memory() {
     let (content, digest) = content();
     let server = Server::start(&content, None).await;
     let before = memory();
-    for connections in [4, 16] {
+    // With 31, all connections of the address are taken but that of the client that behaves.
+    for connections in [4, 16, 31] {
         let mut greed = Vec::new();
         for _ in 0..connections {
             greed.push(greedy(server.address, digest, 100).await);
@@ -91,7 +92,7 @@ async fn greedy_connections_neither_stop_the_registry_nor_fill_its_memory() {
         );
         // What is freed and not given back to the system counts, too.
         assert!(grown < if connections == 4 { MEMORY } else { 2 * MEMORY }, "{grown} bytes");
-        assert!(latency < Duration::from_secs(if connections == 4 { 1 } else { 5 }), "{latency:?}");
+        assert!(latency < Duration::from_secs(1), "{latency:?}");
     }
     server.stop().await;
 }

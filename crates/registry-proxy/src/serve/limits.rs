@@ -13,8 +13,8 @@ pub(super) const CONNECTIONS: usize = 1024;
 pub(super) const PEER_CONNECTIONS: usize = 32;
 /// Requests of all peers that are answered at the same time; each holds up to three chunks of a blob in memory.
 pub(super) const REQUESTS: usize = 128;
-/// Those of one peer.
-pub(super) const PEER_REQUESTS: usize = 32;
+/// Those of one peer, besides one of each of its connections: none waits until others of the peer take their answers.
+pub(super) const PEER_REQUESTS: usize = 16;
 /// Those of one connection.
 pub(super) const CONNECTION_REQUESTS: usize = 6;
 /// A connection without any request is closed after this time.
@@ -41,6 +41,8 @@ pub(super) struct Client {
     limits: Arc<Limits>,
     peer: Arc<Peer>,
     requests: Arc<Semaphore>,
+    /// The place that other connections of the peer do not take.
+    first: Arc<Semaphore>,
     /// When the last request began or ended; none before the first.
     active: Mutex<Option<Instant>>,
     _place: [OwnedSemaphorePermit; 2],
@@ -75,6 +77,7 @@ impl Limits {
             limits: self.clone(),
             peer,
             requests: Arc::new(Semaphore::new(CONNECTION_REQUESTS)),
+            first: Arc::new(Semaphore::new(1)),
             active: Mutex::default(),
             _place: [room, place],
         }))
@@ -109,7 +112,12 @@ impl Client {
         // Who waits holds nothing of what is shared with more others.
         let acquire = async |places: &Arc<Semaphore>| places.clone().acquire_owned().await;
         let own = acquire(&self.requests).await.map_err(std::io::Error::other)?;
-        let peer = acquire(&self.peer.requests).await.map_err(std::io::Error::other)?;
+        let peer = tokio::select! {
+            biased;
+            first = acquire(&self.first) => first,
+            shared = acquire(&self.peer.requests) => shared,
+        };
+        let peer = peer.map_err(std::io::Error::other)?;
         let all = acquire(&self.limits.requests).await.map_err(std::io::Error::other)?;
         Ok(Place { client: self.clone(), _permits: [own, peer, all] })
     }
@@ -182,12 +190,15 @@ mod tests {
         for client in &clients {
             places.extend(std::iter::from_fn(|| place(client)));
         }
-        assert_eq!(places.len(), PEER_REQUESTS);
+        assert_eq!(places.len(), PEER_CONNECTIONS + PEER_REQUESTS);
         assert!(clients[0].is_crowded());
         let other = client(&limits, "10.0.0.2").await.unwrap();
         assert!(place(&other).is_some() && !other.is_crowded());
         places.pop();
         assert!(place(&clients[PEER_CONNECTIONS - 1]).is_some(), "there is room again");
+        places.clear();
+        let greedy: Vec<_> = clients[1..].iter().flat_map(|client| std::iter::from_fn(|| place(client))).collect();
+        assert!(greedy.len() > PEER_REQUESTS && place(&clients[0]).is_some(), "a connection has one place of its own");
         drop((places, clients));
         assert!(client(&limits, "10.0.0.1").await.is_some());
         drop(client(&limits, "10.0.0.3").await);
