@@ -43,6 +43,12 @@ enum Task {
     },
     /// Run every check and test, with what they need installed first
     Test(tiers::Options),
+    /// Check the dependencies against known faults
+    Advisories {
+        /// A checkout of github.com/rustsec/advisory-db; nothing is fetched
+        #[arg(value_name = "DIR")]
+        database: PathBuf,
+    },
     /// Check the rules of the repository: arrows, sizes, names, order
     Tidy,
     /// Write the generated pages of docs/reference
@@ -92,6 +98,7 @@ fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Demo { rm } => demo::demo(&Cache::open()?, *rm),
         Task::Test(options) => tiers::test(&Cache::open()?, options),
+        Task::Advisories { database } => tiers::advisories(&Cache::open()?, database),
         Task::Tidy => tidy::report(&tidy::repository()),
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),

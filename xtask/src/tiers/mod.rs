@@ -20,7 +20,7 @@ mod service;
 mod summary;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -83,6 +83,11 @@ impl Options {
             tiers => tiers,
         }
     }
+}
+
+/// Checks the dependencies against a checkout of an advisory database.
+pub(crate) fn advisories(cache: &Cache, database: &Path) -> Result<()> {
+    deny::advisories(&deny::tool(cache)?, database)
 }
 
 /// What tests need besides their programs.
