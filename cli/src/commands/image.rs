@@ -133,7 +133,7 @@ fn save_to_stdout(sealer: &Sealer, images: &[String]) -> Result<(), Failure> {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sealer load -i shop.tar\n  sealer load -i shop.tar -o json")]
 pub(crate) struct Load {
-    /// The archive to read: a file, a named pipe, or `-` for standard input
+    /// The archive to read: a file, a named pipe, `-` for standard input, or a directory that is an OCI layout
     #[arg(short, long, value_name = "FILE")]
     input: PathBuf,
     /// Also move names that clusters of this machine run to the images of the archive
@@ -153,6 +153,8 @@ impl Load {
         };
         let names = if self.input.as_os_str() == "-" {
             sealer_core::load(&sealer, std::io::stdin(), Path::new("standard input"), self.replace, &tell)?
+        } else if self.input.is_dir() {
+            sealer_core::load_layout(&sealer, &self.input, self.replace, &tell)?
         } else {
             let path = || self.input.clone();
             let failed = |source| Error::from(cloudimage::Error::File { act: "read", path: path(), source });

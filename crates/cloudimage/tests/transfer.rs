@@ -43,6 +43,41 @@ async fn a_saved_image_is_loaded_with_its_name_and_digest() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_an_oci_layout_is_loaded_as_its_archive_is() {
+    let bench = Bench::new();
+    let path = saved(&bench).await;
+    let (directory, images) = empty_images();
+    let layout = directory.path().join("layout");
+    tar::Archive::new(fs::File::open(&path).unwrap()).unpack(&layout).unwrap();
+    assert_eq!(images.load(&layout).unwrap(), ["docker.io/library/shop:1.4"]);
+    let (ours, theirs) = (bench.images().get("shop:1.4").unwrap(), images.get("shop:1.4").unwrap());
+    assert_eq!(ours.index_digest(), theirs.index_digest());
+
+    // A blob that is only a link, even to the right bytes, is no part of it; nor is one with other bytes.
+    let layer = layout.join("blobs/sha256").join(ours.layers()[0].digest.hex());
+    let refused = || empty_images().1.load(&layout).unwrap_err().to_string();
+    fs::rename(&layer, directory.path().join("outside")).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("outside"), &layer).unwrap();
+    assert!(refused().contains(&format!("it lacks {}", ours.layers()[0].digest)), "{}", refused());
+    fs::remove_file(&layer).unwrap();
+    fs::write(&layer, "other bytes").unwrap();
+    assert!(refused().contains(&ours.layers()[0].digest.to_string()), "{}", refused());
+    fs::remove_file(layout.join("index.json")).unwrap();
+    assert!(refused().contains("it has no index.json"), "{}", refused());
+}
+
+#[tokio::test]
+async fn archives_packed_with_what_is_not_read_say_so() {
+    let (directory, images) = empty_images();
+    for (start, kind) in [(&b"\xfd7zXZ\0\0\x04"[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
+        let path = directory.path().join("packed.tar");
+        fs::write(&path, start).unwrap();
+        let said = images.load(&path).unwrap_err().to_string();
+        assert!(said.contains(&format!("it is packed with {kind}: unpack it, or pack it with gzip or zstd")), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn an_archive_with_changed_or_missing_bytes_is_refused() {
     let bench = Bench::new();
     let path = saved(&bench).await;

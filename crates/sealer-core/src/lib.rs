@@ -117,7 +117,7 @@ pub use crate::consent::Consent;
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
-pub use crate::load::load;
+pub use crate::load::{load, load_layout};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
 #[cfg(feature = "cluster")]

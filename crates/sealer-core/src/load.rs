@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::Path;
 
+use cloudimage::ReadArchive;
+
 use crate::{Error, Event, Events, Sealer};
 
 /// Reads the images of an OCI archive into the store, and gives their names; `path` is what errors call the archive.
@@ -20,7 +22,24 @@ pub fn load(
     replace: bool,
     events: Events<'_>,
 ) -> Result<Vec<String>, Error> {
-    let archive = sealer.images().read_archive(input, path)?;
+    set_names(sealer, sealer.images().read_archive(input, path)?, replace, events)
+}
+
+/// The same from a directory that is an OCI layout.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_layout(sealer: &Sealer, path: &Path, replace: bool, events: Events<'_>) -> Result<Vec<String>, Error> {
+    set_names(sealer, sealer.images().read_layout(path)?, replace, events)
+}
+
+fn set_names(
+    sealer: &Sealer,
+    archive: ReadArchive<'_>,
+    replace: bool,
+    events: Events<'_>,
+) -> Result<Vec<String>, Error> {
     for moved in archive.moved()? {
         #[cfg(feature = "cluster")]
         if !replace && let Some(cluster) = user(sealer, &moved.name)? {

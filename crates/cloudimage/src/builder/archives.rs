@@ -111,7 +111,7 @@ fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Found> {
     file.seek(SeekFrom::Start(*offset)).map_err(fault)?;
     let mut start = [0; 512];
     let got = extract::read_start(&mut (&mut file).take(*size), &mut start).map_err(fault)?;
-    if extract::unsupported(&start[..got]).is_some() {
+    if Compression::unsupported(&start[..got]).is_some() {
         return Ok(Found::Other(Some("is packed with xz or bzip2; pack it as tar, tar.gz or tar.zst")));
     }
     if path.ends_with("oci-layout") {

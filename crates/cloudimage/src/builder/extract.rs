@@ -16,7 +16,7 @@ pub(super) fn unpack(tree: &mut Tree, path: &Path, destination: &Path, transfer:
     let mut file = File::open(path).map_err(fault)?;
     let mut start = [0; 512];
     let got = read_start(&mut file, &mut start).map_err(fault)?;
-    if let Some(kind) = unsupported(&start[..got]) {
+    if let Some(kind) = Compression::unsupported(&start[..got]) {
         return Err(Error::Unsupported {
             line: transfer.line,
             what: format!("{}: unpacking {kind} archives", path.display()),
@@ -80,14 +80,6 @@ fn is_tar(start: &[u8]) -> bool {
     let sum: u32 =
         block.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
     sum != 256 && tar::Header::from_byte_slice(&block).cksum().ok() == Some(sum)
-}
-
-pub(super) fn unsupported(start: &[u8]) -> Option<&'static str> {
-    match start {
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
-        [b'B', b'Z', b'h', ..] => Some("bzip2"),
-        _ => None,
-    }
 }
 
 fn entry(member: Member, archive: &Path, position: u64, destination: &Path) -> Entry {

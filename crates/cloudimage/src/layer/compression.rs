@@ -54,6 +54,15 @@ impl Compression {
         }
     }
 
+    /// The name of a compression that is not read, by the first six bytes of a stream.
+    pub(crate) fn unsupported(start: &[u8]) -> Option<&'static str> {
+        match start {
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
+            [b'B', b'Z', b'h', ..] => Some("bzip2"),
+            _ => None,
+        }
+    }
+
     /// Recognises the compression of a stream by its first bytes.
     pub(crate) fn of_magic(start: &[u8]) -> Self {
         match start {

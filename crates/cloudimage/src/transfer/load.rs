@@ -1,8 +1,8 @@
-//! Reads an OCI archive, whoever wrote it.
+//! Reads an OCI archive, or the layout that it holds as a directory, whoever wrote it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -70,13 +70,17 @@ impl ReadArchive<'_> {
 }
 
 impl Images {
-    /// Reads the images of an OCI archive (plain, gzip or zstd) into the store under the names that they have in it, and
-    /// gives these names; for an image without a name, its digest. Blobs that are here already are not written again.
+    /// Reads the images of an OCI archive (plain, gzip or zstd), or of a directory that is an OCI layout, into the store under
+    /// the names that they have in it, and gives these names; for an image without a name, its digest. Blobs that are here
+    /// already are not written again.
     ///
     /// # Errors
     /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob; [`Error::Store`] for a blob that
     /// is not what its name says. Then no name was set.
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
+        if path.is_dir() {
+            return self.read_layout(path)?.set_names();
+        }
         self.read_archive(File::open(path).map_err(Error::file("read", path))?, path)?.set_names()
     }
 
@@ -87,23 +91,52 @@ impl Images {
     pub fn read_archive(&self, input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
         let guard = self.content().gc_guard()?;
         let archive = path.display().to_string();
-        let fault =
-            |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
         let mut reader = Reader::new(plain(input, path)?, &archive);
         let mut index = None;
         while let Some(member) = reader.next()? {
             let MemberKind::File { .. } = member.kind else { continue };
             if member.path == Path::new("index.json") {
                 let bytes = reader.read_data(format::DOCUMENT_LIMIT, &member.path)?;
-                index = Some(
-                    serde_json::from_slice::<Index>(&bytes)
-                        .map_err(Error::document(format!("{archive}: index.json")))?,
-                );
+                index = Some(bytes);
             } else if let Some(digest) = blob_digest(&member.path) {
                 self.take(&mut reader, &digest, path)?;
             }
         }
+        self.named(index, archive, guard)
+    }
+
+    /// The same from a directory that is an OCI layout, as `skopeo copy … oci:DIRECTORY` writes it.
+    ///
+    /// # Errors
+    /// As [`Images::load`].
+    pub fn read_layout(&self, path: &Path) -> Result<ReadArchive<'_>> {
+        let guard = self.content().gc_guard()?;
+        let list = |directory: &Path| {
+            let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+            entries.map_err(Error::file("read", directory))
+        };
+        let index = path.join("index.json");
+        let index = atomic_file::read_limited(&index, format::DOCUMENT_LIMIT).map_err(Error::file("read", &index))?;
+        let blobs = if index.is_some() { list(&path.join("blobs"))? } else { Vec::new() };
+        for algorithm in blobs.iter().filter(|entry| entry.path().is_dir()) {
+            for blob in list(&algorithm.path())? {
+                let file = blob.path();
+                let digest = file.strip_prefix(path).ok().and_then(blob_digest);
+                // What a link leads to is not part of the layout, and a pipe would be waited for.
+                if let Some(digest) = digest.filter(|_| blob.file_type().is_ok_and(|kind| kind.is_file())) {
+                    self.take(&mut File::open(&file).map_err(Error::file("read", &file))?, &digest, path)?;
+                }
+            }
+        }
+        self.named(index, path.display().to_string(), guard)
+    }
+
+    /// Checks the images of an index whose blobs are here.
+    fn named(&self, index: Option<Vec<u8>>, archive: String, guard: GcGuard) -> Result<ReadArchive<'_>> {
+        let fault =
+            |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
         let index = index.ok_or_else(|| fault("", "it is no OCI archive: it has no index.json".to_owned()))?;
+        let index: Index = serde_json::from_slice(&index).map_err(Error::document(format!("{archive}: index.json")))?;
         let created = now()?;
         let (mut named, mut names, mut checked) = (Vec::new(), Vec::new(), BTreeMap::new());
         for entry in &index.manifests {
@@ -139,7 +172,7 @@ impl Images {
     }
 
     /// Copies the data of the current member into the store as the blob `digest`.
-    fn take(&self, reader: &mut Reader<Box<dyn Read + Send>>, digest: &Digest, path: &Path) -> Result<()> {
+    fn take(&self, reader: &mut impl Read, digest: &Digest, path: &Path) -> Result<()> {
         // A blob that is here and corrupt is written again.
         if self.content().contains(digest) && self.content().verify(digest).is_ok() {
             return Ok(());
@@ -167,7 +200,11 @@ impl Images {
 fn plain(mut input: impl Read + Send + 'static, path: &Path) -> Result<Box<dyn Read + Send>> {
     let fault = |source| Error::File { act: "read", path: path.to_owned(), source };
     let mut start = Vec::new();
-    input.by_ref().take(4).read_to_end(&mut start).map_err(fault)?;
+    input.by_ref().take(6).read_to_end(&mut start).map_err(fault)?;
+    if let Some(kind) = Compression::unsupported(&start) {
+        let reason = format!("it is packed with {kind}: unpack it, or pack it with gzip or zstd");
+        return Err(Error::Archive { archive: path.display().to_string(), entry: String::new(), reason });
+    }
     let compression = Compression::of_magic(&start);
     compression.decoder(BufReader::with_capacity(1 << 20, io::Cursor::new(start).chain(input))).map_err(fault)
 }
