@@ -8,6 +8,7 @@ mod bench;
 
 use std::fs::{self, File};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
@@ -33,6 +34,13 @@ fn bench(mode: &str) -> Bench {
         PROGRAMS.iter().for_each(|program| copy_program(&bench.context(), Path::new(program)));
     }
     bench
+}
+
+/// A directory that everybody may enter, in a place that is not hidden.
+fn visible() -> tempfile::TempDir {
+    let place = tempfile::tempdir_in(VISIBLE).unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    place
 }
 
 /// Runs the commands in one build; the lines that they printed.
@@ -163,7 +171,7 @@ async fn the_kernel_shows_little_and_takes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn private_directories_are_empty_wherever_they_are() {
-    let place = tempfile::tempdir_in(VISIBLE).unwrap();
+    let place = visible();
     let secret = place.path().join("home/secret");
     fs::create_dir(place.path().join("home")).unwrap();
     fs::write(&secret, "secret").unwrap();
@@ -188,8 +196,32 @@ async fn private_directories_are_empty_wherever_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_not_everybody_may_read_is_hidden() {
+    let place = visible();
+    let (open, closed, below) = (place.path().join("open"), place.path().join("closed"), place.path().join("closed/x"));
+    fs::write(&open, "open ").unwrap();
+    fs::create_dir(&closed).unwrap();
+    fs::write(&below, "secret").unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
+    let key = tempfile::Builder::new().prefix("sealer-test-").tempfile_in("/etc").unwrap();
+    fs::write(key.path(), "secret").unwrap();
+    let files = format!("/etc/shadow /etc/gshadow {} {}", key.path().display(), below.display());
+    let command = format!(
+        "cat {} 2>/dev/null; cat {files} 2>/dev/null | wc -c; ls -A /var/log 2>/dev/null | wc -l",
+        open.display()
+    );
+    let lines = lines_in(MODES[0], &[&command], &BuildOptions::default(), &LinuxSandbox::default()).await;
+    assert_eq!(lines, ["open 0", "0"], "what everybody may read is seen, nothing else");
+    let bench = bench(MODES[1]);
+    bench.write("etc/shadow", "of the rootfs");
+    let kubefile = format!("{}RUN {command}\n", MODES[1]);
+    bench.build_in(&kubefile, &BuildOptions::default(), &LinuxSandbox::default()).await.unwrap();
+    assert_eq!(bench.output(), ["13", "0"], "only its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sockets_of_this_machine_cannot_be_reached() {
-    let place = tempfile::tempdir_in(VISIBLE).unwrap();
+    let place = visible();
     let path = place.path().join("a socket");
     let _file = UnixListener::bind(&path).unwrap();
     let name = format!("sealer-test-{}", std::process::id());
@@ -207,7 +239,7 @@ async fn sockets_of_this_machine_cannot_be_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_other_than_its_own_do_not_open() {
-    let place = tempfile::tempdir_in(VISIBLE).unwrap();
+    let place = visible();
     let zero = place.path().join("zero");
     assert!(Command::new("mknod").arg(&zero).args(["c", "1", "5"]).status().unwrap().success());
     let command = format!("head -c 1 {} 2>/dev/null | wc -c", zero.display());

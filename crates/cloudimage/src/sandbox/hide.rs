@@ -92,9 +92,9 @@ pub(super) fn this_machine(mounts: &[Mount], devices: &Path) -> Result<()> {
     MASKED_SYS.iter().try_for_each(|path| hide(Path::new(path)))
 }
 
-/// Hides directories, wherever links in their paths lead and wherever else they are mounted. A root directory is left: it
-/// would take everything with it.
-pub(super) fn directories<'a>(mounts: &[Mount], hidden: impl Iterator<Item = &'a Path>) -> Result<()> {
+/// Hides files and directories, wherever links in their paths lead and wherever else they are mounted. A root directory is
+/// left: it would take everything with it.
+pub(super) fn paths<'a>(mounts: &[Mount], hidden: impl Iterator<Item = &'a Path>) -> Result<()> {
     let real = hidden.filter_map(|path| path.canonicalize().ok()).filter(|path| path != Path::new("/"));
     // Before the first one is hidden, which could be above another.
     let places: BTreeSet<PathBuf> = real.flat_map(|path| places(mounts, &path)).collect();

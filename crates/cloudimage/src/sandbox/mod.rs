@@ -6,6 +6,7 @@ mod hide;
 mod linux;
 mod namespace;
 mod overlay;
+mod private_files;
 mod privileges;
 mod processes;
 #[cfg(feature = "testing")]

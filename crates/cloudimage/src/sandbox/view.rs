@@ -9,6 +9,7 @@ use super::hide::{self, hide};
 use super::linux::fault;
 use super::namespace::io;
 use super::overlay::{attach, mount_layers};
+use super::private_files;
 use crate::error::Result;
 
 /// Where the rootfs is mounted over this machine's tree, the first that exists; scripts that write down their directory
@@ -102,8 +103,9 @@ fn overlook(run: &SandboxRun, hidden: &[PathBuf]) -> Result<View> {
     let mounts = hide::mounts()?;
     hide::this_machine(&mounts, &devices)?;
     mount_bind_recursive(&devices, "/dev").map_err(io).map_err(fault("mount /dev"))?;
-    let homes = HOMES.iter().map(Path::new);
-    hide::directories(&mounts, homes.chain(hidden.iter().map(PathBuf::as_path)))?;
+    let private = private_files::find();
+    let homes = HOMES.iter().map(Path::new).chain(hidden.iter().map(PathBuf::as_path));
+    hide::paths(&mounts, homes.chain(private.iter().map(PathBuf::as_path)))?;
     attach(&overlay, target)?;
     for (directory, options) in PRIVATE {
         if Path::new(directory).is_dir() {
