@@ -52,7 +52,7 @@ pub(crate) struct Build {
     /// Print the layers that would be made; touch neither store nor network
     #[arg(long)]
     dry_run: bool,
-    /// Longest time that the command of one RUN may take, such as 90s or 2h; a bare number is seconds
+    /// Longest time that the command of one RUN may take, such as 90s or 2h; a bare number is seconds, 0 is no limit
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     run_timeout: Duration,
     /// Let RUN send and receive packets whose headers it writes and reads itself, as `ping` does

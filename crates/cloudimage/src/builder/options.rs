@@ -48,7 +48,7 @@ pub struct BuildOptions {
     pub source_date_epoch: Option<u64>,
     /// The largest file that is downloaded, in bytes; 0 means 16 GiB.
     pub download_limit: u64,
-    /// How long the command of one RUN may take; an hour without a value.
+    /// How long the command of one RUN may take; an hour without a value, as long as it wants with zero.
     pub run_timeout: Option<Duration>,
     /// Whether the commands of RUN may send and receive packets whose headers they write and read themselves.
     pub raw_packets: bool,
@@ -130,7 +130,11 @@ impl BuildOptions {
     }
 
     pub(crate) fn run_timeout(&self) -> Duration {
-        self.run_timeout.unwrap_or(Duration::from_secs(3600))
+        match self.run_timeout {
+            None => Duration::from_secs(3600),
+            Some(Duration::ZERO) => Duration::MAX,
+            Some(limit) => limit,
+        }
     }
 
     pub(crate) fn download_limit(&self) -> u64 {
