@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sealer_core::infra_provider::{Container, ContainerOptions};
 use sealer_core::lvscare::Supervisor;
-use sealer_core::{Sealer, Settings, SshSettings, registry_client};
+use sealer_core::{Sealer, Settings, SshSettings, State, registry_client};
 
 use crate::arguments::Global;
 use crate::commands::login::HostKeyArguments;
@@ -61,10 +61,21 @@ impl Session<'_> {
         host_keys: HostKeyArguments,
     ) -> Result<Sealer, Failure> {
         let mut settings = settings(&self.global)?;
+        self.close_to_others(&settings.state)?;
         settings.ssh.strict_host_key = host_keys.strict_host_key;
         let sealer = open(settings)?;
         let cloud = cloud::Cloud::new(arguments.region.clone(), arguments.endpoints);
         Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))
+    }
+
+    /// Keeps others out of the directory of states in the home, which older versions and upstream made readable for all.
+    fn close_to_others(&self, state: &Path) -> Result<(), Failure> {
+        let is_usual = self.global.state.is_none() && variable_path("SEALER_STATE").is_none();
+        if is_usual && let Some(mode) = State::new(state).close_to_others()? {
+            let path = state.display();
+            self.printer.warn(&format!("others could enter {path} (mode {mode:04o}); it has mode 0700 now"));
+        }
+        Ok(())
     }
 
     /// The same for what talks to registries.

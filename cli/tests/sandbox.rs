@@ -1,4 +1,4 @@
-//! Ctrl-C ends what a RUN started, and a RUN reaches nothing of its caller. Needs root.
+//! Ctrl-C ends what a RUN started, and a RUN reaches nothing of its caller; a read-only store is read. Needs root.
 
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a test waits for what another process does")]
@@ -75,6 +75,40 @@ fn an_interrupted_run_leaves_nothing() {
 }
 
 #[test]
+fn a_read_only_store_is_listed_inspected_and_saved_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("Kubefile"), "FROM scratch\nCOPY Kubefile x\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let output = sealer(directory, arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(run(&["build", "-q", "-t", "a:1", "."]).0, Some(0));
+    assert_eq!(run(&["save", "-o", "before.tar", "a:1"]).0, Some(0));
+    let [images, inspected] = [["images", "-q"], ["inspect", "a:1"]].map(|arguments| run(&arguments));
+
+    let read_only = |arguments: &str| {
+        let program = env!("CARGO_BIN_EXE_sealer");
+        let script = format!("mount --bind root root && mount -o remount,bind,ro root && exec {program} {arguments}");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script]).current_dir(directory);
+        let output = command.env("HOME", directory).env("SEALER_ROOT", directory.join("root")).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(read_only("images -q"), images);
+    assert_eq!(read_only("inspect a:1"), inspected);
+    assert_eq!(read_only("save -o after.tar a:1").0, Some(0));
+    assert_eq!(fs::read(directory.join("before.tar")).unwrap(), fs::read(directory.join("after.tar")).unwrap());
+    for change in ["tag a:1 b:1", "rmi a:1", "build -t c:1 .", "load -i before.tar"] {
+        let (code, _, said) = read_only(change);
+        assert!(code == Some(1) && said.contains("hint: it is mounted read-only"), "{change}: {said}");
+    }
+    assert_eq!(run(&["images", "-q"]), images, "nothing was changed");
+}
+
+#[test]
 fn a_failing_run_shows_how_it_ended_and_its_last_lines() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -148,4 +182,12 @@ fn the_home_of_the_caller_is_hidden_wherever_it_is() {
     fs::write(home.path().join("Kubefile"), kubefile).unwrap();
     let said = script(home.path(), "\"$SEALER\" build -v -t a:1 .");
     assert!(said.contains("| 0\n") && !said.contains("| secret"), "{said}");
+}
+
+#[test]
+fn no_limit_of_time_is_no_limit_of_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("Kubefile"), "FROM scratch\nRUN sleep 1; echo done > done\n").unwrap();
+    let output = sealer(directory.path(), &["build", "-t", "a:1", "--run-timeout", "0", "."]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -90,6 +91,27 @@ fn what_is_not_built_yet_says_so() {
 }
 
 #[test]
+fn directories_that_others_could_change_are_closed_or_refused() {
+    let program = Program::new();
+    let set_mode =
+        |path: &str, mode| fs::set_permissions(program.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    fs::create_dir(program.path("home/.sealer")).unwrap();
+    set_mode("home/.sealer", 0o755);
+    let delete = || program.call(&["delete", "-c", "nobody"]).stderr;
+    assert!(delete().contains(".sealer (mode 0755); it has mode 0700 now"), "upstream made it so");
+    assert_eq!(fs::metadata(program.path("home/.sealer")).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(!delete().contains("warning"), "said once");
+
+    program.call(&["images"]).code(0);
+    for path in ["root", "root/content"] {
+        set_mode(path, 0o777);
+        program.call(&["images"]).fails(1, &["cannot use", "everybody may write to it (mode 0777); run `chmod o-w "]);
+        set_mode(path, 0o755);
+    }
+    program.call(&["images"]).code(0);
+}
+
+#[test]
 fn passwords_are_not_asked_for_where_nobody_can_answer() {
     let program = Program::with_kubernetes();
     let run = |arguments: &[&str]| program.call(&[&["run", "kube:1", "-m", "10.0.0.1,10.0.0.2"], arguments].concat());
@@ -98,7 +120,7 @@ fn passwords_are_not_asked_for_where_nobody_can_answer() {
     run(&["-p", "x", "--passwd-file", "y"]).fails(2, &["cannot be used with"]);
     run(&["--passwd-file", "nowhere"]).fails(2, &["cannot read nowhere"]);
     let large = program.write("large", vec![b'x'; 5000]);
-    run(&["--passwd-file", &large]).fails(2, &["larger than 4 KiB"]);
+    run(&["--passwd-file", &large]).fails(2, &["larger than 4096 bytes"]);
     // Given by the environment, it is not asked for; the failure is the next one.
     let mut command = program.command(&["run", "kube:1", "-m", "10.0.0.1,10.0.0.2", "-p"]);
     finish(command.env("SEALER_PASSWORD", "hunter2")).fails(1, &["several masters"]);

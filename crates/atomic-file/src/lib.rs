@@ -279,6 +279,29 @@ pub fn refuse_foreign(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses what somebody else could change under our hands: what belongs to another user than root and this one, and a
+/// directory in which everybody may replace files of others; that there is nothing is fine.
+///
+/// # Errors
+///
+/// With the reason and, where there is one, the way out; and every failure to look at it.
+pub fn refuse_changeable(path: &Path) -> io::Result<()> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        metadata => metadata?,
+    };
+    if metadata.uid() != 0 {
+        refuse(&metadata)?;
+    }
+    let mode = metadata.mode() & 0o7777;
+    // In a sticky directory nobody replaces what others own.
+    if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+        let reason = format!("everybody may write to it (mode {mode:04o}); run `chmod o-w {}`", path.display());
+        return Err(io::Error::other(reason));
+    }
+    Ok(())
+}
+
 fn refuse(metadata: &Metadata) -> io::Result<()> {
     let (owner, ours) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner == ours {
@@ -415,6 +438,23 @@ mod tests {
         assert_eq!(read_limited(&path, u64::MAX).unwrap().unwrap().len(), 9);
         let error = read_limited(&path, 8).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::FileTooLarge, "larger than 8 bytes"));
+    }
+
+    #[test]
+    fn what_others_could_change_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        refuse_changeable(&path.join("none")).unwrap();
+        refuse_changeable(Path::new("/usr")).unwrap();
+        for (mode, fine) in [(0o755, true), (0o1777, true), (0o775, true), (0o757, false), (0o700, true)] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(refuse_changeable(path).is_ok(), fine, "{mode:o}");
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path, Some(12345), None).unwrap();
+            let error = refuse_changeable(path).unwrap_err();
+            assert_eq!(error.to_string(), "it belongs to user 12345, and this is user 0");
+        }
     }
 
     #[test]

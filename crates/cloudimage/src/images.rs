@@ -40,6 +40,7 @@ impl Images {
     pub fn open(root: &Path) -> Result<Self> {
         atomic_file::create_dir(root, 0o755).map_err(Error::file("create", root))?;
         let root = root.canonicalize().map_err(Error::file("open", root))?;
+        atomic_file::refuse_changeable(&root).map_err(Error::file("use", &root))?;
         let content = Store::open(&root.join("content"))?;
         Ok(Self { root, content })
     }

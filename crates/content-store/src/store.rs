@@ -68,6 +68,7 @@ impl Store {
         };
         for directory in [&paths.root, &paths.blobs.join(Algorithm::Sha256.as_str())] {
             durable::create_directory(directory)?;
+            atomic_file::refuse_changeable(directory).map_err(|source| Error::file("use", directory, source))?;
         }
         durable::create_private_directory(&paths.ingest)?;
         crate::index::create_layout(&paths)?;

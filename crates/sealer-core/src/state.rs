@@ -13,7 +13,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clusterfile::{Clusterfile, Secret};
@@ -46,6 +46,28 @@ impl State {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Keeps others out of the directory, if it is ours and they may enter it; gives the permissions that it had then.
+    ///
+    /// Only for a directory that nobody uses for anything else, such as `~/.sealer`.
+    ///
+    /// # Errors
+    ///
+    /// When its permissions cannot be read or changed.
+    pub fn close_to_others(&self) -> Result<Option<u32>, Error> {
+        let failed = |act| move |source| Error::State { act, path: self.root.clone(), source };
+        let metadata = match fs::metadata(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.map_err(failed("read"))?,
+        };
+        let mode = metadata.mode() & 0o7777;
+        let is_ours = atomic_file::refuse_foreign(&self.root).is_ok();
+        if !metadata.is_dir() || !is_ours || mode & 0o077 == 0 {
+            return Ok(None);
+        }
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700)).map_err(failed("keep others out of"))?;
+        Ok(Some(mode))
     }
 
     /// Names of all clusters that have a state here, sorted.
@@ -120,9 +142,9 @@ impl State {
     }
 }
 
-/// Whoever owns the directory could put keys and hosts of their own into it.
+/// Whoever owns the directory, or may write to it, could put keys and hosts of their own into it.
 fn refuse_foreign(path: &Path) -> Result<(), Error> {
-    let refused = atomic_file::refuse_foreign(path);
+    let refused = atomic_file::refuse_foreign(path).and_then(|()| atomic_file::refuse_changeable(path));
     refused.map_err(|source| Error::State { act: "use", path: path.to_owned(), source })
 }
 

@@ -61,6 +61,32 @@ fn a_write_that_fails_leaves_the_old_file() {
 }
 
 #[test]
+fn states_of_somebody_else_or_open_to_everybody_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("states");
+    fs::create_dir(&root).unwrap();
+    let refused = || {
+        let state = State::new(&root);
+        let errors = [state.lock("shop").err(), state.clusters().err(), state.clusterfile("shop").err()];
+        errors.map(|error| error_report::one_line(&error.unwrap()))
+    };
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+    for said in refused() {
+        assert!(said.contains("everybody may write to it (mode 0777); run `chmod o-w "), "{said}");
+    }
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&root, Some(12345), None).unwrap();
+        refused().iter().for_each(|said| assert!(said.contains("belongs to user 12345"), "{said}"));
+        assert_eq!(State::new(&root).close_to_others().unwrap(), None, "it is not ours to close");
+        std::os::unix::fs::chown(&root, Some(0), None).unwrap();
+    }
+    assert_eq!(State::new(&root).close_to_others().unwrap(), Some(0o755));
+    assert_eq!((mode(&root), State::new(&root).close_to_others().unwrap()), (0o700, None));
+    assert_eq!(State::new(&directory.path().join("none")).close_to_others().unwrap(), None);
+}
+
+#[test]
 fn a_forgotten_cluster_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let state = State::new(directory.path());
