@@ -170,6 +170,7 @@ async fn a_name_with_another_digest_is_refused_and_a_corrupt_blob_is_repaired() 
 mod documents {
     use content_store::Store;
     use proptest::prelude::*;
+    use proptest::test_runner::FileFailurePersistence;
 
     use cloudimage::Image;
 
@@ -186,7 +187,7 @@ mod documents {
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))), ..ProptestConfig::default() })]
 
         #[test]
         fn no_document_makes_the_reader_panic(

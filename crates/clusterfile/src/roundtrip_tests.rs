@@ -14,7 +14,7 @@ use proptest::{collection, option, prelude::*};
 use serde_json::{Value, json};
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn what_is_written_reads_back_the_same(file in clusterfile()) {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use kubefile::{Error, Errors, Instruction, InstructionKind, Kubefile, Part, ResolvedKind, Span, Word};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 /// Fragments that a Kubefile is made of, so that random texts reach deep into the parser.
 fn soup() -> impl Strategy<Value = String> {
@@ -87,7 +88,7 @@ fn soup() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))), ..ProptestConfig::default() })]
 
     #[test]
     fn places_are_true_for_soup(text in soup()) {

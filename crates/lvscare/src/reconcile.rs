@@ -83,7 +83,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+        #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
         fn any_state_becomes_any_other_in_one_step(desired in wanted(), observed in observed()) {

@@ -105,7 +105,7 @@ fn walk(root: &Path, directory: &Path, found: &mut BTreeMap<PathBuf, Listed>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn lists_say_what_unpacking_makes(layers in prop::collection::vec(prop::collection::vec((path(), act()), 0..8), 1..5)) {

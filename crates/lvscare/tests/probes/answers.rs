@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use lvscare::{HealthConfig, HttpProbe, TcpProbe, UnhealthyKind};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -141,7 +142,7 @@ async fn a_slow_answer_lasts_as_long_as_the_caller_bears_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))), ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_bytes_are_no_answer_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
