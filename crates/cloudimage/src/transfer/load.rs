@@ -102,7 +102,7 @@ impl Images {
                 self.take(&mut reader, &digest, path)?;
             }
         }
-        self.named(index, archive, guard)
+        self.named(index, &archive, guard)
     }
 
     /// The same from a directory that is an OCI layout, as `skopeo copy … oci:DIRECTORY` writes it.
@@ -128,13 +128,16 @@ impl Images {
                 }
             }
         }
-        self.named(index, path.display().to_string(), guard)
+        self.named(index, &path.display().to_string(), guard)
     }
 
     /// Checks the images of an index whose blobs are here.
-    fn named(&self, index: Option<Vec<u8>>, archive: String, guard: GcGuard) -> Result<ReadArchive<'_>> {
-        let fault =
-            |entry: &str, reason: String| Error::Archive { archive: archive.clone(), entry: entry.to_owned(), reason };
+    fn named(&self, index: Option<Vec<u8>>, archive: &str, guard: GcGuard) -> Result<ReadArchive<'_>> {
+        let fault = |entry: &str, reason: String| Error::Archive {
+            archive: archive.to_owned(),
+            entry: entry.to_owned(),
+            reason,
+        };
         let index = index.ok_or_else(|| fault("", "it is no OCI archive: it has no index.json".to_owned()))?;
         let index: Index = serde_json::from_slice(&index).map_err(Error::document(format!("{archive}: index.json")))?;
         let created = now()?;
