@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_mark_at_the_beginning_belongs_to_no_pattern() {
-        assert!(Ignore::parse("\u{feff}secret\n").unwrap().matches(Path::new("secret")));
+        let context = tempfile::tempdir().unwrap();
+        std::fs::write(context.path().join(FILE), "\u{feff}secret\n").unwrap();
+        assert!(Ignore::read(context.path()).unwrap().matches(Path::new("secret")));
     }
 
     #[test]
