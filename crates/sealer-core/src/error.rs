@@ -318,6 +318,113 @@ pub enum Error {
         errors: clusterfile::Errors,
     },
     #[cfg(feature = "cluster")]
+    /// The API of a cluster does not answer, or refuses.
+    #[error("cannot {act} in the cluster: {detail}")]
+    ClusterApi {
+        /// What was asked, for example `read secret/sealer-state`.
+        act: String,
+        /// Why it was not done, with the host that was asked.
+        detail: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// The state of a cluster is too large to be kept in it.
+    #[error(
+        "the state of the cluster has {bytes} bytes and cannot be kept in the cluster, which takes {limit}; {largest} is its largest file: make it smaller"
+    )]
+    CopyTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The most that is kept.
+        limit: usize,
+        /// The largest file.
+        largest: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// The copy of the state that a cluster keeps cannot be used.
+    #[error(
+        "the copy of the state in the cluster {reason}; to go on with the state of this machine, delete it first: kubectl -n kube-system delete secret sealer-state"
+    )]
+    CopyDamaged {
+        /// What is wrong with it.
+        reason: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// A later version of sealer wrote the copy of the state that a cluster keeps.
+    #[error(
+        "the copy of the state in the cluster has format {format}, which is of a later version of sealer: use that one"
+    )]
+    CopyFormat {
+        /// Its format.
+        format: u32,
+    },
+    #[cfg(feature = "cluster")]
+    /// A cluster keeps no copy of its state, or none can be read through these hosts.
+    #[error("no copy of the state of cluster {cluster} can be read through {}: none of them is a master whose API server answers and knows one; use the machine that made the cluster, or clean its hosts one by one: sealer delete --host ADDRESS", .hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    NoCopy {
+        /// The cluster.
+        cluster: String,
+        /// The hosts that were asked.
+        hosts: Vec<IpAddr>,
+    },
+    #[cfg(feature = "cluster")]
+    /// Another operator works on the cluster.
+    #[error(
+        "{holder} is working on cluster {cluster} since {since}: wait until that has finished; if it was killed, its lock ends within a minute, and the same command goes on"
+    )]
+    OperatorBusy {
+        /// The cluster.
+        cluster: String,
+        /// User and machine, for example `alice@desk`.
+        holder: String,
+        /// When it began, by that machine's clock.
+        since: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// Another operator took over while this one worked: its lock had not been renewed for too long.
+    #[error(
+        "{holder} took over the work on cluster {cluster}, because this machine could not renew its lock; no further step was started. Run the same command again when {holder} has finished"
+    )]
+    LockLost {
+        /// The cluster.
+        cluster: String,
+        /// Who took over.
+        holder: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// Another operator worked on the cluster between planning and locking.
+    #[error(
+        "cluster {cluster} was changed by somebody else while this change was planned; nothing was done: run the same command again"
+    )]
+    ChangedMeanwhile {
+        /// The cluster.
+        cluster: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// A host carries no marker, so nothing on it is known to be sealer's.
+    #[error("{host} carries no marker of a cluster: nothing on it is known to be sealer's, and nothing was done")]
+    NoMarker {
+        /// The host.
+        host: IpAddr,
+    },
+    #[cfg(feature = "cluster")]
+    /// A host is one of a cluster whose state is here: it leaves like any other.
+    #[error(
+        "{host} belongs to cluster {cluster}, whose state is on this machine: remove the host from the cluster instead of cleaning it alone"
+    )]
+    HostOfKnownCluster {
+        /// The host.
+        host: IpAddr,
+        /// Its cluster.
+        cluster: String,
+    },
+    #[cfg(feature = "cluster")]
+    /// Nobody agreed to clean a host.
+    #[error("{host} was not cleaned: nobody agreed to it")]
+    NotAgreed {
+        /// The host.
+        host: IpAddr,
+    },
+    #[cfg(feature = "cluster")]
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {
@@ -377,6 +484,7 @@ impl Error {
             | Self::WhichCluster { .. }
             | Self::NoProvider { .. }
             | Self::UnknownProvider { .. }
+            | Self::NotAgreed { .. }
             | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Preflight(_) => Class::Preflight,
@@ -385,7 +493,7 @@ impl Error {
             | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. }
             | Self::NotGivenBack { source: infra_provider::Error::Cancelled, .. } => Class::Interrupted,
             #[cfg(feature = "cluster")]
-            Self::Unfinished { .. } | Self::NotGivenBack { .. } => Class::Partly,
+            Self::Unfinished { .. } | Self::NotGivenBack { .. } | Self::LockLost { .. } => Class::Partly,
             _ => Class::Failed,
         }
     }

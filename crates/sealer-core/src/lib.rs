@@ -59,6 +59,10 @@ mod build;
 #[cfg(feature = "cluster")]
 mod change;
 #[cfg(feature = "cluster")]
+mod cluster_api;
+#[cfg(feature = "cluster")]
+mod cluster_copy;
+#[cfg(feature = "cluster")]
 mod connect;
 #[cfg(feature = "cluster")]
 mod connector;
@@ -75,11 +79,15 @@ mod event;
 #[cfg(feature = "cluster")]
 mod executor;
 pub mod host;
+#[cfg(feature = "cluster")]
+mod host_cleanup;
 mod load;
 #[cfg(feature = "cluster")]
 mod nodes;
 #[cfg(feature = "cluster")]
 mod observe;
+#[cfg(feature = "cluster")]
+mod operator_lock;
 #[cfg(feature = "cluster")]
 mod plugins;
 #[cfg(feature = "cluster")]
@@ -95,6 +103,8 @@ mod sealer;
 pub mod serve;
 #[cfg(feature = "cluster")]
 mod state;
+#[cfg(feature = "cluster")]
+mod takeover;
 #[cfg(feature = "cluster")]
 mod target;
 #[cfg(feature = "testing")]
@@ -117,6 +127,8 @@ pub use crate::consent::Consent;
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
+#[cfg(feature = "cluster")]
+pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_layout};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
@@ -127,6 +139,8 @@ pub use crate::scale::{ScaleRequest, current, scale_down, scale_up};
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 #[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};
+#[cfg(feature = "cluster")]
+pub use crate::takeover::{TakenOver, take_over};
 #[cfg(feature = "cluster")]
 pub use crate::unsupported::Unsupported;
 #[cfg(feature = "cluster")]

@@ -9,6 +9,7 @@
 //! | `pki/`, `secrets.json` (0600) | `runtime::Secrets` |
 //! | `ssh/` (0600) | `infra_provider::Container` |
 //! | `lock` | [`ClusterState::lock`] |
+//! | `operator`, `copy.json` (0600) | `operator_lock`, `cluster_copy` |
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -182,6 +183,31 @@ impl ClusterState {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name of this cluster.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Names of the files in one of its directories, sorted; none when there is no such directory.
+    pub(crate) fn names_in(&self, directory: &str) -> Result<Vec<String>, Error> {
+        let path = self.file(directory);
+        let failed = |source| Error::State { act: "read", path: path.clone(), source };
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_file() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// The path of one of its files.

@@ -1,5 +1,7 @@
 //! Hosts in a directory, for tests of workflows, providers and runtimes without any machine.
 
+mod kubernetes_api;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::host::{PullRequest, pull_over_stdio};
 use crate::{Connections, Connector};
+
+pub use kubernetes_api::KubernetesApi;
 
 /// What scripts and files of sealer live below on a host.
 const SEALER: &str = "/var/lib/sealer";
