@@ -105,7 +105,7 @@ impl Content {
     /// One compressed block.
     pub(crate) fn pack(&self) -> Result<Packed, Error> {
         let failed = |error: std::io::Error| Error::CopyDamaged { reason: format!("cannot be packed: {error}") };
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(self.text()?.expose().as_bytes()).map_err(failed)?;
         let bytes = encoder.finish().map_err(failed)?;
         let digest = Digest::of(&bytes).hex();

@@ -96,4 +96,4 @@ fn newer(index: Option<&Index>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

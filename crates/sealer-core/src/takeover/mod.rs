@@ -223,3 +223,6 @@ async fn ask(
     let facts = runtime::gather(&remotes, &cluster.name, requirements).await?;
     Ok(Observed { remotes, facts })
 }
+
+#[cfg(test)]
+mod tests;
