@@ -96,4 +96,6 @@ fn newer(index: Option<&Index>) -> String {
 }
 
 #[cfg(test)]
+mod real_api;
+#[cfg(test)]
 pub(crate) mod tests;

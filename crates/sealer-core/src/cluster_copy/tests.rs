@@ -79,7 +79,7 @@ fn secrets(api: &KubernetesApi) -> Vec<String> {
 }
 
 /// Text that does not become smaller.
-fn noise(bytes: usize) -> String {
+pub(super) fn noise(bytes: usize) -> String {
     let mut seed = 88_172_645_463_325_252_u64;
     let mut text = String::with_capacity(bytes + 16);
     while text.len() < bytes {

@@ -69,6 +69,12 @@ impl Lease {
         })
     }
 
+    /// The object by which somebody else takes it.
+    #[cfg(test)]
+    pub(crate) fn taken_by(&self, operator: &Operator, seconds: u64) -> Value {
+        Self::object(Some(self), Some(operator), seconds, OffsetDateTime::now_utc())
+    }
+
     pub(super) fn is_held(&self) -> bool {
         self.holder.is_some()
     }
