@@ -10,12 +10,11 @@ use std::time::Duration;
 use clusterfile::Cluster;
 use remote::text::{last_lines, quote};
 use remote::{Command, Output, Remote};
-use runtime::Requirements;
+use runtime::{Facts, Requirements};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::Error;
-use crate::observe::Observed;
+use crate::{Error, Remotes};
 
 /// Finds kubectl and the kubeconfig; the call itself follows as the last line.
 const PREPARE: &str = include_str!("cluster_api.sh");
@@ -74,17 +73,22 @@ enum Reached {
 
 impl ClusterApi {
     /// The API through the masters of `cluster` that were observed; `None` when none has an API server that answers.
-    pub(crate) fn through(observed: &Observed, cluster: &Cluster, requirements: &Requirements) -> Option<Self> {
+    pub(crate) fn through(
+        remotes: &Remotes,
+        facts: &Facts,
+        cluster: &Cluster,
+        requirements: &Requirements,
+    ) -> Option<Self> {
         let kubeconfig = requirements.admin_kubeconfig?;
-        let asked = observed.facts.api.as_ref()?.through;
+        let asked = facts.api.as_ref()?.through;
         let is_ours = |address: &IpAddr| {
-            let facts = observed.facts.hosts.get(address);
+            let facts = facts.hosts.get(address);
             let marker = facts.and_then(|facts| facts.marker.as_ref());
             marker.is_some_and(|marker| marker.cluster == cluster.name && marker.role == "master")
         };
         let is_wanted = |address: &IpAddr| cluster.host(*address).is_some_and(clusterfile::Host::is_master);
         // The one that answered a moment ago is asked first, one that becomes a master in this run last.
-        let (known, new): (Vec<_>, Vec<_>) = observed.remotes.iter().partition(|(address, _)| is_ours(address));
+        let (known, new): (Vec<_>, Vec<_>) = remotes.iter().partition(|(address, _)| is_ours(address));
         let (first, known): (Vec<_>, Vec<_>) = known.into_iter().partition(|(address, _)| Some(**address) == asked);
         let masters = first.into_iter().chain(known).chain(new.into_iter().filter(|(address, _)| is_wanted(address)));
         Self::of(masters.map(|(_, remote)| Arc::clone(remote)).collect(), kubeconfig)
@@ -118,7 +122,7 @@ impl ClusterApi {
         }
         let cut = output.stdout.len() >= ANSWER_LIMIT;
         let object = serde_json::from_slice(&output.stdout).ok().filter(|_| !cut);
-        match object.ok_or_else(|| self.failed(act(), "the answer cannot be read".to_owned()))? {
+        match object.ok_or_else(|| self.failed(act(), "the answer cannot be read"))? {
             Value::Object(mut list) if list.get("kind").is_some_and(|kind| kind == "List") => {
                 match list.remove("items") {
                     Some(Value::Array(items)) => Ok(items),
@@ -191,10 +195,10 @@ impl ClusterApi {
     }
 
     fn refused(&self, act: String, output: &Output) -> Error {
-        self.failed(act, detail(output))
+        self.failed(act, &detail(output))
     }
 
-    fn failed(&self, act: String, detail: String) -> Error {
+    fn failed(&self, act: String, detail: &str) -> Error {
         Error::ClusterApi { act, detail: format!("{}: {detail}", self.host()) }
     }
 }

@@ -40,6 +40,7 @@ struct State {
     connects: usize,
     /// What the API server says through its master: its nodes.
     api: Option<(IpAddr, Vec<IpAddr>)>,
+    kubernetes: Option<KubernetesApi>,
 }
 
 impl Directories {
@@ -63,6 +64,11 @@ impl Directories {
     /// Has `master` answer for an API server that knows these nodes, once the host is one of a cluster.
     pub fn answer_for_api(&self, master: IpAddr, nodes: impl IntoIterator<Item = IpAddr>) {
         self.state().api = Some((master, nodes.into_iter().collect()));
+    }
+
+    /// Has all hosts of a cluster answer for this API server.
+    pub fn answer_with(&self, api: KubernetesApi) {
+        self.state().kubernetes = Some(api);
     }
 
     /// Makes scripts that contain this text fail, until [`Directories::repair`].
@@ -171,7 +177,11 @@ impl Directory {
                 marker.lines().for_each(|line| text.push_str(&format!(" {line}\n")));
             }
         }
-        if self.hosts.state().api.as_ref().is_some_and(|(master, _)| *master == address) {
+        let state = self.hosts.state();
+        let answers = state.api.as_ref().is_some_and(|(master, _)| *master == address);
+        let answers = answers || state.kubernetes.is_some();
+        drop(state);
+        if answers {
             text.push_str("@present\n admin.conf\n");
         }
         text + "@end\n"
@@ -195,6 +205,10 @@ impl Remote for Directory {
     async fn run(&self, command: &Command) -> Result<Output, Error> {
         if command.script.contains("section machine-id") {
             return Ok(Output::exited(0, self.facts(), ""));
+        }
+        let kubernetes = self.hosts.state().kubernetes.clone();
+        if let Some(answer) = kubernetes.and_then(|api| api.answer(self.address, command)) {
+            return Ok(answer);
         }
         if command.script.contains("get --raw /version") {
             return Ok(Output::exited(0, self.api(), ""));

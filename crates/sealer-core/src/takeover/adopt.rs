@@ -3,7 +3,7 @@
 use std::fs;
 
 use clusterfile::{Cluster, Clusterfile, Ssh};
-use runtime::{Requirements, Secrets};
+use runtime::{SecretSpec, Secrets};
 
 use crate::cluster_copy::{Base, Content, Index};
 use crate::{ClusterState, Error};
@@ -24,12 +24,12 @@ pub(super) fn adopt(
     index: &Index,
     content: &Content,
     logins: &Cluster,
-    requirements: &Requirements,
+    specs: &[SecretSpec],
 ) -> Result<(), Error> {
     if index.cluster != state.name() || content.cluster() != index.cluster {
         return Err(Error::CopyDamaged { reason: format!("is of cluster {}", index.cluster) });
     }
-    verify(state, index, content, requirements)?;
+    verify(state, index, content, specs)?;
     let known = state.clusterfile()?.map(|file| file.cluster);
     let clusterfile = with_logins(content.clusterfile()?, logins, known.as_ref());
 
@@ -42,8 +42,8 @@ pub(super) fn adopt(
         }
     }
     // Without these two there is no state, so they come last, and in this order.
-    for (name, text) in content.files().filter(|(name, _)| *name == TOKENS) {
-        state.write(name, text.expose().as_bytes())?;
+    if let Some(tokens) = content.file(TOKENS) {
+        state.write(TOKENS, tokens.expose().as_bytes())?;
     }
     state.remember(&clusterfile)?;
     Base::remember(state, index, None)?;
@@ -51,14 +51,14 @@ pub(super) fn adopt(
 }
 
 /// Reads the secrets of a copy as every later run will: all are there, and keys belong to their certificates.
-fn verify(state: &ClusterState, index: &Index, content: &Content, requirements: &Requirements) -> Result<(), Error> {
+fn verify(state: &ClusterState, index: &Index, content: &Content, specs: &[SecretSpec]) -> Result<(), Error> {
     remove_staging(state)?;
     make_directory(state, STAGING)?;
     make_directory(state, &format!("{STAGING}/pki"))?;
     for (name, text) in content.files() {
         state.write(&format!("{STAGING}/{name}"), text.expose().as_bytes())?;
     }
-    let loaded = Secrets::load(&state.file(STAGING), requirements.secrets);
+    let loaded = Secrets::load(&state.file(STAGING), specs);
     remove_staging(state)?;
     let damaged = |reason: String| Error::CopyDamaged { reason };
     let secrets = loaded.map_err(|error| damaged(format!("has no secrets of the cluster: {error}")))?;

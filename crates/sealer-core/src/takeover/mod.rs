@@ -9,17 +9,17 @@ mod adopt;
 use std::net::IpAddr;
 
 use clusterfile::{Cluster, Host};
-use runtime::{Facts, Requirements};
+use runtime::{Facts, Plan, Requirements};
 use serde::Serialize;
 
 use crate::cluster_api::ClusterApi;
-use crate::cluster_copy::{Base, Content, Relation, fetch, look, relation};
+use crate::cluster_copy::{self, Base, Content, Relation, fetch, look, relation};
 use crate::connect::connect_reachable;
 use crate::observe::{Observed, gather};
 use crate::operator_lock::{Claim, Lease, Operator};
 use crate::run::Run;
 use crate::target::Target;
-use crate::{ApplyOptions, ClusterState, Error, Event, Events, Sealer, change};
+use crate::{ApplyOptions, ClusterState, Error, Event, Events, Remotes, Sealer, change};
 
 const ASKING: &str = "asking the cluster for its state";
 
@@ -55,7 +55,7 @@ pub async fn take_over(
     let requirements = sealer.runtime_of(known)?.requirements();
     let observed = run.until_cancelled(ASKING, ask(&run, &state, known, &known.hosts, &requirements)).await?;
     let shared = Shared::of(&observed, known, &requirements);
-    let renewed = shared.renew(&run, &state, &observed, known, &requirements);
+    let renewed = shared.renew(&run, &state, &observed, known);
     let renewed = run.until_cancelled(ASKING, renewed).await?;
     let nothing =
         || Error::NoCopy { cluster: known.name.clone(), hosts: known.hosts.iter().map(|host| host.address).collect() };
@@ -66,8 +66,10 @@ pub async fn take_over(
 /// What a workflow shares with other operators: the API of the cluster, if it has one, and who worked on it last.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    pub(crate) api: Option<ClusterApi>,
+    api: Option<ClusterApi>,
     lease: Option<Lease>,
+    /// Digest of the copy that the cluster had when it was asked.
+    stored: Option<String>,
 }
 
 /// What came of asking the cluster.
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
 struct Renewed {
     adopted: bool,
     lease: Option<Lease>,
+    stored: Option<String>,
 }
 
 /// Takes over a newer copy for an apply, and looks at the hosts again when there was one.
@@ -86,42 +89,36 @@ pub(crate) async fn renew(
 ) -> Result<(Observed, Shared), Error> {
     let requirements = target.runtime.requirements();
     let mut shared = Shared::of(&observed, target.cluster(), &requirements);
-    let renewed = shared.renew(run, state, &observed, target.cluster(), &requirements);
+    let renewed = shared.renew(run, state, &observed, target.cluster());
     let renewed = run.until_cancelled(ASKING, renewed).await?;
-    shared.lease = renewed.lease;
+    (shared.lease, shared.stored) = (renewed.lease, renewed.stored);
     if !renewed.adopted {
         return Ok((observed, shared));
     }
     target.current = state.clusterfile()?.map(|file| file.cluster);
     let observed = gather(run, state, target, &change::diff(target)).await?;
-    shared.api = ClusterApi::through(&observed, target.cluster(), &requirements);
+    shared.api = Shared::of(&observed, target.cluster(), &requirements).api;
     Ok((observed, shared))
 }
 
-/// The cluster as the newest state says, for a deletion: hosts that somebody else added must not be left behind. A
-/// cluster that cannot be asked is deleted as it is known here.
+/// The cluster as a newer state says, for a deletion: hosts that somebody else added must not be left behind. A cluster
+/// that cannot be asked is deleted as it is known here.
 pub(crate) async fn newest(
     run: &Run<'_>,
     state: &ClusterState,
-    current: Cluster,
+    current: &Cluster,
+    observed: &Observed,
     requirements: &Requirements,
-) -> Result<Cluster, Error> {
-    if requirements.without_hosts {
-        return Ok(current);
-    }
-    let masters: Vec<Host> = current.masters().cloned().collect();
-    let renewed = run.until_cancelled(ASKING, async {
-        let observed = ask(run, state, &current, &masters, requirements).await?;
-        let shared = Shared::of(&observed, &current, requirements);
-        shared.renew(run, state, &observed, &current, requirements).await
-    });
-    match renewed.await {
-        Ok(Renewed { adopted: true, .. }) => Ok(state.clusterfile()?.map_or(current, |file| file.cluster)),
-        Ok(_) => Ok(current),
+) -> Result<Option<Cluster>, Error> {
+    let shared = Shared::of(observed, current, requirements);
+    let renewed = shared.renew(run, state, observed, current);
+    match run.until_cancelled(ASKING, renewed).await {
+        Ok(Renewed { adopted: true, .. }) => Ok(state.clusterfile()?.map(|file| file.cluster)),
+        Ok(_) => Ok(None),
         Err(error @ Error::Interrupted { .. }) => Err(error),
         Err(error) => {
             run.warn(format!("the cluster is deleted as it is known here: {error}"));
-            Ok(current)
+            Ok(None)
         }
     }
 }
@@ -129,12 +126,34 @@ pub(crate) async fn newest(
 impl Shared {
     /// What the observed hosts of a cluster give access to.
     pub(crate) fn of(observed: &Observed, cluster: &Cluster, requirements: &Requirements) -> Self {
-        Self { api: ClusterApi::through(observed, cluster, requirements), lease: None }
+        let api = ClusterApi::through(&observed.remotes, &observed.facts, cluster, requirements);
+        Self { api, lease: None, stored: None }
     }
 
-    /// What is needed to work on the cluster alone, see [`crate::operator_lock::exclusively`].
-    pub(crate) fn claim(&self) -> Claim<'_> {
-        Claim { api: self.api.as_ref(), seen: self.lease.clone(), cluster_ends: false }
+    /// What is needed to perform this plan alone, see [`crate::operator_lock::exclusively`]: nothing for an empty one.
+    pub(crate) fn claim(&self, plan: &Plan) -> Claim<'_> {
+        let api = self.api.as_ref().filter(|_| !plan.is_empty());
+        Claim { api, seen: self.lease.clone(), cluster_ends: false }
+    }
+
+    /// Stores the state in the cluster, also in one that was just made: `now` is what its hosts say after a change.
+    pub(crate) async fn save(
+        &self,
+        run: &Run<'_>,
+        state: &ClusterState,
+        target: &Target<'_>,
+        remotes: &Remotes,
+        now: Option<&Facts>,
+    ) -> Result<(), Error> {
+        if now.is_none() && self.stored.is_some() {
+            let content = Content::of(state)?;
+            if content.is_some_and(|content| Some(content.digest()) == self.stored.as_deref()) {
+                return Ok(());
+            }
+        }
+        let requirements = target.runtime.requirements();
+        let new = now.and_then(|facts| ClusterApi::through(remotes, facts, target.cluster(), &requirements));
+        cluster_copy::save(run, state, new.as_ref().or(self.api.as_ref())).await
     }
 
     /// The same for a deletion, which was not planned from what the cluster said.
@@ -156,7 +175,6 @@ impl Shared {
         state: &ClusterState,
         observed: &Observed,
         logins: &Cluster,
-        requirements: &Requirements,
     ) -> Result<Renewed, Error> {
         let Some(api) = &self.api else { return Ok(Renewed::default()) };
         let local = Content::of(state)?;
@@ -168,20 +186,29 @@ impl Shared {
             }
             Err(error) => return Err(error),
         };
-        let mut renewed = Renewed { adopted: false, lease: seen.lease };
+        let mut renewed = Renewed { adopted: false, lease: seen.lease, stored: None };
         let Some((index, _)) = seen.index else { return Ok(renewed) };
+        renewed.stored = Some(index.digest.clone());
         let base = Base::read(state)?;
         if let Some(local) = &local {
-            let operator = Operator::of(state)?;
-            let is_newer = relation(base.as_ref(), local.digest(), Some(&index), &operator) == Relation::ClusterNewer;
             // Hosts of another cluster of this name are refused with the reason later on.
-            if index.authority != local.authority() || !is_newer {
+            if index.authority != local.authority() {
                 return Ok(renewed);
+            }
+            match relation(base.as_ref(), local.digest(), Some(&index), &Operator::of(state)?) {
+                Relation::ClusterNewer => {}
+                Relation::Same => {
+                    Base::remember(state, &index, base.as_ref())?;
+                    return Ok(renewed);
+                }
+                Relation::Missing | Relation::LocalNewer => return Ok(renewed),
             }
         }
         let Some((index, content)) = fetch(api).await? else { return Ok(renewed) };
         refuse_foreign(&index.authority, &observed.facts, api.host())?;
-        adopt::adopt(state, &index, &content, logins, requirements)?;
+        // The copy itself names the runtime that made the cluster.
+        let specs = run.sealer.runtime_of(&content.clusterfile()?.cluster)?.requirements().secrets;
+        adopt::adopt(state, &index, &content, logins, specs)?;
         renewed.adopted = true;
         let (generation, writer, time) = (index.generation, index.writer, index.time);
         if local.is_some() {
