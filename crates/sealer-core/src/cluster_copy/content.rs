@@ -34,6 +34,8 @@ pub(crate) struct Content {
 pub(crate) struct Packed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: String,
+    /// Bytes of each part but the last.
+    pub(super) part: usize,
 }
 
 impl Content {
@@ -102,14 +104,14 @@ impl Content {
         }
     }
 
-    /// One compressed block.
-    pub(crate) fn pack(&self) -> Result<Packed, Error> {
+    /// One compressed block, to be kept in parts of so many bytes.
+    pub(crate) fn pack(&self, part: usize) -> Result<Packed, Error> {
         let failed = |error: std::io::Error| Error::CopyDamaged { reason: format!("cannot be packed: {error}") };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(self.text()?.expose().as_bytes()).map_err(failed)?;
         let bytes = encoder.finish().map_err(failed)?;
         let digest = Digest::of(&bytes).hex();
-        Ok(Packed { bytes, digest })
+        Ok(Packed { bytes, digest, part })
     }
 
     /// What [`Content::pack`] packed. Files that this version does not copy are left out, but count for the digest.

@@ -52,7 +52,7 @@ impl Index {
             generation,
             digest: content.digest().to_owned(),
             archive: packed.digest.clone(),
-            parts: packed.bytes.len().div_ceil(PART),
+            parts: packed.bytes.len().div_ceil(packed.part),
             authority: content.authority(),
             writer: operator.name().to_owned(),
             operator: operator.id().to_owned(),

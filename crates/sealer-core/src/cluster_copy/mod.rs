@@ -20,6 +20,8 @@ pub(crate) use index::Index;
 pub(crate) use relation::{Base, Relation, relation};
 pub(crate) use store::{fetch, look};
 
+use index::PART;
+
 use crate::cluster_api::ClusterApi;
 use crate::operator_lock::Operator;
 use crate::run::Run;
@@ -44,7 +46,7 @@ pub(crate) fn check(state: &ClusterState) -> Result<(), Error> {
 pub(crate) async fn save(run: &Run<'_>, state: &ClusterState, api: Option<&ClusterApi>) -> Result<(), Error> {
     let (Some(api), Some(content)) = (api, Content::of(state)?) else { return Ok(()) };
     content.check_size()?;
-    match store_unless_there(state, api, &content).await {
+    match store_unless_there(state, api, &content, PART).await {
         Ok(None) => {}
         Ok(Some(refused)) => run.warn(format!("the copy of the state in the cluster stays as it was: {refused}")),
         Err(error) => run.warn(format!(
@@ -59,9 +61,10 @@ async fn store_unless_there(
     state: &ClusterState,
     api: &ClusterApi,
     content: &Content,
+    part: usize,
 ) -> Result<Option<String>, Error> {
     let operator = Operator::of(state)?;
-    let packed = content.pack()?;
+    let packed = content.pack(part)?;
     // A conflict means that another copy was stored in between; it is looked at once more.
     for _ in 0..2 {
         let base = Base::read(state)?;

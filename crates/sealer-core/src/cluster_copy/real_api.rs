@@ -18,7 +18,10 @@ use crate::operator_lock::{Claim, LEASE, exclusively};
 async fn work(desk: &Desk, api: &ClusterApi, seconds: u64) -> Result<(), Error> {
     let seen = look(api).await?.lease;
     let claim = Claim { api: Some(api), seen, cluster_ends: false };
-    let work = async |_: Run<'_>| Ok(sleep(Duration::from_secs(seconds)).await);
+    let work = async |_: Run<'_>| {
+        sleep(Duration::from_secs(seconds)).await;
+        Ok(())
+    };
     desk.with_run(async |run| exclusively(&run, &desk.state, claim, work).await).await
 }
 
@@ -40,7 +43,7 @@ async fn a_real_api_server_keeps_the_copy_and_lets_one_operator_work() {
         assert_eq!(api.secrets_labelled("sealer.io/state=part").await.unwrap().len(), index.parts);
     }
     let (index, content) = fetch(&api).await.unwrap().unwrap();
-    let packed = content.pack().unwrap();
+    let packed = content.pack(PART).unwrap();
     let stale = Some((index.clone(), "1".to_owned()));
     let other = Index::new(3, &content, &packed, &Operator::test("c@d", "c0"), OffsetDateTime::now_utc());
     assert!(!store::write(&api, stale.as_ref(), &other, &packed).await.unwrap(), "another version is not replaced");

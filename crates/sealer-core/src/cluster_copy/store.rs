@@ -6,7 +6,7 @@ use content_store::Digest;
 use serde_json::{Value, json};
 
 use super::content::{Content, Packed};
-use super::index::{Index, PART};
+use super::index::Index;
 use crate::Error;
 use crate::cluster_api::{ClusterApi, Verb, Written};
 use crate::operator_lock::{LEASE, Lease};
@@ -91,7 +91,7 @@ pub(super) async fn write(
     index: &Index,
     packed: &Packed,
 ) -> Result<bool, Error> {
-    for (number, part) in packed.bytes.chunks(PART).enumerate() {
+    for (number, part) in packed.bytes.chunks(packed.part).enumerate() {
         let object = secret(&index.part(number), "part", None, "part", part);
         // A part of this name is this part: generation and digest are in it.
         api.write(Verb::Create, &object).await?;

@@ -121,35 +121,45 @@ async fn the_copy_is_whole_has_no_logins_and_is_not_written_twice() {
     assert!(desk.warnings().is_empty());
 }
 
+/// Stores the state in parts that are small enough for several.
+async fn save_in_parts(desk: &Desk, api: &ClusterApi) -> Result<(), Error> {
+    let content = Content::of(&desk.state)?.unwrap();
+    assert_eq!(store_unless_there(&desk.state, api, &content, 1500).await?, None);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_was_cut_off_anywhere_leaves_the_one_before_it() {
-    let noise = noise(1_450_000);
+    let desk = Desk::new();
     let whole = {
-        let (api, desk) = (KubernetesApi::default(), Desk::new());
-        desk.state.write("known_hosts", noise.as_bytes()).unwrap();
-        desk.save(&through(&api, &[1])).await.unwrap();
-        let parts = secrets(&api).len() - 1;
-        assert!(parts > 1, "noise does not fit into one secret");
-        parts
+        let api = KubernetesApi::default();
+        save_in_parts(&desk, &through(&api, &[1])).await.unwrap();
+        secrets(&api).len() - 1
     };
-    // Every part, the index, and the removal of what is superseded.
-    for writes in 0..=whole + 2 {
-        let (api, desk) = (KubernetesApi::default(), Desk::new());
+    assert!(whole >= 4, "{whole}");
+    // Before every part, before the index, before the removal of what is superseded, and after it.
+    for writes in 0..=2 * whole + 2 {
+        let api = KubernetesApi::default();
         let cluster = through(&api, &[1]);
-        desk.save(&cluster).await.unwrap();
+        for file in ["copy.json", "known_hosts"] {
+            atomic_file::remove(&desk.state.file(file)).unwrap();
+        }
+        save_in_parts(&desk, &cluster).await.unwrap();
         let before = Content::of(&desk.state).unwrap().unwrap().digest().to_owned();
-        desk.state.write("known_hosts", noise.as_bytes()).unwrap();
+        desk.state.write("known_hosts", b"10.0.0.9 ssh-ed25519 BBBB\n").unwrap();
         let after = Content::of(&desk.state).unwrap().unwrap().digest().to_owned();
 
         api.fail_after_writes(Some(writes));
-        desk.save(&cluster).await.unwrap();
+        let cut_off = save_in_parts(&desk, &cluster).await;
         api.fail_after_writes(None);
         let (index, content) = fetch(&cluster).await.unwrap().unwrap();
-        let is_new = writes > whole;
-        assert_eq!(content.digest(), if is_new { &after } else { &before }, "after {writes} writes");
-        assert_eq!(index.generation, if is_new { 2 } else { 1 });
+        let parts = secrets(&api).len() - 1;
+        let is_new = writes > index.parts;
+        assert_eq!(cut_off.is_ok(), is_new, "after {writes} writes");
+        assert_eq!((content.digest(), index.generation), if is_new { (&*after, 2) } else { (&*before, 1) });
+        assert_eq!(parts > index.parts, writes > 0 && writes <= index.parts + 1, "{writes} writes left {parts} parts");
 
-        desk.save(&cluster).await.unwrap();
+        save_in_parts(&desk, &cluster).await.unwrap();
         assert_eq!(fetch(&cluster).await.unwrap().unwrap().1.digest(), after);
         desk.state.write("known_hosts", b"").unwrap();
         desk.save(&cluster).await.unwrap();
@@ -163,7 +173,7 @@ async fn of_two_writers_one_wins_and_the_other_knows() {
     let cluster = through(&api, &[1]);
     alice.save(&cluster).await.unwrap();
     let content = Content::of(&alice.state).unwrap().unwrap();
-    let packed = content.pack().unwrap();
+    let packed = content.pack(PART).unwrap();
     let seen = look(&cluster).await.unwrap().index;
     let index =
         |id: &str| Index::new(2, &content, &packed, &Operator::test("bob@other", id), OffsetDateTime::UNIX_EPOCH);
@@ -178,7 +188,7 @@ async fn an_index_whose_answer_was_lost_is_ours() {
     let (api, desk) = (KubernetesApi::default(), Desk::new());
     let cluster = through(&api, &[1, 2]);
     let content = Content::of(&desk.state).unwrap().unwrap();
-    let packed = content.pack().unwrap();
+    let packed = content.pack(PART).unwrap();
     let operator = Operator::of(&desk.state).unwrap();
     let index = Index::new(1, &content, &packed, &operator, OffsetDateTime::UNIX_EPOCH);
     assert!(store::write(&cluster, None, &index, &packed).await.unwrap());
@@ -206,17 +216,24 @@ async fn a_copy_that_cannot_be_stored_is_a_warning_and_one_that_is_too_large_an_
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_copy_is_refused_with_the_way_out() {
-    let tamper: [(&str, fn(&mut Value), &str); 5] = [
+    type Case = (&'static str, fn(&mut Value), &'static str);
+    let tamper: [Case; 5] = [
         ("part", |part| part["data"]["part"] = STANDARD.encode("other").into(), "does not have the digest"),
         ("part", |part| part["data"]["part"] = "*".into(), "is not Base64"),
         ("index", |index| index["data"]["index.json"] = STANDARD.encode("{}").into(), "has no index that can be read"),
         ("index", |index| replace_in(index, "parts", json!(1_000_000)), "has no index that can be read"),
         ("index", |index| replace_in(index, "archive", json!("../../../x")), "has no index that can be read"),
     ];
-    for (which, change, expected) in tamper {
-        let (api, desk) = (KubernetesApi::default(), Desk::new());
+    let desk = Desk::new();
+    let stored = async || {
+        let api = KubernetesApi::default();
         let cluster = through(&api, &[1]);
+        atomic_file::remove(&desk.state.file("copy.json")).unwrap();
         desk.save(&cluster).await.unwrap();
+        (api, cluster)
+    };
+    for (which, change, expected) in tamper {
+        let (api, cluster) = stored().await;
         let name =
             secrets(&api).into_iter().find(|name| (name == "secret/sealer-state") == (which == "index")).unwrap();
         let mut object = api.object(&name).unwrap();
@@ -225,9 +242,7 @@ async fn a_damaged_copy_is_refused_with_the_way_out() {
         let message = fetch(&cluster).await.unwrap_err().to_string();
         assert!(message.contains(expected) && message.contains("delete secret sealer-state"), "{message}");
     }
-    let (api, desk) = (KubernetesApi::default(), Desk::new());
-    let cluster = through(&api, &[1]);
-    desk.save(&cluster).await.unwrap();
+    let (api, cluster) = stored().await;
     let part = secrets(&api).pop().unwrap();
     api.remove(&part);
     assert!(fetch(&cluster).await.unwrap_err().to_string().contains("lacks the secret sealer-state-1-"));
@@ -270,7 +285,7 @@ fn generations_decide_which_is_newer_and_clocks_only_between_equal_ones() {
     let (ours, theirs) = (Operator::test("a@b", "a0"), Operator::test("c@d", "c0"));
     let index = |generation, digest: &str, operator: &Operator, time: &str| {
         let now = OffsetDateTime::UNIX_EPOCH;
-        let mut index = Index::new(generation, &content, &content.pack().unwrap(), operator, now);
+        let mut index = Index::new(generation, &content, &content.pack(PART).unwrap(), operator, now);
         (index.digest, index.time) = (digest.to_owned(), time.to_owned());
         index
     };

@@ -43,8 +43,11 @@ impl Desk {
         let run = Run { sealer: &self.sealer, options: &self.options, events: &tell };
         let claim = Claim { api: Some(api), seen, cluster_ends: false };
         exclusively(&run, &self.state, claim, async |run| {
-            run.until_cancelled("working", async { Ok::<_, Error>(sleep(Duration::from_secs(seconds)).await) }).await?;
-            Ok("done")
+            let working = async {
+                sleep(Duration::from_secs(seconds)).await;
+                Ok::<_, Error>("done")
+            };
+            run.until_cancelled("working", working).await
         })
         .await
     }

@@ -36,10 +36,12 @@ pub struct TakenOver {
     pub changed: bool,
 }
 
-/// Takes over the state of a cluster from the cluster itself, as `apply` does by itself where hosts are named.
+/// Makes the state of this machine the newest that a cluster keeps of itself, also where there is none here.
 ///
-/// `known` names the cluster, hosts of it with their logins, of which one must be a master that is up, and the
-/// provider. On a master itself, the host `127.0.0.1` is enough.
+/// `apply` does this by itself. Call it before a request is made of what is remembered here, such as adding a host to
+/// it, and before deleting a cluster of which nothing is remembered here. `known` names the cluster, its provider, and
+/// hosts with their logins, of which one must be a master that is up. On a master itself, the host `127.0.0.1` is
+/// enough.
 ///
 /// # Errors
 ///
@@ -53,12 +55,15 @@ pub async fn take_over(
     let run = Run { sealer, options, events };
     let state = sealer.state().to_look_at().lock(&known.name)?;
     let requirements = sealer.runtime_of(known)?.requirements();
-    let observed = run.until_cancelled(ASKING, ask(&run, &state, known, &known.hosts, &requirements)).await?;
+    // Only a master can tell; whoever is named without a role may be one.
+    let masters: Vec<Host> = known.masters().cloned().collect();
+    let hosts = if masters.is_empty() { &known.hosts } else { &masters };
+    let observed = run.until_cancelled(ASKING, ask(&run, &state, known, hosts, &requirements)).await?;
     let shared = Shared::of(&observed, known, &requirements);
     let renewed = shared.renew(&run, &state, &observed, known);
     let renewed = run.until_cancelled(ASKING, renewed).await?;
     let nothing =
-        || Error::NoCopy { cluster: known.name.clone(), hosts: known.hosts.iter().map(|host| host.address).collect() };
+        || Error::NoCopy { cluster: known.name.clone(), hosts: hosts.iter().map(|host| host.address).collect() };
     let cluster = state.clusterfile()?.ok_or_else(nothing)?.cluster;
     Ok(TakenOver { name: cluster.name.clone(), cluster, changed: renewed.adopted })
 }
