@@ -63,12 +63,12 @@ impl Content {
         &self.cluster
     }
 
-    /// All documents of the cluster, without logins.
+    /// All documents of the cluster, without logins: also without those that somebody wrote into a copy.
     pub(crate) fn clusterfile(&self) -> Result<Clusterfile, Error> {
         let text = self.files.get(CLUSTERFILE).map_or("", Secret::expose);
         // What the parser says may quote the text.
         let damaged = |_| Error::CopyDamaged { reason: "has no Clusterfile that can be read".to_owned() };
-        clusterfile::parse(text).map_err(damaged)
+        clusterfile::parse(text).map(without_logins).map_err(damaged)
     }
 
     /// What tells this content from any other.

@@ -271,6 +271,8 @@ fn a_block_from_elsewhere_can_neither_write_elsewhere_nor_fill_the_memory() {
     let files = json!({ "Clusterfile": TEXT, "../x": "", "pki/../x": "", "pki/.x": "", "/etc/x": "", "lock": "", "pki/a/b": "" });
     let content = Content::unpack(&pack(files.to_string().as_bytes())).unwrap();
     assert_eq!(content.files().map(|(name, _)| name).collect::<Vec<_>>(), ["Clusterfile"]);
+    let ssh = content.clusterfile().unwrap().cluster.ssh;
+    assert_eq!((ssh.password, ssh.private_key), (None, None), "whoever wrote it does not choose how to log in");
     let bomb = pack(&vec![b' '; 64 << 20]);
     assert!(bomb.len() < 100 << 10);
     for bad in [bomb, pack(b"{}"), pack(b"[]"), pack(b"\xff"), b"no gzip".to_vec(), Vec::new()] {

@@ -103,12 +103,13 @@ fn with_logins(mut file: Clusterfile, given: &Cluster, known: Option<&Cluster>) 
     file
 }
 
-/// The host keys of the copy, and those that only this machine knows.
+/// The host keys that are known here, and those of hosts that only the copy knows: a key that was accepted here is not
+/// replaced from elsewhere.
 fn merged(copy: &str, ours: &str) -> String {
     let host = |line: &str| line.split_whitespace().next().map(str::to_owned);
-    let named: Vec<_> = copy.lines().filter_map(host).collect();
-    let only_ours = ours.lines().filter(|line| host(line).is_some_and(|host| !named.contains(&host)));
-    copy.lines().chain(only_ours).map(|line| format!("{line}\n")).collect()
+    let known: Vec<_> = ours.lines().filter_map(host).collect();
+    let new = copy.lines().filter(|line| host(line).is_some_and(|host| !known.contains(&host)));
+    ours.lines().chain(new).map(|line| format!("{line}\n")).collect()
 }
 
 #[cfg(test)]
@@ -120,9 +121,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_keys_of_both_are_known_and_those_of_the_copy_win() {
-        let merged = merged("a key1\nb key2\n", "b other\nc key3\n");
-        assert_eq!(merged, "a key1\nb key2\nc key3\n");
+    fn host_keys_of_both_are_known_and_those_that_were_accepted_here_stay() {
+        let merged = merged("a key1\nb key2\n", "b other\nc key3");
+        assert_eq!(merged, "b other\nc key3\na key1\n");
     }
 
     #[test]
