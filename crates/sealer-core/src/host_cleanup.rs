@@ -11,7 +11,8 @@ use crate::connect::connect;
 use crate::executor::Executor;
 use crate::observe::Observed;
 use crate::run::Run;
-use crate::{ApplyOptions, ClusterState, Error, Events, Sealer, State};
+use crate::takeover::Shared;
+use crate::{ApplyOptions, ClusterState, Error, Events, Sealer, State, operator_lock};
 
 /// Where keys and journals of such hosts are kept until they are clean, below the directory of states.
 const STATES: &str = ".hosts";
@@ -66,8 +67,8 @@ pub async fn clean_host(
 ) -> Result<HostClaim, Error> {
     let run = Run { sealer, options: &options.apply, events };
     let states = State::new(&sealer.state().root().join(STATES)).to_look_at();
-    // The address of IPv6 has colons, which names of states do not have.
-    let state = states.lock(&host.address.to_string().replace(':', "-"))?;
+    // Addresses of IPv6 have colons, which names of states do not have.
+    let state = states.lock(&format!("host-{}", host.address).replace(':', "-"))?;
     let mut asked = Cluster::new("", "");
     asked.hosts = vec![host.clone()];
     if let Some(runtime) = &options.runtime {
@@ -96,8 +97,14 @@ pub async fn clean_host(
     let journal = state.file(JOURNAL);
     atomic_file::remove(&journal).map_err(|source| Error::State { act: "remove", path: journal, source })?;
     let provider = sealer.provider_for(&cluster)?;
-    let executor = Executor { run, state: &state, cluster: &cluster, provider, observed: &observed, journal: JOURNAL };
-    executor.execute(&Arc::new(plan)).await?;
+    // Whoever works on its cluster, if that still runs, must not lose a host meanwhile.
+    let (shared, plan) = (Shared::of(&observed, &cluster, &requirements), Arc::new(plan));
+    operator_lock::exclusively(&run, &state, shared.claim_to_delete().await, async |run| {
+        let executor =
+            Executor { run, state: &state, cluster: &cluster, provider, observed: &observed, journal: JOURNAL };
+        executor.execute(&plan).await
+    })
+    .await?;
     state.forget()?;
     Ok(claim)
 }

@@ -168,6 +168,21 @@ async fn a_copy_that_was_cut_off_anywhere_leaves_the_one_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parts_that_were_never_finished_go_with_the_next_copy() {
+    let (api, desk) = (KubernetesApi::default(), Desk::new());
+    let cluster = through(&api, &[1]);
+    api.fail_after_writes(Some(2));
+    assert!(save_in_parts(&desk, &cluster).await.is_err());
+    api.fail_after_writes(None);
+    assert_eq!(secrets(&api).len(), 2);
+    // The next copy has the same generation and other content.
+    desk.state.write("known_hosts", b"10.0.0.9 ssh-ed25519 BBBB\n").unwrap();
+    desk.save(&cluster).await.unwrap();
+    assert_eq!(secrets(&api).len(), 2, "{:?}", api.names());
+    assert_eq!(fetch(&cluster).await.unwrap().unwrap().0.generation, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_writers_one_wins_and_the_other_knows() {
     let (api, alice) = (KubernetesApi::default(), Desk::new());
     let cluster = through(&api, &[1]);
