@@ -16,7 +16,7 @@ use crate::provision::{existing, leaving, provision, release};
 use crate::report::{Applied, Outcome, Planned, addresses, left, left_out};
 use crate::run::Run;
 use crate::target::{Target, fetch, parse};
-use crate::{ClusterState, Error, Event, Events, Sealer, Wanted};
+use crate::{ClusterState, Error, Event, Events, Sealer, Wanted, cluster_copy, operator_lock, takeover};
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -68,8 +68,9 @@ pub async fn apply(
     target.check()?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
-    let target = provision(&run, &state, target, &mut agreed).await?;
+    let mut target = provision(&run, &state, target, &mut agreed).await?;
     let observed = gather(&run, &state, &target).await?;
+    let observed = takeover::renew(&run, &state, &mut target, observed).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -83,8 +84,11 @@ pub async fn apply(
     agreed.ask(&run, &plan).await?;
 
     let access = target.runtime.access(&request)?;
-    let executed = execute(&run, &state, &target, &observed, &plan, &access).await?;
-    remember(&run, &state, &target, &observed, &plan, &executed, &access).await
+    operator_lock::exclusively(&run, &state, observed.shared.claim(&plan), async |run| {
+        let executed = execute(&run, &state, &target, &observed, &plan, &access).await?;
+        remember(&run, &state, &target, &observed, &plan, &executed, &access).await
+    })
+    .await
 }
 
 /// What [`apply`] would do: the same steps up to the plan, without having hosts made and without executing. Consent is
@@ -111,8 +115,9 @@ pub async fn plan(
     }
     refused.map_or(Ok(()), Err)?;
     let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
-    let (target, provider) = existing(target)?;
+    let (mut target, provider) = existing(target)?;
     let observed = gather(&run, &state, &target).await?;
+    let observed = takeover::renew(&run, &state, &mut target, observed).await?;
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -194,6 +199,11 @@ async fn execute(
     // Hosts that exist anyway are saved only now, when something is about to be done to them: a mistyped address has no
     // consequences.
     state.remember(&change::under_way(target.current.as_ref(), &target.wanted, &observed.others))?;
+    cluster_copy::check(state)?;
+    if !plan.is_empty() {
+        // Whoever goes on after this machine is lost must know what was begun.
+        observed.shared.save(run, state, target, &observed.remotes, None).await?;
+    }
     if let Kubeconfig::New(kubeconfig) = &access.kubeconfig {
         state.write("kubeconfig", kubeconfig.expose().as_bytes())?;
     }
@@ -231,6 +241,7 @@ async fn remember(
     Journal::open(&state.file(JOURNAL))?.clear()?;
     let gone: Vec<IpAddr> = plan.leaving().map(|host| host.address).collect();
     state.forget_host_keys(&gone)?;
+    observed.shared.save(run, state, target, &observed.remotes, facts.as_ref()).await?;
 
     let unreachable = left_out(cluster, &observed.facts);
     Ok(Applied {

@@ -12,7 +12,8 @@ use crate::executor::{Executor, JOURNAL};
 use crate::observe::gather_all;
 use crate::provision::leaving;
 use crate::run::Run;
-use crate::{ApplyOptions, ClusterState, Error, Events, Sealer};
+use crate::takeover::{self, Shared};
+use crate::{ApplyOptions, ClusterState, Error, Events, Sealer, operator_lock};
 
 /// The journal of a deletion.
 const DELETE_JOURNAL: &str = "delete.jsonl";
@@ -146,6 +147,9 @@ async fn clean(
     let runtime = run.sealer.runtime_of(current)?;
     let requirements = runtime.requirements();
     let observed = gather_all(run, state, current, &requirements).await?;
+    if let Some(newer) = takeover::newest(run, state, current, &observed, &requirements).await? {
+        return Box::pin(clean(run, state, &newer, agreed)).await;
+    }
     let secrets = match Secrets::load(state.path(), requirements.secrets)? {
         Some(secrets) => secrets,
         None => Secrets::make(current, requirements.secrets)?,
@@ -169,8 +173,12 @@ async fn clean(
         std::fs::remove_file(&journal).map_err(|source| Error::State { act: "remove", path: journal, source })?;
     }
     let provider = run.sealer.provider_for(current)?;
-    let executor =
-        Executor { run: *run, state, cluster: current, provider, observed: &observed, journal: DELETE_JOURNAL };
-    executor.execute(&plan).await?;
+    let shared = Shared::of(&observed, current, &requirements);
+    operator_lock::exclusively(run, state, shared.claim_to_delete().await, async |run| {
+        let executor =
+            Executor { run, state, cluster: current, provider, observed: &observed, journal: DELETE_JOURNAL };
+        executor.execute(&plan).await
+    })
+    .await?;
     Ok((observed.facts.hosts.len(), observed.facts.unreachable.into_keys().collect()))
 }

@@ -8,6 +8,7 @@ use runtime::{Facts, ImageContents, Marker, Payload, Request, Requirements, Secr
 use serde::Serialize;
 
 use crate::connect::connect;
+use crate::connector::Connections;
 use crate::executor::Executor;
 use crate::observe::Observed;
 use crate::run::Run;
@@ -116,7 +117,10 @@ async fn gather(
     asked: &Cluster,
     requirements: &Requirements,
 ) -> Result<(Observed, Marker), Error> {
-    let remotes = connect(run, state, asked).await?;
+    let Connections { remotes, failures } = connect(run, state, asked, &asked.hosts, &[]).await?;
+    if !failures.is_empty() {
+        return Err(Error::Connect(failures));
+    }
     let facts = runtime::gather(&remotes, "", requirements).await?;
     let found = facts.hosts.iter().find_map(|(address, host)| Some((*address, host.marker.clone()?)));
     let Some((_, marker)) = found else {
@@ -124,7 +128,7 @@ async fn gather(
     };
     // Only now the name is known by which the API may be asked.
     let facts = runtime::gather(&remotes, &marker.cluster, requirements).await?;
-    Ok((Observed { remotes, facts }, marker))
+    Ok((Observed { remotes, facts, ..Observed::default() }, marker))
 }
 
 /// Refuses a host of a cluster that is known here.

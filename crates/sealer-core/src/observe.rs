@@ -15,6 +15,7 @@ use crate::connect::connect;
 use crate::connector::{Connections, Remotes};
 use crate::executor::JOURNAL;
 use crate::run::Run;
+use crate::takeover::Shared;
 use crate::target::Target;
 use crate::{ClusterState, Error};
 
@@ -27,6 +28,8 @@ pub(crate) struct Observed {
     pub(crate) facts: Facts,
     /// Hosts that are or were of the cluster and are not wanted any more, whether they could be asked or not.
     pub(crate) others: Vec<Host>,
+    /// What is shared with other operators, once [`crate::takeover::renew`] has asked for it.
+    pub(crate) shared: Shared,
 }
 
 /// Who is asked.
@@ -97,18 +100,25 @@ async fn ask(
     }
     let mut facts = facts(&mut remotes, &cluster.name, requirements, &may_lack).await?;
     facts.unreachable.extend(passed_over.into_iter().map(|(host, error)| (host, reason(host, &error))));
-    let mut observed = Observed { remotes, facts, others };
+    let mut observed = Observed { remotes, facts, others, ..Observed::default() };
 
     let strangers = strangers(cluster, &all, &observed.facts);
     if !strangers.is_empty() {
-        let Connections { mut remotes, failures } = connect(run, state, cluster, &strangers, &[]).await?;
-        let said = self::facts(&mut remotes, &cluster.name, requirements, &|_| true).await?;
-        let Observed { remotes: known, facts, others } = &mut observed;
-        known.extend(remotes);
-        facts.hosts.extend(said.hosts);
-        facts.unreachable.extend(said.unreachable);
-        facts.unreachable.extend(failures.into_iter().map(|(host, error)| (host, reason(host, &error))));
-        others.extend(strangers);
+        let mut remotes = connect(run, state, cluster, &strangers, &[]).await?.remotes;
+        let mut said = self::facts(&mut remotes, &cluster.name, requirements, &|_| true).await?;
+        for stranger in strangers {
+            let address = stranger.address;
+            let facts = said.hosts.remove(&address).filter(|host| host.cluster.as_ref() == Some(&cluster.name));
+            if let (Some(facts), Some(remote)) = (facts, remotes.remove(&address)) {
+                observed.facts.hosts.insert(address, facts);
+                observed.remotes.insert(address, remote);
+                observed.others.push(stranger);
+            } else {
+                run.warn(format!(
+                    "node {address} is neither in the Clusterfile nor known to be made by sealer: it is left alone"
+                ));
+            }
+        }
     }
     without_marker(&cluster.name, &mut observed);
     Ok(observed)

@@ -14,12 +14,12 @@ use serde::Serialize;
 
 use crate::cluster_api::ClusterApi;
 use crate::cluster_copy::{self, Base, Content, Relation, fetch, look, relation};
-use crate::connect::connect_reachable;
+use crate::connect::connect;
 use crate::observe::{Observed, gather};
 use crate::operator_lock::{Claim, Lease, Operator};
 use crate::run::Run;
 use crate::target::Target;
-use crate::{ApplyOptions, ClusterState, Error, Event, Events, Remotes, Sealer, change};
+use crate::{ApplyOptions, ClusterState, Error, Event, Events, Remotes, Sealer};
 
 const ASKING: &str = "asking the cluster for its state";
 
@@ -85,25 +85,24 @@ struct Renewed {
     stored: Option<String>,
 }
 
-/// Takes over a newer copy for an apply, and looks at the hosts again when there was one.
+/// Takes over a newer copy for an apply, and looks at the hosts again when there was one. From then on the observation
+/// has what is shared with other operators.
 pub(crate) async fn renew(
     run: &Run<'_>,
     state: &ClusterState,
     target: &mut Target<'_>,
-    observed: Observed,
-) -> Result<(Observed, Shared), Error> {
+    mut observed: Observed,
+) -> Result<Observed, Error> {
     let requirements = target.runtime.requirements();
-    let mut shared = Shared::of(&observed, target.cluster(), &requirements);
-    let renewed = shared.renew(run, state, &observed, target.cluster());
-    let renewed = run.until_cancelled(ASKING, renewed).await?;
-    (shared.lease, shared.stored) = (renewed.lease, renewed.stored);
-    if !renewed.adopted {
-        return Ok((observed, shared));
+    let shared = Shared::of(&observed, target.cluster(), &requirements);
+    let renewed = run.until_cancelled(ASKING, shared.renew(run, state, &observed, target.cluster())).await?;
+    if renewed.adopted {
+        target.current = state.clusterfile()?.map(|file| file.cluster);
+        observed = gather(run, state, target).await?;
     }
-    target.current = state.clusterfile()?.map(|file| file.cluster);
-    let observed = gather(run, state, target, &change::diff(target)).await?;
-    shared.api = Shared::of(&observed, target.cluster(), &requirements).api;
-    Ok((observed, shared))
+    let api = Shared::of(&observed, target.cluster(), &requirements).api;
+    observed.shared = Shared { api, lease: renewed.lease, stored: renewed.stored };
+    Ok(observed)
 }
 
 /// The cluster as a newer state says, for a deletion: hosts that somebody else added must not be left behind. A cluster
@@ -249,11 +248,9 @@ async fn ask(
     hosts: &[Host],
     requirements: &Requirements,
 ) -> Result<Observed, Error> {
-    let mut asked = cluster.clone();
-    asked.hosts = hosts.to_vec();
-    let (remotes, _) = connect_reachable(run, state, &asked, true).await?;
+    let remotes = connect(run, state, cluster, hosts, &[]).await?.remotes;
     let facts = runtime::gather(&remotes, &cluster.name, requirements).await?;
-    Ok(Observed { remotes, facts })
+    Ok(Observed { remotes, facts, ..Observed::default() })
 }
 
 #[cfg(test)]

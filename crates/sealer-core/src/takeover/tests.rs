@@ -22,7 +22,7 @@ fn observed(api: &KubernetesApi, authority: &str) -> Observed {
     let mut facts = Facts::default();
     facts.hosts.insert(IpAddr::from([10, 0, 0, 1]), host);
     facts.api = Some(ApiFacts::default());
-    Observed { remotes, facts }
+    Observed { remotes, facts, ..Observed::default() }
 }
 
 fn authority(desk: &Desk) -> String {

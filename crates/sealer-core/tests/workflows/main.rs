@@ -8,5 +8,6 @@ mod delete;
 mod lab;
 mod machines;
 mod managed;
+mod operators;
 mod scale;
 mod send;

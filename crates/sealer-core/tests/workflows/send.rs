@@ -5,7 +5,10 @@ use std::future::Future;
 use sealer_core::clusterfile::Clusterfile;
 use sealer_core::host::{PullRequest, pull, pull_over_stdio};
 use sealer_core::serve::{ServeRequest, serve};
-use sealer_core::{ApplyOptions, BuildRequest, DeleteOptions, Events, Sealer, apply, build, delete, plan};
+use sealer_core::{
+    ApplyOptions, BuildRequest, CleanHostOptions, DeleteOptions, Events, Sealer, apply, build, clean_host, delete,
+    plan, take_over,
+};
 
 fn is_send(_: impl Future + Send) {}
 
@@ -18,9 +21,12 @@ fn workflows_are_send(
     build_request: &BuildRequest,
     pull_request: &PullRequest,
     serve_request: &ServeRequest,
+    clean_options: &CleanHostOptions<'_>,
 ) {
     is_send(build(sealer, build_request, events));
     is_send(apply(sealer, wanted.clone(), &ApplyOptions::default(), events));
+    is_send(take_over(sealer, &wanted.cluster, &ApplyOptions::default(), events));
+    is_send(clean_host(sealer, &wanted.cluster.hosts[0], clean_options, events));
     is_send(plan(sealer, wanted, &ApplyOptions::default(), events));
     is_send(delete(sealer, "shop", &DeleteOptions::default(), events));
     is_send(pull(pull_request, &[]));
