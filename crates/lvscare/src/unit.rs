@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A systemd service that runs `sealer lvscare care`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unit {
     /// What is balanced, for the description: `10.103.97.2:6443`.
     pub service: String,
@@ -121,7 +121,7 @@ WatchdogSec=10
 TimeoutStartSec=60
 
 # Rules, routes and the sysctls of its network are all that it may change.
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
+CapabilityBoundingSet=CAP_NET_ADMIN
 NoNewPrivileges=yes
 ProtectSystem=strict
 RuntimeDirectory=sealer/lvscare

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lvscare::daemon::{self, CareRequest, CleanRequest, ConfigSource};
-use lvscare::{AddressingMode, DataplaneKind, Supervisor};
+use lvscare::{AddressingMode, DataplaneKind, Supervisor, Unit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// is told to, and when the test that started it is gone.
 pub async fn care(words: &[&str]) -> ExitCode {
     let [plane, addressing, config, socket, flags @ ..] = words else { panic!("not enough words: {words:?}") };
+    keep_the_rights_of_the_unit();
     let request = CareRequest {
         config: ConfigSource::File(PathBuf::from(config)),
         dataplane: dataplane(plane),
@@ -47,6 +49,15 @@ pub async fn clean(words: &[&str]) -> ExitCode {
         socket: PathBuf::from(socket),
     };
     ended(daemon::clean(&request).await)
+}
+
+/// Gives up what the unit leaves out, so that every scenario shows that the rest is enough.
+fn keep_the_rights_of_the_unit() {
+    let text = Unit::default().to_text();
+    assert!(text.contains("\nCapabilityBoundingSet=CAP_NET_ADMIN\n"), "{text}");
+    let (needed, none) = (CapabilitySet::NET_ADMIN, CapabilitySet::empty());
+    let sets = CapabilitySets { effective: needed, permitted: needed, inheritable: none };
+    rustix::thread::set_capabilities(None, sets).expect("give up capabilities");
 }
 
 fn ended(done: lvscare::Result<()>) -> ExitCode {
