@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::harness::{World, within};
+use crate::harness::{World, clock, within};
 
 /// Servers that send their number to everyone who connects and keep the connection open. Gone when dropped.
 pub struct Echo {
@@ -84,6 +84,6 @@ pub fn silence(stream: &mut TcpStream) -> Duration {
     let start = Instant::now();
     match stream.read(&mut [0]) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Duration::MAX,
-        _ => start.elapsed(),
+        _ => clock::since(start),
     }
 }

@@ -46,9 +46,19 @@ impl Actor {
         self.lines.lock().expect("lines").iter().map(|(_, line)| line.clone()).collect()
     }
 
-    /// Forgets what it told so far.
-    pub fn forget_lines(&self) {
+    /// Waits until the lines that it told are those that are wanted, and forgets them.
+    pub fn forget_lines(&self, patience: Duration, wanted: impl Fn(&[String]) -> bool) {
+        self.await_lines(patience, wanted);
         self.lines.lock().expect("lines").clear();
+    }
+
+    /// Waits until the lines that it told are those that are wanted: what it told may still be on its way to us.
+    pub fn await_lines(&self, patience: Duration, wanted: impl Fn(&[String]) -> bool) {
+        let start = Instant::now();
+        while !wanted(&self.lines()) {
+            assert!(start.elapsed() < patience, "not in {patience:?}: {:#?}", self.lines());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// When it told a line with this in it, after the first `from` lines; waits for it, and panics when it does not come.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
+use super::clock;
 use super::world::within;
 
 /// Longer than any outage that is to be seen.
@@ -92,12 +93,12 @@ impl Calls {
     /// How long after `fault` the last call began that failed; zero when none did.
     pub fn trouble_after(&self, fault: Instant) -> Duration {
         let last = self.failed().iter().map(|call| call.start).max();
-        last.map_or(Duration::ZERO, |last| last.saturating_duration_since(fault))
+        last.map_or(Duration::ZERO, |last| clock::between(fault, last))
     }
 
     /// How long a caller had to wait at most for an answer or a failure.
     pub fn longest(&self) -> Duration {
-        self.0.iter().map(|call| call.took).max().unwrap_or_default()
+        self.0.iter().map(|call| clock::between(call.start, call.start + call.took)).max().unwrap_or_default()
     }
 
     /// How long no call was answered at most.
@@ -105,7 +106,7 @@ impl Calls {
         let mut answers: Vec<Instant> =
             self.0.iter().filter(|call| call.outcome.is_ok()).map(|call| call.start + call.took).collect();
         answers.sort();
-        answers.windows(2).map(|two| two[1] - two[0]).max().unwrap_or(Duration::MAX)
+        answers.windows(2).map(|two| clock::between(two[0], two[1])).max().unwrap_or(Duration::MAX)
     }
 
     /// Which servers answered.

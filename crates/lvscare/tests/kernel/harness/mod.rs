@@ -2,6 +2,7 @@
 
 mod child;
 mod client;
+pub mod clock;
 mod held;
 mod program;
 mod report;
@@ -9,7 +10,7 @@ mod stage;
 pub mod view;
 mod world;
 
-pub use child::itself;
+pub use child::{Actor, itself};
 pub use client::{Calls, Client, ask, connect_from};
 pub use held::Held;
 pub use program::{run_in, text_in};

@@ -64,6 +64,7 @@ pub fn run(arguments: &[String], tests: impl Fn(Plane) -> Vec<Test>) -> ExitCode
         chosen.iter().for_each(|test| println!("{}: test", test.name));
         return ExitCode::SUCCESS;
     }
+    super::clock::watch();
     println!("\nrunning {} tests ({plane:?})", chosen.len());
     let start = Instant::now();
     let (mut passed, mut failed) = (0, Vec::new());

@@ -107,13 +107,14 @@ impl Stage {
         fs::rename(partial, self.config()).expect("put the configuration in place");
     }
 
-    /// Starts a daemon over servers that are checked by HTTP, and waits until all of them are in. What it told so far does
+    /// Starts a daemon over servers that are checked by HTTP, and waits until all of them are in. What it told of that does
     /// not count any more.
     pub fn care(&self, places: &[u8]) -> Actor {
         self.configure(places, &json!({ "scheme": "http" }));
         let daemon = self.care_as_configured();
         self.await_seen(places);
-        daemon.forget_lines();
+        // The kernel has them before we have read of the last.
+        daemon.forget_lines(TIMEOUT, |lines| told_healthy(lines) == places.len());
         daemon
     }
 
@@ -192,4 +193,16 @@ impl Stage {
     fn socket(&self) -> PathBuf {
         self.files.path().join("run/care.sock")
     }
+}
+
+/// How many servers are healthy, by what a daemon told: so many at its start, and each that came up or went down since.
+fn told_healthy(lines: &[String]) -> usize {
+    let at_start = lines.iter().find_map(|line| line.strip_prefix("Started")?.split_once("healthy: "));
+    let at_start = at_start.and_then(|(_, rest)| rest.split(',').next()?.parse::<usize>().ok()).unwrap_or_default();
+    let begun = lines.iter().skip_while(|line| !line.starts_with("Started"));
+    begun.fold(at_start, |healthy, line| match line.split([' ', '{']).next() {
+        Some("Up") => healthy + 1,
+        Some("Down") => healthy.saturating_sub(1),
+        _ => healthy,
+    })
 }

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::deaths::lines_are;
-use crate::harness::{Plane, Stage, TIMEOUT, figure, view};
+use crate::harness::{Plane, Stage, TIMEOUT, clock, figure, view};
 
 /// The daemon is killed; one with another list of servers takes over.
 pub fn killed_and_started_with_another_list(plane: Plane, six: bool) {
@@ -79,7 +79,7 @@ pub fn once(plane: Plane, six: bool) {
     std::thread::sleep(Duration::from_millis(500));
     let calls = client.stop();
     assert!(calls.failed().is_empty() && calls.servers().len() == 2, "{:#?}", calls.failed());
-    lines_are(&daemon.lines(), &["Down", "Started"]);
+    lines_are(&daemon, &["Down", "Started"]);
 }
 
 /// The rules are to be put right once, and somebody has enough of waiting for a server.
@@ -92,7 +92,8 @@ pub fn once_stopped(plane: Plane, six: bool) {
     let start = Instant::now();
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.ended(TIMEOUT), "{:#?}", daemon.lines());
-    assert!(start.elapsed() < stage.bound(1000), "it ended after {:?}", start.elapsed());
+    let took = clock::since(start);
+    assert!(took < stage.bound(1000), "it ended after {took:?}");
     assert_eq!(stage.seen(), stage.set(&[]), "nothing was done");
     stage.actor(2).signal(Signal::SIGCONT);
 }
@@ -123,7 +124,7 @@ pub fn quiet(plane: Plane, six: bool) {
     let calls = client.stop();
     figure(&format!("{} calls in 10 s, the slowest took {} ms", calls.0.len(), calls.longest().as_millis()));
     assert!(calls.failed().is_empty(), "{:#?}", calls.failed());
-    lines_are(&daemon.lines(), &[]);
+    lines_are(&daemon, &[]);
 }
 
 /// The virtual address is kept on a link of its own.

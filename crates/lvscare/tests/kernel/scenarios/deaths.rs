@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Plane, Stage, TIMEOUT, figure};
+use crate::harness::{Actor, Plane, Stage, TIMEOUT, clock, figure};
 
 /// A server that refuses is out within so many milliseconds after its death.
 const REFUSED: u64 = 300;
@@ -18,7 +18,7 @@ pub fn killed(plane: Plane, six: bool) {
     assert_eq!(stage.seen(), stage.set(&[1, 2, 3]));
     let (fault, calls) = stage.calls_around(|stage| stage.actor(2).kill(), |stage| stage.await_seen(&[1, 3]));
     let bound = stage.bound(REFUSED);
-    out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, bound);
+    out_within(daemon.await_line(0, "Down", TIMEOUT), fault, bound);
     figure(&calls.summary(fault));
     assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
     assert!(calls.longest() < stage.bound(1000), "nobody waits for a server that is gone: {:?}", calls.longest());
@@ -32,7 +32,7 @@ pub fn killed(plane: Plane, six: bool) {
     let calls = client.stop();
     assert!(calls.failed().is_empty(), "coming back costs nothing: {:#?}", calls.failed());
     assert_eq!(calls.servers().len(), 3, "all serve again");
-    lines_are(&daemon.lines(), &["Down", "Up"]);
+    lines_are(&daemon, &["Down", "Up"]);
 }
 
 /// A server stops working with all its connections open, and goes on later.
@@ -51,7 +51,7 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), fix: fn(&mut Stage)) {
     let held = stage.hold(6);
     let (fault, calls) = stage.calls_around(hurt, |stage| stage.await_seen(&[1, 3]));
     let bound = stage.bound(SILENT);
-    out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, bound);
+    out_within(daemon.await_line(0, "Down", TIMEOUT), fault, bound);
     figure(&calls.summary(fault));
     assert!(calls.trouble_after(fault) < bound, "{:#?}", calls.failed());
     // Kernels without CONFIG_INET_DIAG_DESTROY, such as the one in user-mode Linux, cannot close sockets of others: there
@@ -70,7 +70,7 @@ fn silent(plane: Plane, six: bool, hurt: fn(&mut Stage), fix: fn(&mut Stage)) {
         assert!(looked.iter().filter(|(server, _)| *server == name).all(|(_, alive)| *alive), "{looked:?}");
     }
     assert!(looked.iter().filter(|(server, _)| server == "s2").all(|(_, alive)| !*alive), "cut: {looked:?}");
-    lines_are(&daemon.lines(), &["Down", "Up"]);
+    lines_are(&daemon, &["Down", "Up"]);
 }
 
 /// A server answers its health check with 500, and better later.
@@ -80,11 +80,11 @@ pub fn server_errors(plane: Plane, six: bool) {
     let (fault, calls) =
         stage.calls_around(|stage| stage.actor(2).tell("status 500"), |stage| stage.await_seen(&[1, 3]));
     figure(&calls.summary(fault));
-    out_within(&daemon.await_line(0, "Down", TIMEOUT), fault, stage.bound(1500));
+    out_within(daemon.await_line(0, "Down", TIMEOUT), fault, stage.bound(1500));
     assert!(daemon.lines().iter().any(|line| line.contains("500")), "{:#?}", daemon.lines());
     stage.actor(2).tell("status 200");
     stage.await_seen(&[1, 2, 3]);
-    lines_are(&daemon.lines(), &["Down", "Up"]);
+    lines_are(&daemon, &["Down", "Up"]);
 }
 
 /// A server refuses and accepts in turn, every 200 ms, for some seconds.
@@ -135,14 +135,16 @@ pub fn all_down(plane: Plane, six: bool) {
     stage.await_seen(&[1, 2, 3]);
 }
 
-fn out_within(told: &Instant, fault: Instant, bound: Duration) {
-    let after = told.saturating_duration_since(fault);
+fn out_within(told: Instant, fault: Instant, bound: Duration) {
+    let after = clock::between(fault, told);
     figure(&format!("out {} ms after the fault", after.as_millis()));
     assert!(after < bound, "{after:?} is not within {bound:?}");
 }
 
 /// Just these lines were told, each about one change.
-pub fn lines_are(lines: &[String], expected: &[&str]) {
+pub fn lines_are(daemon: &Actor, expected: &[&str]) {
+    daemon.await_lines(TIMEOUT, |lines| lines.len() >= expected.len());
+    let lines = daemon.lines();
     let told: Vec<&str> = lines.iter().map(|line| line.split([' ', '{']).next().unwrap_or_default()).collect();
     assert_eq!(told, expected, "{lines:#?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::harness::{Plane, Stage, TIMEOUT, figure, run_in, view};
+use crate::harness::{Plane, Stage, TIMEOUT, clock, figure, run_in, view};
 
 /// One tick in milliseconds, and time for a look.
 const TICK: u64 = 700;
@@ -14,7 +14,7 @@ pub fn rules_flushed(plane: Plane, six: bool) {
     let held = stage.hold(6);
     let host = stage.world.host();
     let (fault, calls) = stage.calls_around(|_| view::flush(plane, &host), |stage| stage.await_seen(&[1, 2, 3]));
-    let repaired = daemon.await_line(0, "Repaired", TIMEOUT) - fault;
+    let repaired = clock::between(fault, daemon.await_line(0, "Repaired", TIMEOUT));
     figure(&format!("repaired {} ms after the flush began", repaired.as_millis()));
     figure(&calls.summary(fault));
     assert!(repaired < stage.bound(TICK), "{repaired:?}");
