@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lvscare::{Desired, FakeDataplane, Guard, HealthPolicy, Scheduler, Service, TcpProbe};
+use lvscare::{
+    Desired, FakeDataplane, Guard, HealthConfig, HealthPolicy, HealthProbe, HealthScheme, Scheduler, Service,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -26,8 +28,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let weights = servers.iter().map(|(address, _)| (*address, 1)).collect();
     let desired = Desired { service: service.clone(), servers: weights, health: HealthPolicy::default() };
 
+    let probe = HealthProbe::new(&HealthConfig { scheme: HealthScheme::Tcp, ..HealthConfig::default() }, &[])?;
     let (begun, table) = (Instant::now(), Arc::new(FakeDataplane::new()));
-    let guard = Guard::new(desired, table.clone(), Arc::new(TcpProbe::new()))
+    let guard = Guard::new(desired, table.clone(), Arc::new(probe))
         .with_events(move |event| println!("{:7.3} s  {event:?}", begun.elapsed().as_secs_f64()));
     let (handle, cancel) = (guard.handle(), CancellationToken::new());
     let running = tokio::spawn(guard.run(cancel.clone()));

@@ -50,7 +50,6 @@ impl Default for HealthPolicy {
 
 impl HealthPolicy {
     /// The longest time from the start of one check to the start of the next.
-    #[must_use]
     pub fn longest_interval(&self) -> Duration {
         self.interval + self.interval * u32::from(self.jitter_percent.min(50)) / 100
     }

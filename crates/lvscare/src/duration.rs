@@ -38,7 +38,6 @@ fn is_numeric(letter: char) -> bool {
 }
 
 /// The shortest form that [`parse_duration`] reads back: `400ms`, `5s`.
-#[must_use]
 pub fn duration_text(duration: Duration) -> String {
     let micros = duration.as_micros();
     match (micros % 1_000_000, micros % 1_000) {

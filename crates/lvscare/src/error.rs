@@ -23,22 +23,14 @@ pub enum Error {
         /// Why not nftables.
         nftables: Box<Error>,
     },
-    /// The kernel refused an act.
+    /// The kernel refused an act, or its answer or that of a daemon cannot be understood.
     #[error("cannot {act} {object}: {reason}")]
     Refused {
         /// The act, such as `add the server`.
         act: &'static str,
         /// What it was done to.
         object: String,
-        /// The kernel's reason in words.
-        reason: String,
-    },
-    /// An answer of the kernel or of a program could not be understood.
-    #[error("cannot understand the answer about {object}: {reason}")]
-    Malformed {
-        /// What was asked about.
-        object: String,
-        /// What is wrong with it.
+        /// The reason in words.
         reason: String,
     },
     /// An operation on a socket, file or program failed.

@@ -47,8 +47,7 @@ pub use guard::{Guard, GuardHandle};
 pub use metrics::prometheus;
 #[cfg(any(test, feature = "testing"))]
 pub use probe::{FakeBehavior, FakeProbe};
-pub use probe::{HealthConfig, HealthScheme, HttpProbe, TcpProbe};
-pub use probe::{Probe, Unhealthy, UnhealthyKind};
+pub use probe::{HealthConfig, HealthProbe, HealthScheme, Probe, Unhealthy, UnhealthyKind};
 pub use reconcile::reconcile;
 pub use rule::{Change, FOREIGN, Rules, Scheduler, Service};
 pub use status::{ServerState, ServerStatus, Status, Traffic};

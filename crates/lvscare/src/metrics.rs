@@ -38,7 +38,6 @@ const TRAFFIC: [Metric<Traffic>; 7] = [
 /// A guard's status, and what went through its servers, in Prometheus' text format (version 0.0.4).
 ///
 /// Servers that the dataplane does not count have no traffic rather than none of it.
-#[must_use]
 pub fn prometheus(status: &Status, traffic: &BTreeMap<SocketAddr, Traffic>) -> String {
     let service = format!("service=\"{}\"", status.service);
     let labels = |server: &SocketAddr| format!("{service},server=\"{server}\"");

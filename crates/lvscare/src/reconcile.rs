@@ -7,7 +7,6 @@ use crate::{Change, Rules};
 ///
 /// `observed` is what the kernel has for this very virtual address, `None` when it has no such service. Empty when
 /// nothing differs.
-#[must_use]
 pub fn reconcile(desired: &Rules, observed: Option<&Rules>) -> Vec<Change> {
     let mut changes = Vec::new();
     if observed.is_none_or(|rules| rules.service != desired.service) {

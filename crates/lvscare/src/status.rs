@@ -93,7 +93,6 @@ pub struct Traffic {
 
 impl Status {
     /// How many servers count as healthy.
-    #[must_use]
     pub fn healthy(&self) -> usize {
         self.servers.iter().filter(|server| server.state == ServerState::Up).count()
     }

@@ -15,7 +15,8 @@ const STATUS_LIMIT: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Supervisor {
     channel: Option<(UnixDatagram, SocketAddr)>,
-    watchdog: Option<Duration>,
+    /// Within what time the manager wants to hear `WATCHDOG=1` again and again; `None` when it does not.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 impl Supervisor {
@@ -38,11 +39,6 @@ impl Supervisor {
         let usec = watchdog_usec.and_then(OsStr::to_str).and_then(|text| text.parse().ok());
         let watchdog = usec.filter(|usec| *usec > 0).map(Duration::from_micros);
         Ok(Self { channel: Some((socket, address)), watchdog })
-    }
-
-    /// Within what time the manager wants to hear `WATCHDOG=1` again and again; `None` when it does not.
-    pub(crate) fn watchdog(&self) -> Option<Duration> {
-        self.watchdog
     }
 
     /// Tells a state such as `READY=1`, and a line that `systemctl status` shows; what is empty is left out. What cannot
@@ -73,7 +69,7 @@ mod tests {
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let supervisor = Supervisor::new(Some(path.as_os_str()), Some(OsStr::new("10000000"))).unwrap();
-        assert_eq!(supervisor.watchdog(), Some(Duration::from_secs(10)));
+        assert_eq!(supervisor.watchdog, Some(Duration::from_secs(10)));
         supervisor.tell("", "0 of 3");
         assert_eq!(heard(&manager), "STATUS=0 of 3\n");
         supervisor.tell("READY=1", "3 of 3\nservers");
@@ -92,7 +88,7 @@ mod tests {
         let supervisor = Supervisor::new(Some(OsStr::new(&format!("@{name}"))), None).unwrap();
         supervisor.tell("WATCHDOG=1", "");
         assert_eq!(heard(&manager), "WATCHDOG=1");
-        assert_eq!(supervisor.watchdog(), None);
+        assert_eq!(supervisor.watchdog, None);
     }
 
     #[test]

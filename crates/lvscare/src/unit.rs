@@ -29,7 +29,6 @@ impl Unit {
     /// Once the main process ended by itself with a failure, as opposed to a crash, `ExecStopPost` waits before the next
     /// start: what was wrong will most likely be wrong again. `RestartSteps=` would do the same from systemd 254 on, but
     /// for every later crash as well.
-    #[must_use]
     pub fn to_text(&self) -> String {
         let lines = |setting: &str, values: &mut dyn Iterator<Item = String>| -> String {
             values.map(|value| format!("{setting}{value}\n")).collect()

@@ -56,7 +56,7 @@ pub(super) async fn keep(request: &CareRequest, printer: &Printer) -> Result<(),
     let supervisor = settings::supervisor()?;
     let cancel = CancellationToken::new();
     let stop = interrupt::stop(cancel.clone());
-    let done = care(request, supervisor, interrupt::hangups()?, cancel.clone(), printer.care_events()).await;
+    let done = care(request, supervisor, interrupt::hangups()?, cancel.clone(), Box::new(printer.care_events())).await;
     stop.abort();
     if request.once && cancel.is_cancelled() {
         return Err(Failure::Interrupted("finished"));

@@ -50,7 +50,9 @@ pub(super) async fn ensure(netlink: &Socket, service: IpAddr, link: u32, source:
     }
     if link != LOOPBACK && service.is_ipv6() {
         // The kernel's own route for the address on the link would go first.
-        remove_matching(netlink, kernels(service, link), service).await?;
+        let mut kernels = ours(service, link, None);
+        kernels.header.protocol = RouteProtocol::Kernel;
+        remove_matching(netlink, kernels, service).await?;
     }
     let found = look_up(netlink, service).await;
     let found = found.map_err(|failure| failure.of("look up the route to", service.to_string()))?;
@@ -132,13 +134,6 @@ fn ours(service: IpAddr, link: u32, source: Option<IpAddr>) -> RouteMessage {
     };
     route.attributes = vec![RouteAttribute::Destination(RouteAddress::from(service)), RouteAttribute::Oif(link)];
     route.attributes.extend(source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
-    route
-}
-
-/// The route that the kernel makes for an address on a link.
-fn kernels(service: IpAddr, link: u32) -> RouteMessage {
-    let mut route = ours(service, link, None);
-    route.header.protocol = RouteProtocol::Kernel;
     route
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,10 @@ use super::settings::Settings;
 use crate::dataplane::ipvs::SYSCTLS;
 use crate::netlink::{Socket, protocols};
 use crate::{Addressing, Dataplane, Error, Result};
+
+/// Links, addresses, routes and routing rules of both families, next hops (`RTMGRP_*` of `linux/rtnetlink.h`): while the
+/// kernel tells nothing of these, what was right stays right.
+const GROUPS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18 | 1 << 31;
 
 /// Where a virtual address is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,23 +45,30 @@ pub struct Vip {
     mode: AddressingMode,
     settings: Settings,
     netlink: Socket,
+    monitor: Socket,
+    known: Mutex<Known>,
+}
+
+/// What was found at the last look.
+#[derive(Debug, Default)]
+struct Known {
     /// Why kernel settings are not as they should be.
-    degraded: Mutex<Option<String>>,
+    degraded: Option<String>,
     /// The server that decides from which address local clients call.
-    reached: Mutex<Option<IpAddr>>,
+    reached: Option<IpAddr>,
+    /// What all was right for.
+    right: Option<(IpAddr, Vec<SocketAddr>)>,
 }
 
 impl Vip {
     /// Keeps the address as `mode` says. Previous values of kernel settings that are changed are kept in the file
     /// `record`, so that [`Addressing::remove`] can put them back.
-    #[must_use]
     pub fn new(mode: AddressingMode, record: PathBuf) -> Self {
-        let (settings, netlink) = (Settings::none(record), Socket::new(protocols::NETLINK_ROUTE));
-        Self { mode, settings, netlink, degraded: Mutex::default(), reached: Mutex::default() }
+        let [netlink, monitor] = [protocols::NETLINK_ROUTE; 2].map(Socket::new);
+        Self { mode, settings: Settings::none(record), netlink, monitor, known: Mutex::default() }
     }
 
     /// Also sees to the kernel settings that `dataplane` relies on.
-    #[must_use]
     pub fn with_settings_for(mut self, dataplane: &dyn Dataplane) -> Self {
         self.settings.wanted = if dataplane.name() == "ipvs" { &SYSCTLS } else { &[] };
         self
@@ -69,13 +80,13 @@ impl Vip {
         if let AddressingMode::Route { source: Some(source) } = self.mode {
             return Ok(Some(source));
         }
-        let before = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.known().reached;
         let mut failed = None;
         for server in before.into_iter().chain(servers.iter().map(SocketAddr::ip)) {
             match route::look_up(&self.netlink, server).await {
                 Ok(found) => {
                     if let Some(source) = found.source.filter(|source| *source != service) {
-                        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+                        self.known().reached = Some(server);
                         return Ok(Some(source));
                     }
                 }
@@ -84,15 +95,23 @@ impl Vip {
         }
         failed.map_or(Ok(None), Err)
     }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl Addressing for Vip {
     async fn ensure(&self, service: IpAddr, servers: &[SocketAddr]) -> Result<bool> {
         let set = self.settings.ensure();
-        let degraded = set.as_ref().err().map(|error| error_report::one_line(error));
-        *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = degraded;
+        self.known().degraded = set.as_ref().err().map(|error| error_report::one_line(error));
         let mut repaired = set.unwrap_or(false);
+        let wanted = Some((service, servers.to_vec()));
+        if !self.monitor.has_heard(GROUPS) && self.known().right == wanted {
+            return Ok(repaired);
+        }
+        self.known().right = None;
         let source = self.source(service, servers).await?;
         if source.is_some_and(|source| source.is_ipv4() != service.is_ipv4()) {
             let reason = "the source address is not of the same address family".to_owned();
@@ -106,11 +125,13 @@ impl Addressing for Vip {
                 link
             }
         };
-        Ok(route::ensure(&self.netlink, service, link, source).await? | repaired)
+        repaired |= route::ensure(&self.netlink, service, link, source).await?;
+        self.known().right = wanted;
+        Ok(repaired)
     }
 
     fn degraded(&self) -> Option<String> {
-        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().degraded.clone()
     }
 
     async fn remove(&self, service: IpAddr) -> Result<()> {

@@ -43,7 +43,6 @@ pub struct CareConfig {
 
 impl CareConfig {
     /// A configuration with the usual checks.
-    #[must_use]
     pub fn new(vs: SocketAddr, rs: Vec<SocketAddr>) -> Self {
         Self {
             vs,
@@ -93,7 +92,6 @@ impl CareConfig {
     }
 
     /// What the guard is to want.
-    #[must_use]
     pub fn desired(&self) -> Desired {
         let weight = |server: &SocketAddr| self.weights.get(server).copied().unwrap_or(1);
         Desired {
@@ -110,7 +108,6 @@ impl CareConfig {
     }
 
     /// The configuration as a file.
-    #[must_use]
     pub fn to_text(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("a configuration is plain data");
         format!("{text}\n")

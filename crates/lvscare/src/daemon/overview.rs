@@ -107,7 +107,8 @@ async fn kernel(service: SocketAddr, kind: DataplaneKind) -> Result<Option<Kerne
 
 async fn daemon(socket: &Path) -> Result<Option<Daemon>> {
     let Some(text) = ask(socket, STATUS).await? else { return Ok(None) };
-    let strange = |error: serde_json::Error| Error::Malformed {
+    let strange = |error: serde_json::Error| Error::Refused {
+        act: "understand the answer about",
         object: format!("the daemon at {}", socket.display()),
         reason: error.to_string(),
     };
@@ -119,20 +120,15 @@ type Kernel = (&'static str, Rules, BTreeMap<SocketAddr, Traffic>);
 
 impl Overview {
     fn of(service: SocketAddr, kernel: Option<Kernel>, daemon: Option<Daemon>) -> Self {
-        let (dataplane, rules, traffic) = match kernel {
-            Some((name, rules, traffic)) => (Some(name.to_owned()), Some(rules), traffic),
-            None => (None, None, BTreeMap::new()),
-        };
+        let known = kernel.map(|(name, rules, traffic)| (Some(name.to_owned()), Some(rules), traffic));
+        let (dataplane, rules, traffic) = known.unwrap_or_default();
         let mut health: BTreeMap<SocketAddr, Option<ServerStatus>> = BTreeMap::new();
         health.extend(rules.iter().flat_map(|rules| rules.servers.keys()).map(|server| (*server, None)));
         let known = daemon.iter().flat_map(|daemon| &daemon.status.servers);
         health.extend(known.map(|status| (status.server, Some(status.clone()))));
         let member = |(server, health): (SocketAddr, Option<ServerStatus>)| Member {
             server,
-            weight: rules
-                .as_ref()
-                .and_then(|rules| rules.servers.get(&server))
-                .and_then(|weight| (*weight).try_into().ok()),
+            weight: rules.as_ref().and_then(|rules| (*rules.servers.get(&server)?).try_into().ok()),
             traffic: traffic.get(&server).copied(),
             state: health.as_ref().map_or(ServerState::Unknown, |health| health.state),
             health,

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -24,6 +25,9 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(1);
 /// A guard that begins no round of checks for so long beyond the longest round is stuck.
 const STUCK: Duration = Duration::from_secs(3);
+
+/// What is told of each change.
+type Events = Box<dyn FnMut(Event) + Send>;
 
 /// What a daemon is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,57 +57,61 @@ pub struct CareRequest {
 /// # Errors
 /// When the configuration makes no sense, the kernel cannot balance, or another daemon has the same socket. What fails
 /// later is told as [`Event::Failed`] and tried again.
-pub async fn care(
+pub fn care(
     request: &CareRequest,
     supervisor: Supervisor,
     mut reload: mpsc::Receiver<()>,
     cancel: CancellationToken,
-    events: impl FnMut(Event) + Send + 'static,
-) -> Result<()> {
-    let loaded = request.config.load()?;
-    let probe = loaded.probe()?;
-    let socket = Socket::bind(&request.socket)?;
-    let desired = loaded.config.desired();
-    let service = desired.service.clone();
-    let Some(prepared) = cancel.run_until_cancelled(prepare(request, &service)).await else { return Ok(()) };
-    let (dataplane, addressing) = prepared?;
-    let guard = Guard::new(desired, Arc::clone(&dataplane), probe).with_addressing(addressing);
-    if request.once {
-        let all = async {
-            guard.with_events(events).once().await?;
-            dataplanes::remove_stale_rules(&*dataplane, &service).await
-        };
-        return cancel.run_until_cancelled(all).await.unwrap_or(Ok(()));
-    }
-    let (sender, mut told) = mpsc::unbounded_channel();
-    let pages = Arc::new(Pages { handle: guard.handle(), dataplane: Arc::clone(&dataplane), begun: Instant::now() });
-    let mut serving = pin!(socket.serve(Arc::clone(&pages)));
-    let mut writing = pin!(metrics_file::keep(request.metrics_file.as_deref(), &pages, sender.clone()));
-    let mut ticks = interval(supervisor.watchdog().map_or(PERIOD, |watchdog| PERIOD.min(watchdog / 2)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (handle, reloader) = (guard.handle(), Reloader::new(&request.config, loaded));
-    let rounds = (0, Instant::now());
-    let mut daemon = Running { service, dataplane, handle, reloader, supervisor, events, is_ready: false, rounds };
-    // A guard that has ended is heard by nobody. A task of its own wakes without a system call, which what a runtime
-    // blocks on does not.
-    let guard = guard.with_events(move |event| drop(sender.send(event)));
-    let mut guarding = AbortOnDropHandle::new(tokio::spawn(guard.run(cancel)));
-    let done = loop {
-        tokio::select! {
-            biased;
-            Some(event) = told.recv() => daemon.take(event).await,
-            done = &mut guarding => break done,
-            Some(()) = reload.recv() => daemon.reload(true),
-            _ = ticks.tick() => daemon.tick(),
-            () = &mut serving => {}
-            () = &mut writing => {}
+    events: Events,
+) -> BoxFuture<'_, Result<()>> {
+    // Boxed it is compiled here, beside what it calls: a daemon needs fewer pages of its program.
+    Box::pin(async move {
+        let loaded = request.config.load()?;
+        let probe = loaded.probe()?;
+        let socket = Socket::bind(&request.socket)?;
+        let desired = loaded.config.desired();
+        let service = desired.service.clone();
+        let Some(prepared) = cancel.run_until_cancelled(prepare(request, &service)).await else { return Ok(()) };
+        let (dataplane, addressing) = prepared?;
+        let guard = Guard::new(desired, Arc::clone(&dataplane), probe).with_addressing(addressing);
+        if request.once {
+            let all = async {
+                guard.with_events(events).once().await?;
+                dataplanes::remove_stale_rules(&*dataplane, &service).await
+            };
+            return cancel.run_until_cancelled(all).await.unwrap_or(Ok(()));
         }
-    };
-    while let Ok(event) = told.try_recv() {
-        daemon.take(event).await;
-    }
-    daemon.supervisor.tell("STOPPING=1", "");
-    done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let pages =
+            Arc::new(Pages { handle: guard.handle(), dataplane: Arc::clone(&dataplane), begun: Instant::now() });
+        let mut serving = pin!(socket.serve(Arc::clone(&pages)));
+        let mut writing = pin!(metrics_file::keep(request.metrics_file.as_deref(), &pages, sender.clone()));
+        let mut ticks = interval(supervisor.watchdog.map_or(PERIOD, |watchdog| PERIOD.min(watchdog / 2)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (handle, reloader) = (guard.handle(), Reloader::new(&request.config, loaded));
+        let rounds = (0, Instant::now());
+        let mut daemon = Running { service, dataplane, handle, reloader, supervisor, events, is_ready: false, rounds };
+        // A guard that has ended is heard by nobody. A task of its own wakes without a system call, which what a runtime
+        // blocks on does not.
+        let guard = guard.with_events(move |event| drop(sender.send(event)));
+        let mut guarding = AbortOnDropHandle::new(tokio::spawn(guard.run(cancel)));
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(event) = told.recv() => daemon.take(event).await,
+                done = &mut guarding => break done,
+                Some(()) = reload.recv() => daemon.reload(true),
+                _ = ticks.tick() => daemon.tick(),
+                () = &mut serving => {}
+                () = &mut writing => {}
+            }
+        };
+        while let Ok(event) = told.try_recv() {
+            daemon.take(event).await;
+        }
+        daemon.supervisor.tell("STOPPING=1", "");
+        done.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+    })
 }
 
 /// Opens what the guard works with, and takes away what was there where that is asked.
@@ -123,20 +131,20 @@ async fn prepare(request: &CareRequest, service: &Service) -> Result<(Arc<dyn Da
 }
 
 /// What goes on beside the guard.
-struct Running<'a, E> {
+struct Running<'a> {
     service: Service,
     dataplane: Arc<dyn Dataplane>,
     handle: GuardHandle,
     reloader: Reloader<'a>,
     supervisor: Supervisor,
-    events: E,
+    events: Events,
     /// Whether the rules are as they should be, and the only ones.
     is_ready: bool,
     /// How many rounds of checks were begun, and when that was last seen to grow.
     rounds: (u64, Instant),
 }
 
-impl<E: FnMut(Event)> Running<'_, E> {
+impl Running<'_> {
     /// Tells an event, and the service manager how it is.
     async fn take(&mut self, event: Event) {
         let started = matches!(event, Event::Started { .. });
@@ -154,11 +162,10 @@ impl<E: FnMut(Event)> Running<'_, E> {
 
     fn tick(&mut self) {
         self.reload(false);
-        let rounds = self.handle.status().rounds;
+        let (rounds, longest) = self.handle.rounds();
         if rounds != self.rounds.0 {
             self.rounds = (rounds, Instant::now());
         }
-        let longest = self.reloader.applied.config.desired().health.longest_interval();
         if self.rounds.1.elapsed() <= longest + STUCK {
             self.supervisor.tell("WATCHDOG=1", "");
         }
@@ -226,7 +233,7 @@ mod tests {
             cancel.cancel();
             let (_keep, reload) = mpsc::channel(1);
             let told = |event| panic!("{event:?}");
-            care(&request, Supervisor::default(), reload, cancel, told).await.unwrap();
+            care(&request, Supervisor::default(), reload, cancel, Box::new(told)).await.unwrap();
         }
     }
 }

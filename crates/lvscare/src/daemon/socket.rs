@@ -3,7 +3,6 @@
 //! It answers `GET /status` (JSON) and `GET /metrics` (Prometheus text) as HTTP/1.1 on a Unix socket, so that
 //! `curl --unix-socket` and scrapers can ask as well.
 
-use std::convert::Infallible;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +42,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const CONCURRENCY: usize = 4;
 
 /// The usual socket of the daemon of a virtual address, in a directory such as [`RUNTIME_DIRECTORY`].
-#[must_use]
 pub fn socket_path(directory: &Path, vs: SocketAddr) -> PathBuf {
     directory.join(format!("{vs}.sock"))
 }
@@ -81,16 +79,13 @@ impl Pages {
         prometheus(&status, &traffic)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>) -> http::Result<Response<Full<Bytes>>> {
         let (status, media_type, text) = match (request.method(), request.uri().path()) {
             (&Method::GET, STATUS) => (StatusCode::OK, "application/json", self.status()),
             (&Method::GET, METRICS) => (StatusCode::OK, "text/plain; version=0.0.4", self.metrics().await),
             _ => (StatusCode::NOT_FOUND, "text/plain", "there are GET /status and GET /metrics\n".to_owned()),
         };
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
-        Ok(response)
+        Response::builder().status(status).header(header::CONTENT_TYPE, media_type).body(Full::from(text))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::CareConfig;
-use crate::{Error, GuardHandle, HealthScheme, HttpProbe, Probe, Result, TcpProbe};
+use crate::{Error, GuardHandle, HealthProbe, Probe, Result};
 
 /// No file is larger.
 const LIMIT: u64 = 1 << 20;
@@ -25,6 +25,8 @@ pub enum ConfigSource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loaded {
     pub(super) config: CareConfig,
+    /// Its file.
+    text: Vec<u8>,
     /// The certificates of the authorities that sign for the servers (PEM); none where they do not matter.
     authorities: Vec<u8>,
 }
@@ -35,9 +37,20 @@ impl ConfigSource {
     /// # Errors
     /// When the file cannot be read, or what it says makes no sense.
     pub fn read(&self) -> Result<CareConfig> {
+        self.parse(&self.text()?)
+    }
+
+    fn text(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::File(path) => read(path),
+            Self::Fixed(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn parse(&self, text: &[u8]) -> Result<CareConfig> {
         match self {
             Self::File(path) => {
-                let mut config = CareConfig::parse(path, &read(path)?)?;
+                let mut config = CareConfig::parse(path, text)?;
                 // What a file names is looked for beside it, wherever the daemon was started.
                 let beside = |ca: PathBuf| path.parent().map_or_else(|| ca.clone(), |directory| directory.join(&ca));
                 config.health.ca = config.health.ca.map(beside);
@@ -49,12 +62,16 @@ impl ConfigSource {
 
     /// The configuration and what it names, as they are now.
     pub(super) fn load(&self) -> Result<Loaded> {
-        let config = self.read()?;
-        let authorities = match &config.health.ca {
-            Some(path) if config.health.is_verified() => read(path)?,
-            _ => Vec::new(),
-        };
-        Ok(Loaded { config, authorities })
+        let text = self.text()?;
+        let config = self.parse(&text)?;
+        let authorities = authorities(&config)?;
+        Ok(Loaded { config, text, authorities })
+    }
+
+    /// Whether the files are as they were; nothing is parsed to find out.
+    fn still_says(&self, loaded: &Loaded) -> bool {
+        self.text().is_ok_and(|text| text == loaded.text)
+            && authorities(&loaded.config).is_ok_and(|now| now == loaded.authorities)
     }
 }
 
@@ -64,31 +81,29 @@ impl Loaded {
     /// # Errors
     /// When the check makes no sense, or the certificates are none.
     pub(super) fn probe(&self) -> Result<Arc<dyn Probe>> {
-        let health = &self.config.health;
-        Ok(match health.scheme {
-            HealthScheme::Tcp => Arc::new(TcpProbe::new()),
-            _ => Arc::new(HttpProbe::new(health, &self.authorities)?),
-        })
+        Ok(Arc::new(HealthProbe::new(&self.config.health, &self.authorities)?))
     }
 }
 
-/// The configuration that counts, and what its files said last.
+/// What the files of a configuration said last.
 #[derive(Debug)]
 pub(super) struct Reloader<'a> {
     source: &'a ConfigSource,
-    pub(super) applied: Loaded,
     /// The reason where they cannot be used.
     last: Result<Loaded, String>,
 }
 
 impl<'a> Reloader<'a> {
-    /// `applied` was read from `source` and counts.
-    pub(super) fn new(source: &'a ConfigSource, applied: Loaded) -> Self {
-        Self { source, last: Ok(applied.clone()), applied }
+    /// `loaded` was read from `source` and counts.
+    pub(super) fn new(source: &'a ConfigSource, loaded: Loaded) -> Self {
+        Self { source, last: Ok(loaded) }
     }
 
     /// Reads the files; whether they say anything new.
     pub(super) fn has_changed(&mut self) -> bool {
+        if self.last.as_ref().is_ok_and(|loaded| self.source.still_says(loaded)) {
+            return false;
+        }
         let read = self.source.load().map_err(|error| error_report::one_line(&error));
         let changed = read != self.last;
         self.last = read;
@@ -99,12 +114,17 @@ impl<'a> Reloader<'a> {
     ///
     /// # Errors
     /// The reason why they cannot be used.
-    pub(super) fn apply(&mut self, handle: &GuardHandle) -> Result<(), String> {
-        let loaded = self.last.clone()?;
+    pub(super) fn apply(&self, handle: &GuardHandle) -> Result<(), String> {
+        let loaded = self.last.as_ref().map_err(String::clone)?;
         let set = loaded.probe().and_then(|probe| handle.set(loaded.config.desired(), probe));
-        set.map_err(|error| error_report::one_line(&error))?;
-        self.applied = loaded;
-        Ok(())
+        set.map_err(|error| error_report::one_line(&error))
+    }
+}
+
+fn authorities(config: &CareConfig) -> Result<Vec<u8>> {
+    match &config.health.ca {
+        Some(path) if config.health.is_verified() => read(path),
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -159,11 +179,11 @@ mod tests {
         config.health.ca = Some(PathBuf::from("/nowhere/ca.crt"));
         let load = |config: &CareConfig| ConfigSource::Fixed(Box::new(config.clone())).load();
         assert_eq!(load(&config).unwrap_err().to_string(), "cannot read /nowhere/ca.crt");
-        let mut loaded = Loaded { config, authorities: b"none".to_vec() };
+        let mut loaded = Loaded { config, text: Vec::new(), authorities: b"none".to_vec() };
         assert!(matches!(loaded.probe().unwrap_err(), Error::Check { .. }));
         loaded.config.health.insecure_skip_verify = true;
         load(&loaded.config).unwrap().probe().unwrap();
-        loaded.config.health.scheme = HealthScheme::Http;
+        loaded.config.health.scheme = crate::HealthScheme::Http;
         loaded.config.health.method = "GET /".to_owned();
         assert!(matches!(loaded.probe().unwrap_err(), Error::Check { .. }));
     }
@@ -191,7 +211,7 @@ mod tests {
             replace(&path, change);
             let changed = reloader.has_changed();
             assert!(!reloader.has_changed(), "each change is seen once");
-            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.applied.config.rs.len()))
+            changed.then(|| reloader.apply(&guard.handle()).map(|()| reloader.last.as_ref().unwrap().config.rs.len()))
         };
         changes.iter().map(&mut outcome).collect()
     }

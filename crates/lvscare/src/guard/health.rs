@@ -11,11 +11,11 @@ use crate::{HealthPolicy, ServerState, ServerStatus, Unhealthy, UnhealthyKind};
 #[derive(Debug)]
 pub(super) struct Health {
     /// All but `weight` and `seconds`, which are filled in when somebody asks.
-    status: ServerStatus,
+    pub(super) status: ServerStatus,
     /// When it came into its state.
-    since: Instant,
+    pub(super) since: Instant,
     /// When it last fell; `None` when it never was up.
-    fell: Option<Instant>,
+    pub(super) fell: Option<Instant>,
     /// Answers in a row that speak against its state.
     against: u32,
 }
@@ -38,23 +38,8 @@ impl Health {
         Self { status, since: now, fell: None, against: 0 }
     }
 
-    /// Counts the server as healthy until answers say otherwise.
-    pub(super) fn presume_up(&mut self, now: Instant) {
-        (self.status.state, self.since) = (ServerState::Up, now);
-    }
-
     pub(super) fn is_up(&self) -> bool {
         self.status.state == ServerState::Up
-    }
-
-    /// Whether the server has not been checked yet.
-    pub(super) fn is_unknown(&self) -> bool {
-        self.status.state == ServerState::Unknown
-    }
-
-    /// When the server last fell; `None` when it never was up.
-    pub(super) fn fell(&self) -> Option<Instant> {
-        self.fell
     }
 
     pub(super) fn status(&self, weight: u16, now: Instant) -> ServerStatus {
@@ -122,7 +107,7 @@ mod tests {
         fn up() -> Self {
             let now = Instant::now();
             let mut health = unknown(now);
-            health.presume_up(now);
+            health.status.state = ServerState::Up;
             Self { health, now, policy: HealthPolicy::default() }
         }
 
@@ -189,13 +174,13 @@ mod tests {
         let now = Instant::now();
         let policy = HealthPolicy::default();
         let mut good = unknown(now);
-        assert!(good.is_unknown() && !good.is_up());
+        assert!(good.status.state == ServerState::Unknown);
         assert!(good.record(Ok(()), Duration::ZERO, now, &policy) && good.is_up());
         let mut bad = unknown(now);
         let reason = Unhealthy { kind: ANSWER, reason: "answered 500".to_owned() };
         assert!(bad.record(Err(reason), Duration::ZERO, now, &policy));
         assert_eq!((bad.status.state, bad.status.reason.as_deref()), (ServerState::Down, Some("answered 500")));
-        assert_eq!(bad.fell(), None, "it never was up");
+        assert_eq!(bad.fell, None, "it never was up");
     }
 
     #[test]
@@ -204,6 +189,6 @@ mod tests {
         server.answers(Err(TIMED_OUT));
         let fell = server.now;
         server.answers(Err(TIMED_OUT));
-        assert_eq!(server.health.fell(), Some(fell));
+        assert_eq!(server.health.fell, Some(fell));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::check::Answer;
 use super::health::Health;
-use crate::{Desired, Event, Rules, Status};
+use crate::{Desired, Event, Rules, ServerState, Status};
 
 /// Servers that fell no longer than this before the last one, beyond one round of checks, fell together with it.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -21,6 +22,9 @@ pub(super) struct HealthTable {
     servers: BTreeMap<SocketAddr, Health>,
     /// While all look dead: the servers that stay in.
     last_good: Option<BTreeSet<SocketAddr>>,
+    /// The rules that should be; `None` while nothing can be said: no server is known to be healthy, and some have not
+    /// been checked yet.
+    pub(super) target: Option<Arc<Rules>>,
     pub(super) rounds: u64,
     pub(super) repairs: u64,
     pub(super) errors: u64,
@@ -32,7 +36,8 @@ impl HealthTable {
     pub(super) fn new(desired: Desired, dataplane: &'static str) -> Self {
         let now = Instant::now();
         let servers = desired.servers.keys().map(|server| (*server, Health::unknown(*server, now))).collect();
-        Self { desired, dataplane, servers, last_good: None, rounds: 0, repairs: 0, errors: 0, failing: None }
+        let (last_good, target, failing) = (None, None, None);
+        Self { desired, dataplane, servers, last_good, target, rounds: 0, repairs: 0, errors: 0, failing }
     }
 
     /// Adopts the rules that a guard before this one left: servers that the kernel gives connections to count as healthy.
@@ -41,9 +46,10 @@ impl HealthTable {
             let wanted = self.desired.servers.get(server);
             let holds = |held: &u32| *held > 0 || wanted == Some(&0);
             if observed.servers.get(server).is_some_and(holds) {
-                health.presume_up(now);
+                (health.status.state, health.since) = (ServerState::Up, now);
             }
         }
+        self.aim();
     }
 
     /// Takes one answer in; tells what it changes.
@@ -54,19 +60,17 @@ impl HealthTable {
         if !health.record(result, took, now, &self.desired.health) {
             return Vec::new();
         }
-        let event = match reason {
-            None => Event::Up { server },
-            Some(reason) => Event::Down { server, reason },
-        };
-        std::iter::once(event).chain(self.find_healthy(now)).collect()
+        let event = reason.map_or(Event::Up { server }, |reason| Event::Down { server, reason });
+        let events = std::iter::once(event).chain(self.find_healthy(now)).collect();
+        self.aim();
+        events
     }
 
     /// Wants something else from now on; servers that stay keep their state. Tells the change of servers, if any.
     pub(super) fn replace(&mut self, desired: Desired, now: Instant) -> Vec<Event> {
-        let added: Vec<_> =
-            desired.servers.keys().filter(|server| !self.servers.contains_key(server)).copied().collect();
-        let removed: Vec<_> =
-            self.servers.keys().filter(|server| !desired.servers.contains_key(server)).copied().collect();
+        let (old, new) = (&self.servers, &desired.servers);
+        let added: Vec<_> = new.keys().filter(|server| !old.contains_key(server)).copied().collect();
+        let removed = old.keys().filter(|server| !new.contains_key(server)).copied().collect();
         let changed = desired != self.desired;
         self.servers.retain(|server, _| desired.servers.contains_key(server));
         self.servers.extend(added.iter().map(|server| (*server, Health::unknown(*server, now))));
@@ -75,24 +79,19 @@ impl HealthTable {
             last_good.retain(|server| self.desired.servers.contains_key(server));
         }
         self.last_good.take_if(|last_good| last_good.is_empty());
-        let mut events = Vec::new();
-        if changed {
-            events.push(Event::Reloaded { added, removed });
-        }
-        events.extend(self.find_healthy(now));
+        let reloaded = changed.then_some(Event::Reloaded { added, removed });
+        let events = reloaded.into_iter().chain(self.find_healthy(now)).collect();
+        self.aim();
         events
     }
 
-    /// The rules that should be; `None` while nothing can be said: no server is known to be healthy, and some have not
-    /// been checked yet.
-    pub(super) fn target(&self) -> Option<Rules> {
+    /// Finds the rules that should be.
+    fn aim(&mut self) {
         let kept = |server: &SocketAddr| self.last_good.as_ref().is_some_and(|last_good| last_good.contains(server));
-        if self.last_good.is_none() && !self.has_healthy() {
-            return None;
-        }
         let servers = self.servers.iter().filter(|(server, health)| health.is_up() || kept(server));
-        let servers = servers.map(|(server, _)| (*server, self.weight(*server).into()));
-        Some(Rules { service: self.desired.service.clone(), servers: servers.collect() })
+        let servers = servers.map(|(server, _)| (*server, self.weight(*server).into())).collect();
+        let known = self.last_good.is_some() || self.has_healthy();
+        self.target = known.then(|| Arc::new(Rules { service: self.desired.service.clone(), servers }));
     }
 
     /// What everybody may know.
@@ -126,12 +125,12 @@ impl HealthTable {
             return None;
         }
         let weighted: Vec<_> = self.servers.iter().filter(|(server, _)| self.weight(**server) > 0).collect();
-        if self.last_good.is_some() || weighted.iter().any(|(_, health)| health.is_unknown()) {
+        if self.last_good.is_some() || weighted.iter().any(|(_, health)| health.status.state == ServerState::Unknown) {
             return None;
         }
         let policy = &self.desired.health;
         let together = policy.longest_interval() + policy.timeout + TOGETHER;
-        let fell_now = |health: &Health| health.fell().is_some_and(|fell| now.duration_since(fell) <= together);
+        let fell_now = |health: &Health| health.fell.is_some_and(|fell| now.duration_since(fell) <= together);
         let mut last_good: BTreeSet<_> =
             weighted.iter().filter(|(_, health)| fell_now(health)).map(|(server, _)| **server).collect();
         if last_good.is_empty() {

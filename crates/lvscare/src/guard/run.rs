@@ -50,7 +50,7 @@ pub struct Guard {
     /// Whether the rules must be looked at.
     sync_due: bool,
     /// The rules that this guard left; `None` when that is not known.
-    applied: Option<Rules>,
+    applied: Option<Arc<Rules>>,
     started: bool,
     failure_told: bool,
     failures: LogThrottle,
@@ -73,7 +73,6 @@ type Update = (Desired, Arc<dyn Probe>);
 
 impl Guard {
     /// A guard over `desired`.
-    #[must_use]
     pub fn new(desired: Desired, dataplane: Arc<dyn Dataplane>, probe: Arc<dyn Probe>) -> Self {
         Self {
             table: Arc::new(Mutex::new(HealthTable::new(desired, dataplane.name()))),
@@ -98,19 +97,16 @@ impl Guard {
     }
 
     /// Also keeps the virtual address usable on this host.
-    #[must_use]
     pub fn with_addressing(self, addressing: Arc<dyn Addressing>) -> Self {
         Self { addressing: Some(addressing), ..self }
     }
 
     /// Tells `events` of each change; it is called in order and must not block.
-    #[must_use]
     pub fn with_events(self, events: impl FnMut(Event) + Send + 'static) -> Self {
         Self { events: Box::new(events), ..self }
     }
 
     /// Changes and observes this guard while it runs.
-    #[must_use]
     pub fn handle(&self) -> GuardHandle {
         GuardHandle { table: Arc::clone(&self.table), updates: self.updates.0.clone() }
     }
@@ -227,11 +223,11 @@ impl Guard {
     }
 
     /// The rules that should be, when that can be said.
-    fn target(&self) -> Option<Rules> {
-        self.table().target()
+    fn target(&self) -> Option<Arc<Rules>> {
+        self.table().target.clone()
     }
 
-    fn sync(&self, wanted: Rules) -> impl Future<Output = Outcome> + use<> {
+    fn sync(&self, wanted: Arc<Rules>) -> impl Future<Output = Outcome> + use<> {
         let (dataplane, addressing) = (Arc::clone(&self.dataplane), self.addressing.clone());
         sync(dataplane, addressing, wanted, self.applied.clone(), self.started)
     }
@@ -241,13 +237,12 @@ impl Guard {
         self.applied = outcome.applied;
         let now = Instant::now();
         let failing = outcome.failure.as_ref().map(|failure| error_report::one_line(failure));
-        let (status, target) = {
+        {
             let mut table = self.table();
             table.errors += u64::from(failing.is_some());
             table.repairs += u64::from(outcome.foreign > 0);
             table.failing = failing.clone();
-            (table.status(), table.target())
-        };
+        }
         match failing {
             // Told once until the rules can be made again.
             Some(reason) if !self.failure_told && self.failures.allow(now) => {
@@ -260,6 +255,7 @@ impl Guard {
                     (self.events)(Event::Recovered);
                 }
                 if !std::mem::replace(&mut self.started, true) {
+                    let status = self.table().status();
                     let (healthy, servers) = (status.healthy(), status.servers.len());
                     (self.events)(Event::Started { service: status.service, healthy, servers });
                 }
@@ -273,7 +269,7 @@ impl Guard {
         if outcome.foreign > 0 && self.repairs.allow(now) {
             (self.events)(Event::Repaired { changes: std::mem::take(&mut self.repaired) });
         }
-        self.sync_due |= self.applied.is_some() && target != self.applied;
+        self.sync_due |= self.applied.is_some() && self.table().target != self.applied;
     }
 
     /// Applies what was asked for through a handle.
@@ -320,8 +316,13 @@ impl GuardHandle {
         Ok(())
     }
 
+    /// How many rounds of checks were begun, and how long there is at most from one to the next.
+    pub(crate) fn rounds(&self) -> (u64, Duration) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        (table.rounds, table.desired.health.longest_interval())
+    }
+
     /// How the servers are now.
-    #[must_use]
     pub fn status(&self) -> Status {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).status()
     }

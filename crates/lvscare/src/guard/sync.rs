@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The rules as they are now; `None` when that is not known.
-    pub(super) applied: Option<Rules>,
+    pub(super) applied: Option<Arc<Rules>>,
     /// How many changes of others were put right.
     pub(super) foreign: usize,
     /// What could not be done and is not needed for the rules.
@@ -28,13 +28,13 @@ pub(super) struct Outcome {
 pub(super) async fn sync(
     dataplane: Arc<dyn Dataplane>,
     addressing: Option<Arc<dyn Addressing>>,
-    wanted: Rules,
-    applied: Option<Rules>,
+    wanted: Arc<Rules>,
+    applied: Option<Arc<Rules>>,
     established: bool,
 ) -> Outcome {
     let mut outcome = Outcome::default();
-    match in_time(&wanted, "change the rules of", rules(&*dataplane, &wanted, applied.as_ref())).await {
-        Ok(foreign) => (outcome.foreign, outcome.applied) = (foreign, Some(wanted.clone())),
+    match in_time(&wanted, "change the rules of", rules(&*dataplane, &wanted, applied.as_deref())).await {
+        Ok(foreign) => (outcome.foreign, outcome.applied) = (foreign, Some(Arc::clone(&wanted))),
         Err(failure) => outcome.failure = Some(failure),
     }
     if let Some(addressing) = addressing {

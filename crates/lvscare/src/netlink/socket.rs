@@ -1,5 +1,6 @@
 //! Exchanges messages with the kernel, over one kind of socket for all its parts.
 
+use std::io::ErrorKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netlink_packet_core::{
@@ -43,7 +44,7 @@ impl Socket {
         take: &mut (dyn FnMut(T) + Send),
     ) -> Result<(), Failure> {
         let idle = self.idle().take();
-        let socket = idle.map_or_else(|| open(self.protocol), Ok).map_err(Failure::Io)?;
+        let socket = idle.map_or_else(|| open(self.protocol, 0), Ok).map_err(Failure::Io)?;
         let (bytes, last) = encode(requests);
         socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map_err(Failure::Io)?;
         loop {
@@ -69,14 +70,30 @@ impl Socket {
         Ok(answers)
     }
 
+    /// Whether the kernel told anything to these groups since the last call; true at the first. What it was is not read. A
+    /// socket that listens cannot be asked anything.
+    pub(crate) fn has_heard(&self, groups: u32) -> bool {
+        let mut listening = self.idle();
+        let is_silent = |socket: &RawSocket| {
+            let heard = socket.recv(&mut Vec::with_capacity(1), 0);
+            heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        };
+        let has_heard = !listening.as_ref().is_some_and(is_silent);
+        if has_heard {
+            // A new one has heard nothing yet, however much was told.
+            *listening = open(self.protocol, groups).ok();
+        }
+        has_heard
+    }
+
     fn idle(&self) -> MutexGuard<'_, Option<RawSocket>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(protocol: isize) -> std::io::Result<RawSocket> {
+fn open(protocol: isize, groups: u32) -> std::io::Result<RawSocket> {
     let mut socket = RawSocket::new(protocol)?;
-    socket.bind_auto()?;
+    socket.bind(&SocketAddr::new(0, groups))?;
     socket.set_non_blocking(true)?;
     // Failures need not repeat what was sent; kernels before 4.10 do.
     let _ = socket.set_cap_ack(true);

@@ -33,13 +33,13 @@ pub(super) fn http(error: &hyper::Error) -> Unhealthy {
     closed("closed the connection without an answer")
 }
 
-/// Whether what was read makes no sense, such as chunks without a length.
-pub(super) fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
-    cause(error).is_some_and(|error| matches!(error.kind(), Kind::InvalidInput | Kind::InvalidData))
+/// The kind of the error of the socket below this one.
+pub(super) fn kind(error: &hyper::Error) -> Option<Kind> {
+    cause(error).map(io::Error::kind)
 }
 
 /// The error of the socket below this one.
-pub(super) fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     std::iter::successors(Some(error), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
@@ -55,6 +55,7 @@ pub(super) fn talking(error: &io::Error) -> Unhealthy {
             closed("reset the connection before it answered")
         }
         Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => connecting(error),
+        Kind::FileTooLarge => answer("sent more than an answer may have"),
         _ => closed(&format!("lost the connection: {error}")),
     }
 }

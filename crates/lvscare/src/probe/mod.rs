@@ -5,10 +5,10 @@ mod failure;
 #[cfg(any(test, feature = "testing"))]
 mod fake;
 mod http;
+mod metered;
 mod pool;
 mod port;
 mod request;
-mod tcp;
 mod tls;
 
 use std::fmt;
@@ -19,8 +19,10 @@ use async_trait::async_trait;
 pub use check::{HealthConfig, HealthScheme};
 #[cfg(any(test, feature = "testing"))]
 pub use fake::{FakeBehavior, FakeProbe};
-pub use http::HttpProbe;
-pub use tcp::TcpProbe;
+pub use http::HealthProbe;
+
+/// What was found, or why the server does not count as healthy.
+type Checked<T> = std::result::Result<T, Unhealthy>;
 
 /// Asks a server about its health.
 #[async_trait]
@@ -42,7 +44,8 @@ pub trait Probe: Send + Sync + fmt::Debug {
 }
 
 /// Why a server does not count as healthy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
 pub struct Unhealthy {
     /// Which kind of failure.
     pub kind: UnhealthyKind,
@@ -71,11 +74,5 @@ pub enum UnhealthyKind {
 impl Unhealthy {
     fn new(kind: UnhealthyKind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Unhealthy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
     }
 }

@@ -37,10 +37,13 @@ async fn connected(server: SocketAddr) -> io::Result<TcpStream> {
     let Some(ports) = apart(&clients) else { return TcpStream::connect(server).await };
     for _ in 0..ATTEMPTS {
         let port = one_of(&ports, RandomState::new().build_hasher().finish());
-        let socket = if server.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+        let (socket, any) = match server {
+            SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+            SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+        };
         // Without this a port would be lost for a minute after each connection.
         socket.set_reuseaddr(true)?;
-        let connected = match socket.bind(any(server, port)) {
+        let connected = match socket.bind(SocketAddr::new(any, port)) {
             Ok(()) => socket.connect(server).await,
             Err(taken) => Err(taken),
         };
@@ -66,11 +69,6 @@ fn apart(clients: &str) -> Option<RangeInclusive<u16>> {
 fn one_of(ports: &RangeInclusive<u16>, random: u64) -> u16 {
     let count = u64::from(ports.end() - ports.start()) + 1;
     ports.start() + u16::try_from(random % count).unwrap_or_default()
-}
-
-fn any(server: SocketAddr, port: u16) -> SocketAddr {
-    let any = if server.is_ipv6() { IpAddr::from(Ipv6Addr::UNSPECIFIED) } else { IpAddr::from(Ipv4Addr::UNSPECIFIED) };
-    SocketAddr::new(any, port)
 }
 
 #[cfg(test)]

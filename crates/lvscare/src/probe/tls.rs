@@ -9,12 +9,12 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::check::HealthConfig;
-use super::{Unhealthy, UnhealthyKind, failure as failures};
+use super::metered::Metered;
+use super::{Checked, Unhealthy, UnhealthyKind, failure as failures};
 use crate::{Error, Result};
 
 /// So many letters a reason has at most.
@@ -55,11 +55,7 @@ impl TlsClient {
     }
 
     /// Performs the handshake on a connection.
-    pub(super) async fn connect(
-        &self,
-        stream: TcpStream,
-        server: IpAddr,
-    ) -> std::result::Result<TlsStream<TcpStream>, Unhealthy> {
+    pub(super) async fn connect(&self, stream: Metered, server: IpAddr) -> Checked<TlsStream<Metered>> {
         let name = self.server_name.clone().unwrap_or_else(|| ServerName::from(server));
         let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream);
         connecting.await.map_err(|error| failures::talking(&error))
@@ -115,33 +111,25 @@ struct NoVerification {
     provider: Arc<CryptoProvider>,
 }
 
+type Verified = std::result::Result<HandshakeSignatureValid, rustls::Error>;
+
 impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Verified {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Verified {
         Ok(HandshakeSignatureValid::assertion())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvscare::{HealthConfig, HttpProbe, Probe, TcpProbe, UnhealthyKind};
+use lvscare::{HealthConfig, HealthProbe, Probe, UnhealthyKind};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -51,7 +51,7 @@ async fn the_death_of_an_http_server_is_noticed() {
 #[tokio::test]
 async fn the_death_of_an_https_server_is_noticed() {
     let authority = Authority::new();
-    let probe = HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
+    let probe = HealthProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
     let acceptor = authority.server(&["127.0.0.1"]);
     notices_death(&probe, async || Server::tls(acceptor.clone()).await).await;
 }
@@ -59,7 +59,7 @@ async fn the_death_of_an_https_server_is_noticed() {
 #[tokio::test]
 async fn the_death_of_a_tcp_server_is_noticed() {
     let quiet = async || Server::raw(|mut stream, _| Box::pin(async move { until_closed(&mut stream).await })).await;
-    notices_death(&TcpProbe::new(), quiet).await;
+    notices_death(&crate::tcp(), quiet).await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_banner_is_no_alarm() {
         })
     })
     .await;
-    let probe = TcpProbe::new();
+    let probe = crate::tcp();
     assert_eq!(check(&probe, server.address).await, Ok(()));
     assert!(!alarmed(A_WHILE, &probe, server.address).await);
     let address = server.address;

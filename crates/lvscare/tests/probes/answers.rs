@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvscare::{HealthConfig, HttpProbe, TcpProbe, UnhealthyKind};
+use lvscare::{HealthConfig, HealthProbe, UnhealthyKind};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use tokio::io::AsyncWriteExt;
@@ -16,14 +16,14 @@ async fn a_port_without_listener_refuses() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     drop(listener);
-    assert_fails(check(&TcpProbe::new(), server).await, UnhealthyKind::Refused, "refuses connections");
+    assert_fails(check(&crate::tcp(), server).await, UnhealthyKind::Refused, "refuses connections");
     assert_fails(check(&http(), server).await, UnhealthyKind::Refused, "refuses connections");
 }
 
 #[tokio::test]
 async fn tcp_needs_no_answer() {
     let server = Server::raw(|mut stream, _| Box::pin(async move { until_closed(&mut stream).await })).await;
-    assert_eq!(check(&TcpProbe::new(), server.address).await, Ok(()));
+    assert_eq!(check(&crate::tcp(), server.address).await, Ok(()));
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn ipv6_servers_are_asked_too() {
         Server::at("[::1]:0".parse().unwrap(), |stream, _| Box::pin(crate::server::answer_all(stream, OK.to_vec())))
             .await;
     assert_eq!(check(&http(), server.address).await, Ok(()));
-    assert_eq!(check(&TcpProbe::new(), server.address).await, Ok(()));
+    assert_eq!(check(&crate::tcp(), server.address).await, Ok(()));
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn wrong_answers_are_said() {
 
 #[tokio::test]
 async fn accepted_codes_are_the_given_ones() {
-    let probe = HttpProbe::new(&HealthConfig { status: [401].into(), ..crate::plain() }, &[]).unwrap();
+    let probe = HealthProbe::new(&HealthConfig { status: [401].into(), ..crate::plain() }, &[]).unwrap();
     for (status, good) in [(200, true), (302, true), (401, true), (400, false), (500, false)] {
         let server = Server::answering(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")).await;
         assert_eq!(check(&probe, server.address).await.is_ok(), good, "{status}");
@@ -105,7 +105,7 @@ async fn chunks_and_answers_that_end_with_the_connection_are_understood() {
 
 #[tokio::test]
 async fn head_and_interim_answers_are_understood() {
-    let probe = HttpProbe::new(&HealthConfig { method: "HEAD".to_owned(), ..crate::plain() }, &[]).unwrap();
+    let probe = HealthProbe::new(&HealthConfig { method: "HEAD".to_owned(), ..crate::plain() }, &[]).unwrap();
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await;
     for _ in 0..3 {
         assert_eq!(check(&probe, server.address).await, Ok(()));

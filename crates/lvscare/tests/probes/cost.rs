@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvscare::{HealthConfig, HttpProbe, Probe, TcpProbe};
+use lvscare::{HealthConfig, HealthProbe, Probe};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -18,7 +18,7 @@ const ROUNDS: u32 = 200;
 fn cost_of_https() {
     let authority = Authority::new();
     let acceptor = authority.server(&["127.0.0.1"]);
-    let probe = HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
+    let probe = HealthProbe::new(&HealthConfig::default(), &authority.pem()).unwrap();
     measure("HTTPS", probe, async || Server::tls(acceptor.clone()).await);
 }
 
@@ -31,7 +31,7 @@ fn cost_of_http() {
 #[test]
 #[ignore = "a measurement, not a test"]
 fn cost_of_tcp() {
-    measure("TCP", TcpProbe::new(), async || Server::answering(OK).await);
+    measure("TCP", crate::tcp(), async || Server::answering(OK).await);
 }
 
 #[expect(clippy::print_stdout)]

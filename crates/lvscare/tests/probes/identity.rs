@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lvscare::{HealthConfig, HttpProbe, UnhealthyKind};
+use lvscare::{HealthConfig, HealthProbe, UnhealthyKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -63,12 +63,12 @@ fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
-fn trusting(authority: &Authority) -> HttpProbe {
-    HttpProbe::new(&HealthConfig::default(), &authority.pem()).unwrap()
+fn trusting(authority: &Authority) -> HealthProbe {
+    HealthProbe::new(&HealthConfig::default(), &authority.pem()).unwrap()
 }
 
-fn skipping() -> HttpProbe {
-    HttpProbe::new(&HealthConfig { insecure_skip_verify: true, ..HealthConfig::default() }, &[]).unwrap()
+fn skipping() -> HealthProbe {
+    HealthProbe::new(&HealthConfig { insecure_skip_verify: true, ..HealthConfig::default() }, &[]).unwrap()
 }
 
 fn named(name: &str) -> HealthConfig {
@@ -86,7 +86,7 @@ async fn a_server_is_believed_by_address_or_name() {
     assert_eq!(by_address.connections(), 1, "one handshake serves many checks");
 
     let by_name = Server::tls(authority.server(&["kubernetes.default"])).await;
-    let expecting = |name| HttpProbe::new(&named(name), &authority.pem()).unwrap();
+    let expecting = |name| HealthProbe::new(&named(name), &authority.pem()).unwrap();
     assert_eq!(check(&expecting("kubernetes.default"), by_name.address).await, Ok(()));
     let answer = check(&expecting("10.103.97.2"), by_address.address).await;
     assert_fails(answer, UnhealthyKind::Tls, "10.103.97.2");
@@ -140,12 +140,12 @@ async fn a_server_without_tls_is_told_from_one_with_bad_tls() {
 #[test]
 fn what_cannot_work_is_refused_at_once() {
     let authority = Authority::new();
-    let refused = |pem: &[u8]| HttpProbe::new(&HealthConfig::default(), pem).map(drop).unwrap_err().to_string();
+    let refused = |pem: &[u8]| HealthProbe::new(&HealthConfig::default(), pem).map(drop).unwrap_err().to_string();
     let key = KeyPair::generate().unwrap().serialize_pem().into_bytes();
     assert_eq!(refused(&[]), "health check, CA: the text holds no certificate (PEM)");
     assert!(refused(&key).contains("holds no certificate"));
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
     assert!(refused(&broken).contains("none of its 1 certificates"));
-    let unnamed = HttpProbe::new(&named("no name"), &authority.pem()).unwrap_err().to_string();
+    let unnamed = HealthProbe::new(&named("no name"), &authority.pem()).unwrap_err().to_string();
     assert!(unnamed.contains("no name"), "{unnamed}");
 }

@@ -12,7 +12,7 @@ mod server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lvscare::{HealthConfig, HealthScheme, HttpProbe, Probe, Unhealthy, UnhealthyKind};
+use lvscare::{HealthConfig, HealthProbe, HealthScheme, Probe, Unhealthy, UnhealthyKind};
 use tokio::time::timeout;
 
 /// One check as the guard performs it, with a generous time-out.
@@ -34,8 +34,12 @@ fn plain() -> HealthConfig {
     HealthConfig { scheme: HealthScheme::Http, ..HealthConfig::default() }
 }
 
-fn http() -> HttpProbe {
-    HttpProbe::new(&plain(), &[]).unwrap()
+fn tcp() -> HealthProbe {
+    HealthProbe::new(&HealthConfig { scheme: HealthScheme::Tcp, ..HealthConfig::default() }, &[]).unwrap()
+}
+
+fn http() -> HealthProbe {
+    HealthProbe::new(&plain(), &[]).unwrap()
 }
 
 #[track_caller]

@@ -18,6 +18,7 @@ const CONTROLLER: u16 = 16;
 const GET_FAMILY: u8 = 3;
 const FAMILY_ID: u16 = 1;
 const FAMILY_NAME: u16 = 2;
+const NOT_UNDERSTOOD: &str = "understand the answer about";
 
 /// The kernel's IP Virtual Server, reached by generic netlink.
 #[derive(Debug)]
@@ -50,11 +51,11 @@ impl Ipvs {
     async fn servers(&self, service: SocketAddr) -> Result<Vec<ServerEntry>> {
         let object = format!("the servers of {service}");
         match self.ask(command::GET_SERVER, DUMP, &[message::service_at(service)]).await {
-            Ok(told) => told
-                .iter()
-                .map(|packet| message::read_server(packet.attributes()))
-                .collect::<Option<_>>()
-                .ok_or(Error::Malformed { object, reason: "an entry cannot be understood".to_owned() }),
+            Ok(told) => {
+                told.iter().map(|packet| message::read_server(packet.attributes())).collect::<Option<_>>().ok_or(
+                    Error::Refused { act: NOT_UNDERSTOOD, object, reason: "an entry cannot be understood".to_owned() },
+                )
+            }
             Err(failure) => Err(failure.of("read", object)),
         }
     }
@@ -118,7 +119,7 @@ impl Dataplane for Ipvs {
             Err(failure) => return Err(failure.of("read", object)),
         };
         let Some(scheduler) = told.iter().find_map(|packet| message::read_scheduler(packet.attributes())) else {
-            return Err(Error::Malformed { object, reason: "it has no service".to_owned() });
+            return Err(Error::Refused { act: NOT_UNDERSTOOD, object, reason: "it has no service".to_owned() });
         };
         let servers = self.servers(service).await?.into_iter().map(|entry| (entry.address, entry.weight)).collect();
         Ok(Some(Rules { service: Service { address: service, scheduler }, servers }))

@@ -143,13 +143,11 @@ async fn list(netlink: &Socket, service: SocketAddr) -> Result<Option<Rules>, Fa
 
 /// What `list` tells, asked again when others changed something meanwhile, in whatever table.
 async fn settled<T, F: Future<Output = Result<T, Failure>>>(mut list: impl FnMut() -> F) -> Result<T, Failure> {
+    let mut told = list().await;
     for _ in 1..ATTEMPTS {
-        match list().await {
-            Err(Failure::Interrupted) => {}
-            told => return told,
-        }
+        told = if matches!(told, Err(Failure::Interrupted)) { list().await } else { break };
     }
-    list().await
+    told
 }
 
 /// Lets the kernel check tables without keeping them: what is needed is there when the only failure is the last message,

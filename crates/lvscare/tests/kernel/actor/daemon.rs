@@ -35,7 +35,8 @@ pub async fn care(words: &[&str]) -> ExitCode {
         told.cancel();
     });
     let (_keep, reload) = tokio::sync::mpsc::channel(1);
-    let done = daemon::care(&request, Supervisor::default(), reload, cancel, |event| println!("{event:?}")).await;
+    let done =
+        daemon::care(&request, Supervisor::default(), reload, cancel, Box::new(|event| println!("{event:?}"))).await;
     ended(done)
 }
 
