@@ -43,3 +43,41 @@ impl AsyncRead for Counted {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// How many bytes can be read in pieces of at most `piece`, of as many as there are.
+    async fn readable(allowed: usize, piece: usize) -> (usize, ErrorKind) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let sending = tokio::spawn(async move { while server.write_all(&[0; 4096]).await.is_ok() {} });
+        let allowance = Allowance::new(allowed.into());
+        let mut metered = metered(stream, &allowance);
+        let (mut all, mut buffer) = (0, vec![0; piece]);
+        let end = loop {
+            match metered.read(&mut buffer).await {
+                Ok(read) => all += read,
+                Err(error) => break error.kind(),
+            }
+        };
+        allowance.store(1, Relaxed);
+        assert!(metered.read(&mut buffer).await.unwrap() > 0, "more is allowed again");
+        drop(metered);
+        sending.await.unwrap();
+        (all, end)
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_allowed_but_for_one_piece() {
+        let (all, end) = readable(100_000, 1000).await;
+        assert!((100_000..=101_000).contains(&all) && end == ErrorKind::FileTooLarge, "{all}, {end}");
+        assert_eq!(readable(100_000, 1).await, (196, ErrorKind::FileTooLarge), "each read costs something");
+    }
+}

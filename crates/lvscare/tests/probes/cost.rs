@@ -69,7 +69,7 @@ fn measure(name: &str, probe: impl Probe + 'static, server: impl AsyncFn() -> Se
 }
 
 /// The CPU time that this thread has used (`/proc/thread-self/schedstat`, proc(5)).
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }

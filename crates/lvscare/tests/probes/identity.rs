@@ -37,6 +37,13 @@ impl Authority {
         self.acceptor(&params(names), false)
     }
 
+    /// An acceptor that sends so many tickets after each handshake.
+    pub(crate) fn talkative(&self, names: &[&str], tickets: usize) -> TlsAcceptor {
+        let mut config = (**self.server(names).config()).clone();
+        config.send_tls13_tickets = tickets;
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     fn acceptor(&self, params: &CertificateParams, asks_client: bool) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -5,6 +5,9 @@
 mod alarms;
 mod answers;
 mod cost;
+#[cfg(feature = "testing")]
+mod guarded;
+mod hostile;
 mod identity;
 mod reuse;
 mod server;
