@@ -317,7 +317,7 @@ impl GuardHandle {
     }
 
     /// How many rounds of checks were begun, and how long there is at most from one to the next.
-    pub(crate) fn rounds(&self) -> (u64, Duration) {
+    pub fn rounds(&self) -> (u64, Duration) {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         (table.rounds, table.desired.health.longest_interval())
     }
