@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
-use sealer_core::{Error, Sealer, Wanted, apply, plan};
+use sealer_core::{Error, Sealer, Wanted, apply, newest, plan};
 
 use crate::arguments::OutputFormat;
 use crate::commands::change::ChangeArguments;
@@ -79,6 +79,22 @@ pub(crate) async fn perform(
     let applied = applied?;
     session.printer.applied(&applied)?;
     if applied.unreachable.is_empty() { Ok(()) } else { Err(Failure::LeftOut(applied.unreachable)) }
+}
+
+/// The cluster as it keeps itself, when that is newer than what is remembered here: somebody else may have changed it.
+pub(crate) async fn renewed(
+    sealer: &Sealer,
+    known: Clusterfile,
+    change: &ChangeArguments,
+    session: &Session<'_>,
+) -> Result<Clusterfile, Failure> {
+    let progress = session.printer.cluster_progress();
+    let options = change.options(&progress);
+    let interrupts = progress.cancel_on_interrupt(options.cancel.clone());
+    let newest = newest(sealer, known, &options, &|event| progress.event(&event)).await;
+    interrupts.abort();
+    progress.finish();
+    Ok(newest?)
 }
 
 /// Reads and parses a Clusterfile; errors keep its text.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use sealer_core::runtime::Plan;
-use sealer_core::{Consent, Error};
+use sealer_core::{Consent, Error, HostClaim};
 
 use crate::output::ClusterProgress;
 
@@ -26,6 +26,29 @@ pub(crate) fn consent(yes: bool, progress: &ClusterProgress) -> Consent {
         suspend(&mut || agreed = agrees(&question(plan)));
         agreed
     })
+}
+
+/// Agrees to a host's being cleaned with `--yes`; otherwise the person at the terminal is asked.
+pub(crate) fn to_clean(yes: bool, progress: &ClusterProgress) -> impl Fn(&HostClaim) -> bool + Send + Sync {
+    let (refused, suspend) = (progress.is_for_programs(), progress.suspender());
+    move |claim| {
+        let mut agreed = yes;
+        if !yes && !refused {
+            suspend(&mut || agreed = agrees(&claimed(claim)));
+        }
+        agreed
+    }
+}
+
+/// Says what a host is part of, and asks.
+fn claimed(claim: &HostClaim) -> String {
+    let HostClaim { host, cluster, role, engine, removes_engine, other_nodes, .. } = claim;
+    let mut text = format!("{host} is a {role} of cluster {cluster}. Everything of it on this host is removed");
+    text.push_str(&if *removes_engine { format!(", {engine} too.\n") } else { ".\n".to_owned() });
+    if !other_nodes.is_empty() {
+        text.push_str(&format!("The cluster is still up and is not told; it has {}.\n", other_nodes.join(", ")));
+    }
+    text + "Continue? [y/N] "
 }
 
 /// Lists the hosts that leave, and asks.

@@ -8,6 +8,7 @@ use sealer_core::{DeleteOptions, ScaleRequest, Sealer, current, delete, scale_do
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
+use crate::commands::clean_host::HostArguments;
 use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, EndpointArguments, Session};
@@ -15,11 +16,11 @@ use crate::settings::{CloudArguments, EndpointArguments, Session};
 /// Delete a cluster and everything that was made for it, or take single hosts out of it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -c my-cluster --nodes 192.168.0.4\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile\n  sealer delete -c my-cluster --provider ALI_CLOUD --region cn-hangzhou"
+    after_help = "Examples:\n  sealer delete -c my-cluster\n  sealer delete -c my-cluster --nodes 192.168.0.4\n  sealer delete -f ~/.sealer/my-cluster/Clusterfile\n  sealer delete --host 192.168.0.4\n  sealer delete -c my-cluster --provider ALI_CLOUD --region cn-hangzhou"
 )]
 pub(crate) struct Delete {
     /// Name of the cluster [default with --masters or --nodes: the only one]
-    #[arg(short = 'c', long = "cluster", visible_alias = "cluster-name", value_name = "NAME", conflicts_with_all = ["file", "all"], required_unless_present_any = ["file", "all", "masters", "nodes"])]
+    #[arg(short = 'c', long = "cluster", visible_alias = "cluster-name", value_name = "NAME", conflicts_with_all = ["file", "all"], required_unless_present_any = ["file", "all", "masters", "nodes", "host"])]
     cluster: Option<String>,
     /// Clusterfile of the cluster
     #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE", conflicts_with = "all")]
@@ -36,6 +37,8 @@ pub(crate) struct Delete {
     /// Remove the cluster's data too; this is done in any case, the option is upstream's
     #[arg(short, long, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     prune: Option<bool>,
+    #[command(flatten)]
+    host: HostArguments,
     #[command(flatten)]
     change: ChangeArguments,
     /// Print what would be done with --masters or --nodes; change nothing
@@ -64,9 +67,13 @@ impl Delete {
             let reason = "--prune=false: hosts are left as they were before the cluster, so its data goes too";
             return Err(Failure::Usage(reason.to_owned()));
         }
+        if let Some(address) = self.host.host {
+            return self.host.clean(&sealer, address, &self.change, self.host_keys, session).await;
+        }
         let file = self.file.as_deref().map(apply::read).transpose()?;
         if self.masters.is_some() || self.nodes.is_some() {
             let known = current(&sealer, self.cluster.as_deref(), file)?;
+            let known = apply::renewed(&sealer, known, &self.change, session).await?;
             let request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
             let fewer = scale_down(&known, &request)?;
             return apply::perform(&sealer, fewer, self.dry_run, &self.change, session).await;

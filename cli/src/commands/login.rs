@@ -50,6 +50,17 @@ pub(crate) struct LoginArguments {
 }
 
 impl LoginArguments {
+    /// A login without secrets among the arguments.
+    pub(crate) fn of(
+        user: Option<String>,
+        passwd_file: Option<PathBuf>,
+        pk: Option<PathBuf>,
+        port: Option<u16>,
+        host_keys: HostKeyArguments,
+    ) -> Self {
+        Self { user, passwd: None, passwd_file, pk, pk_passwd: None, port, host_keys }
+    }
+
     /// Says it to a cluster; asks for what shall be asked for.
     pub(crate) fn overlay(&self, cluster: &mut Cluster) -> Result<(), Failure> {
         let count = cluster.hosts.len();

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod build;
 pub(crate) mod change;
+pub(crate) mod clean_host;
 pub(crate) mod confirm;
 pub(crate) mod delete;
 pub(crate) mod host;

@@ -49,6 +49,7 @@ impl ScaleUp {
         let sealer = session.open_with_cloud(&cloud, self.login.host_keys)?;
         let file = self.file.as_deref().map(apply::read).transpose()?;
         let known = current(&sealer, self.cluster.as_deref(), file)?;
+        let known = apply::renewed(&sealer, known, &self.change, session).await?;
         let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
         // Before anybody is asked for a password.
         scale_up(&known, &request)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sealer_core::{Applied, Deleted, LeftHost, Node, Outcome, Planned};
+use sealer_core::{Applied, Deleted, HostClaim, LeftHost, Node, Outcome, Planned};
 
 use super::layout::pad;
 use super::{Printer, plan, units, write_out};
@@ -90,6 +90,20 @@ impl Printer {
             text.push_str("there is no cluster\n");
         }
         write_out(&text)
+    }
+}
+
+impl Printer {
+    /// Tells that a host was cleaned.
+    pub(crate) fn cleaned(&self, claim: &HostClaim) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(claim);
+        }
+        let HostClaim { host, cluster, role, .. } = claim;
+        if self.quiet {
+            return write_out(&format!("{host}\n"));
+        }
+        write_out(&format!("{host} is clean: it was a {role} of cluster {cluster}\n"))
     }
 }
 

@@ -147,7 +147,7 @@ async fn clean(
     let runtime = run.sealer.runtime_of(current)?;
     let requirements = runtime.requirements();
     let observed = gather_all(run, state, current, &requirements).await?;
-    if let Some(newer) = takeover::newest(run, state, current, &observed, &requirements).await? {
+    if let Some(newer) = takeover::renewed_for_deletion(run, state, current, &observed, &requirements).await? {
         return Box::pin(clean(run, state, &newer, agreed)).await;
     }
     let secrets = match Secrets::load(state.path(), requirements.secrets)? {

@@ -140,7 +140,7 @@ pub use crate::sealer::{Sealer, Settings, SshSettings};
 #[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};
 #[cfg(feature = "cluster")]
-pub use crate::takeover::{TakenOver, take_over};
+pub use crate::takeover::{TakenOver, newest, take_over};
 #[cfg(feature = "cluster")]
 pub use crate::unsupported::Unsupported;
 #[cfg(feature = "cluster")]

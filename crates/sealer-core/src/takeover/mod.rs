@@ -8,7 +8,7 @@ mod adopt;
 
 use std::net::IpAddr;
 
-use clusterfile::{Cluster, Host};
+use clusterfile::{Cluster, Clusterfile, Host};
 use runtime::{Facts, Plan, Requirements};
 use serde::Serialize;
 
@@ -68,6 +68,29 @@ pub async fn take_over(
     Ok(TakenOver { name: cluster.name.clone(), cluster, changed: renewed.adopted })
 }
 
+/// The remembered cluster, made the newest that it keeps of itself; as it is where it keeps nothing, or cannot be asked
+/// and is remembered here.
+///
+/// # Errors
+///
+/// Those of [`take_over`] but [`Error::NoCopy`].
+pub async fn newest(
+    sealer: &Sealer,
+    known: Clusterfile,
+    options: &ApplyOptions,
+    events: Events<'_>,
+) -> Result<Clusterfile, Error> {
+    let kept = known.cluster.hosts.is_empty() || sealer.runtime_of(&known.cluster)?.requirements().without_hosts;
+    if kept {
+        return Ok(known);
+    }
+    match take_over(sealer, &known.cluster, options, events).await {
+        Ok(_) => Ok(sealer.state().clusterfile(&known.cluster.name)?.unwrap_or(known)),
+        Err(Error::NoCopy { .. }) => Ok(known),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a workflow shares with other operators: the API of the cluster, if it has one, and who worked on it last.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -107,7 +130,7 @@ pub(crate) async fn renew(
 
 /// The cluster as a newer state says, for a deletion: hosts that somebody else added must not be left behind. A cluster
 /// that cannot be asked is deleted as it is known here.
-pub(crate) async fn newest(
+pub(crate) async fn renewed_for_deletion(
     run: &Run<'_>,
     state: &ClusterState,
     current: &Cluster,
