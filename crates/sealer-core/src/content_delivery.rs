@@ -44,21 +44,10 @@ impl ContentDelivery {
         remote: Arc<dyn Remote>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), runtime::Error> {
-        let Content { image, carried_images, rootfs, bytes, sources, .. } = content;
+        let Content { bytes, .. } = content;
         remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
 
-        // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
-        let root = rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent);
-        let mut script = format!(
-            "exec {HOST_BINARY} host pull --root {root} --cluster {} --image {image} --rootfs {rootfs}",
-            self.cluster
-        );
-        if *carried_images {
-            script.push_str(" --carried-images");
-        }
-        for source in sources {
-            script.push_str(&format!(" --from https://{source} --ca {root}/certs/ca.crt"));
-        }
+        let script = script(content, &self.cluster);
         let command = Command::new(script).timeout(Duration::from_secs(3600));
         let session = remote.stream(&command).await?;
         let served = serve(self.content.clone(), session.io, *bytes, progress).await;
@@ -84,6 +73,25 @@ impl ContentDelivery {
         );
         Err(failed(detail, status))
     }
+}
+
+/// The command by which a host pulls content: from its sources, and what these lack from here.
+fn script(content: &Content, cluster: &str) -> String {
+    let Content { image, carried_images, rootfs, sources, .. } = content;
+    // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
+    let root = rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent);
+    let mut script =
+        format!("exec {HOST_BINARY} host pull --root {root} --cluster {cluster} --image {image} --rootfs {rootfs}");
+    if *carried_images {
+        script.push_str(" --carried-images");
+    }
+    for source in sources {
+        script.push_str(&format!(" --from https://{source}"));
+    }
+    if !sources.is_empty() {
+        script.push_str(&format!(" --ca {root}/certs/ca.crt"));
+    }
+    script
 }
 
 /// Serves until the host has hung up, telling how many bytes it took.
@@ -141,5 +149,22 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_sources_have_one_authority() {
+        let sources = [1, 2].map(|last| std::net::SocketAddr::from(([10, 0, 0, last], 5000)));
+        let content = Content::new("sha256:0", "/data/shop/rootfs", 1).with_carried_images().from_sources(sources);
+        assert_eq!(
+            script(&content, "shop"),
+            "exec /var/lib/sealer/bin/sealer host pull --root /data/shop --cluster shop --image sha256:0 \
+             --rootfs /data/shop/rootfs --carried-images --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
+             --ca /data/shop/certs/ca.crt"
+        );
     }
 }
