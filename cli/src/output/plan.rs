@@ -119,8 +119,8 @@ mod tests {
     fn steps_are_listed_with_what_they_send_and_write() {
         assert_eq!(
             steps(&plan()),
-            "10.0.0.1\n    1  content 2 MB  2 MB from here\n    2  files\n         /etc/a  5 B\n         /etc/b  11 B\n\
-             10.0.0.2\n    1  content 2 MB  2 MB from 10.0.0.1\n    2  files\n         /etc/a  5 B\n         /etc/b  11 B\n"
+            "10.0.0.1\n    1  content 2 MB  2.0 MB from here\n    2  files\n         /etc/a  5 B\n         /etc/b  11 B\n\
+             10.0.0.2\n    1  content 2 MB  2.0 MB from 10.0.0.1\n    2  files\n         /etc/a  5 B\n         /etc/b  11 B\n"
         );
     }
 }

@@ -149,13 +149,10 @@ impl Planner<'_> {
                 first.after_end_of.extend(milestones.masters.iter().cloned());
             }
             if changed.contains(&super::settings::CERTIFICATES) {
-                let renewal = self.renew_certificate(host)?;
-                let last = renewal.last().map(|step| step.id.clone());
-                let first = renewal.into_iter().enumerate();
-                steps.extend(
-                    first.map(|(index, step)| if index == 0 { step.after_end_of(certificates.take()) } else { step }),
-                );
-                certificates = last;
+                let [files, certificate] = self.renew_certificate(host)?;
+                // API servers that have to start again for it do so one after another.
+                let before = certificates.replace(certificate.id.clone()).filter(|_| !self.reloads_certificates());
+                steps.extend([files.after_end_of(before), certificate]);
             }
             let own = steps.iter().rfind(|step| step.hosts == [host.address]);
             milestones.altered.extend(own.map(|step| step.id.clone()));

@@ -8,7 +8,7 @@ use super::config::Documents;
 use super::networks::Networks;
 use super::planner::Planner;
 use crate::host::{Script, digest, id};
-use crate::{Error, Request, Step};
+use crate::{Error, Request, Step, Variable};
 
 /// The names in the certificate of a master's API server.
 pub(super) const CERTIFICATES: &str = "certificates";
@@ -66,13 +66,20 @@ impl Planner<'_> {
     }
 
     /// Has a master's API server show a certificate with the names that are wanted.
-    pub(super) fn renew_certificate(&self, host: &Host) -> Result<Vec<Step>, Error> {
+    pub(super) fn renew_certificate(&self, host: &Host) -> Result<[Step; 2], Error> {
         let address = host.address;
         let files = self.kubeadm_files(host)?;
-        let run = self.setup.run(host, RENEW);
-        Ok(vec![
+        let reloads = if self.reloads_certificates() { "yes" } else { "no" };
+        let run = self.setup.run(host, RENEW).env([("SEALER_RELOADS", Variable::shown(reloads))]);
+        Ok([
             Step::write(id("kubeadm-files", address), [address], files).titled("kubeadm files"),
             Step::run(id("certificate", address), [address], run).titled("API server certificate"),
         ])
+    }
+
+    /// Whether API servers take a new certificate without being started again, as they do since 1.17
+    /// (`DynamicServingCertificateController` of k8s.io/apiserver).
+    pub(super) fn reloads_certificates(&self) -> bool {
+        self.version.at_least(1, 17)
     }
 }

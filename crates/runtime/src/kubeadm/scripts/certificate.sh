@@ -3,6 +3,7 @@ config=$SEALER_DATA/kubeadm/init.yaml
 pki=/etc/kubernetes/pki
 old=$SEALER_DATA/kubeadm/apiserver.old
 if [ ! -d "$old" ]; then
+    rm -rf "$old.new"
     mkdir -m 0700 "$old.new"
     cp -p "$pki/apiserver.crt" "$pki/apiserver.key" "$old.new"
     mv "$old.new" "$old"
@@ -16,10 +17,15 @@ fi
 KUBECONFIG=/etc/kubernetes/admin.conf
 export KUBECONFIG
 run_kubeadm init phase upload-config kubeadm --config "$config"
-# The kubelet starts it again, with the new certificate.
-pkill -TERM -x kube-apiserver || true
+if [ "$SEALER_RELOADS" = yes ]; then
+    # The API server looks at its certificate once a minute, so nobody has to do without it.
+    sleep 65
+else
+    # The kubelet starts it again.
+    pkill -TERM -x kube-apiserver || true
+    sleep 5
+fi
 tries=0
-sleep 2
 until kubectl --request-timeout=5s get --raw /healthz >/dev/null 2>&1; do
     tries=$((tries + 1))
     [ "$tries" -lt 60 ] || fail "the API server does not answer with its new certificate"
