@@ -76,6 +76,8 @@ enum Task {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Measurement {
+    /// Planning and executing for many hosts: seconds, and memory
+    Apply,
     /// Building a rootfs of 450 MB
     Build,
     /// Machines on a stand-in of Alibaba Cloud: calls and time
@@ -102,6 +104,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Tidy => tidy::report(&tidy::repository()),
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),
+        Task::Bench { name: Measurement::Apply, .. } => bench::apply(),
         Task::Bench { name: Measurement::Build, .. } => bench::build(&Cache::open()?),
         Task::Bench { name: Measurement::Cloud, .. } => bench::cloud(),
         Task::Bench { name: Measurement::Lvscare, quick } => bench::lvscare(&Cache::open()?, *quick),

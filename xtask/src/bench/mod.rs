@@ -1,9 +1,11 @@
 //! Measures sealer beside its peers, in one run on one machine.
 
+mod apply;
 mod build;
 mod cloud;
 mod lvscare;
 
+pub(crate) use apply::apply;
 pub(crate) use build::build;
 pub(crate) use cloud::cloud;
 pub(crate) use lvscare::{Apart, apart, lvscare};

@@ -1,0 +1,11 @@
+//! Measures planning and executing for many hosts.
+
+use crate::error::Result;
+use crate::program::{program, run};
+use crate::tidy::repository;
+
+/// Plans and executes on hosts that are not there, and prints a table.
+pub(crate) fn apply() -> Result<()> {
+    let arguments = ["run", "--quiet", "--locked", "--release", "--package", "runtime", "--example", "bench-apply"];
+    run(program("cargo").args(arguments).current_dir(repository()))
+}
