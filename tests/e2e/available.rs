@@ -27,13 +27,14 @@ fn a_cluster_outlives_its_first_master() {
     step("three masters and a node become a cluster", || story.create());
     step("the first master dies: the API and pulls go on", || story.kill_the_first_master());
     step("another host takes its place, by one edit", || story.replace_it());
-    step("labels, names and certificates change together", || story.change_settings());
+    step("labels, names and certificates change together, from another workstation", || story.change_settings());
     step("the dead master comes back and another leaves, killed again and again", || story.mixed_change());
     step("deleted, all hosts are as they were", || story.delete());
 }
 
 /// The machines and the program of the test.
 struct Story {
+    stage: &'static Stage,
     machines: Machines,
     program: Program,
     file: PathBuf,
@@ -42,12 +43,12 @@ struct Story {
 }
 
 impl Story {
-    fn start(stage: &Stage) -> Self {
+    fn start(stage: &'static Stage) -> Self {
         let machines = Machines::start(NAME, &stage.node_image, 5);
         (0..5).for_each(|index| machines.get(index).set_password("root", PASSWORD));
         let before = machines.all().iter().map(Inventory::of).collect();
         let program = stage.program();
-        Self { file: program.home().join("Clusterfile"), machines, program, before }
+        Self { stage, file: program.home().join("Clusterfile"), machines, program, before }
     }
 
     fn machine(&self, index: usize) -> &Machine {
@@ -127,7 +128,13 @@ impl Story {
             "  certSANS: [api.example.com]\n  hostAliases:\n  - {ip: 10.177.77.99, hostnames: [db.example.com]}\n";
         let labels = ", labels: {disk: ssd}, taints: [\"dedicated=db:PreferNoSchedule\"]";
         self.want(&[(1, "master", ""), (2, "master", ""), (4, "master", ""), (3, "node", labels)], more);
-        self.apply(&[]);
+        // A workstation with nothing but the Clusterfile: the cluster keeps the rest.
+        let elsewhere = self.stage.program();
+        let file = self.file.display().to_string();
+        let told = elsewhere.call(&["apply", "-f", &file]);
+        told.expect_code(0).expect_stderr("taken over from the cluster");
+        let again = self.program.call(&["apply", "-f", &file]);
+        again.expect_code(0).expect_stderr("is newer than the one here");
         for master in [1, 2, 4] {
             let address = self.address(master);
             let answer = self.machine(3).shell(&format!(

@@ -52,6 +52,15 @@ fn one_command_makes_a_cluster_and_one_takes_it_away() {
     assert_eq!(again["outcome"], "unchanged");
     assert_eq!(again["done"], 0);
 
+    // Counts go up and down; the machine that left is given back.
+    program.succeed(&["scale-up", "-c", "e2e-container", "--nodes", "1"]);
+    expect_ready(&shell, 3);
+    let machines = || docker(&["ps", "-q", "--filter", "label=io.sealer.cluster=e2e-container"]).lines().count();
+    assert_eq!(machines(), 3);
+    program.succeed(&["delete", "-c", "e2e-container", "--nodes", "1", "--yes"]);
+    expect_ready(&shell, 2);
+    assert_eq!(machines(), 2);
+
     program.succeed(&["delete", "--yes", "-c", "e2e-container"]);
     for kind in ["container", "network", "volume"] {
         let list = if kind == "container" { vec!["ps", "-aq"] } else { vec![kind, "ls", "-q"] };
