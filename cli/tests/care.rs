@@ -84,12 +84,17 @@ impl Network {
         serde_json::from_slice(&succeeded(output).stdout).unwrap()
     }
 
-    /// Whether the virtual address answers; enters the network with the thread that asks.
+    /// Whether the virtual address answers.
     fn answers(&self) -> bool {
+        self.answers_at(SERVICE)
+    }
+
+    /// Whether an address answers; enters the network with the thread that asks.
+    fn answers_at(&self, address: &str) -> bool {
+        let address: SocketAddr = address.parse().unwrap();
         let namespace = File::open(self.namespace()).unwrap();
         let asking = std::thread::spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            let address: SocketAddr = SERVICE.parse().unwrap();
             let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
             stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
             let mut answer = String::new();
@@ -150,7 +155,7 @@ fn a_daemon_works_as_a_service_from_start_to_clean_up() {
     let (config, metrics) = (network.path("lvscare.json"), network.path("lvscare.prom"));
     let (config, metrics) = (config.to_str().unwrap(), metrics.to_str().unwrap());
     // The servers are there when the daemon first asks.
-    std::thread::sleep(Duration::from_secs(1));
+    SERVERS.iter().for_each(|server| wait_until(server, || network.answers_at(server)));
     let mut care = network.lvscare("care", &["--config", config, "--metrics-file", metrics]);
     care.env("NOTIFY_SOCKET", network.path("notify")).env("WATCHDOG_USEC", "2000000");
     let log = network.path("log");

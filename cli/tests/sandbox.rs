@@ -101,10 +101,11 @@ fn a_read_only_store_is_listed_inspected_and_saved_from() {
     assert_eq!(read_only("inspect a:1"), inspected);
     assert_eq!(read_only("save -o after.tar a:1").0, Some(0));
     assert_eq!(fs::read(directory.join("before.tar")).unwrap(), fs::read(directory.join("after.tar")).unwrap());
-    for change in ["tag a:1 b:1", "rmi a:1", "build -t c:1 .", "load -i before.tar"] {
+    for change in ["tag a:1 b:1", "rmi a:1", "build -t c:1 ."] {
         let (code, _, said) = read_only(change);
         assert!(code == Some(1) && said.contains("hint: it is mounted read-only"), "{change}: {said}");
     }
+    assert_eq!(read_only("load -i before.tar").0, Some(0), "what is there already need not be written");
     assert_eq!(run(&["images", "-q"]), images, "nothing was changed");
 }
 
