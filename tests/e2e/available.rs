@@ -70,8 +70,12 @@ impl Story {
         std::fs::write(&self.file, text).unwrap();
     }
 
+    /// Applies the Clusterfile; what that tells is part of the transcript.
     fn apply(&self, arguments: &[&str]) -> String {
-        self.program.succeed(&[&["apply", "-f", &self.file.display().to_string()], arguments].concat())
+        let outcome = self.program.call(&[&["apply", "-f", &self.file.display().to_string()], arguments].concat());
+        outcome.expect_code(0);
+        outcome.stderr.lines().for_each(|line| eprintln!("     | {line}"));
+        outcome.stdout
     }
 
     fn create(&self) {
