@@ -72,6 +72,8 @@ struct World {
     members: BTreeSet<IpAddr>,
     labels: BTreeSet<IpAddr>,
     dead: BTreeSet<IpAddr>,
+    /// A host that was installed anew: its member of etcd is dead.
+    fresh: Option<IpAddr>,
 }
 
 impl World {
@@ -90,8 +92,8 @@ impl World {
             observed.cluster = observed.marker.as_ref().map(|marker| marker.cluster.clone());
             facts.hosts.insert(host, observed);
         }
-        let through =
-            self.members.iter().find(|master| self.nodes.contains_key(*master) && !self.dead.contains(*master));
+        let answers = |master: &&IpAddr| self.nodes.contains_key(*master) && !self.is_dead(master);
+        let through = self.members.iter().find(answers);
         if let Some(through) = through {
             let mut api = ApiFacts::default();
             api.nodes = self.nodes.clone();
@@ -137,7 +139,7 @@ impl World {
             let marker = files.iter().find(|file| file.path.ends_with("/host.json"));
             self.markers.extend(marker.map(|file| (on, serde_json::from_slice(&file.content).unwrap())));
         }
-        let stands = self.members.contains(&on) && self.nodes.contains_key(&on);
+        let stands = self.members.contains(&on) && self.nodes.contains_key(&on) && !self.is_dead(&on);
         match what {
             "kubeadm-init" if !stands => {
                 assert!(self.members.is_empty(), "a second control plane is made");
@@ -145,7 +147,9 @@ impl World {
             }
             "kubeadm-join" => {
                 assert!(!self.members.is_empty(), "{} joins nothing", step.id);
-                assert!(self.members.iter().all(|member| !self.dead.contains(member)), "a member of etcd is dead");
+                let fresh = self.fresh.take_if(|fresh| *fresh == on);
+                assert!(fresh.is_none() || !self.nodes.contains_key(&on), "{on} is still known as what it was");
+                assert!(self.members.iter().all(|member| !self.is_dead(member)), "a member of etcd is dead");
                 self.register(on, wanted.cluster.host(on).unwrap().is_master());
             }
             "bootstrap-token" | "drain" | "certificate" | "launch-1" => assert!(stands, "{} on {on}", step.id),
@@ -176,6 +180,10 @@ impl World {
         }
     }
 
+    fn is_dead(&self, host: &IpAddr) -> bool {
+        self.dead.contains(host) || self.fresh == Some(*host)
+    }
+
     fn register(&mut self, host: IpAddr, control_plane: bool) {
         let mut node = NodeFacts::default();
         node.name = format!("host-{host}");
@@ -188,7 +196,7 @@ impl World {
     }
 
     fn expect_majority(&self, step: &str) {
-        let alive = self.members.iter().filter(|member| !self.dead.contains(*member)).count();
+        let alive = self.members.iter().filter(|member| !self.is_dead(member)).count();
         assert!(self.members.is_empty() || alive * 2 > self.members.len(), "no majority after {step}: {self:?}");
     }
 
@@ -282,13 +290,20 @@ proptest! {
         cuts in prop::collection::vec(0_usize..60, 0..4),
         // Of the hosts that leave, the first so many are dead.
         dead in 0_usize..3,
+        // One that stays may have been installed anew.
+        fresh in prop::option::of(0_usize..usize::from(HOSTS)),
     ) {
         let to = with_roles_of(&from, to);
         prop_assume!(to.parts.contains(&Part::Master));
         let mut world = made(&from, &choices);
         let leaves = |index: &usize| from.parts[*index] != Part::None && to.parts[*index] == Part::None;
         world.dead.extend((0..usize::from(HOSTS)).filter(leaves).take(dead).map(address));
-        let masters = world.members.iter().filter(|member| !world.dead.contains(*member)).count();
+        if let Some(index) = fresh.filter(|index| from.parts[*index] != Part::None && to.parts[*index] != Part::None) {
+            world.markers.remove(&address(index));
+            world.fresh = Some(address(index));
+        }
+        let alive = |member: &&IpAddr| !world.dead.contains(*member) && world.fresh != Some(**member);
+        let masters = world.members.iter().filter(alive).count();
         // Without a majority there is no API that could be asked.
         prop_assume!(masters * 2 > world.members.len());
         let wanted = to.clusterfile();

@@ -103,8 +103,10 @@ impl Planner<'_> {
         plan.steps.push(gate);
         let others = || work.joining.iter().filter(|host| host.address != entry);
         for master in others().filter(|host| host.is_master()) {
-            plan.steps.extend(self.replace_stale(master, milestones));
-            let join = self.join(master)?.after([&gate_id]).after(milestones.member.take());
+            let stale = self.replace_stale(master, milestones);
+            let gone = stale.last().map(|step| step.id.clone()).filter(|id| milestones.member.as_ref() != Some(id));
+            plan.steps.extend(stale);
+            let join = self.join(master)?.after([&gate_id]).after(gone).after(milestones.member.take());
             milestones.member = Some(join.id.clone());
             milestones.masters.push(join.id.clone());
             milestones.joined.push(join.id.clone());
@@ -113,8 +115,10 @@ impl Planner<'_> {
         // A new member of etcd keeps the API away for a moment.
         let masters = milestones.masters.clone();
         for node in others().filter(|host| !host.is_master()) {
-            plan.steps.extend(self.replace_stale(node, milestones));
-            let join = self.join(node)?.after([&gate_id]).after_end_of(&masters);
+            let stale = self.replace_stale(node, milestones);
+            let gone = stale.last().map(|step| step.id.clone());
+            plan.steps.extend(stale);
+            let join = self.join(node)?.after([&gate_id]).after(gone).after_end_of(&masters);
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
         }
@@ -125,18 +129,22 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A host that was installed anew under its address is still known as what it was.
+    /// A host that was installed anew under its address is still known as what it was; a master that the API does not know
+    /// (any more) may still be a member of etcd, from a join that was interrupted.
     fn replace_stale(&self, host: &Host, milestones: &mut Milestones) -> Vec<Step> {
         let request = &self.setup.request;
-        let known = request.facts.api.as_ref().and_then(|api| api.nodes.get(&host.address));
-        let Some(known) = known.filter(|_| request.marker(host.address).is_none()) else { return Vec::new() };
+        let Some(api) = &request.facts.api else { return Vec::new() };
+        let (known, is_begun) = (api.nodes.get(&host.address), request.marker(host.address).is_some());
         let entry = self.setup.control_plane.entry();
         let mut steps = Vec::new();
-        if known.control_plane {
+        let was_master = known.map_or(host.is_master(), |known| known.control_plane);
+        if known.is_some() != is_begun && was_master {
             steps.push(self.remove_member(host.address, entry, milestones.member.take()));
+            milestones.member = steps.last().map(|step| step.id.clone());
         }
-        steps.push(self.setup.remove_node(host.address, &known.name, entry).independent());
-        milestones.member = steps.last().map(|step| step.id.clone()).filter(|_| host.is_master());
+        if let Some(known) = known.filter(|_| !is_begun) {
+            steps.push(self.setup.remove_node(host.address, &known.name, entry).independent());
+        }
         steps
     }
 

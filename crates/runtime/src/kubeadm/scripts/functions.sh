@@ -27,7 +27,7 @@ leave_etcd() {
         [ "$tries" -lt 30 ] || fail "the API server of $SEALER_JOIN_THROUGH does not answer"
         sleep 2
     done
-    run_kubeadm reset phase remove-etcd-member --kubeconfig /etc/kubernetes/admin.conf || true
+    timeout 90 kubeadm reset phase remove-etcd-member --kubeconfig /etc/kubernetes/admin.conf >"$SEALER_DATA/kubeadm/reset.log" 2>&1 || true
 }
 # Runs kubeadm; shows only the lines that say what failed, and keeps all of them beside.
 run_kubeadm() {

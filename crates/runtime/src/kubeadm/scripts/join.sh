@@ -13,7 +13,8 @@ if [ -n "${SEALER_JOIN_THROUGH:-}" ]; then
     sed "s/^[^ ]* apiserver.cluster.local\$/$SEALER_JOIN_THROUGH apiserver.cluster.local/" /etc/hosts >"$SEALER_DATA/hosts.join"
     cat "$SEALER_DATA/hosts.join" >/etc/hosts
     rm -f "$SEALER_DATA/hosts.join"
-    leave_etcd
+    # One that the cluster does not know was taken out of etcd before.
+    [ "${SEALER_UNKNOWN:-no}" = yes ] || leave_etcd
 fi
 remove_partial_install
 if [ -n "${SEALER_JOIN_THROUGH:-}" ]; then
