@@ -185,4 +185,6 @@ pub struct NodeFacts {
     pub control_plane: bool,
     /// Its kubelet's version.
     pub kubelet: String,
+    /// The `/etc/machine-id` of the machine that its kubelet runs on.
+    pub machine_id: String,
 }

@@ -7,4 +7,4 @@ version=$(kubectl --request-timeout=10s get --raw /version) || exit 1
 echo "version $version" | tr -d '\n'
 echo
 # A template and not JSON: a thousand nodes are then a few hundred kilobytes.
-kubectl --request-timeout=10s get nodes -o go-template='{{range .items}}node {{.metadata.name}} {{.status.nodeInfo.kubeletVersion}}{{range .status.addresses}}{{if eq .type "InternalIP"}} address={{.address}}{{end}}{{end}}{{range .status.conditions}}{{if eq .type "Ready"}} ready={{.status}}{{end}}{{end}}{{range $key, $value := .metadata.labels}} label={{$key}}{{end}}{{"\n"}}{{end}}' || exit 1
+kubectl --request-timeout=10s get nodes -o go-template='{{range .items}}node {{.metadata.name}} {{.status.nodeInfo.kubeletVersion}}{{with .status.nodeInfo.machineID}} machine={{.}}{{end}}{{range .status.addresses}}{{if eq .type "InternalIP"}} address={{.address}}{{end}}{{end}}{{range .status.conditions}}{{if eq .type "Ready"}} ready={{.status}}{{end}}{{end}}{{range $key, $value := .metadata.labels}} label={{$key}}{{end}}{{"\n"}}{{end}}' || exit 1

@@ -233,6 +233,7 @@ fn node(line: &str) -> Option<(IpAddr, NodeFacts)> {
         match word.split_once('=')? {
             ("address", value) => address = address.or_else(|| value.parse().ok()),
             ("ready", value) => node.ready = value == "True",
+            ("machine", value) => value.clone_into(&mut node.machine_id),
             ("label", "node-role.kubernetes.io/control-plane" | "node-role.kubernetes.io/master") => {
                 node.control_plane = true;
             }

@@ -205,6 +205,14 @@ impl<'a> Request<'a> {
         self.facts.api.as_ref().is_some_and(|api| api.nodes.contains_key(&host))
     }
 
+    /// Whether the API knows a host as another machine than the one that is at its address now.
+    #[must_use]
+    pub fn is_installed_anew(&self, host: IpAddr) -> bool {
+        let known = self.facts.api.as_ref().and_then(|api| api.nodes.get(&host)).map(|node| &node.machine_id);
+        let now = self.facts.hosts.get(&host).map(|facts| &facts.machine_id);
+        known.zip(now).is_some_and(|(known, now)| !known.is_empty() && !now.is_empty() && known != now)
+    }
+
     /// Whether a host was finished once, with whatever image.
     #[must_use]
     pub fn was_finished(&self, host: IpAddr) -> bool {

@@ -1,5 +1,7 @@
 //! The plan that makes a cluster of bare hosts, finishes one that was begun, or brings one that stands to what is wanted.
 
+use std::collections::BTreeMap;
+
 use clusterfile::Host;
 
 use super::planner::Planner;
@@ -58,7 +60,8 @@ impl Planner<'_> {
         self.launch(&work, plan, &mut milestones);
         for host in work.joining.iter().rev() {
             plan.steps.push(self.setup.ready(host)?.after(milestones.launched.clone()));
-            plan.steps.push(self.setup.finish(host)?);
+            let label = self.setup.has_labels(host).then(|| id("label", host.address));
+            plan.steps.push(self.setup.finish(host)?.after(label));
         }
         self.leave_hosts(&work, plan, &mut milestones);
         for (host, _) in &work.altered {
@@ -102,11 +105,17 @@ impl Planner<'_> {
         let gate_id = gate.id.clone();
         plan.steps.push(gate);
         let others = || work.joining.iter().filter(|host| host.address != entry);
-        for master in others().filter(|host| host.is_master()) {
-            let stale = self.replace_stale(master, milestones);
-            let gone = stale.last().map(|step| step.id.clone()).filter(|id| milestones.member.as_ref() != Some(id));
+        // All of them before the first master joins: kubeadm refuses to join while a member of etcd is dead.
+        let mut gone = BTreeMap::new();
+        for host in others() {
+            let stale = self.replace_stale(host, milestones);
+            gone.extend(stale.last().map(|step| (host.address, step.id.clone())));
             plan.steps.extend(stale);
-            let join = self.join(master)?.after([&gate_id]).after(gone).after(milestones.member.take());
+        }
+        for master in others().filter(|host| host.is_master()) {
+            let before = milestones.member.take();
+            let own = gone.remove(&master.address).filter(|own| before.as_ref() != Some(own));
+            let join = self.join(master)?.after([&gate_id]).after(own).after(before);
             milestones.member = Some(join.id.clone());
             milestones.masters.push(join.id.clone());
             milestones.joined.push(join.id.clone());
@@ -115,10 +124,8 @@ impl Planner<'_> {
         // A new member of etcd keeps the API away for a moment.
         let masters = milestones.masters.clone();
         for node in others().filter(|host| !host.is_master()) {
-            let stale = self.replace_stale(node, milestones);
-            let gone = stale.last().map(|step| step.id.clone());
-            plan.steps.extend(stale);
-            let join = self.join(node)?.after([&gate_id]).after(gone).after_end_of(&masters);
+            let own = gone.remove(&node.address);
+            let join = self.join(node)?.after([&gate_id]).after(own).after_end_of(&masters);
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
         }
@@ -134,7 +141,8 @@ impl Planner<'_> {
     fn replace_stale(&self, host: &Host, milestones: &mut Milestones) -> Vec<Step> {
         let request = &self.setup.request;
         let Some(api) = &request.facts.api else { return Vec::new() };
-        let (known, is_begun) = (api.nodes.get(&host.address), request.marker(host.address).is_some());
+        let known = api.nodes.get(&host.address);
+        let is_begun = request.marker(host.address).is_some() && !request.is_installed_anew(host.address);
         let entry = self.setup.control_plane.entry();
         let mut steps = Vec::new();
         let was_master = known.map_or(host.is_master(), |known| known.control_plane);
