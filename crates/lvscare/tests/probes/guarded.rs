@@ -1,4 +1,4 @@
-//! Tests that a guard over hostile servers keeps its time, and takes little of a processor's.
+//! Tests that a guard over hostile servers keeps its time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::cost::thread_time;
 use crate::hostile::{FLOODS, changing_keys, flooding};
 use crate::http;
 use crate::identity::Authority;
@@ -54,8 +53,7 @@ fn runtimes() -> [Runtime; 2] {
     [(); 2].map(|()| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
 }
 
-/// Guards these servers for a while: the good ones stay in, what others change is repaired in time, and not much of a
-/// processor is used.
+/// Guards these servers for a while: the good ones stay in, and what others change is repaired in time.
 fn guarded(good: &[Server], hostile: &[Server], probe: HealthProbe) {
     let service = Service { address: "10.103.97.2:6443".parse().unwrap(), scheduler: Scheduler::Rr };
     let servers = good.iter().chain(hostile).map(|server| (server.address, 1)).collect();
@@ -73,7 +71,6 @@ fn guarded(good: &[Server], hostile: &[Server], probe: HealthProbe) {
             let servers = handle.status().servers;
             servers.into_iter().find(|server| server.server == address).unwrap()
         };
-        let (begun, before) = (Instant::now(), thread_time());
         let mut repairs = Vec::new();
         for _ in 0..5 {
             table.interfere(|all| drop(all.remove(&service.address)));
@@ -84,11 +81,8 @@ fn guarded(good: &[Server], hostile: &[Server], probe: HealthProbe) {
             repairs.push(start.elapsed());
             sleep(Duration::from_millis(130)).await;
         }
-        let share = (thread_time() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
         // The fastest: other work on the machine delays one or the other.
         assert!(repairs.iter().min().unwrap() < &Duration::from_millis(500), "{repairs:?}");
-        // Not optimised this is several times what it is in a program that people use.
-        assert!(share < 0.3, "{share} of a processor");
         for server in good {
             let status = state(server.address);
             assert_eq!((status.state, status.transitions), (ServerState::Up, 1), "{status:?}");
