@@ -88,7 +88,7 @@ pub fn care(
         let mut writing = pin!(metrics_file::keep(request.metrics_file.as_deref(), &pages, sender.clone()));
         let mut ticks = interval(supervisor.watchdog.map_or(PERIOD, |watchdog| PERIOD.min(watchdog / 2)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (handle, reloader) = (guard.handle(), Reloader::new(&request.config, loaded));
+        let (handle, reloader) = (guard.handle(), Reloader { source: &request.config, last: Ok(loaded) });
         let rounds = (0, Instant::now());
         let mut daemon = Running { service, dataplane, handle, reloader, supervisor, events, is_ready: false, rounds };
         // A guard that has ended is heard by nobody. A task of its own wakes without a system call, which what a runtime

@@ -52,8 +52,7 @@ impl ConfigSource {
             Self::File(path) => {
                 let mut config = CareConfig::parse(path, text)?;
                 // What a file names is looked for beside it, wherever the daemon was started.
-                let beside = |ca: PathBuf| path.parent().map_or_else(|| ca.clone(), |directory| directory.join(&ca));
-                config.health.ca = config.health.ca.map(beside);
+                config.health.ca = config.health.ca.map(|ca| path.with_file_name(ca));
                 Ok(config)
             }
             Self::Fixed(config) => config.check().map(|()| (**config).clone()),
@@ -88,26 +87,20 @@ impl Loaded {
 /// What the files of a configuration said last.
 #[derive(Debug)]
 pub(super) struct Reloader<'a> {
-    source: &'a ConfigSource,
-    /// The reason where they cannot be used.
-    last: Result<Loaded, String>,
+    pub(super) source: &'a ConfigSource,
+    /// The reason where they cannot be used; at first what was read to begin with.
+    pub(super) last: Result<Loaded, String>,
 }
 
-impl<'a> Reloader<'a> {
-    /// `loaded` was read from `source` and counts.
-    pub(super) fn new(source: &'a ConfigSource, loaded: Loaded) -> Self {
-        Self { source, last: Ok(loaded) }
-    }
-
+impl Reloader<'_> {
     /// Reads the files; whether they say anything new.
     pub(super) fn has_changed(&mut self) -> bool {
         if self.last.as_ref().is_ok_and(|loaded| self.source.still_says(loaded)) {
             return false;
         }
         let read = self.source.load().map_err(|error| error_report::one_line(&error));
-        let changed = read != self.last;
-        self.last = read;
-        changed
+        let before = std::mem::replace(&mut self.last, read);
+        before != self.last
     }
 
     /// Has the guard want what the files said last. What cannot be used changes nothing.
@@ -129,10 +122,9 @@ fn authorities(config: &CareConfig) -> Result<Vec<u8>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = atomic_file::read_limited(path, LIMIT).and_then(|bytes| bytes.ok_or(ErrorKind::NotFound.into()));
-    let bytes = bytes.map_err(|source| Error::Io { act: format!("read {}", path.display()), source })?;
     // A certificate behind a byte order mark would be passed over.
-    Ok(bytes.strip_prefix(atomic_file::BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), <[u8]>::to_vec))
+    let text = atomic_file::read_text(path, LIMIT).and_then(|text| text.ok_or(ErrorKind::NotFound.into()));
+    text.map(String::into_bytes).map_err(|source| Error::Io { act: format!("read {}", path.display()), source })
 }
 
 #[cfg(test)]
@@ -145,7 +137,7 @@ mod tests {
     #[test]
     fn a_fixed_configuration_is_checked_as_well() {
         let config = CareConfig::new("10.1.1.1:1".parse().unwrap(), vec!["10.1.1.2:1".parse().unwrap()]);
-        let error = ConfigSource::Fixed(Box::new(config)).read().unwrap_err();
+        let error = ConfigSource::Fixed(Box::new(config)).load().unwrap_err();
         assert!(error.to_string().contains("which authority"), "{error}");
     }
 
@@ -206,7 +198,7 @@ mod tests {
         let source = ConfigSource::File(path.clone());
         let loaded = source.load().unwrap();
         let guard = Guard::new(loaded.config.desired(), Arc::new(FakeDataplane::new()), Arc::new(FakeProbe::new()));
-        let mut reloader = Reloader::new(&source, loaded);
+        let mut reloader = Reloader { source: &source, last: Ok(loaded) };
         let mut outcome = |change: &&str| {
             replace(&path, change);
             let changed = reloader.has_changed();
@@ -240,7 +232,7 @@ mod tests {
         let health = format!(r#"{{"scheme": "https", "ca": {:?}}}"#, ca.display().to_string());
         replace(&file, &config(r#""10.0.0.1:1""#));
         let source = ConfigSource::File(file.clone());
-        let mut reloader = Reloader::new(&source, source.load().unwrap());
+        let mut reloader = Reloader { source: &source, last: Ok(source.load().unwrap()) };
         replace(&file, &config(r#""10.0.0.1:1""#).replace(r#"{"scheme": "tcp"}"#, &health));
         assert!(reloader.has_changed() && reloader.last.as_ref().is_err_and(|reason| reason.contains("ca.crt")));
         for text in ["one", "two"] {
