@@ -38,12 +38,17 @@ files() {
         -o -path /run/motd.dynamic \) -prune -o -print
 }
 
+# Without the number of the interface, which a machine that was switched off gets anew.
+addresses() {
+    ip -o address show scope global | sed 's/^[0-9]*: //'
+}
+
 each process processes
 each unit systemctl list-unit-files --no-legend --no-pager
 each failed systemctl list-units --failed --plain --no-legend --no-pager
 each mount awk '{ print $5 }' /proc/self/mountinfo
 each link ls /sys/class/net
-each address ip -o address show scope global
+each address addresses
 each route ip route show table all
 each namespace ip netns list
 each rule rules
