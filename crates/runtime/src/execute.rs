@@ -163,8 +163,8 @@ pub struct Report {
 /// # Errors
 ///
 /// The first failure, or [`Error::Several`]: the hosts that failed stop there, and so do steps that wait for theirs;
-/// everything else is finished first. [`Error::Cancelled`] when it was stopped before the last step, [`Error::Plan`] before the first one when the plan
-/// cannot be performed.
+/// everything else is finished first. [`Error::Cancelled`] when it was stopped before the last step, [`Error::Plan`]
+/// before the first one when the plan cannot be performed.
 pub async fn execute(
     plan: &Plan,
     remotes: &BTreeMap<IpAddr, Arc<dyn Remote>>,

@@ -35,7 +35,12 @@ pub(crate) struct LeavingHost<'a> {
     pub(crate) node: Option<&'a str>,
 }
 
-impl LeavingHost<'_> {
+impl<'a> LeavingHost<'a> {
+    /// One that can be reached; `node` is the name of its node, when the cluster knows it.
+    fn reachable(address: IpAddr, marker: &'a Marker, node: Option<&'a str>) -> Self {
+        Self { address, is_master: marker.role == "master", marker: Some(marker), node }
+    }
+
     pub(crate) fn planned(&self) -> PlannedHost {
         PlannedHost::new(self.address, HostChange::Leave, if self.is_master { "master" } else { "node" })
     }
@@ -51,8 +56,7 @@ pub(crate) fn leave(request: &Request<'_>, leaving: Leaving) -> Plan {
         // What a node cannot be rid of must not keep the masters.
         let reset = if index >= nodes.len() { reset.after_end_of(&before) } else { reset };
         plan.steps.extend([reset, clean, forget]);
-        let role = if marker.role == "master" { "master" } else { "node" };
-        plan.hosts.push(PlannedHost::new(*host, HostChange::Leave, role));
+        plan.hosts.push(LeavingHost::reachable(*host, marker, None).planned());
     }
     let count = plan.hosts.len();
     let verb = if count == 1 { "host leaves" } else { "hosts leave" };
@@ -87,11 +91,8 @@ impl Setup<'_> {
     pub(crate) fn leaving(&self) -> Vec<LeavingHost<'_>> {
         let nodes = self.request.facts.api.as_ref().map(|api| &api.nodes);
         let node = |host: &IpAddr| nodes.and_then(|nodes| nodes.get(host));
-        let alive = self.request.leaving().map(|(address, marker)| LeavingHost {
-            address,
-            is_master: marker.role == "master",
-            marker: Some(marker),
-            node: node(&address).map(|node| node.name.as_str()),
+        let alive = self.request.leaving().map(|(address, marker)| {
+            LeavingHost::reachable(address, marker, node(&address).map(|node| node.name.as_str()))
         });
         let unwanted = |host: &&IpAddr| self.cluster().host(**host).is_none();
         let dead = self.request.facts.unreachable.keys().filter(unwanted).filter_map(|address| {
@@ -107,7 +108,7 @@ impl Setup<'_> {
     /// Takes a host's node out of the API, asked through this master.
     pub(crate) fn remove_node(&self, host: IpAddr, node: &str, through: &clusterfile::Host) -> Step {
         let run = self.kubectl(through, REMOVE_NODE).env([("SEALER_NODE", Variable::shown(node))]);
-        let step = Step::run(id("remove-node", host), [through.address], run).cluster_wide();
+        let step = Step::run(id("remove-node", host), [through.address], run).cluster_wide().independent();
         step.titled(format!("take node {node} ({host}) out of the cluster"))
     }
 

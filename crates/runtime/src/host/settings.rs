@@ -172,7 +172,7 @@ impl Setup<'_> {
             ("SEALER_LABELS", Variable::shown(labels.join("\n"))),
             ("SEALER_TAINTS", Variable::shown(taints.join("\n"))),
         ]);
-        let step = Step::run(id("label", host.address), [through.address], run);
+        let step = Step::run(id("label", host.address), [through.address], run).independent();
         Ok(step.titled(format!("labels and taints of {}", host.address)))
     }
 

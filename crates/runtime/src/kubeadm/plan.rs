@@ -64,8 +64,11 @@ impl Planner<'_> {
             plan.steps.push(self.setup.finish(host)?.after(label));
         }
         self.leave_hosts(&work, plan, &mut milestones);
-        for (host, _) in &work.altered {
-            plan.steps.push(self.finish_altered(host, &milestones)?);
+        for (host, changed) in &work.altered {
+            // The marker of a host says that it has its settings, once it has.
+            let label = changed.contains(&LABELS).then(|| id("label", host.address));
+            let launched = milestones.launched.clone().filter(|_| host.is_master());
+            plan.steps.push(self.setup.finish(host)?.after(label).after(launched));
         }
         Ok(())
     }
@@ -87,7 +90,7 @@ impl Planner<'_> {
                 milestones.member = plan.steps.last().map(|step| step.id.clone());
             }
             if let Some(node) = host.node {
-                plan.steps.push(self.setup.remove_node(host.address, node, entry).independent());
+                plan.steps.push(self.setup.remove_node(host.address, node, entry));
             }
         }
     }
@@ -131,7 +134,7 @@ impl Planner<'_> {
         }
         for host in work.joining.iter().filter(|host| self.setup.has_labels(host)) {
             let own = if host.address == entry { gate_id.clone() } else { id("kubeadm-join", host.address) };
-            plan.steps.push(self.setup.label(host)?.after([own]).independent());
+            plan.steps.push(self.setup.label(host)?.after([own]));
         }
         Ok(())
     }
@@ -151,7 +154,7 @@ impl Planner<'_> {
             milestones.member = steps.last().map(|step| step.id.clone());
         }
         if let Some(known) = known.filter(|_| !is_begun) {
-            steps.push(self.setup.remove_node(host.address, &known.name, entry).independent());
+            steps.push(self.setup.remove_node(host.address, &known.name, entry));
         }
         steps
     }
@@ -206,25 +209,13 @@ impl Planner<'_> {
                 milestones.member = Some(step.id.clone());
                 plan.steps.push(step);
             }
-            let forgotten = host.node.map(|node| {
-                self.setup.remove_node(host.address, node, through).after([id("clean", host.address)]).independent()
-            });
+            let remove = |node| self.setup.remove_node(host.address, node, through).after([id("clean", host.address)]);
+            let forgotten = host.node.map(remove);
             let forgotten_id = forgotten.as_ref().map(|step| step.id.clone());
             let mut own = self.setup.leave_host(host, super::LEAVING, &before, forgotten_id.as_deref());
             let forget = own.pop();
             plan.steps.extend(own.into_iter().chain(forgotten).chain(forget));
         }
-    }
-
-    /// The marker of a host says that it has its settings, once it has.
-    fn finish_altered(&self, host: &Host, milestones: &Milestones) -> Result<Step, Error> {
-        let label = if self.setup.has_labels(host) && self.setup.changed(host).contains(&LABELS) {
-            Some(id("label", host.address))
-        } else {
-            None
-        };
-        let launched = milestones.launched.clone().filter(|_| host.is_master());
-        Ok(self.setup.finish(host)?.after(label).after(launched))
     }
 
     /// Everything on a host before kubeadm.
