@@ -205,6 +205,17 @@ impl<'a> Request<'a> {
         self.facts.api.as_ref().is_some_and(|api| api.nodes.contains_key(&host))
     }
 
+    /// A wanted host that was finished in another role than the one it shall have, with its marker.
+    #[must_use]
+    pub fn of_other_role(&self) -> Option<(&'a Host, &'a Marker)> {
+        let marked = |host: &'a Host| Some((host, self.marker(host.address)?));
+        self.cluster()
+            .hosts
+            .iter()
+            .filter_map(marked)
+            .find(|(host, marker)| marker.state == MarkerState::Ready && (marker.role == "master") != host.is_master())
+    }
+
     /// Whether the API knows a host as another machine than the one that is at its address now.
     #[must_use]
     pub fn is_installed_anew(&self, host: IpAddr) -> bool {

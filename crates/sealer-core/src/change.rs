@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, Role};
 use infra_provider::Provider;
-use runtime::{MarkerState, Request};
+use runtime::Request;
 
 use crate::Error;
 
@@ -107,15 +107,10 @@ pub(crate) fn refuse_other_disks(current: &Cluster, wanted: &Cluster) -> Result<
 
 /// Refuses another role for a host that was finished in its role.
 pub(crate) fn refuse_other_roles(request: &Request<'_>) -> Result<(), Error> {
-    for host in &request.cluster().hosts {
-        let wanted = if host.is_master() { "master" } else { "node" };
-        let Some(marker) = request.marker(host.address) else { continue };
-        if marker.state == MarkerState::Ready && marker.role != wanted {
-            let cluster = request.cluster().name.clone();
-            return Err(Error::OtherRole { cluster, host: host.address, role: marker.role.clone(), wanted });
-        }
-    }
-    Ok(())
+    let Some((host, marker)) = request.of_other_role() else { return Ok(()) };
+    let wanted = if host.is_master() { "master" } else { "node" };
+    let cluster = request.cluster().name.clone();
+    Err(Error::OtherRole { cluster, host: host.address, role: marker.role.clone(), wanted })
 }
 
 #[cfg(test)]

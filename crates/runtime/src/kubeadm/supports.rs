@@ -3,7 +3,7 @@
 use clusterfile::Cluster;
 
 use crate::host::{ContainerEngine, finished_masters};
-use crate::{Error, ImageContents, MarkerState, Request};
+use crate::{Error, ImageContents, Request};
 
 /// Whether an image carries a Kubernetes at all.
 pub(super) fn image(image: &ImageContents) -> Result<(), Error> {
@@ -73,11 +73,7 @@ pub(super) fn request(request: &Request<'_>) -> Result<(), Error> {
     if request.facts.api.is_none() && !returning {
         return Err(Error::ApiSilent { host: master, cluster: request.cluster().name.clone() });
     }
-    let other_role = |host: &&clusterfile::Host| {
-        let marker = request.marker(host.address).filter(|marker| marker.state == MarkerState::Ready);
-        marker.is_some_and(|marker| (marker.role == "master") != host.is_master())
-    };
-    if let Some(host) = request.cluster().hosts.iter().find(other_role) {
+    if let Some((host, _)) = request.of_other_role() {
         let (was, shall) = if host.is_master() { ("node", "master") } else { ("master", "node") };
         let address = host.address;
         let reason = format!(
