@@ -213,9 +213,7 @@ struct Clock<'a> {
 impl<'a> Clock<'a> {
     fn start(machine: &'a Machine) -> Self {
         let ask = "curl --silent --output /dev/null --max-time 1 --cacert /var/lib/sealer/data/available/certs/ca.crt https://apiserver.cluster.local:6443/healthz";
-        let script = format!(
-            "rm -f /tmp/answers /tmp/enough; while [ ! -e /tmp/enough ]; do {ask} && date +%s%3N >> /tmp/answers; sleep 0.05; done"
-        );
+        let script = format!("while [ ! -e /tmp/enough ]; do {ask} && date +%s%3N >> /tmp/answers; sleep 0.05; done");
         let child = std::process::Command::new("docker").args(["exec", &machine.name, "sh", "-c", &script]).spawn();
         Self { machine, child: child.unwrap() }
     }
@@ -224,7 +222,7 @@ impl<'a> Clock<'a> {
     fn stop(mut self) -> Duration {
         self.machine.shell("touch /tmp/enough");
         self.child.wait().unwrap();
-        let answers = self.machine.shell("cat /tmp/answers");
+        let answers = self.machine.shell("cat /tmp/answers && rm /tmp/answers /tmp/enough");
         let times: Vec<u64> = answers.lines().map(|line| line.parse().unwrap()).collect();
         assert!(times.len() > 50, "only {} answers", times.len());
         Duration::from_millis(times.windows(2).map(|two| two[1] - two[0]).max().unwrap())
