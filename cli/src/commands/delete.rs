@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sealer_core::{DeleteOptions, ScaleRequest, Sealer, current, delete, scale_down};
+use sealer_core::{DeleteOptions, ScaleRequest, Sealer, current, delete, plan_delete, scale_down};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
@@ -41,8 +41,8 @@ pub(crate) struct Delete {
     host: HostArguments,
     #[command(flatten)]
     change: ChangeArguments,
-    /// Print what would be done with --masters or --nodes; change nothing
-    #[arg(long, conflicts_with = "all")]
+    /// Print what would be done; change nothing
+    #[arg(long, conflicts_with = "host")]
     dry_run: bool,
     /// Find by this provider what nothing is remembered of: ALI_CLOUD
     #[arg(long, value_name = "NAME", requires = "cluster", conflicts_with_all = ["masters", "nodes"])]
@@ -78,9 +78,6 @@ impl Delete {
             let fewer = scale_down(&known, &request)?;
             return apply::perform(&sealer, fewer, self.dry_run, &self.change, session).await;
         }
-        if self.dry_run {
-            return Err(Failure::Usage("--dry-run goes with --masters or --nodes".to_owned()));
-        }
         let names = match (&self.cluster, file) {
             (Some(name), _) => vec![name.clone()],
             (None, Some(file)) => vec![file.cluster.name],
@@ -97,6 +94,12 @@ impl Delete {
         for name in names {
             let progress = session.printer.cluster_progress();
             let options = DeleteOptions { provider: provider.clone(), apply: self.change.options(&progress) };
+            if self.dry_run {
+                let planned = plan_delete(sealer, name, &options, &|event| progress.event(&event)).await;
+                progress.finish();
+                session.printer.planned(&planned?)?;
+                continue;
+            }
             let interrupts = progress.cancel_on_interrupt(options.apply.cancel.clone());
             let done = delete(sealer, name, &options, &|event| progress.event(&event)).await;
             interrupts.abort();
@@ -110,7 +113,7 @@ impl Delete {
             }
         }
         // What is gone is told also when another could not be deleted.
-        if failure.is_none() || !deleted.is_empty() {
+        if !self.dry_run && (failure.is_none() || !deleted.is_empty()) {
             session.printer.deleted(&deleted)?;
         }
         failure.map_or(Ok(()), Err)

@@ -284,7 +284,7 @@ fn hosts_leave_only_with_consent() {
     program.call(&["delete", "-a", "--prune=false"]).fails(2, &["--prune=false: hosts are left as they were"]);
     program.call(&["delete", "-a", "--drain-timeout", "soon"]).fails(2, &["`soon` is no span of time"]);
     program.call(&["delete", "-a", "-n", "10.0.0.2"]).fails(2, &["cannot be used with"]);
-    program.call(&["delete", "-c", "mine", "--dry-run"]).fails(2, &["--dry-run goes with --masters or --nodes"]);
+    program.call(&["delete", "--host", "127.0.0.1", "--dry-run"]).fails(2, &["cannot be used with"]);
 }
 
 #[test]

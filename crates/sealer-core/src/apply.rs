@@ -133,7 +133,7 @@ fn not_made_yet(target: &Target<'_>, refused: Option<runtime::Error>) -> Planned
     let mut plan = Plan::new(&target.cluster().name);
     plan.notes.clone_from(&target.notes);
     let provider = target.provider.describe(target.cluster());
-    Planned { provider, plan, findings: Vec::new(), refused, given_back: Vec::new(), unreachable: Default::default() }
+    Planned { provider, refused, ..Planned::of(plan) }
 }
 
 /// The runtime's plan, with all hosts that leave. One that leaves out a machine that must change is refused.

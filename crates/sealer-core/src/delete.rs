@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::consent::Agreed;
 use crate::executor::{Executor, JOURNAL};
-use crate::observe::gather_all;
+use crate::observe::{Observed, gather_all};
 use crate::provision::leaving;
+use crate::report::{Planned, addresses};
 use crate::run::Run;
 use crate::takeover::{self, Shared};
 use crate::{ApplyOptions, ClusterState, Error, Events, Sealer, operator_lock};
@@ -63,14 +64,7 @@ pub async fn delete(
         return run.until_cancelled(FREEING, forgotten(&run, name, made_by)).await;
     }
     let state = sealer.state().lock(name)?;
-    let current = state.clusterfile()?.ok_or_else(unknown)?.cluster;
-    if current.name != name {
-        // Its own name decides which files and hosts are taken away.
-        return Err(unknown());
-    }
-    if options.provider.as_ref().is_some_and(|name| *name != current.provider) {
-        return Err(Error::OtherProvider { cluster: current.name, kind: current.provider.to_string() });
-    }
+    let current = remembered(&state, options)?.ok_or_else(unknown)?;
     let mut agreed = Agreed::default();
     agreed.ask_anyway(&run, &Arc::new(gone(&current))).await?;
     // From here on the steps by which it was made are undone: applying it again must not believe that they are done.
@@ -89,28 +83,79 @@ pub async fn delete(
     Ok(deleted)
 }
 
+/// What [`delete`] would do: the steps that clean hosts, or the machines that their provider takes back. Consent is not
+/// asked for.
+///
+/// # Errors
+///
+/// As [`delete`].
+pub async fn plan_delete(
+    sealer: &Sealer,
+    name: &str,
+    options: &DeleteOptions,
+    events: Events<'_>,
+) -> Result<Planned, Error> {
+    let run = Run { sealer, options: &options.apply, events };
+    let state = sealer.state().to_look_at().lock(name)?;
+    if let Some(current) = remembered(&state, options)? {
+        if sealer.provider_for(&current)?.owns_hosts() {
+            return Ok(given_back(&current));
+        }
+        let Cleaning { plan, observed, .. } = plan_cleaning(&run, &state, &current).await?;
+        return Ok(Planned { unreachable: observed.facts.unreachable, ..Planned::of(plan) });
+    }
+    let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
+    let made_by = options.provider.clone().ok_or_else(unknown)?;
+    let (provider, found) = find(&run, &state, name, made_by).await?;
+    let nothing = || Error::NothingFound { cluster: name.to_owned(), kind: provider.to_string() };
+    found.as_ref().map(given_back).ok_or_else(nothing)
+}
+
+/// The cluster of a state, whose own name decides which files and hosts are taken away.
+fn remembered(state: &ClusterState, options: &DeleteOptions) -> Result<Option<Cluster>, Error> {
+    let current = state.clusterfile()?.map(|file| file.cluster);
+    let Some(current) = current.filter(|current| current.name == state.name()) else { return Ok(None) };
+    if options.provider.as_ref().is_some_and(|name| *name != current.provider) {
+        return Err(Error::OtherProvider { cluster: current.name, kind: current.provider.to_string() });
+    }
+    Ok(Some(current))
+}
+
+/// What a provider has under a name.
+async fn find(
+    run: &Run<'_>,
+    state: &ClusterState,
+    name: &str,
+    made_by: ProviderName,
+) -> Result<(ProviderName, Option<Cluster>), Error> {
+    let mut cluster = Cluster::new(name, "");
+    cluster.provider = made_by;
+    let provider = run.sealer.provider_for(&cluster)?;
+    let tell = |provider| run.tell(crate::Event::Provider { provider });
+    let found = provider.find(name, &Context::new(state.path(), &tell)).await?;
+    Ok((cluster.provider, found))
+}
+
 /// Frees what a provider has under a name of which nothing is remembered here.
 async fn forgotten(run: &Run<'_>, name: &str, provider: ProviderName) -> Result<Deleted, Error> {
     let sealer = run.sealer;
-    let mut cluster = Cluster::new(name, "");
-    cluster.provider = provider;
-    let provider = sealer.provider_for(&cluster)?;
     let new = !sealer.state().root().join(name).exists();
     let state = sealer.state().lock(name)?;
-    let tell = |provider| run.tell(crate::Event::Provider { provider });
-    let found = match provider.find(name, &Context::new(state.path(), &tell)).await {
-        Ok(Some(found)) => found,
-        Ok(None) => {
+    let found = match find(run, &state, name, provider).await {
+        Ok((_, Some(found))) => found,
+        Ok((provider, None)) => {
             state.forget()?;
-            return Err(Error::NothingFound { cluster: name.to_owned(), kind: cluster.provider.to_string() });
+            return Err(Error::NothingFound { cluster: name.to_owned(), kind: provider.to_string() });
         }
         Err(error) => {
             if new {
                 state.forget()?;
             }
-            return Err(error.into());
+            return Err(error);
         }
     };
+    let provider = sealer.provider_for(&found)?;
+    let tell = |provider| run.tell(crate::Event::Provider { provider });
     if let Err(refused) = Agreed::default().ask_anyway(run, &Arc::new(gone(&found))).await {
         if new {
             state.forget()?;
@@ -137,18 +182,25 @@ fn gone(cluster: &Cluster) -> Plan {
     plan
 }
 
-/// Cleans every host that can be reached; returns how many those are, and those that cannot.
-async fn clean(
-    run: &Run<'_>,
-    state: &ClusterState,
-    current: &Cluster,
-    agreed: &mut Agreed,
-) -> Result<(usize, Vec<std::net::IpAddr>), Error> {
+/// The same before it is agreed to.
+fn given_back(cluster: &Cluster) -> Planned {
+    Planned { given_back: addresses(&cluster.hosts), ..Planned::of(gone(cluster)) }
+}
+
+/// The steps that clean the hosts of a cluster.
+struct Cleaning {
+    /// The cluster as it says itself, where it does.
+    cluster: Cluster,
+    observed: Observed,
+    plan: Plan,
+}
+
+async fn plan_cleaning(run: &Run<'_>, state: &ClusterState, current: &Cluster) -> Result<Cleaning, Error> {
     let runtime = run.sealer.runtime_of(current)?;
     let requirements = runtime.requirements();
     let observed = gather_all(run, state, current, &requirements).await?;
     if let Some(newer) = takeover::renewed_for_deletion(run, state, current, &observed, &requirements).await? {
-        return Box::pin(clean(run, state, &newer, agreed)).await;
+        return Box::pin(plan_cleaning(run, state, &newer)).await;
     }
     let secrets = match Secrets::load(state.path(), requirements.secrets)? {
         Some(secrets) => secrets,
@@ -159,24 +211,36 @@ async fn clean(
     let wanted = Clusterfile::from(current.without_hosts());
     let payload = Payload::new(&image, &secrets);
     let request = Request::new(&wanted, &observed.facts, &payload).with_drain(run.options.drain);
-    let plan = Arc::new(runtime.plan(&request)?);
-    // The cluster may have hosts of which nothing is remembered here.
-    agreed.ask(run, &plan).await?;
-
+    let plan = runtime.plan(&request)?;
     let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {
         run.warn(format!("{address} does not belong to this cluster (any more) and is left as it is"));
     }
+    Ok(Cleaning { cluster: current.clone(), observed, plan })
+}
+
+/// Cleans every host that can be reached; returns how many those are, and those that cannot.
+async fn clean(
+    run: &Run<'_>,
+    state: &ClusterState,
+    current: &Cluster,
+    agreed: &mut Agreed,
+) -> Result<(usize, Vec<std::net::IpAddr>), Error> {
+    let Cleaning { cluster, observed, plan } = plan_cleaning(run, state, current).await?;
+    let plan = Arc::new(plan);
+    // The cluster may have hosts of which nothing is remembered here.
+    agreed.ask(run, &plan).await?;
+
     // A journal of its own, and a new one each time: what was finished once may have come back since.
     let journal = state.file(DELETE_JOURNAL);
     if journal.exists() {
         std::fs::remove_file(&journal).map_err(|source| Error::State { act: "remove", path: journal, source })?;
     }
-    let provider = run.sealer.provider_for(current)?;
-    let shared = Shared::of(&observed, current, &requirements);
+    let provider = run.sealer.provider_for(&cluster)?;
+    let shared = Shared::of(&observed, &cluster, &run.sealer.runtime_of(&cluster)?.requirements());
     operator_lock::exclusively(run, state, shared.claim_to_delete().await, async |run| {
         let executor =
-            Executor { run, state, cluster: current, provider, observed: &observed, journal: DELETE_JOURNAL };
+            Executor { run, state, cluster: &cluster, provider, observed: &observed, journal: DELETE_JOURNAL };
         executor.execute(&plan).await
     })
     .await?;

@@ -5,8 +5,8 @@
 //! 1. Open a [`Sealer`] with [`Settings`]: roots, credentials and time-outs are arguments, nothing is guessed.
 //! 2. Register what you bring: [`Sealer::with_provider`], [`Sealer::with_runtime`].
 //! 3. [`build`] makes a cluster image from a Kubefile; [`Sealer::images`] lists, saves and loads them.
-//! 4. [`apply`] makes the real cluster match a Clusterfile; [`plan`] says what it would do; [`delete`] takes it back.
-//!    [`wanted`], [`scale_up`] and [`scale_down`] make the Clusterfile for it: of an image, or of one that is remembered.
+//! 4. [`apply`] makes the real cluster match a Clusterfile; [`plan`] says what it would do; [`delete`] takes it back, and
+//!    [`plan_delete`] says how. [`wanted`], [`scale_up`] and [`scale_down`] make the Clusterfile for it: of an image, or of one that is remembered.
 //!
 //! Every workflow tells what happens through a callback of [`Event`]s and returns values; it never prints.
 //!
@@ -124,7 +124,7 @@ pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
 #[cfg(feature = "cluster")]
 pub use crate::consent::Consent;
 #[cfg(feature = "cluster")]
-pub use crate::delete::{DeleteOptions, Deleted, delete};
+pub use crate::delete::{DeleteOptions, Deleted, delete, plan_delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
 #[cfg(feature = "cluster")]

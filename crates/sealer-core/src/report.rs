@@ -62,7 +62,7 @@ pub struct LeftHost {
     pub given_back: bool,
 }
 
-/// What apply would do.
+/// What apply or delete would do.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Planned {
@@ -79,6 +79,14 @@ pub struct Planned {
     pub given_back: Vec<IpAddr>,
     /// Wanted hosts that cannot be asked and are left out, and why.
     pub unreachable: BTreeMap<IpAddr, String>,
+}
+
+impl Planned {
+    /// A plan with nothing to say besides.
+    pub(crate) fn of(plan: Plan) -> Self {
+        let (provider, findings, given_back) = Default::default();
+        Self { provider, plan, findings, refused: None, given_back, unreachable: BTreeMap::new() }
+    }
 }
 
 fn as_text<S: serde::Serializer>(refused: &Option<runtime::Error>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -51,3 +51,28 @@ async fn machines_go_back_to_their_provider_without_being_cleaned() {
     assert_eq!((counts.provisions, counts.releases, counts.hosts, counts.updates), (1, 2, 0, 0));
     assert_eq!(bench.hosts.ran("true remove"), 0);
 }
+
+#[tokio::test]
+async fn a_dry_run_says_what_is_cleaned_and_changes_nothing() {
+    let bench = Bench::new().await;
+    assert!(matches!(bench.plan_delete(false).await, Err(Error::NoCluster { .. })));
+    bench.apply(&listed()).await.unwrap();
+    let planned = bench.plan_delete(false).await.unwrap();
+    assert_eq!(planned.plan.leaving().count(), 2);
+    assert!(planned.plan.steps.iter().any(|step| step.hosts.contains(&address(2))), "{}", planned.plan.to_text());
+    bench.hosts.unreachable(address(2), 2);
+    assert!(matches!(bench.plan_delete(false).await, Err(Error::Connect(_))));
+    let planned = bench.plan_delete(true).await.unwrap();
+    assert_eq!(planned.unreachable.keys().collect::<Vec<_>>(), [&address(2)]);
+    assert!(bench.is_installed(address(1)) && bench.is_installed(address(2)) && bench.remembered().is_some());
+    assert_eq!(bench.hosts.ran("true remove"), 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_lists_the_machines_that_go_back() {
+    let bench = Bench::new().await;
+    bench.apply(&counted(1)).await.unwrap();
+    let planned = bench.plan_delete(false).await.unwrap();
+    assert_eq!((planned.given_back, planned.plan.steps.len()), (bench.hosts(), 0));
+    assert_eq!(bench.provider.counts().releases, 0);
+}

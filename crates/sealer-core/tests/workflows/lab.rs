@@ -10,7 +10,9 @@ use sealer_core::runtime::{
     Request, Requirements, Runtime, RuntimeName, Step,
 };
 use sealer_core::testing::Directories;
-use sealer_core::{Applied, ApplyOptions, BuildRequest, Consent, Error, Event, Sealer, Settings, Wanted, build};
+use sealer_core::{
+    Applied, ApplyOptions, BuildRequest, Consent, Error, Event, Planned, Sealer, Settings, Wanted, build,
+};
 use tempfile::TempDir;
 
 /// Installs every host that is not finished and can be asked, drains those whose machines change, and removes those that
@@ -123,7 +125,7 @@ impl Bench {
         sealer_core::apply(&self.sealer, wanted, options, &tell).await
     }
 
-    pub(crate) async fn plan(&self, wanted: &Clusterfile) -> Result<sealer_core::Planned, Error> {
+    pub(crate) async fn plan(&self, wanted: &Clusterfile) -> Result<Planned, Error> {
         sealer_core::plan(&self.sealer, wanted.clone(), &ApplyOptions::default(), &|_| ()).await
     }
 
@@ -132,6 +134,13 @@ impl Bench {
         apply.ignore_unreachable = ignore_unreachable;
         let options = sealer_core::DeleteOptions { apply, ..Default::default() };
         sealer_core::delete(&self.sealer, "shop", &options, &|_| ()).await
+    }
+
+    /// What deleting would do.
+    pub(crate) async fn plan_delete(&self, ignore_unreachable: bool) -> Result<Planned, Error> {
+        let mut options = sealer_core::DeleteOptions::default();
+        options.apply.ignore_unreachable = ignore_unreachable;
+        sealer_core::plan_delete(&self.sealer, "shop", &options, &|_| ()).await
     }
 
     /// The whole file that is remembered of the cluster.
