@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Command, Remote};
+use super::{Command, Remote, SmallFile};
 use crate::Error;
 
 /// Files: atomic writing, uploading, reading, their limits. `directory` is an absolute path on the host that may be
@@ -33,6 +33,8 @@ pub async fn files(remote: &dyn Remote, directory: &str, local: &Path) {
     let error = remote.write(&format!("{directory}/new parent"), 0o600, b"").await.unwrap_err();
     assert!(matches!(error, Error::File { .. }) && error.to_string().contains("directory"), "{error}");
 
+    many_files(remote, directory).await;
+
     let content: Vec<u8> = (0..1_500_000u32).map(|n| (n % 251) as u8).collect();
     std::fs::write(local, &content).unwrap();
     let target = format!("{directory}/uploaded");
@@ -45,6 +47,28 @@ pub async fn files(remote: &dyn Remote, directory: &str, local: &Path) {
     assert!(remote.upload(local, &target, 0o700, &tell).await.is_ok());
     let error = remote.upload(&local.with_extension("absent"), &target, 0o755, &tell).await.unwrap_err();
     assert!(matches!(error, Error::LocalFile { .. }), "{error}");
+}
+
+/// More files than one script takes, of every size, some large enough to be sent alone.
+async fn many_files(remote: &dyn Remote, directory: &str) {
+    let path = |number: usize| format!("{directory}/many/{}/it's {number}", number % 7);
+    let files: Vec<(String, Vec<u8>)> =
+        (0..120).map(|number| (path(number), vec![b'x'; number * 997 % 40_000])).collect();
+    let mut all: Vec<SmallFile<'_>> =
+        files.iter().map(|(path, content)| SmallFile { path, mode: 0o640, content }).collect();
+    let large = vec![7; 5 << 20];
+    let last = format!("{directory}/many/large");
+    all.push(SmallFile { path: &last, mode: 0o600, content: &large });
+    remote.write_all(&all).await.unwrap();
+    for (path, content) in &files {
+        assert!(remote.read(path, 40_000).await.unwrap().unwrap() == *content, "{path}");
+    }
+    assert!(remote.read(&last, 6 << 20).await.unwrap().unwrap() == large);
+    let within = format!("{directory}/many");
+    all[60].path = &within;
+    let error = remote.write_all(&all).await.unwrap_err();
+    assert!(error.to_string().contains("directory"), "{error}");
+    remote.write_all(&[]).await.unwrap();
 }
 
 /// Commands: exit codes, signals, output apart, environment, input, limits, streams.

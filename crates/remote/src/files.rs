@@ -1,5 +1,6 @@
 //! Writes, sends and reads files on a host with nothing but a POSIX shell and coreutils.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,29 +9,56 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::launch::{Launch, Privilege};
 use super::process::{self, Transport};
-use super::{Command, Output};
+use super::{Command, Output, SmallFile};
 use crate::Error;
 use crate::text::{last_lines, quote};
 
 /// How long the host may take for a small file.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// The most files in one script, which has limits of its own, the most bytes of their paths, and of their contents.
+const MOST_FILES: usize = 50;
+const MOST_NAMES: usize = 4_000;
+const MOST_BYTES: usize = 4 << 20;
 /// Bytes sent at once.
 const CHUNK: usize = 256 << 10;
 /// The exit code by which a script says that there is no such file.
 const ABSENT: i32 = 66;
 
-/// Writes a small file atomically.
+/// Writes small files, each atomically, as many at once as one script and one input hold.
 pub(super) async fn write(
     transport: &dyn Transport,
     privilege: &Privilege,
-    path: &str,
-    mode: u32,
-    content: &[u8],
+    files: &[SmallFile<'_>],
 ) -> Result<(), Error> {
-    let script = receive(path, mode, &hex::encode(Sha256::digest(content)))?;
-    let command = Command { script, stdin: Some(content.to_vec()), timeout: Some(TIMEOUT), ..Command::default() };
-    let output = process::run(transport, privilege, &command, None).await?;
-    accepted(transport, "write", path, &output)
+    let mut rest = files;
+    while !rest.is_empty() {
+        let (part, later) = rest.split_at(part(rest));
+        let content = part.iter().map(|file| file.content).collect::<Vec<_>>().concat();
+        let sum = hex::encode(Sha256::digest(&content));
+        let arriving: Vec<Arriving<'_>> = part.iter().map(Arriving::from).collect();
+        let script = receive(&arriving, &sum)?;
+        let command = Command { script, stdin: Some(content), timeout: Some(TIMEOUT), ..Command::default() };
+        let output = process::run(transport, privilege, &command, None).await?;
+        let shown = match part {
+            [file] => file.path.to_owned(),
+            [file, others @ ..] => format!("{} or one of {} files after it", file.path, others.len()),
+            [] => String::new(),
+        };
+        accepted(transport, "write", &shown, &output)?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// How many of the files fit into one script and one input, at least one.
+fn part(files: &[SmallFile<'_>]) -> usize {
+    let (mut names, mut bytes) = (0, 0);
+    let fits = |file: &&SmallFile<'_>| {
+        names += file.path.len();
+        bytes += file.content.len();
+        names <= MOST_NAMES && bytes <= MOST_BYTES
+    };
+    files.iter().take(MOST_FILES).take_while(fits).count().max(1)
 }
 
 /// Sends a local file unless the host has it; returns the bytes sent.
@@ -60,7 +88,7 @@ pub(super) async fn upload(
 
     let failed = |source| Error::LocalFile { path: local.to_owned(), source };
     let mut file = tokio::fs::File::open(local).await.map_err(failed)?;
-    let command = Command::new(receive(path, mode, &sum)?);
+    let command = Command::new(receive(&[Arriving { path, mode, size: None }], &sum)?);
     let launch = Launch::of(host, &command, privilege, true)?;
     let mut running = transport.start(&launch.line).await?;
     let mut stdin = running.stdin();
@@ -118,39 +146,66 @@ pub(super) async fn read(
     Ok(Some(output.stdout))
 }
 
-/// A script that takes a file from standard input: beside its place, checked, synced, renamed.
-/// Input that ends too early never gets to the place.
-fn receive(path: &str, mode: u32, sum: &str) -> Result<String, Error> {
-    let path = absolute(path)?;
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let directory = if directory.is_empty() { "/" } else { directory };
+/// A file that comes by standard input, with its size, or up to the end.
+struct Arriving<'a> {
+    path: &'a str,
+    mode: u32,
+    size: Option<usize>,
+}
+
+impl<'a> From<&SmallFile<'a>> for Arriving<'a> {
+    fn from(file: &SmallFile<'a>) -> Self {
+        Self { path: file.path, mode: file.mode, size: Some(file.content.len()) }
+    }
+}
+
+/// A script that takes files from standard input, one behind the other: each beside its place, all checked by the hash of
+/// the whole input, synced, renamed. Input that ends too early never gets to a place.
+fn receive(files: &[Arriving<'_>], sum: &str) -> Result<String, Error> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|source| Error::Random { source })?;
+    let random = hex::encode(random);
+    let (mut parents, mut takes, mut modes, mut moves) = Default::default();
+    let (mut temporaries, mut directories) = (Vec::new(), BTreeSet::new());
+    for (number, file) in files.iter().enumerate() {
+        let path = absolute(file.path)?;
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = name.get(..name.floor_char_boundary(100)).unwrap_or_default();
+        let temporary = quote(&format!("{directory}/.{name}.{random}{number}"));
+        let directory = quote(if directory.is_empty() { "/" } else { directory });
+        let take = file.size.map_or("cat".to_owned(), |size| format!("head -c {size}"));
+        push(&mut parents, format!("prepare {} {directory}", quote(path)));
+        push(&mut takes, format!("{take} > {temporary}"));
+        push(&mut modes, format!("chmod {:o} {temporary}", file.mode & 0o7777));
+        push(&mut moves, format!("mv -f {temporary} {}", quote(path)));
+        temporaries.push(temporary);
+        directories.insert(directory);
+    }
+    let directories: Vec<String> = directories.into_iter().collect();
     Ok(format!(
         r#"set -euC
 umask 022
-d={directory}
-p={path}
-t=$d/.{name}.{random}
-[ ! -d "$p" ] || {{ echo "it is a directory" >&2; exit 73; }}
-mkdir -p "$d"
-trap 'rm -f "$t"' EXIT
+prepare() {{
+  [ ! -d "$1" ] || {{ echo "$1: it is a directory" >&2; exit 73; }}
+  [ -d "$2" ] || mkdir -p "$2"
+}}
+{parents}set -- {temporaries}
+trap 'rm -f "$@"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 umask 077
-cat > "$t"
-sum=$(sha256sum < "$t" | cut -c1-64)
+{takes}sum=$(cat "$@" | sha256sum | cut -c1-64)
 [ "$sum" = {sum} ] || {{ echo "the content arrived corrupt or incomplete" >&2; exit 74; }}
-chmod {mode:o} "$t"
-sync "$t"
-mv -f "$t" "$p"
-sync "$d"
+{modes}sync "$@"
+{moves}sync {directories}
 "#,
-        directory = quote(directory),
-        path = quote(path),
-        name = quote(name.get(..name.floor_char_boundary(100)).unwrap_or_default()),
-        random = hex::encode(random),
-        mode = mode & 0o7777,
+        temporaries = temporaries.join(" "),
+        directories = directories.join(" "),
     ))
+}
+
+fn push(lines: &mut String, line: String) {
+    lines.push_str(&line);
+    lines.push('\n');
 }
 
 fn absolute(path: &str) -> Result<&str, Error> {
@@ -202,7 +257,8 @@ mod tests {
 
     #[test]
     fn names_with_quotes_and_long_names_make_a_sound_script() {
-        let script = receive(&format!("/it's/{}", "é".repeat(100)), 0o640, "00").unwrap();
-        assert!(script.contains(r"d='/it'\''s'") && script.contains("chmod 640"));
+        let path = format!("/it's/{}", "é".repeat(100));
+        let script = receive(&[Arriving { path: &path, mode: 0o640, size: None }], "00").unwrap();
+        assert!(script.contains(r"prepare '/it'\''s/é") && script.contains("chmod 640"));
     }
 }

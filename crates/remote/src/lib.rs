@@ -72,6 +72,17 @@ pub use privilege::SudoProblem;
 pub use secret::Secret;
 pub use ssh::{Auth, Hop, Jumps, Ssh, SshOptions};
 
+/// A file to be written on a host.
+#[derive(Debug, Clone, Copy)]
+pub struct SmallFile<'a> {
+    /// Its absolute path; missing parent directories are made (0755).
+    pub path: &'a str,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub content: &'a [u8],
+}
+
 /// One host that can be reached. Commands run as root: an implementation for another user wraps them by sudo.
 #[async_trait]
 pub trait Remote: Send + Sync + std::fmt::Debug {
@@ -98,6 +109,19 @@ pub trait Remote: Send + Sync + std::fmt::Debug {
     ///
     /// When the host refuses it, with its reason.
     async fn write(&self, path: &str, mode: u32, content: &[u8]) -> Result<(), Error>;
+
+    /// Writes several small files, each atomically. Implementations may send many at once, which is faster than one after
+    /// another; after an error some may be there.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses one of them, with its reason.
+    async fn write_all(&self, files: &[SmallFile<'_>]) -> Result<(), Error> {
+        for file in files {
+            self.write(file.path, file.mode, file.content).await?;
+        }
+        Ok(())
+    }
 
     /// Sends a local file; does nothing when the host already has it with the same sha256 and mode.
     /// Returns the bytes sent. `progress` is called with bytes sent so far.

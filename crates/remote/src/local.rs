@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::launch::Privilege;
 use super::process::{self, Chunk, Running, Transport};
-use super::{Command, Output, Remote, Session, files, privilege};
+use super::{Command, Output, Remote, Session, SmallFile, files, privilege};
 use crate::Error;
 
 /// This machine: commands run as root, directly or by a `sudo` that asks for nothing.
@@ -53,7 +53,11 @@ impl Remote for Local {
     }
 
     async fn write(&self, path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
-        files::write(&self.shell, self.privilege().await?, path, mode, content).await
+        self.write_all(&[SmallFile { path, mode, content }]).await
+    }
+
+    async fn write_all(&self, files: &[SmallFile<'_>]) -> Result<(), Error> {
+        files::write(&self.shell, self.privilege().await?, files).await
     }
 
     async fn upload(

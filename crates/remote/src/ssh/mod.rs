@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use secret::Secret;
 
 use super::launch::Privilege;
-use super::{Command, KnownHostsPolicy, Output, Remote, Session, files, privilege, process};
+use super::{Command, KnownHostsPolicy, Output, Remote, Session, SmallFile, files, privilege, process};
 use crate::{Error, Host};
 use channel::SshTransport;
 use route::Route;
@@ -170,7 +170,11 @@ impl Remote for Ssh {
     }
 
     async fn write(&self, path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
-        files::write(&self.line, &self.privilege, path, mode, content).await
+        self.write_all(&[SmallFile { path, mode, content }]).await
+    }
+
+    async fn write_all(&self, files: &[SmallFile<'_>]) -> Result<(), Error> {
+        files::write(&self.line, &self.privilege, files).await
     }
 
     async fn upload(

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remote::text::{last_lines, printable, quote};
-use remote::{Command, Output, Remote};
+use remote::{Command, Output, Remote, SmallFile};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::{ActionHandler, Event, Events};
-use crate::{Action, Error, Run, Step, Wait};
+use crate::{Action, Error, File, Run, Step, Wait};
 
 /// Lines of output that a failure carries.
 const LINES: usize = 20;
@@ -45,10 +45,9 @@ impl StepRun<'_> {
         match &self.step.action {
             Action::Run(run) => self.run(run).await,
             Action::Write { files } => {
-                for file in files {
-                    self.remote.write(&file.path, file.mode, &file.content).await?;
-                }
-                Ok(())
+                let files = files.iter();
+                let small = files.map(|File { path, mode, content, .. }| SmallFile { path, mode: *mode, content });
+                Ok(self.remote.write_all(&small.collect::<Vec<_>>()).await?)
             }
             Action::Content(_) | Action::Custom(_) => {
                 let progress =
