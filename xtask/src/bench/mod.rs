@@ -3,6 +3,7 @@
 mod apply;
 mod build;
 mod cloud;
+mod hosts;
 mod lvscare;
 
 pub(crate) use apply::apply;
