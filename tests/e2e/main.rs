@@ -14,6 +14,7 @@ mod bare_metal;
 mod cloud;
 mod cluster;
 mod container;
+mod counted;
 mod faults;
 mod later_release;
 mod resume;
