@@ -34,6 +34,13 @@ pub enum Error {
     Document { document: String, source: serde_json::Error },
     #[error("{name} is not built for {wanted}; it has {available}")]
     NoPlatform { name: String, wanted: String, available: String },
+    #[error(
+        "only a part of {name} is in the store{}: what it has for {absent} is not; `sealer pull --platform {absent} {name}` brings it",
+        only(.here)
+    )]
+    Partial { name: String, absent: String, digest: Digest, here: String },
+    #[error("the index of {name} lists {count} manifests; {limit} are the most that are pulled")]
+    TooManyManifests { name: String, count: usize, limit: usize },
     #[error("layer {digest} has the media type {media_type}, which is not a tar this version reads")]
     LayerType { digest: Digest, media_type: String },
     #[error("layer {digest} cannot be decompressed")]
@@ -85,6 +92,8 @@ pub enum Error {
     ImageName { list: String, line: usize, text: String, source: content_store::ReferenceError },
     #[error(transparent)]
     Transfer(content_transfer::Error),
+    #[error("the transfer was cancelled; the same command again continues it")]
+    TransferCancelled,
     #[error(
         "the build was cancelled before its image was complete; the same build again reuses the layers that are done"
     )]
@@ -98,6 +107,7 @@ impl From<content_transfer::Error> for Error {
         match error {
             content_transfer::Error::Store(error) => Self::Store(error),
             content_transfer::Error::Registry(error) => Self::Registry(error),
+            content_transfer::Error::Cancelled => Self::TransferCancelled,
             error => Self::Transfer(error),
         }
     }
@@ -113,6 +123,10 @@ impl Error {
         let document = document.to_string();
         move |source| Self::Document { document, source }
     }
+}
+
+fn only(platforms: &str) -> String {
+    if platforms.is_empty() { String::new() } else { format!(" ({platforms})") }
 }
 
 fn at(entry: &str) -> String {

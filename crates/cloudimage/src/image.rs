@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use content_store::{Digest, Store};
+use content_store::{Digest, Reference, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
@@ -48,6 +48,7 @@ pub struct Image {
     layers: Vec<Layer>,
     platform: Platform,
     platforms: Vec<Platform>,
+    absent: Vec<Platform>,
 }
 
 impl Image {
@@ -69,13 +70,17 @@ impl Image {
             (Top::Index(index), _) => index,
             (Top::Manifest(manifest), size) => single(store, digest, size, manifest)?,
         };
-        let rootfs = choose(&index, wanted, &shown)?;
+        let rootfs = choose(store, &index, wanted, &shown)?;
+        let artifact = index.artifact_of(&rootfs.digest);
+        if let Some(absent) = [Some(rootfs), artifact].into_iter().flatten().find(|entry| !store.contains(&entry.digest)) {
+            return Err(partial(store, &index, rootfs, absent, &shown));
+        }
         let manifest: Manifest = documents::read(store, &rootfs.digest, format::DOCUMENT_LIMIT)?;
         if manifest.layers.len() > format::LAYERS_LIMIT {
             let reason = format!("it has {} layers; {} are the most", manifest.layers.len(), format::LAYERS_LIMIT);
             return Err(Error::NotAnImage { document: rootfs.digest.to_string(), reason });
         }
-        let artifact = match index.artifact_of(&rootfs.digest) {
+        let artifact = match artifact {
             Some(entry) => Some((entry.digest, documents::read(store, &entry.digest, format::CATALOGUE_LIMIT)?)),
             None => None,
         };
@@ -94,6 +99,7 @@ impl Image {
             catalogue: Catalogue::default(),
             platform: rootfs.platform.clone().unwrap_or_default(),
             platforms: index.platforms(),
+            absent: index.platforms_where(|entry| !store.contains(&entry.digest)),
         };
         image.read_config()?;
         Ok(image)
@@ -154,6 +160,12 @@ impl Image {
     #[must_use]
     pub fn platforms(&self) -> &[Platform] {
         &self.platforms
+    }
+
+    /// Those platforms of the index that are not in the store: an image may be pulled for some of them.
+    #[must_use]
+    pub fn absent_platforms(&self) -> &[Platform] {
+        &self.absent
     }
 
     /// Labels of the config.
@@ -261,12 +273,32 @@ fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Resu
     Ok(Index { schema_version: 2, media_type: None, manifests: vec![entry], annotations: BTreeMap::new() })
 }
 
-/// The rootfs entry for a platform; without one the host's, or the only one there is.
-fn choose<'a>(index: &'a Index, wanted: Option<&Platform>, name: &str) -> Result<&'a IndexEntry> {
+/// The error about a part of an image that is not in the store.
+fn partial(store: &Store, index: &Index, rootfs: &IndexEntry, absent: &IndexEntry, name: &str) -> Error {
+    let platform = rootfs.platform.clone().unwrap_or_default();
+    let here = index.platforms_where(|entry| entry.digest != rootfs.digest && store.contains(&entry.digest));
+    let here: Vec<String> = here.iter().map(ToString::to_string).collect();
+    let name = name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar());
+    Error::Partial { name, absent: platform.to_string(), digest: absent.digest, here: here.join(", ") }
+}
+
+/// The rootfs entry for a platform; without one the host's, or the only one there is: in the store, else in the index.
+pub(crate) fn choose<'a>(
+    store: &Store,
+    index: &'a Index,
+    wanted: Option<&Platform>,
+    name: &str,
+) -> Result<&'a IndexEntry> {
     let entries: Vec<&IndexEntry> = index.rootfs_entries().collect();
     let platform = |entry: &IndexEntry| entry.platform.clone().unwrap_or_default();
     let host = Platform::host();
-    let found = entries.iter().find(|entry| platform(entry).serves(wanted.unwrap_or(&host)));
+    let found = entries.iter().copied().find(|entry| platform(entry).serves(wanted.unwrap_or(&host)));
+    let here: Vec<&IndexEntry> = entries.iter().copied().filter(|entry| store.contains(&entry.digest)).collect();
+    if let ([only], None) = (here.as_slice(), wanted)
+        && found.is_none_or(|found| !store.contains(&found.digest))
+    {
+        return Ok(only);
+    }
     match (found, entries.as_slice()) {
         (Some(entry), _) => Ok(entry),
         (None, [only]) if wanted.is_none() => Ok(only),

@@ -232,6 +232,11 @@ impl Images {
         self.root.join("cache/build")
     }
 
+    /// Directory of uploads that are not finished.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("cache/uploads")
+    }
+
     /// Directory of unpacked layers.
     pub(crate) fn unpacked_layers(&self) -> PathBuf {
         self.root.join("layers")

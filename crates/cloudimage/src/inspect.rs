@@ -24,7 +24,7 @@ pub struct Summary {
     pub familiar: String,
     /// Digest of its index.
     pub digest: Digest,
-    /// Its platforms.
+    /// Its platforms that are in the store.
     pub platforms: Vec<Platform>,
     /// When it was built or loaded here (RFC 3339).
     pub created: Option<String>,
@@ -54,6 +54,8 @@ pub struct Inspection {
     pub platform: Platform,
     /// All platforms.
     pub platforms: Vec<Platform>,
+    /// Those of them that are not in the store.
+    pub absent_platforms: Vec<Platform>,
     /// When it was built or loaded here (RFC 3339).
     pub created: Option<String>,
     /// Version of sealer that built it.
@@ -112,6 +114,7 @@ impl Summary {
         match images.get(&named.name) {
             Ok(image) => {
                 summary.platforms = image.platforms().to_vec();
+                summary.platforms.retain(|platform| !image.absent_platforms().contains(platform));
                 summary.size = image.blobs().values().sum();
                 summary.carried_images = image.catalogue().images.len();
             }
@@ -139,6 +142,7 @@ impl Inspection {
             manifest: *image.manifest_digest(),
             platform: image.platform().clone(),
             platforms: image.platforms().to_vec(),
+            absent_platforms: image.absent_platforms().to_vec(),
             created,
             sealer_version: image.labels().get(format::VERSION_LABEL).unwrap_or(version).clone(),
             labels: image.labels().clone(),

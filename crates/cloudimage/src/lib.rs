@@ -9,7 +9,8 @@
 //! 2. [`build`] a Kubefile over a [`Context`] into an image. What it touches outside comes in as [`Backends`]: a [`Sandbox`] for
 //!    RUN, a registry for carried images, [`ImageSource`]s that name them. [`plan_build`] says what it would do.
 //! 3. Look at images: [`Images::list`], [`Images::inspect`], [`Images::get`]; read their files with [`Image::read_files`].
-//! 4. Move them: [`Images::save`] and [`Images::load`] OCI archives; [`unpack`] a rootfs on a host.
+//! 4. Move them: [`Images::push`] to registries and [`Images::pull`] from there; [`Images::save`] and [`Images::load`] OCI archives;
+//!    [`unpack`] a rootfs on a host.
 //!
 //! ```
 //! use cloudimage::{Backends, BuildOptions, Context, ImageList, ImageSource, Images, LinuxSandbox, build};
@@ -57,7 +58,7 @@
 //! # On disk
 //!
 //! `content/` is the content store; `layers/<digest>/` are layers unpacked for RUN; `cache/listing/` are lists of the paths in
-//! layers; `cache/build/` are results of earlier builds, and the directories of builds at work. Everything but `content/` can
+//! layers; `cache/build/` are results of earlier builds, and the directories of builds at work; `cache/uploads/` are unfinished uploads. Everything but `content/` can
 //! be deleted at any time.
 //!
 //! # Features
@@ -103,5 +104,8 @@ pub use layer::Compression;
 pub use platform::Platform;
 pub use sandbox::{LinuxSandbox, Sandbox};
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
-pub use transfer::{Moved, ReadArchive};
+pub use transfer::{
+    BlobOutcome, Moved, Platforms, PullOptions, PullPolicy, Pulled, PushOptions, Pushed, ReadArchive, TransferEvent,
+    TransferEvents,
+};
 pub use unpack::unpack;

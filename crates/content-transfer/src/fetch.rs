@@ -317,7 +317,8 @@ fn of_store(error: io::Error, digest: Digest) -> content_store::Error {
     error.downcast().unwrap_or_else(|source| content_store::Error::File { act: "write", path, source })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+/// Runs what waits for the disk on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     spawn_blocking(work).await.map_err(Error::TaskPanicked)
 }
 

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use oci_reference::Digest;
+use std::time::Duration;
 
 /// The result of every function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -67,6 +68,8 @@ pub enum Error {
         object: String,
         /// The host.
         host: String,
+        /// How long it wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
     },
     /// The host answered something that a registry does not answer.
     #[error("{host} answered {status} for {object}{}", explain(message))]
@@ -151,7 +154,8 @@ impl Error {
     }
 
     /// Whether the same request may succeed a little later.
-    pub(crate) fn is_transient(&self) -> bool {
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TooManyRequests { .. } => true,
             Self::Answer { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,

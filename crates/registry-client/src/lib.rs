@@ -67,6 +67,19 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// See [`Error`].
     async fn manifest(&self, image: &Reference, accept: &[&str]) -> Result<Manifest>;
 
+    /// The digest of the manifest or index that the name points at, if the registry has it: what it says, without the bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn manifest_digest(&self, image: &Reference) -> Result<Option<Digest>> {
+        match self.manifest(image, &[]).await {
+            Ok(manifest) => Ok(Some(manifest.digest)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The blob from byte `offset` on; at or past its end there is nothing. The bytes are not verified.
     ///
     /// # Errors

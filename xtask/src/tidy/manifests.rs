@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloud-double", &[]),
     ("clusterfile", &["secret"]),
     ("content-store", &["atomic-file", "oci-reference"]),
-    ("content-transfer", &["content-store", "error-report", "oci-reference", "registry-client"]),
+    ("content-transfer", &["atomic-file", "content-store", "error-report", "oci-reference", "registry-client"]),
     ("kubefile", &[]),
     ("lvscare", &["atomic-file", "error-report"]),
     ("oci-reference", &[]),

@@ -75,6 +75,15 @@ impl Registry for Https {
         self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest(endpoint, image, &accept))).await
     }
 
+    async fn manifest_digest(&self, image: &Reference) -> Result<Option<Digest>> {
+        let object = Object::Manifest(image);
+        let found = self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest_digest(endpoint, image)));
+        match found.await {
+            Err(error) if error.is_not_found() => Ok(None),
+            done => done.map(Some),
+        }
+    }
+
     async fn blob(&self, image: &Reference, digest: &Digest, offset: u64) -> Result<BlobStream> {
         let (image, digest) = (image.clone(), *digest);
         let first = self.clone().open_blob(image.clone(), digest, offset).await?;
@@ -175,6 +184,22 @@ impl Shared {
         wire::manifest(image, &endpoint.host, &headers, bytes)
     }
 
+    /// The digest of a manifest without its bytes, as far as the host tells it.
+    async fn manifest_digest(&self, endpoint: Endpoint, image: &Reference) -> Result<Digest> {
+        let (object, accept) = (Object::Manifest(image), wire::accept(&[]));
+        let call = Call { method: Method::HEAD, ..Call::get(&endpoint, &object) }.header(ACCEPT, &accept);
+        let told = match self.send(&endpoint, &call).await {
+            Ok(response) => wire::promised_digest(response.headers()),
+            // Not every registry answers it.
+            Err(Error::Answer { status: StatusCode::METHOD_NOT_ALLOWED, .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match told {
+            Some(digest) => Ok(digest),
+            None => Ok(self.manifest(endpoint, image, &accept).await?.digest),
+        }
+    }
+
     async fn tags(&self, endpoint: Endpoint, object: Object<'_>) -> Result<Vec<String>> {
         let mut tags = Vec::new();
         let mut next = Some(object.path(endpoint.is_mirror));
@@ -271,8 +296,12 @@ impl Shared {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
         let body = wire::collect(response.bytes_stream(), wire::REFUSAL_LIMIT).await.ok().flatten().unwrap_or_default();
-        let error = self.authenticator.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
-        (error, seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)))
+        let wait = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        let mut error = self.authenticator.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
+        if let Error::TooManyRequests { retry_after, .. } = &mut error {
+            *retry_after = wait;
+        }
+        (error, wait)
     }
 }
 
