@@ -72,7 +72,9 @@ impl Image {
         };
         let rootfs = choose(store, &index, wanted, &shown)?;
         let artifact = index.artifact_of(&rootfs.digest);
-        if let Some(absent) = [Some(rootfs), artifact].into_iter().flatten().find(|entry| !store.contains(&entry.digest)) {
+        if let Some(absent) =
+            [Some(rootfs), artifact].into_iter().flatten().find(|entry| !store.contains(&entry.digest))
+        {
             return Err(partial(store, &index, rootfs, absent, &shown));
         }
         let manifest: Manifest = documents::read(store, &rootfs.digest, format::DOCUMENT_LIMIT)?;

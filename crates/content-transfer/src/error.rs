@@ -27,7 +27,9 @@ pub enum Error {
     #[error("there is no registry to ask")]
     NoRegistry,
     /// The image names a blob with another size than the one that is in the store.
-    #[error("blob {digest} has {found} bytes in the store, and the image says {expected}; build or pull the image again")]
+    #[error(
+        "blob {digest} has {found} bytes in the store, and the image says {expected}; build or pull the image again"
+    )]
     Size {
         /// The blob.
         digest: Digest,

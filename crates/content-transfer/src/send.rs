@@ -144,7 +144,13 @@ impl Sender {
             for blob in unique(manifests.iter().copied()).into_values() {
                 let size = blob.size.unwrap_or_default();
                 sent.add(Placed::Present, size, 0);
-                events(Event::Upload { digest: blob.digest, bytes: size, size, sent: 0, placed: Some(Placed::Present) });
+                events(Event::Upload {
+                    digest: blob.digest,
+                    bytes: size,
+                    size,
+                    sent: 0,
+                    placed: Some(Placed::Present),
+                });
             }
         };
         let all: Vec<&SentManifest> = manifests.iter().collect();
@@ -155,9 +161,14 @@ impl Sender {
         if has(to, top).await? {
             present(&mut sent, &all);
         } else {
-            let known: Vec<bool> =
-                stream::iter(children).map(|child| has(to, child)).buffered(self.options.parallel.max(1)).try_collect().await?;
-            let known = |wanted: bool| children.iter().zip(&known).filter(move |(_, is)| **is == wanted).map(|(child, _)| child);
+            let known: Vec<bool> = stream::iter(children)
+                .map(|child| has(to, child))
+                .buffered(self.options.parallel.max(1))
+                .try_collect()
+                .await?;
+            let known = |wanted: bool| {
+                children.iter().zip(&known).filter(move |(_, is)| **is == wanted).map(|(child, _)| child)
+            };
             let there: Vec<&SentManifest> = known(true).collect();
             present(&mut sent, &there);
             let mut missing = unique(known(false).chain([top]));

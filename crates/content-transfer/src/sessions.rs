@@ -34,7 +34,8 @@ impl Sessions {
     pub(crate) fn open(directory: &Path) -> Result<Self> {
         atomic_file::create_dir(directory, 0o700).map_err(fault("create", directory))?;
         for entry in fs::read_dir(directory).map_err(fault("list", directory))?.flatten() {
-            let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+            let age =
+                entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
             if age.is_some_and(|age| age > MAX_AGE) {
                 // Whoever comes next tries again.
                 let _ = fs::remove_file(entry.path());

@@ -187,7 +187,13 @@ impl BlobUpload<'_> {
     }
 
     /// Tells how far the request is while it runs.
-    async fn telling<T>(&self, state: &mut State, offset: u64, taken: &AtomicU64, request: impl Future<Output = T>) -> T {
+    async fn telling<T>(
+        &self,
+        state: &mut State,
+        offset: u64,
+        taken: &AtomicU64,
+        request: impl Future<Output = T>,
+    ) -> T {
         let mut request = pin!(request);
         let mut ticks = tokio::time::interval(TELL_EVERY);
         loop {

@@ -12,9 +12,7 @@ async fn fill(server: &DockerRegistry, fixture: &Fixture) {
     let registry = Https::new(Options::default()).unwrap();
     let image = Reference::new(&server.host, fixture.image.repository(), "1.4").unwrap();
     for blob in &fixture.blobs {
-        let Upload::Session(session) = registry.start_upload(&image, None).await.unwrap() else {
-            panic!("mounted")
-        };
+        let Upload::Session(session) = registry.start_upload(&image, None).await.unwrap() else { panic!("mounted") };
         let digest = Digest::of(blob);
         registry.finish_upload(&image, &session, &digest, blob.clone().into()).await.unwrap();
     }

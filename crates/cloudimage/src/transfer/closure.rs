@@ -59,7 +59,8 @@ impl Closure {
             }
             match part(store, entry) {
                 Err(Error::Store(content_store::Error::Missing { .. })) => {
-                    let platform = index.rootfs_of(entry).and_then(|rootfs| rootfs.platform.clone()).unwrap_or_default();
+                    let platform =
+                        index.rootfs_of(entry).and_then(|rootfs| rootfs.platform.clone()).unwrap_or_default();
                     self.absent.push(Absent { digest: entry.digest, platform, entry: entry.clone() });
                 }
                 part => self.manifests.push(part?),

@@ -187,7 +187,8 @@ impl Images {
             Top::Index(index) => {
                 let shown = name.familiar();
                 let store = self.content().clone();
-                let wanted = chosen(&index, &options.platforms, &shown, |wanted| from_index(&store, &index, wanted, &shown))?;
+                let wanted =
+                    chosen(&index, &options.platforms, &shown, |wanted| from_index(&store, &index, wanted, &shown))?;
                 for entry in index.manifests.iter().filter(|entry| wanted.contains(&entry.digest)) {
                     let pinned = [Origin::new(registry, name.with_digest(entry.digest))];
                     let document = fetcher.document(&pinned).await?;

@@ -75,7 +75,8 @@ impl Images {
         let guard = self.content().gc_guard()?;
         check_absent(registry, &reference, &closure, name).await?;
 
-        let blobs: BTreeMap<Digest, u64> = closure.manifests.iter().flat_map(|part| &part.blobs).map(|(digest, size)| (*digest, *size)).collect();
+        let blobs: BTreeMap<Digest, u64> =
+            closure.manifests.iter().flat_map(|part| &part.blobs).map(|(digest, size)| (*digest, *size)).collect();
         let (count, bytes) = (blobs.len(), blobs.values().sum());
         let digest = closure.top.digest;
         events(TransferEvent::Image { name: reference.to_string(), digest, blobs: count, bytes });

@@ -29,14 +29,22 @@ pub struct Asked {
     pub range: Option<String>,
     /// Bytes of its body that arrived.
     pub bytes: usize,
+    /// The length of its body, as far as it says.
+    pub length: usize,
     /// How many earlier requests had this method and this kind of path.
     pub nth: usize,
+    /// How many of these had more than a million bytes.
+    pub nth_large: usize,
 }
 
 impl Asked {
     /// What the path is about: `manifest`, `blob`, `uploads` (a new session), `upload` or `other`.
     pub fn kind(&self) -> &'static str {
         kind(&self.path)
+    }
+
+    pub fn is_large(&self) -> bool {
+        self.length > 1_000_000
     }
 
     pub fn is(&self, method: Method, kind: &str) -> bool {
@@ -68,6 +76,8 @@ pub enum Fault {
     LoseAnswer,
     /// The answer is cut after so many bytes of its body.
     CutDownload(usize),
+    /// After so many bytes of its body, the answer does not go on.
+    StallDownload(usize),
     /// The answer is this status, with a header.
     Answer(u16, &'static str, String),
     /// The range of the request is not looked at.
@@ -122,7 +132,8 @@ impl FaultProxy {
                 let shared = accepting.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request| shared.clone().answer(request));
-                    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ =
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
@@ -164,10 +175,22 @@ impl Shared {
         let path = parts.uri.path().to_owned();
         let (asked, at) = {
             let mut all = self.asked.lock().unwrap();
-            let nth = all.iter().filter(|asked| asked.is(parts.method.clone(), kind(&path))).count();
+            let same = || all.iter().filter(|asked| asked.is(parts.method.clone(), kind(&path)));
+            let (nth, nth_large) = (same().count(), same().filter(|asked| asked.is_large()).count());
+            let length = header("content-length").map_or(0, |length| length.parse().unwrap());
             let query = parts.uri.query().unwrap_or_default().to_owned();
             let (authorization, range) = (header("authorization"), header("range"));
-            all.push(Asked { method: parts.method.clone(), path, query, authorization, range, bytes: 0, nth });
+            all.push(Asked {
+                method: parts.method.clone(),
+                path,
+                query,
+                authorization,
+                range,
+                bytes: 0,
+                length,
+                nth,
+                nth_large,
+            });
             (all[all.len() - 1].clone(), all.len() - 1)
         };
         let fault = (self.plan)(&asked);
@@ -220,7 +243,13 @@ impl Shared {
         format!("http://{}{}", self.upstream, self.target(asked))
     }
 
-    async fn forward(&self, asked: &Asked, mut headers: HeaderMap, body: Bytes, fault: &Fault) -> io::Result<Response<Body>> {
+    async fn forward(
+        &self,
+        asked: &Asked,
+        mut headers: HeaderMap,
+        body: Bytes,
+        fault: &Fault,
+    ) -> io::Result<Response<Body>> {
         if matches!(fault, Fault::IgnoreRange) {
             headers.remove("range");
         }
@@ -248,12 +277,17 @@ impl Shared {
             headers.insert("content-length", length.into());
         }
         let (after, is_flipped) = match fault {
-            Fault::CutDownload(after) => (*after, false),
+            Fault::CutDownload(after) | Fault::StallDownload(after) => (*after, false),
             Fault::ClaimShorter(_) => (length.unwrap_or(usize::MAX), false),
             Fault::Flip => (usize::MAX, true),
             _ => (usize::MAX, false),
         };
-        let is_cut = matches!(fault, Fault::CutDownload(_));
+        let pause = match fault {
+            // Lets the bytes go out before the end does.
+            Fault::CutDownload(_) => Some(Duration::from_millis(50)),
+            Fault::StallDownload(_) => Some(Duration::from_secs(600)),
+            _ => None,
+        };
         let mut left = after;
         let mut is_first = true;
         let frames = answer.bytes_stream().map(move |bytes| {
@@ -273,9 +307,8 @@ impl Shared {
                 std::future::ready(go_on)
             }
         });
-        let end = stream::iter(is_cut.then_some(())).then(|()| async {
-            // Lets the bytes go out before the end does.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let end = stream::iter(pause).then(|pause| async move {
+            tokio::time::sleep(pause).await;
             Err(cut())
         });
         Ok(response.body(Body::new(StreamBody::new(frames.chain(end)))).unwrap())
