@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, scale_up, version};
+use crate::commands::{apply, build, delete, host, image, lvscare, pull, push, registry, run, scale_up, version};
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
+    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load", "push", "pull"]),
     ("Clusters", &["run", "apply", "scale-up", "delete"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
@@ -87,6 +87,10 @@ pub(crate) enum Command {
     Save(image::Save),
     /// Load cluster images from an OCI archive
     Load(image::Load),
+    /// Push a cluster image to a registry
+    Push(push::Push),
+    /// Pull a cluster image from a registry
+    Pull(pull::Pull),
     /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
@@ -139,6 +143,8 @@ impl Command {
             Self::Tag(command) => command.output.format,
             Self::Rmi(command) => command.output.format,
             Self::Load(command) => command.output.format,
+            Self::Push(command) => command.output.format,
+            Self::Pull(command) => command.output.format,
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,

@@ -105,7 +105,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
     use cloudimage::Error as Image;
     let hint = match error {
         Image::Store(error) => return of_content(error),
-        Image::Registry(error) => return of_registry(error),
+        Image::Registry(error) | Image::NotPulled { source: error, .. } => return of_registry(error),
         Image::Reference(_) => NAME_HINT,
         Image::File { source, .. } | Image::Sandbox { source, .. } => return of_io(source),
         Image::Context { .. } => "the last argument of `sealer build` is the directory that COPY reads from",
@@ -118,7 +118,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         Image::Run { .. } => "`-v` shows everything that the command prints",
         Image::NoPlatform { .. } => "choose one of them with `--platform`",
         Image::NotAnImage { .. } | Image::LayerType { .. } | Image::Document { .. } => {
-            "cluster images are made by `sealer build` and brought by `sealer load`"
+            "cluster images are made by `sealer build` and brought by `sealer pull` and `sealer load`"
         }
         Image::Decompress { .. } => "it is corrupt where it came from: build or load the image again",
         Image::Archive { .. } => "archives are written by `sealer save`, or by `skopeo copy … oci-archive:FILE:NAME`",
@@ -146,7 +146,7 @@ fn of_content(error: &content_store::Error) -> Option<String> {
     use content_store::Error as Content;
     let hint = match error {
         Content::File { source, .. } => return of_io(source),
-        Content::Missing { .. } => "build or load its image again",
+        Content::Missing { .. } => "build, pull or load its image again",
         Content::Mismatch { .. } => "run the same command again; if that fails too, the source is corrupt",
         Content::Layout { .. } => "move that directory away, or use another with `--root`",
         Content::Reference(_) => NAME_HINT,

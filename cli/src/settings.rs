@@ -54,15 +54,17 @@ impl Session<'_> {
         open(settings(&self.global)?).map(self.extend)
     }
 
-    /// The same for what connects to hosts and may have them made by a cloud.
+    /// The same for what connects to hosts, may have them made by a cloud, and pulls an image that is not here.
     pub(crate) fn open_with_cloud(
         &self,
         arguments: &CloudArguments,
         host_keys: HostKeyArguments,
+        registry: &RegistryArguments,
     ) -> Result<Sealer, Failure> {
         let mut settings = settings(&self.global)?;
         self.close_to_others(&settings.state)?;
         settings.ssh.strict_host_key = host_keys.strict_host_key;
+        settings.registry = registries(registry)?;
         let sealer = open(settings)?;
         let cloud = cloud::Cloud::new(arguments.region.clone(), arguments.endpoints);
         Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))

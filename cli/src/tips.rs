@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use sealer_core::clusterfile;
 
-const ARCHIVES: &str = "registries of cluster images are not supported yet: `sealer save -o FILE IMAGE` and `sealer load -i FILE` move them";
+const ARCHIVES: &str = "`sealer push` and `sealer pull` move cluster images to and from registries, `sealer save` and `sealer load` to and from files";
 const LOGIN: &str = "sealer uses the logins that `docker login` keeps";
 const IMAGES: &str = "`sealer images` lists cluster images";
 const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
@@ -14,9 +14,7 @@ const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts 
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 36] = [
-    ("pull", ARCHIVES),
-    ("push", ARCHIVES),
+const FOREIGN: [(&str, &str); 34] = [
     ("search", ARCHIVES),
     ("manifest", ARCHIVES),
     ("export", ARCHIVES),

@@ -11,6 +11,7 @@ use sealer_core::lvscare::parse_duration;
 use sealer_core::{BuildRequest, Error, build, plan_build};
 
 use crate::arguments::OutputFormat;
+use crate::commands::pull::PolicyArgument;
 use crate::exit::Failure;
 use crate::interrupt;
 use crate::settings::{self, RegistryArguments, Session};
@@ -46,6 +47,9 @@ pub(crate) struct Build {
     /// How layers are compressed
     #[arg(long, value_enum, default_value = "zstd")]
     compression: CompressionArgument,
+    /// When the registry is asked for the base image; `true` is ifnewer, `false` is missing
+    #[arg(long, value_enum, value_name = "POLICY", num_args = 0..=1, require_equals = true, default_value = "missing", default_missing_value = "ifnewer")]
+    pull: PolicyArgument,
     /// Make every layer anew
     #[arg(long)]
     no_cache: bool,
@@ -118,6 +122,7 @@ impl Build {
         options.labels = pairs("--label", &self.labels)?;
         options.platform = platform;
         options.compression = compression;
+        options.pull = self.pull.into();
         options.no_cache = self.no_cache;
         options.run_timeout = Some(self.run_timeout);
         options.raw_packets = self.run_raw_packets;

@@ -10,6 +10,8 @@ pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod lvscare;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod scale_up;
@@ -29,6 +31,8 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Rmi(command) => command.run(session),
         Command::Save(command) => command.run(session),
         Command::Load(command) => command.run(session),
+        Command::Push(command) => command.run(session).await,
+        Command::Pull(command) => command.run(session).await,
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,

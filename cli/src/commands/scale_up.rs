@@ -10,7 +10,7 @@ use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, EndpointArguments, Session};
+use crate::settings::{CloudArguments, EndpointArguments, RegistryArguments, Session};
 
 /// Add hosts to a cluster
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(crate) struct ScaleUp {
 impl ScaleUp {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let cloud = CloudArguments { endpoints: self.endpoints, ..CloudArguments::default() };
-        let sealer = session.open_with_cloud(&cloud, self.login.host_keys)?;
+        let sealer = session.open_with_cloud(&cloud, self.login.host_keys, &RegistryArguments::default())?;
         let file = self.file.as_deref().map(apply::read).transpose()?;
         let known = current(&sealer, self.cluster.as_deref(), file)?;
         let known = apply::renewed(&sealer, known, &self.change, session).await?;

@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Sizes, Summary};
+use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Pulled, Pushed, Removed, Sizes, Summary};
 use sealer_core::clusterfile::Clusterfile;
 use sealer_core::content_store::Reference;
+use serde::Serialize;
 
 use super::layout::{printable, shorten};
 use super::{Printer, units, write_out};
@@ -135,6 +136,32 @@ impl Printer {
         self.done(&lines.join("\n"), &serde_json::json!({ "file": file, "images": names }))
     }
 
+    /// What a push came to.
+    pub(crate) fn pushed(&self, pushed: &Pushed) -> Result<(), Failure> {
+        let parts =
+            [(pushed.sent_bytes, "sent"), (pushed.mounted_bytes, "mounted"), (pushed.present_bytes, "already there")];
+        self.moved(&pushed.destination, &pushed.digest.to_string(), &parts, pushed)
+    }
+
+    /// What a pull came to.
+    pub(crate) fn pulled(&self, pulled: &Pulled) -> Result<(), Failure> {
+        let parts = [(pulled.fetched_bytes, "fetched"), (pulled.present_bytes, "already here")];
+        self.moved(&pulled.name, &pulled.digest.to_string(), &parts, pulled)
+    }
+
+    fn moved(&self, name: &str, digest: &str, parts: &[(u64, &str)], value: &impl Serialize) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(value);
+        }
+        if self.quiet {
+            return write_out(&format!("{digest}\n"));
+        }
+        let parts = parts.iter().filter(|(bytes, _)| *bytes > 0);
+        let parts: Vec<String> = parts.map(|(bytes, what)| format!("{} {what}", units::bytes(*bytes))).collect();
+        let (name, parts) = (familiar(name), parts.join(", "));
+        write_out(&self.fitting(digest, |digest| format!("{name}  {digest}  {parts}\n")))
+    }
+
     /// Which names were taken away and what that freed.
     pub(crate) fn removed(&self, removed: &Removed) -> Result<(), Failure> {
         if self.is_json() {
@@ -153,7 +180,9 @@ impl Printer {
 
 /// Name, digest, platforms, and who built it when.
 fn head(image: &Inspection, digest: &str) -> String {
-    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+    let absent = |platform| if image.absent_platforms.contains(platform) { " (not here)" } else { "" };
+    let platforms: Vec<String> =
+        image.platforms.iter().map(|platform| format!("{platform}{}", absent(platform))).collect();
     let day = image.created.as_deref().and_then(|created| created.split('T').next());
     let day = day.map(|day| format!(" {day}")).unwrap_or_default();
     let version = &image.sealer_version;

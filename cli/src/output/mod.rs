@@ -20,7 +20,7 @@ use crate::arguments::{Arguments, Command, Format};
 use crate::exit::Failure;
 use crate::settings;
 
-pub(crate) use progress::{BuildProgress, ClusterProgress};
+pub(crate) use progress::{BuildProgress, ClusterProgress, TransferProgress};
 
 /// Columns of a failure where no terminal says how wide it is.
 const LINE: usize = 120;
@@ -84,6 +84,11 @@ impl Printer {
     /// Shows the progress of a change to a cluster.
     pub(crate) fn cluster_progress(&self) -> ClusterProgress {
         ClusterProgress::new(self.mode(), self.verbose)
+    }
+
+    /// Shows the progress of a push or pull.
+    pub(crate) fn transfer_progress(&self) -> TransferProgress {
+        TransferProgress::new(self.mode())
     }
 
     fn mode(&self) -> progress::Mode {

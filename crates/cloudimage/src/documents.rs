@@ -197,6 +197,12 @@ impl Index {
         })
     }
 
+    /// Whether the manifest of this digest is one of images that are carried with a rootfs.
+    pub(crate) fn is_artifact(&self, digest: &Digest) -> bool {
+        let mut entries = self.manifests.iter().filter(|entry| entry.digest == *digest);
+        entries.any(|entry| entry.annotations.contains_key(format::KIND_ANNOTATION))
+    }
+
     /// The rootfs entry that an entry belongs to: the one that it is, or the one that it carries images for.
     pub(crate) fn rootfs_of<'a>(&'a self, entry: &'a IndexEntry) -> Option<&'a IndexEntry> {
         let rootfs = entry.annotations.get(format::ROOTFS_ANNOTATION);

@@ -25,7 +25,7 @@ pub enum Error {
     #[error("`{value}` is not a value of {option}; expected {expected}")]
     Option { option: &'static str, value: String, expected: &'static str },
     #[error(
-        "cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not supported yet)"
+        "cluster image {name} is not in the store; see `sealer images`, pull it with `sealer pull {name}`, build it with `sealer build -t {name}`, or load it with `sealer load`"
     )]
     UnknownImage { name: String },
     #[error("{document} is not a cluster image: {reason}")]
@@ -39,6 +39,10 @@ pub enum Error {
         only(.here)
     )]
     Partial { name: String, absent: String, digest: Digest, here: String },
+    #[error(
+        "cluster image {name} is not in the store, and cannot be pulled; see `sealer images`, or build it with `sealer build -t {name}`"
+    )]
+    NotPulled { name: String, source: registry_client::Error },
     #[error("the index of {name} lists {count} manifests; {limit} are the most that are pulled")]
     TooManyManifests { name: String, count: usize, limit: usize },
     #[error("layer {digest} has the media type {media_type}, which is not a tar this version reads")]

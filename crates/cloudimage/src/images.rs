@@ -1,9 +1,10 @@
 //! The cluster images of the store, and their names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use content_store::{Descriptor, Digest, Freed, MediaType, NameKind, Named, Reference, Store};
+use content_store::{Descriptor, Digest, Freed, GcGuard, MediaType, NameKind, Named, Reference, Store};
 use serde::Serialize;
 
 use crate::documents::Top;
@@ -17,6 +18,15 @@ use crate::platform::Platform;
 pub struct Images {
     root: PathBuf,
     content: Store,
+    /// Names of images that were pulled in part, to be looked at: they end with this value and its clones.
+    borrowed: Arc<Mutex<BTreeMap<String, Borrowed>>>,
+}
+
+/// An image that has no name in the store, kept from being freed.
+#[derive(Debug)]
+struct Borrowed {
+    digest: Digest,
+    _guard: GcGuard,
 }
 
 /// What [`Images::remove`] did.
@@ -42,7 +52,7 @@ impl Images {
         let root = root.canonicalize().map_err(Error::file("open", root))?;
         atomic_file::refuse_changeable(&root).map_err(Error::file("use", &root))?;
         let content = Store::open(&root.join("content"))?;
-        Ok(Self { root, content })
+        Ok(Self { root, content, borrowed: Arc::default() })
     }
 
     /// The root directory.
@@ -91,12 +101,24 @@ impl Images {
         if let Some(digest) = reference.digest() {
             return if self.content.contains(digest) { Ok((Some(whole), *digest)) } else { Err(unknown()) };
         }
-        let descriptor = self.content.resolve(NameKind::ClusterImage, &whole)?.ok_or_else(unknown)?;
-        Ok((Some(whole), Digest::try_from(descriptor.digest())?))
+        let digest = match self.content.resolve(NameKind::ClusterImage, &whole)? {
+            Some(descriptor) => Digest::try_from(descriptor.digest())?,
+            None => self.borrowed().get(&whole).map(|borrowed| borrowed.digest).ok_or_else(unknown)?,
+        };
+        Ok((Some(whole), digest))
+    }
+
+    /// Gives an image a name for this process only.
+    pub(crate) fn borrow_name(&self, name: &str, digest: Digest, guard: GcGuard) {
+        self.borrowed().insert(name.to_owned(), Borrowed { digest, _guard: guard });
+    }
+
+    fn borrowed(&self) -> MutexGuard<'_, BTreeMap<String, Borrowed>> {
+        self.borrowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The named image whose digest is `text`, or begins with at least twelve digits of it.
-    fn by_digest(&self, text: &str) -> Result<Option<Digest>> {
+    pub(crate) fn by_digest(&self, text: &str) -> Result<Option<Digest>> {
         if let Ok(digest) = text.parse::<Digest>() {
             return Ok(self.content.contains(&digest).then_some(digest));
         }

@@ -152,7 +152,11 @@ impl Fetcher {
         let mut failure = Error::NoRegistry;
         for origin in origins {
             if let Some(digest) = origin.image.digest().copied().filter(|digest| self.store.contains(digest)) {
-                return self.stored_document(digest).await;
+                match self.stored_document(digest).await {
+                    // One that is corrupt here is fetched again.
+                    Err(Error::Store(content_store::Error::Corrupt { .. })) => {}
+                    done => return done,
+                }
             }
             match self.document_from(origin).await {
                 Err(error) if error.is_of_origin() => failure = error,

@@ -64,7 +64,7 @@ pub async fn apply(
 ) -> Result<Applied, Error> {
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
-    let target = fetch(&run, wanted).await?;
+    let target = fetch(&run, wanted, false).await?;
     target.check()?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
@@ -105,7 +105,7 @@ pub async fn plan(
 ) -> Result<Planned, Error> {
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
-    let target = fetch(&run, wanted).await?;
+    let target = fetch(&run, wanted, true).await?;
     let refused = target.runtime.supports(&target.wanted, &target.image).err();
     if !target.has_hosts() {
         return match refused {

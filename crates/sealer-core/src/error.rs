@@ -461,6 +461,7 @@ impl Error {
                 | cloudimage::Error::Reference(_)
                 | cloudimage::Error::Store(content_store::Error::Reference(_)),
             ) => Class::Usage,
+            Self::Image(cloudimage::Error::TransferCancelled) => Class::Interrupted,
             #[cfg(feature = "build")]
             Self::BuildInterrupted => Class::Interrupted,
             #[cfg(feature = "lvscare")]

@@ -21,6 +21,11 @@ pub enum Event {
         /// What happened.
         build: cloudimage::BuildEvent,
     },
+    /// A cluster image is pushed or pulled.
+    Transfer {
+        /// What happened.
+        transfer: cloudimage::TransferEvent,
+    },
     #[cfg(feature = "cluster")]
     /// A provider makes or frees hosts.
     Provider {

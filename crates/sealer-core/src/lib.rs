@@ -4,7 +4,8 @@
 //!
 //! 1. Open a [`Sealer`] with [`Settings`]: roots, credentials and time-outs are arguments, nothing is guessed.
 //! 2. Register what you bring: [`Sealer::with_provider`], [`Sealer::with_runtime`].
-//! 3. [`build`] makes a cluster image from a Kubefile; [`Sealer::images`] lists, saves and loads them.
+//! 3. [`build`] makes a cluster image from a Kubefile; [`Sealer::images`] lists, saves and loads them; [`push`] and [`pull`] move them
+//!    to and from registries.
 //! 4. [`apply`] makes the real cluster match a Clusterfile; [`plan`] says what it would do; [`delete`] takes it back.
 //!    [`wanted`], [`scale_up`] and [`scale_down`] make the Clusterfile for it: of an image, or of one that is remembered.
 //!
@@ -92,6 +93,8 @@ mod operator_lock;
 mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;
+mod pull;
+mod push;
 #[cfg(feature = "cluster")]
 mod report;
 #[cfg(feature = "cluster")]
@@ -132,6 +135,8 @@ pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_layout};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
+pub use crate::pull::{PullRequest, pull};
+pub use crate::push::{PushRequest, push};
 #[cfg(feature = "cluster")]
 pub use crate::report::{Applied, LeftHost, Outcome, Planned};
 #[cfg(feature = "cluster")]

@@ -55,7 +55,7 @@ fn set_names(
 
 /// A cluster of which is remembered here that it runs the image of this name.
 #[cfg(feature = "cluster")]
-fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
+pub(crate) fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
     for cluster in sealer.state().clusters()? {
         // A state that cannot be read says nothing about images.
         let Ok(Some(known)) = sealer.state().clusterfile(&cluster) else { continue };
@@ -64,5 +64,12 @@ fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
             return Ok(Some(cluster));
         }
     }
+    Ok(None)
+}
+
+/// Nothing is known of clusters.
+#[cfg(not(feature = "cluster"))]
+#[expect(clippy::unnecessary_wraps, reason = "with clusters it reads their states")]
+pub(crate) fn user(_: &Sealer, _: &str) -> Result<Option<String>, Error> {
     Ok(None)
 }

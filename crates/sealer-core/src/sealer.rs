@@ -82,6 +82,8 @@ pub struct Sealer {
     settings: Settings,
     images: Images,
     registry: Arc<dyn Registry>,
+    /// The same without mirrors: what is pushed must be at the registry itself.
+    registry_itself: Arc<dyn Registry>,
     sandbox: Arc<dyn Sandbox>,
     image_sources: Vec<Arc<dyn ImageSource>>,
     #[cfg(feature = "cluster")]
@@ -97,9 +99,12 @@ impl Sealer {
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let images = Images::open(&settings.root)?;
         let registry: Arc<dyn Registry> = Arc::new(registry_client::Https::new(settings.registry.clone())?);
+        let mut without_mirrors = settings.registry.clone();
+        without_mirrors.mirrors.clear();
         Ok(Self {
             images,
             registry,
+            registry_itself: Arc::new(registry_client::Https::new(without_mirrors)?),
             sandbox: Arc::new(LinuxSandbox::hiding(settings.private_directories())),
             image_sources: Vec::new(),
             #[cfg(feature = "cluster")]
@@ -115,9 +120,10 @@ impl Sealer {
         self
     }
 
-    /// Uses another way to reach registries.
+    /// Uses another way to reach registries, to read and to write; it must answer for itself, not for mirrors.
     #[must_use]
     pub fn with_registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.registry_itself = registry.clone();
         self.registry = registry;
         self
     }
@@ -148,9 +154,13 @@ impl Sealer {
         &self.settings
     }
 
-    #[cfg(feature = "build")]
     pub(crate) fn registry(&self) -> &dyn Registry {
         self.registry.as_ref()
+    }
+
+    /// Registries as they are, whatever their mirrors have.
+    pub(crate) fn registry_itself(&self) -> &dyn Registry {
+        self.registry_itself.as_ref()
     }
 
     #[cfg(feature = "build")]

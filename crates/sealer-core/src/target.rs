@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::change;
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
-use crate::{Error, Wanted, unsupported};
+use crate::{Error, Wanted, pull, unsupported};
 
 /// No document of an image that planning reads is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -50,11 +50,15 @@ pub(crate) fn parse(run: &Run<'_>, mut wanted: Wanted) -> Result<Wanted, Error> 
 }
 
 /// Finds the image, chooses the runtime, and reads what planning needs.
-pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a>, Error> {
-    let Wanted { clusterfile: mut wanted, notes, keeps_hosts } = wanted;
+///
+/// An image that is not here is pulled; to plan, without what it carries.
+pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool) -> Result<Target<'a>, Error> {
+    let Wanted { clusterfile: mut wanted, mut notes, keeps_hosts } = wanted;
     // Somebody may hand in what was remembered in the middle of a change.
     change::unmark(&mut wanted.cluster);
     let aborted = |source| Error::Aborted { act: "reading the image", source };
+    let cancel = &run.options.cancel;
+    notes.extend(pull::provide(run.sealer, &wanted.cluster.image, only_to_plan, cancel, run.events).await?);
     let (images, name) = (run.sealer.images().clone(), wanted.cluster.image.clone());
     let image = spawn_blocking(move || images.get(&name)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;

@@ -4,9 +4,11 @@ mod build;
 mod cluster;
 mod commands;
 mod screen;
+mod transfer;
 
 pub(crate) use build::BuildProgress;
 pub(crate) use cluster::ClusterProgress;
+pub(crate) use transfer::TransferProgress;
 
 /// Where progress goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

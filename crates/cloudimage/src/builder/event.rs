@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use content_store::Digest;
 
+use crate::transfer::TransferEvent;
+
 /// Something that happened in a build. Steps and indexes are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -40,6 +42,11 @@ pub enum BuildEvent {
     Warning {
         /// What, in one sentence.
         message: String,
+    },
+    /// The base image is pulled.
+    Pull {
+        /// What happened.
+        pull: TransferEvent,
     },
     /// The container images to carry are known.
     Images {

@@ -7,6 +7,7 @@
 
 mod applications;
 mod archives;
+mod base;
 pub(crate) mod cache;
 mod copy;
 mod download;

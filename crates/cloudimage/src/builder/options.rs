@@ -15,6 +15,7 @@ use crate::layer::Compression;
 use crate::platform::Platform;
 use crate::sandbox::Sandbox;
 use crate::source::ImageSource;
+use crate::transfer::PullPolicy;
 
 /// The directory that COPY and ADD read from, with its `.sealerignore`.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct BuildOptions {
     pub platform: Platform,
     /// How its layers are compressed.
     pub compression: Compression,
+    /// When the registry is asked for the base image.
+    pub pull: PullPolicy,
     /// Use no result of an earlier build.
     pub no_cache: bool,
     /// The time (seconds since 1970) that every file, the config and its history get; 1970 itself without one.

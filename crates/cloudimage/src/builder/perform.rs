@@ -9,6 +9,7 @@ use kubefile::{Base, Kubefile, Resolved, ResolvedInstruction, ResolvedKind, Reso
 use tokio_util::sync::CancellationToken;
 
 use super::applications;
+use super::base;
 use super::cache::{Record, Workplace};
 use super::copy::Transfer;
 use super::download;
@@ -84,14 +85,9 @@ async fn unless_cancelled<T>(cancel: &CancellationToken, work: impl Future<Outpu
 async fn expand(images: &Images, kubefile: &Kubefile, options: &BuildOptions) -> Result<Resolved> {
     let mut variables = super::predefined(&options.platform);
     let resolved = kubefile.expand(&options.build_args, &variables)?;
-    let base = resolved.instructions.iter().find_map(|instruction| match &instruction.kind {
-        ResolvedKind::From { base: Base::Image(name), platform } => Some((name.clone(), platform.clone())),
-        _ => None,
-    });
-    let Some((name, platform)) = base else {
+    let Some((name, platform)) = base::named(&resolved, options)? else {
         return Ok(resolved);
     };
-    let platform = platform.map_or_else(|| Ok(options.platform.clone()), |platform| platform.parse())?;
     let images = images.clone();
     let base =
         tokio::task::spawn_blocking(move || images.get_for(&name, &platform)).await.map_err(Error::TaskPanicked)??;
@@ -116,6 +112,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Performs every instruction and fetches the container images to carry.
     async fn run(&mut self, events: BuildEvents<'_>) -> Result<Catalogue> {
+        base::provide(&self.draft.images, self.kubefile, self.options, self.backends.registry, events).await?;
         let resolved = expand(&self.draft.images, self.kubefile, self.options).await?;
         for warning in &resolved.warnings {
             events(BuildEvent::Warning { message: warning.to_string() });

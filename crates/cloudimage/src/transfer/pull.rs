@@ -1,9 +1,9 @@
 //! Pulls cluster images from registries: one platform, several or all, named only when what was asked for is whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use content_store::{Descriptor, Digest, MediaType, NameKind, Named, Reference};
-use content_transfer::{Fetcher, Origin, Wanted};
+use content_transfer::{Document, Fetcher, Origin, Wanted};
 use registry_client::Registry;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -56,6 +56,8 @@ pub struct PullOptions {
     pub platforms: Platforms,
     /// When the registry is asked.
     pub policy: PullPolicy,
+    /// Leave out what the image carries, and name it for this process only: enough to read it, and to plan with it.
+    pub without_carried: bool,
     /// Ends the pull with [`Error::TransferCancelled`]; the next one continues it.
     pub cancel: CancellationToken,
 }
@@ -80,6 +82,14 @@ pub struct Pulled {
     pub fetched_bytes: u64,
     /// Bytes that were here.
     pub present_bytes: u64,
+    /// Bytes of carried images that were left out because that was asked for.
+    pub left_out_bytes: u64,
+}
+
+/// Blobs by digest with their sizes: those to fetch, and those that are left out and not here.
+struct Listed {
+    blobs: BTreeMap<Digest, u64>,
+    left_out: BTreeMap<Digest, u64>,
 }
 
 impl Images {
@@ -99,53 +109,67 @@ impl Images {
         events: TransferEvents<'_>,
     ) -> Result<Pulled> {
         let reference: Reference = name.parse()?;
-        let here = self.here(&reference, &options.platforms).await;
-        let pinned = reference.digest().is_some();
-        match (options.policy, here) {
-            (PullPolicy::Never, here) => here,
-            (PullPolicy::Missing, Ok(here)) => Ok(here),
-            (_, Ok(here)) if pinned => Ok(here),
-            (PullPolicy::Always | PullPolicy::IfNewer, Ok(here)) => match registry.manifest_digest(&reference).await {
-                Ok(Some(digest)) if digest == here.digest => Ok(here),
-                Ok(None) if options.policy == PullPolicy::IfNewer => Ok(here),
-                Err(error) if options.policy == PullPolicy::IfNewer => {
-                    let reason = error_report::one_line(&error);
-                    let message = format!("{} is taken as it is here: {reason}", reference.familiar());
-                    events(TransferEvent::Warning { message });
-                    Ok(here)
-                }
-                Err(error) => Err(error.into()),
-                Ok(_) => self.fetch(registry, &reference, options, events).await,
-            },
-            (_, Err(Error::UnknownImage { .. } | Error::Partial { .. } | Error::NoPlatform { .. })) => {
-                self.fetch(registry, &reference, options, events).await
+        let here = self.here(&reference, options).await;
+        if let Ok(here) = &here
+            && self.is_current(registry, &reference, here, options, events).await?
+        {
+            return Ok(here.clone());
+        }
+        match here {
+            Err(error) if options.policy == PullPolicy::Never || !is_cured_by_pulling(&error) => Err(error),
+            Err(Error::UnknownImage { .. }) => {
+                self.fetch(registry, &reference, options, events).await.map_err(|error| match error {
+                    Error::Registry(source) => Error::NotPulled { name: reference.familiar(), source },
+                    error => error,
+                })
             }
-            // What is damaged here is fetched again.
-            (_, Err(Error::Store(content_store::Error::Missing { .. } | content_store::Error::Corrupt { .. }))) => {
-                self.fetch(registry, &reference, options, events).await
+            _ => self.fetch(registry, &reference, options, events).await,
+        }
+    }
+
+    /// Whether what is here is what the policy wants.
+    async fn is_current(
+        &self,
+        registry: &dyn Registry,
+        name: &Reference,
+        here: &Pulled,
+        options: &PullOptions,
+        events: TransferEvents<'_>,
+    ) -> Result<bool> {
+        if matches!(options.policy, PullPolicy::Never | PullPolicy::Missing) || name.digest().is_some() {
+            return Ok(true);
+        }
+        let or_older = options.policy == PullPolicy::IfNewer;
+        match registry.manifest_digest(name).await {
+            Ok(found) => Ok(found == Some(here.digest) || (found.is_none() && or_older)),
+            Err(error) if or_older => {
+                let message = format!("{} is taken as it is here: {}", name.familiar(), error_report::one_line(&error));
+                events(TransferEvent::Warning { message });
+                Ok(true)
             }
-            (_, Err(error)) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// The image as it is here, if these platforms of it are whole.
-    async fn here(&self, name: &Reference, platforms: &Platforms) -> Result<Pulled> {
-        let (images, name, platforms) = (self.clone(), name.clone(), platforms.clone());
+    async fn here(&self, name: &Reference, options: &PullOptions) -> Result<Pulled> {
+        let (images, name, options) = (self.clone(), name.clone(), options.clone());
         let look = move || {
             let (_, digest) = images.resolve(&name.to_string())?;
-            images.check_whole(&digest, &name, &platforms)
+            images.check_whole(&digest, &name, &options)
         };
         spawn_blocking(look).await.map_err(Error::TaskPanicked)?
     }
 
     /// Checks that everything of these platforms is in the store.
-    fn check_whole(&self, digest: &Digest, name: &Reference, platforms: &Platforms) -> Result<Pulled> {
-        let store = self.content();
+    fn check_whole(&self, digest: &Digest, name: &Reference, options: &PullOptions) -> Result<Pulled> {
+        let (store, platforms) = (self.content(), &options.platforms);
         let shown = name.familiar();
         let closure = Closure::read(store, digest)?;
         if let (Top::Index(index), _) = Top::read(store, digest)? {
             let chosen = chosen(&index, platforms, &shown, |wanted| choose(store, &index, wanted, &shown))?;
-            if let Some(absent) = closure.absent.iter().find(|absent| chosen.contains(&absent.digest)) {
+            let is_wanted = |digest| chosen.contains(digest) && !(options.without_carried && index.is_artifact(digest));
+            if let Some(absent) = closure.absent.iter().find(|absent| is_wanted(&absent.digest)) {
                 let absent = absent.platform.to_string();
                 return Err(Error::Partial { name: shown, absent, digest: *digest, here: String::new() });
             }
@@ -166,6 +190,7 @@ impl Images {
             fetched_blobs: 0,
             fetched_bytes: 0,
             present_bytes: closure.blobs().values().sum(),
+            left_out_bytes: 0,
         })
     }
 
@@ -181,58 +206,63 @@ impl Images {
         fetching.cancel = options.cancel.clone();
         let fetcher = Fetcher::new(self.content(), fetching);
         let top = fetcher.document(&[Origin::new(registry, name.clone())]).await?;
-        let mut blobs = BTreeMap::new();
-        match self.parse(name, &top.bytes)? {
-            Top::Manifest(manifest) => add_blobs(&mut blobs, &manifest),
-            Top::Index(index) => {
-                let shown = name.familiar();
-                let store = self.content().clone();
-                let wanted =
-                    chosen(&index, &options.platforms, &shown, |wanted| from_index(&store, &index, wanted, &shown))?;
-                for entry in index.manifests.iter().filter(|entry| wanted.contains(&entry.digest)) {
-                    let pinned = [Origin::new(registry, name.with_digest(entry.digest))];
-                    let document = fetcher.document(&pinned).await?;
-                    check_size(entry, document.bytes.len() as u64)?;
-                    let manifest = serde_json::from_slice(&document.bytes).map_err(Error::document(entry.digest))?;
-                    add_blobs(&mut blobs, &manifest);
-                }
-            }
-        }
+        let Listed { blobs, left_out } = self.listed(&fetcher, registry, name, &top, options).await?;
         let (count, bytes) = (blobs.len(), blobs.values().fold(0_u64, |sum, size| sum.saturating_add(*size)));
         events(TransferEvent::Image { name: name.to_string(), digest: top.digest, blobs: count, bytes });
-        let sizes: HashMap<Digest, u64> = blobs.iter().map(|(digest, size)| (*digest, *size)).collect();
-        let teller = Teller::new(sizes, events);
+        let teller = Teller::new(blobs.iter().map(|(digest, size)| (*digest, *size)).collect(), events);
         let wanted = blobs.iter().map(|(digest, size)| Wanted::new(*digest, Some(*size)));
         fetcher.blobs(&[Origin::new(registry, name.clone())], wanted, &|event| teller.tell(event)).await?;
 
-        let (images, name, platforms, digest) = (self.clone(), name.clone(), options.platforms.clone(), top.digest);
+        let (images, name, digest, options) = (self.clone(), name.clone(), top.digest, options.clone());
         let named = move || {
-            let pulled = images.check_whole(&digest, &name, &platforms)?;
+            let pulled = images.check_whole(&digest, &name, &options)?;
+            if options.without_carried {
+                images.borrow_name(&name.to_string(), digest, guard);
+                return Ok(pulled);
+            }
             let previous = images.set_pulled(&name, &digest)?;
             drop(guard);
             Ok::<_, Error>(Pulled { previous, ..pulled })
         };
         let pulled = spawn_blocking(named).await.map_err(Error::TaskPanicked)??;
         let totals = teller.totals();
+        let left_out_bytes = left_out.values().fold(0_u64, |sum, size| sum.saturating_add(*size));
         let (fetched_blobs, fetched_bytes) = (totals.moved_blobs, totals.moved_bytes);
-        Ok(Pulled { fetched_blobs, fetched_bytes, present_bytes: totals.present_bytes, ..pulled })
+        Ok(Pulled { fetched_blobs, fetched_bytes, present_bytes: totals.present_bytes, left_out_bytes, ..pulled })
     }
 
-    /// Understands the document that a name stands for, if it is one that may be pulled.
-    fn parse(&self, name: &Reference, bytes: &[u8]) -> Result<Top> {
-        if bytes.len() as u64 > format::DOCUMENT_LIMIT {
-            let object = format!("the index of {}", name.familiar());
-            return Err(content_store::Error::TooLarge { object, limit: format::DOCUMENT_LIMIT }.into());
+    /// Brings the manifests that are meant, and lists their blobs.
+    async fn listed(
+        &self,
+        fetcher: &Fetcher,
+        registry: &dyn Registry,
+        name: &Reference,
+        top: &Document,
+        options: &PullOptions,
+    ) -> Result<Listed> {
+        let (mut blobs, mut left_out) = (BTreeMap::new(), BTreeMap::new());
+        let index = match parse(name, &top.bytes)? {
+            Top::Manifest(manifest) => {
+                add_blobs(&mut blobs, &manifest);
+                return Ok(Listed { blobs, left_out });
+            }
+            Top::Index(index) => index,
+        };
+        let (shown, store) = (name.familiar(), self.content());
+        let wanted = chosen(&index, &options.platforms, &shown, |wanted| from_index(store, &index, wanted, &shown))?;
+        for entry in index.manifests.iter().filter(|entry| wanted.contains(&entry.digest)) {
+            let document = fetcher.document(&[Origin::new(registry, name.with_digest(entry.digest))]).await?;
+            check_size(entry, document.bytes.len() as u64)?;
+            let manifest: Manifest = serde_json::from_slice(&document.bytes).map_err(Error::document(entry.digest))?;
+            if options.without_carried && index.is_artifact(&entry.digest) {
+                blobs.insert(manifest.config.digest, manifest.config.size);
+                let layers = manifest.layers.iter().map(|blob| (blob.digest, blob.size));
+                left_out.extend(layers.filter(|(digest, _)| !store.contains(digest)));
+            } else {
+                add_blobs(&mut blobs, &manifest);
+            }
         }
-        let top = Top::parse(bytes).map_err(Error::document(name.familiar()))?;
-        match &top {
-            Top::Index(index) if index.manifests.len() > format::MANIFESTS_LIMIT => Err(Error::TooManyManifests {
-                name: name.familiar(),
-                count: index.manifests.len(),
-                limit: format::MANIFESTS_LIMIT,
-            }),
-            _ => Ok(top),
-        }
+        Ok(Listed { blobs, left_out })
     }
 
     /// Points the name at the image. Gives what it pointed at, when that was another one.
@@ -247,6 +277,23 @@ impl Images {
             self.content().set_names(vec![named])?;
         }
         Ok(known.filter(|known| known != digest))
+    }
+}
+
+/// Understands the document that a name stands for, if it is one that may be pulled.
+fn parse(name: &Reference, bytes: &[u8]) -> Result<Top> {
+    if bytes.len() as u64 > format::DOCUMENT_LIMIT {
+        let object = format!("the index of {}", name.familiar());
+        return Err(content_store::Error::TooLarge { object, limit: format::DOCUMENT_LIMIT }.into());
+    }
+    let top = Top::parse(bytes).map_err(Error::document(name.familiar()))?;
+    match &top {
+        Top::Index(index) if index.manifests.len() > format::MANIFESTS_LIMIT => Err(Error::TooManyManifests {
+            name: name.familiar(),
+            count: index.manifests.len(),
+            limit: format::MANIFESTS_LIMIT,
+        }),
+        _ => Ok(top),
     }
 }
 
@@ -282,6 +329,17 @@ fn from_index<'a>(
     let host = Platform::host();
     let has_host = index.platforms().iter().any(|platform| platform.serves(&host));
     choose(store, index, wanted.or(has_host.then_some(&host)), name)
+}
+
+/// Whether what is wrong with the image here is that something of it is not here, or damaged.
+fn is_cured_by_pulling(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownImage { .. }
+            | Error::Partial { .. }
+            | Error::NoPlatform { .. }
+            | Error::Store(content_store::Error::Missing { .. } | content_store::Error::Corrupt { .. })
+    )
 }
 
 fn check_size(entry: &IndexEntry, found: u64) -> Result<()> {
