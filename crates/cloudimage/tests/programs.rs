@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bench;
+#[path = "../../registry-client/tests/support/docker.rs"]
+mod docker;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +13,9 @@ use std::path::Path;
 use std::process::Command;
 
 use bench::Bench;
-use cloudimage::{Compression, unpack};
+use cloudimage::{Compression, PullOptions, PushOptions, unpack};
+use docker::DockerRegistry;
+use registry_client::{Https, Options};
 use serde_json::Value;
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -180,6 +184,59 @@ async fn an_image_that_upstream_built_is_read_and_built_upon() {
     assert_eq!(image.list_files().unwrap(), ["etc/kubeadm.yml", "manifests/app.yaml"]);
     assert_eq!(image.launch_commands(&BTreeMap::new()), ["kubectl get node", "kubectl apply -f manifests"]);
     assert_eq!(image.extension().build_client.sealer_version, env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_what_we_pushed_to_a_layout_and_back_and_nothing_changes() {
+    let bench = Bench::new();
+    build(&bench, Compression::Gzip).await;
+    // With a carried image, so that all kinds of manifests are on the way.
+    let one = bench.path("one.tar");
+    bench.images().save(&["shop:1.4"], &one).unwrap();
+    fs::create_dir_all(bench.context().join("images")).unwrap();
+    let target = bench.context().join("images/one.tar");
+    run(
+        "skopeo",
+        &[
+            "copy",
+            &format!("oci-archive:{}:shop:1.4", one.display()),
+            &format!("oci-archive:{}:one:1", target.display()),
+        ],
+    );
+    build(&bench, Compression::Gzip).await;
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.catalogue().images.len(), 1);
+
+    let server = DockerRegistry::start(&bench.path("")).await;
+    let registry = Https::new(Options::default()).unwrap();
+    let name = format!("{}/team/shop:1.4", server.host);
+    let pushed =
+        bench.images().push(&registry, "shop:1.4", Some(&name), &PushOptions::default(), &|_| {}).await.unwrap();
+    let (layout, back) =
+        (format!("oci:{}:shop", bench.path("layout").display()), format!("docker://{}/back/shop:1.4", server.host));
+    run("skopeo", &["copy", "--all", "--src-tls-verify=false", &format!("docker://{name}"), &layout]);
+    run("skopeo", &["copy", "--all", "--dest-tls-verify=false", &layout, &back]);
+    let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &back]);
+    assert_eq!(content_store::Digest::of(raw.as_bytes()), pushed.digest, "the index is the same, byte for byte");
+
+    let other = Bench::new();
+    let back = format!("{}/back/shop:1.4", server.host);
+    let pulled = other.images().pull(&registry, &back, &PullOptions::default(), &|_| {}).await.unwrap();
+    assert_eq!(pulled.digest, *image.index_digest());
+    let arrived = other.images().get(&back).unwrap();
+    assert_eq!(arrived.catalogue(), image.catalogue());
+    for blob in arrived.catalogue().blobs() {
+        other.images().content().verify(&blob.digest).unwrap();
+    }
+    // An ordinary client takes the rootfs by its platform, and finds none for another.
+    let source = format!("docker://{name}");
+    let rootfs = format!("oci:{}:rootfs", bench.path("rootfs-layout").display());
+    run("skopeo", &["copy", "--override-arch", "amd64", "--src-tls-verify=false", &source, &rootfs]);
+    let bundle = bench.path("bundle");
+    run("umoci", &["unpack", "--image", &rootfs["oci:".len()..], &bundle.display().to_string()]);
+    assert!(bundle.join("rootfs/bin/tool").is_file());
+    let arguments = ["copy", "--override-arch", "s390x", "--src-tls-verify=false", &source, &rootfs];
+    assert!(!Command::new("skopeo").args(arguments).output().unwrap().status.success());
 }
 
 /// Path, mode, size, links and target of everything below a directory.

@@ -43,7 +43,7 @@ pub struct Destination<'a> {
     /// The name that the image gets, with a tag or its digest.
     pub image: Reference,
     /// Other repositories of this registry that may have a blob.
-    pub elsewhere: BTreeMap<Digest, String>,
+    pub elsewhere: BTreeMap<Digest, Vec<String>>,
 }
 
 impl<'a> Destination<'a> {
@@ -242,7 +242,7 @@ impl Sender {
             to,
             digest,
             size,
-            mount_from: to.elsewhere.get(&digest).map(String::as_str),
+            elsewhere: to.elsewhere.get(&digest).map_or(&[], Vec::as_slice),
             claim,
             events,
         };

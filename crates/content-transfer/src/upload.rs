@@ -5,7 +5,7 @@ use crate::fetch::blocking;
 use crate::send::{Destination, SendOptions};
 use crate::sessions::Claim;
 use crate::{Error, Event, Events, Placed, Result};
-use content_store::{Digest, Store};
+use content_store::{Digest, Reference, Store};
 use registry_client::{Error as RegistryError, Mount, Upload, UploadBody, UploadSession};
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(crate) struct BlobUpload<'a> {
     pub(crate) to: &'a Destination<'a>,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    /// A repository of the same registry that may have it.
-    pub(crate) mount_from: Option<&'a str>,
+    /// Repositories of the same registry that may have it.
+    pub(crate) elsewhere: &'a [String],
     pub(crate) claim: Option<Arc<Claim>>,
     pub(crate) events: Events<'a>,
 }
@@ -86,7 +86,7 @@ impl BlobUpload<'_> {
             session: None,
             source: None,
             part: self.options.part.max(1),
-            mount: self.mount_from.is_some(),
+            mount: !self.elsewhere.is_empty(),
             failures: 0,
             restarts: 0,
             refused: false,
@@ -157,12 +157,12 @@ impl BlobUpload<'_> {
 
     /// Starts a session, or mounts the blob.
     async fn start(&self, state: &mut State) -> std::result::Result<Upload, Failed> {
-        let mount = self.mount_from.filter(|_| state.mount).map(|from| Mount::new(&self.digest, from));
-        let started = self.to.registry.start_upload(&self.to.image, mount).await;
-        // One that cannot be mounted is sent; whoever asks twice starts sessions that nobody ends.
-        let asked = std::mem::take(&mut state.mount);
-        let started = match started {
-            Err(error) if asked && !error.is_transient() => self.to.registry.start_upload(&self.to.image, None).await,
+        let (registry, image) = (self.to.registry, &self.to.image);
+        let from = if std::mem::take(&mut state.mount) { self.found_elsewhere().await } else { None };
+        let mount = from.map(|from| Mount::new(&self.digest, from));
+        let started = match registry.start_upload(image, mount).await {
+            // One that cannot be mounted is sent.
+            Err(error) if mount.is_some() && !error.is_transient() => registry.start_upload(image, None).await,
             started => started,
         };
         let started = started.map_err(Error::from)?;
@@ -170,6 +170,17 @@ impl BlobUpload<'_> {
             self.keep(state, session.clone()).await?;
         }
         Ok(started)
+    }
+
+    /// A repository that has the blob. It is asked, because a mount that fails leaves a session behind.
+    async fn found_elsewhere(&self) -> Option<&str> {
+        for repository in self.elsewhere {
+            let Ok(image) = Reference::new(self.to.image.registry(), repository, "latest") else { continue };
+            if let Ok(Some(_)) = self.to.registry.blob_exists(&image, &self.digest).await {
+                return Some(repository);
+            }
+        }
+        None
     }
 
     /// The body of the next request, and the thread that reads it.

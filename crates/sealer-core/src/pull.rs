@@ -55,11 +55,14 @@ pub(crate) async fn provide(
     cancel: &tokio_util::sync::CancellationToken,
     events: Events<'_>,
 ) -> Result<Option<String>, Error> {
-    let digest = image.strip_prefix("sha256:").unwrap_or(image);
-    if digest.len() >= 12 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) && sealer.images().get(image).is_ok() {
-        return Ok(None);
-    }
     let mut request = PullRequest::new(image);
+    if let Ok(here) = sealer.images().get(image) {
+        if here.name() == here.index_digest().to_string() {
+            return Ok(None); // Named by its digest, which says nothing about where it comes from.
+        }
+        // That of another machine may be the one that is wanted.
+        request.options.platforms = cloudimage::Platforms::These(vec![here.platform().clone()]);
+    }
     request.options.without_carried = only_to_plan;
     request.options.cancel = cancel.clone();
     let pulled = pull(sealer, &request, events).await?;

@@ -167,7 +167,7 @@ impl Images {
         let shown = name.familiar();
         let closure = Closure::read(store, digest)?;
         if let (Top::Index(index), _) = Top::read(store, digest)? {
-            let chosen = chosen(&index, platforms, &shown, |wanted| choose(store, &index, wanted, &shown))?;
+            let chosen = chosen(&index, platforms, &shown, |wanted| from_index(store, &index, wanted, &shown))?;
             let is_wanted = |digest| chosen.contains(digest) && !(options.without_carried && index.is_artifact(digest));
             if let Some(absent) = closure.absent.iter().find(|absent| is_wanted(&absent.digest)) {
                 let absent = absent.platform.to_string();
@@ -319,7 +319,7 @@ fn chosen<'a>(
     Ok(rootfs.iter().copied().chain(carried).map(|entry| entry.digest).collect())
 }
 
-/// As [`choose`], whatever of it is here: a platform that was pulled for another host is no reason to pull it for this one.
+/// As [`choose`], whatever of it is here: that another platform was pulled is no reason not to pull this machine's.
 fn from_index<'a>(
     store: &content_store::Store,
     index: &'a Index,

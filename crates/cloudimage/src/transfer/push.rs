@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::images::Images;
 
+/// The most other repositories that are asked for one blob.
+const CANDIDATES: usize = 3;
+
 /// How to push.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -108,7 +111,7 @@ struct Prepared {
     closure: Closure,
     reference: Reference,
     /// Other repositories of the registry that may have a blob.
-    elsewhere: BTreeMap<Digest, String>,
+    elsewhere: BTreeMap<Digest, Vec<String>>,
 }
 
 impl Prepared {
@@ -133,8 +136,14 @@ impl Prepared {
 
 /// In which other repositories of the registry blobs may be: those of images that have a name there, and those that carried images
 /// come from.
-fn elsewhere(images: &Images, digest: &Digest, to: &Reference) -> Result<BTreeMap<Digest, String>> {
+fn elsewhere(images: &Images, digest: &Digest, to: &Reference) -> Result<BTreeMap<Digest, Vec<String>>> {
     let mut found = BTreeMap::new();
+    let mut add = |blob: Digest, repository: &str| {
+        let repositories: &mut Vec<String> = found.entry(blob).or_default();
+        if repositories.len() < CANDIDATES && !repositories.iter().any(|known| known == repository) {
+            repositories.push(repository.to_owned());
+        }
+    };
     let is_candidate = |name: &Reference| name.registry() == to.registry() && name.repository() != to.repository();
     for named in images.names()? {
         let Ok(name) = named.name.parse::<Reference>() else { continue };
@@ -142,7 +151,7 @@ fn elsewhere(images: &Images, digest: &Digest, to: &Reference) -> Result<BTreeMa
         if is_candidate(&name)
             && let Ok(closure) = Closure::read(images.content(), &Digest::try_from(named.descriptor.digest())?)
         {
-            found.extend(closure.blobs().into_keys().map(|blob| (blob, name.repository().to_owned())));
+            closure.blobs().into_keys().for_each(|blob| add(blob, name.repository()));
         }
     }
     if let (Top::Index(index), _) = Top::read(images.content(), digest)? {
@@ -151,7 +160,7 @@ fn elsewhere(images: &Images, digest: &Digest, to: &Reference) -> Result<BTreeMa
             for carried in &image.catalogue().images {
                 let Ok(name) = carried.reference.parse::<Reference>() else { continue };
                 if is_candidate(&name) {
-                    found.extend(carried.blobs.iter().map(|blob| (blob.digest, name.repository().to_owned())));
+                    carried.blobs.iter().for_each(|blob| add(blob.digest, name.repository()));
                 }
             }
         }

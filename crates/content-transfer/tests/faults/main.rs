@@ -99,7 +99,7 @@ impl Bench {
     ) -> content_transfer::Result<Sent> {
         let registry = Https::new(registry_client::Options::default()).unwrap();
         let mut to = Destination::new(&registry, self.image(name));
-        to.elsewhere = mounts.iter().map(|(digest, from)| (*digest, (*from).to_owned())).collect();
+        to.elsewhere = mounts.iter().map(|(digest, from)| (*digest, vec![(*from).to_owned()])).collect();
         let sender = Sender::new(&self.store, &self.sessions(), options);
         self.told.lock().unwrap().clear();
         let sent = sender.send(&to, &self.manifests(), &|event| self.note(event)).await;
