@@ -39,9 +39,7 @@ pub enum Error {
         only(.here)
     )]
     Partial { name: String, absent: String, digest: Digest, here: String },
-    #[error(
-        "cluster image {name} is not in the store, and cannot be pulled; see `sealer images`, or build it with `sealer build -t {name}`"
-    )]
+    #[error("cluster image {name} is not in the store (see `sealer images`), and cannot be pulled")]
     NotPulled { name: String, source: registry_client::Error },
     #[error("the index of {name} lists {count} manifests; {limit} are the most that are pulled")]
     TooManyManifests { name: String, count: usize, limit: usize },

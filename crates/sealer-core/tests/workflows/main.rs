@@ -9,5 +9,6 @@ mod lab;
 mod machines;
 mod managed;
 mod operators;
+mod pull;
 mod scale;
 mod send;
