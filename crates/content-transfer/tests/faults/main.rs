@@ -8,6 +8,7 @@ mod docker;
 mod fault_proxy;
 
 mod download;
+mod killed;
 mod upload;
 
 use content_store::{Digest, Reference, Store};
@@ -40,7 +41,17 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let registry = DockerRegistry::start(directory.path()).await;
         let proxy = FaultProxy::start(&registry.host, plan).await;
-        let mut fixture = Fixture::new(&proxy.host);
+        let fixture = Self::content(&proxy.host);
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        for blob in fixture.blobs.iter().chain([&fixture.manifest, &fixture.index_bytes]) {
+            store.put(blob).unwrap();
+        }
+        Self { proxy, registry, store, fixture, directory, told: Mutex::default() }
+    }
+
+    /// The same image each time.
+    fn content(host: &str) -> Fixture {
+        let mut fixture = Fixture::new(host);
         let large = large();
         let small = Digest::of(&fixture.blobs[2]).to_string();
         let manifest = String::from_utf8(fixture.manifest.to_vec()).unwrap();
@@ -54,11 +65,7 @@ impl Bench {
             fixture.manifest.len()
         );
         fixture.index_bytes = index.into();
-        let store = Store::open(&directory.path().join("store")).unwrap();
-        for blob in fixture.blobs.iter().chain([&fixture.manifest, &fixture.index_bytes]) {
-            store.put(blob).unwrap();
-        }
-        Self { proxy, registry, store, fixture, directory, told: Mutex::default() }
+        fixture
     }
 
     fn image(&self, name: &str) -> Reference {
@@ -74,10 +81,14 @@ impl Bench {
     }
 
     fn manifests(&self) -> [SentManifest; 2] {
-        let blobs = self.fixture.blobs.iter().map(|blob| Wanted::new(Digest::of(blob), Some(blob.len() as u64)));
+        Self::manifests_of(&self.fixture)
+    }
+
+    fn manifests_of(fixture: &Fixture) -> [SentManifest; 2] {
+        let blobs = fixture.blobs.iter().map(|blob| Wanted::new(Digest::of(blob), Some(blob.len() as u64)));
         [
-            SentManifest::new(Digest::of(&self.fixture.manifest), ACCEPT[1], blobs.collect()),
-            SentManifest::new(Digest::of(&self.fixture.index_bytes), ACCEPT[0], Vec::new()),
+            SentManifest::new(Digest::of(&fixture.manifest), ACCEPT[1], blobs.collect()),
+            SentManifest::new(Digest::of(&fixture.index_bytes), ACCEPT[0], Vec::new()),
         ]
     }
 
