@@ -79,7 +79,7 @@ fn misspelt_commands_and_flags_are_corrected() {
     for (given, tip) in [
         ("prune", "tip: `sealer rmi` frees what no image needs"),
         ("scale", "tip: `sealer scale-up` adds hosts, `sealer delete --nodes ADDRESS` takes them out"),
-        ("pull", "tip: registries of cluster images are not supported yet: `sealer save -o FILE IMAGE`"),
+        ("export", "tip: `sealer push` and `sealer pull` move cluster images to and from registries"),
         ("login", "tip: sealer uses the logins that `docker login` keeps"),
     ] {
         let outcome = program.call(&[given]);

@@ -150,10 +150,12 @@ fn what_is_missing_is_named_with_the_next_step() {
     missing.fails(1, &["line 2: there is no manifest in the build context", "did you mean manifests?"]);
     assert!(!missing.stderr.contains("hint:"), "{}", missing.stderr);
 
-    program.write("context/Kubefile", "FROM nobody:1\nCOPY manifests /\n");
+    program.write("context/Kubefile", "FROM 127.0.0.1:1/nobody:1\nCOPY manifests /\n");
     let unknown = program.call(&["build", "-t", "a:1", "."]);
-    unknown.fails(1, &["cluster image nobody:1 is not in the store", "sealer build -t nobody:1"]);
-    assert!(!unknown.stderr.contains("hint:"), "{}", unknown.stderr);
+    unknown.fails(1, &["cluster image 127.0.0.1:1/nobody:1 is not in the store", "cannot reach 127.0.0.1:1", "hint:"]);
+    let never = program.call(&["build", "-t", "a:1", "--pull=never", "."]);
+    never.fails(1, &["cluster image 127.0.0.1:1/nobody:1 is not in the store", "sealer build -t 127.0.0.1:1/nobody:1"]);
+    assert!(!never.stderr.contains("hint:"), "{}", never.stderr);
 
     let images = program.json(&["images", "-o", "json"]);
     assert_eq!(images, json!([]), "nothing half built is named");

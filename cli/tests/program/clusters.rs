@@ -86,7 +86,8 @@ fn what_is_not_built_yet_says_so() {
     run(&["kube:1", "--masters", "1", "--nodes", "2"]).fails(1, &["no access key for Alibaba Cloud: set ACCESSKEYID"]);
     run(&["kube:1", "-m", "127.0.0.1", "-n", "::1"]).fails(1, &["addresses of two families (127.0.0.1 and ::1)"]);
     run(&["shop:1.4", "-m", "10.0.0.1"]).fails(1, &["shop:1.4 is an application image", "not supported yet", "hint:"]);
-    run(&["nobody:1", "-m", "10.0.0.1"]).fails(1, &["cluster image nobody:1 is not in the store"]);
+    let nobody = "127.0.0.1:1/nobody:1";
+    run(&[nobody, "-m", "10.0.0.1"]).fails(1, &["nobody:1 is not in the store", "cannot reach 127.0.0.1:1"]);
     assert!(!program.path("home/.sealer").exists());
 }
 

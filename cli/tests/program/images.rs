@@ -146,5 +146,5 @@ fn corruption_is_named_and_hides_no_other_image() {
     fs::remove_file(program.blob(&digest)).unwrap();
     program
         .call(&["inspect", "bad:1"])
-        .fails(1, &[&format!("blob {digest} is not in the store"), "hint: build or load"]);
+        .fails(1, &[&format!("blob {digest} is not in the store"), "hint: build, pull or load"]);
 }

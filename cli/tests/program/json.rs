@@ -35,8 +35,8 @@ fn the_fields_of_results_are_these() {
         (&["images"], "[{name familiar digest platforms[{os architecture}] created size carriedImages}]"),
         (
             &["inspect", "shop:1.4"],
-            "{name names[] digest manifest platform{os architecture} platforms[{os architecture}] created \
-             sealerVersion labels{io.sealer.version team} env[] layers[{digest size media_type diff_id created_by}] \
+            "{name names[] digest manifest platform{os architecture} platforms[{os architecture}] \
+             absentPlatforms[] created sealerVersion labels{io.sealer.version team} env[] layers[{digest size media_type diff_id created_by}] \
              images[] applications[] launch[] arguments{} sizes{total rootfs carried own shared sharedWith}}",
         ),
         (&["inspect", "-c", "shop:1.4"], "{clusterfile}"),

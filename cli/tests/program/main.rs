@@ -13,6 +13,7 @@ mod images;
 mod interrupt;
 mod json;
 mod lvscare;
+mod registries;
 mod serve;
 mod streams;
 mod support;

@@ -194,7 +194,7 @@ async fn one_platform_is_pulled_and_the_index_stays_whole() {
     let image = other.get(name).unwrap();
     assert_eq!((image.platform(), image.absent_platforms()), (&host, &[other_platform()][..]));
     assert_eq!(other.inspect(name).unwrap().absent_platforms, [other_platform()]);
-    assert_eq!(other.list().unwrap()[0].platforms, [host.clone()]);
+    assert_eq!(other.list().unwrap()[0].platforms, std::slice::from_ref(&host));
     let absent = |error: Error| {
         let text = error.to_string();
         let advice = format!("sealer pull --platform {} registry.example/team/both:1", other_platform());

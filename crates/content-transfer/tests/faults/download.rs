@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 async fn bench(plan: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> (Bench, Store) {
     let digest = Digest::of(&large()).to_string();
     let bench = Bench::new(move |asked| {
-        let is_large = asked.is(Method::GET, "blob") && asked.path.contains(&digest);
+        let is_large = asked.is(&Method::GET, "blob") && asked.path.contains(&digest);
         if is_large { plan(asked) } else { Fault::None }
     })
     .await;
@@ -111,7 +111,7 @@ async fn a_blob_on_another_host_is_fetched_without_the_login() {
     let host = storage.host.replace("127.0.0.1", "localhost");
     let front = FaultProxy::start(&bench.registry.host, move |asked| match asked.path.as_str() {
         "/v2/" => Fault::Answer(401, "www-authenticate", "Basic realm=\"fake\"".to_owned()),
-        _ if asked.is(Method::GET, "blob") => Fault::Redirect(host.clone()),
+        _ if asked.is(&Method::GET, "blob") => Fault::Redirect(host.clone()),
         _ => Fault::None,
     })
     .await;
@@ -172,7 +172,7 @@ async fn more_bytes_than_announced_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_manifest_is_refused() {
-    let bench = Bench::new(|asked| if asked.is(Method::GET, "manifest") { Fault::Flip } else { Fault::None }).await;
+    let bench = Bench::new(|asked| if asked.is(&Method::GET, "manifest") { Fault::Flip } else { Fault::None }).await;
     bench.send("team/shop:1").await.unwrap();
     let (store, registry) = (bench.other_store(), Https::new(registry_client::Options::default()).unwrap());
     let pinned = bench.image("team/shop:1").with_digest(Digest::of(&bench.fixture.manifest));

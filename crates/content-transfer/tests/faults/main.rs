@@ -161,7 +161,7 @@ impl Bench {
 
 /// Only the request of this method, kind and number gets the fault.
 fn only(method: http::Method, kind: &'static str, nth: usize, fault: Fault) -> impl Fn(&Asked) -> Fault + Send + Sync {
-    move |asked| if asked.is(method.clone(), kind) && asked.nth == nth { fault.clone() } else { Fault::None }
+    move |asked| if asked.is(&method, kind) && asked.nth == nth { fault.clone() } else { Fault::None }
 }
 
 fn count(sent: &Sent) -> (usize, usize, usize, usize) {

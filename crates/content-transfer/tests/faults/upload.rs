@@ -61,7 +61,7 @@ async fn a_cut_upload_is_continued_where_the_registry_is() {
 
 /// The fault for the first request with bytes of the large blob.
 fn cut_large(asked: &Asked, fault: Fault) -> Fault {
-    let is_first = asked.is(Method::PUT, "upload") && asked.is_large() && asked.nth_large == 0;
+    let is_first = asked.is(&Method::PUT, "upload") && asked.is_large() && asked.nth_large == 0;
     if is_first { fault } else { Fault::None }
 }
 
@@ -69,7 +69,7 @@ fn cut_large(asked: &Asked, fault: Fault) -> Fault {
 async fn another_process_continues_an_upload() {
     let bench = Bench::new(|asked| {
         // Three parts arrive, the fourth never ends.
-        if asked.is(Method::PATCH, "upload") && asked.nth_large == 3 { Fault::Stall(1_000_000) } else { Fault::None }
+        if asked.is(&Method::PATCH, "upload") && asked.nth_large == 3 { Fault::Stall(1_000_000) } else { Fault::None }
     })
     .await;
     let killed = tokio::time::timeout(Duration::from_secs(5), bench.send_in_parts("team/shop:1", 2_000_000)).await;
@@ -96,7 +96,7 @@ async fn a_registry_that_forgot_an_upload_gets_that_blob_again_and_nothing_else(
 
     // Or when its sessions are cleaned up between two runs.
     let bench = Bench::new(|asked| {
-        if asked.is(Method::PATCH, "upload") && asked.nth_large == 2 { Fault::Stall(0) } else { Fault::None }
+        if asked.is(&Method::PATCH, "upload") && asked.nth_large == 2 { Fault::Stall(0) } else { Fault::None }
     })
     .await;
     let killed = tokio::time::timeout(Duration::from_secs(5), bench.send_in_parts("team/shop:1", 2_000_000)).await;
@@ -140,8 +140,7 @@ async fn refusals_that_pass_are_waited_for() {
         ];
         let refusal = fault.clone();
         // The first request of each kind.
-        let is_first =
-            move |asked: &Asked| asked.nth == 0 && first.iter().any(|(method, kind)| asked.is(method.clone(), kind));
+        let is_first = move |asked: &Asked| asked.nth == 0 && first.iter().any(|(method, kind)| asked.is(method, kind));
         let bench = Bench::new(move |asked| if is_first(asked) { refusal.clone() } else { Fault::None }).await;
         let start = Instant::now();
         let sent =
@@ -165,7 +164,7 @@ async fn a_registry_that_refuses_for_good_ends_the_push_and_gets_no_name() {
     let name = format!("{}/team/shop:1", bench.registry.host).parse().unwrap();
     assert_eq!(registry_client::Registry::manifest_digest(&registry, &name).await.unwrap(), None);
     // A registry that takes no parts gets the blob in one piece.
-    let bench = Bench::new(|asked| match asked.is(Method::PATCH, "upload") {
+    let bench = Bench::new(|asked| match asked.is(&Method::PATCH, "upload") {
         true => Fault::Answer(405, "x-fault", "1".to_owned()),
         false => Fault::None,
     })
@@ -198,7 +197,7 @@ async fn a_cancelled_push_ends_at_once_and_is_continued() {
     let stalls = Arc::new(AtomicBool::new(true));
     let bench = Bench::new({
         let stalls = stalls.clone();
-        move |asked| match asked.is(Method::PATCH, "upload") && asked.nth_large > 1 && stalls.load(Ordering::SeqCst) {
+        move |asked| match asked.is(&Method::PATCH, "upload") && asked.nth_large > 1 && stalls.load(Ordering::SeqCst) {
             true => Fault::Stall(1_000_000),
             false => Fault::None,
         }

@@ -47,8 +47,8 @@ impl Asked {
         self.length > 1_000_000
     }
 
-    pub fn is(&self, method: Method, kind: &str) -> bool {
-        self.method == method && self.kind() == kind
+    pub fn is(&self, method: &Method, kind: &str) -> bool {
+        self.method == *method && self.kind() == kind
     }
 }
 
@@ -149,7 +149,7 @@ impl FaultProxy {
     }
 
     pub fn count(&self, method: &Method, kind: &str) -> usize {
-        self.asked().iter().filter(|asked| asked.is(method.clone(), kind)).count()
+        self.asked().iter().filter(|asked| asked.is(method, kind)).count()
     }
 
     /// Bytes of blobs that arrived.
@@ -175,7 +175,7 @@ impl Shared {
         let path = parts.uri.path().to_owned();
         let (asked, at) = {
             let mut all = self.asked.lock().unwrap();
-            let same = || all.iter().filter(|asked| asked.is(parts.method.clone(), kind(&path)));
+            let same = || all.iter().filter(|asked| asked.is(&parts.method, kind(&path)));
             let (nth, nth_large) = (same().count(), same().filter(|asked| asked.is_large()).count());
             let length = header("content-length").map_or(0, |length| length.parse().unwrap());
             let query = parts.uri.query().unwrap_or_default().to_owned();
