@@ -49,7 +49,7 @@ fn set_names(
         events(Event::Warning { message });
     }
     #[cfg(not(feature = "cluster"))]
-    let _ = replace;
+    let _ = (sealer, replace);
     Ok(archive.set_names()?)
 }
 

@@ -271,47 +271,10 @@ impl Shared {
             (Fault::ClaimShorter(by), Some(length)) => Some(length - by),
             (_, length) => length,
         };
-        headers.extend(length.map(|length| (http::header::CONTENT_LENGTH, length.into())));
-        headers.insert("x-proxied", "1".parse().unwrap());
         if let Some(length) = length {
             headers.insert("content-length", length.into());
         }
-        let (after, is_flipped) = match fault {
-            Fault::CutDownload(after) | Fault::StallDownload(after) => (*after, false),
-            Fault::ClaimShorter(_) => (length.unwrap_or(usize::MAX), false),
-            Fault::Flip => (usize::MAX, true),
-            _ => (usize::MAX, false),
-        };
-        let pause = match fault {
-            // Lets the bytes go out before the end does.
-            Fault::CutDownload(_) => Some(Duration::from_millis(50)),
-            Fault::StallDownload(_) => Some(Duration::from_secs(600)),
-            _ => None,
-        };
-        let mut left = after;
-        let mut is_first = true;
-        let frames = answer.bytes_stream().map(move |bytes| {
-            let mut bytes = BytesMut::from(bytes.map_err(io::Error::other)?.as_ref());
-            bytes.truncate(left);
-            left -= bytes.len();
-            if is_flipped && std::mem::take(&mut is_first) {
-                bytes[0] ^= 1;
-            }
-            Ok(Frame::data(bytes.freeze()))
-        });
-        let frames = frames.take_while({
-            let mut seen = 0;
-            move |frame: &io::Result<Frame<Bytes>>| {
-                let go_on = seen < after;
-                seen += frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
-                std::future::ready(go_on)
-            }
-        });
-        let end = stream::iter(pause).then(|pause| async move {
-            tokio::time::sleep(pause).await;
-            Err(cut())
-        });
-        Ok(response.body(Body::new(StreamBody::new(frames.chain(end)))).unwrap())
+        Ok(response.body(with_fault(answer, fault, length)).unwrap())
     }
 
     /// Gives the registry what arrived as a whole part, so that the session goes on after it.
@@ -343,6 +306,46 @@ impl Shared {
         drop(stream);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// The body of the registry's answer, with what the fault does to it; `length` is what the answer claims.
+fn with_fault(answer: reqwest::Response, fault: &Fault, length: Option<usize>) -> Body {
+    let (after, is_flipped) = match fault {
+        Fault::CutDownload(after) | Fault::StallDownload(after) => (*after, false),
+        Fault::ClaimShorter(_) => (length.unwrap_or(usize::MAX), false),
+        Fault::Flip => (usize::MAX, true),
+        _ => (usize::MAX, false),
+    };
+    let pause = match fault {
+        // Lets the bytes go out before the end does.
+        Fault::CutDownload(_) => Some(Duration::from_millis(50)),
+        Fault::StallDownload(_) => Some(Duration::from_secs(600)),
+        _ => None,
+    };
+    let mut left = after;
+    let mut is_first = true;
+    let frames = answer.bytes_stream().map(move |bytes| {
+        let mut bytes = BytesMut::from(bytes.map_err(io::Error::other)?.as_ref());
+        bytes.truncate(left);
+        left -= bytes.len();
+        if is_flipped && std::mem::take(&mut is_first) {
+            bytes[0] ^= 1;
+        }
+        Ok(Frame::data(bytes.freeze()))
+    });
+    let frames = frames.take_while({
+        let mut seen = 0;
+        move |frame: &io::Result<Frame<Bytes>>| {
+            let go_on = seen < after;
+            seen += frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
+            std::future::ready(go_on)
+        }
+    });
+    let end = stream::iter(pause).then(|pause| async move {
+        tokio::time::sleep(pause).await;
+        Err(cut())
+    });
+    Body::new(StreamBody::new(frames.chain(end)))
 }
 
 /// The body, at most the first `limit` bytes of it.
