@@ -129,6 +129,27 @@ pub enum Error {
         /// Why not; never a secret.
         reason: String,
     },
+    /// A login cannot be kept.
+    #[error("cannot {act} the logins in {}", path.display())]
+    LoginFile {
+        /// What was tried.
+        act: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A program that keeps logins failed.
+    #[error("{program} cannot {act}: {reason}; call it by hand to see more")]
+    CredentialHelper {
+        /// The program, for example `docker-credential-pass`.
+        program: String,
+        /// What it was to do.
+        act: &'static str,
+        /// How it failed; never a secret.
+        reason: String,
+    },
     /// An option cannot be used.
     #[error("cannot use the registry option {option}: {reason}")]
     InvalidOption {

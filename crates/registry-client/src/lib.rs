@@ -36,6 +36,7 @@ pub mod contract;
 mod error;
 mod http2;
 mod https;
+mod login;
 #[cfg(feature = "testing")]
 mod memory;
 mod resume;
@@ -44,10 +45,12 @@ mod wire;
 
 pub use error::{Cause, Error, Result};
 pub use http2::Http2Stream;
-pub use https::{Https, Options};
+pub use https::{CheckedLogin, Https, Options};
+pub use login::{Erased, Login, LoginFiles, LoginPlace, registry_host};
 #[cfg(feature = "testing")]
 pub use memory::Memory;
 pub use oci_reference::{Digest, Reference};
+pub use secret::Secret;
 pub use upload::{Mount, Upload, UploadBody, UploadSession};
 pub use wire::{ACCEPT, MANIFEST_LIMIT};
 

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kubefile", &[]),
     ("lvscare", &["atomic-file", "error-report"]),
     ("oci-reference", &[]),
-    ("registry-client", &["error-report", "oci-reference"]),
+    ("registry-client", &["atomic-file", "error-report", "oci-reference", "secret"]),
     ("secret", &[]),
     ("remote", &["atomic-file", "error-report", "secret"]),
     (

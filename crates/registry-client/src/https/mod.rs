@@ -1,20 +1,23 @@
 //! Registries over HTTPS: hosts and mirrors, trust, logins, retries.
 
 mod authenticator;
+mod certificates;
+mod challenge;
 mod endpoint;
-mod login;
 mod options;
+mod token;
 mod trust;
 mod write;
 
 pub use options::Options;
 
 use crate::error::{Error, Result};
+use crate::login::Login;
 use crate::resume::{self, Retry};
 use crate::wire::{self, Object};
 use crate::{BlobStream, Digest, Manifest, Mount, Reference, Registry, Upload, UploadBody, UploadSession};
 use async_trait::async_trait;
-use authenticator::Authenticator;
+use authenticator::{Authenticator, Scope};
 use bytes::Bytes;
 use endpoint::{Endpoint, Endpoints};
 use futures_util::TryStreamExt;
@@ -35,7 +38,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Registries over HTTPS, and over HTTP where the options say so. Cheap to clone.
 ///
-/// Token exchange is oci-client's; the transfers are done here, because they need limits, ranges, media types, and the reason of a refusal.
+/// A login goes to the registry that it is for and to the token server that this registry names, and never along with a redirect to another
+/// host. A token is asked for what a request needs, kept while it is good, and renewed once when the registry refuses it.
 #[derive(Clone, Debug)]
 pub struct Https {
     shared: Arc<Shared>,
@@ -61,10 +65,33 @@ impl Https {
         Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator }) })
     }
 
+    /// Asks a registry (`host[:port]`) whether it accepts a login, which is used for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorised`] when it does not, and see [`Error`].
+    pub async fn check_login(&self, registry: &str, login: &Login) -> Result<CheckedLogin> {
+        let shared = &self.shared;
+        let (_, endpoint) = shared.endpoints.of(registry);
+        let scheme = shared.endpoints.scheme(&endpoint, &shared.clients).await?;
+        let (login, was_asked_for) = shared.authenticator.check(&endpoint, scheme, login, &shared.clients).await?;
+        Ok(CheckedLogin { login, was_asked_for })
+    }
+
     async fn open_blob(self, image: Reference, digest: Digest, offset: u64) -> Result<BlobStream> {
         let object = Object::Blob(&image, &digest);
         self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.blob(endpoint, object, offset))).await
     }
+}
+
+/// A login that a registry accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckedLogin {
+    /// What to keep: an identity token where the registry gives one, so that the password need not be kept.
+    pub login: Login,
+    /// Whether the registry asked for a login. If not, nobody knows whether this one is right.
+    pub was_asked_for: bool,
 }
 
 #[async_trait]
@@ -229,7 +256,6 @@ impl Shared {
                 }
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
-                    self.authenticator.forget(endpoint, call.object, call.writes());
                     continue;
                 }
                 Ok(response) => self.refusal(endpoint, call.object, response).await,
@@ -250,7 +276,8 @@ impl Shared {
 
     async fn send_once(&self, endpoint: &Endpoint, call: &Call<'_>, body: Option<reqwest::Body>) -> Result<Response> {
         let scheme = self.endpoints.scheme(endpoint, &self.clients).await?;
-        let access = self.authenticator.access(endpoint, scheme, call.object, call.writes(), &self.clients).await?;
+        let scope = Scope::new(call.object, call.writes(), call.mounts_from.as_deref());
+        let access = self.authenticator.access(endpoint, scheme, call.object, &scope, &self.clients).await?;
         let own = format!("{}://{}", scheme.as_str(), endpoint.host);
         let url = if call.path.starts_with('/') { format!("{own}{}", call.path) } else { call.path.clone() };
         let request = self.clients.transfer(scheme, &endpoint.host)?.request(call.method.clone(), &url);
@@ -260,8 +287,14 @@ impl Shared {
         if let Some(body) = body {
             request = request.body(body);
         }
-        request.send().await.map_err(|error| trust::transport(&call.object.title(), &endpoint.host, error))
+        let response = request.send().await;
+        let response = response.map_err(|error| trust::transport(&call.object.title(), &endpoint.host, error))?;
+        if response.status() == StatusCode::UNAUTHORIZED && response.url().as_str().starts_with(&own) {
+            self.authenticator.refused(endpoint, &scope, &access, response.headers());
+        }
+        Ok(response)
     }
+
     /// What the answer means, and how long the registry wants to be left alone.
     async fn refusal(&self, endpoint: &Endpoint, object: &Object<'_>, response: Response) -> (Error, Option<Duration>) {
         let status = response.status();
@@ -285,12 +318,14 @@ struct Call<'a> {
     path: String,
     headers: HeaderMap,
     body: Option<Bytes>,
+    /// The repository that a blob is to be taken from, which the token must allow to read.
+    mounts_from: Option<String>,
 }
 
 impl<'a> Call<'a> {
     fn get(endpoint: &Endpoint, object: &'a Object<'a>) -> Self {
         let path = object.path(endpoint.is_mirror);
-        Self { object, method: Method::GET, path, headers: HeaderMap::new(), body: None }
+        Self { object, method: Method::GET, path, headers: HeaderMap::new(), body: None, mounts_from: None }
     }
 
     /// Adds a header; texts that no header may have are left out.
