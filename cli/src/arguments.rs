@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, scale_up, version};
+use crate::commands::{
+    apply, build, delete, host, image, lvscare, registry, registry_login, run, scale_up, search, version,
+};
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
+    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load", "search", "login", "logout"]),
     ("Clusters", &["run", "apply", "scale-up", "delete"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
@@ -87,6 +89,12 @@ pub(crate) enum Command {
     Save(image::Save),
     /// Load cluster images from an OCI archive
     Load(image::Load),
+    /// List the tags of images in their registry
+    Search(search::Search),
+    /// Log in to a registry
+    Login(registry_login::LogIn),
+    /// Log out of a registry
+    Logout(registry_login::LogOut),
     /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
@@ -139,6 +147,9 @@ impl Command {
             Self::Tag(command) => command.output.format,
             Self::Rmi(command) => command.output.format,
             Self::Load(command) => command.output.format,
+            Self::Search(command) => command.output.format,
+            Self::Login(command) => command.output.format,
+            Self::Logout(command) => command.output.format,
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,

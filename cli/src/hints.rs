@@ -32,6 +32,9 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Provider(error) => return of_provider(error),
         Error::Runtime(error) => return of_runtime(error),
         Error::Registry(error) => return of_registry(error),
+        Error::ShortName { .. } => {
+            "`--default-registry HOST/NAMESPACE` or the variable SEALER_DEFAULT_REGISTRY says where to look; sealer 0.8 and older looked in registry.cn-qingdao.aliyuncs.com/sealer-io"
+        }
         Error::Serve(error) => return of_registry_proxy(error),
         Error::Lvscare(error) => return of_lvscare(error),
         Error::BuildInterrupted => RESUMES,
@@ -123,7 +126,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         Image::Decompress { .. } => "it is corrupt where it came from: build or load the image again",
         Image::Archive { .. } => "archives are written by `sealer save`, or by `skopeo copy … oci-archive:FILE:NAME`",
         Image::Unfetchable(_) => {
-            "log in with `docker login` where that is needed; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
+            "log in with `sealer login` where that is needed; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
         }
         Image::ImageName { .. } => {
             "expected one name a line, such as docker.io/library/redis:6.2; `#` begins a comment"
@@ -158,12 +161,13 @@ fn of_content(error: &content_store::Error) -> Option<String> {
 fn of_registry(error: &registry_client::Error) -> Option<String> {
     use registry_client::Error as Registry;
     match error {
-        Registry::Tls { host, .. } => {
-            Some(format!("`--insecure-registry {host}` speaks to it without verifying its certificate"))
-        }
-        Registry::Unauthorised { host, .. } => {
-            Some(format!("`docker login {host}` keeps a login that sealer uses too"))
-        }
+        Registry::Tls { host, .. } => Some(format!(
+            "`--registry-ca {host}=FILE` trusts its CA certificate, `--insecure-registry {host}` speaks to it without verifying"
+        )),
+        Registry::Unauthorised { object, .. } if object.starts_with("the login of") => Some(
+            "check user and password; many registries want an access token in the place of the password".to_owned(),
+        ),
+        Registry::Unauthorised { host, .. } => Some(format!("`sealer login {host}` keeps a login")),
         Registry::Unreachable { host, .. } => {
             Some(format!("`--registry-mirror {host}=URL` names a mirror, the variable HTTPS_PROXY a proxy"))
         }
@@ -171,10 +175,12 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
             Some(format!("try again, or ask another with `--registry-mirror {host}=URL`"))
         }
         Registry::Everywhere { source, .. } => of_registry(source),
-        Registry::DockerConfig { .. } => Some("fix or remove the file; `docker login` writes it anew".to_owned()),
-        Registry::InvalidOption { .. } => {
-            Some("see `--registry-mirror`, `--insecure-registry`, HTTPS_PROXY and docker's config.json".to_owned())
-        }
+        Registry::DockerConfig { .. } => Some("fix or remove the file; `sealer login` writes it anew".to_owned()),
+        Registry::InvalidOption { .. } => Some(
+            "see `--registry-mirror`, `--insecure-registry`, `--registry-ca`, HTTPS_PROXY and the directories certs.d"
+                .to_owned(),
+        ),
+        Registry::LoginFile { source, .. } => of_io(source),
         _ => None,
     }
 }

@@ -4,7 +4,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use sealer_core::clusterfile;
 
 const ARCHIVES: &str = "registries of cluster images are not supported yet: `sealer save -o FILE IMAGE` and `sealer load -i FILE` move them";
-const LOGIN: &str = "sealer uses the logins that `docker login` keeps";
 const IMAGES: &str = "`sealer images` lists cluster images";
 const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
 const HOSTS: &str =
@@ -14,15 +13,12 @@ const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts 
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 36] = [
+const FOREIGN: [(&str, &str); 33] = [
     ("pull", ARCHIVES),
     ("push", ARCHIVES),
-    ("search", ARCHIVES),
     ("manifest", ARCHIVES),
     ("export", ARCHIVES),
     ("import", ARCHIVES),
-    ("login", LOGIN),
-    ("logout", LOGIN),
     ("ps", IMAGES),
     ("ls", IMAGES),
     ("list", IMAGES),

@@ -10,7 +10,7 @@ use crate::arguments::OutputFormat;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{self, CloudArguments, Session};
+use crate::settings::{self, CloudArguments, RegistryArguments, Session};
 
 /// A Clusterfile is never larger than this.
 const CLUSTERFILE_LIMIT: u64 = 1 << 20;
@@ -38,13 +38,16 @@ pub(crate) struct Apply {
     #[command(flatten)]
     change: ChangeArguments,
     #[command(flatten)]
+    registry: RegistryArguments,
+    #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
 impl Apply {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let mut clusterfile = read(&self.file)?;
-        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
+        let image = Some(clusterfile.cluster.image.as_str());
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, image)?;
         self.cloud.overlay(&mut clusterfile.cluster);
         self.login.overlay(&mut clusterfile.cluster)?;
         perform(&sealer, clusterfile, self.dry_run, &self.change, session).await

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sealer_core::cloudimage::{self, Compression, Platform};
+use sealer_core::cloudimage::{self, Compression, Effect, Platform};
 use sealer_core::lvscare::parse_duration;
 use sealer_core::{BuildRequest, Error, build, plan_build};
 
@@ -90,10 +90,12 @@ impl Build {
         };
         // Also before a build: what is wrong with the Kubefile shows before a store is made.
         let plan = plan_build(&request).map_err(|error| explain(error.into()))?;
+        let bases: Vec<&str> =
+            plan.steps.iter().filter(|step| step.effect == Effect::Base).map(|step| step.arguments.as_str()).collect();
         if self.dry_run {
             return session.printer.layer_plan(&plan);
         }
-        let sealer = session.open_with_registries(&self.registry)?;
+        let sealer = session.open_with_registries(&self.registry, &bases)?;
         let progress = session.printer.build_progress();
         let interrupts = interrupt::stop(request.options.cancel.clone());
         let built = build(&sealer, &request, &|event| progress.event(&event)).await;

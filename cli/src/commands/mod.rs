@@ -11,8 +11,10 @@ pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod lvscare;
 pub(crate) mod registry;
+pub(crate) mod registry_login;
 pub(crate) mod run;
 pub(crate) mod scale_up;
+pub(crate) mod search;
 pub(crate) mod version;
 
 use crate::arguments::Command;
@@ -29,6 +31,9 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Rmi(command) => command.run(session),
         Command::Save(command) => command.run(session),
         Command::Load(command) => command.run(session),
+        Command::Search(command) => command.run(session).await,
+        Command::Login(command) => command.run(session).await,
+        Command::Logout(command) => command.run(session).await,
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,

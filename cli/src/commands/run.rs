@@ -10,7 +10,7 @@ use crate::commands::change::ChangeArguments;
 use crate::commands::confirm;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, Session};
+use crate::settings::{CloudArguments, RegistryArguments, Session};
 
 /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
 ///
@@ -56,6 +56,8 @@ pub(crate) struct Run {
     login: LoginArguments,
     #[command(flatten)]
     change: ChangeArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -65,7 +67,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, Some(&self.image))?;
         let mut request = self.request()?;
         // A dry run makes no machines.
         request.accept_provider |= self.dry_run;

@@ -10,7 +10,7 @@ use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, EndpointArguments, Session};
+use crate::settings::{CloudArguments, EndpointArguments, RegistryArguments, Session};
 
 /// Add hosts to a cluster
 #[derive(Debug, Args)]
@@ -36,6 +36,8 @@ pub(crate) struct ScaleUp {
     login: LoginArguments,
     #[command(flatten)]
     change: ChangeArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -46,9 +48,13 @@ pub(crate) struct ScaleUp {
 impl ScaleUp {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let cloud = CloudArguments { endpoints: self.endpoints, ..CloudArguments::default() };
-        let sealer = session.open_with_cloud(&cloud, self.login.host_keys)?;
+        let open = |image| session.open_with_cloud(&cloud, self.login.host_keys, &self.registry, image);
         let file = self.file.as_deref().map(apply::read).transpose()?;
+        let mut sealer = open(None)?;
         let known = current(&sealer, self.cluster.as_deref(), file)?;
+        if self.registry.skips_verification() {
+            sealer = open(Some(&known.cluster.image))?;
+        }
         let known = apply::renewed(&sealer, known, &self.change, session).await?;
         let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
         // Before anybody is asked for a password.

@@ -9,6 +9,7 @@ mod layout;
 mod lvscare;
 mod plan;
 mod progress;
+mod registries;
 mod units;
 
 use std::io::{IsTerminal, Write};

@@ -2,7 +2,7 @@
 
 use crate::support::{Program, finish};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "build",
     "images",
     "inspect",
@@ -10,6 +10,9 @@ const COMMANDS: [&str; 15] = [
     "rmi",
     "save",
     "load",
+    "search",
+    "login",
+    "logout",
     "run",
     "apply",
     "scale-up",
@@ -80,7 +83,6 @@ fn misspelt_commands_and_flags_are_corrected() {
         ("prune", "tip: `sealer rmi` frees what no image needs"),
         ("scale", "tip: `sealer scale-up` adds hosts, `sealer delete --nodes ADDRESS` takes them out"),
         ("pull", "tip: registries of cluster images are not supported yet: `sealer save -o FILE IMAGE`"),
-        ("login", "tip: sealer uses the logins that `docker login` keeps"),
     ] {
         let outcome = program.call(&[given]);
         outcome.fails(2, &[tip]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use content_store::{Descriptor, Digest, Freed, MediaType, NameKind, Named, Reference, Store};
+use content_store::{DefaultRegistry, Descriptor, Digest, Freed, MediaType, NameKind, Named, Reference, Store};
 use serde::Serialize;
 
 use crate::documents::Top;
@@ -17,6 +17,7 @@ use crate::platform::Platform;
 pub struct Images {
     root: PathBuf,
     content: Store,
+    default_registry: DefaultRegistry,
 }
 
 /// What [`Images::remove`] did.
@@ -42,7 +43,14 @@ impl Images {
         let root = root.canonicalize().map_err(Error::file("open", root))?;
         atomic_file::refuse_changeable(&root).map_err(Error::file("use", &root))?;
         let content = Store::open(&root.join("content"))?;
-        Ok(Self { root, content })
+        Ok(Self { root, content, default_registry: DefaultRegistry::default() })
+    }
+
+    /// Looks for names without a registry there, too, when docker's meaning of them has no image.
+    #[must_use]
+    pub fn with_default_registry(mut self, default: DefaultRegistry) -> Self {
+        self.default_registry = default;
+        self
     }
 
     /// The root directory.
@@ -88,11 +96,17 @@ impl Images {
         }
         let reference: Reference = name.parse()?;
         let whole = reference.to_string();
+        let other = self.default_registry.complete(name)?;
         if let Some(digest) = reference.digest() {
             return if self.content.contains(digest) { Ok((Some(whole), *digest)) } else { Err(unknown()) };
         }
-        let descriptor = self.content.resolve(NameKind::ClusterImage, &whole)?.ok_or_else(unknown)?;
-        Ok((Some(whole), Digest::try_from(descriptor.digest())?))
+        // What is here under docker's name is taken before what another registry would have.
+        for whole in std::iter::once(whole).chain((other != reference).then(|| other.to_string())) {
+            if let Some(descriptor) = self.content.resolve(NameKind::ClusterImage, &whole)? {
+                return Ok((Some(whole), Digest::try_from(descriptor.digest())?));
+            }
+        }
+        Err(unknown())
     }
 
     /// The named image whose digest is `text`, or begins with at least twelve digits of it.

@@ -46,6 +46,23 @@ pub enum Error {
     /// A registry failed.
     #[error(transparent)]
     Registry(#[from] registry_client::Error),
+    /// A registry does not have, or does not give, what a name without a registry was completed to.
+    #[error("`{name}` names no registry, so {whole} was looked for")]
+    ShortName {
+        /// The name as it was written.
+        name: String,
+        /// The whole name.
+        whole: String,
+        /// What the registry said.
+        #[source]
+        source: registry_client::Error,
+    },
+    /// An image name has a part that is not wanted here.
+    #[error("`{name}` is not the name of a repository; leave out its tag and digest")]
+    NotARepository {
+        /// The name.
+        name: String,
+    },
     #[cfg(any(feature = "cluster", feature = "registry"))]
     /// Serving content failed.
     #[error(transparent)]
@@ -460,7 +477,8 @@ impl Error {
                 | cloudimage::Error::Option { .. }
                 | cloudimage::Error::Reference(_)
                 | cloudimage::Error::Store(content_store::Error::Reference(_)),
-            ) => Class::Usage,
+            )
+            | Self::NotARepository { .. } => Class::Usage,
             #[cfg(feature = "build")]
             Self::BuildInterrupted => Class::Interrupted,
             #[cfg(feature = "lvscare")]

@@ -92,6 +92,7 @@ mod operator_lock;
 mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;
+mod registry_login;
 #[cfg(feature = "cluster")]
 mod report;
 #[cfg(feature = "cluster")]
@@ -99,6 +100,7 @@ mod run;
 #[cfg(feature = "cluster")]
 mod scale;
 mod sealer;
+mod search;
 #[cfg(feature = "registry")]
 pub mod serve;
 #[cfg(feature = "cluster")]
@@ -132,11 +134,13 @@ pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_layout};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
+pub use crate::registry_login::{LoggedIn, LoggedOut, log_in, log_out};
 #[cfg(feature = "cluster")]
 pub use crate::report::{Applied, LeftHost, Outcome, Planned};
 #[cfg(feature = "cluster")]
 pub use crate::scale::{ScaleRequest, current, scale_down, scale_up};
 pub use crate::sealer::{Sealer, Settings, SshSettings};
+pub use crate::search::{FoundTags, SearchRequest, search};
 #[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};
 #[cfg(feature = "cluster")]

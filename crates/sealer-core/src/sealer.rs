@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudimage::{ImageSource, Images, LinuxSandbox, Sandbox};
+use content_store::DefaultRegistry;
 use registry_client::Registry;
 
 use crate::Error;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub ssh: SshSettings,
     /// How registries are reached.
     pub registry: registry_client::Options,
+    /// Where image names without a registry are looked for, after the images of this machine.
+    pub default_registry: DefaultRegistry,
 }
 
 impl Settings {
@@ -39,6 +42,7 @@ impl Settings {
             hidden_from_run: Vec::new(),
             ssh: SshSettings::default(),
             registry: registry_client::Options::default(),
+            default_registry: DefaultRegistry::default(),
         }
     }
 
@@ -95,7 +99,7 @@ impl Sealer {
     ///
     /// When a store cannot be opened or made, or the registry settings are wrong.
     pub fn open(settings: Settings) -> Result<Self, Error> {
-        let images = Images::open(&settings.root)?;
+        let images = Images::open(&settings.root)?.with_default_registry(settings.default_registry.clone());
         let registry: Arc<dyn Registry> = Arc::new(registry_client::Https::new(settings.registry.clone())?);
         Ok(Self {
             images,
@@ -148,7 +152,6 @@ impl Sealer {
         &self.settings
     }
 
-    #[cfg(feature = "build")]
     pub(crate) fn registry(&self) -> &dyn Registry {
         self.registry.as_ref()
     }
