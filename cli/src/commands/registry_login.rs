@@ -21,7 +21,7 @@ const LIMIT: u64 = 64 << 10;
 /// skopeo: by the credential helper that the file names (credsStore, credHelpers), else in the file itself.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer login registry.example.com -u me\n  sealer login registry.example.com:5000 -u me --password-stdin < token.txt"
+    after_help = "Examples:\n  sealer login registry.example.com -u me\n  sealer login registry.example.com:5000 -u me --passwd-file token.txt"
 )]
 pub(crate) struct LogIn {
     /// The registry: a host and, if need be, a port

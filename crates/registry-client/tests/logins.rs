@@ -191,7 +191,7 @@ async fn a_token_is_renewed_before_it_runs_out_in_the_middle_of_an_upload() {
 
 /// A registry with a certificate of its own, and its authority.
 async fn with_tls(directory: &Path, more: &str) -> (Secured, PathBuf) {
-    let (authority, key) = certificate(directory, "server", "localhost", false);
+    let (authority, key) = certificate(directory, "server", "localhost", true);
     let tls = format!(", tls: {{ certificate: {}, key: {}{more} }}", authority.display(), key.display());
     (Secured::start(directory, "", &tls).await, authority)
 }
@@ -218,6 +218,21 @@ async fn an_authority_is_trusted_for_its_host_alone() {
         check(client(&|options| options.insecure = ["127.0.0.1:1".to_owned()].into())).await,
         Err(Error::Tls { .. })
     ));
+
+    // The right certificate for another name is none.
+    let (named, key) = certificate(directory.path(), "other", "other.example", true);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let tls = format!(", tls: {{ certificate: {}, key: {} }}", named.display(), key.display());
+    let stranger = Secured::start(elsewhere.path(), "", &tls).await;
+    let localhost = stranger.host.replace("127.0.0.1", "localhost");
+    let stranger_ca = std::fs::read_to_string(&named).unwrap();
+    let trusting = |host: &str| {
+        let entry = (host.to_owned(), vec![stranger_ca.clone()]);
+        Https::new(options(|options| options.host_ca = [entry].into())).unwrap()
+    };
+    trusting(&stranger.host).check_login(&stranger.host, &me("any")).await.unwrap();
+    let error = trusting(&localhost).check_login(&localhost, &me("any")).await.unwrap_err();
+    assert!(matches!(error, Error::Tls { .. }), "{error:?}: the certificate is for other.example and 127.0.0.1");
 
     let certs = directory.path().join("certs.d");
     let own = certs.join(&server.host);

@@ -4,8 +4,8 @@ use super::Options;
 use super::endpoint::host_of;
 use crate::error::{Error, Result};
 use crate::login::HUB_HOST;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,21 @@ const COUNT_LIMIT: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
     /// To trust.
-    pub(super) authorities: Vec<reqwest::Certificate>,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
     /// To show to a host that wants to see one.
-    pub(super) identity: Option<reqwest::Identity>,
+    pub(super) identity: Option<Identity>,
     /// Whether some of them are for one host alone.
     pub(super) is_own: bool,
+}
+
+/// A certificate with those that lead to its authority, and its key.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// Its `Debug` shows nothing of it.
+    pub(super) key: PrivateKeyDer<'static>,
+    /// The same for a client that makes its own TLS.
+    pub(super) whole: reqwest::Identity,
 }
 
 /// Checks the certificates among the options.
@@ -82,12 +92,9 @@ fn read_directory(directory: &Path, found: &mut Certificates) -> Result<()> {
                 found.authorities.extend(authorities(&read(&path)?).map_err(|reason| failed(&path, reason))?)
             }
             Some("cert") => {
-                let (mut pem, key) = (read(&path)?, read(&path.with_extension("key"))?);
-                pem.push('\n');
-                pem.push_str(&key);
-                let identity = reqwest::Identity::from_pem(pem.as_bytes());
-                let wrong = |_| failed(&path, "it and the .key beside it are no certificate and key in PEM".to_owned());
-                found.identity = Some(identity.map_err(wrong)?);
+                let (certificates, key) = (read(&path)?, read(&path.with_extension("key"))?);
+                let wrong = || failed(&path, "it and the .key beside it are no certificate and key in PEM".to_owned());
+                found.identity = Some(identity(&certificates, &key).ok_or_else(wrong)?);
             }
             _ => continue,
         }
@@ -102,14 +109,20 @@ fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
 }
 
 /// The clients pass over what is no certificate; a user wants to know.
-fn authorities(pem: &str) -> Result<Vec<reqwest::Certificate>, String> {
+fn authorities(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut roots = rustls::RootCertStore::empty();
+    let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+        roots.add(certificate.clone()).map_err(|error| error.to_string())?;
+        found.push(certificate);
     }
-    if roots.is_empty() {
-        return Err("the text holds no certificate".to_owned());
-    }
-    reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| error.to_string())
+    if found.is_empty() { Err("the text holds no certificate".to_owned()) } else { Ok(found) }
+}
+
+fn identity(certificates: &str, key: &str) -> Option<Identity> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect::<Result<_, _>>().ok()?;
+    let whole = Zeroizing::new(format!("{certificates}\n{key}"));
+    let whole = reqwest::Identity::from_pem(whole.as_bytes()).ok()?;
+    Some(Identity { chain, key: PrivateKeyDer::from_pem_slice(key.as_bytes()).ok()?, whole })
 }

@@ -5,6 +5,7 @@ mod certificates;
 mod challenge;
 mod endpoint;
 mod options;
+mod pinned;
 mod token;
 mod trust;
 mod write;

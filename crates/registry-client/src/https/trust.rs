@@ -3,6 +3,7 @@
 use super::Options;
 use super::certificates::{self, Certificates};
 use super::endpoint::{Scheme, host_of};
+use super::pinned;
 use crate::error::{Cause, Error, Result};
 use crate::http2::{CONNECTION_WINDOW, STREAM_WINDOW};
 use reqwest::redirect::Policy;
@@ -74,7 +75,7 @@ impl Clients {
             return Ok(client.clone());
         }
         let built = self.build(verify, purpose, &certificates);
-        let client = built.map_err(|error| Error::Tls { host: host.to_owned(), source: error.into() })?;
+        let client = built.map_err(|source| Error::Tls { host: host.to_owned(), source })?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -89,23 +90,31 @@ impl Clients {
         Ok(found)
     }
 
-    fn build(&self, verify: bool, purpose: Purpose, certificates: &Certificates) -> reqwest::Result<reqwest::Client> {
+    fn build(&self, verify: bool, purpose: Purpose, certificates: &Certificates) -> Result<reqwest::Client, Cause> {
+        let builder = || {
+            self.builder(verify).map(|builder| match purpose {
+                Purpose::Transfer => builder,
+                Purpose::Tokens => builder.redirect(Policy::custom(same_host)),
+            })
+        };
+        if verify && certificates.is_own {
+            let config = pinned::config(certificates)?;
+            return Ok(builder()?.tls_backend_preconfigured(config).build()?);
+        }
+        let authorities = certificates.authorities.iter().map(|der| reqwest::Certificate::from_der(der));
+        let authorities = authorities.collect::<reqwest::Result<Vec<_>>>()?;
         let builder = || -> reqwest::Result<reqwest::ClientBuilder> {
-            let builder = self.builder(verify)?.redirect(match purpose {
-                Purpose::Transfer => Policy::default(),
-                Purpose::Tokens => Policy::custom(same_host),
-            });
+            let builder = builder()?;
             Ok(match &certificates.identity {
-                Some(identity) => builder.identity(identity.clone()),
+                Some(identity) => builder.identity(identity.whole.clone()),
                 None => builder,
             })
         };
-        let authorities = &certificates.authorities;
-        match builder()?.tls_certs_merge(authorities.clone()).build() {
+        Ok(match builder()?.tls_certs_merge(authorities.clone()).build() {
             // Machines without certificates of their own still have those that were given.
-            Err(_) if verify && !authorities.is_empty() => builder()?.tls_certs_only(authorities.clone()).build(),
-            built => built,
-        }
+            Err(_) if verify && !authorities.is_empty() => builder()?.tls_certs_only(authorities).build()?,
+            built => built?,
+        })
     }
 
     fn builder(&self, verify: bool) -> reqwest::Result<reqwest::ClientBuilder> {
