@@ -55,7 +55,7 @@ pub enum Error {
         whole: String,
         /// What the registry said.
         #[source]
-        source: registry_client::Error,
+        source: Box<Error>,
     },
     /// An image name has a part that is not wanted here.
     #[error("`{name}` is not the name of a repository; leave out its tag and digest")]

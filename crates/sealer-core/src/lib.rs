@@ -103,6 +103,7 @@ mod sealer;
 mod search;
 #[cfg(feature = "registry")]
 pub mod serve;
+mod short_name;
 #[cfg(feature = "cluster")]
 mod state;
 #[cfg(feature = "cluster")]

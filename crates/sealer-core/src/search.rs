@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use content_store::{DefaultRegistry, Reference};
 use serde::Serialize;
 
+use crate::short_name::explained;
 use crate::{Error, Sealer};
 
 /// What to search for.
@@ -44,28 +44,17 @@ pub struct FoundTags {
 ///
 /// [`Error::NotARepository`] for a name with a tag or digest; [`Error::ShortName`] and [`Error::Registry`] for what the registry says.
 pub async fn search(sealer: &Sealer, request: &SearchRequest) -> Result<FoundTags, Error> {
-    let default = &sealer.settings().default_registry;
     let name = &request.name;
-    let whole = default.complete(name).map_err(cloudimage::Error::from)?;
+    let whole = sealer.whole_name(name)?;
     if name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':')) {
         return Err(Error::NotARepository { name: name.clone() });
     }
-    let mut tags = sealer.registry().tags(&whole).await.map_err(|error| explained(name, &whole, error))?;
+    let mut tags = sealer.registry().tags(&whole).await.map_err(|error| explained(name, &whole, error.into()))?;
     tags.sort_by(|one, other| by_version(one, other).then_with(|| one.cmp(other)));
     tags.dedup();
     let omitted = tags.len().saturating_sub(request.limit.unwrap_or(usize::MAX));
     tags.truncate(tags.len() - omitted);
     Ok(FoundTags { repository: format!("{}/{}", whole.registry(), whole.repository()), tags, omitted })
-}
-
-/// Says of a name without a registry where it was looked for, when there is nothing that one may see.
-fn explained(name: &str, whole: &Reference, error: registry_client::Error) -> Error {
-    let is_absent = error.is_not_found() || matches!(error, registry_client::Error::Unauthorised { .. });
-    if !(is_absent && DefaultRegistry::is_needed(name)) {
-        return error.into();
-    }
-    let whole = format!("{}/{}", whole.registry(), whole.repository());
-    Error::ShortName { name: name.to_owned(), whole, source: error }
 }
 
 /// Compares numbers as numbers and the rest as text.
