@@ -112,7 +112,6 @@ impl LogOut {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "events come by value")]
 fn tell(event: Event, session: &Session<'_>) {
     if let Event::Warning { message } = event {
         session.printer.warn(&message);

@@ -1,8 +1,8 @@
 //! Login files on disk: found in order, written whole or not at all.
 
 use super::Login;
+use super::credential_program::Helper;
 use super::document::{Document, Kept, program_of};
-use super::helper::Helper;
 use crate::error::{Error, Result};
 use atomic_file::TemporaryFile;
 use std::fs::{self, File};

@@ -1,8 +1,8 @@
 //! Logins for registries: docker's `config.json`, podman's `auth.json`, and the programs that keep them instead.
 
+mod credential_program;
 mod document;
 mod files;
-mod helper;
 mod host;
 
 pub(crate) use files::Found;
