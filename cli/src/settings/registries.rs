@@ -72,9 +72,12 @@ impl RegistryArguments {
             let text = text.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
             options.host_ca.entry(host.to_owned()).or_default().push(text);
         }
-        if let Some(file) = &self.authfile {
-            options.logins = LoginFiles::new(vec![expand_home(file)], true);
+        let named = self.authfile.as_deref().map(expand_home);
+        if let Some(file) = &named {
+            options.logins = LoginFiles::new(vec![file.clone()], true);
         }
+        // The usual files are at home, which is hidden as a whole.
+        settings.hidden_from_run.extend(named.or_else(|| variable_path("REGISTRY_AUTH_FILE")));
         if self.skips_verification() {
             let default = &settings.default_registry;
             let named = images.iter().filter_map(|image| default.complete(image).ok());
