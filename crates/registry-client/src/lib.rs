@@ -9,6 +9,7 @@
 //!    when they take a blob in.
 //! 5. To write: [`Registry::start_upload`], [`Registry::upload`] in one or more chunks, [`Registry::finish_upload`], and when every blob is
 //!    there [`Registry::put_manifest`]. An [`UploadSession`] is plain data: store it, and [`Registry::upload_status`] continues it later.
+//! 6. A [`Login`] is checked with [`Https::check_login`] and kept with [`LoginFiles::store`]; [`Options::logins`] says where logins are found.
 //!
 //! ```no_run
 //! use futures_util::StreamExt;

@@ -163,35 +163,39 @@ impl Authenticator {
         clients: &Clients,
     ) -> Result<Access> {
         let (host, title) = (&endpoint.host, object.title());
-        let found = self.logins.find(host, Some(&scope.repository)).await?;
-        lock(&self.advice).insert(host.clone(), found.advice(endpoint.name()));
-        let login = match found {
-            Found::Login(login) => Some(login),
-            Found::Nothing | Found::Refused(_) => None,
-        };
-        match self.challenge(endpoint, scheme, &title, clients).await? {
-            Challenge::None => Ok(Access::ANONYMOUS),
-            Challenge::Basic => Ok(match &login {
+        let challenge = self.challenge(endpoint, scheme, &title, clients).await?;
+        if challenge == Challenge::None {
+            return Ok(Access::ANONYMOUS);
+        }
+        let login = self.login(endpoint, scope).await?;
+        let Challenge::Bearer { realm, service } = challenge else {
+            return Ok(match &login {
                 Some(Login::Password { user, password }) => Access::password(user, password),
                 // Who asks for a password cannot use a token.
                 _ => Access::ANONYMOUS,
-            }),
-            Challenge::Bearer { realm, service } => {
-                let login = login.map(|login| self.renewed(host, login));
-                let realm = self.realm(host, scheme, &title, &realm, login.is_some())?;
-                let (scopes, service) = (scope.texts(), service.as_deref());
-                let login = login.as_ref();
-                let request =
-                    TokenRequest { host, title: &title, realm, service, scopes: &scopes, login, offline: false };
-                let fetched = token::fetch(&clients.tokens(scheme, host)?, &request).await;
-                let token = fetched.map_err(|error| {
-                    lock(&self.identities).remove(host);
-                    self.explain(endpoint, error)
-                })?;
-                self.remember_identity(host, login, &token);
-                Ok(Access::token(&token))
-            }
-        }
+            });
+        };
+        let login = login.map(|login| self.renewed(host, login));
+        let realm = self.realm(host, scheme, &title, &realm, login.is_some())?;
+        let (scopes, service, login) = (scope.texts(), service.as_deref(), login.as_ref());
+        let request = TokenRequest { host, title: &title, realm, service, scopes: &scopes, login, offline: false };
+        let fetched = token::fetch(&clients.tokens(scheme, host)?, &request).await;
+        let token = fetched.map_err(|error| {
+            lock(&self.identities).remove(host);
+            self.explain(endpoint, error)
+        })?;
+        self.remember_identity(host, login, &token);
+        Ok(Access::token(&token))
+    }
+
+    /// The login that is kept for the repository. What can be done about its refusal is remembered.
+    async fn login(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Option<Login>> {
+        let found = self.logins.find(&endpoint.host, Some(&scope.repository)).await?;
+        lock(&self.advice).insert(endpoint.host.clone(), found.advice(endpoint.name()));
+        Ok(match found {
+            Found::Login(login) => Some(login),
+            Found::Nothing | Found::Refused(_) => None,
+        })
     }
 
     /// Checks a login, and says what to keep of it and whether the registry asked for it at all.

@@ -290,7 +290,9 @@ impl Shared {
         }
         let response = request.send().await;
         let response = response.map_err(|error| trust::transport(&call.object.title(), &endpoint.host, error))?;
-        if response.status() == StatusCode::UNAUTHORIZED && response.url().as_str().starts_with(&own) {
+        // What a storage wants that it redirected to is not what the registry wants.
+        let is_of_own = || reqwest::Url::parse(&own).is_ok_and(|own| own.origin() == response.url().origin());
+        if response.status() == StatusCode::UNAUTHORIZED && is_of_own() {
             self.authenticator.refused(endpoint, &scope, &access, response.headers());
         }
         Ok(response)
