@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, scale_up, version};
+use crate::commands::{
+    apply, build, delete, host, images, inspect, load, lvscare, registry, rmi, run, save, scale_up, tag, version,
+};
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
@@ -76,17 +78,17 @@ pub(crate) enum Command {
     /// Build a cluster image from a Kubefile
     Build(build::Build),
     /// List cluster images
-    Images(image::List),
+    Images(images::List),
     /// Show what is inside a cluster image
-    Inspect(image::Inspect),
+    Inspect(inspect::Inspect),
     /// Give a cluster image another name
-    Tag(image::Tag),
+    Tag(tag::Tag),
     /// Remove cluster images
-    Rmi(image::Remove),
-    /// Save cluster images to an OCI archive
-    Save(image::Save),
-    /// Load cluster images from an OCI archive
-    Load(image::Load),
+    Rmi(rmi::Remove),
+    /// Save cluster images to an archive
+    Save(save::Save),
+    /// Load cluster images from an archive
+    Load(load::Load),
     /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile

@@ -7,12 +7,18 @@ pub(crate) mod clean_host;
 pub(crate) mod confirm;
 pub(crate) mod delete;
 pub(crate) mod host;
-pub(crate) mod image;
+pub(crate) mod images;
+pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod lvscare;
 pub(crate) mod registry;
+pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod scale_up;
+pub(crate) mod size;
+pub(crate) mod tag;
 pub(crate) mod version;
 
 use crate::arguments::Command;
@@ -38,5 +44,14 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Completion(command) => command.run(session),
         Command::Version(command) => command.run(session),
         Command::Host(command) => command.run(session).await,
+    }
+}
+
+/// Prints the warnings of a workflow that tells nothing else.
+pub(crate) fn warnings<'a>(session: &'a Session<'_>) -> impl Fn(sealer_core::Event) + Send + Sync + 'a {
+    |event| {
+        if let sealer_core::Event::Warning { message } = event {
+            session.printer.warn(&message);
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Prints cluster images: lists, their contents, what a build made.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Sizes, Summary};
+use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Saved, Sizes, Summary};
 use sealer_core::clusterfile::Clusterfile;
 use sealer_core::content_store::Reference;
 
@@ -129,10 +130,26 @@ impl Printer {
         }
     }
 
+    /// Which archive was written.
+    pub(crate) fn saved(&self, file: &Path, images: &[String], saved: &Saved) -> Result<(), Failure> {
+        let shown = |path: &Path| path.display().to_string();
+        let file = shown(file);
+        if saved.parts.is_empty() {
+            return self.done(&file, &serde_json::json!({ "file": file, "images": images, "bytes": saved.bytes }));
+        }
+        let parts: Vec<String> = saved.parts.iter().map(|part| shown(part)).collect();
+        let value = serde_json::json!({ "file": file, "images": images, "bytes": saved.bytes, "parts": parts });
+        self.done(&parts.join("\n"), &value)
+    }
+
     /// Which images an archive brought.
-    pub(crate) fn loaded(&self, file: &std::path::Path, names: &[String]) -> Result<(), Failure> {
+    pub(crate) fn loaded(&self, files: &[PathBuf], names: &[String]) -> Result<(), Failure> {
         let lines: Vec<String> = names.iter().map(|name| familiar(name)).collect();
-        self.done(&lines.join("\n"), &serde_json::json!({ "file": file, "images": names }))
+        let value = match files {
+            [file] => serde_json::json!({ "file": file, "images": names }),
+            parts => serde_json::json!({ "parts": parts, "images": names }),
+        };
+        self.done(&lines.join("\n"), &value)
     }
 
     /// Which names were taken away and what that freed.

@@ -43,6 +43,8 @@ pub enum Error {
     #[error("{image} is used: {users}; remove it with force to take all these names away")]
     InUse { image: String, users: String },
 
+    #[error("{what} is no mounted image and no place of one; `sealer mount` lists them")]
+    NotMounted { what: String },
     #[error("the Kubefile has errors")]
     Kubefile(#[from] kubefile::Errors),
     #[error("the build context {} is not a directory", path.display())]

@@ -69,7 +69,7 @@ impl Image {
             (Top::Index(index), _) => index,
             (Top::Manifest(manifest), size) => single(store, digest, size, manifest)?,
         };
-        let rootfs = choose(&index, wanted, &shown)?;
+        let rootfs = choose(store, &index, wanted, &shown)?;
         let manifest: Manifest = documents::read(store, &rootfs.digest, format::DOCUMENT_LIMIT)?;
         if manifest.layers.len() > format::LAYERS_LIMIT {
             let reason = format!("it has {} layers; {} are the most", manifest.layers.len(), format::LAYERS_LIMIT);
@@ -261,9 +261,13 @@ fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Resu
     Ok(Index { schema_version: 2, media_type: None, manifests: vec![entry], annotations: BTreeMap::new() })
 }
 
-/// The rootfs entry for a platform; without one the host's, or the only one there is.
-fn choose<'a>(index: &'a Index, wanted: Option<&Platform>, name: &str) -> Result<&'a IndexEntry> {
-    let entries: Vec<&IndexEntry> = index.rootfs_entries().collect();
+/// The rootfs entry for a platform; without one the host's, or the only one there is. Of an index that lists more than
+/// what is here, only what is here counts.
+fn choose<'a>(store: &Store, index: &'a Index, wanted: Option<&Platform>, name: &str) -> Result<&'a IndexEntry> {
+    let mut entries: Vec<&IndexEntry> = index.rootfs_entries().collect();
+    if entries.iter().any(|entry| store.contains(&entry.digest)) {
+        entries.retain(|entry| store.contains(&entry.digest));
+    }
     let platform = |entry: &IndexEntry| entry.platform.clone().unwrap_or_default();
     let host = Platform::host();
     let found = entries.iter().find(|entry| platform(entry).serves(wanted.unwrap_or(&host)));

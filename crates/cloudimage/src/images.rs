@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use content_store::{Descriptor, Digest, Freed, MediaType, NameKind, Named, Reference, Store};
+use content_store::{Descriptor, Digest, MediaType, NameKind, Named, Reference, Store};
 use serde::Serialize;
 
 use crate::documents::Top;
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::inspect::{Inspection, Summary};
 use crate::platform::Platform;
+use crate::prune::{PruneOptions, Pruned};
 
 /// The cluster images under one root directory; cheap to clone.
 #[derive(Debug, Clone)]
@@ -73,7 +74,7 @@ impl Images {
         self.find(name, Some(platform))
     }
 
-    fn find(&self, name: &str, platform: Option<&Platform>) -> Result<Image> {
+    pub(crate) fn find(&self, name: &str, platform: Option<&Platform>) -> Result<Image> {
         let (name, digest) = self.resolve(name)?;
         let mut image = Image::read(&self.content, &digest, platform, name.as_deref())?;
         image.listings = Some(self.listings());
@@ -177,8 +178,8 @@ impl Images {
         let freed = self.free()?;
         Ok(Removed {
             names: unwanted.into_iter().collect(),
-            freed_blobs: freed.as_ref().map(|freed| freed.blobs),
-            freed_bytes: freed.as_ref().map(|freed| freed.bytes),
+            freed_blobs: freed.as_ref().map(|freed| freed.blobs.count),
+            freed_bytes: freed.as_ref().map(|freed| freed.blobs.bytes),
         })
     }
 
@@ -197,15 +198,12 @@ impl Images {
         }
     }
 
-    /// Frees blobs, unpacked layers and cached results that nothing needs.
-    fn free(&self) -> Result<Option<Freed>> {
-        match self.content.collect_garbage() {
-            Ok(freed) => {
-                crate::builder::cache::prune(self)?;
-                Ok(Some(freed))
-            }
-            Err(content_store::Error::InUse { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+    /// Frees blobs, unpacked layers and cached results that nothing needs; `None` when somebody writes.
+    fn free(&self) -> Result<Option<Pruned>> {
+        match self.prune(PruneOptions::default()) {
+            Ok(pruned) => Ok(Some(pruned)),
+            Err(Error::Store(content_store::Error::InUse { .. })) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -235,5 +233,10 @@ impl Images {
     /// Directory of unpacked layers.
     pub(crate) fn unpacked_layers(&self) -> PathBuf {
         self.root.join("layers")
+    }
+
+    /// Directory of what is known about mounted images, and of the mounts that were given no place of their own.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
     }
 }

@@ -72,36 +72,47 @@
 mod builder;
 mod catalogue;
 mod contents;
+mod diff;
+mod docker_archive;
 mod documents;
 mod durable;
 mod error;
 mod extension;
 pub mod format;
+mod history;
 mod image;
 mod images;
 mod inspect;
 mod layer;
+mod mount;
 mod platform;
+mod prune;
 mod remove;
 pub mod sandbox;
 pub mod source;
 mod transfer;
 mod unpack;
+mod verify;
 
 pub use builder::{
     Backends, BuildEvent, BuildEvents, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, StepOutcome,
     build, plan_build,
 };
 pub use catalogue::{CarriedBlob, CarriedImage, Catalogue};
+pub use diff::{Change, Difference, FileChange, ImageChange, diff};
 pub use documents::{Config, History, ProcessConfig, Rootfs};
 pub use error::{Error, Result};
 pub use extension::{Application, BuildClient, Extension, ImageKind, Launch};
+pub use history::HistoryStep;
 pub use image::{Image, Layer, manifests};
 pub use images::{Images, Removed};
 pub use inspect::{Inspection, Sizes, Summary};
 pub use layer::Compression;
+pub use mount::Mounted;
 pub use platform::Platform;
+pub use prune::{Amount, PruneOptions, Pruned};
 pub use sandbox::{LinuxSandbox, Sandbox};
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
-pub use transfer::{Moved, ReadArchive};
+pub use transfer::{ArchiveFormat, Moved, ReadArchive, SaveOptions, Saved};
 pub use unpack::unpack;
+pub use verify::{Damage, Verification, VerifyProgress};

@@ -10,6 +10,7 @@ use content_store::Store;
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::image::Layer;
+use crate::images::Images;
 use crate::layer::apply::{self, Whiteouts};
 use crate::layer::place::Root;
 use crate::layer::stream::{self, Done};
@@ -31,9 +32,27 @@ pub fn unpack(content: &Store, layers: &[Layer], into: &Path, progress: &mut dyn
     replace(&partial, into)
 }
 
-/// Unpacks one layer alone as overlay lower directory, unless that was done before. Work is done in the directory `work`
-/// on the same file system, which other users of this machine cannot enter.
-pub(crate) fn overlay_layer(content: &Store, layer: &Layer, into: &Path, work: &Path) -> Result<()> {
+/// Unpacks layers as overlay directories, topmost first; those of earlier calls are there already. Work is done in the
+/// directory `work` on the same file system, which other users of this machine cannot enter.
+pub(crate) fn overlay_layers(images: &Images, layers: &[Layer], work: &Path) -> Result<Vec<PathBuf>> {
+    let mut directories = Vec::new();
+    for layer in topmost_once(layers) {
+        let directory = images.unpacked_layers().join(layer.digest.hex());
+        overlay_layer(images.content(), layer, &directory, work)?;
+        directories.push(directory);
+    }
+    Ok(directories)
+}
+
+/// The layers, topmost first, each only once: overlayfs refuses one directory in two places, and whatever a layer adds
+/// or takes away lower in the stack it adds or takes away again where it stands last.
+fn topmost_once(layers: &[Layer]) -> Vec<&Layer> {
+    let mut seen = std::collections::BTreeSet::new();
+    layers.iter().rev().filter(|layer| seen.insert(layer.digest)).collect()
+}
+
+/// Unpacks one layer alone as overlay lower directory, unless that was done before.
+fn overlay_layer(content: &Store, layer: &Layer, into: &Path, work: &Path) -> Result<()> {
     if into.is_dir() {
         return Ok(());
     }
@@ -139,4 +158,24 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(suffix);
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use content_store::Digest;
+
+    #[test]
+    fn a_layer_that_stands_twice_is_mounted_once_where_it_stands_last() {
+        let layer = |name: &str| Layer {
+            digest: Digest::of(name.as_bytes()),
+            size: 1,
+            media_type: String::new(),
+            diff_id: None,
+            created_by: name.to_owned(),
+        };
+        let layers = [layer("images"), layer("bin"), layer("images"), layer("etc")];
+        let mounted: Vec<&str> = topmost_once(&layers).iter().map(|layer| layer.created_by.as_str()).collect();
+        assert_eq!(mounted, ["etc", "images", "bin"]);
+    }
 }

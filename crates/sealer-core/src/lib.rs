@@ -96,6 +96,7 @@ mod provision;
 mod report;
 #[cfg(feature = "cluster")]
 mod run;
+mod save;
 #[cfg(feature = "cluster")]
 mod scale;
 mod sealer;
@@ -129,11 +130,12 @@ pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
 #[cfg(feature = "cluster")]
 pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
-pub use crate::load::{load, load_layout};
+pub use crate::load::{load, load_files};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
 #[cfg(feature = "cluster")]
 pub use crate::report::{Applied, LeftHost, Outcome, Planned};
+pub use crate::save::{Destination, SaveRequest, save, save_to};
 #[cfg(feature = "cluster")]
 pub use crate::scale::{ScaleRequest, current, scale_down, scale_up};
 pub use crate::sealer::{Sealer, Settings, SshSettings};

@@ -1,13 +1,13 @@
 //! Loads cluster images from an archive, and looks after names that would point at another image than before.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cloudimage::ReadArchive;
 
 use crate::{Error, Event, Events, Sealer};
 
-/// Reads the images of an OCI archive into the store, and gives their names; `path` is what errors call the archive.
+/// Reads the images of an archive into the store, and gives their names; `path` is what errors call the archive.
 ///
 /// A name that points at another image from then on is told as a warning. One that a cluster runs is moved only with
 /// `replace`: applying that cluster's Clusterfile again would otherwise mean another image than before, unseen.
@@ -25,13 +25,13 @@ pub fn load(
     set_names(sealer, sealer.images().read_archive(input, path)?, replace, events)
 }
 
-/// The same from a directory that is an OCI layout.
+/// The same from files: an archive, a directory that is an OCI layout, or the parts of one archive in any order.
 ///
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_layout(sealer: &Sealer, path: &Path, replace: bool, events: Events<'_>) -> Result<Vec<String>, Error> {
-    set_names(sealer, sealer.images().read_layout(path)?, replace, events)
+pub fn load_files(sealer: &Sealer, paths: &[PathBuf], replace: bool, events: Events<'_>) -> Result<Vec<String>, Error> {
+    set_names(sealer, sealer.images().read_paths(paths)?, replace, events)
 }
 
 fn set_names(
@@ -55,7 +55,7 @@ fn set_names(
 
 /// A cluster of which is remembered here that it runs the image of this name.
 #[cfg(feature = "cluster")]
-fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
+pub(crate) fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
     for cluster in sealer.state().clusters()? {
         // A state that cannot be read says nothing about images.
         let Ok(Some(known)) = sealer.state().clusterfile(&cluster) else { continue };

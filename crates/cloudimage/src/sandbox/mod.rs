@@ -5,7 +5,7 @@ pub mod contract;
 mod hide;
 mod linux;
 mod namespace;
-mod overlay;
+pub(crate) mod overlay;
 mod private_files;
 mod privileges;
 mod processes;
