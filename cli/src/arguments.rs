@@ -5,12 +5,19 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    apply, build, delete, host, images, inspect, load, lvscare, registry, rmi, run, save, scale_up, tag, version,
+    apply, build, delete, diff, history, host, images, inspect, load, lvscare, merge, mount, prune, registry, rmi, run,
+    save, scale_up, tag, verify, version,
 };
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
+    (
+        "Images",
+        &[
+            "build", "images", "inspect", "history", "diff", "tag", "rmi", "save", "load", "merge", "mount", "umount",
+            "verify", "prune",
+        ],
+    ),
     ("Clusters", &["run", "apply", "scale-up", "delete"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
@@ -81,7 +88,7 @@ pub(crate) enum Command {
     Images(images::List),
     /// Show what is inside a cluster image
     Inspect(inspect::Inspect),
-    /// Give a cluster image another name
+    /// Give a cluster image further names
     Tag(tag::Tag),
     /// Remove cluster images
     Rmi(rmi::Remove),
@@ -89,6 +96,20 @@ pub(crate) enum Command {
     Save(save::Save),
     /// Load cluster images from an archive
     Load(load::Load),
+    /// Show the steps that made a cluster image
+    History(history::History),
+    /// Show what is different in another cluster image
+    Diff(diff::Diff),
+    /// Read everything of cluster images again and name what is damaged
+    Verify(verify::Verify),
+    /// Free what no cluster image needs
+    Prune(prune::Prune),
+    /// Merge cluster images into one
+    Merge(merge::Merge),
+    /// Mount the rootfs of a cluster image read-only, or list what is mounted
+    Mount(mount::Mount),
+    /// Unmount cluster images
+    Umount(mount::Unmount),
     /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
@@ -141,6 +162,13 @@ impl Command {
             Self::Tag(command) => command.output.format,
             Self::Rmi(command) => command.output.format,
             Self::Load(command) => command.output.format,
+            Self::History(command) => command.output.format,
+            Self::Diff(command) => command.output.format,
+            Self::Verify(command) => command.output.format,
+            Self::Prune(command) => command.output.format,
+            Self::Merge(command) => command.output.format,
+            Self::Mount(command) => command.output.format,
+            Self::Umount(command) => command.output.format,
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,

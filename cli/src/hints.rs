@@ -20,6 +20,10 @@ pub(crate) fn hint(failure: &Failure) -> Option<String> {
         Failure::LeftOut(_) => {
             Some("when they can be reached, the same command does the rest; or take them out of the cluster".to_owned())
         }
+        Failure::Damaged(_) => Some(
+            "`sealer load` of an archive that has them repairs them; otherwise build or pull these images again"
+                .to_owned(),
+        ),
         Failure::Interrupted(_) => Some(RESUMES.to_owned()),
         Failure::Kubefile { .. } | Failure::Clusterfile { .. } | Failure::Usage(_) => None,
     }

@@ -14,7 +14,7 @@ const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts 
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 36] = [
+const FOREIGN: [(&str, &str); 31] = [
     ("pull", ARCHIVES),
     ("push", ARCHIVES),
     ("search", ARCHIVES),
@@ -27,18 +27,15 @@ const FOREIGN: [(&str, &str); 36] = [
     ("ls", IMAGES),
     ("list", IMAGES),
     ("image", IMAGES),
-    ("history", "`sealer inspect IMAGE` shows the layers of an image"),
     ("rm", REMOVE),
     ("remove", REMOVE),
     ("reset", REMOVE),
     ("destroy", REMOVE),
-    ("prune", "`sealer rmi` frees what no image needs any more"),
-    ("system", "`sealer rmi` frees what no image needs any more"),
+    ("system", "`sealer prune` frees what no image needs any more"),
     ("scale", HOSTS),
     ("scale-down", HOSTS),
     ("upgrade", IMAGE),
     ("rollback", IMAGE),
-    ("merge", "build one image `FROM` the other instead"),
     ("create", "`sealer run IMAGE` makes a cluster"),
     ("start", "`sealer run IMAGE` makes a cluster"),
     ("check", PLAN),
@@ -46,8 +43,6 @@ const FOREIGN: [(&str, &str); 36] = [
     ("exec", MISSING),
     ("cert", MISSING),
     ("cp", MISSING),
-    ("mount", MISSING),
-    ("umount", MISSING),
     ("gen", MISSING),
     ("debug", MISSING),
     ("alpha", MISSING),

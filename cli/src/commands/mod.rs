@@ -6,12 +6,17 @@ pub(crate) mod change;
 pub(crate) mod clean_host;
 pub(crate) mod confirm;
 pub(crate) mod delete;
+pub(crate) mod diff;
+pub(crate) mod history;
 pub(crate) mod host;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod lvscare;
+pub(crate) mod merge;
+pub(crate) mod mount;
+pub(crate) mod prune;
 pub(crate) mod registry;
 pub(crate) mod rmi;
 pub(crate) mod run;
@@ -19,6 +24,7 @@ pub(crate) mod save;
 pub(crate) mod scale_up;
 pub(crate) mod size;
 pub(crate) mod tag;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use crate::arguments::Command;
@@ -35,6 +41,13 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Rmi(command) => command.run(session),
         Command::Save(command) => command.run(session),
         Command::Load(command) => command.run(session),
+        Command::History(command) => command.run(session),
+        Command::Diff(command) => command.run(session),
+        Command::Verify(command) => command.run(session),
+        Command::Prune(command) => command.run(session),
+        Command::Merge(command) => command.run(session),
+        Command::Mount(command) => command.run(session),
+        Command::Umount(command) => command.run(session),
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,

@@ -7,18 +7,18 @@ use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
-/// Give a cluster image another name
+/// Give a cluster image further names
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 registry.example.com/team/shop:1.4"
+    after_help = "Examples:\n  sealer tag shop:1.4 shop:latest\n  sealer tag shop:1.4 shop:latest registry.example.com/team/shop:1.4"
 )]
 pub(crate) struct Tag {
     /// The image
     #[arg(value_name = "IMAGE")]
     source: String,
-    /// Its further name
-    #[arg(value_name = "NAME")]
-    target: String,
+    /// Its further names
+    #[arg(value_name = "NAME", required = true)]
+    targets: Vec<String>,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
@@ -26,7 +26,11 @@ pub(crate) struct Tag {
 impl Tag {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open()?;
-        sealer.images().tag(&self.source, &self.target).map_err(Error::from)?;
-        session.printer.done(&self.target, &serde_json::json!({ "source": self.source, "target": self.target }))
+        sealer.images().tag_all(&self.source, &self.targets).map_err(Error::from)?;
+        let value = match self.targets.as_slice() {
+            [target] => serde_json::json!({ "source": self.source, "target": target }),
+            targets => serde_json::json!({ "source": self.source, "targets": targets }),
+        };
+        session.printer.done(&self.targets.join("\n"), &value)
     }
 }

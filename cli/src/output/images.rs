@@ -52,7 +52,7 @@ impl Printer {
     }
 
     /// All cluster images.
-    pub(crate) fn images(&self, images: &[Summary]) -> Result<(), Failure> {
+    pub(crate) fn images(&self, images: &[Summary], columns: ImageColumns) -> Result<(), Failure> {
         if self.is_json() {
             return self.json(&images);
         }
@@ -60,17 +60,28 @@ impl Printer {
             let digests: String = images.iter().map(|image| format!("{}\n", image.digest)).collect();
             return write_out(&digests);
         }
-        let mut table = table(&["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"]);
+        let mut head = vec!["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"];
+        head.extend(columns.other_names.then_some("OTHER NAMES"));
+        let mut table = if columns.heading { table(&head) } else { without_heading() };
         for image in images {
             let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-            table.add_row([
+            let digest = image.digest.to_string();
+            let mut row = vec![
                 image.familiar.clone(),
-                short(&image.digest.to_string()),
+                if columns.whole_digests { digest } else { short(&digest) },
                 platforms.join(","),
                 image.created.as_deref().map(age).unwrap_or_default(),
                 image.carried_images.to_string(),
                 units::bytes(image.size),
-            ]);
+            ];
+            if columns.other_names {
+                let others = images.iter().filter(|other| other.digest == image.digest && other.name != image.name);
+                row.push(others.map(|other| other.familiar.as_str()).collect::<Vec<_>>().join(","));
+            }
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 3));
         }
         right(&mut table, &[4, 5]);
         write_table(&table)?;
@@ -202,12 +213,12 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
 }
 
 /// The first twelve digits of a digest.
-fn short(digest: &str) -> String {
+pub(super) fn short(digest: &str) -> String {
     digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
 }
 
 /// How long ago a time (RFC 3339) was; the time itself when it cannot be read.
-fn age(created: &str) -> String {
+pub(super) fn age(created: &str) -> String {
     let Ok(time) = time::OffsetDateTime::parse(created, &time::format_description::well_known::Rfc3339) else {
         return created.to_owned();
     };
@@ -219,6 +230,23 @@ fn age(created: &str) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{} ago", units::count(usize::try_from(count).unwrap_or(usize::MAX), unit))
+}
+
+/// What a list of images shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImageColumns {
+    /// Digests as they are, not the first twelve digits.
+    pub(crate) whole_digests: bool,
+    /// The line above.
+    pub(crate) heading: bool,
+    /// A column with the other names of each image.
+    pub(crate) other_names: bool,
+}
+
+fn without_heading() -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table
 }
 
 /// A table without lines, as kubectl prints them.

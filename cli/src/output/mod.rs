@@ -9,6 +9,8 @@ mod layout;
 mod lvscare;
 mod plan;
 mod progress;
+mod template;
+mod tools;
 mod units;
 
 use std::io::{IsTerminal, Write};
@@ -20,7 +22,8 @@ use crate::arguments::{Arguments, Command, Format};
 use crate::exit::Failure;
 use crate::settings;
 
-pub(crate) use progress::{BuildProgress, ClusterProgress};
+pub(crate) use images::ImageColumns;
+pub(crate) use progress::{BuildProgress, BytesProgress, ClusterProgress};
 
 /// Columns of a failure where no terminal says how wide it is.
 const LINE: usize = 120;
@@ -79,6 +82,11 @@ impl Printer {
     /// Shows the progress of a build.
     pub(crate) fn build_progress(&self) -> BuildProgress {
         BuildProgress::new(self.mode(), self.verbose)
+    }
+
+    /// Shows how far a command is that reads bytes.
+    pub(crate) fn bytes_progress(&self) -> BytesProgress {
+        BytesProgress::new(self.mode())
     }
 
     /// Shows the progress of a change to a cluster.

@@ -74,7 +74,7 @@ pub struct ImageChange {
 }
 
 /// What there is to say about a file, without its time.
-type Fingerprint = Digest;
+pub(crate) type Fingerprint = Digest;
 
 /// What `new` has that `old` has not, and the other way round. Layers that both have are not read.
 ///
@@ -124,7 +124,8 @@ fn files(old: &Image, new: &Image) -> Result<Vec<FileChange>> {
     for (path, _) in after.iter().filter(|(path, listed)| **listed != Listed::Directory && is_new(path)) {
         changes.push(FileChange { change: Change::Added, path: shown(path) });
     }
-    let (ours, theirs) = (fingerprints(old, &before, &compared)?, fingerprints(new, &after, &compared)?);
+    let ours = fingerprints(&old.store, old.layers(), &before, &compared)?;
+    let theirs = fingerprints(&new.store, new.layers(), &after, &compared)?;
     for path in compared.into_iter().filter(|path| ours.get(*path) != theirs.get(*path)) {
         changes.push(FileChange { change: Change::Changed, path: shown(path) });
     }
@@ -141,7 +142,12 @@ fn same_layer(path: &Path, (old, before): (&Image, &Merged), (new, after): (&Ima
 }
 
 /// What there is to say about these files; each layer that has one of them is read once.
-fn fingerprints(image: &Image, merged: &Merged, paths: &[&Path]) -> Result<BTreeMap<PathBuf, Fingerprint>> {
+pub(crate) fn fingerprints(
+    store: &Store,
+    layers: &[Layer],
+    merged: &Merged,
+    paths: &[&Path],
+) -> Result<BTreeMap<PathBuf, Fingerprint>> {
     let mut wanted: BTreeMap<usize, BTreeSet<&Path>> = BTreeMap::new();
     for path in paths {
         if let Some(layer) = merged.layer_of(path) {
@@ -150,7 +156,7 @@ fn fingerprints(image: &Image, merged: &Merged, paths: &[&Path]) -> Result<BTree
     }
     let mut found = BTreeMap::new();
     for (layer, paths) in wanted {
-        found.extend(of_layer(&image.store, &image.layers()[layer], &paths)?);
+        found.extend(of_layer(store, &layers[layer], &paths)?);
     }
     Ok(found)
 }

@@ -162,6 +162,11 @@ impl Image {
         &self.labels
     }
 
+    /// Annotations of the rootfs manifest.
+    pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.manifest.annotations
+    }
+
     /// The rootfs config, when its blob is there.
     #[must_use]
     pub fn config(&self) -> Option<&Config> {
@@ -248,7 +253,7 @@ pub fn manifests(content: &Store, index: &Digest) -> Result<BTreeSet<Digest>> {
 }
 
 /// Treats a single manifest, as upstream and other tools make them, as an index with one entry.
-fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Result<Index> {
+pub(crate) fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Result<Index> {
     let platform = if store.contains(&manifest.config.digest) {
         let config: Config = documents::read(store, &manifest.config.digest, format::DOCUMENT_LIMIT)?;
         Platform { os: config.os, architecture: config.architecture, variant: config.variant }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use content_store::{Descriptor, Digest, MediaType, NameKind, Named, Reference, Store};
 use serde::Serialize;
 
-use crate::documents::Top;
+use crate::documents::{Index, IndexEntry, Top};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::format;
 use crate::image::Image;
 use crate::inspect::{Inspection, Summary};
 use crate::platform::Platform;
@@ -131,12 +133,42 @@ impl Images {
         self.names()?.iter().map(|named| Summary::read(self, named)).collect()
     }
 
-    /// Everything about one image.
+    /// Those lines of [`Images::list`] that every filter lets through.
+    ///
+    /// # Errors
+    /// As [`Images::list`].
+    pub fn list_matching(&self, filters: &[Filter]) -> Result<Vec<Summary>> {
+        let mut list = self.list()?;
+        list.retain(|summary| filters.iter().all(|filter| filter.matches(self, summary)));
+        Ok(list)
+    }
+
+    /// Everything about one image, for the host's platform or its only one.
     ///
     /// # Errors
     /// As [`Images::get`].
     pub fn inspect(&self, name: &str) -> Result<Inspection> {
-        Inspection::read(self, name)
+        Inspection::read(self, name, None)
+    }
+
+    /// Everything about one image, for one platform.
+    ///
+    /// # Errors
+    /// As [`Images::get_for`].
+    pub fn inspect_for(&self, name: &str, platform: &Platform) -> Result<Inspection> {
+        Inspection::read(self, name, Some(platform))
+    }
+
+    /// The document that the image is called by as it is stored: its index; or the rootfs manifest of a platform.
+    ///
+    /// # Errors
+    /// As [`Images::get_for`].
+    pub fn raw(&self, name: &str, platform: Option<&Platform>) -> Result<Vec<u8>> {
+        let digest = match platform {
+            Some(platform) => *self.get_for(name, platform)?.manifest_digest(),
+            None => self.resolve(name)?.1,
+        };
+        Ok(self.content.read_verified(&digest, format::DOCUMENT_LIMIT)?)
     }
 
     /// Gives the image `source` (name or digest) one more name.
@@ -144,8 +176,18 @@ impl Images {
     /// # Errors
     /// [`Error::UnknownImage`]; [`Error::Store`] for a malformed name.
     pub fn tag(&self, source: &str, name: &str) -> Result<Reference> {
+        self.tag_all(source, &[name])?;
+        self.check_name(name)
+    }
+
+    /// Gives the image `source` (name or digest) more names: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Images::tag`].
+    pub fn tag_all(&self, source: &str, names: &[impl AsRef<str>]) -> Result<()> {
         let (_, digest) = self.resolve(source)?;
-        let reference = self.check_name(name)?;
+        let references: Vec<Reference> =
+            names.iter().map(|name| self.check_name(name.as_ref())).collect::<Result<_>>()?;
         let old = self
             .names()?
             .into_iter()
@@ -154,9 +196,13 @@ impl Images {
         let annotations = old.map(|named| named.annotations).unwrap_or_default();
         let (top, _) = Top::read(&self.content, &digest)?;
         let descriptor = Descriptor::new(MediaType::from(top.media_type()), size, digest);
-        let named = Named { kind: NameKind::ClusterImage, name: reference.to_string(), descriptor, annotations };
-        self.content.set_names(vec![named])?;
-        Ok(reference)
+        let named = |reference: &Reference| Named {
+            kind: NameKind::ClusterImage,
+            name: reference.to_string(),
+            descriptor: descriptor.clone(),
+            annotations: annotations.clone(),
+        };
+        Ok(self.content.set_names(references.iter().map(named).collect())?)
     }
 
     /// Takes names away and frees what nothing else needs. A digest stands for all names of that image.
@@ -181,6 +227,51 @@ impl Images {
             freed_blobs: freed.as_ref().map(|freed| freed.blobs.count),
             freed_bytes: freed.as_ref().map(|freed| freed.blobs.bytes),
         })
+    }
+
+    /// Takes one platform away from images, under the same names, and frees what nothing else needs. An image that has no
+    /// other platform is removed as by [`Images::remove`].
+    ///
+    /// # Errors
+    /// As [`Images::remove`], and [`Error::NoPlatform`].
+    pub fn remove_platform(&self, names: &[impl AsRef<str>], platform: &Platform, force: bool) -> Result<Removed> {
+        let (mut whole, mut changed) = (Vec::new(), Vec::new());
+        for name in names {
+            let meant = match self.names_meant(name.as_ref(), force) {
+                Err(Error::UnknownImage { .. }) if force => continue,
+                meant => meant?,
+            };
+            for name in meant {
+                match self.without_platform(&name, platform)? {
+                    Some(named) => changed.push(named),
+                    None => whole.push(name),
+                }
+            }
+        }
+        let shortened: Vec<String> = changed.iter().map(|named| named.name.clone()).collect();
+        self.content.set_names(changed)?;
+        let mut removed = self.remove(&whole, force)?;
+        removed.names.extend(shortened);
+        Ok(removed)
+    }
+
+    /// The name, pointing at an index without this platform; `None` when no other is left.
+    fn without_platform(&self, name: &str, platform: &Platform) -> Result<Option<Named>> {
+        let (_, digest) = self.resolve(name)?;
+        let rootfs = *self.get_for(name, platform)?.manifest_digest();
+        let (Top::Index(index), _) = Top::read(&self.content, &digest)? else { return Ok(None) };
+        let artifact = index.artifact_of(&rootfs).map(|entry| entry.digest);
+        let stays = |entry: &&IndexEntry| entry.digest != rootfs && Some(entry.digest) != artifact;
+        let manifests: Vec<IndexEntry> = index.manifests.iter().filter(stays).cloned().collect();
+        let rest = Index { manifests, ..index };
+        if rest.rootfs_entries().next().is_none() {
+            return Ok(None);
+        }
+        let named = self.names()?.into_iter().find(|named| named.name == name);
+        let annotations = named.map(|named| named.annotations).unwrap_or_default();
+        let index = crate::assemble::put_index(&self.content, rest.manifests)?;
+        let descriptor = Descriptor::new(MediaType::ImageIndex, index.size, index.digest);
+        Ok(Some(Named { kind: NameKind::ClusterImage, name: name.to_owned(), descriptor, annotations }))
     }
 
     fn names_meant(&self, name: &str, force: bool) -> Result<Vec<String>> {

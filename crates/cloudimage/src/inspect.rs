@@ -122,8 +122,8 @@ impl Summary {
 }
 
 impl Inspection {
-    pub(crate) fn read(images: &Images, name: &str) -> Result<Self> {
-        let image = images.get(name)?;
+    pub(crate) fn read(images: &Images, name: &str, platform: Option<&Platform>) -> Result<Self> {
+        let image = images.find(name, platform)?;
         let all = images.names()?;
         let is_same = |named: &&Named| {
             Digest::try_from(named.descriptor.digest()).is_ok_and(|digest| digest == *image.index_digest())

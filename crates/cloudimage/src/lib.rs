@@ -69,6 +69,7 @@
 //! [`Error`] names what failed and on which object; errors of a build name the line of the Kubefile. A build ends with
 //! [`Error::Cancelled`] when the token in its options is cancelled.
 
+mod assemble;
 mod builder;
 mod catalogue;
 mod contents;
@@ -78,15 +79,18 @@ mod documents;
 mod durable;
 mod error;
 mod extension;
+mod filter;
 pub mod format;
 mod history;
 mod image;
 mod images;
 mod inspect;
 mod layer;
+mod merge;
 mod mount;
 mod platform;
 mod prune;
+mod registry_cache;
 mod remove;
 pub mod sandbox;
 pub mod source;
@@ -103,14 +107,17 @@ pub use diff::{Change, Difference, FileChange, ImageChange, diff};
 pub use documents::{Config, History, ProcessConfig, Rootfs};
 pub use error::{Error, Result};
 pub use extension::{Application, BuildClient, Extension, ImageKind, Launch};
+pub use filter::Filter;
 pub use history::HistoryStep;
 pub use image::{Image, Layer, manifests};
 pub use images::{Images, Removed};
 pub use inspect::{Inspection, Sizes, Summary};
 pub use layer::Compression;
+pub use merge::{Conflict, MergedImage};
 pub use mount::Mounted;
 pub use platform::Platform;
 pub use prune::{Amount, PruneOptions, Pruned};
+pub use registry_cache::Imported;
 pub use sandbox::{LinuxSandbox, Sandbox};
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
 pub use transfer::{ArchiveFormat, Moved, ReadArchive, SaveOptions, Saved};

@@ -78,6 +78,13 @@ pub enum Event {
         /// What happened.
         step: runtime::Event,
     },
+    /// Blobs of cluster images are being read and hashed.
+    Verify {
+        /// Bytes that were read.
+        bytes: u64,
+        /// Bytes of all blobs.
+        total: u64,
+    },
     /// Something the user should know that does not stop the work.
     Warning {
         /// What.

@@ -92,6 +92,7 @@ mod operator_lock;
 mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;
+mod remove;
 #[cfg(feature = "cluster")]
 mod report;
 #[cfg(feature = "cluster")]
@@ -113,6 +114,7 @@ pub mod testing;
 mod text_file;
 #[cfg(feature = "cluster")]
 mod unsupported;
+mod verify;
 #[cfg(feature = "cluster")]
 mod wanted;
 
@@ -133,6 +135,7 @@ pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_files};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
+pub use crate::remove::{RemoveRequest, remove};
 #[cfg(feature = "cluster")]
 pub use crate::report::{Applied, LeftHost, Outcome, Planned};
 pub use crate::save::{Destination, SaveRequest, save, save_to};
@@ -145,6 +148,7 @@ pub use crate::state::{ClusterState, State};
 pub use crate::takeover::{TakenOver, newest, take_over};
 #[cfg(feature = "cluster")]
 pub use crate::unsupported::Unsupported;
+pub use crate::verify::verify;
 #[cfg(feature = "cluster")]
 pub use crate::wanted::{Login, RunRequest, Wanted, wanted};
 

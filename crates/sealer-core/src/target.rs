@@ -51,11 +51,12 @@ pub(crate) fn parse(run: &Run<'_>, mut wanted: Wanted) -> Result<Wanted, Error> 
 
 /// Finds the image, chooses the runtime, and reads what planning needs.
 pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a>, Error> {
-    let Wanted { clusterfile: mut wanted, notes, keeps_hosts } = wanted;
+    let Wanted { clusterfile: mut wanted, mut notes, keeps_hosts } = wanted;
     // Somebody may hand in what was remembered in the middle of a change.
     change::unmark(&mut wanted.cluster);
     let aborted = |source| Error::Aborted { act: "reading the image", source };
-    let (images, name) = (run.sealer.images().clone(), wanted.cluster.image.clone());
+    let name = with_registry(run, &wanted.cluster.image, &mut notes).await?;
+    let images = run.sealer.images().clone();
     let image = spawn_blocking(move || images.get(&name)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
@@ -81,6 +82,28 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
         keeps_hosts,
         notes,
     })
+}
+
+/// Imports the container images that an image of upstream's keeps as files; its name stands for the image that carries
+/// them from then on. Gives what the image is called by.
+async fn with_registry(run: &Run<'_>, image: &str, notes: &mut Vec<String>) -> Result<String, Error> {
+    let (images, name) = (run.sealer.images().clone(), image.to_owned());
+    let is_name = name.parse::<content_store::Reference>().is_ok_and(|name| name.digest().is_none());
+    let imported = spawn_blocking(move || {
+        let _guard = images.content().gc_guard()?;
+        let Some(imported) = images.import_registry(&name)? else { return Ok(None) };
+        // A shortened digest looks like a name, and is none here.
+        let is_name = is_name && images.get(&name)?.name() != imported.from.to_string();
+        if is_name {
+            images.adopt(&name, &imported)?;
+        }
+        Ok::<_, cloudimage::Error>(Some((imported, is_name)))
+    });
+    let aborted = |source| Error::Aborted { act: "importing the image's registry", source };
+    let Some((imported, is_name)) = imported.await.map_err(aborted)?? else { return Ok(image.to_owned()) };
+    imported.left_out.iter().for_each(|line| run.warn(format!("{image}: {line}")));
+    notes.push(format!("{} container images were imported out of the registry in {image}", imported.images));
+    Ok(if is_name { image.to_owned() } else { imported.to.to_string() })
 }
 
 /// What planning reads of an image.

@@ -1,11 +1,13 @@
 //! Progress while a workflow runs: one line per layer, host or transfer.
 
 mod build;
+mod bytes;
 mod cluster;
 mod commands;
 mod screen;
 
 pub(crate) use build::BuildProgress;
+pub(crate) use bytes::BytesProgress;
 pub(crate) use cluster::ClusterProgress;
 
 /// Where progress goes.

@@ -140,7 +140,7 @@ impl Builder<'_> {
     ) -> Result<StepOutcome> {
         let line = instruction.span.line;
         match &instruction.kind {
-            ResolvedKind::From { base, platform } => self.start_from(base, platform.as_deref()).await,
+            ResolvedKind::From { base, platform } => self.start_from(base, platform.as_deref(), events).await,
             ResolvedKind::Copy(transfer) => self.copy(instruction, transfer, false, events).await,
             ResolvedKind::Add(transfer) => self.copy(instruction, transfer, true, events).await,
             ResolvedKind::App { declared_by, name, sources } => {
@@ -175,16 +175,22 @@ impl Builder<'_> {
         }
     }
 
-    async fn start_from(&mut self, base: &Base, platform: Option<&str>) -> Result<StepOutcome> {
+    async fn start_from(
+        &mut self,
+        base: &Base,
+        platform: Option<&str>,
+        events: BuildEvents<'_>,
+    ) -> Result<StepOutcome> {
         let Base::Image(name) = base else { return Ok(StepOutcome::Base { size: 0, carried_images: 0 }) };
         let platform = platform.map_or_else(|| Ok(self.options.platform.clone()), str::parse)?;
         let (images, name) = (self.draft.images.clone(), name.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let image = images.get_for(&name, &platform)?;
+            let (image, left_out) = images.get_base(&name, &platform)?;
             let merged = image.merged()?;
-            Ok::<_, Error>((image, merged))
+            Ok::<_, Error>((image, merged, left_out))
         });
-        let (image, merged) = read.await.map_err(Error::TaskPanicked)??;
+        let (image, merged, left_out) = read.await.map_err(Error::TaskPanicked)??;
+        left_out.into_iter().for_each(|message| events(BuildEvent::Warning { message }));
         self.draft.start_from(&image, merged);
         let applications = image.extension().applications.iter().map(|application| application.name.clone()).collect();
         self.kubefile.check_apps(&applications)?;
