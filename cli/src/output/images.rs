@@ -75,8 +75,7 @@ impl Printer {
                 units::bytes(image.size),
             ];
             if columns.other_names {
-                let others = images.iter().filter(|other| other.digest == image.digest && other.name != image.name);
-                row.push(others.map(|other| other.familiar.as_str()).collect::<Vec<_>>().join(","));
+                row.push(image.other_names.join(","));
             }
             table.add_row(row);
         }

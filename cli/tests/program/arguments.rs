@@ -77,7 +77,7 @@ fn misspelt_commands_and_flags_are_corrected() {
     let program = Program::new();
     program.call(&["biuld"]).fails(2, &["unrecognized subcommand 'biuld'", "'build'"]);
     for (given, tip) in [
-        ("prune", "tip: `sealer rmi` frees what no image needs"),
+        ("system", "tip: `sealer prune` frees what no image needs"),
         ("scale", "tip: `sealer scale-up` adds hosts, `sealer delete --nodes ADDRESS` takes them out"),
         ("pull", "tip: registries of cluster images are not supported yet: `sealer save -o FILE IMAGE`"),
         ("login", "tip: sealer uses the logins that `docker login` keeps"),

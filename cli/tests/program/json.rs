@@ -32,7 +32,7 @@ fn the_fields_of_results_are_these() {
             &["build", "--dry-run", "."],
             "{tag platform{os architecture} compression steps[{line keyword arguments effect}] warnings[]}",
         ),
-        (&["images"], "[{name familiar digest platforms[{os architecture}] created size carriedImages}]"),
+        (&["images"], "[{name familiar otherNames[] digest platforms[{os architecture}] created size carriedImages}]"),
         (
             &["inspect", "shop:1.4"],
             "{name names[] digest manifest platform{os architecture} platforms[{os architecture}] created \

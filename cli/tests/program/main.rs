@@ -17,3 +17,4 @@ mod serve;
 mod streams;
 mod support;
 mod text_files;
+mod tools;

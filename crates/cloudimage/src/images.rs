@@ -130,7 +130,8 @@ impl Images {
     /// # Errors
     /// [`Error::Store`] when a document is missing or corrupt.
     pub fn list(&self) -> Result<Vec<Summary>> {
-        self.names()?.iter().map(|named| Summary::read(self, named)).collect()
+        let all = self.names()?;
+        all.iter().map(|named| Summary::read(self, named, &all)).collect()
     }
 
     /// Those lines of [`Images::list`] that every filter lets through.

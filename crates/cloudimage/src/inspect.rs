@@ -22,6 +22,8 @@ pub struct Summary {
     pub name: String,
     /// The short name, as a user writes it.
     pub familiar: String,
+    /// Other names of the same image, as a user writes them.
+    pub other_names: Vec<String>,
     /// Digest of its index.
     pub digest: Digest,
     /// Its platforms.
@@ -97,11 +99,16 @@ pub struct Sizes {
 
 impl Summary {
     /// One corrupt image must not hide the others: its problem is part of its line.
-    pub(crate) fn read(images: &Images, named: &Named) -> Result<Self> {
-        let reference: std::result::Result<content_store::Reference, _> = named.name.parse();
+    pub(crate) fn read(images: &Images, named: &Named, all: &[Named]) -> Result<Self> {
+        let familiar = |name: &str| {
+            name.parse::<content_store::Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
+        };
+        let digest = named.descriptor.digest();
+        let others = all.iter().filter(|other| other.descriptor.digest() == digest && other.name != named.name);
         let mut summary = Self {
             name: named.name.clone(),
-            familiar: reference.map_or_else(|_| named.name.clone(), |name| name.familiar()),
+            familiar: familiar(&named.name),
+            other_names: others.map(|other| familiar(&other.name)).collect(),
             digest: Digest::try_from(named.descriptor.digest())?,
             platforms: Vec::new(),
             created: named.annotations.get(format::CREATED_ANNOTATION).cloned(),

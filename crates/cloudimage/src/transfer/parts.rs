@@ -148,11 +148,11 @@ impl Write for PartWriter {
 
 /// Whether the file is a part of an archive.
 pub(super) fn is_part(path: &Path) -> Result<bool> {
-    let mut file = File::open(path).map_err(Error::file("read", path))?;
-    // A pipe would lose what is read here.
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+    // A pipe that is opened and closed is broken for its writer.
+    if !fs::metadata(path).map_err(Error::file("read", path))?.is_file() {
         return Ok(false);
     }
+    let mut file = File::open(path).map_err(Error::file("read", path))?;
     Header::read(&mut file).map(|header| header.is_some()).map_err(Error::file("read", path))
 }
 
