@@ -62,9 +62,5 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
 
 /// Prints the warnings of a workflow that tells nothing else.
 pub(crate) fn warnings<'a>(session: &'a Session<'_>) -> impl Fn(sealer_core::Event) + Send + Sync + 'a {
-    |event| {
-        if let sealer_core::Event::Warning { message } = event {
-            session.printer.warn(&message);
-        }
-    }
+    |event| session.printer.event(&event)
 }

@@ -123,6 +123,15 @@ impl Printer {
         }
     }
 
+    /// An event of a workflow that shows no progress: warnings for people, everything for programs.
+    pub(crate) fn event(&self, event: &sealer_core::Event) {
+        match event {
+            event if self.is_json() => say(&serde_json::to_string(event).unwrap_or_default()),
+            sealer_core::Event::Warning { message } => self.warn(message),
+            _ => {}
+        }
+    }
+
     /// A warning on standard error.
     pub(crate) fn warn(&self, text: &str) {
         if !self.is_json() && !self.quiet {

@@ -78,10 +78,7 @@ fn entry() -> impl Strategy<Value = Entry> {
 /// The layers as tars: each brings the directories of its entries, unless `bare`, and its whiteouts stand first or last.
 fn layer(entries: &[Entry], whiteouts_last: bool, bare: bool) -> Vec<u8> {
     let mut chosen: BTreeMap<Vec<Vec<u8>>, Entry> = BTreeMap::new();
-    // What is made in a directory that hands its group on, and that no layer speaks of, is a matter of taste.
-    let entry_mode = |entry: &Entry| if bare { entry.mode & 0o777 } else { entry.mode };
-    let entries: Vec<Entry> = entries.iter().map(|entry| Entry { mode: entry_mode(entry), ..entry.clone() }).collect();
-    for entry in &entries {
+    for entry in entries {
         let is_directory = |act: &Act| matches!(act, Act::Directory | Act::Hide);
         let parents: Vec<Vec<Vec<u8>>> = (1..entry.path.len()).map(|length| entry.path[..length].to_vec()).collect();
         let clashes = parents.iter().any(|parent| chosen.get(parent).is_some_and(|known| !is_directory(&known.act)));
@@ -161,8 +158,9 @@ fn header(name: &[u8], kind: u8, link: &[u8], size: usize, device: (u8, u8), ent
     header.as_old_mut().name[..name.len()].copy_from_slice(name);
     header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
     header.set_entry_type(tar::EntryType::new(kind));
-    // Everyone may enter directories: umoci walks into them by their paths.
-    header.set_mode(u32::from(entry.mode) | if kind == b'5' { 0o700 } else { 0 });
+    // A directory that hands its group on does so to those that no layer speaks of, if it is made before them.
+    let mode = u32::from(entry.mode);
+    header.set_mode(if kind == b'5' { (mode & 0o5777) | 0o700 } else { mode });
     header.set_uid(entry.owner.0.into());
     header.set_gid(entry.owner.1.into());
     header.set_mtime(entry.mtime.into());
