@@ -124,7 +124,7 @@ fn make_over(content: &Store, layer: &Layer, directory: &Path, lower: &[PathBuf]
         |source: io::Error| Error::File { act: "unpack a layer over those below in", path: work.to_owned(), source };
     let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
     // The top directory of what is below is the one that is seen, also where this layer does not speak of it.
-    let top = lower.first().map(|top| fs::metadata(top)).transpose().map_err(fault)?;
+    let top = lower.first().map(fs::metadata).transpose().map_err(fault)?;
     if let Some(top) = top {
         std::os::unix::fs::chown(directory, Some(top.uid()), Some(top.gid())).map_err(fault)?;
         fs::set_permissions(directory, top.permissions()).map_err(fault)?;

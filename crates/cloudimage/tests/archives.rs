@@ -190,8 +190,11 @@ async fn a_docker_archive_holds_the_rootfs() {
     assert!(bench.images().save_as(&names, &path, &both).unwrap_err().to_string().contains("holds no more"));
 }
 
+/// A path, and what is there: the bytes of a file, or the target of a link.
+type Named<'a> = (&'a str, Result<&'a [u8], &'a str>);
+
 /// A tar of files and links.
-fn tar(members: &[(&str, Result<&[u8], &str>)]) -> Vec<u8> {
+fn tar(members: &[Named<'_>]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, member) in members {
         let mut header = tar::Header::new_gnu();
@@ -245,7 +248,7 @@ fn what_docker_saved_before_version_25_is_read() {
 
     // Refused, and no name is set: a layer that is missing, and one that is not what the config says.
     let wrong = tar(&[("etc/file", Ok(b"changed"))]);
-    let cases: [(&[(&str, Result<&[u8], &str>)], &str); 3] = [
+    let cases: [(&[Named<'_>], &str); 3] = [
         (&[("c0ffee.json", Ok(&config)), ("manifest.json", Ok(manifest.as_bytes()))], "aaaa/layer.tar: it is missing"),
         (&[("manifest.json", Ok(manifest.as_bytes()))], "c0ffee.json: it is missing"),
         (
@@ -284,7 +287,7 @@ fn image(architecture: &str) -> (Vec<(String, Vec<u8>)>, Digest, usize) {
 
 fn layout(members: &[(String, Vec<u8>)], entries: &Value) -> Vec<u8> {
     let index = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
-    let mut all: Vec<(&str, Result<&[u8], &str>)> =
+    let mut all: Vec<Named<'_>> =
         vec![("oci-layout", Ok(b"{\"imageLayoutVersion\":\"1.0.0\"}")), ("index.json", Ok(index.as_bytes()))];
     all.extend(members.iter().map(|(name, bytes)| (name.as_str(), Ok(bytes.as_slice()))));
     tar(&all)
@@ -341,7 +344,7 @@ fn what_upstream_saves_for_several_platforms_is_read() {
         let entry = json!([{ "mediaType": MANIFEST, "digest": digest, "size": size }]);
         (format!("{}.tar", digest.hex()), layout(&members, &entry))
     });
-    let metadata: (&str, Result<&[u8], &str>) = ("Metadata", Ok(b"registry.example.com/shop:1"));
+    let metadata: Named<'_> = ("Metadata", Ok(b"registry.example.com/shop:1"));
     let mut members: Vec<_> = instances.iter().map(|(name, bytes)| (name.as_str(), Ok(bytes.as_slice()))).collect();
     members.push(metadata);
     let (directory, images) = empty_images();

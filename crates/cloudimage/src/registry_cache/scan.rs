@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use content_store::{Digest, Store};
 
@@ -109,7 +109,7 @@ impl Role {
 }
 
 /// The digest in a file; one that holds something else points nowhere.
-fn link<R: io::Read>(reader: &mut Reader<R>, path: &PathBuf) -> Result<Option<Digest>> {
+fn link<R: io::Read>(reader: &mut Reader<R>, path: &Path) -> Result<Option<Digest>> {
     let bytes = reader.read_data(LINK_LIMIT, path)?;
     Ok(std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()))
 }

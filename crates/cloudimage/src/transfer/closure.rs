@@ -33,7 +33,8 @@ fn of_index(store: &Store, index: &Index, platforms: &[Platform], top: &Digest, 
     let wanted =
         |entry: &&IndexEntry| platforms.is_empty() || platforms.iter().any(|wanted| platform(entry).serves(wanted));
     let roots: Vec<&IndexEntry> = index.rootfs_entries().collect();
-    for missing in platforms.iter().filter(|wanted| !roots.iter().any(|entry| platform(entry).serves(wanted))) {
+    let is_listed = |wanted: &&Platform| roots.iter().any(|entry| platform(entry).serves(wanted));
+    if let Some(missing) = platforms.iter().find(|wanted| !is_listed(wanted)) {
         let available = roots.iter().map(|entry| platform(entry).to_string()).collect::<Vec<_>>().join(", ");
         return Err(Error::NoPlatform { name: top.to_string(), wanted: missing.to_string(), available });
     }
