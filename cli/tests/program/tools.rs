@@ -134,10 +134,12 @@ fn mounts_are_listed_and_need_an_image() {
 #[test]
 fn archives_in_parts_and_of_other_forms() {
     let program = two();
-    program.write(
-        "context/big",
-        (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>(),
-    );
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 40) as u8
+    };
+    program.write("context/big", (0..200_000).map(|_| noise()).collect::<Vec<_>>());
     program.write("context/Kubefile", "FROM shop:2\nCOPY big big\n");
     program.build("shop:3");
     let archive = program.text("shop.tar");
