@@ -6,7 +6,7 @@ use content_store::{DOCUMENT_MEDIA_TYPE, Digest, Store};
 
 use crate::catalogue::Catalogue;
 use crate::documents::{self, Descriptor, Index, IndexEntry, Manifest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format;
 use crate::platform::Platform;
 
@@ -44,6 +44,15 @@ pub(crate) fn artifact_entry(store: &Store, catalogue: &Catalogue, rootfs: &Dige
     let mut entry = rootfs_entry(documents::put(store, &manifest, format::MANIFEST)?, &Platform::unknown());
     entry.annotations = BTreeMap::from([kind, belongs_to]);
     Ok(Some(entry))
+}
+
+/// The value of upstream's annotation that lists what a rootfs carries; none when nothing is carried.
+pub(crate) fn listed_images(catalogue: &Catalogue) -> Result<Option<String>> {
+    let listed: Vec<serde_json::Value> = (catalogue.images.iter())
+        .map(|image| serde_json::json!({ "image": image.reference, "platform": image.platform }))
+        .collect();
+    let text = serde_json::to_string(&listed).map_err(Error::document("an annotation"))?;
+    Ok((!listed.is_empty()).then_some(text))
 }
 
 /// Writes the index of an image.

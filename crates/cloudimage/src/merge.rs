@@ -168,13 +168,17 @@ impl Images {
             size: layer.size,
         };
         let extension = serde_json::to_string(&draft.extension).map_err(Error::document("an annotation"))?;
+        let mut annotations = BTreeMap::from([(format::EXTENSION_ANNOTATION.to_owned(), extension)]);
+        if let Some(listed) = assemble::listed_images(&draft.catalogue)? {
+            annotations.insert(format::IMAGES_ANNOTATION.to_owned(), listed);
+        }
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(format::MANIFEST.to_owned()),
             artifact_type: None,
             config: documents::put(store, &config, format::CONFIG)?,
             layers: draft.layers.iter().map(describe).collect(),
-            annotations: BTreeMap::from([(format::EXTENSION_ANNOTATION.to_owned(), extension)]),
+            annotations,
         };
         let rootfs = documents::put(store, &manifest, format::MANIFEST)?;
         let carried = assemble::artifact_entry(store, &draft.catalogue, &rootfs.digest)?;

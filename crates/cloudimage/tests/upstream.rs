@@ -145,6 +145,13 @@ async fn an_image_of_upstream_is_built_upon_with_what_it_carries() {
     assert_eq!((image.layers().len(), image.layers()[0].created_by.as_str()), (2, "step 0"));
     assert_eq!(image.launch_commands(&BTreeMap::new()), ["kubectl get node"]);
     assert_eq!(*bench.images().get("upstream:1").unwrap().index_digest(), *before.index_digest(), "the base stays");
+    // Merged with its base, it is itself, and says in upstream's words what it carries.
+    let merged = bench.images().merge(&["upstream:1", "shop:1.4"], "both:1", &[]).unwrap();
+    assert_eq!((merged.carried_images, merged.conflicts.len()), (3, 0), "{merged:?}");
+    let platform = "linux/amd64".parse().unwrap();
+    let manifest: Value = serde_json::from_slice(&bench.images().raw("both:1", Some(&platform)).unwrap()).unwrap();
+    let listed = manifest["annotations"]["sealer.image.container.images"].as_str().unwrap();
+    assert!(listed.contains(r#"{"image":"registry.k8s.io/pause:3.9","platform":{"os":"linux""#), "{listed}");
     // Saved and loaded elsewhere, everything is there.
     let path = bench.path("shop.tar");
     bench.images().save(&["shop:1.4"], &path).unwrap();
