@@ -43,6 +43,13 @@ pub enum Error {
     #[error("{image} is used: {users}; remove it with force to take all these names away")]
     InUse { image: String, users: String },
 
+    #[error("there is an image {name} already; add to it with `sealer manifest add`, or delete it first")]
+    NameTaken { name: String },
+    #[error("{name} has no manifest {manifest}; see `sealer manifest inspect {name}`")]
+    NotInList { name: String, manifest: String },
+    #[error("{manifest} holds the container images of the rootfs {rootfs}; remove that one, and they go with it")]
+    PartOfRootfs { manifest: String, rootfs: String },
+
     #[error("the Kubefile has errors")]
     Kubefile(#[from] kubefile::Errors),
     #[error("the build context {} is not a directory", path.display())]
@@ -71,6 +78,12 @@ pub enum Error {
     Run { line: usize, command: String, outcome: String, last_lines: Vec<String> },
     #[error("line {line}: `{command}` was killed because it did not end within {} s{}", limit.as_secs_f64(), lines(last_lines))]
     RunTimeout { line: usize, command: String, limit: Duration, last_lines: Vec<String> },
+    #[error(
+        "line {line}: RUN enters the rootfs, an operating system for {platform}, which this machine cannot run: {reason}"
+    )]
+    ForeignRun { line: usize, platform: String, reason: String },
+    #[error("the image is no {asked}: {reason}")]
+    ImageKind { asked: &'static str, reason: String },
     #[error("line {line}: RUN cannot be performed here: {reason}; run the build as root, or do without RUN")]
     NoSandbox { line: usize, reason: String },
     #[error(transparent)]

@@ -1,13 +1,15 @@
 //! The cluster images of the store, and their names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use content_store::{Descriptor, Digest, Freed, MediaType, NameKind, Named, Reference, Store};
 use serde::Serialize;
 
+use crate::builder::seal::now;
 use crate::documents::Top;
 use crate::error::{Error, Result};
+use crate::format;
 use crate::image::Image;
 use crate::inspect::{Inspection, Summary};
 use crate::platform::Platform;
@@ -207,6 +209,13 @@ impl Images {
             Err(content_store::Error::InUse { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Points a name at an index that was just made here.
+    pub(crate) fn set_name(&self, reference: &Reference, descriptor: Descriptor) -> Result<()> {
+        let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), now()?)]);
+        let (kind, name) = (NameKind::ClusterImage, reference.to_string());
+        Ok(self.content.set_names(vec![Named { kind, name, descriptor, annotations }])?)
     }
 
     /// A name that an image may get: one without a digest.

@@ -132,7 +132,7 @@ fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Found> {
     let Some(members) = members(&file, start, size, &shown)? else {
         return Ok(Found::Other(names_archive(path).then_some("is no tar")));
     };
-    let archive = Archive { store: job.images.content(), shown, file, start, members, platform: &job.options.platform };
+    let archive = Archive { store: job.images.content(), shown, file, start, members, platform: &job.rootfs.platform };
     Ok(archive.images()?.map_or(NO_IMAGES, Found::Images))
 }
 

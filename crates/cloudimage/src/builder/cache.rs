@@ -47,7 +47,7 @@ pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &st
         hash.update(part.as_bytes());
     };
     add(VERSION);
-    add(&options.platform.to_string());
+    add(&rootfs.platform.to_string());
     add(options.compression.as_str());
     add(&options.epoch().to_string());
     for layer in rootfs.diff_ids() {

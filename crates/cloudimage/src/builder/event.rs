@@ -9,6 +9,15 @@ use content_store::Digest;
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum BuildEvent {
+    /// The build for one of several platforms starts.
+    Platform {
+        /// The platform.
+        platform: String,
+        /// Its number.
+        index: usize,
+        /// How many there are.
+        total: usize,
+    },
     /// An instruction starts.
     Step {
         /// Its number.
@@ -85,7 +94,7 @@ pub enum StepOutcome {
         files: u64,
         /// Size of the blob in bytes.
         size: u64,
-        /// It was made by an earlier build.
+        /// It was made by an earlier build, or by this one for another platform.
         cached: bool,
         /// Container images taken out of the layer into the catalogue.
         archived_images: usize,

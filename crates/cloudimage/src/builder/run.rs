@@ -15,9 +15,11 @@ use super::event::{BuildEvent, BuildEvents};
 use super::layers::{self, Job};
 use super::options::BuildOptions;
 use super::plan::command_text;
+use super::prepare;
 use crate::error::{Error, Result};
 use crate::image::Layer;
 use crate::images::Images;
+use crate::layer::listing::Merged;
 use crate::layer::scan;
 use crate::remove::WorkDirectory;
 use crate::sandbox::{Ended, OutputLine, Sandbox, SandboxRun};
@@ -67,6 +69,10 @@ pub(super) async fn run(
     if let Some(reason) = sandbox.obstacle() {
         return Err(Error::NoSandbox { line: running.line, reason });
     }
+    let foreign = !running.rootfs.platform.is_native();
+    if foreign && enters(&running.rootfs.merged) {
+        prepare::refuse_entering(&running.rootfs.platform, running.line, sandbox)?;
+    }
     let place = WorkDirectory::new_in(running.spool, "run-")?;
     let lower = unpack_layers(running).await?;
     let upper = place.path().join("upper");
@@ -81,6 +87,7 @@ pub(super) async fn run(
         command: running.command.clone(),
         environment: (*running.environment).clone(),
         raw_packets: running.options.raw_packets,
+        foreign,
     };
     perform(running, sandbox, request, events).await?;
     let owned = Owned::of(running);
@@ -90,6 +97,11 @@ pub(super) async fn run(
     });
     let record = record.await.map_err(Error::TaskPanicked)??;
     Ok((record, false))
+}
+
+/// Whether a rootfs is an operating system, which RUN enters.
+pub(super) fn enters(merged: &Merged) -> bool {
+    ["bin/sh", "usr/bin/sh"].iter().any(|shell| merged.get(Path::new(shell)).is_some())
 }
 
 /// Runs the command, tells its output, and turns a failure into an error with its last lines.
