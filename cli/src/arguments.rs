@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, scale_up, version};
+use crate::commands::{apply, build, delete, host, image, lvscare, manifest, registry, run, scale_up, version};
 
 /// Commands in the groups and the order in which help shows them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
+    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load", "manifest"]),
     ("Clusters", &["run", "apply", "scale-up", "delete"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
@@ -74,7 +74,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build a cluster image from a Kubefile
-    Build(build::Build),
+    Build(Box<build::Build>),
     /// List cluster images
     Images(image::List),
     /// Show what is inside a cluster image
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Save(image::Save),
     /// Load cluster images from an OCI archive
     Load(image::Load),
+    /// Join cluster images that were built apart into one for several platforms
+    Manifest(manifest::Manifest),
     /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
@@ -139,6 +141,7 @@ impl Command {
             Self::Tag(command) => command.output.format,
             Self::Rmi(command) => command.output.format,
             Self::Load(command) => command.output.format,
+            Self::Manifest(command) => command.format(),
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,

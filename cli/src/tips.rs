@@ -14,11 +14,10 @@ const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts 
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 36] = [
+const FOREIGN: [(&str, &str); 35] = [
     ("pull", ARCHIVES),
     ("push", ARCHIVES),
     ("search", ARCHIVES),
-    ("manifest", ARCHIVES),
     ("export", ARCHIVES),
     ("import", ARCHIVES),
     ("login", LOGIN),

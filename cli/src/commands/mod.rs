@@ -10,6 +10,9 @@ pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod lvscare;
+pub(crate) mod manifest;
+pub(crate) mod old_build_flags;
+pub(crate) mod pairs;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod scale_up;
@@ -22,13 +25,14 @@ use crate::settings::Session;
 /// Does what a command says.
 pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<(), Failure> {
     match command {
-        Command::Build(command) => command.run(session).await,
+        Command::Build(command) => Box::pin(command.run(session)).await,
         Command::Images(command) => command.run(session),
         Command::Inspect(command) => command.run(session),
         Command::Tag(command) => command.run(session),
         Command::Rmi(command) => command.run(session),
         Command::Save(command) => command.run(session),
         Command::Load(command) => command.run(session),
+        Command::Manifest(command) => command.run(session),
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,

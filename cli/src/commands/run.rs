@@ -5,10 +5,10 @@ use sealer_core::{Error, RunRequest, wanted};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
-use crate::commands::build::pairs;
 use crate::commands::change::ChangeArguments;
 use crate::commands::confirm;
 use crate::commands::login::LoginArguments;
+use crate::commands::pairs::pairs;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, Session};
 

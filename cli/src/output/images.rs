@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Sizes, Summary};
+use sealer_core::cloudimage::{Built, Inspection, LayerPlan, ManifestList, Platform, Removed, Sizes, Summary};
 use sealer_core::clusterfile::Clusterfile;
 use sealer_core::content_store::Reference;
 
@@ -33,10 +33,9 @@ impl Printer {
             return write_out(&format!("{digest}\n"));
         }
         let name = built.reference.as_ref().map_or("(no name)".to_owned(), |reference| reference.familiar());
+        let platforms = platforms(&built.platforms);
         let (size, new) = (units::bytes(built.size), units::bytes(built.new_bytes));
-        write_out(
-            &self.fitting(&digest, |digest| format!("{name}  {digest}  {}  {size} ({new} new)\n", built.platform)),
-        )
+        write_out(&self.fitting(&digest, |digest| format!("{name}  {digest}  {platforms}  {size} ({new} new)\n")))
     }
 
     /// A line with a digest, which is shortened only where the terminal is too narrow for the whole of it.
@@ -61,11 +60,10 @@ impl Printer {
         }
         let mut table = table(&["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"]);
         for image in images {
-            let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
             table.add_row([
                 image.familiar.clone(),
                 short(&image.digest.to_string()),
-                platforms.join(","),
+                platforms(&image.platforms),
                 image.created.as_deref().map(age).unwrap_or_default(),
                 image.carried_images.to_string(),
                 units::bytes(image.size),
@@ -118,6 +116,32 @@ impl Printer {
         section(&mut text, "args", image.arguments.iter().map(|(key, value)| format!("{key}={value}")));
         section(&mut text, "launch", image.launch.iter().cloned());
         write_out(&text)
+    }
+
+    /// The manifests of an image, and those that were taken out.
+    pub(crate) fn manifest_list(&self, list: &ManifestList) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(list);
+        }
+        if self.quiet {
+            return write_out(&format!("{}\n", list.digest));
+        }
+        write_out(&format!("{}  {}\n", familiar(&list.name), list.digest))?;
+        let mut table = table(&["MANIFEST", "PLATFORM", "SIZE"]);
+        for manifest in &list.manifests {
+            let carried = manifest.carried_with.map(|digest| format!("images of {}", short(&digest.to_string())));
+            table.add_row([
+                manifest.digest.to_string(),
+                manifest.platform_text().or(carried).unwrap_or_default(),
+                units::bytes(manifest.size),
+            ]);
+        }
+        right(&mut table, &[2]);
+        write_table(&table)?;
+        for digest in &list.removed {
+            self.note(&format!("{digest} is no longer in it"));
+        }
+        Ok(())
     }
 
     /// The Clusterfile by which an image is run.
@@ -182,6 +206,10 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
         text.push_str(format!("{title:<9} {line}").trim_end());
         text.push('\n');
     }
+}
+
+fn platforms(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The first twelve digits of a digest.

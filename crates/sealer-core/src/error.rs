@@ -20,6 +20,15 @@ pub enum Error {
     /// The Kubefile has errors.
     #[error(transparent)]
     Kubefile(#[from] kubefile::Errors),
+    #[cfg(feature = "build")]
+    /// A list of container images with logins cannot be understood.
+    #[error("{}: {reason}", .path.display())]
+    ImageLogins {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it, without any login.
+        reason: String,
+    },
     #[cfg(feature = "cluster")]
     /// The Clusterfile has errors.
     #[error(transparent)]
@@ -458,9 +467,12 @@ impl Error {
             | Self::Image(
                 cloudimage::Error::Context { .. }
                 | cloudimage::Error::Option { .. }
+                | cloudimage::Error::ImageKind { .. }
                 | cloudimage::Error::Reference(_)
                 | cloudimage::Error::Store(content_store::Error::Reference(_)),
             ) => Class::Usage,
+            #[cfg(feature = "build")]
+            Self::ImageLogins { .. } => Class::Usage,
             #[cfg(feature = "build")]
             Self::BuildInterrupted => Class::Interrupted,
             #[cfg(feature = "lvscare")]

@@ -81,6 +81,8 @@ mod executor;
 pub mod host;
 #[cfg(feature = "cluster")]
 mod host_cleanup;
+#[cfg(feature = "build")]
+mod image_logins;
 mod load;
 #[cfg(feature = "cluster")]
 mod nodes;

@@ -149,8 +149,8 @@ impl Sealer {
     }
 
     #[cfg(feature = "build")]
-    pub(crate) fn registry(&self) -> &dyn Registry {
-        self.registry.as_ref()
+    pub(crate) fn registry(&self) -> &Arc<dyn Registry> {
+        &self.registry
     }
 
     #[cfg(feature = "build")]

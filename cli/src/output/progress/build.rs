@@ -56,6 +56,7 @@ impl BuildProgress {
 
     fn show(&self, event: &BuildEvent) {
         match event {
+            BuildEvent::Platform { platform, .. } => self.screen.line(platform),
             BuildEvent::Step { index, total, keyword, arguments } => self.begin(*index, *total, keyword, arguments),
             BuildEvent::Output { line, .. } => self.output(&printable(line)),
             BuildEvent::StepDone { outcome, .. } => self.end(outcome),
