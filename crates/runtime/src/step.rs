@@ -93,6 +93,9 @@ pub struct Content {
     pub image: String,
     /// Whether the carried container images come too (registry hosts) or only the rootfs.
     pub carried_images: bool,
+    /// Further platforms whose content comes too, so that the host can serve it to hosts of theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
     /// Where the rootfs is unpacked on the host.
     pub rootfs: String,
     /// Bytes of the blobs concerned, for display.
@@ -286,13 +289,27 @@ impl Content {
     /// The rootfs of `image`, unpacked at `rootfs`, without carried images, sent from here.
     #[must_use]
     pub fn new(image: impl Into<String>, rootfs: impl Into<String>, bytes: u64) -> Self {
-        Self { image: image.into(), carried_images: false, rootfs: rootfs.into(), bytes, sources: Vec::new() }
+        Self {
+            image: image.into(),
+            carried_images: false,
+            platforms: Vec::new(),
+            rootfs: rootfs.into(),
+            bytes,
+            sources: Vec::new(),
+        }
     }
 
     /// The same with the carried images.
     #[must_use]
     pub fn with_carried_images(mut self) -> Self {
         self.carried_images = true;
+        self
+    }
+
+    /// The same with the content of further platforms.
+    #[must_use]
+    pub fn with_platforms<S: Into<String>>(mut self, platforms: impl IntoIterator<Item = S>) -> Self {
+        self.platforms.extend(platforms.into_iter().map(Into::into));
         self
     }
 

@@ -417,6 +417,13 @@ fn image_of(payload: &Value) -> ImageContents {
     image.carried_images = texts(&payload["carried_images"]);
     image.rootfs_bytes = payload["rootfs_bytes"].as_u64().unwrap();
     image.carried_bytes = payload["carried_bytes"].as_u64().unwrap();
+    for other in payload["others"].as_array().into_iter().flatten() {
+        let mut contents = image.clone();
+        contents.platform = other["platform"].as_str().unwrap().to_owned();
+        contents.rootfs_bytes = other["rootfs_bytes"].as_u64().unwrap();
+        image.others.push(contents);
+    }
+    image.all_bytes = payload["all_bytes"].as_u64().unwrap_or_default();
     image
 }
 

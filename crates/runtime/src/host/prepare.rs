@@ -1,5 +1,6 @@
 //! The steps that bring a host to where its runtime takes over, and those after it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use clusterfile::{Host, RegistrySettings};
@@ -36,10 +37,13 @@ impl Setup<'_> {
         let verb = if count == 1 { "host joins" } else { "hosts join" };
         let mut bytes = Vec::new();
         if hosts.iter().any(|host| host.is_master()) {
-            bytes.push(format!("{} to each master", size(image.rootfs_bytes + image.carried_bytes)));
+            bytes.push(format!("{} to each master", size(image.served_bytes())));
         }
-        if hosts.iter().any(|host| !host.is_master()) {
-            bytes.push(format!("{} to each node", size(image.rootfs_bytes)));
+        let nodes = hosts.iter().filter(|host| !host.is_master());
+        let of_node: BTreeSet<u64> = nodes.map(|node| self.request.image_for(node.address).rootfs_bytes).collect();
+        if !of_node.is_empty() {
+            let sizes: Vec<String> = of_node.into_iter().map(size).collect();
+            bytes.push(format!("{} to each node", sizes.join(" or ")));
         }
         format!("{count} {verb}, image {}, kubernetes {} ({})", image.name, self.version, bytes.join(", "))
     }
@@ -76,10 +80,12 @@ impl Setup<'_> {
     pub(super) fn content(&self, host: &Host) -> Step {
         let image = self.request.payload.image;
         let serves = self.control_plane.has_registry(host.address);
-        let bytes = image.rootfs_bytes + if serves { image.carried_bytes } else { 0 };
+        let own = self.request.image_for(host.address);
+        let bytes = if serves { image.served_bytes() } else { own.rootfs_bytes };
         let mut content = Content::new(&image.digest, paths::rootfs(&self.cluster().name), bytes);
         if serves {
-            content = content.with_carried_images();
+            let others = image.platforms().into_iter().filter(|platform| *platform != own.platform);
+            content = content.with_carried_images().with_platforms(others);
         }
         let sources = self.sources(host.address);
         // A master that is finished serves already; one that is not does so once its registry runs.

@@ -18,6 +18,8 @@ const IMAGES_GROUP: &str = "images";
 const ENGINE_GROUP: &str = "engine";
 /// The registry of a master.
 const REGISTRY_GROUP: &str = "registry";
+/// The platforms whose content a registry serves, where there are several.
+const PLATFORMS_GROUP: &str = "platforms";
 /// The way of a node to the API servers.
 const LVSCARE_GROUP: &str = "lvscare";
 /// Labels and taints of a host's node.
@@ -65,6 +67,10 @@ impl Setup<'_> {
         ];
         if self.control_plane.has_registry(host.address) {
             groups.push(self.registry_group(host));
+            let platforms = self.request.payload.image.platforms();
+            if platforms.len() > 1 {
+                groups.push(Group::of_text(PLATFORMS_GROUP, &platforms.join(" ")));
+            }
         }
         if !host.is_master() {
             groups.push(Group::of_files(LVSCARE_GROUP, lvscare::files(cluster, &self.control_plane)));
@@ -118,7 +124,8 @@ impl Setup<'_> {
         let mut steps = Vec::new();
         let new_registry = has(REGISTRY_GROUP) && self.control_plane.has_registry(address);
         let had = self.request.marker(address).is_some_and(|marker| marker.settings.contains_key(REGISTRY_GROUP));
-        if new_registry && !had {
+        // A node of a platform that the cluster did not have finds its container images nowhere else.
+        if (new_registry && !had) || has(PLATFORMS_GROUP) {
             steps.push(self.content(host));
         }
         if !files.is_empty() {
