@@ -59,6 +59,9 @@ fn of_core(error: &Error) -> Option<String> {
         Error::NotSupported { .. } => "to make it differently, `sealer delete` the cluster and run it again",
         Error::Unsupported(_) => "take it out of the Clusterfile to continue without it",
         Error::NoRuntime { .. } => "use an image of Kubernetes made by kubeadm",
+        Error::NoBinary { .. } => {
+            "put the static binary of this version for that processor here, and name it in the variable SEALER_HOST_BINARIES (several are separated by colons)"
+        }
         Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
         Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
             "choose another port with `--listen`, or stop what listens there (`ss -ltnp`)"

@@ -88,6 +88,8 @@ impl Session<'_> {
 
 fn settings(global: &Global) -> Result<Settings, Failure> {
     let mut settings = Settings::new(root(global), state(global)?);
+    settings.foreign_binaries =
+        env::var_os("SEALER_HOST_BINARIES").map(|paths| env::split_paths(&paths).collect()).unwrap_or_default();
     settings.hidden_from_run = private_directories();
     settings.ssh = ssh();
     Ok(settings)

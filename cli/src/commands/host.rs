@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use sealer_core::cloudimage::Platform;
 use sealer_core::content_store::Digest;
 use sealer_core::host::{PullRequest, pull_over_stdio};
 
@@ -37,6 +38,9 @@ struct Pull {
     /// Fetch the carried container images, too
     #[arg(long)]
     carried_images: bool,
+    /// Further platform whose content is fetched, too
+    #[arg(long = "platform")]
+    platforms: Vec<Platform>,
     /// Registries to ask before standard input
     #[arg(long = "from")]
     from: Vec<String>,
@@ -55,6 +59,8 @@ impl Host {
             rootfs: arguments.rootfs,
             cluster: arguments.cluster,
             carried_images: arguments.carried_images,
+            platform: None,
+            platforms: arguments.platforms,
             from: arguments.from,
             ca: arguments.ca,
         };

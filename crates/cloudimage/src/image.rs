@@ -62,6 +62,14 @@ impl Image {
         Self::read(content, index, None, None)
     }
 
+    /// The same for one platform.
+    ///
+    /// # Errors
+    /// As [`Image::from_content`], and [`Error::NoPlatform`].
+    pub fn for_platform(content: &Store, index: &Digest, platform: &Platform) -> Result<Self> {
+        Self::read(content, index, Some(platform), None)
+    }
+
     /// Reads an image for a platform; `name` is how it was asked for.
     pub(crate) fn read(store: &Store, digest: &Digest, wanted: Option<&Platform>, name: Option<&str>) -> Result<Self> {
         let shown = name.map_or_else(|| digest.to_string(), str::to_owned);

@@ -75,6 +75,21 @@ impl Images {
         self.find(name, Some(platform))
     }
 
+    /// The image of this name or digest for any platform that it has, the host's before others.
+    ///
+    /// # Errors
+    /// As [`Images::get`].
+    pub fn get_any(&self, name: &str) -> Result<Image> {
+        match self.get(name) {
+            Err(Error::NoPlatform { .. }) => {
+                let platforms = self.manifest_list(name)?.manifests.into_iter().filter_map(|one| one.platform_text());
+                let first = platforms.min().map(|first| first.parse()).transpose()?;
+                self.find(name, first.as_ref())
+            }
+            found => found,
+        }
+    }
+
     fn find(&self, name: &str, platform: Option<&Platform>) -> Result<Image> {
         let (name, digest) = self.resolve(name)?;
         let mut image = Image::read(&self.content, &digest, platform, name.as_deref())?;

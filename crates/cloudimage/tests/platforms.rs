@@ -227,6 +227,22 @@ async fn archives_of_each_platform_are_taken_by_their_directory() {
         assert!(pause.blobs.iter().any(|blob| blob.digest == Digest::of(arch.as_bytes())), "{arch}");
         assert!(image.list_files().unwrap().is_empty());
     }
+    // What a registry serves for both: one name, and each platform's own manifest behind it.
+    let image = |arch: &str| bench.images().get_for("shop:1.4", &platform(&format!("linux/{arch}"))).unwrap();
+    let content = bench.images().content();
+    let names = cloudimage::carried_names(content, &[image("amd64"), image("arm64")]).unwrap();
+    let [pause] = &names[..] else { panic!("{names:?}") };
+    let index = document(&bench, &Digest::try_from(pause.descriptor.digest()).unwrap());
+    let served: Vec<(&str, &str)> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (entry["platform"]["architecture"].as_str().unwrap(), entry["digest"].as_str().unwrap()))
+        .collect();
+    let digest = |arch: &str| image(arch).catalogue().images[0].digest.to_string();
+    assert_eq!(served, [("amd64", digest("amd64").as_str()), ("arm64", digest("arm64").as_str())]);
+    let alone = cloudimage::carried_names(content, &[image("arm64")]).unwrap();
+    assert_eq!(alone[0].descriptor.digest().to_string(), digest("arm64"));
     let error = bench.build_with("FROM scratch\nCOPY images images\n", &options("shop:1.5", BOTH)).await.unwrap_err();
     assert!(error.to_string().contains("the image is built for linux/amd64"), "{error}");
 }

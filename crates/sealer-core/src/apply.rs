@@ -71,6 +71,7 @@ pub async fn apply(
     let mut target = provision(&run, &state, target, &mut agreed).await?;
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    target.read_for(&run, &observed.facts).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -118,6 +119,7 @@ pub async fn plan(
     let (mut target, provider) = existing(target)?;
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    target.read_for(&run, &observed.facts).await?;
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -195,7 +197,7 @@ async fn execute(
     plan: &Arc<Plan>,
     access: &Access,
 ) -> Result<Executed, Error> {
-    executor::check(run, plan)?;
+    executor::check(run, plan, observed)?;
     // Hosts that exist anyway are saved only now, when something is about to be done to them: a mistyped address has no
     // consequences.
     state.remember(&change::under_way(target.current.as_ref(), &target.wanted, &observed.others))?;

@@ -1,7 +1,6 @@
 //! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
 use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +9,10 @@ use std::time::Duration;
 
 use content_store::Store;
 use remote::{Command, Duplex, Remote};
-use runtime::{Content, Progress};
+use runtime::{Content, Facts, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::binary::Binaries;
 use crate::{Error, Sealer};
 
 /// Where our static binary lives on a host.
@@ -25,18 +25,18 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct ContentDelivery {
     content: Store,
-    binary: PathBuf,
+    binaries: Binaries,
+    facts: Facts,
     cluster: String,
 }
 
 impl ContentDelivery {
-    pub(crate) fn new(sealer: &Sealer, cluster: &str) -> Result<Self, Error> {
+    pub(crate) fn new(sealer: &Sealer, cluster: &str, facts: &Facts) -> Result<Self, Error> {
         let content = sealer.images().content().clone();
-        Ok(Self { content, binary: sealer.binary()?, cluster: cluster.to_owned() })
+        let binaries = Binaries::of(sealer)?;
+        Ok(Self { content, binaries, facts: facts.clone(), cluster: cluster.to_owned() })
     }
-}
 
-impl ContentDelivery {
     /// Performs the content step of a plan on the host behind `remote`.
     pub(crate) async fn deliver(
         &self,
@@ -45,7 +45,14 @@ impl ContentDelivery {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), runtime::Error> {
         let Content { bytes, .. } = content;
-        remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
+        let host = remote.address();
+        let binary = self.binaries.for_host(&self.facts, host).map_err(|error| runtime::Error::Step {
+            host,
+            step: "content".to_owned(),
+            status: "no program for it".to_owned(),
+            detail: error_report::one_line(&error),
+        })?;
+        remote.upload(binary, HOST_BINARY, 0o755, &|_| {}).await?;
 
         let script = script(content, &self.cluster);
         let command = Command::new(script).timeout(Duration::from_secs(3600));
@@ -77,13 +84,16 @@ impl ContentDelivery {
 
 /// The command by which a host pulls content: from its sources, and what these lack from here.
 fn script(content: &Content, cluster: &str) -> String {
-    let Content { image, carried_images, rootfs, sources, .. } = content;
+    let Content { image, carried_images, platforms, rootfs, sources, .. } = content;
     // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
     let root = rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent);
     let mut script =
         format!("exec {HOST_BINARY} host pull --root {root} --cluster {cluster} --image {image} --rootfs {rootfs}");
     if *carried_images {
         script.push_str(" --carried-images");
+    }
+    for platform in platforms {
+        script.push_str(&format!(" --platform {platform}"));
     }
     for source in sources {
         script.push_str(&format!(" --from https://{source}"));
@@ -159,11 +169,13 @@ mod tests {
     #[test]
     fn several_sources_have_one_authority() {
         let sources = [1, 2].map(|last| std::net::SocketAddr::from(([10, 0, 0, last], 5000)));
-        let content = Content::new("sha256:0", "/data/shop/rootfs", 1).with_carried_images().from_sources(sources);
+        let content =
+            Content::new("sha256:0", "/data/shop/rootfs", 1).with_carried_images().with_platforms(["linux/arm64"]);
+        let content = content.from_sources(sources);
         assert_eq!(
             script(&content, "shop"),
             "exec /var/lib/sealer/bin/sealer host pull --root /data/shop --cluster shop --image sha256:0 \
-             --rootfs /data/shop/rootfs --carried-images --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
+             --rootfs /data/shop/rootfs --carried-images --platform linux/arm64 --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
              --ca /data/shop/certs/ca.crt"
         );
     }

@@ -434,6 +434,17 @@ pub enum Error {
         host: IpAddr,
     },
     #[cfg(feature = "cluster")]
+    /// There is no sealer binary that runs on a host.
+    #[error("there is no sealer program for {architecture}, the processor of {host}; there is {}", .known.join(", "))]
+    NoBinary {
+        /// The host.
+        host: IpAddr,
+        /// What its processor is called.
+        architecture: String,
+        /// The programs that there are, with what they are for.
+        known: Vec<String>,
+    },
+    #[cfg(feature = "cluster")]
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {

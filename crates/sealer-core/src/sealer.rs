@@ -20,6 +20,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// The static sealer binary that is sent to hosts; by default this program.
     pub binary: Option<PathBuf>,
+    /// Static sealer binaries for hosts with another processor than `binary` is for; what each is for is read from it.
+    pub foreign_binaries: Vec<PathBuf>,
     /// Directories that the commands of RUN see empty, besides `root` and `state`: the caller's home.
     pub hidden_from_run: Vec<PathBuf>,
     /// How hosts are reached.
@@ -36,6 +38,7 @@ impl Settings {
             root: root.into(),
             state: state.into(),
             binary: None,
+            foreign_binaries: Vec::new(),
             hidden_from_run: Vec::new(),
             ssh: SshSettings::default(),
             registry: registry_client::Options::default(),
@@ -112,6 +115,13 @@ impl Sealer {
     #[must_use]
     pub fn with_binary(mut self, binary: impl Into<PathBuf>) -> Self {
         self.settings.binary = Some(binary.into());
+        self
+    }
+
+    /// Sends this static binary to hosts of the processor that it is for; see [`Settings::foreign_binaries`].
+    #[must_use]
+    pub fn with_foreign_binary(mut self, binary: impl Into<PathBuf>) -> Self {
+        self.settings.foreign_binaries.push(binary.into());
         self
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use atomic_file::BYTE_ORDER_MARK;
-use cloudimage::Image;
+use cloudimage::{Image, Images, Platform};
 use clusterfile::{Cluster, Clusterfile};
 use infra_provider::Provider;
 use remote::Secret;
@@ -56,7 +56,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
     change::unmark(&mut wanted.cluster);
     let aborted = |source| Error::Aborted { act: "reading the image", source };
     let (images, name) = (run.sealer.images().clone(), wanted.cluster.image.clone());
-    let image = spawn_blocking(move || images.get(&name)).await.map_err(aborted)??;
+    let image = spawn_blocking(move || images.get_any(&name)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
     let launch = launch(&image, &wanted.cluster);
@@ -81,6 +81,31 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
         keeps_hosts,
         notes,
     })
+}
+
+/// What planning reads of an image for those of the platforms that it has; none when it has none of them.
+fn contents_of(
+    images: &Images,
+    name: &str,
+    platforms: &[Platform],
+    documents: &[&str],
+) -> Result<Option<ImageContents>, Error> {
+    let (mut all, mut blobs) = (Vec::new(), BTreeMap::new());
+    for platform in platforms {
+        let image = match images.get_for(name, platform) {
+            Err(cloudimage::Error::NoPlatform { .. }) => continue,
+            image => image?,
+        };
+        blobs.extend(image.layers().iter().map(|layer| (layer.digest, layer.size)));
+        blobs.extend(image.carried_blobs());
+        all.push(contents(&image, name.to_owned(), documents)?);
+    }
+    let mut all = all.into_iter();
+    Ok(all.next().map(|mut first| {
+        first.others = all.collect();
+        first.all_bytes = blobs.values().sum();
+        first
+    }))
 }
 
 /// What planning reads of an image.
@@ -130,6 +155,31 @@ fn keys_from_anywhere(cluster: &mut Cluster) {
 }
 
 impl Target<'_> {
+    /// Reads the image for the platforms of the hosts, that of the first master first.
+    pub(crate) async fn read_for(&mut self, run: &Run<'_>, facts: &Facts) -> Result<(), Error> {
+        let (masters, nodes): (Vec<_>, Vec<_>) = self.cluster().hosts.iter().partition(|host| host.is_master());
+        let machines = masters.into_iter().chain(nodes).filter_map(|host| facts.hosts.get(&host.address));
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in machines.map(|host| Platform::of_machine(&host.arch)) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        let known: Option<Platform> = self.image.platform.parse().ok();
+        if platforms.len() < 2 && platforms.first().is_none_or(|only| known.is_some_and(|known| known.serves(only))) {
+            return Ok(());
+        }
+        let (images, name) = (run.sealer.images().clone(), self.cluster().image.clone());
+        let documents = self.runtime.requirements().documents;
+        let read = spawn_blocking(move || contents_of(&images, &name, &platforms, documents));
+        let read = read.await.map_err(|source| Error::Aborted { act: "reading the image", source })??;
+        // One for none of them is told by the preflight.
+        if let Some(contents) = read {
+            self.image = contents;
+        }
+        Ok(())
+    }
+
     /// The wanted cluster.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.wanted.cluster

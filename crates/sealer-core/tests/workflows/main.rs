@@ -9,5 +9,6 @@ mod lab;
 mod machines;
 mod managed;
 mod operators;
+mod platforms;
 mod scale;
 mod send;
