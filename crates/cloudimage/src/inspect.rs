@@ -109,7 +109,7 @@ impl Summary {
             carried_images: 0,
             problem: None,
         };
-        match images.get(&named.name) {
+        match images.get_any(&named.name) {
             Ok(image) => {
                 summary.platforms = image.platforms().to_vec();
                 summary.size = image.blobs().values().sum();
@@ -123,7 +123,7 @@ impl Summary {
 
 impl Inspection {
     pub(crate) fn read(images: &Images, name: &str) -> Result<Self> {
-        let image = images.get(name)?;
+        let image = images.get_any(name)?;
         let all = images.names()?;
         let is_same = |named: &&Named| {
             Digest::try_from(named.descriptor.digest()).is_ok_and(|digest| digest == *image.index_digest())
@@ -163,7 +163,7 @@ fn sizes(images: &Images, image: &Image, all: &[Named]) -> Result<Sizes> {
             continue;
         }
         // One that cannot be read shares nothing that could be counted.
-        let Ok(other) = images.get(&named.name) else {
+        let Ok(other) = images.get_any(&named.name) else {
             continue;
         };
         let theirs = other.blobs();

@@ -202,3 +202,40 @@ fn tree(root: &Path) -> Vec<String> {
     lines.sort();
     lines
 }
+
+#[tokio::test]
+async fn skopeo_copies_an_image_for_two_platforms_whole_and_takes_one_out() {
+    let bench = Bench::new();
+    for arch in ["amd64", "arm64"] {
+        let directory = bench.context().join("images").join(arch);
+        fs::create_dir_all(&directory).unwrap();
+        let archive = bench::registry::docker_archive("pause:3", arch, &[arch.as_bytes()]);
+        fs::write(directory.join("pause.tar"), archive).unwrap();
+    }
+    let options = bench.options_with(|options| {
+        options.platforms = cloudimage::Platform::parse_list("linux/amd64,linux/arm64").unwrap();
+        options.compression = Compression::Gzip;
+    });
+    let kubefile = "FROM scratch\nCOPY images/$ARCH images\nCOPY <<who etc/\n$ARCH\nwho\n";
+    let built = bench.build_with(kubefile, &options).await.unwrap();
+    let archive = bench.path("shop.tar");
+    bench.images().save(&["shop:1.4"], &archive).unwrap();
+    let source = format!("oci-archive:{}:shop:1.4", archive.display());
+    let layout = |name: &str| bench.path(name).display().to_string();
+    run("skopeo", &["copy", "--all", &source, &format!("oci:{}:all", layout("all"))]);
+    let index: Value = serde_json::from_slice(&fs::read(bench.path("all/index.json")).unwrap()).unwrap();
+    assert_eq!(index["manifests"][0]["digest"], built.digest.to_string(), "nothing is changed on the way");
+    run("skopeo", &["--override-arch", "arm64", "copy", &source, &format!("oci:{}:one", layout("one"))]);
+    let one: Value = serde_json::from_str(&run("skopeo", &["inspect", &format!("oci:{}:one", layout("one"))])).unwrap();
+    assert_eq!(one["Architecture"], "arm64");
+    run("umoci", &["unpack", "--rootless", "--image", &format!("{}:one", layout("one")), &layout("bundle")]);
+    assert_eq!(fs::read_to_string(bench.path("bundle/rootfs/etc/who")).unwrap(), "arm64\n");
+    // What skopeo wrote is loaded as the same image, with the container images of both platforms.
+    let other = Bench::new();
+    let loaded = other.images().read_layout(&bench.path("all")).unwrap().set_names().unwrap();
+    assert_eq!(loaded.len(), 1);
+    for arch in ["amd64", "arm64"] {
+        let image = other.images().get_for(&loaded[0], &format!("linux/{arch}").parse().unwrap()).unwrap();
+        assert_eq!((image.index_digest(), image.catalogue().images.len()), (&built.digest, 1), "{arch}");
+    }
+}

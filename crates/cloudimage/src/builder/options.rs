@@ -96,6 +96,8 @@ pub struct Built {
     pub reference: Option<Reference>,
     /// Digest of its index.
     pub digest: Digest,
+    /// The first of its platforms.
+    pub platform: Platform,
     /// The platforms it is for, sorted.
     pub platforms: Vec<Platform>,
     /// Size of everything in it, in bytes; what platforms share counts once.

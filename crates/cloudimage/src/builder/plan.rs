@@ -17,6 +17,8 @@ use crate::platform::Platform;
 pub struct LayerPlan {
     /// The name the image would get.
     pub tag: Option<String>,
+    /// The first of its platforms.
+    pub platform: Platform,
     /// The platforms it would be for, sorted.
     pub platforms: Vec<Platform>,
     /// How layers would be compressed.
@@ -70,6 +72,7 @@ pub fn plan_build(kubefile: &Kubefile, options: &BuildOptions) -> Result<LayerPl
     let platforms = options.platforms();
     let mut plan = LayerPlan {
         tag: options.tag.clone(),
+        platform: platforms.first().cloned().unwrap_or_default(),
         platforms: platforms.clone(),
         compression: options.compression.as_str().to_owned(),
         steps: Vec::new(),

@@ -45,10 +45,12 @@ pub(super) fn seal(
     }
     let carried: BTreeSet<&str> =
         drafts.iter().flat_map(|(_, catalogue)| &catalogue.images).map(|image| image.reference.as_str()).collect();
+    let platforms: Vec<Platform> = drafts.iter().map(|(draft, _)| draft.rootfs.platform.clone()).collect();
     Ok(Built {
         reference,
         digest,
-        platforms: drafts.iter().map(|(draft, _)| draft.rootfs.platform.clone()).collect(),
+        platform: platforms.first().cloned().unwrap_or_default(),
+        platforms,
         size: blobs.values().sum(),
         new_bytes: blobs.iter().filter(|(digest, _)| !before.contains(digest)).map(|(_, size)| size).sum(),
         carried_images: carried.len(),
