@@ -2,7 +2,7 @@
 
 use crate::support::{Program, finish};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "build",
     "images",
     "inspect",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 15] = [
     "rmi",
     "save",
     "load",
+    "manifest",
     "run",
     "apply",
     "scale-up",
@@ -40,6 +41,7 @@ fn every_command_has_help_with_examples() {
         let arguments = match command {
             "registry" => vec![command, "serve", "-h"],
             "lvscare" => vec![command, "care", "-h"],
+            "manifest" => vec![command, "add", "-h"],
             _ => vec![command, "-h"],
         };
         let outcome = program.call(&arguments);

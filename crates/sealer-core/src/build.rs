@@ -8,6 +8,9 @@ use cloudimage::{Backends, BuildOptions, Built, Context, FixedList, ImageSource,
 use crate::image_logins::ImageLogins;
 use crate::{Error, Event, Events, Sealer};
 
+/// What upstream calls a list of images with logins, in the context.
+const IMAGE_LOGINS: &str = "imageListWithAuth.yaml";
+
 /// What to build.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -52,8 +55,15 @@ pub async fn build(sealer: &Sealer, request: &BuildRequest, events: Events<'_>) 
     let kubefile = kubefile::parse(&request.kubefile)?;
     let mut context = Context::open(&request.context)?;
     let logins = request.image_list_with_auth.as_deref().map(|path| logins(sealer, path)).transpose()?;
-    if let Some(path) = &request.image_list_with_auth {
-        context = context.without(path)?;
+    match &request.image_list_with_auth {
+        Some(path) => context = context.without(path)?,
+        None if context.directory().join(IMAGE_LOGINS).is_file() => {
+            let message = format!(
+                "{IMAGE_LOGINS} of the context is not copied, and not read unless the build is given it as its list with logins"
+            );
+            events(Event::Warning { message });
+        }
+        None => {}
     }
     let mut options = request.options.clone();
     if let Some(path) = &request.ignored_image_list {

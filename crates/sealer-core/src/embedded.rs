@@ -46,7 +46,7 @@ impl Sealer {
     }
 
     fn embedded_clusterfile(&self, image: &str) -> Result<Option<Clusterfile>, Error> {
-        let found = self.images().get(image)?.read_files(&[DEFAULT_CLUSTERFILE], CLUSTERFILE_LIMIT)?;
+        let found = self.images().get_any(image)?.read_files(&[DEFAULT_CLUSTERFILE], CLUSTERFILE_LIMIT)?;
         let Some(bytes) = found.get(DEFAULT_CLUSTERFILE) else { return Ok(None) };
         let text = String::from_utf8_lossy(bytes);
         let parsed = clusterfile::parse_default(&text);
