@@ -100,6 +100,12 @@ pub struct Content {
     /// Registries of hosts that hold the content and serve it by TLS when this step starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SocketAddr>,
+    /// Whether they serve it by plain HTTP instead.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plain_http: bool,
+    /// The value of the header `Authorization` that they ask for, if they ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Variable>,
 }
 
 /// A condition that is waited for.
@@ -286,7 +292,15 @@ impl Content {
     /// The rootfs of `image`, unpacked at `rootfs`, without carried images, sent from here.
     #[must_use]
     pub fn new(image: impl Into<String>, rootfs: impl Into<String>, bytes: u64) -> Self {
-        Self { image: image.into(), carried_images: false, rootfs: rootfs.into(), bytes, sources: Vec::new() }
+        Self {
+            image: image.into(),
+            carried_images: false,
+            rootfs: rootfs.into(),
+            bytes,
+            sources: Vec::new(),
+            plain_http: false,
+            authorization: None,
+        }
     }
 
     /// The same with the carried images.

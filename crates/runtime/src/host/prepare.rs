@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use clusterfile::{Host, RegistrySettings};
+use clusterfile::Host;
 
+use super::registry::authorization;
+use super::settings::REGISTRY_GROUP;
 use super::setup::role;
 use super::{Script, Setup, paths};
 use crate::plan::size;
-use crate::{Content, Error, File, HostChange, MarkerState, PlannedHost, Step, Variable, Wait};
+use crate::{Content, Error, File, HostChange, Marker, MarkerState, PlannedHost, Step, Variable, Wait};
 
 pub(super) const NAMES: Script = Script::new(include_str!("scripts/names.sh"));
 pub(super) const REGISTRY: Script =
@@ -85,6 +87,8 @@ impl Setup<'_> {
         // A master that is finished serves already; one that is not does so once its registry runs.
         let starting = sources.iter().filter(|source| !self.request.was_finished(source.ip()));
         let after: Vec<String> = starting.map(|source| id("registry", source.ip())).collect();
+        content.plain_http = self.cluster().registry.is_plain_http();
+        content.authorization = authorization(&self.cluster().registry).map(|value| Variable::hidden(value.expose()));
         let step = Step::content(id("content", host.address), [host.address], content.from_sources(sources));
         step.titled(format!("content {}", size(bytes))).after(after)
     }
@@ -92,8 +96,7 @@ impl Setup<'_> {
     /// Who has the content of a host already, so that nothing is sent twice over the way from here: the masters of the
     /// cluster as it is, or the one on which it is initialized.
     fn sources(&self, host: IpAddr) -> Vec<SocketAddr> {
-        // Those who fetch look for it at the usual port.
-        if self.cluster().registry.port != RegistrySettings::default().port {
+        if self.cluster().registry.external.is_some() {
             return Vec::new();
         }
         let entry = self.control_plane.entry().address;
@@ -110,7 +113,9 @@ impl Setup<'_> {
 
     /// Whether a master serves this image's content now, or does so before hosts join.
     fn serves(&self, master: IpAddr) -> bool {
-        self.request.is_finished(master) || (!self.is_initialized() && self.control_plane.has_registry(master))
+        let has_one = |marker: &Marker| marker.settings.contains_key(REGISTRY_GROUP);
+        let serves_now = self.request.is_finished(master) && self.request.marker(master).is_some_and(has_one);
+        serves_now || (!self.is_initialized() && self.control_plane.has_registry(master))
     }
 
     /// The launch commands, one after another on one master; the first after these steps.

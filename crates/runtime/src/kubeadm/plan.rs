@@ -6,7 +6,7 @@ use clusterfile::Host;
 
 use super::planner::Planner;
 use super::work::Work;
-use crate::host::{LABELS, id};
+use crate::host::{LABELS, Setup, id};
 use crate::{Error, File, HostChange, Plan, Request, Step};
 
 /// Plans a cluster. Hosts that are done are left alone; a cluster that is done gives an empty plan.
@@ -161,6 +161,7 @@ impl Planner<'_> {
 
     fn alter_hosts(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) -> Result<(), Error> {
         let mut certificates = None;
+        let first_step = plan.steps.len();
         for (host, changed) in &work.altered {
             let mut steps = self.setup.alter(host, changed)?;
             if let Some(first) = steps.first_mut() {
@@ -177,6 +178,7 @@ impl Planner<'_> {
             milestones.altered.extend(own.map(|step| step.id.clone()));
             plan.steps.extend(steps);
         }
+        Setup::order_registries(&mut plan.steps[first_step..]);
         Ok(())
     }
 
