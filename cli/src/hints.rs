@@ -95,6 +95,16 @@ fn of_change(error: &Error) -> Option<String> {
             return Some(format!("take it out first: `sealer delete -c {cluster} --{role}s {host}`"));
         }
         Error::WhichCluster { known, .. } if !known.is_empty() => "`-c NAME`",
+        Error::ImagesMissing { missing, .. } => {
+            let image = missing.first()?;
+            return Some(format!(
+                "copy them there, for example: skopeo copy --all docker://{} docker://{}; then run the same command again",
+                image.name, image.place
+            ));
+        }
+        Error::RegistryLogin { .. } => {
+            "check user name and password; a registry that takes tokens only cannot serve hosts with a login"
+        }
         Error::NotGivenBack { .. } => "the same command again gives them back",
         _ => return None,
     };

@@ -43,6 +43,9 @@ struct Pull {
     /// Certificate of the authority that signs those of these registries
     #[arg(long)]
     ca: Option<PathBuf>,
+    /// Logins for these registries, as docker's config.json; removed when the pull ends
+    #[arg(long)]
+    login: Option<PathBuf>,
 }
 
 impl Host {
@@ -57,6 +60,7 @@ impl Host {
             carried_images: arguments.carried_images,
             from: arguments.from,
             ca: arguments.ca,
+            login: arguments.login,
         };
         Ok(pull_over_stdio(&request, tokio::io::join(tokio::io::stdin(), tokio::io::stdout())).await?)
     }

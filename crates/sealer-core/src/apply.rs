@@ -16,7 +16,9 @@ use crate::provision::{existing, leaving, provision, release};
 use crate::report::{Applied, Outcome, Planned, addresses, left, left_out};
 use crate::run::Run;
 use crate::target::{Target, fetch, parse};
-use crate::{ClusterState, Error, Event, Events, Sealer, Wanted, cluster_copy, operator_lock, takeover};
+use crate::{
+    ClusterState, Error, Event, Events, Sealer, Wanted, cluster_copy, external_registry, operator_lock, takeover,
+};
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -66,6 +68,7 @@ pub async fn apply(
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted).await?;
     target.check()?;
+    external_registry::provide(&run, &target).await?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
     let mut target = provision(&run, &state, target, &mut agreed).await?;
@@ -114,6 +117,7 @@ pub async fn plan(
         };
     }
     refused.map_or(Ok(()), Err)?;
+    external_registry::provide(&run, &target).await?;
     let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
     let (mut target, provider) = existing(target)?;
     let observed = gather(&run, &state, &target).await?;

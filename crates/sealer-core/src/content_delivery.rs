@@ -1,6 +1,7 @@
 //! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use content_store::Store;
-use remote::{Command, Duplex, Remote};
+use remote::{Command, Duplex, Remote, Secret};
 use runtime::{Content, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -46,6 +47,9 @@ impl ContentDelivery {
     ) -> Result<(), runtime::Error> {
         let Content { bytes, .. } = content;
         remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
+        if let Some(config) = docker_config(content) {
+            remote.write(&login_file(content), 0o600, config.expose().as_bytes()).await?;
+        }
 
         let script = script(content, &self.cluster);
         let command = Command::new(script).timeout(Duration::from_secs(3600));
@@ -78,20 +82,41 @@ impl ContentDelivery {
 /// The command by which a host pulls content: from its sources, and what these lack from here.
 fn script(content: &Content, cluster: &str) -> String {
     let Content { image, carried_images, rootfs, sources, .. } = content;
-    // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
-    let root = rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent);
+    let root = root(content);
     let mut script =
         format!("exec {HOST_BINARY} host pull --root {root} --cluster {cluster} --image {image} --rootfs {rootfs}");
     if *carried_images {
         script.push_str(" --carried-images");
     }
+    let scheme = if content.plain_http { "http" } else { "https" };
     for source in sources {
-        script.push_str(&format!(" --from https://{source}"));
+        script.push_str(&format!(" --from {scheme}://{source}"));
     }
-    if !sources.is_empty() {
+    if !sources.is_empty() && !content.plain_http {
         script.push_str(&format!(" --ca {root}/certs/ca.crt"));
     }
+    if docker_config(content).is_some() {
+        script.push_str(&format!(" --login {}", login_file(content)));
+    }
     script
+}
+
+/// The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
+fn root(content: &Content) -> &str {
+    content.rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent)
+}
+
+/// Where the login for the sources is as long as a host pulls: everybody could read it among arguments.
+fn login_file(content: &Content) -> String {
+    format!("{}/login.json", root(content))
+}
+
+/// The login for the sources, as docker keeps logins; none when there is nobody to show it to.
+fn docker_config(content: &Content) -> Option<Secret> {
+    let login = content.authorization.as_ref()?.expose().strip_prefix("Basic ")?;
+    let entry = |source: &SocketAddr| (source.to_string(), serde_json::json!({ "auth": login }));
+    let auths: serde_json::Map<_, _> = content.sources.iter().map(entry).collect();
+    (!auths.is_empty()).then(|| serde_json::json!({ "auths": auths }).to_string().into())
 }
 
 /// Serves until the host has hung up, telling how many bytes it took.
@@ -154,6 +179,8 @@ impl AsyncWrite for Counted {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -166,5 +193,21 @@ mod tests {
              --rootfs /data/shop/rootfs --carried-images --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
              --ca /data/shop/certs/ca.crt"
         );
+    }
+
+    #[test]
+    fn a_login_is_in_a_file_and_not_among_arguments() {
+        let source = SocketAddr::from(([10, 0, 0, 1], 5000));
+        let mut content = Content::new("sha256:0", "/data/shop/rootfs", 1);
+        content.authorization = Some(runtime::Variable::hidden("Basic YTpi"));
+        content.plain_http = true;
+        assert_eq!(docker_config(&content), None, "there is nobody to show it to");
+        let content = content.from_sources([source]);
+        let config = docker_config(&content).unwrap();
+        assert_eq!(config.expose(), r#"{"auths":{"10.0.0.1:5000":{"auth":"YTpi"}}}"#);
+        let script = script(&content, "shop");
+        assert!(script.ends_with("--from http://10.0.0.1:5000 --login /data/shop/login.json"), "{script}");
+        let plan = serde_json::to_string(&content).unwrap();
+        assert!(!format!("{script}{plan}{content:?}").contains("YTpi"), "{plan}");
     }
 }

@@ -425,6 +425,43 @@ pub enum Error {
         host: IpAddr,
     },
     #[cfg(feature = "cluster")]
+    /// A registry outside the cluster lacks container images that the cluster needs.
+    #[error(
+        "registry {host} lacks {} of the {total} container images that {image} carries:{}",
+        .missing.len(),
+        .missing.iter().map(|image| format!("\n  {} as {}", image.name, image.place)).collect::<String>()
+    )]
+    ImagesMissing {
+        /// The registry.
+        host: String,
+        /// The cluster image.
+        image: String,
+        /// What is not there.
+        missing: Vec<crate::PlacedImage>,
+        /// How many images it carries.
+        total: usize,
+    },
+    #[cfg(feature = "cluster")]
+    /// Two container images would have the same name in a registry outside the cluster.
+    #[error("{} and {} are different images and cannot both be {place}; use an image that carries one of them, or the registry on the masters", .images[0], .images[1])]
+    SamePlace {
+        /// The name there.
+        place: String,
+        /// Their own names.
+        images: [String; 2],
+    },
+    #[cfg(feature = "cluster")]
+    /// A registry outside the cluster does not take the login that hosts would send.
+    #[error(
+        "registry {host} does not take the login of spec.registry.externalRegistry as container engines send it, by HTTP Basic authentication: {source}"
+    )]
+    RegistryLogin {
+        /// The registry.
+        host: String,
+        /// What it said.
+        source: registry_client::Error,
+    },
+    #[cfg(feature = "cluster")]
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {
@@ -487,7 +524,9 @@ impl Error {
             | Self::NotAgreed { .. }
             | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
-            Self::Preflight(_) => Class::Preflight,
+            Self::Preflight(_) | Self::ImagesMissing { .. } | Self::SamePlace { .. } | Self::RegistryLogin { .. } => {
+                Class::Preflight
+            }
             #[cfg(feature = "cluster")]
             Self::Interrupted { .. }
             | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,10 +35,12 @@ pub struct PullRequest {
     pub cluster: String,
     /// Whether carried container images are fetched and named, so that this host can serve them.
     pub carried_images: bool,
-    /// Registries (`https://address:port`) that are asked before the byte stream.
+    /// Registries (`https://address:port` or `http://…`) that are asked before the byte stream.
     pub from: Vec<String>,
     /// Certificate (PEM file) of the authority that signs theirs.
     pub ca: Option<PathBuf>,
+    /// Logins for them (a file as docker's `config.json`); removed when the pull ends.
+    pub login: Option<PathBuf>,
 }
 
 /// [`pull`] from the registries of the request, and from the other end of `io` for what they cannot give.
@@ -49,15 +52,31 @@ pub async fn pull_over_stdio<S>(request: &PullRequest, io: S) -> Result<(), Erro
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let pulled = pull_with_login(request, io).await;
+    match request.login.as_ref().map(fs::remove_file) {
+        Some(Err(source)) if source.kind() != ErrorKind::NotFound && pulled.is_ok() => {
+            Err(Error::State { act: "remove", path: request.login.clone().unwrap_or_default(), source })
+        }
+        _ => pulled,
+    }
+}
+
+async fn pull_with_login<S>(request: &PullRequest, io: S) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let mut sources: Vec<(String, Arc<dyn Registry>)> = Vec::new();
     let ca = match &request.ca {
         Some(path) => vec![text_file::read("read the certificate authority", path)?],
         None => Vec::new(),
     };
     for url in &request.from {
-        let host = url.strip_prefix("https://").unwrap_or(url).to_owned();
+        let plain = url.strip_prefix("http://");
+        let host = plain.unwrap_or(url.strip_prefix("https://").unwrap_or(url)).to_owned();
         let mut options = registry_client::Options::default();
         options.extra_ca.clone_from(&ca);
+        options.docker_config.clone_from(&request.login);
+        options.plain_http.extend(plain.map(str::to_owned));
         sources.push((host, Arc::new(Https::new(options)?)));
     }
     sources.push((NAME.0.to_owned(), Arc::new(Http2Stream::new(io).await?)));

@@ -78,6 +78,8 @@ mod error;
 mod event;
 #[cfg(feature = "cluster")]
 mod executor;
+#[cfg(feature = "cluster")]
+mod external_registry;
 pub mod host;
 #[cfg(feature = "cluster")]
 mod host_cleanup;
@@ -127,6 +129,8 @@ pub use crate::consent::Consent;
 pub use crate::delete::{DeleteOptions, Deleted, delete};
 pub use crate::error::{Class, Error};
 pub use crate::event::{Event, Events};
+#[cfg(feature = "cluster")]
+pub use crate::external_registry::PlacedImage;
 #[cfg(feature = "cluster")]
 pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_layout};

@@ -12,6 +12,7 @@ use runtime::{Drain, Facts, HostUpdate, ImageContents, ManagedCluster, Payload, 
 use tokio::task::spawn_blocking;
 
 use crate::change;
+use crate::external_registry::Carried;
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
 use crate::{Error, Wanted, unsupported};
@@ -32,6 +33,8 @@ pub(crate) struct Target<'a> {
     /// The control plane that the provider runs, once it has given it.
     pub(crate) managed: Option<ManagedCluster>,
     pub(crate) image: ImageContents,
+    /// The container images that the image carries.
+    pub(crate) carried: Vec<Carried>,
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
     launch: Vec<String>,
@@ -60,6 +63,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
     let launch = launch(&image, &wanted.cluster);
+    let carried = carried(&image)?;
     let (documents, name) = (runtime.requirements().documents, wanted.cluster.image.clone());
     let image = spawn_blocking(move || contents(&image, name, documents)).await.map_err(aborted)??;
     for message in unsupported::without_effect(&wanted.cluster, &launch, &image.files) {
@@ -75,6 +79,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
         unclaimed,
         managed: None,
         image,
+        carried,
         provider,
         runtime,
         launch,
@@ -95,6 +100,15 @@ fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageCont
     contents.rootfs_bytes = image.rootfs_bytes();
     contents.carried_bytes = image.carried_bytes();
     Ok(contents)
+}
+
+/// The container images that an image carries, under the names by which clusters ask for them.
+fn carried(image: &Image) -> Result<Vec<Carried>, Error> {
+    let carried = |image: &cloudimage::CarriedImage| {
+        let reference = image.reference.parse().map_err(content_store::Error::from)?;
+        Ok(Carried { reference, digest: image.digest })
+    };
+    image.catalogue().images.iter().map(carried).collect()
 }
 
 /// Documents that people wrote, without their byte order marks, which are no JSON.

@@ -277,6 +277,7 @@ impl Remote for Directory {
             carried_images: words.contains(&"--carried-images"),
             from: Vec::new(),
             ca: None,
+            login: words.contains(&"--login").then(|| self.place(value("--login"))),
         };
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let end = tokio::spawn(async move {

@@ -9,7 +9,7 @@ use crate::wire::Object;
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -22,11 +22,17 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 type Key = (String, String, bool);
 
 /// Gets tokens and remembers them for as long as they open the door.
-#[derive(Debug)]
 pub(super) struct Authenticator {
+    given: BTreeMap<String, (String, Zeroizing<String>)>,
     logins: Arc<DockerConfig>,
     known: Mutex<HashMap<Key, Arc<OnceCell<Access>>>>,
     advice: Mutex<HashMap<String, String>>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Authenticator").field("given", &self.given.keys()).finish_non_exhaustive()
+    }
 }
 
 /// What goes into the request.
@@ -60,7 +66,8 @@ impl Access {
 impl Authenticator {
     pub(super) fn new(options: &Options) -> Self {
         let logins = DockerConfig::new(options.docker_config.clone(), options.run_credential_helpers);
-        Self { logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() }
+        let given = options.logins.clone();
+        Self { given, logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() }
     }
 
     /// What opens the repository, asked for once however many transfers want it.
@@ -100,6 +107,9 @@ impl Authenticator {
         clients: &Clients,
     ) -> Result<Access> {
         let host = &endpoint.host;
+        if let Some((user, password)) = self.given.get(host) {
+            return Ok(Access::Password(user.clone(), password.clone()));
+        }
         let login = self.login(host).await?;
         lock(&self.advice).insert(host.clone(), login.advice());
         let auth = match &login {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How registries are reached. The default asks every registry itself, anonymously, over HTTPS with the system's certificates.
 #[derive(Clone)]
@@ -15,6 +16,9 @@ pub struct Options {
     pub insecure: BTreeSet<String>,
     /// Hosts (`host[:port]`) that speak plain HTTP.
     pub plain_http: BTreeSet<String>,
+    /// User and password by host (`host[:port]`). They are sent as they are (HTTP Basic) with every request, as container engines do with a
+    /// header of their configuration: no token is asked for.
+    pub logins: BTreeMap<String, (String, Zeroizing<String>)>,
     /// The path of docker's `config.json`, for its logins. Read only when a registry is asked; it need not be there.
     pub docker_config: Option<PathBuf>,
     /// Whether programs named in the docker config (`docker-credential-…`) may be run to get a login.
@@ -41,6 +45,7 @@ impl Default for Options {
             mirrors: BTreeMap::new(),
             insecure: BTreeSet::new(),
             plain_http: BTreeSet::new(),
+            logins: BTreeMap::new(),
             docker_config: None,
             run_credential_helpers: false,
             extra_ca: Vec::new(),

@@ -58,16 +58,25 @@ pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane
 /// it, not on every address; that address may come up later than the unit.
 pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets, htpasswd: Option<&str>) -> Vec<File> {
     let certs = paths::certs(&cluster.name);
-    let mut options = String::new();
     let mut files = Vec::new();
     if !cluster.registry.insecure {
-        options.push_str(&format!(" --cert {certs}/registry.crt --key {certs}/registry.key"));
         files.push(File::public(format!("{certs}/registry.crt"), secrets.registry.certificate.clone()));
         files.push(File::secret(format!("{certs}/registry.key"), secrets.registry.key.expose()));
     }
-    if let Some(users) = htpasswd {
+    files.extend(htpasswd.map(|users| File::secret(format!("{certs}/{HTPASSWD}"), users)));
+    files.push(registry_unit(cluster, master));
+    files
+}
+
+/// The systemd unit of the registry of a master.
+pub(super) fn registry_unit(cluster: &Cluster, master: IpAddr) -> File {
+    let certs = paths::certs(&cluster.name);
+    let mut options = String::new();
+    if !cluster.registry.insecure {
+        options.push_str(&format!(" --cert {certs}/registry.crt --key {certs}/registry.key"));
+    }
+    if cluster.registry.login().is_some() {
         options.push_str(&format!(" --htpasswd {certs}/{HTPASSWD}"));
-        files.push(File::secret(format!("{certs}/{HTPASSWD}"), users));
     }
     let unit = format!(
         "[Unit]\n\
@@ -91,6 +100,5 @@ pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets, htp
         domain = cluster.registry.domain,
         port = cluster.registry.port,
     );
-    files.push(File::public(paths::REGISTRY_UNIT, unit));
-    files
+    File::public(paths::REGISTRY_UNIT, unit)
 }

@@ -90,19 +90,27 @@ impl Setup<'_> {
     /// the registry of another.
     fn registry_group(&self, host: &Host) -> Group {
         let (registry, secrets) = (&self.cluster().registry, self.request.payload.secrets);
-        let htpasswd = self.htpasswd.get_or_init(|| registry::htpasswd(registry, secrets));
-        let files = files::registry(self.cluster(), host.address, secrets, htpasswd.as_deref());
-        let unit = files.iter().filter(|file| file.path == super::paths::REGISTRY_UNIT);
+        let unit = files::registry_unit(self.cluster(), host.address);
         let names = format!("{:?} {:?}", registry.certificate_names, registry.certificate_addresses);
         let login = registry::login_digest(registry, secrets);
         let login = login.iter().map(|login| login.expose().as_bytes());
-        let digest = digest(unit.map(|file| &file.content[..]).chain([names.as_bytes()]).chain(login));
-        Group { name: REGISTRY_GROUP, digest, files }
+        let digest = digest([&unit.content[..], names.as_bytes()].into_iter().chain(login));
+        Group { name: REGISTRY_GROUP, digest, files: Vec::new() }
+    }
+
+    /// The files of a group. Those of a registry are made only where they are written: hashing a password takes a while.
+    fn files_of(&self, host: &Host, group: Group) -> Vec<File> {
+        if group.name != REGISTRY_GROUP {
+            return group.files;
+        }
+        let (registry, secrets) = (&self.cluster().registry, self.request.payload.secrets);
+        let htpasswd = self.htpasswd.get_or_init(|| registry::htpasswd(registry, secrets));
+        files::registry(self.cluster(), host.address, secrets, htpasswd.as_deref())
     }
 
     /// All files that a host gets before its runtime.
     pub(super) fn files(&self, host: &Host) -> Vec<File> {
-        self.groups(host).into_iter().flat_map(|group| group.files).collect()
+        self.groups(host).into_iter().flat_map(|group| self.files_of(host, group)).collect()
     }
 
     /// The names of the groups in which a host differs from what its marker says it has.
@@ -124,7 +132,7 @@ impl Setup<'_> {
     pub(crate) fn alter(&self, host: &Host, changed: &[&'static str]) -> Result<Vec<Step>, Error> {
         let address = host.address;
         let groups = self.groups(host).into_iter().filter(|group| changed.contains(&group.name));
-        let files: Vec<File> = groups.flat_map(|group| group.files).collect();
+        let files: Vec<File> = groups.flat_map(|group| self.files_of(host, group)).collect();
         let has = |name| changed.contains(&name);
         let step =
             |what: &'static str, script| Step::run(id(what, address), [address], self.run(host, script)).titled(what);

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use registry_client::Memory;
+use registry_client::contract::Fixture;
 use sealer_core::clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName, Role};
 use sealer_core::infra_provider::testing::Counting;
 use sealer_core::runtime::{
@@ -92,6 +94,15 @@ impl Bench {
 
     /// With an image `lab:1` for a runtime of this name.
     pub(crate) async fn with_image(runtime: &str) -> Self {
+        Self::of(runtime, None).await
+    }
+
+    /// With an image `lab:1` that carries this container image.
+    pub(crate) async fn carrying(carried: &Fixture) -> Self {
+        Self::of("lab", Some(carried)).await
+    }
+
+    async fn of(runtime: &str, carried: Option<&Fixture>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(path("context/scripts")).unwrap();
@@ -101,8 +112,18 @@ impl Bench {
         let sealer = Sealer::open(Settings::new(path("root"), path("state"))).unwrap();
         let sealer = sealer.with_connector(Arc::new(hosts.clone())).with_provider(provider.clone());
         let sealer = sealer.with_runtime(Arc::new(Lab("lab".parse().unwrap()))).with_binary(path("binary"));
+        let mut kubefile = String::new();
+        let registry = Memory::default();
+        if let Some(carried) = carried {
+            carried.fill(&registry);
+            std::fs::create_dir_all(path("context/manifests")).unwrap();
+            std::fs::write(path("context/manifests/imageList"), carried.image.to_string()).unwrap();
+            kubefile = "COPY manifests manifests\n".to_owned();
+        }
+        let sealer = sealer.with_registry(Arc::new(registry));
         let label = format!("LABEL cluster.alpha.sealer.io/cluster-runtime-type={runtime}");
-        let mut request = BuildRequest::new(format!("FROM scratch\n{label}\nCOPY scripts scripts\n"), path("context"));
+        let mut request =
+            BuildRequest::new(format!("FROM scratch\n{label}\nCOPY scripts scripts\n{kubefile}"), path("context"));
         request.options.tag = Some("lab:1".to_owned());
         build(&sealer, &request, &|_| ()).await.unwrap();
         Self { sealer, hosts, provider, events: Mutex::default(), _directory: directory }

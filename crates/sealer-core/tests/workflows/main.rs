@@ -9,5 +9,6 @@ mod lab;
 mod machines;
 mod managed;
 mod operators;
+mod registry;
 mod scale;
 mod send;
