@@ -30,6 +30,9 @@ pub(crate) struct ScaleUp {
     /// Clusterfile of the cluster
     #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Environment of the image's scripts and commands
+    #[arg(short, long = "env", value_name = "KEY=VALUE")]
+    env: Vec<String>,
     #[command(flatten)]
     endpoints: EndpointArguments,
     #[command(flatten)]
@@ -51,6 +54,7 @@ impl ScaleUp {
         let known = current(&sealer, self.cluster.as_deref(), file)?;
         let known = apply::renewed(&sealer, known, &self.change, session).await?;
         let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+        request.env.clone_from(&self.env);
         // Before anybody is asked for a password.
         scale_up(&known, &request)?;
         request.login = self.login.login(&known.cluster.ssh.user, "the new hosts")?;

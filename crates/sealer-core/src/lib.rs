@@ -139,7 +139,7 @@ pub use crate::nodes::Node;
 #[cfg(feature = "cluster")]
 pub use crate::report::{Applied, LeftHost, Outcome, Planned};
 #[cfg(feature = "cluster")]
-pub use crate::scale::{ScaleRequest, current, scale_down, scale_up};
+pub use crate::scale::{ScaleRequest, current, scale_down, scale_up, with_arguments};
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 #[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};

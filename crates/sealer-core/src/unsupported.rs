@@ -170,6 +170,17 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_outside_leaves_nothing_to_the_one_on_the_masters() {
+        let remarks = |registry: &str| without_effect(&parse(&format!("  registry: {registry}\n")).cluster, &[], &[]);
+        let external = "externalRegistry: {domain: hub.example.com}";
+        assert_eq!(remarks(&format!("{{{external}}}")), [""; 0]);
+        assert_eq!(
+            remarks(&format!("{{localRegistry: {{port: 5001}}, {external}}}")),
+            ["spec.registry.localRegistry has no effect: images come from hub.example.com outside"]
+        );
+    }
+
+    #[test]
     fn what_has_no_effect_is_told() {
         let cluster =
             parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4]\n")

@@ -115,10 +115,7 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     }
     request.login.overlay(cluster);
     network(cluster, &request)?;
-    for pair in &request.env {
-        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
-        cluster.set_env(&key, &value);
-    }
+    set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
     let of_image = cluster.provider.clone();
     machines(sealer, cluster, &request)?;
@@ -223,6 +220,15 @@ fn machines(sealer: &Sealer, cluster: &mut Cluster, request: &RunRequest) -> Res
         cluster.provider = sealer.provider_name(given)?;
     } else if named && (cluster.machines.is_empty() || cluster.provider == ProviderName::BAREMETAL) {
         cluster.provider = cluster.provider_by_default();
+    }
+    Ok(())
+}
+
+/// Sets variables, each given as `KEY=VALUE`.
+pub(crate) fn set_env(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Error> {
+    for pair in pairs {
+        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
+        cluster.set_env(&key, &value);
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Clusterfiles of clusters that exist, with more hosts or fewer, and what comes of an interruption.
 
-use sealer_core::clusterfile::{Clusterfile, ProviderName, Role, Secret};
-use sealer_core::{Class, Error, Outcome, RunRequest, ScaleRequest, Wanted, scale_down, scale_up, wanted};
+use sealer_core::clusterfile::{Clusterfile, Host, ProviderName, Role, Secret};
+use sealer_core::{
+    Class, Error, Outcome, RunRequest, ScaleRequest, Wanted, scale_down, scale_up, wanted, with_arguments,
+};
 
 use crate::lab::{Bench, address, counted, listed, made};
 
@@ -38,6 +40,24 @@ async fn hosts_are_added_and_taken_out_by_address() {
     bench.change(scale_down(&bench.file(), &nodes("10.0.0.2,10.0.0.4")).unwrap()).await.unwrap();
     assert_eq!(bench.hosts(), [1, 3].map(address));
     assert!(!bench.is_installed(address(2)) && bench.is_installed(address(3)));
+}
+
+#[test]
+fn a_file_is_applied_with_what_is_said_beside_it() {
+    let mut request = ScaleRequest::new(Some("10.0.0.1,10.0.0.3"), Some("10.0.0.4"));
+    request.env = vec!["Stage=test".to_owned()];
+    let cluster = with_arguments(&listed(), &request).unwrap().cluster;
+    let hosts: Vec<_> = cluster.hosts.iter().map(|host| (host.address, host.is_master())).collect();
+    assert_eq!(hosts, [(1, true), (2, false), (3, true), (4, false)].map(|(last, master)| (address(last), master)));
+    let staged = |host: &Host| host.env.values("Stage") == ["test"];
+    assert!(cluster.hosts.iter().all(staged), "also hosts that the file names");
+    let of = |masters, nodes| with_arguments(&counted(2), &ScaleRequest::new(masters, nodes)).map(Wanted::from);
+    let more = of(Some("3"), None).unwrap().clusterfile.cluster.machines;
+    assert_eq!((more.masters.unwrap().count, more.nodes.unwrap().count), (3, 2), "a count is no addition");
+    assert_eq!(with_arguments(&listed(), &ScaleRequest::default()).unwrap(), listed());
+    refuses(of(None, Some("10.0.0.3")), "CONTAINER makes its machines itself");
+    request.env = vec!["Stage".to_owned()];
+    refuses(with_arguments(&listed(), &request).map(Wanted::from), "--env Stage");
 }
 
 #[test]
