@@ -25,7 +25,7 @@ enum RegistryCommand {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 192.168.0.2:5000 --cert registry.crt --key registry.key --htpasswd users"
+    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 192.168.0.2:5000 --cert registry.crt --key registry.key\n  sealer registry serve --htpasswd users"
 )]
 struct Serve {
     /// Where to listen: the address under which clients look for it; 0.0.0.0 is every address of this machine
