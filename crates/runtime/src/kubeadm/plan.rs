@@ -124,11 +124,15 @@ impl Planner<'_> {
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
         }
-        // A new member of etcd keeps the API away for a moment.
-        let masters = milestones.masters.clone();
+        // While etcd grows from one member to two, it has no majority until the second one runs, and no API answers. A third
+        // and later ones join beside the nodes.
+        let mut members =
+            self.setup.control_plane.masters().filter(|master| self.setup.request.was_finished(master.address));
+        let alone = members.nth(1).is_none();
+        let second = milestones.masters.first().filter(|_| alone).cloned();
         for node in others().filter(|host| !host.is_master()) {
             let own = gone.remove(&node.address);
-            let join = self.join(node)?.after([&gate_id]).after(own).after_end_of(&masters);
+            let join = self.join(node)?.after([&gate_id]).after(own).after_end_of(second.clone());
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
         }
