@@ -4,11 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, build, delete, host, image, lvscare, registry, run, scale_up, version};
+use crate::commands::{
+    apply, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune, pull,
+    push, registry, registry_login, rmi, run, save, scale_up, search, tag, verify, version,
+};
 
 /// Commands in the groups and the order in which help shows them.
-const GROUPS: [(&str, &[&str]); 4] = [
-    ("Images", &["build", "images", "inspect", "tag", "rmi", "save", "load"]),
+const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "Images",
+        &[
+            "build", "images", "inspect", "history", "diff", "tag", "rmi", "save", "load", "manifest", "merge",
+            "mount", "umount", "verify", "prune",
+        ],
+    ),
+    ("Registries", &["push", "pull", "search", "login", "logout"]),
     ("Clusters", &["run", "apply", "scale-up", "delete"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
@@ -74,19 +84,45 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build a cluster image from a Kubefile
-    Build(build::Build),
+    Build(Box<build::Build>),
     /// List cluster images
-    Images(image::List),
+    Images(images::List),
     /// Show what is inside a cluster image
-    Inspect(image::Inspect),
-    /// Give a cluster image another name
-    Tag(image::Tag),
+    Inspect(inspect::Inspect),
+    /// Give a cluster image further names
+    Tag(tag::Tag),
     /// Remove cluster images
-    Rmi(image::Remove),
-    /// Save cluster images to an OCI archive
-    Save(image::Save),
-    /// Load cluster images from an OCI archive
-    Load(image::Load),
+    Rmi(rmi::Remove),
+    /// Save cluster images to an archive
+    Save(save::Save),
+    /// Load cluster images from an archive
+    Load(load::Load),
+    /// Show the steps that made a cluster image
+    History(history::History),
+    /// Show what is different in another cluster image
+    Diff(diff::Diff),
+    /// Read everything of cluster images again and name what is damaged
+    Verify(verify::Verify),
+    /// Free what no cluster image needs
+    Prune(prune::Prune),
+    /// Join cluster images that were built apart into one for several platforms
+    Manifest(manifest::Manifest),
+    /// Merge cluster images into one
+    Merge(merge::Merge),
+    /// Mount the rootfs of a cluster image read-only, or list what is mounted
+    Mount(mount::Mount),
+    /// Unmount cluster images
+    Umount(mount::Unmount),
+    /// Push a cluster image to a registry
+    Push(push::Push),
+    /// Pull a cluster image from a registry
+    Pull(pull::Pull),
+    /// List the tags of images in their registry
+    Search(search::Search),
+    /// Log in to a registry
+    Login(registry_login::LogIn),
+    /// Log out of a registry
+    Logout(registry_login::LogOut),
     /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
@@ -139,6 +175,19 @@ impl Command {
             Self::Tag(command) => command.output.format,
             Self::Rmi(command) => command.output.format,
             Self::Load(command) => command.output.format,
+            Self::History(command) => command.output.format,
+            Self::Diff(command) => command.output.format,
+            Self::Verify(command) => command.output.format,
+            Self::Prune(command) => command.output.format,
+            Self::Merge(command) => command.output.format,
+            Self::Mount(command) => command.output.format,
+            Self::Umount(command) => command.output.format,
+            Self::Manifest(command) => command.format(),
+            Self::Push(command) => command.output.format,
+            Self::Pull(command) => command.output.format,
+            Self::Search(command) => command.output.format,
+            Self::Login(command) => command.output.format,
+            Self::Logout(command) => command.output.format,
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,

@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// Hosts were left out that could not be reached; the rest is done.
     #[error("{} left out: {}", if .0.len() == 1 { "1 host was".to_owned() } else { format!("{} hosts were", .0.len()) }, .0.iter().map(|(host, reason)| format!("{host} ({reason})")).collect::<Vec<_>>().join("; "))]
     LeftOut(BTreeMap<IpAddr, String>),
+    /// Blobs of images are damaged; which they are was printed.
+    #[error("{} damaged", if *.0 == 1 { "1 blob is".to_owned() } else { format!("{} blobs are", .0) })]
+    Damaged(usize),
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),
@@ -65,7 +68,7 @@ impl Failure {
                 _ => 1,
             },
             Self::LeftOut(_) => 4,
-            Self::Output { .. } | Self::Start(_) => 1,
+            Self::Output { .. } | Self::Start(_) | Self::Damaged(_) => 1,
             Self::Interrupted(_) => 130,
         }
     }

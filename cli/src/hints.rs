@@ -20,6 +20,10 @@ pub(crate) fn hint(failure: &Failure) -> Option<String> {
         Failure::LeftOut(_) => {
             Some("when they can be reached, the same command does the rest; or take them out of the cluster".to_owned())
         }
+        Failure::Damaged(_) => Some(
+            "`sealer load` of an archive that has them repairs them; otherwise build or pull these images again"
+                .to_owned(),
+        ),
         Failure::Interrupted(_) => Some(RESUMES.to_owned()),
         Failure::Kubefile { .. } | Failure::Clusterfile { .. } | Failure::Usage(_) => None,
     }
@@ -32,6 +36,9 @@ fn of_core(error: &Error) -> Option<String> {
         Error::Provider(error) => return of_provider(error),
         Error::Runtime(error) => return of_runtime(error),
         Error::Registry(error) => return of_registry(error),
+        Error::ShortName { .. } => {
+            "`--default-registry HOST/NAMESPACE` or the variable SEALER_DEFAULT_REGISTRY says where to look; sealer 0.8 and older looked in registry.cn-qingdao.aliyuncs.com/sealer-io"
+        }
         Error::Serve(error) => return of_registry_proxy(error),
         Error::Lvscare(error) => return of_lvscare(error),
         Error::BuildInterrupted => RESUMES,
@@ -59,6 +66,9 @@ fn of_core(error: &Error) -> Option<String> {
         Error::NotSupported { .. } => "to make it differently, `sealer delete` the cluster and run it again",
         Error::Unsupported(_) => "take it out of the Clusterfile to continue without it",
         Error::NoRuntime { .. } => "use an image of Kubernetes made by kubeadm",
+        Error::NoBinary { .. } => {
+            "put the static binary of this version for that processor here, and name it in the variable SEALER_HOST_BINARIES (several are separated by colons)"
+        }
         Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
         Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
             "choose another port with `--listen`, or stop what listens there (`ss -ltnp`)"
@@ -95,6 +105,16 @@ fn of_change(error: &Error) -> Option<String> {
             return Some(format!("take it out first: `sealer delete -c {cluster} --{role}s {host}`"));
         }
         Error::WhichCluster { known, .. } if !known.is_empty() => "`-c NAME`",
+        Error::ImagesMissing { missing, .. } => {
+            let image = missing.first()?;
+            return Some(format!(
+                "copy them there, for example: skopeo copy --all docker://{} docker://{}; then run the same command again",
+                image.name, image.place
+            ));
+        }
+        Error::RegistryLogin { .. } => {
+            "check user name and password; a registry that takes tokens only cannot serve hosts with a login"
+        }
         Error::NotGivenBack { .. } => "the same command again gives them back",
         _ => return None,
     };
@@ -105,7 +125,7 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
     use cloudimage::Error as Image;
     let hint = match error {
         Image::Store(error) => return of_content(error),
-        Image::Registry(error) => return of_registry(error),
+        Image::Registry(error) | Image::NotPulled { source: error, .. } => return of_registry(error),
         Image::Reference(_) => NAME_HINT,
         Image::File { source, .. } | Image::Sandbox { source, .. } => return of_io(source),
         Image::Context { .. } => "the last argument of `sealer build` is the directory that COPY reads from",
@@ -118,12 +138,12 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
         Image::Run { .. } => "`-v` shows everything that the command prints",
         Image::NoPlatform { .. } => "choose one of them with `--platform`",
         Image::NotAnImage { .. } | Image::LayerType { .. } | Image::Document { .. } => {
-            "cluster images are made by `sealer build` and brought by `sealer load`"
+            "cluster images are made by `sealer build` and brought by `sealer pull` and `sealer load`"
         }
         Image::Decompress { .. } => "it is corrupt where it came from: build or load the image again",
         Image::Archive { .. } => "archives are written by `sealer save`, or by `skopeo copy … oci-archive:FILE:NAME`",
         Image::Unfetchable(_) => {
-            "log in with `docker login` where that is needed; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
+            "log in with `sealer login` where that is needed; see `--registry-mirror`, `--insecure-registry` and the variable HTTPS_PROXY"
         }
         Image::ImageName { .. } => {
             "expected one name a line, such as docker.io/library/redis:6.2; `#` begins a comment"
@@ -146,7 +166,7 @@ fn of_content(error: &content_store::Error) -> Option<String> {
     use content_store::Error as Content;
     let hint = match error {
         Content::File { source, .. } => return of_io(source),
-        Content::Missing { .. } => "build or load its image again",
+        Content::Missing { .. } => "build, pull or load its image again",
         Content::Mismatch { .. } => "run the same command again; if that fails too, the source is corrupt",
         Content::Layout { .. } => "move that directory away, or use another with `--root`",
         Content::Reference(_) => NAME_HINT,
@@ -158,12 +178,13 @@ fn of_content(error: &content_store::Error) -> Option<String> {
 fn of_registry(error: &registry_client::Error) -> Option<String> {
     use registry_client::Error as Registry;
     match error {
-        Registry::Tls { host, .. } => {
-            Some(format!("`--insecure-registry {host}` speaks to it without verifying its certificate"))
-        }
-        Registry::Unauthorised { host, .. } => {
-            Some(format!("`docker login {host}` keeps a login that sealer uses too"))
-        }
+        Registry::Tls { host, .. } => Some(format!(
+            "`--registry-ca {host}=FILE` trusts its CA certificate, `--insecure-registry {host}` speaks to it without verifying"
+        )),
+        Registry::Unauthorised { object, .. } if object.starts_with("the login of") => Some(
+            "check user and password; many registries want an access token in the place of the password".to_owned(),
+        ),
+        Registry::Unauthorised { host, .. } => Some(format!("`sealer login {host}` keeps a login")),
         Registry::Unreachable { host, .. } => {
             Some(format!("`--registry-mirror {host}=URL` names a mirror, the variable HTTPS_PROXY a proxy"))
         }
@@ -171,10 +192,12 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
             Some(format!("try again, or ask another with `--registry-mirror {host}=URL`"))
         }
         Registry::Everywhere { source, .. } => of_registry(source),
-        Registry::DockerConfig { .. } => Some("fix or remove the file; `docker login` writes it anew".to_owned()),
-        Registry::InvalidOption { .. } => {
-            Some("see `--registry-mirror`, `--insecure-registry`, HTTPS_PROXY and docker's config.json".to_owned())
-        }
+        Registry::DockerConfig { .. } => Some("fix or remove the file; `sealer login` writes it anew".to_owned()),
+        Registry::InvalidOption { .. } => Some(
+            "see `--registry-mirror`, `--insecure-registry`, `--registry-ca`, HTTPS_PROXY and the directories certs.d"
+                .to_owned(),
+        ),
+        Registry::LoginFile { source, .. } => of_io(source),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
 
 mod cloud;
+mod registries;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use sealer_core::infra_provider::{Container, ContainerOptions};
 use sealer_core::lvscare::Supervisor;
-use sealer_core::{Sealer, Settings, SshSettings, State, registry_client};
+use sealer_core::{Sealer, Settings, SshSettings, State};
 
 use crate::arguments::Global;
 use crate::commands::login::HostKeyArguments;
@@ -18,6 +19,7 @@ use crate::exit::Failure;
 use crate::output::Printer;
 
 pub(crate) use cloud::{CloudArguments, EndpointArguments};
+pub(crate) use registries::RegistryArguments;
 
 /// The container engine's socket where `DOCKER_HOST` names none.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -26,17 +28,6 @@ const NODE_IMAGE: &str = "sealer-node:bookworm";
 
 /// Carries what a daemon is to do from the process that read it to the same process without what reading it took.
 pub(crate) const TOLD: &str = "SEALER_LVSCARE_TOLD";
-
-/// How registries are reached, as the command line says it.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct RegistryArguments {
-    /// Ask this mirror first for images of a registry
-    #[arg(long = "registry-mirror", value_name = "HOST=URL")]
-    pub(crate) mirrors: Vec<String>,
-    /// Registry that is spoken to without verified TLS, or by plain HTTP
-    #[arg(long = "insecure-registry", value_name = "HOST")]
-    pub(crate) insecure: Vec<String>,
-}
 
 /// What every command works with.
 pub(crate) struct Session<'a> {
@@ -54,15 +45,19 @@ impl Session<'_> {
         open(settings(&self.global)?).map(self.extend)
     }
 
-    /// The same for what connects to hosts and may have them made by a cloud.
+    /// The same for what connects to hosts, may have them made by a cloud, and pulls an image that is not here. `image` is what the command
+    /// runs there, where it is known.
     pub(crate) fn open_with_cloud(
         &self,
         arguments: &CloudArguments,
         host_keys: HostKeyArguments,
+        registry: &RegistryArguments,
+        image: Option<&str>,
     ) -> Result<Sealer, Failure> {
         let mut settings = settings(&self.global)?;
         self.close_to_others(&settings.state)?;
         settings.ssh.strict_host_key = host_keys.strict_host_key;
+        registry.apply(&mut settings, image.as_slice())?;
         let sealer = open(settings)?;
         let cloud = cloud::Cloud::new(arguments.region.clone(), arguments.endpoints);
         Ok((self.extend)(sealer.with_provider(Arc::new(cloud))))
@@ -78,18 +73,25 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The same for what talks to registries.
-    pub(crate) fn open_with_registries(&self, registry: &RegistryArguments) -> Result<Sealer, Failure> {
+    /// The same for what talks to registries; `images` are those that the command itself names.
+    pub(crate) fn open_with_registries(
+        &self,
+        registry: &RegistryArguments,
+        images: &[&str],
+    ) -> Result<Sealer, Failure> {
         let mut settings = settings(&self.global)?;
-        settings.registry = registries(registry)?;
+        registry.apply(&mut settings, images)?;
         open(settings).map(self.extend)
     }
 }
 
 fn settings(global: &Global) -> Result<Settings, Failure> {
     let mut settings = Settings::new(root(global), state(global)?);
+    settings.foreign_binaries =
+        env::var_os("SEALER_HOST_BINARIES").map(|paths| env::split_paths(&paths).collect()).unwrap_or_default();
     settings.hidden_from_run = private_directories();
     settings.ssh = ssh();
+    settings.default_registry = registries::default_registry()?;
     Ok(settings)
 }
 
@@ -194,27 +196,6 @@ fn ssh() -> SshSettings {
         settings.known_hosts.push(folder.join("known_hosts"));
     }
     settings
-}
-
-fn registries(arguments: &RegistryArguments) -> Result<registry_client::Options, Failure> {
-    let mut options = registry_client::Options::default();
-    for mirror in &arguments.mirrors {
-        let Some((host, url)) = mirror.split_once('=') else {
-            return Err(Failure::Usage(format!(
-                "--registry-mirror {mirror}: expected HOST=URL, for example docker.io=http://127.0.0.1:5000"
-            )));
-        };
-        options.mirrors.entry(host.to_owned()).or_default().push(url.to_owned());
-    }
-    options.insecure = arguments.insecure.iter().cloned().collect();
-    let docker = variable_path("DOCKER_CONFIG").or_else(|| home().map(|home| home.join(".docker")));
-    options.docker_config = docker.map(|docker| docker.join("config.json"));
-    // They are the user's own programs, named in the user's own file.
-    options.run_credential_helpers = true;
-    options.https_proxy = proxy("HTTPS_PROXY");
-    options.http_proxy = proxy("HTTP_PROXY");
-    options.no_proxy = variable("NO_PROXY");
-    Ok(options)
 }
 
 /// A proxy as the environment names it; often without the scheme.

@@ -3,8 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use sealer_core::clusterfile;
 
-const ARCHIVES: &str = "registries of cluster images are not supported yet: `sealer save -o FILE IMAGE` and `sealer load -i FILE` move them";
-const LOGIN: &str = "sealer uses the logins that `docker login` keeps";
+const ARCHIVES: &str = "`sealer push` and `sealer pull` move cluster images to and from registries, `sealer save` and `sealer load` to and from files";
 const IMAGES: &str = "`sealer images` lists cluster images";
 const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
 const HOSTS: &str =
@@ -14,31 +13,22 @@ const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts 
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 36] = [
-    ("pull", ARCHIVES),
-    ("push", ARCHIVES),
-    ("search", ARCHIVES),
-    ("manifest", ARCHIVES),
+const FOREIGN: [(&str, &str); 25] = [
     ("export", ARCHIVES),
     ("import", ARCHIVES),
-    ("login", LOGIN),
-    ("logout", LOGIN),
     ("ps", IMAGES),
     ("ls", IMAGES),
     ("list", IMAGES),
     ("image", IMAGES),
-    ("history", "`sealer inspect IMAGE` shows the layers of an image"),
     ("rm", REMOVE),
     ("remove", REMOVE),
     ("reset", REMOVE),
     ("destroy", REMOVE),
-    ("prune", "`sealer rmi` frees what no image needs any more"),
-    ("system", "`sealer rmi` frees what no image needs any more"),
+    ("system", "`sealer prune` frees what no image needs any more"),
     ("scale", HOSTS),
     ("scale-down", HOSTS),
     ("upgrade", IMAGE),
     ("rollback", IMAGE),
-    ("merge", "build one image `FROM` the other instead"),
     ("create", "`sealer run IMAGE` makes a cluster"),
     ("start", "`sealer run IMAGE` makes a cluster"),
     ("check", PLAN),
@@ -46,8 +36,6 @@ const FOREIGN: [(&str, &str); 36] = [
     ("exec", MISSING),
     ("cert", MISSING),
     ("cp", MISSING),
-    ("mount", MISSING),
-    ("umount", MISSING),
     ("gen", MISSING),
     ("debug", MISSING),
     ("alpha", MISSING),

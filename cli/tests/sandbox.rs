@@ -192,3 +192,23 @@ fn no_limit_of_time_is_no_limit_of_nothing() {
     let output = sealer(directory.path(), &["build", "-t", "a:1", "--run-timeout", "0", "."]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn a_named_file_of_logins_is_hidden_from_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = elsewhere.path().join("auth.json").display().to_string();
+    fs::write(&file, "{\"auths\": {}}").unwrap();
+    fs::write(directory.path().join("Kubefile"), format!("FROM scratch\nRUN test ! -s {file}\n")).unwrap();
+    let build = |authfile: Option<&str>, variable: Option<&str>| {
+        let arguments = ["build", "--no-cache", "-t", "a:1", "."];
+        let mut command = sealer(directory.path(), &arguments);
+        command.args(authfile.iter().flat_map(|file| ["--authfile", *file]));
+        command.envs(variable.map(|file| ("REGISTRY_AUTH_FILE", file))).output().unwrap()
+    };
+    let is_at_home = ["/root", "/home", "/tmp"].iter().any(|home| file.starts_with(home));
+    assert_eq!(build(None, None).status.success(), is_at_home, "it is seen by who does not name it");
+    for output in [build(Some(&file), None), build(None, Some(&file))] {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -128,8 +128,8 @@ impl Story {
     }
 
     fn change_settings(&self) {
-        let more =
-            "  certSANS: [api.example.com]\n  hostAliases:\n  - {ip: 10.177.77.99, hostnames: [db.example.com]}\n";
+        let more = "  certSANS: [api.example.com]\n  hostAliases:\n  - {ip: 10.177.77.99, hostnames: [db.example.com]}\n  \
+                    registry: {localRegistry: {username: puller, password: \"hunter2 :$\"}}\n";
         let labels = ", labels: {disk: ssd}, taints: [\"dedicated=db:PreferNoSchedule\"]";
         self.want(&[(1, "master", ""), (2, "master", ""), (4, "master", ""), (3, "node", labels)], more);
         // A workstation with nothing but the Clusterfile: the cluster keeps the rest.
@@ -149,6 +149,13 @@ impl Story {
         let shell = |script: &str| self.machine(2).shell(script);
         assert!(kubectl(&shell, "get node -l disk=ssd --no-headers").contains(&self.machine(3).name));
         assert!(self.machine(3).shell("getent hosts db.example.com").starts_with("10.177.77.99"));
+        // Nobody pulls without the login, and the kubelet has it.
+        let anonymous = format!(
+            "curl --silent --output /dev/null --write-out '%{{http_code}}' --max-time 5 --cacert /var/lib/sealer/data/{NAME}/certs/ca.crt https://sea.hub:5000/v2/"
+        );
+        assert_eq!(self.machine(3).shell(&anonymous), "401");
+        kubectl(&shell, "delete pod -l app=hello --wait=false");
+        kubectl(&shell, "rollout status deployment/hello --timeout=90s");
     }
 
     /// The one that died was told by nobody that it is no master any more; it joins again. Whoever was listed first goes.

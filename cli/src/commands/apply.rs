@@ -4,20 +4,22 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
-use sealer_core::{Error, Sealer, Wanted, apply, newest, plan};
+use sealer_core::{Error, ScaleRequest, Sealer, Wanted, apply, newest, plan, with_arguments};
 
 use crate::arguments::OutputFormat;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{self, CloudArguments, Session};
+use crate::settings::{self, CloudArguments, RegistryArguments, Session};
 
 /// A Clusterfile is never larger than this.
 const CLUSTERFILE_LIMIT: u64 = 1 << 20;
 
 /// Make a cluster match its Clusterfile
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sealer apply -f Clusterfile\n  sealer apply -f Clusterfile --dry-run")]
+#[command(
+    after_help = "Examples:\n  sealer apply -f Clusterfile\n  sealer apply -f Clusterfile --dry-run\n  sealer apply -f Clusterfile --nodes 192.168.0.5 -e Stage=test"
+)]
 pub(crate) struct Apply {
     /// The Clusterfile
     #[arg(
@@ -28,6 +30,15 @@ pub(crate) struct Apply {
         default_value = "Clusterfile"
     )]
     file: PathBuf,
+    /// Masters besides those of the file: addresses (comma separated, ranges a-b); or how many, instead of its count
+    #[arg(short, long, value_name = "ADDRESSES|COUNT")]
+    masters: Option<String>,
+    /// Nodes besides those of the file: addresses (comma separated, ranges a-b); or how many, instead of its count
+    #[arg(short, long, value_name = "ADDRESSES|COUNT")]
+    nodes: Option<String>,
+    /// Environment of the image's scripts and commands
+    #[arg(short, long = "env", value_name = "KEY=VALUE")]
+    env: Vec<String>,
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -36,6 +47,8 @@ pub(crate) struct Apply {
     #[command(flatten)]
     login: LoginArguments,
     #[command(flatten)]
+    registry: RegistryArguments,
+    #[command(flatten)]
     change: ChangeArguments,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
@@ -43,8 +56,11 @@ pub(crate) struct Apply {
 
 impl Apply {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let mut clusterfile = read(&self.file)?;
-        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
+        let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+        request.env.clone_from(&self.env);
+        let mut clusterfile = with_arguments(&read(&self.file)?, &request)?;
+        let image = Some(clusterfile.cluster.image.as_str());
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, image)?;
         self.cloud.overlay(&mut clusterfile.cluster);
         self.login.overlay(&mut clusterfile.cluster)?;
         perform(&sealer, clusterfile, self.dry_run, &self.change, session).await

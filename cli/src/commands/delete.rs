@@ -11,7 +11,7 @@ use crate::commands::change::ChangeArguments;
 use crate::commands::clean_host::HostArguments;
 use crate::commands::login::HostKeyArguments;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, EndpointArguments, Session};
+use crate::settings::{CloudArguments, EndpointArguments, RegistryArguments, Session};
 
 /// Delete a cluster and everything that was made for it, or take single hosts out of it
 #[derive(Debug, Args)]
@@ -62,7 +62,7 @@ impl Delete {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let cloud =
             CloudArguments { region: self.region.clone(), endpoints: self.endpoints, ..CloudArguments::default() };
-        let sealer = session.open_with_cloud(&cloud, self.host_keys)?;
+        let sealer = session.open_with_cloud(&cloud, self.host_keys, &RegistryArguments::default(), None)?;
         if self.prune == Some(false) {
             let reason = "--prune=false: hosts are left as they were before the cluster, so its data goes too";
             return Err(Failure::Usage(reason.to_owned()));

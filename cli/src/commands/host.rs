@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use sealer_core::cloudimage::Platform;
 use sealer_core::content_store::Digest;
 use sealer_core::host::{PullRequest, pull_over_stdio};
 
@@ -37,12 +38,18 @@ struct Pull {
     /// Fetch the carried container images, too
     #[arg(long)]
     carried_images: bool,
+    /// Further platform whose content is fetched, too
+    #[arg(long = "platform")]
+    platforms: Vec<Platform>,
     /// Registries to ask before standard input
     #[arg(long = "from")]
     from: Vec<String>,
     /// Certificate of the authority that signs those of these registries
     #[arg(long)]
     ca: Option<PathBuf>,
+    /// Logins for these registries, as docker's config.json; removed when the pull ends
+    #[arg(long)]
+    login: Option<PathBuf>,
 }
 
 impl Host {
@@ -55,8 +62,11 @@ impl Host {
             rootfs: arguments.rootfs,
             cluster: arguments.cluster,
             carried_images: arguments.carried_images,
+            platform: None,
+            platforms: arguments.platforms,
             from: arguments.from,
             ca: arguments.ca,
+            login: arguments.login,
         };
         Ok(pull_over_stdio(&request, tokio::io::join(tokio::io::stdin(), tokio::io::stdout())).await?)
     }

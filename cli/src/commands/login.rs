@@ -13,6 +13,8 @@ use crate::settings;
 
 /// A password file is never larger than this.
 const PASSWORD_LIMIT: u64 = 4096;
+/// How to give a password where nobody can be asked.
+const INSTEAD: &str = "use --passwd-file or SEALER_PASSWORD";
 
 /// How the keys of hosts are checked.
 #[derive(Debug, Clone, Copy, Args)]
@@ -79,7 +81,7 @@ impl LoginArguments {
             port: self.port,
             password: self.password(self.user.as_deref().unwrap_or(user), hosts)?,
             private_key_password: match self.pk_passwd.as_deref() {
-                Some("") => Some(ask("Passphrase of the private key")?),
+                Some("") => Some(ask("Passphrase of the private key", INSTEAD)?),
                 given => given.map(|text| Secret::from(text.to_owned())),
             },
         })
@@ -87,11 +89,11 @@ impl LoginArguments {
 
     fn password(&self, user: &str, hosts: &str) -> Result<Option<Secret>, Failure> {
         if let Some(file) = &self.passwd_file {
-            return password_in(file).map(Some);
+            return password_in(file, PASSWORD_LIMIT).map(Some);
         }
         let known = settings::password().map(Secret::from);
         match self.passwd.as_deref() {
-            Some("") if known.is_none() => ask(&format!("Password for {user} on {hosts}")).map(Some),
+            Some("") if known.is_none() => ask(&format!("Password for {user} on {hosts}"), INSTEAD).map(Some),
             Some("") | None => Ok(known),
             Some(given) => Ok(Some(Secret::from(given.to_owned()))),
         }
@@ -106,21 +108,20 @@ fn expand_keys(cluster: &mut Cluster) {
     }
 }
 
-fn password_in(file: &Path) -> Result<Secret, Failure> {
+/// The password in a file of at most `limit` bytes.
+pub(crate) fn password_in(file: &Path, limit: u64) -> Result<Secret, Failure> {
     let failed = |source| Failure::Input { path: file.display().to_string(), source };
-    let text = atomic_file::read_text(file, PASSWORD_LIMIT).map_err(failed)?;
+    let text = atomic_file::read_text(file, limit).map_err(failed)?;
     let text = Secret::from(text.ok_or_else(|| failed(ErrorKind::NotFound.into()))?);
     Ok(Secret::from(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// Asks on the terminal, without showing what is typed.
-fn ask(what: &str) -> Result<Secret, Failure> {
+/// Asks on the terminal, without showing what is typed; `instead` says what to do where there is none.
+pub(crate) fn ask(what: &str, instead: &str) -> Result<Secret, Failure> {
     let term = console::Term::stderr();
     if !term.is_term() {
         let what = format!("{}{}", what[..1].to_lowercase(), &what[1..]);
-        return Err(Failure::Usage(format!(
-            "cannot ask for the {what}: standard error is not a terminal; use --passwd-file or SEALER_PASSWORD"
-        )));
+        return Err(Failure::Usage(format!("cannot ask for the {what}: standard error is not a terminal; {instead}")));
     }
     let failed = |source: std::io::Error| match source.kind() {
         ErrorKind::Interrupted => Failure::Interrupted("done"),

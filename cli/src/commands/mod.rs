@@ -6,13 +6,32 @@ pub(crate) mod change;
 pub(crate) mod clean_host;
 pub(crate) mod confirm;
 pub(crate) mod delete;
+pub(crate) mod diff;
+pub(crate) mod history;
 pub(crate) mod host;
-pub(crate) mod image;
+pub(crate) mod images;
+pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod lvscare;
+pub(crate) mod manifest;
+pub(crate) mod merge;
+pub(crate) mod mount;
+pub(crate) mod old_build_flags;
+pub(crate) mod pairs;
+pub(crate) mod prune;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod registry;
+pub(crate) mod registry_login;
+pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod scale_up;
+pub(crate) mod search;
+pub(crate) mod size;
+pub(crate) mod tag;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use crate::arguments::Command;
@@ -22,13 +41,26 @@ use crate::settings::Session;
 /// Does what a command says.
 pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<(), Failure> {
     match command {
-        Command::Build(command) => command.run(session).await,
+        Command::Build(command) => Box::pin(command.run(session)).await,
         Command::Images(command) => command.run(session),
         Command::Inspect(command) => command.run(session),
         Command::Tag(command) => command.run(session),
         Command::Rmi(command) => command.run(session),
         Command::Save(command) => command.run(session),
         Command::Load(command) => command.run(session),
+        Command::History(command) => command.run(session),
+        Command::Diff(command) => command.run(session),
+        Command::Verify(command) => command.run(session),
+        Command::Prune(command) => command.run(session),
+        Command::Merge(command) => command.run(session),
+        Command::Mount(command) => command.run(session),
+        Command::Umount(command) => command.run(session),
+        Command::Manifest(command) => command.run(session).await,
+        Command::Push(command) => command.run(session).await,
+        Command::Pull(command) => command.run(session).await,
+        Command::Search(command) => command.run(session).await,
+        Command::Login(command) => command.run(session).await,
+        Command::Logout(command) => command.run(session).await,
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,
@@ -39,4 +71,9 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Version(command) => command.run(session),
         Command::Host(command) => command.run(session).await,
     }
+}
+
+/// Prints the warnings of a workflow that tells nothing else.
+pub(crate) fn warnings<'a>(session: &'a Session<'_>) -> impl Fn(sealer_core::Event) + Send + Sync + 'a {
+    |event| session.printer.event(&event)
 }

@@ -25,7 +25,7 @@ enum RegistryCommand {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 192.168.0.2:5000 --cert registry.crt --key registry.key"
+    after_help = "Examples:\n  sealer registry serve --listen 127.0.0.1:5000\n  sealer registry serve --listen 192.168.0.2:5000 --cert registry.crt --key registry.key\n  sealer registry serve --htpasswd users"
 )]
 struct Serve {
     /// Where to listen: the address under which clients look for it; 0.0.0.0 is every address of this machine
@@ -40,6 +40,9 @@ struct Serve {
     /// Private key (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Users who may pull, with bcrypt hashes of their passwords (htpasswd -B); without it everybody may
+    #[arg(long, value_name = "FILE")]
+    htpasswd: Option<PathBuf>,
 }
 
 impl Registry {
@@ -49,6 +52,7 @@ impl Registry {
             root: settings::root(&session.global),
             listen: arguments.listen,
             tls: arguments.cert.zip(arguments.key),
+            htpasswd: arguments.htpasswd,
             names: arguments.names,
             events: std::sync::Arc::new(|event| crate::output::registry_event(&event)),
         };

@@ -5,12 +5,12 @@ use sealer_core::{Error, RunRequest, wanted};
 
 use crate::arguments::OutputFormat;
 use crate::commands::apply;
-use crate::commands::build::pairs;
 use crate::commands::change::ChangeArguments;
 use crate::commands::confirm;
 use crate::commands::login::LoginArguments;
+use crate::commands::pairs::pairs;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, Session};
+use crate::settings::{CloudArguments, RegistryArguments, Session};
 
 /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
 ///
@@ -55,6 +55,8 @@ pub(crate) struct Run {
     #[command(flatten)]
     login: LoginArguments,
     #[command(flatten)]
+    registry: RegistryArguments,
+    #[command(flatten)]
     change: ChangeArguments,
     /// Print what would be done; change nothing
     #[arg(long)]
@@ -65,14 +67,19 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys)?;
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, Some(&self.image))?;
         let mut request = self.request()?;
         // A dry run makes no machines.
         request.accept_provider |= self.dry_run;
-        let mut wanted = match wanted(&sealer, request.clone()) {
+        request.only_to_plan = self.dry_run;
+        let progress = session.printer.cluster_progress();
+        let tell = |event| progress.event(&event);
+        let made = wanted(&sealer, request.clone(), &tell).await;
+        progress.finish();
+        let mut wanted = match made {
             Err(refused @ Error::ProviderOfImage { .. }) if confirm::asked(&refused) => {
                 request.accept_provider = true;
-                sealer_core::wanted(&sealer, request)?
+                wanted(&sealer, request, &tell).await?
             }
             wanted => wanted?,
         };

@@ -10,7 +10,7 @@ use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::exit::Failure;
-use crate::settings::{CloudArguments, EndpointArguments, Session};
+use crate::settings::{CloudArguments, EndpointArguments, RegistryArguments, Session};
 
 /// Add hosts to a cluster
 #[derive(Debug, Args)]
@@ -30,12 +30,17 @@ pub(crate) struct ScaleUp {
     /// Clusterfile of the cluster
     #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Environment of the image's scripts and commands
+    #[arg(short, long = "env", value_name = "KEY=VALUE")]
+    env: Vec<String>,
     #[command(flatten)]
     endpoints: EndpointArguments,
     #[command(flatten)]
     login: LoginArguments,
     #[command(flatten)]
     change: ChangeArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -46,11 +51,16 @@ pub(crate) struct ScaleUp {
 impl ScaleUp {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let cloud = CloudArguments { endpoints: self.endpoints, ..CloudArguments::default() };
-        let sealer = session.open_with_cloud(&cloud, self.login.host_keys)?;
+        let open = |image| session.open_with_cloud(&cloud, self.login.host_keys, &self.registry, image);
         let file = self.file.as_deref().map(apply::read).transpose()?;
+        let mut sealer = open(None)?;
         let known = current(&sealer, self.cluster.as_deref(), file)?;
+        if self.registry.skips_verification() {
+            sealer = open(Some(&known.cluster.image))?;
+        }
         let known = apply::renewed(&sealer, known, &self.change, session).await?;
         let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+        request.env.clone_from(&self.env);
         // Before anybody is asked for a password.
         scale_up(&known, &request)?;
         request.login = self.login.login(&known.cluster.ssh.user, "the new hosts")?;

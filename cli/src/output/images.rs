@@ -1,12 +1,16 @@
 //! Prints cluster images: lists, their contents, what a build made.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use sealer_core::cloudimage::{Built, Inspection, LayerPlan, Removed, Sizes, Summary};
+use sealer_core::cloudimage::{
+    Built, Inspection, LayerPlan, ManifestList, Platform, Pulled, Pushed, Removed, Saved, Sizes, Summary,
+};
 use sealer_core::clusterfile::Clusterfile;
 use sealer_core::content_store::Reference;
+use serde::Serialize;
 
 use super::layout::{printable, shorten};
 use super::{Printer, units, write_out};
@@ -33,10 +37,9 @@ impl Printer {
             return write_out(&format!("{digest}\n"));
         }
         let name = built.reference.as_ref().map_or("(no name)".to_owned(), |reference| reference.familiar());
+        let platforms = platforms(&built.platforms);
         let (size, new) = (units::bytes(built.size), units::bytes(built.new_bytes));
-        write_out(
-            &self.fitting(&digest, |digest| format!("{name}  {digest}  {}  {size} ({new} new)\n", built.platform)),
-        )
+        write_out(&self.fitting(&digest, |digest| format!("{name}  {digest}  {platforms}  {size} ({new} new)\n")))
     }
 
     /// A line with a digest, which is shortened only where the terminal is too narrow for the whole of it.
@@ -51,7 +54,7 @@ impl Printer {
     }
 
     /// All cluster images.
-    pub(crate) fn images(&self, images: &[Summary]) -> Result<(), Failure> {
+    pub(crate) fn images(&self, images: &[Summary], columns: ImageColumns) -> Result<(), Failure> {
         if self.is_json() {
             return self.json(&images);
         }
@@ -59,17 +62,26 @@ impl Printer {
             let digests: String = images.iter().map(|image| format!("{}\n", image.digest)).collect();
             return write_out(&digests);
         }
-        let mut table = table(&["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"]);
+        let mut head = vec!["NAME", "DIGEST", "PLATFORM", "CREATED", "IMAGES", "SIZE"];
+        head.extend(columns.other_names.then_some("OTHER NAMES"));
+        let mut table = if columns.heading { table(&head) } else { without_heading() };
         for image in images {
-            let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
-            table.add_row([
+            let digest = image.digest.to_string();
+            let mut row = vec![
                 image.familiar.clone(),
-                short(&image.digest.to_string()),
-                platforms.join(","),
+                if columns.whole_digests { digest } else { short(&digest) },
+                platforms(&image.platforms),
                 image.created.as_deref().map(age).unwrap_or_default(),
                 image.carried_images.to_string(),
                 units::bytes(image.size),
-            ]);
+            ];
+            if columns.other_names {
+                row.push(image.other_names.join(","));
+            }
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 3));
         }
         right(&mut table, &[4, 5]);
         write_table(&table)?;
@@ -120,6 +132,32 @@ impl Printer {
         write_out(&text)
     }
 
+    /// The manifests of an image, and those that were taken out.
+    pub(crate) fn manifest_list(&self, list: &ManifestList) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(list);
+        }
+        if self.quiet {
+            return write_out(&format!("{}\n", list.digest));
+        }
+        write_out(&format!("{}  {}\n", familiar(&list.name), list.digest))?;
+        let mut table = table(&["MANIFEST", "PLATFORM", "SIZE"]);
+        for manifest in &list.manifests {
+            let carried = manifest.carried_with.map(|digest| format!("images of {}", short(&digest.to_string())));
+            table.add_row([
+                manifest.digest.to_string(),
+                manifest.platform_text().or(carried).unwrap_or_default(),
+                units::bytes(manifest.size),
+            ]);
+        }
+        right(&mut table, &[2]);
+        write_table(&table)?;
+        for digest in &list.removed {
+            self.note(&format!("{digest} is no longer in it"));
+        }
+        Ok(())
+    }
+
     /// The Clusterfile by which an image is run.
     pub(crate) fn clusterfile(&self, clusterfile: &Clusterfile) -> Result<(), Failure> {
         if self.is_json() {
@@ -129,10 +167,52 @@ impl Printer {
         }
     }
 
+    /// Which archive was written.
+    pub(crate) fn saved(&self, file: &Path, images: &[String], saved: &Saved) -> Result<(), Failure> {
+        let shown = |path: &Path| path.display().to_string();
+        let file = shown(file);
+        if saved.parts.is_empty() {
+            return self.done(&file, &serde_json::json!({ "file": file, "images": images, "bytes": saved.bytes }));
+        }
+        let parts: Vec<String> = saved.parts.iter().map(|part| shown(part)).collect();
+        let value = serde_json::json!({ "file": file, "images": images, "bytes": saved.bytes, "parts": parts });
+        self.done(&parts.join("\n"), &value)
+    }
+
     /// Which images an archive brought.
-    pub(crate) fn loaded(&self, file: &std::path::Path, names: &[String]) -> Result<(), Failure> {
+    pub(crate) fn loaded(&self, files: &[PathBuf], names: &[String]) -> Result<(), Failure> {
         let lines: Vec<String> = names.iter().map(|name| familiar(name)).collect();
-        self.done(&lines.join("\n"), &serde_json::json!({ "file": file, "images": names }))
+        let value = match files {
+            [file] => serde_json::json!({ "file": file, "images": names }),
+            parts => serde_json::json!({ "parts": parts, "images": names }),
+        };
+        self.done(&lines.join("\n"), &value)
+    }
+
+    /// What a push came to.
+    pub(crate) fn pushed(&self, pushed: &Pushed) -> Result<(), Failure> {
+        let parts =
+            [(pushed.sent_bytes, "sent"), (pushed.mounted_bytes, "mounted"), (pushed.present_bytes, "already there")];
+        self.moved(&pushed.destination, &pushed.digest.to_string(), &parts, pushed)
+    }
+
+    /// What a pull came to.
+    pub(crate) fn pulled(&self, pulled: &Pulled) -> Result<(), Failure> {
+        let parts = [(pulled.fetched_bytes, "fetched"), (pulled.present_bytes, "already here")];
+        self.moved(&pulled.name, &pulled.digest.to_string(), &parts, pulled)
+    }
+
+    fn moved(&self, name: &str, digest: &str, parts: &[(u64, &str)], value: &impl Serialize) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(value);
+        }
+        if self.quiet {
+            return write_out(&format!("{digest}\n"));
+        }
+        let parts = parts.iter().filter(|(bytes, _)| *bytes > 0);
+        let parts: Vec<String> = parts.map(|(bytes, what)| format!("{} {what}", units::bytes(*bytes))).collect();
+        let (name, parts) = (familiar(name), parts.join(", "));
+        write_out(&self.fitting(digest, |digest| format!("{name}  {digest}  {parts}\n")))
     }
 
     /// Which names were taken away and what that freed.
@@ -153,7 +233,9 @@ impl Printer {
 
 /// Name, digest, platforms, and who built it when.
 fn head(image: &Inspection, digest: &str) -> String {
-    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+    let absent = |platform| if image.absent_platforms.contains(platform) { " (not here)" } else { "" };
+    let platforms: Vec<String> =
+        image.platforms.iter().map(|platform| format!("{platform}{}", absent(platform))).collect();
     let day = image.created.as_deref().and_then(|created| created.split('T').next());
     let day = day.map(|day| format!(" {day}")).unwrap_or_default();
     let version = &image.sealer_version;
@@ -184,13 +266,17 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
     }
 }
 
+fn platforms(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// The first twelve digits of a digest.
-fn short(digest: &str) -> String {
+pub(super) fn short(digest: &str) -> String {
     digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
 }
 
 /// How long ago a time (RFC 3339) was; the time itself when it cannot be read.
-fn age(created: &str) -> String {
+pub(super) fn age(created: &str) -> String {
     let Ok(time) = time::OffsetDateTime::parse(created, &time::format_description::well_known::Rfc3339) else {
         return created.to_owned();
     };
@@ -202,6 +288,23 @@ fn age(created: &str) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{} ago", units::count(usize::try_from(count).unwrap_or(usize::MAX), unit))
+}
+
+/// What a list of images shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImageColumns {
+    /// Digests as they are, not the first twelve digits.
+    pub(crate) whole_digests: bool,
+    /// The line above.
+    pub(crate) heading: bool,
+    /// A column with the other names of each image.
+    pub(crate) other_names: bool,
+}
+
+fn without_heading() -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table
 }
 
 /// A table without lines, as kubectl prints them.

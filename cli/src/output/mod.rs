@@ -9,6 +9,9 @@ mod layout;
 mod lvscare;
 mod plan;
 mod progress;
+mod registries;
+mod template;
+mod tools;
 mod units;
 
 use std::io::{IsTerminal, Write};
@@ -20,7 +23,8 @@ use crate::arguments::{Arguments, Command, Format};
 use crate::exit::Failure;
 use crate::settings;
 
-pub(crate) use progress::{BuildProgress, ClusterProgress};
+pub(crate) use images::ImageColumns;
+pub(crate) use progress::{BuildProgress, BytesProgress, ClusterProgress, TransferProgress};
 
 /// Columns of a failure where no terminal says how wide it is.
 const LINE: usize = 120;
@@ -81,9 +85,19 @@ impl Printer {
         BuildProgress::new(self.mode(), self.verbose)
     }
 
+    /// Shows how far a command is that reads bytes.
+    pub(crate) fn bytes_progress(&self) -> BytesProgress {
+        BytesProgress::new(self.mode())
+    }
+
     /// Shows the progress of a change to a cluster.
     pub(crate) fn cluster_progress(&self) -> ClusterProgress {
         ClusterProgress::new(self.mode(), self.verbose)
+    }
+
+    /// Shows the progress of a push or pull.
+    pub(crate) fn transfer_progress(&self) -> TransferProgress {
+        TransferProgress::new(self.mode())
     }
 
     fn mode(&self) -> progress::Mode {
@@ -112,6 +126,15 @@ impl Printer {
     pub(crate) fn note(&self, text: &str) {
         if !self.is_json() && !self.quiet {
             say(text);
+        }
+    }
+
+    /// An event of a workflow that shows no progress: warnings for people, everything for programs.
+    pub(crate) fn event(&self, event: &sealer_core::Event) {
+        match event {
+            event if self.is_json() => say(&serde_json::to_string(event).unwrap_or_default()),
+            sealer_core::Event::Warning { message } => self.warn(message),
+            _ => {}
         }
     }
 

@@ -2,14 +2,27 @@
 
 use crate::support::{Program, finish};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 28] = [
     "build",
     "images",
     "inspect",
+    "history",
+    "diff",
     "tag",
     "rmi",
     "save",
     "load",
+    "manifest",
+    "merge",
+    "mount",
+    "umount",
+    "verify",
+    "prune",
+    "push",
+    "pull",
+    "search",
+    "login",
+    "logout",
     "run",
     "apply",
     "scale-up",
@@ -40,6 +53,7 @@ fn every_command_has_help_with_examples() {
         let arguments = match command {
             "registry" => vec![command, "serve", "-h"],
             "lvscare" => vec![command, "care", "-h"],
+            "manifest" => vec![command, "add", "-h"],
             _ => vec![command, "-h"],
         };
         let outcome = program.call(&arguments);
@@ -77,10 +91,9 @@ fn misspelt_commands_and_flags_are_corrected() {
     let program = Program::new();
     program.call(&["biuld"]).fails(2, &["unrecognized subcommand 'biuld'", "'build'"]);
     for (given, tip) in [
-        ("prune", "tip: `sealer rmi` frees what no image needs"),
+        ("system", "tip: `sealer prune` frees what no image needs"),
         ("scale", "tip: `sealer scale-up` adds hosts, `sealer delete --nodes ADDRESS` takes them out"),
-        ("pull", "tip: registries of cluster images are not supported yet: `sealer save -o FILE IMAGE`"),
-        ("login", "tip: sealer uses the logins that `docker login` keeps"),
+        ("export", "tip: `sealer push` and `sealer pull` move cluster images to and from registries"),
     ] {
         let outcome = program.call(&[given]);
         outcome.fails(2, &[tip]);

@@ -150,10 +150,12 @@ fn what_is_missing_is_named_with_the_next_step() {
     missing.fails(1, &["line 2: there is no manifest in the build context", "did you mean manifests?"]);
     assert!(!missing.stderr.contains("hint:"), "{}", missing.stderr);
 
-    program.write("context/Kubefile", "FROM nobody:1\nCOPY manifests /\n");
+    program.write("context/Kubefile", "FROM 127.0.0.1:1/nobody:1\nCOPY manifests /\n");
     let unknown = program.call(&["build", "-t", "a:1", "."]);
-    unknown.fails(1, &["cluster image nobody:1 is not in the store", "sealer build -t nobody:1"]);
-    assert!(!unknown.stderr.contains("hint:"), "{}", unknown.stderr);
+    unknown.fails(1, &["cluster image 127.0.0.1:1/nobody:1 is not in the store", "cannot reach 127.0.0.1:1", "hint:"]);
+    let never = program.call(&["build", "-t", "a:1", "--pull=never", "."]);
+    never.fails(1, &["cluster image 127.0.0.1:1/nobody:1 is not in the store", "sealer build -t 127.0.0.1:1/nobody:1"]);
+    assert!(!never.stderr.contains("hint:"), "{}", never.stderr);
 
     let images = program.json(&["images", "-o", "json"]);
     assert_eq!(images, json!([]), "nothing half built is named");
@@ -249,4 +251,44 @@ fn an_unreadable_store_is_named() {
     let outcome = program.call(&["build", "-t", "a:1", "."]);
     outcome.code(1);
     assert!(stable(&outcome.stderr, &program).contains("DIR/root"), "{}", outcome.stderr);
+}
+
+#[test]
+fn several_pairs_in_one_argument_are_told_apart_by_their_names() {
+    let program = Program::new();
+    program
+        .write("context/Kubefile", "FROM scratch\nARG MY_ARG PASSWORD HOSTS\nLABEL got=\"$MY_ARG $PASSWORD $HOSTS\"\n");
+    let both = ["build", "-t", "a:1", "--build-arg", "MY_ARG=abc,PASSWORD=x", "--build-arg", "HOSTS=a,b", "."];
+    program.call(&both).code(0);
+    let inspection = program.json(&["inspect", "a:1", "-o", "json"]);
+    assert_eq!(inspection["labels"]["got"], "abc x a,b");
+    let labels = ["build", "-t", "a:1", "--label", "team=shop,tier=1,2", "--annotation", "a.b/c=d,e=f", "."];
+    program.call(&labels).code(0);
+    let inspection = program.json(&["inspect", "a:1", "-o", "json"]);
+    assert_eq!((&inspection["labels"]["team"], &inspection["labels"]["tier"]), (&json!("shop"), &json!("1,2")));
+    let manifest = std::fs::read_to_string(program.blob(inspection["manifest"].as_str().unwrap())).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!((&manifest["annotations"]["a.b/c"], &manifest["annotations"]["e"]), (&json!("d"), &json!("f")));
+}
+
+#[test]
+fn flags_of_old_versions_are_taken_or_refused_with_what_to_use() {
+    let program = Program::new();
+    for fine in [&["--mode", "lite"][..], &["-m", "lite"], &["--base"], &["--base=true"], &["--buildType", "lite"]] {
+        program.call(&[&["build", "-q", "-t", "a:1"], fine, &["."]].concat()).code(0);
+    }
+    let mut elsewhere = program.command(&["build", "-q", "-t", "a:2", "--context", &program.text("context")]);
+    finish(elsewhere.current_dir(program.path("home"))).code(0);
+    let wrong = |flags: &[&str], says: &[&str]| {
+        program.call(&[&["build", "-t", "a:3"], flags, &["."]].concat()).fails(2, says);
+    };
+    wrong(&["--mode", "cloud"], &["--mode cloud: images are built on this machine", "manifests/imageList"]);
+    wrong(&["-b", "local"], &["--buildType local: images are built on this machine"]);
+    wrong(&["--mode", "fast"], &["--mode fast: expected lite"]);
+    wrong(&["--base=false"], &["FROM scratch"]);
+    wrong(&["-c", "elsewhere"], &["cannot be used with"]);
+    wrong(&["--type", "kube-installer"], &["the image is no kube-installer", "bin/kubeadm"]);
+    wrong(&["--type", "iso"], &["kube-installer, app-installer"]);
+    wrong(&["--build-mode", "half"], &["all, lite"]);
+    program.call(&["build", "-q", "-t", "a:3", "--type", "app-installer", "--build-mode", "lite", "."]).code(0);
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Program, overwrite};
+use crate::support::{Outcome, Program, finish, overwrite};
 
 #[test]
 fn a_list_is_a_table() {
@@ -146,5 +146,51 @@ fn corruption_is_named_and_hides_no_other_image() {
     fs::remove_file(program.blob(&digest)).unwrap();
     program
         .call(&["inspect", "bad:1"])
-        .fails(1, &[&format!("blob {digest} is not in the store"), "hint: build or load"]);
+        .fails(1, &[&format!("blob {digest} is not in the store"), "hint: build, pull or load"]);
+}
+
+#[test]
+fn a_name_without_a_registry_is_looked_for_here_and_then_under_the_default_registry() {
+    let program = Program::new();
+    let there = program.build("reg.example:5000/clusters/kube:1");
+    let call =
+        |default: &str, arguments: &[&str]| finish(program.command(arguments).env("SEALER_DEFAULT_REGISTRY", default));
+    let digest = |outcome: &Outcome| {
+        let value: serde_json::Value = serde_json::from_str(&outcome.code(0).stdout).unwrap();
+        value["digest"].as_str().unwrap().to_owned()
+    };
+    let inspect = ["inspect", "kube:1", "-o", "json"];
+    program.call(&inspect).fails(1, &["kube:1 is not in the store"]);
+    assert_eq!(digest(&call("reg.example:5000/clusters", &inspect)), there);
+    call("reg.example:5000", &inspect).fails(1, &["kube:1 is not in the store"]);
+    // FROM finds it as well, and so does an option in the place of the variable.
+    program.write("app/Kubefile", "FROM kube:1\nLABEL app=1\n");
+    let build = ["build", "-q", "-t", "app:1", &program.text("app")];
+    program.call(&build).fails(1, &["kube:1"]);
+    call("reg.example:5000/clusters", &build).code(0);
+    program.call(&[&build[..], &["--default-registry", "reg.example:5000/clusters"]].concat()).code(0);
+    // What is here under docker's name comes first.
+    program.write("context/manifests/more.yaml", "kind: Service\n");
+    let here = program.build("kube:1");
+    assert_ne!(here, there);
+    assert_eq!(digest(&call("reg.example:5000/clusters", &inspect)), here);
+    call("https://reg", &inspect).fails(2, &["SEALER_DEFAULT_REGISTRY: `https://reg` is not a registry"]);
+    program
+        .call(&["build", "--default-registry", "A b", "-t", "x", "."])
+        .fails(2, &["--default-registry: `A b` is not"]);
+}
+
+#[test]
+fn options_about_registries_are_checked_before_anything_is_asked() {
+    let program = Program::new();
+    let search = |more: &[&str]| program.call(&[&["search", "reg.example/team/shop"], more].concat());
+    search(&["--registry-mirror", "docker.io"]).fails(2, &["--registry-mirror docker.io: expected HOST=URL"]);
+    search(&["--registry-ca", "reg.example"]).fails(2, &["--registry-ca reg.example: expected HOST=FILE"]);
+    search(&["--registry-ca", "reg.example=none.crt"]).fails(2, &["cannot read none.crt"]);
+    let bad = program.write("bad.crt", "nothing");
+    search(&["--registry-ca", &format!("reg.example={bad}")]).fails(1, &["host_ca", "the text holds no certificate"]);
+    search(&["--insecure-registry", "http://x"]).fails(1, &["`http://x` is not a host"]);
+    search(&["--limit", "0"]).fails(2, &["'0' for '--limit <COUNT>'"]);
+    program.call(&["search"]).fails(2, &["<NAME>..."]);
+    program.call(&["search", "A b"]).fails(2, &["`A b` is not an image name"]);
 }

@@ -26,23 +26,32 @@ fn fields(value: &Value) -> String {
 fn the_fields_of_results_are_these() {
     let program = Program::with_kubernetes();
     let archive = program.text("shop.tar");
-    let cases: [(&[&str], &str); 11] = [
-        (&["build", "-t", "shop:1.4", "."], "{reference digest platform{os architecture} size newBytes carriedImages}"),
+    let cases: [(&[&str], &str); 13] = [
+        (
+            &["build", "-t", "shop:1.4", "."],
+            "{reference digest platform{os architecture} platforms[{os architecture}] size newBytes carriedImages}",
+        ),
         (
             &["build", "--dry-run", "."],
-            "{tag platform{os architecture} compression steps[{line keyword arguments effect}] warnings[]}",
+            "{tag platform{os architecture} platforms[{os architecture}] compression \
+             steps[{line keyword arguments effect}] warnings[]}",
         ),
-        (&["images"], "[{name familiar digest platforms[{os architecture}] created size carriedImages}]"),
+        (&["images"], "[{name familiar otherNames[] digest platforms[{os architecture}] created size carriedImages}]"),
         (
             &["inspect", "shop:1.4"],
-            "{name names[] digest manifest platform{os architecture} platforms[{os architecture}] created \
-             sealerVersion labels{io.sealer.version team} env[] layers[{digest size media_type diff_id created_by}] \
+            "{name names[] digest manifest platform{os architecture} platforms[{os architecture}] \
+             absentPlatforms[] created sealerVersion labels{io.sealer.version team} env[] layers[{digest size media_type diff_id created_by}] \
              images[] applications[] launch[] arguments{} sizes{total rootfs carried own shared sharedWith}}",
         ),
         (&["inspect", "-c", "shop:1.4"], "{clusterfile}"),
         (&["tag", "shop:1.4", "b:2"], "{source target}"),
         (&["save", "-o", &archive, "shop:1.4"], "{file images[] bytes}"),
         (&["load", "-i", &archive], "{file images[]}"),
+        (
+            &["manifest", "create", "c:3", "b:2"],
+            "{name digest manifests[{digest mediaType size platform{os architecture}}]}",
+        ),
+        (&["manifest", "delete", "c:3"], "{names[] freedBlobs freedBytes}"),
         (&["rmi", "b:2"], "{names[] freedBlobs freedBytes}"),
         (
             &["run", "kube:1", "--provider", "CONTAINER", "-m", "1", "--dry-run"],

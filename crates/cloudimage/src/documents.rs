@@ -197,9 +197,29 @@ impl Index {
         })
     }
 
+    /// Whether the manifest of this digest is one of images that are carried with a rootfs.
+    pub(crate) fn is_artifact(&self, digest: &Digest) -> bool {
+        let mut entries = self.manifests.iter().filter(|entry| entry.digest == *digest);
+        entries.any(|entry| entry.annotations.contains_key(format::KIND_ANNOTATION))
+    }
+
+    /// The rootfs entry that an entry belongs to: the one that it is, or the one that it carries images for.
+    pub(crate) fn rootfs_of<'a>(&'a self, entry: &'a IndexEntry) -> Option<&'a IndexEntry> {
+        let rootfs = entry.annotations.get(format::ROOTFS_ANNOTATION);
+        self.rootfs_entries().find(|other| match rootfs {
+            Some(rootfs) => other.digest.to_string() == *rootfs,
+            None => other.digest == entry.digest,
+        })
+    }
+
     /// The platforms that it has a rootfs for.
     pub(crate) fn platforms(&self) -> Vec<Platform> {
-        self.rootfs_entries().filter_map(|entry| entry.platform.clone()).collect()
+        self.platforms_where(|_| true)
+    }
+
+    /// The platforms of those rootfs entries for which the condition holds.
+    pub(crate) fn platforms_where(&self, condition: impl Fn(&IndexEntry) -> bool) -> Vec<Platform> {
+        self.rootfs_entries().filter(|entry| condition(entry)).filter_map(|entry| entry.platform.clone()).collect()
     }
 }
 

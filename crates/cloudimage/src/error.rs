@@ -25,7 +25,7 @@ pub enum Error {
     #[error("`{value}` is not a value of {option}; expected {expected}")]
     Option { option: &'static str, value: String, expected: &'static str },
     #[error(
-        "cluster image {name} is not in the store; see `sealer images`, build it with `sealer build -t {name}`, or load it with `sealer load` (pulling cluster images is not supported yet)"
+        "cluster image {name} is not in the store; see `sealer images`, pull it with `sealer pull {name}`, build it with `sealer build -t {name}`, or load it with `sealer load`"
     )]
     UnknownImage { name: String },
     #[error("{document} is not a cluster image: {reason}")]
@@ -34,6 +34,15 @@ pub enum Error {
     Document { document: String, source: serde_json::Error },
     #[error("{name} is not built for {wanted}; it has {available}")]
     NoPlatform { name: String, wanted: String, available: String },
+    #[error(
+        "only a part of {name} is in the store{}: what it has for {absent} is not; `sealer pull --platform {absent} {name}` brings it",
+        only(.here)
+    )]
+    Partial { name: String, absent: String, digest: Digest, here: String },
+    #[error("cluster image {name} is not in the store (see `sealer images`), and cannot be pulled")]
+    NotPulled { name: String, source: registry_client::Error },
+    #[error("the index of {name} lists {count} manifests; {limit} are the most that are pulled")]
+    TooManyManifests { name: String, count: usize, limit: usize },
     #[error("layer {digest} has the media type {media_type}, which is not a tar this version reads")]
     LayerType { digest: Digest, media_type: String },
     #[error("layer {digest} cannot be decompressed")]
@@ -42,6 +51,15 @@ pub enum Error {
     Archive { archive: String, entry: String, reason: String },
     #[error("{image} is used: {users}; remove it with force to take all these names away")]
     InUse { image: String, users: String },
+
+    #[error("{what} is no mounted image and no place of one; `sealer mount` lists them")]
+    NotMounted { what: String },
+    #[error("there is an image {name} already; add to it with `sealer manifest add`, or delete it first")]
+    NameTaken { name: String },
+    #[error("{name} has no manifest {manifest}; see `sealer manifest inspect {name}`")]
+    NotInList { name: String, manifest: String },
+    #[error("{manifest} holds the container images of the rootfs {rootfs}; remove that one, and they go with it")]
+    PartOfRootfs { manifest: String, rootfs: String },
 
     #[error("the Kubefile has errors")]
     Kubefile(#[from] kubefile::Errors),
@@ -71,6 +89,12 @@ pub enum Error {
     Run { line: usize, command: String, outcome: String, last_lines: Vec<String> },
     #[error("line {line}: `{command}` was killed because it did not end within {} s{}", limit.as_secs_f64(), lines(last_lines))]
     RunTimeout { line: usize, command: String, limit: Duration, last_lines: Vec<String> },
+    #[error(
+        "line {line}: RUN enters the rootfs, an operating system for {platform}, which this machine cannot run: {reason}"
+    )]
+    ForeignRun { line: usize, platform: String, reason: String },
+    #[error("the image is no {asked}: {reason}")]
+    ImageKind { asked: &'static str, reason: String },
     #[error("line {line}: RUN cannot be performed here: {reason}; run the build as root, or do without RUN")]
     NoSandbox { line: usize, reason: String },
     #[error(transparent)]
@@ -85,6 +109,8 @@ pub enum Error {
     ImageName { list: String, line: usize, text: String, source: content_store::ReferenceError },
     #[error(transparent)]
     Transfer(content_transfer::Error),
+    #[error("the transfer was cancelled; the same command again continues it")]
+    TransferCancelled,
     #[error(
         "the build was cancelled before its image was complete; the same build again reuses the layers that are done"
     )]
@@ -98,6 +124,7 @@ impl From<content_transfer::Error> for Error {
         match error {
             content_transfer::Error::Store(error) => Self::Store(error),
             content_transfer::Error::Registry(error) => Self::Registry(error),
+            content_transfer::Error::Cancelled => Self::TransferCancelled,
             error => Self::Transfer(error),
         }
     }
@@ -113,6 +140,10 @@ impl Error {
         let document = document.to_string();
         move |source| Self::Document { document, source }
     }
+}
+
+fn only(platforms: &str) -> String {
+    if platforms.is_empty() { String::new() } else { format!(" ({platforms})") }
 }
 
 fn at(entry: &str) -> String {

@@ -47,6 +47,8 @@ pub const CSI_LABEL_PREFIX: &str = "cluster.alpha.sealer.io/kube-csi-";
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// Largest catalogue, and manifest of carried images, that is read, in bytes.
 pub const CATALOGUE_LIMIT: u64 = 16 << 20;
+/// Most manifests that the index of a pulled image may list.
+pub const MANIFESTS_LIMIT: usize = 500;
 /// Most layers of a rootfs. An overlay file system takes no more.
 pub const LAYERS_LIMIT: usize = 500;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use content_store::{Digest, Store};
+use content_store::{Digest, Reference, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
@@ -48,6 +48,7 @@ pub struct Image {
     layers: Vec<Layer>,
     platform: Platform,
     platforms: Vec<Platform>,
+    absent: Vec<Platform>,
 }
 
 impl Image {
@@ -62,6 +63,14 @@ impl Image {
         Self::read(content, index, None, None)
     }
 
+    /// The same for one platform.
+    ///
+    /// # Errors
+    /// As [`Image::from_content`], and [`Error::NoPlatform`].
+    pub fn for_platform(content: &Store, index: &Digest, platform: &Platform) -> Result<Self> {
+        Self::read(content, index, Some(platform), None)
+    }
+
     /// Reads an image for a platform; `name` is how it was asked for.
     pub(crate) fn read(store: &Store, digest: &Digest, wanted: Option<&Platform>, name: Option<&str>) -> Result<Self> {
         let shown = name.map_or_else(|| digest.to_string(), str::to_owned);
@@ -69,13 +78,19 @@ impl Image {
             (Top::Index(index), _) => index,
             (Top::Manifest(manifest), size) => single(store, digest, size, manifest)?,
         };
-        let rootfs = choose(&index, wanted, &shown)?;
+        let rootfs = choose(store, &index, wanted, &shown)?;
+        let artifact = index.artifact_of(&rootfs.digest);
+        if let Some(absent) =
+            [Some(rootfs), artifact].into_iter().flatten().find(|entry| !store.contains(&entry.digest))
+        {
+            return Err(partial(store, &index, rootfs, absent, &shown));
+        }
         let manifest: Manifest = documents::read(store, &rootfs.digest, format::DOCUMENT_LIMIT)?;
         if manifest.layers.len() > format::LAYERS_LIMIT {
             let reason = format!("it has {} layers; {} are the most", manifest.layers.len(), format::LAYERS_LIMIT);
             return Err(Error::NotAnImage { document: rootfs.digest.to_string(), reason });
         }
-        let artifact = match index.artifact_of(&rootfs.digest) {
+        let artifact = match artifact {
             Some(entry) => Some((entry.digest, documents::read(store, &entry.digest, format::CATALOGUE_LIMIT)?)),
             None => None,
         };
@@ -94,6 +109,7 @@ impl Image {
             catalogue: Catalogue::default(),
             platform: rootfs.platform.clone().unwrap_or_default(),
             platforms: index.platforms(),
+            absent: index.platforms_where(|entry| !store.contains(&entry.digest)),
         };
         image.read_config()?;
         Ok(image)
@@ -156,10 +172,21 @@ impl Image {
         &self.platforms
     }
 
+    /// Those platforms of the index that are not in the store: an image may be pulled for some of them.
+    #[must_use]
+    pub fn absent_platforms(&self) -> &[Platform] {
+        &self.absent
+    }
+
     /// Labels of the config.
     #[must_use]
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
+    }
+
+    /// Annotations of the rootfs manifest.
+    pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.manifest.annotations
     }
 
     /// The rootfs config, when its blob is there.
@@ -248,7 +275,7 @@ pub fn manifests(content: &Store, index: &Digest) -> Result<BTreeSet<Digest>> {
 }
 
 /// Treats a single manifest, as upstream and other tools make them, as an index with one entry.
-fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Result<Index> {
+pub(crate) fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Result<Index> {
     let platform = if store.contains(&manifest.config.digest) {
         let config: Config = documents::read(store, &manifest.config.digest, format::DOCUMENT_LIMIT)?;
         Platform { os: config.os, architecture: config.architecture, variant: config.variant }
@@ -261,12 +288,32 @@ fn single(store: &Store, digest: &Digest, size: u64, manifest: Manifest) -> Resu
     Ok(Index { schema_version: 2, media_type: None, manifests: vec![entry], annotations: BTreeMap::new() })
 }
 
-/// The rootfs entry for a platform; without one the host's, or the only one there is.
-fn choose<'a>(index: &'a Index, wanted: Option<&Platform>, name: &str) -> Result<&'a IndexEntry> {
+/// The error about a part of an image that is not in the store.
+fn partial(store: &Store, index: &Index, rootfs: &IndexEntry, absent: &IndexEntry, name: &str) -> Error {
+    let platform = rootfs.platform.clone().unwrap_or_default();
+    let here = index.platforms_where(|entry| entry.digest != rootfs.digest && store.contains(&entry.digest));
+    let here: Vec<String> = here.iter().map(ToString::to_string).collect();
+    let name = name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar());
+    Error::Partial { name, absent: platform.to_string(), digest: absent.digest, here: here.join(", ") }
+}
+
+/// The rootfs entry for a platform; without one the host's, or the only one there is: in the store, else in the index.
+pub(crate) fn choose<'a>(
+    store: &Store,
+    index: &'a Index,
+    wanted: Option<&Platform>,
+    name: &str,
+) -> Result<&'a IndexEntry> {
     let entries: Vec<&IndexEntry> = index.rootfs_entries().collect();
     let platform = |entry: &IndexEntry| entry.platform.clone().unwrap_or_default();
     let host = Platform::host();
-    let found = entries.iter().find(|entry| platform(entry).serves(wanted.unwrap_or(&host)));
+    let found = entries.iter().copied().find(|entry| platform(entry).serves(wanted.unwrap_or(&host)));
+    let here: Vec<&IndexEntry> = entries.iter().copied().filter(|entry| store.contains(&entry.digest)).collect();
+    if let ([only], None) = (here.as_slice(), wanted)
+        && found.is_none_or(|found| !store.contains(&found.digest))
+    {
+        return Ok(only);
+    }
     match (found, entries.as_slice()) {
         (Some(entry), _) => Ok(entry),
         (None, [only]) if wanted.is_none() => Ok(only),

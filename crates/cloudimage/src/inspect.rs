@@ -22,9 +22,11 @@ pub struct Summary {
     pub name: String,
     /// The short name, as a user writes it.
     pub familiar: String,
+    /// Other names of the same image, as a user writes them.
+    pub other_names: Vec<String>,
     /// Digest of its index.
     pub digest: Digest,
-    /// Its platforms.
+    /// Its platforms that are in the store.
     pub platforms: Vec<Platform>,
     /// When it was built or loaded here (RFC 3339).
     pub created: Option<String>,
@@ -54,6 +56,8 @@ pub struct Inspection {
     pub platform: Platform,
     /// All platforms.
     pub platforms: Vec<Platform>,
+    /// Those of them that are not in the store.
+    pub absent_platforms: Vec<Platform>,
     /// When it was built or loaded here (RFC 3339).
     pub created: Option<String>,
     /// Version of sealer that built it.
@@ -97,11 +101,16 @@ pub struct Sizes {
 
 impl Summary {
     /// One corrupt image must not hide the others: its problem is part of its line.
-    pub(crate) fn read(images: &Images, named: &Named) -> Result<Self> {
-        let reference: std::result::Result<content_store::Reference, _> = named.name.parse();
+    pub(crate) fn read(images: &Images, named: &Named, all: &[Named]) -> Result<Self> {
+        let familiar = |name: &str| {
+            name.parse::<content_store::Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
+        };
+        let digest = named.descriptor.digest();
+        let others = all.iter().filter(|other| other.descriptor.digest() == digest && other.name != named.name);
         let mut summary = Self {
             name: named.name.clone(),
-            familiar: reference.map_or_else(|_| named.name.clone(), |name| name.familiar()),
+            familiar: familiar(&named.name),
+            other_names: others.map(|other| familiar(&other.name)).collect(),
             digest: Digest::try_from(named.descriptor.digest())?,
             platforms: Vec::new(),
             created: named.annotations.get(format::CREATED_ANNOTATION).cloned(),
@@ -109,9 +118,10 @@ impl Summary {
             carried_images: 0,
             problem: None,
         };
-        match images.get(&named.name) {
+        match images.get_any(&named.name) {
             Ok(image) => {
                 summary.platforms = image.platforms().to_vec();
+                summary.platforms.retain(|platform| !image.absent_platforms().contains(platform));
                 summary.size = image.blobs().values().sum();
                 summary.carried_images = image.catalogue().images.len();
             }
@@ -122,8 +132,11 @@ impl Summary {
 }
 
 impl Inspection {
-    pub(crate) fn read(images: &Images, name: &str) -> Result<Self> {
-        let image = images.get(name)?;
+    pub(crate) fn read(images: &Images, name: &str, platform: Option<&Platform>) -> Result<Self> {
+        let image = match platform {
+            Some(platform) => images.get_for(name, platform),
+            None => images.get_any(name),
+        }?;
         let all = images.names()?;
         let is_same = |named: &&Named| {
             Digest::try_from(named.descriptor.digest()).is_ok_and(|digest| digest == *image.index_digest())
@@ -139,6 +152,7 @@ impl Inspection {
             manifest: *image.manifest_digest(),
             platform: image.platform().clone(),
             platforms: image.platforms().to_vec(),
+            absent_platforms: image.absent_platforms().to_vec(),
             created,
             sealer_version: image.labels().get(format::VERSION_LABEL).unwrap_or(version).clone(),
             labels: image.labels().clone(),
@@ -163,7 +177,7 @@ fn sizes(images: &Images, image: &Image, all: &[Named]) -> Result<Sizes> {
             continue;
         }
         // One that cannot be read shares nothing that could be counted.
-        let Ok(other) = images.get(&named.name) else {
+        let Ok(other) = images.get_any(&named.name) else {
             continue;
         };
         let theirs = other.blobs();

@@ -9,7 +9,8 @@
 //! 2. [`build`] a Kubefile over a [`Context`] into an image. What it touches outside comes in as [`Backends`]: a [`Sandbox`] for
 //!    RUN, a registry for carried images, [`ImageSource`]s that name them. [`plan_build`] says what it would do.
 //! 3. Look at images: [`Images::list`], [`Images::inspect`], [`Images::get`]; read their files with [`Image::read_files`].
-//! 4. Move them: [`Images::save`] and [`Images::load`] OCI archives; [`unpack`] a rootfs on a host.
+//! 4. Move them: [`Images::push`] to registries and [`Images::pull`] from there; [`Images::save`] and [`Images::load`] OCI archives;
+//!    [`unpack`] a rootfs on a host.
 //!
 //! ```
 //! use cloudimage::{Backends, BuildOptions, Context, ImageList, ImageSource, Images, LinuxSandbox, build};
@@ -57,7 +58,7 @@
 //! # On disk
 //!
 //! `content/` is the content store; `layers/<digest>/` are layers unpacked for RUN; `cache/listing/` are lists of the paths in
-//! layers; `cache/build/` are results of earlier builds, and the directories of builds at work. Everything but `content/` can
+//! layers; `cache/build/` are results of earlier builds, and the directories of builds at work; `cache/uploads/` are unfinished uploads. Everything but `content/` can
 //! be deleted at any time.
 //!
 //! # Features
@@ -69,39 +70,65 @@
 //! [`Error`] names what failed and on which object; errors of a build name the line of the Kubefile. A build ends with
 //! [`Error::Cancelled`] when the token in its options is cancelled.
 
+mod assemble;
 mod builder;
 mod catalogue;
 mod contents;
+mod diff;
+mod docker_archive;
 mod documents;
 mod durable;
 mod error;
 mod extension;
+mod filter;
 pub mod format;
+mod history;
 mod image;
 mod images;
 mod inspect;
+mod joined;
 mod layer;
+mod manifest_list;
+mod merge;
+mod mount;
 mod platform;
+mod prune;
+mod registry_cache;
 mod remove;
 pub mod sandbox;
+mod served;
 pub mod source;
 mod transfer;
 mod unpack;
+mod verify;
 
 pub use builder::{
     Backends, BuildEvent, BuildEvents, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, StepOutcome,
     build, plan_build,
 };
 pub use catalogue::{CarriedBlob, CarriedImage, Catalogue};
+pub use diff::{Change, Difference, FileChange, ImageChange, diff};
 pub use documents::{Config, History, ProcessConfig, Rootfs};
 pub use error::{Error, Result};
 pub use extension::{Application, BuildClient, Extension, ImageKind, Launch};
+pub use filter::Filter;
+pub use history::HistoryStep;
 pub use image::{Image, Layer, manifests};
 pub use images::{Images, Removed};
 pub use inspect::{Inspection, Sizes, Summary};
 pub use layer::Compression;
+pub use manifest_list::{EntryOptions, ListedManifest, ManifestList};
+pub use merge::{Conflict, MergedImage};
+pub use mount::Mounted;
 pub use platform::Platform;
+pub use prune::{Amount, PruneOptions, Pruned};
+pub use registry_cache::Imported;
 pub use sandbox::{LinuxSandbox, Sandbox};
+pub use served::carried_names;
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
-pub use transfer::{Moved, ReadArchive};
+pub use transfer::{
+    ArchiveFormat, BlobOutcome, Moved, Platforms, PullOptions, PullPolicy, Pulled, PushOptions, Pushed, ReadArchive,
+    SaveOptions, Saved, TransferEvent, TransferEvents,
+};
 pub use unpack::unpack;
+pub use verify::{Damage, Verification, VerifyProgress};

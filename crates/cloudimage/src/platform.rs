@@ -1,5 +1,6 @@
 //! Platforms: operating system, architecture and variant of an image.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -33,8 +34,36 @@ impl Platform {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
     }
 
+    /// The platform of a Linux machine by what `uname -m` says there.
+    #[must_use]
+    pub fn of_machine(machine: &str) -> Self {
+        let (architecture, variant) = match machine {
+            "armv5l" | "armv5tel" => ("arm", "v5"),
+            "armv6l" => ("arm", "v6"),
+            "armv7l" | "armv8l" => ("arm", "v7"),
+            "i486" | "i586" | "i686" => ("386", ""),
+            other => (other, ""),
+        };
+        Self::normal("linux", architecture, variant)
+    }
+
+    /// The platforms of a list such as `linux/amd64,linux/arm64`, each once and sorted.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for what is no platform.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>> {
+        let platforms: BTreeSet<Self> = text.split(',').map(|one| one.trim().parse()).collect::<Result<_>>()?;
+        Ok(platforms.into_iter().collect())
+    }
+
+    /// Whether programs for it run on the machine that this program was built for, without another program's help.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.serves(&Self::host())
+    }
+
     /// The names that images use, whatever others are written: as containerd's package `platforms` normalises them.
-    fn normal(os: &str, architecture: &str, variant: &str) -> Self {
+    pub(crate) fn normal(os: &str, architecture: &str, variant: &str) -> Self {
         let [os, architecture, variant] = [os, architecture, variant].map(str::to_ascii_lowercase);
         let os = if os == "macos" { "darwin".to_owned() } else { os };
         let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
@@ -136,6 +165,20 @@ mod tests {
         ] {
             assert_eq!(written.parse::<Platform>().unwrap().to_string(), meant);
         }
+        for (machine, meant) in [("x86_64", "linux/amd64"), ("aarch64", "linux/arm64"), ("armv7l", "linux/arm/v7")] {
+            assert_eq!(Platform::of_machine(machine).to_string(), meant);
+        }
+        assert_eq!(Platform::of_machine(std::env::consts::ARCH), Platform::host());
+        assert!(Platform::host().is_native() && !Platform::of_machine("s390x").is_native());
         assert!("linux".parse::<Platform>().is_err() && "linux/".parse::<Platform>().is_err());
+    }
+    #[test]
+    fn a_list_has_each_platform_once_in_one_order() {
+        let list = |text| Platform::parse_list(text).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(list("linux/arm64, linux/amd64,linux/aarch64").unwrap(), ["linux/amd64", "linux/arm64"]);
+        assert_eq!(list("linux/s390x").unwrap(), ["linux/s390x"]);
+        for wrong in ["", "linux/amd64,", "linux/amd64,arm64"] {
+            assert!(list(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -9,64 +9,11 @@ use std::fs;
 use std::io::Write;
 
 use bench::Bench;
+use bench::registry::{blob, config, docker_archive, manifest, put, put_index, tar};
 use cloudimage::{BuildEvent, Error, Platform, format};
 use content_store::Digest;
-use registry_client::{Memory, Reference};
+use registry_client::Memory;
 use serde_json::{Value, json};
-
-fn name(repository: &str, reference: &str) -> Reference {
-    Reference::new("docker.io", repository, reference).unwrap()
-}
-
-fn blob(media_type: &str, bytes: &[u8]) -> Value {
-    json!({ "mediaType": media_type, "digest": Digest::of(bytes).to_string(), "size": bytes.len() })
-}
-
-fn config(architecture: &str, layers: &[&[u8]]) -> Vec<u8> {
-    let layers: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    serde_json::to_vec(
-        &json!({ "architecture": architecture, "os": "linux", "rootfs": { "type": "layers", "diff_ids": layers } }),
-    )
-    .unwrap()
-}
-
-fn manifest(config: &[u8], layers: &[&[u8]]) -> Vec<u8> {
-    let layers: Vec<Value> = layers.iter().map(|layer| blob(format::LAYER_TAR, layer)).collect();
-    // Odd spacing and an unknown field: it must stay as it is.
-    let value = json!({ "schemaVersion": 2, "mediaType": format::MANIFEST, "config": blob(format::CONFIG, config), "layers": layers, "x-unknown": 1 });
-    serde_json::to_vec_pretty(&value).unwrap()
-}
-
-/// Puts an image for one platform; gives its manifest.
-fn put(registry: &Memory, repository: &str, tag: &str, architecture: &str, layers: &[&[u8]]) -> Vec<u8> {
-    let image = name(repository, tag);
-    let config = config(architecture, layers);
-    for layer in layers {
-        registry.add_blob(&image, layer.to_vec());
-    }
-    registry.add_blob(&image, config.clone());
-    let manifest = manifest(&config, layers);
-    registry.add_manifest(&image, format::MANIFEST, manifest.clone());
-    manifest
-}
-
-/// Puts an index over images of two platforms; gives it.
-fn put_index(registry: &Memory, repository: &str, tag: &str) -> Vec<u8> {
-    let entries: Vec<Value> = ["amd64", "arm64"]
-        .into_iter()
-        .map(|architecture| {
-            let manifest =
-                put(registry, repository, architecture, architecture, &[architecture.as_bytes(), b"shared layer"]);
-            let mut entry = blob(format::MANIFEST, &manifest);
-            entry["platform"] = json!({ "architecture": architecture, "os": "linux" });
-            entry
-        })
-        .collect();
-    let index =
-        serde_json::to_vec(&json!({ "schemaVersion": 2, "mediaType": format::INDEX, "manifests": entries })).unwrap();
-    registry.add_manifest(&name(repository, tag), format::INDEX, index.clone());
-    index
-}
 
 #[tokio::test]
 async fn named_images_are_fetched_verbatim_for_the_platform() {
@@ -224,36 +171,14 @@ async fn the_list_of_a_base_counts_but_what_it_carries_is_not_fetched_again() {
     assert!(bench.registry.requested().len() > before, "this build names it: the tag may have moved");
 }
 
-fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (path, bytes) in members {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, path, &bytes[..]).unwrap();
-    }
-    tar.into_inner().unwrap()
-}
-
-fn docker_archive(tag: &str, layers: &[&[u8]]) -> Vec<u8> {
-    let config = config("amd64", layers);
-    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
-    let manifest = json!([{ "Config": "config.json", "RepoTags": [tag], "Layers": names }]);
-    let mut members =
-        vec![("manifest.json".to_owned(), serde_json::to_vec(&manifest).unwrap()), ("config.json".to_owned(), config)];
-    members.extend(names.into_iter().zip(layers).map(|(name, layer)| (name, layer.to_vec())));
-    let members: Vec<(&str, Vec<u8>)> = members.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
-    tar(&members)
-}
-
 #[tokio::test]
 async fn archives_in_images_become_carried_images_and_leave_the_rootfs() {
     let bench = Bench::new();
     fs::create_dir(bench.context().join("images")).unwrap();
     let write = |name: &str, bytes: &[u8]| fs::write(bench.context().join("images").join(name), bytes).unwrap();
-    write("registry.tar", &docker_archive("registry:2", &[b"registry layer", b"second"]));
+    write("registry.tar", &docker_archive("registry:2", "amd64", &[b"registry layer", b"second"]));
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&docker_archive("quay.io/a/b:1", &[b"other layer"])).unwrap();
+    gzip.write_all(&docker_archive("quay.io/a/b:1", "amd64", &[b"other layer"])).unwrap();
     write("other.tar.gz", &gzip.finish().unwrap());
     let layer = b"oci layer";
     let (config, manifest) = (config("amd64", &[layer]), manifest(&config("amd64", &[layer]), &[layer]));
@@ -297,7 +222,7 @@ async fn archives_are_told_by_content_and_what_is_not_taken_is_named() {
     let images = bench.context().join("images");
     fs::create_dir_all(images.join("sub")).unwrap();
     fs::create_dir_all(images.join("layout/blobs")).unwrap();
-    fs::write(images.join("sub/no-extension"), docker_archive("registry:2", &[b"registry layer"])).unwrap();
+    fs::write(images.join("sub/no-extension"), docker_archive("registry:2", "amd64", &[b"registry layer"])).unwrap();
     fs::write(images.join("x.tar.xz"), b"\xfd7zXZ\0rest").unwrap();
     fs::write(images.join("x.tar.bz2"), b"BZh9rest").unwrap();
     fs::write(images.join("layout/oci-layout"), b"{}").unwrap();
@@ -334,7 +259,7 @@ async fn archives_are_told_by_content_and_what_is_not_taken_is_named() {
 async fn a_corrupt_archive_is_refused_with_the_member_that_is_wrong() {
     let bench = Bench::new();
     fs::create_dir(bench.context().join("images")).unwrap();
-    let mut archive = docker_archive("registry:2", &[b"registry layer"]);
+    let mut archive = docker_archive("registry:2", "amd64", &[b"registry layer"]);
     let at = archive.windows(14).rposition(|window| window == b"registry layer").unwrap();
     archive[at] = b'R';
     fs::write(bench.context().join("images/registry.tar"), archive).unwrap();

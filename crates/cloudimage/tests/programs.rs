@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bench;
+#[path = "../../registry-client/tests/support/docker.rs"]
+mod docker;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +13,9 @@ use std::path::Path;
 use std::process::Command;
 
 use bench::Bench;
-use cloudimage::{Compression, unpack};
+use cloudimage::{Compression, PullOptions, PushOptions, unpack};
+use docker::DockerRegistry;
+use registry_client::{Https, Options};
 use serde_json::Value;
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -182,6 +186,60 @@ async fn an_image_that_upstream_built_is_read_and_built_upon() {
     assert_eq!(image.extension().build_client.sealer_version, env!("CARGO_PKG_VERSION"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_what_we_pushed_to_a_layout_and_back_and_nothing_changes() {
+    let bench = Bench::new();
+    build(&bench, Compression::Gzip).await;
+    // With a carried image, so that all kinds of manifests are on the way.
+    let one = bench.path("one.tar");
+    bench.images().save(&["shop:1.4"], &one).unwrap();
+    fs::create_dir_all(bench.context().join("images")).unwrap();
+    let target = bench.context().join("images/one.tar");
+    run(
+        "skopeo",
+        &[
+            "copy",
+            &format!("oci-archive:{}:shop:1.4", one.display()),
+            &format!("oci-archive:{}:one:1", target.display()),
+        ],
+    );
+    let options = bench.options_with(|options| options.compression = Compression::Gzip);
+    bench.build_with("FROM scratch\nCOPY . .\nCMD echo\n", &options).await.unwrap();
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.catalogue().images.len(), 1);
+
+    let server = DockerRegistry::start(&bench.path("")).await;
+    let registry = Https::new(Options::default()).unwrap();
+    let name = format!("{}/team/shop:1.4", server.host);
+    let pushed =
+        bench.images().push(&registry, "shop:1.4", Some(&name), &PushOptions::default(), &|_| {}).await.unwrap();
+    let (layout, back) =
+        (format!("oci:{}:shop", bench.path("layout").display()), format!("docker://{}/back/shop:1.4", server.host));
+    run("skopeo", &["copy", "--all", "--src-tls-verify=false", &format!("docker://{name}"), &layout]);
+    run("skopeo", &["copy", "--all", "--dest-tls-verify=false", &layout, &back]);
+    let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &back]);
+    assert_eq!(content_store::Digest::of(raw.as_bytes()), pushed.digest, "the index is the same, byte for byte");
+
+    let other = Bench::new();
+    let back = format!("{}/back/shop:1.4", server.host);
+    let pulled = other.images().pull(&registry, &back, &PullOptions::default(), &|_| {}).await.unwrap();
+    assert_eq!(pulled.digest, *image.index_digest());
+    let arrived = other.images().get(&back).unwrap();
+    assert_eq!(arrived.catalogue(), image.catalogue());
+    for blob in arrived.catalogue().blobs() {
+        other.images().content().verify(&blob.digest).unwrap();
+    }
+    // An ordinary client takes the rootfs by its platform, and finds none for another.
+    let source = format!("docker://{name}");
+    let rootfs = format!("oci:{}:rootfs", bench.path("rootfs-layout").display());
+    run("skopeo", &["copy", "--override-arch", "amd64", "--src-tls-verify=false", &source, &rootfs]);
+    let bundle = bench.path("bundle");
+    run("umoci", &["unpack", "--image", &rootfs["oci:".len()..], &bundle.display().to_string()]);
+    assert!(bundle.join("rootfs/bin/tool").is_file());
+    let arguments = ["copy", "--override-arch", "s390x", "--src-tls-verify=false", &source, &rootfs];
+    assert!(!Command::new("skopeo").args(arguments).output().unwrap().status.success());
+}
+
 /// Path, mode, size, links and target of everything below a directory.
 fn tree(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
@@ -201,4 +259,41 @@ fn tree(root: &Path) -> Vec<String> {
     }
     lines.sort();
     lines
+}
+
+#[tokio::test]
+async fn skopeo_copies_an_image_for_two_platforms_whole_and_takes_one_out() {
+    let bench = Bench::new();
+    for arch in ["amd64", "arm64"] {
+        let directory = bench.context().join("images").join(arch);
+        fs::create_dir_all(&directory).unwrap();
+        let archive = bench::registry::docker_archive("pause:3", arch, &[arch.as_bytes()]);
+        fs::write(directory.join("pause.tar"), archive).unwrap();
+    }
+    let options = bench.options_with(|options| {
+        options.platforms = cloudimage::Platform::parse_list("linux/amd64,linux/arm64").unwrap();
+        options.compression = Compression::Gzip;
+    });
+    let kubefile = "FROM scratch\nCOPY images/$ARCH images\nCOPY <<who etc/\n$ARCH\nwho\n";
+    let built = bench.build_with(kubefile, &options).await.unwrap();
+    let archive = bench.path("shop.tar");
+    bench.images().save(&["shop:1.4"], &archive).unwrap();
+    let source = format!("oci-archive:{}:shop:1.4", archive.display());
+    let layout = |name: &str| bench.path(name).display().to_string();
+    run("skopeo", &["copy", "--all", &source, &format!("oci:{}:all", layout("all"))]);
+    let index: Value = serde_json::from_slice(&fs::read(bench.path("all/index.json")).unwrap()).unwrap();
+    assert_eq!(index["manifests"][0]["digest"], built.digest.to_string(), "nothing is changed on the way");
+    run("skopeo", &["--override-arch", "arm64", "copy", &source, &format!("oci:{}:one", layout("one"))]);
+    let one: Value = serde_json::from_str(&run("skopeo", &["inspect", &format!("oci:{}:one", layout("one"))])).unwrap();
+    assert_eq!(one["Architecture"], "arm64");
+    run("umoci", &["unpack", "--rootless", "--image", &format!("{}:one", layout("one")), &layout("bundle")]);
+    assert_eq!(fs::read_to_string(bench.path("bundle/rootfs/etc/who")).unwrap(), "arm64\n");
+    // What skopeo wrote is loaded as the same image, with the container images of both platforms.
+    let other = Bench::new();
+    let loaded = other.images().read_layout(&bench.path("all")).unwrap().set_names().unwrap();
+    assert_eq!(loaded.len(), 1);
+    for arch in ["amd64", "arm64"] {
+        let image = other.images().get_for(&loaded[0], &format!("linux/{arch}").parse().unwrap()).unwrap();
+        assert_eq!((image.index_digest(), image.catalogue().images.len()), (&built.digest, 1), "{arch}");
+    }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bench::{Bench, copy_program};
 use cloudimage::sandbox::contract;
-use cloudimage::{Built, Error, LinuxSandbox, unpack};
+use cloudimage::{Built, Error, LinuxSandbox, Platform, unpack};
 
 /// Not on tmpfs: overlayfs wants a file system with extended attributes for its upper directory.
 fn bench() -> Bench {
@@ -43,6 +43,30 @@ async fn run_sees_what_hosts_will_see_through_links() {
     bench.write("top/bin/tool", "tool");
     build(&bench, "FROM scratch\nCOPY base .\nCOPY top .\nRUN readlink bin; ls bin\n").await.unwrap();
     assert_eq!(bench.output(), ["usr/bin", "old", "tool"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rootfs_for_another_processor_is_filled_with_this_machines_tools() {
+    let bench = bench();
+    // No program of this machine: were it first on the path, nothing would run.
+    bench.write("bin/cat", "\u{7f}ELF for another processor");
+    bench.write("bin/own", "#!/bin/sh\necho a script runs anywhere\n");
+    for file in ["bin/cat", "bin/own"] {
+        Command::new("chmod").arg("755").arg(bench.context().join(file)).status().unwrap();
+    }
+    let foreign = if Platform::host().architecture == "s390x" { "linux/arm64" } else { "linux/s390x" };
+    let options = bench.options_with(|options| options.platforms = vec![foreign.parse().unwrap()]);
+    let kubefile = "FROM scratch\nCOPY bin bin\nRUN own; echo $TARGETPLATFORM | cat > made\n";
+    bench.build_in(kubefile, &options, &LinuxSandbox::default()).await.unwrap();
+    assert_eq!(bench.output(), ["a script runs anywhere"]);
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.read_files(&["made"], 100).unwrap()["made"], format!("{foreign}\n").into_bytes());
+
+    bench.write("os/bin/sh", "a shell for another processor");
+    let entered = bench.build_in("FROM scratch\nCOPY os .\nRUN true\n", &options, &LinuxSandbox::default()).await;
+    let message = entered.unwrap_err().to_string();
+    let expected = format!("line 3: RUN enters the rootfs, an operating system for {foreign}, which this machine");
+    assert!(message.starts_with(&expected) && message.contains("binfmt_misc"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

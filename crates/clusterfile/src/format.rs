@@ -262,7 +262,7 @@ struct AlternativeNames {
     ips: Option<Vec<IpAddr>>,
 }
 
-/// A registry outside the cluster whose login the hosts get.
+/// A registry outside the cluster, from which hosts pull instead.
 #[derive(Serialize, JsonSchema)]
 struct OuterRegistry {
     /// Its domain.
@@ -273,6 +273,10 @@ struct OuterRegistry {
     username: Option<String>,
     /// The password it asks for.
     password: Option<String>,
+    /// Whether it speaks plain HTTP.
+    insecure: Option<bool>,
+    /// The certificate (PEM) of the authority that signed its own.
+    ca: Option<String>,
 }
 
 impl From<&RegistrySettings> for Registry {
@@ -304,6 +308,8 @@ impl From<&ExternalRegistry> for OuterRegistry {
             port: registry.port,
             username: registry.username.clone(),
             password: plain(registry.password.as_ref()),
+            insecure: registry.insecure.then_some(true),
+            ca: registry.ca.clone(),
         }
     }
 }

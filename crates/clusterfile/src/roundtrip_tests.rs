@@ -275,13 +275,25 @@ fn machines() -> impl Strategy<Value = MachineSpec> {
 }
 
 fn registry() -> impl Strategy<Value = RegistrySettings> {
-    let external = (word(), option::of(1..=u16::MAX), option::of(word()), secret())
-        .prop_map(|(domain, port, username, password)| ExternalRegistry { domain, port, username, password });
+    let login = || {
+        let both = (word(), secret()).prop_map(|(username, password)| password.map(|password| (username, password)));
+        option::of(both).prop_map(|login| login.flatten().unzip())
+    };
+    let ca = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
+    let external = (word(), option::of(1..=u16::MAX), login(), any::<bool>(), option::of(Just(ca))).prop_map(
+        |(domain, port, (username, password), insecure, ca)| ExternalRegistry {
+            domain,
+            port,
+            username,
+            password,
+            insecure,
+            ca,
+        },
+    );
     (
         word(),
         1..=u16::MAX,
-        option::of(word()),
-        secret(),
+        login(),
         any::<[bool; 2]>(),
         collection::vec(word(), 0..2),
         collection::vec(address(), 0..2),
@@ -291,8 +303,7 @@ fn registry() -> impl Strategy<Value = RegistrySettings> {
             |(
                 domain,
                 port,
-                username,
-                password,
+                (username, password),
                 [high_availability, insecure],
                 certificate_names,
                 certificate_addresses,

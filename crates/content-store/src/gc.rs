@@ -37,30 +37,21 @@ impl Store {
     ///
     /// As [`Store::collect_garbage`].
     pub fn collect_garbage_except(&self, keep: &BTreeSet<Digest>) -> Result<Freed> {
-        let Some(_alone) = Exclusive::attempt(&self.paths.lock)? else {
-            return Err(Error::InUse { root: self.paths.root.clone() });
-        };
-        let stored: BTreeMap<Digest, u64> =
-            self.blobs()?.into_iter().map(|Blob { digest, size }| (digest, size)).collect();
-        let reached = self.reach(&stored, self.roots()?.into_iter().chain(keep.iter().copied()))?;
-        let mut freed = Freed::default();
-        for (digest, size) in stored.iter().filter(|(digest, _)| !reached.contains(digest)) {
-            let path = self.blob_path(digest);
-            match fs::remove_file(&path) {
-                Ok(()) => {
-                    freed.blobs += 1;
-                    freed.bytes += size;
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Error::file("remove", &path, source)),
-            }
+        let alone = self.alone()?;
+        let removed = alone.garbage(keep)?.remove(Partials::Useless)?;
+        Ok(removed.blobs)
+    }
+
+    /// Takes the store for itself: until the answer is dropped, nobody writes blobs or takes a [`crate::GcGuard`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] at once when anybody does; [`Error::File`].
+    pub fn alone(&self) -> Result<Alone<'_>> {
+        match Exclusive::attempt(&self.paths.lock)? {
+            Some(lock) => Ok(Alone { store: self, _lock: lock }),
+            None => Err(Error::InUse { root: self.paths.root.clone() }),
         }
-        self.remove_files(&self.paths.ingest, |name| {
-            !name.starts_with(PARTIAL_PREFIX) || self.is_useless_partial(name)
-        })?;
-        self.sync_blobs()?;
-        reserve::keep(&self.paths.reserve);
-        Ok(freed)
     }
 
     /// The blobs that can be reached from `roots`.
@@ -96,6 +87,22 @@ impl Store {
         Ok(mentioned::digests(&bytes).unwrap_or_default())
     }
 
+    /// Partial blobs, with their sizes.
+    fn partials(&self, which: Partials) -> Result<Vec<(String, u64)>> {
+        let fail = |source| Error::file("list", &self.paths.ingest, source);
+        let mut partials = Vec::new();
+        for entry in fs::read_dir(&self.paths.ingest).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_meant =
+                name.starts_with(PARTIAL_PREFIX) && (which == Partials::All || self.is_useless_partial(&name));
+            if is_meant && let Ok(metadata) = entry.metadata() {
+                partials.push((name, metadata.len()));
+            }
+        }
+        Ok(partials)
+    }
+
     /// A partial blob of something that is here, or that nobody continued for a week.
     fn is_useless_partial(&self, name: &str) -> bool {
         const MAX_AGE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
@@ -103,5 +110,109 @@ impl Store {
         let modified = fs::metadata(self.paths.ingest.join(name)).and_then(|metadata| metadata.modified());
         let is_old = modified.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > MAX_AGE);
         is_old || digest.is_none_or(|digest| self.contains(&digest))
+    }
+}
+
+/// Which partial blobs a collection takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partials {
+    /// Those of blobs that are here, and those that nobody continued for a week.
+    Useless,
+    /// All: interrupted transfers start again.
+    All,
+}
+
+/// A store that nobody else writes to.
+#[derive(Debug)]
+#[must_use]
+pub struct Alone<'a> {
+    store: &'a Store,
+    _lock: Exclusive,
+}
+
+/// The blobs that nothing reaches.
+#[derive(Debug)]
+pub struct Garbage<'a> {
+    alone: &'a Alone<'a>,
+    blobs: BTreeMap<Digest, u64>,
+}
+
+/// What a collection took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// Blobs.
+    pub blobs: Freed,
+    /// Partial blobs.
+    pub partials: Freed,
+}
+
+impl Alone<'_> {
+    /// Finds the blobs that neither an entry of `index.json` nor `keep` reaches.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] when a document that decides what is reached is corrupt; [`Error::File`].
+    pub fn garbage(&self, keep: &BTreeSet<Digest>) -> Result<Garbage<'_>> {
+        let store = self.store;
+        let mut blobs: BTreeMap<Digest, u64> =
+            store.blobs()?.into_iter().map(|Blob { digest, size }| (digest, size)).collect();
+        let reached = store.reach(&blobs, store.roots()?.into_iter().chain(keep.iter().copied()))?;
+        blobs.retain(|digest, _| !reached.contains(digest));
+        Ok(Garbage { alone: self, blobs })
+    }
+}
+
+impl Garbage<'_> {
+    /// Digests and sizes of the blobs.
+    #[must_use]
+    pub fn blobs(&self) -> &BTreeMap<Digest, u64> {
+        &self.blobs
+    }
+
+    /// What [`Garbage::remove`] would take away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`].
+    pub fn sizes(&self, partials: Partials) -> Result<Removed> {
+        let partials = self.alone.store.partials(partials)?;
+        let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(Freed::default(), Freed::with);
+        Ok(Removed {
+            blobs: sum(&mut self.blobs.values().copied()),
+            partials: sum(&mut partials.iter().map(|(_, size)| *size)),
+        })
+    }
+
+    /// Removes the blobs, what killed writers left, and partial blobs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`].
+    pub fn remove(self, partials: Partials) -> Result<Removed> {
+        let store = self.alone.store;
+        let mut removed = Removed::default();
+        for (digest, size) in &self.blobs {
+            let path = store.blob_path(digest);
+            match fs::remove_file(&path) {
+                Ok(()) => removed.blobs = removed.blobs.with(*size),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::file("remove", &path, source)),
+            }
+        }
+        let unwanted: BTreeMap<String, u64> = store.partials(partials)?.into_iter().collect();
+        store.remove_files(&store.paths.ingest, |name| {
+            !name.starts_with(PARTIAL_PREFIX) || unwanted.contains_key(name)
+        })?;
+        removed.partials = unwanted.into_values().fold(Freed::default(), Freed::with);
+        store.sync_blobs()?;
+        reserve::keep(&store.paths.reserve);
+        Ok(removed)
+    }
+}
+
+impl Freed {
+    fn with(self, bytes: u64) -> Self {
+        Self { blobs: self.blobs + 1, bytes: self.bytes + bytes }
     }
 }

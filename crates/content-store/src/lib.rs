@@ -53,10 +53,10 @@ mod store;
 mod writer;
 
 pub use error::{Error, Result};
-pub use gc::Freed;
+pub use gc::{Alone, Freed, Garbage, Partials, Removed};
 pub use index::{NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION};
 pub use lock::GcGuard;
-pub use oci_reference::{Algorithm, Digest, Error as ReferenceError, Hasher, Reference};
+pub use oci_reference::{Algorithm, DefaultRegistry, Digest, Error as ReferenceError, Hasher, Reference};
 pub use oci_spec::image::{Descriptor, MediaType};
 pub use partial::PartialBlob;
 pub use reader::{BlobFile, FileVersion, VerifiedReader};

@@ -1,11 +1,13 @@
 //! Errors of a transfer.
 
 use content_store::Digest;
+use std::io;
+use std::path::PathBuf;
 
 /// The result of every function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why content could not be fetched.
+/// Why content could not be moved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,7 +26,30 @@ pub enum Error {
     /// There is no registry to ask for a tag.
     #[error("there is no registry to ask")]
     NoRegistry,
-    /// The fetch was cancelled; what arrived is kept for the next one.
+    /// The image names a blob with another size than the one that is in the store.
+    #[error(
+        "blob {digest} has {found} bytes in the store, and the image says {expected}; build or pull the image again"
+    )]
+    Size {
+        /// The blob.
+        digest: Digest,
+        /// The size that the image says.
+        expected: u64,
+        /// The size of what is in the store.
+        found: u64,
+    },
+    /// The directory in which unfinished uploads are remembered cannot be used.
+    #[error("cannot {act} {}", path.display())]
+    Sessions {
+        /// What was tried.
+        act: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The transfer was cancelled; what arrived is kept for the next one.
     #[error("the transfer was cancelled")]
     Cancelled,
     /// A thread of the transfer panicked.

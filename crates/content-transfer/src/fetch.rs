@@ -152,7 +152,11 @@ impl Fetcher {
         let mut failure = Error::NoRegistry;
         for origin in origins {
             if let Some(digest) = origin.image.digest().copied().filter(|digest| self.store.contains(digest)) {
-                return self.stored_document(digest).await;
+                match self.stored_document(digest).await {
+                    // One that is corrupt here is fetched again.
+                    Err(Error::Store(content_store::Error::Corrupt { .. })) => {}
+                    done => return done,
+                }
             }
             match self.document_from(origin).await {
                 Err(error) if error.is_of_origin() => failure = error,
@@ -317,7 +321,8 @@ fn of_store(error: io::Error, digest: Digest) -> content_store::Error {
     error.downcast().unwrap_or_else(|source| content_store::Error::File { act: "write", path, source })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+/// Runs what waits for the disk on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     spawn_blocking(work).await.map_err(Error::TaskPanicked)
 }
 

@@ -17,9 +17,11 @@
 //!
 //! [`Error`] has the text (shortened) and the rule that it breaks.
 
+mod default_registry;
 mod digest;
 mod reference;
 
+pub use default_registry::DefaultRegistry;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use reference::Reference;
 
@@ -38,6 +40,14 @@ pub enum Error {
     /// The text is not an image name.
     #[error("`{text}` is not an image name: {reason}")]
     InvalidReference {
+        /// The text (shortened).
+        text: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// The text does not say where names without a registry are looked for.
+    #[error("`{text}` is not a registry with an optional namespace, such as registry.example.com/team: {reason}")]
+    InvalidDefaultRegistry {
         /// The text (shortened).
         text: String,
         /// The rule that it breaks.

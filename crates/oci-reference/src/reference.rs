@@ -4,7 +4,7 @@ use crate::{Digest, Error, shorten};
 use std::fmt;
 use std::str::FromStr;
 
-const DEFAULT_REGISTRY: &str = "docker.io";
+pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
 const DEFAULT_NAMESPACE: &str = "library/";
 const DEFAULT_TAG: &str = "latest";
 /// Longer texts are refused before anything looks at them.
@@ -189,7 +189,7 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
 }
 
 /// The first part is a registry when it looks like a host: a dot, a port, an upper-case letter or `localhost`.
-fn split_registry(path: &str) -> (&str, &str) {
+pub(crate) fn split_registry(path: &str) -> (&str, &str) {
     match path.split_once('/') {
         Some((first, rest))
             if first.contains(['.', ':'])
@@ -206,7 +206,7 @@ fn split_registry(path: &str) -> (&str, &str) {
     }
 }
 
-fn is_registry(text: &str) -> bool {
+pub(crate) fn is_registry(text: &str) -> bool {
     let host = if let Some(bracketed) = text.strip_prefix('[') {
         let Some((address, after)) = bracketed.split_once(']') else {
             return false;
@@ -239,7 +239,7 @@ fn is_tag(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-fn check_repository(text: &str) -> Result<(), &'static str> {
+pub(crate) fn check_repository(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("the repository is missing");
     }

@@ -73,6 +73,7 @@ async fn manifests(registry: &dyn Registry, fixture: &Fixture) {
     for (name, bytes, media_type) in documents {
         let digest = Digest::of(bytes);
         for name in [name.clone(), name.with_digest(digest)] {
+            assert_eq!(registry.manifest_digest(&name).await.unwrap(), Some(digest), "{name}");
             for accept in [&[][..], &[media_type][..]] {
                 let manifest = registry.manifest(&name, accept).await.unwrap();
                 assert_eq!(manifest.bytes, bytes, "{name} came changed");
@@ -110,6 +111,7 @@ async fn absent(registry: &dyn Registry, fixture: &Fixture) {
     let elsewhere = in_repository(&fixture.image, "contract/none");
     let untagged = fixture.image.with_tag("none").unwrap();
     for name in [untagged, fixture.image.with_digest(absent), elsewhere.clone()] {
+        assert_eq!(registry.manifest_digest(&name).await.unwrap(), None, "{name}");
         let error = registry.manifest(&name, &[]).await.unwrap_err();
         assert!(error.is_not_found(), "{name}: {error}");
         assert!(error.to_string().contains(name.repository()), "the message names the image: {error}");

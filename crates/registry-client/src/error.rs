@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use oci_reference::Digest;
+use std::time::Duration;
 
 /// The result of every function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -67,6 +68,8 @@ pub enum Error {
         object: String,
         /// The host.
         host: String,
+        /// How long it wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
     },
     /// The host answered something that a registry does not answer.
     #[error("{host} answered {status} for {object}{}", explain(message))]
@@ -129,6 +132,27 @@ pub enum Error {
         /// Why not; never a secret.
         reason: String,
     },
+    /// A login cannot be kept.
+    #[error("cannot {act} the logins in {}", path.display())]
+    LoginFile {
+        /// What was tried.
+        act: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A program that keeps logins failed.
+    #[error("{program} cannot {act}: {reason}; call it by hand to see more")]
+    CredentialHelper {
+        /// The program, for example `docker-credential-pass`.
+        program: String,
+        /// What it was to do.
+        act: &'static str,
+        /// How it failed; never a secret.
+        reason: String,
+    },
     /// An option cannot be used.
     #[error("cannot use the registry option {option}: {reason}")]
     InvalidOption {
@@ -151,7 +175,8 @@ impl Error {
     }
 
     /// Whether the same request may succeed a little later.
-    pub(crate) fn is_transient(&self) -> bool {
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TooManyRequests { .. } => true,
             Self::Answer { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,

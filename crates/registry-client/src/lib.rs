@@ -9,6 +9,7 @@
 //!    when they take a blob in.
 //! 5. To write: [`Registry::start_upload`], [`Registry::upload`] in one or more chunks, [`Registry::finish_upload`], and when every blob is
 //!    there [`Registry::put_manifest`]. An [`UploadSession`] is plain data: store it, and [`Registry::upload_status`] continues it later.
+//! 6. A [`Login`] is checked with [`Https::check_login`] and kept with [`LoginFiles::store`]; [`Options::logins`] says where logins are found.
 //!
 //! ```no_run
 //! use futures_util::StreamExt;
@@ -36,6 +37,7 @@ pub mod contract;
 mod error;
 mod http2;
 mod https;
+mod login;
 #[cfg(feature = "testing")]
 mod memory;
 mod resume;
@@ -44,10 +46,12 @@ mod wire;
 
 pub use error::{Cause, Error, Result};
 pub use http2::Http2Stream;
-pub use https::{Https, Options};
+pub use https::{CheckedLogin, Https, Options};
+pub use login::{Erased, Login, LoginFiles, LoginPlace, registry_host};
 #[cfg(feature = "testing")]
 pub use memory::Memory;
 pub use oci_reference::{Digest, Reference};
+pub use secret::Secret;
 pub use upload::{Mount, Upload, UploadBody, UploadSession};
 pub use wire::{ACCEPT, MANIFEST_LIMIT};
 
@@ -66,6 +70,19 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     ///
     /// See [`Error`].
     async fn manifest(&self, image: &Reference, accept: &[&str]) -> Result<Manifest>;
+
+    /// The digest of the manifest or index that the name points at, if the registry has it: what it says, without the bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    async fn manifest_digest(&self, image: &Reference) -> Result<Option<Digest>> {
+        match self.manifest(image, &[]).await {
+            Ok(manifest) => Ok(Some(manifest.digest)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 
     /// The blob from byte `offset` on; at or past its end there is nothing. The bytes are not verified.
     ///

@@ -122,7 +122,7 @@ pub(crate) fn refusal(object: &Object<'_>, host: &str, status: StatusCode, body:
             let reason = if message.is_empty() { status.to_string() } else { message };
             Error::Unauthorised { object, host, reason }
         }
-        StatusCode::TOO_MANY_REQUESTS => Error::TooManyRequests { object, host },
+        StatusCode::TOO_MANY_REQUESTS => Error::TooManyRequests { object, host, retry_after: None },
         _ => Error::Answer { object, host, status, message },
     }
 }
@@ -144,8 +144,7 @@ fn message(body: &[u8]) -> String {
 
 /// Verifies a manifest against the digest that was asked for or promised, and finds its media type.
 pub(crate) fn manifest(image: &Reference, host: &str, headers: &HeaderMap, bytes: Bytes) -> Result<Manifest> {
-    let promised = headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
-    let promised: Option<Digest> = promised.and_then(|text| text.parse().ok());
+    let promised = promised_digest(headers);
     for expected in [image.digest(), promised.as_ref()].into_iter().flatten() {
         if !expected.matches(&bytes) {
             return Err(Error::WrongContent {
@@ -187,6 +186,11 @@ pub(crate) async fn collect<E>(body: impl Stream<Item = Result<Bytes, E>>, limit
         all.extend_from_slice(&bytes);
     }
     Ok(Some(all.freeze()))
+}
+
+/// The digest that the answer to a request for a manifest tells.
+pub(crate) fn promised_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }
 
 /// The size a `HEAD` answer tells.

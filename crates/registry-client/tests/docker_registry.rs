@@ -1,67 +1,24 @@
 //! The HTTPS client passes the contract suite against Debian's `docker-registry`.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/docker.rs"]
+mod docker;
+
+use docker::DockerRegistry;
 use registry_client::contract::{Fixture, contract, write_contract};
 use registry_client::{ACCEPT, Digest, Https, Mount, Options, Reference, Registry, Upload};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-/// Debian's `docker-registry` on loopback; it ends with the value.
-struct DockerRegistry {
-    host: String,
-    child: Child,
-}
-
-impl DockerRegistry {
-    async fn start(directory: &Path) -> Self {
-        let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let root = directory.join("data");
-        let config = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: \"{host}\" }}\n",
-            root.display()
-        );
-        let file = directory.join("config.yml");
-        std::fs::write(&file, config).unwrap();
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let registry = Self { host, child };
-        for _ in 0..200 {
-            if reqwest::get(format!("http://{}/v2/", registry.host)).await.is_ok() {
-                return registry;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("docker-registry does not answer");
+async fn fill(server: &DockerRegistry, fixture: &Fixture) {
+    let registry = Https::new(Options::default()).unwrap();
+    let image = Reference::new(&server.host, fixture.image.repository(), "1.4").unwrap();
+    for blob in &fixture.blobs {
+        let Upload::Session(session) = registry.start_upload(&image, None).await.unwrap() else { panic!("mounted") };
+        let digest = Digest::of(blob);
+        registry.finish_upload(&image, &session, &digest, blob.clone().into()).await.unwrap();
     }
-
-    async fn fill(&self, fixture: &Fixture) {
-        let registry = Https::new(Options::default()).unwrap();
-        let image = Reference::new(&self.host, fixture.image.repository(), "1.4").unwrap();
-        for blob in &fixture.blobs {
-            let Upload::Session(session) = registry.start_upload(&image, None).await.unwrap() else {
-                panic!("mounted")
-            };
-            let digest = Digest::of(blob);
-            registry.finish_upload(&image, &session, &digest, blob.clone().into()).await.unwrap();
-        }
-        registry.put_manifest(&image, ACCEPT[1], fixture.manifest.clone()).await.unwrap();
-        let index = image.with_tag("index").unwrap();
-        registry.put_manifest(&index, ACCEPT[0], fixture.index_bytes.clone()).await.unwrap();
-    }
-}
-
-impl Drop for DockerRegistry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    registry.put_manifest(&image, ACCEPT[1], fixture.manifest.clone()).await.unwrap();
+    let index = image.with_tag("index").unwrap();
+    registry.put_manifest(&index, ACCEPT[0], fixture.index_bytes.clone()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +26,7 @@ async fn docker_registry_keeps_the_contract() {
     let directory = tempfile::tempdir().unwrap();
     let server = DockerRegistry::start(directory.path()).await;
     let fixture = Fixture::new(&server.host);
-    server.fill(&fixture).await;
+    fill(&server, &fixture).await;
     let registry = Https::new(Options::default()).unwrap();
     contract(&registry, &fixture).await;
     write_contract(&registry, &fixture).await;
@@ -84,7 +41,7 @@ async fn docker_registry_lists_more_tags_than_fit_on_a_page() {
     let directory = tempfile::tempdir().unwrap();
     let server = DockerRegistry::start(directory.path()).await;
     let fixture = Fixture::new(&server.host);
-    server.fill(&fixture).await;
+    fill(&server, &fixture).await;
     let tags = directory.path().join("data/docker/registry/v2/repositories/contract/shop/_manifests/tags");
     for number in 0..1500 {
         let link = tags.join(format!("t{number}/current"));
@@ -99,7 +56,7 @@ async fn docker_registry_lists_more_tags_than_fit_on_a_page() {
 async fn docker_registry_works_as_a_mirror() {
     let directory = tempfile::tempdir().unwrap();
     let server = DockerRegistry::start(directory.path()).await;
-    server.fill(&Fixture::new(&server.host)).await;
+    fill(&server, &Fixture::new(&server.host)).await;
     let mirrors = [("registry.invalid".to_owned(), vec![format!("http://{}", server.host)])].into();
     let mut options = Options::default();
     options.mirrors = mirrors;

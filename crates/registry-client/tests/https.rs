@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use registry_client::contract::Fixture;
-use registry_client::{BlobStream, Digest, Error, Https, Options, Reference, Registry};
+use registry_client::{BlobStream, Digest, Error, Https, LoginFiles, Options, Reference, Registry};
 use std::time::{Duration, Instant};
 use support::{Body, Fake, basic, broken_after, empty, full, json};
 
@@ -27,7 +27,7 @@ fn with_config(text: String) -> Https {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let (_, path) = file.keep().unwrap();
-    https(options(|options| options.docker_config = Some(path)))
+    https(options(|options| options.logins = LoginFiles::new(vec![path], false)))
 }
 
 async fn read(blob: BlobStream) -> Result<Bytes, Error> {

@@ -17,6 +17,14 @@ pub enum Error {
         /// What is wrong with it. Never contains the key.
         reason: String,
     },
+    /// The file of users cannot be used.
+    #[error("line {line} of the htpasswd file {reason}")]
+    Htpasswd {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it. Never contains a hash.
+        reason: &'static str,
+    },
     /// No further connection can be accepted.
     #[error("cannot accept connections on {address}")]
     Accept {

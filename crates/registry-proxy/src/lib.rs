@@ -47,15 +47,19 @@
 //! turns out corrupt is broken off before its end. [`Event::Corrupt`] is told, and from then on the blob is not found, so that clients turn
 //! to another registry, until its file is replaced.
 //!
+//! With [`Options::htpasswd`] every request needs the login of one of its users. A login is compared by bcrypt once; those that follow with
+//! the same one cost a digest.
+//!
 //! # Features
 //!
 //! `testing`: `MemorySource`, the stand-in for tests, and `contract`, the suite that every [`Source`] passes.
 //!
 //! # Errors
 //!
-//! [`Error`] is about certificates and connections. What goes wrong with one request is answered to the client in the form of the
+//! [`Error`] is about certificates, files of users and connections. What goes wrong with one request is answered to the client in the form of the
 //! specification, and told as [`Event::Failed`] when the cause lies on this side.
 
+mod authenticator;
 mod content;
 #[cfg(feature = "testing")]
 pub mod contract;
@@ -63,6 +67,7 @@ mod document;
 mod error;
 mod event;
 mod handler;
+mod htpasswd;
 #[cfg(feature = "testing")]
 mod memory;
 mod range;
@@ -75,6 +80,7 @@ pub use content::ContentSource;
 pub use error::{Error, Result};
 pub use event::{Event, Events};
 pub use handler::service;
+pub use htpasswd::Htpasswd;
 #[cfg(feature = "testing")]
 pub use memory::MemorySource;
 pub use serve::{serve_http2_stream, serve_plain, serve_tls};
@@ -92,6 +98,8 @@ pub struct Options {
     /// Clients throw away what does not match its digest, as sealer's own do. Stored blobs are then compared only while they are sent,
     /// which saves the first reading.
     pub clients_verify: bool,
+    /// Who may ask; everybody, when it is not set. Logins are sent as HTTP Basic authentication.
+    pub htpasswd: Option<Htpasswd>,
     /// Is told what happens.
     pub events: Option<Events>,
 }

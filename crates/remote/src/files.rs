@@ -174,10 +174,10 @@ fn receive(files: &[Arriving<'_>], sum: &str) -> Result<String, Error> {
         let temporary = quote(&format!("{directory}/.{name}.{random}{number}"));
         let directory = quote(if directory.is_empty() { "/" } else { directory });
         let take = file.size.map_or("cat".to_owned(), |size| format!("head -c {size}"));
-        push(&mut parents, format!("prepare {} {directory}", quote(path)));
-        push(&mut takes, format!("{take} > {temporary}"));
-        push(&mut modes, format!("chmod {:o} {temporary}", file.mode & 0o7777));
-        push(&mut moves, format!("mv -f {temporary} {}", quote(path)));
+        push(&mut parents, &format!("prepare {} {directory}", quote(path)));
+        push(&mut takes, &format!("{take} > {temporary}"));
+        push(&mut modes, &format!("chmod {:o} {temporary}", file.mode & 0o7777));
+        push(&mut moves, &format!("mv -f {temporary} {}", quote(path)));
         temporaries.push(temporary);
         directories.insert(directory);
     }
@@ -203,8 +203,8 @@ umask 077
     ))
 }
 
-fn push(lines: &mut String, line: String) {
-    lines.push_str(&line);
+fn push(lines: &mut String, line: &str) {
+    lines.push_str(line);
     lines.push('\n');
 }
 

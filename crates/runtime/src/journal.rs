@@ -186,10 +186,11 @@ fn digest(action: &Action) -> String {
                 part(&file.content);
             }
         }
-        Action::Content(Content { image, carried_images, rootfs, .. }) => {
+        Action::Content(Content { image, carried_images, platforms, rootfs, .. }) => {
             part(b"content");
             part(image.as_bytes());
             part(&[u8::from(*carried_images)]);
+            platforms.iter().for_each(|platform| part(platform.as_bytes()));
             part(rootfs.as_bytes());
         }
         Action::Wait(Wait { script, .. }) => {

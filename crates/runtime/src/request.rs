@@ -93,6 +93,10 @@ pub struct ImageContents {
     pub rootfs_bytes: u64,
     /// Bytes of all blobs of the carried images.
     pub carried_bytes: u64,
+    /// The same image for the other platforms that hosts of the cluster have.
+    pub others: Vec<ImageContents>,
+    /// Bytes of rootfs and carried images for all these platforms, each blob once; 0 when there is only one platform.
+    pub all_bytes: u64,
 }
 
 /// A machine that its provider will change, for example to another size; it may be stopped and started.
@@ -248,6 +252,14 @@ impl<'a> Request<'a> {
         unwanted.filter_map(move |address| Some((address, request.marker(address)?)))
     }
 
+    /// The image for the platform of a host; that of the first master for one that it is not made for.
+    #[must_use]
+    pub fn image_for(&self, host: IpAddr) -> &'a ImageContents {
+        let image = self.payload.image;
+        let machine = self.facts.hosts.get(&host).map_or("", |facts| facts.arch.as_str());
+        image.for_machine(machine).unwrap_or(image)
+    }
+
     /// The facts of a host.
     ///
     /// # Errors
@@ -255,6 +267,17 @@ impl<'a> Request<'a> {
     /// [`crate::Error::NoFacts`] when it was not asked.
     pub fn host_facts(&self, host: IpAddr) -> Result<&'a HostFacts, crate::Error> {
         self.facts.hosts.get(&host).ok_or(crate::Error::NoFacts { host })
+    }
+}
+
+/// What container images call a machine of `uname -m`.
+pub(crate) fn architecture(machine: &str) -> &str {
+    match machine {
+        "x86_64" | "amd64" => "amd64",
+        "aarch64" | "arm64" => "arm64",
+        "armv7l" | "armv6l" => "arm",
+        "i386" | "i686" => "386",
+        other => other,
     }
 }
 
@@ -278,6 +301,31 @@ impl ImageContents {
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
+    }
+
+    /// The contents for a machine of which `uname -m` says this; none when the image is not for it.
+    #[must_use]
+    pub fn for_machine(&self, machine: &str) -> Option<&Self> {
+        let wanted = architecture(machine);
+        let is_for = |contents: &&Self| contents.platform.is_empty() || contents.architecture() == wanted;
+        std::iter::once(self).chain(&self.others).find(is_for)
+    }
+
+    /// Platforms for which there are contents, sorted; none when the platform is not known.
+    pub(crate) fn platforms(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = std::iter::once(self).chain(&self.others).map(|one| one.platform.as_str()).collect();
+        all.retain(|platform| !platform.is_empty());
+        all.sort_unstable();
+        all
+    }
+
+    pub(crate) fn architecture(&self) -> &str {
+        self.platform.split('/').nth(1).unwrap_or_default()
+    }
+
+    /// Bytes that the host of a registry holds: what it unpacks and serves, for every platform.
+    pub(crate) fn served_bytes(&self) -> u64 {
+        if self.others.is_empty() { self.rootfs_bytes.saturating_add(self.carried_bytes) } else { self.all_bytes }
     }
 
     /// Whether its rootfs has this file.

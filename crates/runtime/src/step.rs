@@ -93,6 +93,9 @@ pub struct Content {
     pub image: String,
     /// Whether the carried container images come too (registry hosts) or only the rootfs.
     pub carried_images: bool,
+    /// Further platforms whose content comes too, so that the host can serve it to hosts of theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
     /// Where the rootfs is unpacked on the host.
     pub rootfs: String,
     /// Bytes of the blobs concerned, for display.
@@ -100,6 +103,12 @@ pub struct Content {
     /// Registries of hosts that hold the content and serve it by TLS when this step starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SocketAddr>,
+    /// Whether they serve it by plain HTTP instead.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plain_http: bool,
+    /// The value of the header `Authorization` that they ask for, if they ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Variable>,
 }
 
 /// A condition that is waited for.
@@ -286,13 +295,29 @@ impl Content {
     /// The rootfs of `image`, unpacked at `rootfs`, without carried images, sent from here.
     #[must_use]
     pub fn new(image: impl Into<String>, rootfs: impl Into<String>, bytes: u64) -> Self {
-        Self { image: image.into(), carried_images: false, rootfs: rootfs.into(), bytes, sources: Vec::new() }
+        Self {
+            image: image.into(),
+            carried_images: false,
+            platforms: Vec::new(),
+            rootfs: rootfs.into(),
+            bytes,
+            sources: Vec::new(),
+            plain_http: false,
+            authorization: None,
+        }
     }
 
     /// The same with the carried images.
     #[must_use]
     pub fn with_carried_images(mut self) -> Self {
         self.carried_images = true;
+        self
+    }
+
+    /// The same with the content of further platforms.
+    #[must_use]
+    pub fn with_platforms<S: Into<String>>(mut self, platforms: impl IntoIterator<Item = S>) -> Self {
+        self.platforms.extend(platforms.into_iter().map(Into::into));
         self
     }
 

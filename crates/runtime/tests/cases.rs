@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
 use clusterfile::{Cluster, Clusterfile};
 use runtime::{
     Action, Facts, Finding, HostUpdate, ImageContents, Kubeadm, Payload, Plan, Request, Run, Runtime, Secrets, Wait,
@@ -55,19 +56,23 @@ fn planning_is_pure() {
 /// No secret is in what is printed, logged or given to a process, and none is in a file that others may read.
 #[test]
 fn plans_show_no_secret() {
-    let hidden = secret_texts();
     let mut private_files = 0;
+    let secrets_alone = secret_texts();
     for path in paths("plan") {
-        let Ok(plan) = Case::read(&path).plan() else {
+        let case = Case::read(&path);
+        let Ok(plan) = case.plan() else {
             continue;
         };
+        let mut hidden = secrets_alone.clone();
+        hidden.extend(login_texts(&case.wanted.cluster));
         let shown = format!("{plan:?} {} {}", serde_json::to_string(&plan).unwrap(), plan.to_text());
         for text in &hidden {
             assert!(!shown.contains(text), "{} shows a secret", path.display());
         }
         for file in files(&plan) {
             let content = String::from_utf8_lossy(&file.content);
-            let holds = hidden.iter().any(|text| content.contains(text));
+            // Who could read the hash of a password could try passwords on it.
+            let holds = hidden.iter().any(|text| content.contains(text)) || content.contains(":$2y$");
             assert_eq!(holds, file.secret, "{}", file.path);
             assert_eq!(file.mode, if file.secret { 0o600 } else { 0o644 }, "{}", file.path);
             private_files += usize::from(holds);
@@ -75,7 +80,7 @@ fn plans_show_no_secret() {
     }
     assert!(private_files > 10);
     let debug = format!("{:?}", secrets());
-    assert!(debug.contains("***") && !hidden.iter().any(|text| debug.contains(text)));
+    assert!(debug.contains("***") && !secrets_alone.iter().any(|text| debug.contains(text)));
 }
 
 /// Steps wait only for steps that are there and stand before them, ids are unique, and every script is one for `sh`.
@@ -276,6 +281,16 @@ fn secret_texts() -> Vec<String> {
     texts
 }
 
+/// The password of the registry, as it is and as it is sent.
+fn login_texts(cluster: &Cluster) -> Vec<String> {
+    let login = cluster.registry.login();
+    let texts = login.map(|(user, password)| {
+        let sent = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{}", password.expose()));
+        vec![password.expose().to_owned(), sent]
+    });
+    texts.unwrap_or_default()
+}
+
 struct Case {
     wanted: Clusterfile,
     facts: Facts,
@@ -417,6 +432,13 @@ fn image_of(payload: &Value) -> ImageContents {
     image.carried_images = texts(&payload["carried_images"]);
     image.rootfs_bytes = payload["rootfs_bytes"].as_u64().unwrap();
     image.carried_bytes = payload["carried_bytes"].as_u64().unwrap();
+    for other in payload["others"].as_array().into_iter().flatten() {
+        let mut contents = image.clone();
+        contents.platform = other["platform"].as_str().unwrap().to_owned();
+        contents.rootfs_bytes = other["rootfs_bytes"].as_u64().unwrap();
+        image.others.push(contents);
+    }
+    image.all_bytes = payload["all_bytes"].as_u64().unwrap_or_default();
     image
 }
 

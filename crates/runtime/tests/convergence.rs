@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use clusterfile::{Cluster, Clusterfile, Host, Role};
+use clusterfile::{Cluster, Clusterfile, ExternalRegistry, Host, Role};
 use proptest::prelude::*;
 use runtime::facts::{ApiFacts, NodeFacts};
 use runtime::{
@@ -24,11 +24,22 @@ enum Part {
     Node { labelled: bool },
 }
 
-/// A cluster: the part of each host, and whether its certificates have another name.
+/// Where a cluster has its images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Images {
+    Masters,
+    OneMaster,
+    PlainHttp,
+    WithLogin(&'static str),
+    Outside,
+}
+
+/// A cluster: the part of each host, whether its certificates have another name, and where its images are.
 #[derive(Debug, Clone)]
 struct Shape {
     parts: Vec<Part>,
     named: bool,
+    images: Images,
 }
 
 fn address(index: usize) -> IpAddr {
@@ -38,8 +49,16 @@ fn address(index: usize) -> IpAddr {
 fn any_shape() -> impl Strategy<Value = Shape> {
     let part =
         prop_oneof![Just(Part::None), Just(Part::Master), any::<bool>().prop_map(|labelled| Part::Node { labelled }),];
-    (prop::collection::vec(part, usize::from(HOSTS)), any::<bool>())
-        .prop_map(|(parts, named)| Shape { parts, named })
+    let images = prop_oneof![
+        3 => Just(Images::Masters),
+        1 => Just(Images::OneMaster),
+        1 => Just(Images::PlainHttp),
+        1 => Just(Images::WithLogin("one")),
+        1 => Just(Images::WithLogin("another")),
+        1 => Just(Images::Outside),
+    ];
+    (prop::collection::vec(part, usize::from(HOSTS)), any::<bool>(), images)
+        .prop_map(|(parts, named, images)| Shape { parts, named, images })
         .prop_filter("a cluster has a master", |shape| shape.parts.contains(&Part::Master))
 }
 
@@ -48,6 +67,16 @@ impl Shape {
         let mut cluster = Cluster::new("shop", "shop:1.4");
         if self.named {
             cluster.cert_sans = vec!["api.example.com".to_owned()];
+        }
+        let registry = &mut cluster.registry;
+        match self.images {
+            Images::Masters => {}
+            Images::OneMaster => registry.high_availability = false,
+            Images::PlainHttp => registry.insecure = true,
+            Images::WithLogin(password) => {
+                (registry.username, registry.password) = (Some("puller".to_owned()), Some(password.into()));
+            }
+            Images::Outside => registry.external = Some(ExternalRegistry::new("hub.example.com")),
         }
         for (index, part) in self.parts.iter().enumerate() {
             let mut host = match part {

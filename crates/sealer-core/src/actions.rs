@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use clusterfile::Cluster;
 use infra_provider::{Context, Provider};
 use remote::{Command, Remote};
-use runtime::{Action, ActionHandler, Custom, Progress, Step};
+use runtime::{Action, ActionHandler, Custom, Facts, Progress, Step};
 use tokio::time::{Instant, sleep};
 
 use crate::connect::{BOOT_TIMEOUT, RETRY_INTERVAL, is_starting};
@@ -31,8 +31,9 @@ impl<'a> Actions<'a> {
         cluster: &'a Cluster,
         provider: &'a dyn Provider,
         state_dir: &'a Path,
+        facts: &Facts,
     ) -> Result<Self, Error> {
-        let delivery = ContentDelivery::new(run.sealer, &cluster.name)?;
+        let delivery = ContentDelivery::new(run.sealer, &cluster.name, facts)?;
         Ok(Self { run, cluster, provider, state_dir, delivery })
     }
 

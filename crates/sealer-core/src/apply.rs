@@ -16,7 +16,9 @@ use crate::provision::{existing, leaving, provision, release};
 use crate::report::{Applied, Outcome, Planned, addresses, left, left_out};
 use crate::run::Run;
 use crate::target::{Target, fetch, parse};
-use crate::{ClusterState, Error, Event, Events, Sealer, Wanted, cluster_copy, operator_lock, takeover};
+use crate::{
+    ClusterState, Error, Event, Events, Sealer, Wanted, cluster_copy, external_registry, operator_lock, takeover,
+};
 
 /// How to apply.
 #[derive(Debug, Clone)]
@@ -64,13 +66,15 @@ pub async fn apply(
 ) -> Result<Applied, Error> {
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
-    let target = fetch(&run, wanted).await?;
+    let target = fetch(&run, wanted, false).await?;
     target.check()?;
+    external_registry::provide(&run, &target).await?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
     let mut target = provision(&run, &state, target, &mut agreed).await?;
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    target.read_for(&run, &observed.facts).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -105,7 +109,7 @@ pub async fn plan(
 ) -> Result<Planned, Error> {
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
-    let target = fetch(&run, wanted).await?;
+    let target = fetch(&run, wanted, true).await?;
     let refused = target.runtime.supports(&target.wanted, &target.image).err();
     if !target.has_hosts() {
         return match refused {
@@ -114,10 +118,12 @@ pub async fn plan(
         };
     }
     refused.map_or(Ok(()), Err)?;
+    external_registry::provide(&run, &target).await?;
     let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
     let (mut target, provider) = existing(target)?;
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    target.read_for(&run, &observed.facts).await?;
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -195,7 +201,7 @@ async fn execute(
     plan: &Arc<Plan>,
     access: &Access,
 ) -> Result<Executed, Error> {
-    executor::check(run, plan)?;
+    executor::check(run, plan, observed)?;
     // Hosts that exist anyway are saved only now, when something is about to be done to them: a mistyped address has no
     // consequences.
     state.remember(&change::under_way(target.current.as_ref(), &target.wanted, &observed.others))?;

@@ -1,7 +1,7 @@
 //! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use content_store::Store;
-use remote::{Command, Duplex, Remote};
-use runtime::{Content, Progress};
+use remote::{Command, Duplex, Remote, Secret};
+use runtime::{Content, Facts, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::binary::Binaries;
 use crate::{Error, Sealer};
 
 /// Where our static binary lives on a host.
@@ -25,18 +26,18 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct ContentDelivery {
     content: Store,
-    binary: PathBuf,
+    binaries: Binaries,
+    facts: Facts,
     cluster: String,
 }
 
 impl ContentDelivery {
-    pub(crate) fn new(sealer: &Sealer, cluster: &str) -> Result<Self, Error> {
+    pub(crate) fn new(sealer: &Sealer, cluster: &str, facts: &Facts) -> Result<Self, Error> {
         let content = sealer.images().content().clone();
-        Ok(Self { content, binary: sealer.binary()?, cluster: cluster.to_owned() })
+        let binaries = Binaries::of(sealer)?;
+        Ok(Self { content, binaries, facts: facts.clone(), cluster: cluster.to_owned() })
     }
-}
 
-impl ContentDelivery {
     /// Performs the content step of a plan on the host behind `remote`.
     pub(crate) async fn deliver(
         &self,
@@ -45,7 +46,17 @@ impl ContentDelivery {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), runtime::Error> {
         let Content { bytes, .. } = content;
-        remote.upload(&self.binary, HOST_BINARY, 0o755, &|_| {}).await?;
+        let host = remote.address();
+        let binary = self.binaries.for_host(&self.facts, host).map_err(|error| runtime::Error::Step {
+            host,
+            step: "content".to_owned(),
+            status: "no program for it".to_owned(),
+            detail: error_report::one_line(&error),
+        })?;
+        remote.upload(binary, HOST_BINARY, 0o755, &|_| {}).await?;
+        if let Some(config) = docker_config(content) {
+            remote.write(&login_file(content), 0o600, config.expose().as_bytes()).await?;
+        }
 
         let script = script(content, &self.cluster);
         let command = Command::new(script).timeout(Duration::from_secs(3600));
@@ -77,21 +88,45 @@ impl ContentDelivery {
 
 /// The command by which a host pulls content: from its sources, and what these lack from here.
 fn script(content: &Content, cluster: &str) -> String {
-    let Content { image, carried_images, rootfs, sources, .. } = content;
-    // The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
-    let root = rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent);
+    let Content { image, carried_images, platforms, rootfs, sources, .. } = content;
+    let root = root(content);
     let mut script =
         format!("exec {HOST_BINARY} host pull --root {root} --cluster {cluster} --image {image} --rootfs {rootfs}");
     if *carried_images {
         script.push_str(" --carried-images");
     }
-    for source in sources {
-        script.push_str(&format!(" --from https://{source}"));
+    for platform in platforms {
+        script.push_str(&format!(" --platform {platform}"));
     }
-    if !sources.is_empty() {
+    let scheme = if content.plain_http { "http" } else { "https" };
+    for source in sources {
+        script.push_str(&format!(" --from {scheme}://{source}"));
+    }
+    if !sources.is_empty() && !content.plain_http {
         script.push_str(&format!(" --ca {root}/certs/ca.crt"));
     }
+    if docker_config(content).is_some() {
+        script.push_str(&format!(" --login {}", login_file(content)));
+    }
     script
+}
+
+/// The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
+fn root(content: &Content) -> &str {
+    content.rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent)
+}
+
+/// Where the login for the sources is as long as a host pulls: everybody could read it among arguments.
+fn login_file(content: &Content) -> String {
+    format!("{}/login.json", root(content))
+}
+
+/// The login for the sources, as docker keeps logins; none when there is nobody to show it to.
+fn docker_config(content: &Content) -> Option<Secret> {
+    let login = content.authorization.as_ref()?.expose().strip_prefix("Basic ")?;
+    let entry = |source: &SocketAddr| (source.to_string(), serde_json::json!({ "auth": login }));
+    let auths: serde_json::Map<_, _> = content.sources.iter().map(entry).collect();
+    (!auths.is_empty()).then(|| serde_json::json!({ "auths": auths }).to_string().into())
 }
 
 /// Serves until the host has hung up, telling how many bytes it took.
@@ -154,17 +189,37 @@ impl AsyncWrite for Counted {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
     fn several_sources_have_one_authority() {
         let sources = [1, 2].map(|last| std::net::SocketAddr::from(([10, 0, 0, last], 5000)));
-        let content = Content::new("sha256:0", "/data/shop/rootfs", 1).with_carried_images().from_sources(sources);
+        let content =
+            Content::new("sha256:0", "/data/shop/rootfs", 1).with_carried_images().with_platforms(["linux/arm64"]);
+        let content = content.from_sources(sources);
         assert_eq!(
             script(&content, "shop"),
             "exec /var/lib/sealer/bin/sealer host pull --root /data/shop --cluster shop --image sha256:0 \
-             --rootfs /data/shop/rootfs --carried-images --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
+             --rootfs /data/shop/rootfs --carried-images --platform linux/arm64 --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
              --ca /data/shop/certs/ca.crt"
         );
+    }
+
+    #[test]
+    fn a_login_is_in_a_file_and_not_among_arguments() {
+        let source = SocketAddr::from(([10, 0, 0, 1], 5000));
+        let mut content = Content::new("sha256:0", "/data/shop/rootfs", 1);
+        content.authorization = Some(runtime::Variable::hidden("Basic YTpi"));
+        content.plain_http = true;
+        assert_eq!(docker_config(&content), None, "there is nobody to show it to");
+        let content = content.from_sources([source]);
+        let config = docker_config(&content).unwrap();
+        assert_eq!(config.expose(), r#"{"auths":{"10.0.0.1:5000":{"auth":"YTpi"}}}"#);
+        let script = script(&content, "shop");
+        assert!(script.ends_with("--from http://10.0.0.1:5000 --login /data/shop/login.json"), "{script}");
+        let plan = serde_json::to_string(&content).unwrap();
+        assert!(!format!("{script}{plan}{content:?}").contains("YTpi"), "{plan}");
     }
 }

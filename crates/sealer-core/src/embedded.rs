@@ -46,7 +46,7 @@ impl Sealer {
     }
 
     fn embedded_clusterfile(&self, image: &str) -> Result<Option<Clusterfile>, Error> {
-        let found = self.images().get(image)?.read_files(&[DEFAULT_CLUSTERFILE], CLUSTERFILE_LIMIT)?;
+        let found = self.images().get_any(image)?.read_files(&[DEFAULT_CLUSTERFILE], CLUSTERFILE_LIMIT)?;
         let Some(bytes) = found.get(DEFAULT_CLUSTERFILE) else { return Ok(None) };
         let text = String::from_utf8_lossy(bytes);
         let parsed = clusterfile::parse_default(&text);
@@ -71,6 +71,7 @@ fn allowed(image: &str, found: Clusterfile) -> Embedded {
     cluster.app_names.clone_from(&theirs.app_names);
     cluster.registry.clone_from(&theirs.registry);
     cluster.registry.external = None;
+    cluster.registry.insecure = false;
     let (taken, left_out) = (taken(&default, &cluster, &found), left_out(&default, &found));
     let mut clusterfile = Clusterfile::from(cluster);
     clusterfile.configs = found.configs;
@@ -112,6 +113,7 @@ fn left_out(default: &Cluster, found: &Clusterfile) -> Vec<&'static str> {
         (theirs.data_root != default.data_root, "dataRoot"),
         (theirs.container_runtime != default.container_runtime, "containerRuntime"),
         (theirs.registry.external.is_some(), "registry.externalRegistry"),
+        (theirs.registry.insecure, "registry.localRegistry.insecure"),
         (!found.applications.is_empty(), "Application documents"),
     ];
     fields.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name).collect()
@@ -134,7 +136,7 @@ spec:
   env: [A=b]
   dataRoot: /etc
   hostAliases: [{ip: 127.0.0.9, hostnames: [registry.example.com]}]
-  registry: {localRegistry: {port: 5001}, externalRegistry: {domain: spy.example.com}}
+  registry: {localRegistry: {port: 5001, insecure: true}, externalRegistry: {domain: spy.example.com}}
 ---
 apiVersion: sealer.io/v1
 kind: Plugin
@@ -162,6 +164,7 @@ networking: {podSubnet: 10.9.0.0/16}
             "hostAliases",
             "dataRoot",
             "registry.externalRegistry",
+            "registry.localRegistry.insecure",
         ];
         assert_eq!(embedded.left_out, operators);
     }

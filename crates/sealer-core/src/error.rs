@@ -1,4 +1,4 @@
-//! The errors of the workflows, and their classes.
+//! The errors of the workflows.
 
 #[cfg(feature = "cluster")]
 use std::net::IpAddr;
@@ -20,6 +20,15 @@ pub enum Error {
     /// The Kubefile has errors.
     #[error(transparent)]
     Kubefile(#[from] kubefile::Errors),
+    #[cfg(feature = "build")]
+    /// A list of container images with logins cannot be understood.
+    #[error("{}: {reason}", .path.display())]
+    ImageLogins {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it, without any login.
+        reason: String,
+    },
     #[cfg(feature = "cluster")]
     /// The Clusterfile has errors.
     #[error(transparent)]
@@ -46,6 +55,23 @@ pub enum Error {
     /// A registry failed.
     #[error(transparent)]
     Registry(#[from] registry_client::Error),
+    /// A registry does not have, or does not give, what a name without a registry was completed to.
+    #[error("`{name}` names no registry, so {whole} was looked for")]
+    ShortName {
+        /// The name as it was written.
+        name: String,
+        /// The whole name.
+        whole: String,
+        /// What the registry said.
+        #[source]
+        source: Box<Error>,
+    },
+    /// An image name has a part that is not wanted here.
+    #[error("`{name}` is not the name of a repository; leave out its tag and digest")]
+    NotARepository {
+        /// The name.
+        name: String,
+    },
     #[cfg(any(feature = "cluster", feature = "registry"))]
     /// Serving content failed.
     #[error(transparent)]
@@ -425,78 +451,60 @@ pub enum Error {
         host: IpAddr,
     },
     #[cfg(feature = "cluster")]
+    /// A registry outside the cluster lacks container images that the cluster needs.
+    #[error(
+        "registry {host} lacks {} of the {total} container images that {image} carries:{}",
+        .missing.len(),
+        .missing.iter().map(|image| format!("\n  {} as {}", image.name, image.place)).collect::<String>()
+    )]
+    ImagesMissing {
+        /// The registry.
+        host: String,
+        /// The cluster image.
+        image: String,
+        /// What is not there.
+        missing: Vec<crate::PlacedImage>,
+        /// How many images it carries.
+        total: usize,
+    },
+    #[cfg(feature = "cluster")]
+    /// Two container images would have the same name in a registry outside the cluster.
+    #[error("{} and {} are different images and cannot both be {place}; use an image that carries one of them, or the registry on the masters", .images[0], .images[1])]
+    SamePlace {
+        /// The name there.
+        place: String,
+        /// Their own names.
+        images: [String; 2],
+    },
+    #[cfg(feature = "cluster")]
+    /// A registry outside the cluster does not take the login that hosts would send.
+    #[error(
+        "registry {host} does not take the login of spec.registry.externalRegistry as container engines send it, by HTTP Basic authentication: {source}"
+    )]
+    RegistryLogin {
+        /// The registry.
+        host: String,
+        /// What it said.
+        source: registry_client::Error,
+    },
+    #[cfg(feature = "cluster")]
+    /// There is no sealer binary that runs on a host.
+    #[error("there is no sealer program for {architecture}, the processor of {host}; there is {}", .known.join(", "))]
+    NoBinary {
+        /// The host.
+        host: IpAddr,
+        /// What its processor is called.
+        architecture: String,
+        /// The programs that there are, with what they are for.
+        known: Vec<String>,
+    },
+    #[cfg(feature = "cluster")]
     /// The operator's own binary cannot be sent to hosts.
     #[error("{} is linked dynamically and cannot be sent to hosts", .path.display())]
     DynamicBinary {
         /// The binary.
         path: PathBuf,
     },
-}
-
-/// The kind of a failure, for exit codes and for programs that react to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Class {
-    /// The work failed.
-    Failed,
-    /// The input was wrong; nothing was done.
-    Usage,
-    /// Preflight found something; nothing was changed.
-    Preflight,
-    /// Part of the work is done; the same command again resumes.
-    Partly,
-    /// The user interrupted.
-    Interrupted,
-}
-
-impl Error {
-    /// The kind of this failure.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Kubefile(_)
-            | Self::Image(
-                cloudimage::Error::Context { .. }
-                | cloudimage::Error::Option { .. }
-                | cloudimage::Error::Reference(_)
-                | cloudimage::Error::Store(content_store::Error::Reference(_)),
-            ) => Class::Usage,
-            #[cfg(feature = "build")]
-            Self::BuildInterrupted => Class::Interrupted,
-            #[cfg(feature = "lvscare")]
-            Self::Lvscare(
-                lvscare::Error::Config { .. } | lvscare::Error::Invalid { .. } | lvscare::Error::Check { .. },
-            ) => Class::Usage,
-            #[cfg(feature = "cluster")]
-            Self::Clusterfile(_)
-            | Self::Request(_)
-            | Self::Unsupported(_)
-            | Self::Argument { .. }
-            | Self::NoHosts { .. }
-            | Self::ProviderOfImage { .. }
-            | Self::ClusterName { .. }
-            | Self::OtherProvider { .. }
-            | Self::NotConfirmed { .. }
-            | Self::HostsNotNamed { .. }
-            | Self::ClusterExists { .. }
-            | Self::OtherRole { .. }
-            | Self::Scale { .. }
-            | Self::WhichCluster { .. }
-            | Self::NoProvider { .. }
-            | Self::UnknownProvider { .. }
-            | Self::NotAgreed { .. }
-            | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
-            #[cfg(feature = "cluster")]
-            Self::Preflight(_) => Class::Preflight,
-            #[cfg(feature = "cluster")]
-            Self::Interrupted { .. }
-            | Self::Unfinished { source: runtime::Error::Cancelled { .. }, .. }
-            | Self::NotGivenBack { source: infra_provider::Error::Cancelled, .. } => Class::Interrupted,
-            #[cfg(feature = "cluster")]
-            Self::Unfinished { .. } | Self::NotGivenBack { .. } | Self::LockLost { .. } => Class::Partly,
-            _ => Class::Failed,
-        }
-    }
 }
 
 impl From<cloudimage::Error> for Error {

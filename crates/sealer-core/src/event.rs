@@ -21,6 +21,11 @@ pub enum Event {
         /// What happened.
         build: cloudimage::BuildEvent,
     },
+    /// A cluster image is pushed or pulled.
+    Transfer {
+        /// What happened.
+        transfer: cloudimage::TransferEvent,
+    },
     #[cfg(feature = "cluster")]
     /// A provider makes or frees hosts.
     Provider {
@@ -77,6 +82,13 @@ pub enum Event {
     Step {
         /// What happened.
         step: runtime::Event,
+    },
+    /// Blobs of cluster images are being read and hashed.
+    Verify {
+        /// Bytes that were read.
+        bytes: u64,
+        /// Bytes of all blobs.
+        total: u64,
     },
     /// Something the user should know that does not stop the work.
     Warning {

@@ -1,5 +1,7 @@
 //! Executes a plan: checks what it needs, tells about it, and journals each finished step.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use clusterfile::Cluster;
@@ -7,7 +9,7 @@ use infra_provider::Provider;
 use runtime::{Action, ExecuteOptions, Journal, Plan, Report};
 
 use crate::actions::Actions;
-use crate::binary;
+use crate::binary::{self, Binaries};
 use crate::nodes::StepTimes;
 use crate::observe::Observed;
 use crate::run::Run;
@@ -42,7 +44,7 @@ impl Executor<'_> {
             return Ok(Executed::default());
         }
         self.announce(plan);
-        let actions = Actions::new(self.run, self.cluster, self.provider, self.state.path())?;
+        let actions = Actions::new(self.run, self.cluster, self.provider, self.state.path(), &self.observed.facts)?;
         // A machine that was installed anew has another id: what was done on the old one says nothing about it.
         let facts = self.observed.facts.hosts.iter();
         let machines = facts.map(|(address, host)| (*address, host.machine_id.clone())).collect();
@@ -72,9 +74,12 @@ impl Executor<'_> {
 }
 
 /// Refuses a plan that this program cannot execute, before anything is changed.
-pub(crate) fn check(run: &Run<'_>, plan: &Plan) -> Result<(), Error> {
-    if plan.steps.iter().any(|step| matches!(step.action, Action::Content(_))) {
-        binary::check(&run.sealer.binary()?)?;
+pub(crate) fn check(run: &Run<'_>, plan: &Plan, observed: &Observed) -> Result<(), Error> {
+    let content = plan.steps.iter().filter(|step| matches!(step.action, Action::Content(_)));
+    let hosts: BTreeSet<IpAddr> = content.flat_map(|step| step.hosts.iter().copied()).collect();
+    if hosts.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let binaries = Binaries::of(run.sealer)?;
+    hosts.into_iter().try_for_each(|host| binary::check(binaries.for_host(&observed.facts, host)?))
 }

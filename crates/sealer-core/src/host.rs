@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cloudimage::Image;
-use content_store::{Digest, NameKind, Named, Reference, Store};
+use cloudimage::{Image, Platform};
+use content_store::{Digest, Reference, Store};
 use content_transfer::{Fetcher, Origin, Wanted};
-use registry_client::{Http2Stream, Https, Registry};
+use registry_client::{Http2Stream, Https, LoginFiles, Registry};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_blocking;
 
@@ -34,10 +35,16 @@ pub struct PullRequest {
     pub cluster: String,
     /// Whether carried container images are fetched and named, so that this host can serve them.
     pub carried_images: bool,
-    /// Registries (`https://address:port`) that are asked before the byte stream.
+    /// The platform whose rootfs is unpacked; this machine's when there is none.
+    pub platform: Option<Platform>,
+    /// Further platforms whose content is fetched, too, so that this host can serve it.
+    pub platforms: Vec<Platform>,
+    /// Registries (`https://address:port` or `http://…`) that are asked before the byte stream.
     pub from: Vec<String>,
     /// Certificate (PEM file) of the authority that signs theirs.
     pub ca: Option<PathBuf>,
+    /// Logins for them (a file as docker's `config.json`); removed when the pull ends.
+    pub login: Option<PathBuf>,
 }
 
 /// [`pull`] from the registries of the request, and from the other end of `io` for what they cannot give.
@@ -49,15 +56,31 @@ pub async fn pull_over_stdio<S>(request: &PullRequest, io: S) -> Result<(), Erro
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let pulled = pull_with_login(request, io).await;
+    match request.login.as_ref().map(fs::remove_file) {
+        Some(Err(source)) if source.kind() != ErrorKind::NotFound && pulled.is_ok() => {
+            Err(Error::State { act: "remove", path: request.login.clone().unwrap_or_default(), source })
+        }
+        _ => pulled,
+    }
+}
+
+async fn pull_with_login<S>(request: &PullRequest, io: S) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let mut sources: Vec<(String, Arc<dyn Registry>)> = Vec::new();
     let ca = match &request.ca {
         Some(path) => vec![text_file::read("read the certificate authority", path)?],
         None => Vec::new(),
     };
     for url in &request.from {
-        let host = url.strip_prefix("https://").unwrap_or(url).to_owned();
+        let plain = url.strip_prefix("http://");
+        let host = plain.unwrap_or(url.strip_prefix("https://").unwrap_or(url)).to_owned();
         let mut options = registry_client::Options::default();
         options.extra_ca.clone_from(&ca);
+        options.logins = LoginFiles::new(request.login.iter().cloned().collect(), false);
+        options.plain_http.extend(plain.map(str::to_owned));
         sources.push((host, Arc::new(Https::new(options)?)));
     }
     sources.push((NAME.0.to_owned(), Arc::new(Http2Stream::new(io).await?)));
@@ -83,26 +106,41 @@ pub async fn pull(request: &PullRequest, sources: &[(String, Arc<dyn Registry>)]
         fetcher.document(&origins(sources, manifest)?).await?;
     }
     // Twice: which documents there are, and, once they are here, what they say.
-    let image = Image::from_content(&content, &request.image)?;
+    let images = images(&content, request)?;
     // More than a manifest says is refused: a source cannot fill this host's disk.
     let sized = |(digest, size)| Wanted::new(digest, Some(size));
-    fetcher.blobs(&index, [sized(image.config_blob())], &|_| {}).await?;
-    let mut wanted: Vec<_> = image.layers().iter().map(|layer| (layer.digest, layer.size)).collect();
+    fetcher.blobs(&index, images.iter().map(Image::config_blob).map(sized), &|_| {}).await?;
+    let layers = images.iter().flat_map(|image| image.layers().iter().map(|layer| (layer.digest, layer.size)));
+    let mut wanted: BTreeMap<Digest, u64> = layers.collect();
     if request.carried_images {
-        wanted.extend(image.carried_blobs());
+        wanted.extend(images.iter().flat_map(Image::carried_blobs));
     }
     fetcher.blobs(&index, wanted.into_iter().map(sized), &|_| {}).await?;
 
-    let image = Image::from_content(&content, &request.image)?;
+    let images = self::images(&content, request)?;
     let request = request.clone();
-    spawn_blocking(move || settle(&content, &image, &request)).await.map_err(aborted)?
+    spawn_blocking(move || settle(&content, &images, &request)).await.map_err(aborted)?
+}
+
+/// The image for this host first, then for the further platforms.
+fn images(content: &Store, request: &PullRequest) -> Result<Vec<Image>, Error> {
+    let own = match &request.platform {
+        Some(platform) => Image::for_platform(content, &request.image, platform)?,
+        None => Image::from_content(content, &request.image)?,
+    };
+    let mut images = vec![own];
+    for platform in &request.platforms {
+        images.push(Image::for_platform(content, &request.image, platform)?);
+    }
+    Ok(images)
 }
 
 /// Names what was fetched and unpacks the rootfs, unless it already is the wanted one.
-fn settle(content: &Store, image: &Image, request: &PullRequest) -> Result<(), Error> {
+fn settle(content: &Store, images: &[Image], request: &PullRequest) -> Result<(), Error> {
     if request.carried_images {
-        content.set_names(names(image))?;
+        content.set_names(cloudimage::carried_names(content, images)?)?;
     }
+    let [image, ..] = images else { return Ok(()) };
     let mark = request.root.join(UNPACKED);
     let wanted = format!("{}\n", image.manifest_digest());
     if request.rootfs.is_dir() && fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
@@ -114,17 +152,6 @@ fn settle(content: &Store, image: &Image, request: &PullRequest) -> Result<(), E
     }
     cloudimage::unpack(content, image.layers(), &request.rootfs, &mut |_| {})?;
     atomic_file::write(&mark, wanted.as_bytes(), 0o644).map_err(|source| failed(&mark, source))
-}
-
-/// The carried images under the names by which clusters ask for them.
-fn names(image: &Image) -> Vec<Named> {
-    let named = |carried: &cloudimage::CarriedImage| Named {
-        kind: NameKind::CarriedImage,
-        name: carried.reference.clone(),
-        descriptor: carried.descriptor(),
-        annotations: BTreeMap::new(),
-    };
-    image.catalogue().images.iter().map(named).collect()
 }
 
 /// Content of this digest at every source.

@@ -4,7 +4,8 @@
 //!
 //! 1. Open a [`Sealer`] with [`Settings`]: roots, credentials and time-outs are arguments, nothing is guessed.
 //! 2. Register what you bring: [`Sealer::with_provider`], [`Sealer::with_runtime`].
-//! 3. [`build`] makes a cluster image from a Kubefile; [`Sealer::images`] lists, saves and loads them.
+//! 3. [`build`] makes a cluster image from a Kubefile; [`Sealer::images`] lists, saves and loads them; [`push`] and [`pull`] move them
+//!    to and from registries.
 //! 4. [`apply`] makes the real cluster match a Clusterfile; [`plan`] says what it would do; [`delete`] takes it back, and
 //!    [`plan_delete`] says how. [`wanted`], [`scale_up`] and [`scale_down`] make the Clusterfile for it: of an image, or of one that is remembered.
 //!
@@ -58,6 +59,7 @@ mod binary;
 mod build;
 #[cfg(feature = "cluster")]
 mod change;
+mod class;
 #[cfg(feature = "cluster")]
 mod cluster_api;
 #[cfg(feature = "cluster")]
@@ -78,9 +80,13 @@ mod error;
 mod event;
 #[cfg(feature = "cluster")]
 mod executor;
+#[cfg(feature = "cluster")]
+mod external_registry;
 pub mod host;
 #[cfg(feature = "cluster")]
 mod host_cleanup;
+#[cfg(feature = "build")]
+mod image_logins;
 mod load;
 #[cfg(feature = "cluster")]
 mod nodes;
@@ -92,15 +98,22 @@ mod operator_lock;
 mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;
+mod pull;
+mod push;
+mod registry_login;
+mod remove;
 #[cfg(feature = "cluster")]
 mod report;
 #[cfg(feature = "cluster")]
 mod run;
+mod save;
 #[cfg(feature = "cluster")]
 mod scale;
 mod sealer;
+mod search;
 #[cfg(feature = "registry")]
 pub mod serve;
+mod short_name;
 #[cfg(feature = "cluster")]
 mod state;
 #[cfg(feature = "cluster")]
@@ -112,6 +125,7 @@ pub mod testing;
 mod text_file;
 #[cfg(feature = "cluster")]
 mod unsupported;
+mod verify;
 #[cfg(feature = "cluster")]
 mod wanted;
 
@@ -119,30 +133,40 @@ mod wanted;
 pub use crate::apply::{ApplyOptions, apply, plan};
 #[cfg(feature = "build")]
 pub use crate::build::{BuildRequest, build, plan_build};
+pub use crate::class::Class;
 #[cfg(feature = "cluster")]
 pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
 #[cfg(feature = "cluster")]
 pub use crate::consent::Consent;
 #[cfg(feature = "cluster")]
 pub use crate::delete::{DeleteOptions, Deleted, delete, plan_delete};
-pub use crate::error::{Class, Error};
+pub use crate::error::Error;
 pub use crate::event::{Event, Events};
 #[cfg(feature = "cluster")]
+pub use crate::external_registry::PlacedImage;
+#[cfg(feature = "cluster")]
 pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
-pub use crate::load::{load, load_layout};
+pub use crate::load::{load, load_files};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
+pub use crate::pull::{PullRequest, pull};
+pub use crate::push::{PushRequest, push};
+pub use crate::registry_login::{LoggedIn, LoggedOut, log_in, log_out};
+pub use crate::remove::{RemoveRequest, remove};
 #[cfg(feature = "cluster")]
 pub use crate::report::{Applied, LeftHost, Outcome, Planned};
+pub use crate::save::{Destination, SaveRequest, save, save_to};
 #[cfg(feature = "cluster")]
-pub use crate::scale::{ScaleRequest, current, scale_down, scale_up};
+pub use crate::scale::{ScaleRequest, current, scale_down, scale_up, with_arguments};
 pub use crate::sealer::{Sealer, Settings, SshSettings};
+pub use crate::search::{FoundTags, SearchRequest, search};
 #[cfg(feature = "cluster")]
 pub use crate::state::{ClusterState, State};
 #[cfg(feature = "cluster")]
 pub use crate::takeover::{TakenOver, newest, take_over};
 #[cfg(feature = "cluster")]
 pub use crate::unsupported::Unsupported;
+pub use crate::verify::verify;
 #[cfg(feature = "cluster")]
 pub use crate::wanted::{Login, RunRequest, Wanted, wanted};
 

@@ -2,6 +2,7 @@
 
 use clusterfile::{Cluster, Clusterfile, ErrorKind, Host, MachineSpec, MachinesArg, Role};
 
+use crate::wanted::set_env;
 use crate::{Error, Login, RunRequest, Sealer, Wanted, change};
 
 /// Which hosts shall come or go: addresses, or counts where a provider makes the machines.
@@ -14,13 +15,15 @@ pub struct ScaleRequest {
     pub nodes: Option<String>,
     /// How to log in on hosts that come.
     pub login: Login,
+    /// `KEY=VALUE` for scripts and commands of the whole cluster, when hosts come.
+    pub env: Vec<String>,
 }
 
 impl ScaleRequest {
     /// These masters and nodes.
     #[must_use]
     pub fn new(masters: Option<&str>, nodes: Option<&str>) -> Self {
-        Self { masters: masters.map(str::to_owned), nodes: nodes.map(str::to_owned), login: Login::default() }
+        Self { masters: masters.map(str::to_owned), nodes: nodes.map(str::to_owned), ..Self::default() }
     }
 
     /// What is said of each role; at least one is.
@@ -86,30 +89,59 @@ pub fn current(sealer: &Sealer, name: Option<&str>, file: Option<Clusterfile>) -
 pub fn scale_up(current: &Clusterfile, request: &ScaleRequest) -> Result<Wanted, Error> {
     let mut wanted = settled(current);
     let cluster = &mut wanted.cluster;
-    for Part { role, machines } in request.parts(cluster)? {
-        match machines {
-            MachinesArg::Count(more) => {
-                let before = counted(cluster, &role)?;
-                let count = before.saturating_add(more);
-                spec(cluster, &role).get_or_insert_with(MachineSpec::default).count = count;
-            }
-            MachinesArg::Addresses(addresses) if !cluster.machines.is_empty() => {
-                let reason = format!(
-                    "{} makes its machines itself: say how many more, not {}",
-                    cluster.provider,
-                    addresses.first().map(ToString::to_string).unwrap_or_default()
-                );
-                return Err(refused(cluster, reason));
-            }
-            MachinesArg::Addresses(addresses) => {
-                for address in addresses {
-                    same_role(cluster, address, &role)?;
-                    join(cluster, &role, address, &request.login);
-                }
+    for part in request.parts(cluster)? {
+        add(cluster, part, &request.login, u32::saturating_add)?;
+    }
+    set_env(cluster, &request.env)?;
+    Ok(Wanted { keeps_hosts: true, ..checked(&wanted)?.into() })
+}
+
+/// A Clusterfile with what was said beside it: hosts by their addresses that it has too, counts instead of its own, and
+/// variables.
+///
+/// # Errors
+///
+/// As [`scale_up`].
+pub fn with_arguments(file: &Clusterfile, request: &ScaleRequest) -> Result<Clusterfile, Error> {
+    let mut wanted = file.clone();
+    let cluster = &mut wanted.cluster;
+    let names_hosts = request.masters.is_some() || request.nodes.is_some();
+    if !names_hosts && request.env.is_empty() {
+        return Ok(wanted);
+    }
+    if names_hosts {
+        for part in request.parts(cluster)? {
+            add(cluster, part, &request.login, |_, count| count)?;
+        }
+    }
+    set_env(cluster, &request.env)?;
+    checked(&wanted)
+}
+
+/// Adds hosts by their addresses; a count changes that of the role as `count` says of the one before and the one given.
+fn add(cluster: &mut Cluster, part: Part, login: &Login, count: impl Fn(u32, u32) -> u32) -> Result<(), Error> {
+    let Part { role, machines } = part;
+    match machines {
+        MachinesArg::Count(given) => {
+            let count = count(counted(cluster, &role)?, given);
+            spec(cluster, &role).get_or_insert_with(MachineSpec::default).count = count;
+        }
+        MachinesArg::Addresses(addresses) if !cluster.machines.is_empty() => {
+            let reason = format!(
+                "{} makes its machines itself: say how many, not {}",
+                cluster.provider,
+                addresses.first().map(ToString::to_string).unwrap_or_default()
+            );
+            return Err(refused(cluster, reason));
+        }
+        MachinesArg::Addresses(addresses) => {
+            for address in addresses {
+                same_role(cluster, address, &role)?;
+                join(cluster, &role, address, login);
             }
         }
     }
-    Ok(Wanted { keeps_hosts: true, ..checked(&wanted)?.into() })
+    Ok(())
 }
 
 /// The cluster that `current` is remembered as, with fewer hosts.
@@ -218,11 +250,7 @@ fn overlay(cluster: &mut Cluster, fresh: &Cluster, request: &RunRequest) -> Resu
     if request.service_cidr.is_some() {
         cluster.network.service_cidr.clone_from(&fresh.network.service_cidr);
     }
-    for pair in &request.env {
-        let failed = |source| Error::Argument { option: "--env", value: pair.clone(), source };
-        let (key, value) = clusterfile::env_pair(pair).map_err(failed)?;
-        cluster.set_env(&key, &value);
-    }
+    set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudimage::{ImageSource, Images, LinuxSandbox, Sandbox};
+use content_store::DefaultRegistry;
 use registry_client::Registry;
 
 use crate::Error;
@@ -20,12 +21,16 @@ pub struct Settings {
     pub state: PathBuf,
     /// The static sealer binary that is sent to hosts; by default this program.
     pub binary: Option<PathBuf>,
+    /// Static sealer binaries for hosts with another processor than `binary` is for; what each is for is read from it.
+    pub foreign_binaries: Vec<PathBuf>,
     /// Directories that the commands of RUN see empty, besides `root` and `state`: the caller's home.
     pub hidden_from_run: Vec<PathBuf>,
     /// How hosts are reached.
     pub ssh: SshSettings,
     /// How registries are reached.
     pub registry: registry_client::Options,
+    /// Where image names without a registry are looked for, after the images of this machine.
+    pub default_registry: DefaultRegistry,
 }
 
 impl Settings {
@@ -36,9 +41,11 @@ impl Settings {
             root: root.into(),
             state: state.into(),
             binary: None,
+            foreign_binaries: Vec::new(),
             hidden_from_run: Vec::new(),
             ssh: SshSettings::default(),
             registry: registry_client::Options::default(),
+            default_registry: DefaultRegistry::default(),
         }
     }
 
@@ -82,6 +89,8 @@ pub struct Sealer {
     settings: Settings,
     images: Images,
     registry: Arc<dyn Registry>,
+    /// The same without mirrors: what is pushed must be at the registry itself.
+    registry_itself: Arc<dyn Registry>,
     sandbox: Arc<dyn Sandbox>,
     image_sources: Vec<Arc<dyn ImageSource>>,
     #[cfg(feature = "cluster")]
@@ -95,11 +104,14 @@ impl Sealer {
     ///
     /// When a store cannot be opened or made, or the registry settings are wrong.
     pub fn open(settings: Settings) -> Result<Self, Error> {
-        let images = Images::open(&settings.root)?;
+        let images = Images::open(&settings.root)?.with_default_registry(settings.default_registry.clone());
         let registry: Arc<dyn Registry> = Arc::new(registry_client::Https::new(settings.registry.clone())?);
+        let mut without_mirrors = settings.registry.clone();
+        without_mirrors.mirrors.clear();
         Ok(Self {
             images,
             registry,
+            registry_itself: Arc::new(registry_client::Https::new(without_mirrors)?),
             sandbox: Arc::new(LinuxSandbox::hiding(settings.private_directories())),
             image_sources: Vec::new(),
             #[cfg(feature = "cluster")]
@@ -115,9 +127,17 @@ impl Sealer {
         self
     }
 
-    /// Uses another way to reach registries.
+    /// Sends this static binary to hosts of the processor that it is for; see [`Settings::foreign_binaries`].
+    #[must_use]
+    pub fn with_foreign_binary(mut self, binary: impl Into<PathBuf>) -> Self {
+        self.settings.foreign_binaries.push(binary.into());
+        self
+    }
+
+    /// Uses another way to reach registries, to read and to write; it must answer for itself, not for mirrors.
     #[must_use]
     pub fn with_registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.registry_itself = registry.clone();
         self.registry = registry;
         self
     }
@@ -148,9 +168,13 @@ impl Sealer {
         &self.settings
     }
 
-    #[cfg(feature = "build")]
-    pub(crate) fn registry(&self) -> &dyn Registry {
-        self.registry.as_ref()
+    pub(crate) fn registry(&self) -> &Arc<dyn Registry> {
+        &self.registry
+    }
+
+    /// Registries as they are, whatever their mirrors have.
+    pub(crate) fn registry_itself(&self) -> &dyn Registry {
+        self.registry_itself.as_ref()
     }
 
     #[cfg(feature = "build")]

@@ -19,6 +19,8 @@ pub struct ServeRequest {
     pub listen: SocketAddr,
     /// Certificate chain and private key (PEM files); without them plain HTTP is spoken.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Users who may ask and the bcrypt hashes of their passwords, as `htpasswd -B` writes them; without it everybody may.
+    pub htpasswd: Option<PathBuf>,
     /// Names of this registry itself (`host:port`): asked for by one of them, an image may come from any registry.
     pub names: Vec<String>,
     /// Is told what goes wrong while serving; must return quickly.
@@ -50,11 +52,16 @@ pub async fn serve(
         )),
         None => None,
     };
+    let htpasswd = match &request.htpasswd {
+        Some(path) => Some(registry_proxy::Htpasswd::parse(&text_file::read("read the users", path)?)?),
+        None => None,
+    };
     let failed = |source| Error::Listen { address: request.listen, source };
     let listener = TcpListener::bind(request.listen).await.map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
     let mut options = registry_proxy::Options::default();
     options.own_names.clone_from(&request.names);
+    options.htpasswd = htpasswd;
     options.events = Some(Arc::clone(&request.events));
     let source = registry_proxy::ContentSource::new(content, &options);
     let service = registry_proxy::service(vec![Arc::new(source)], options);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use atomic_file::BYTE_ORDER_MARK;
-use cloudimage::Image;
+use cloudimage::{Image, Images, Platform};
 use clusterfile::{Cluster, Clusterfile};
 use infra_provider::Provider;
 use remote::Secret;
@@ -12,9 +12,10 @@ use runtime::{Drain, Facts, HostUpdate, ImageContents, ManagedCluster, Payload, 
 use tokio::task::spawn_blocking;
 
 use crate::change;
+use crate::external_registry::Carried;
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
-use crate::{Error, Wanted, unsupported};
+use crate::{Error, Wanted, pull, unsupported};
 
 /// No document of an image that planning reads is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -32,6 +33,8 @@ pub(crate) struct Target<'a> {
     /// The control plane that the provider runs, once it has given it.
     pub(crate) managed: Option<ManagedCluster>,
     pub(crate) image: ImageContents,
+    /// The container images that the image carries.
+    pub(crate) carried: Vec<Carried>,
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
     launch: Vec<String>,
@@ -50,16 +53,22 @@ pub(crate) fn parse(run: &Run<'_>, mut wanted: Wanted) -> Result<Wanted, Error> 
 }
 
 /// Finds the image, chooses the runtime, and reads what planning needs.
-pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a>, Error> {
-    let Wanted { clusterfile: mut wanted, notes, keeps_hosts } = wanted;
+///
+/// An image that is not here is pulled; to plan, without what it carries.
+pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool) -> Result<Target<'a>, Error> {
+    let Wanted { clusterfile: mut wanted, mut notes, keeps_hosts } = wanted;
     // Somebody may hand in what was remembered in the middle of a change.
     change::unmark(&mut wanted.cluster);
     let aborted = |source| Error::Aborted { act: "reading the image", source };
-    let (images, name) = (run.sealer.images().clone(), wanted.cluster.image.clone());
-    let image = spawn_blocking(move || images.get(&name)).await.map_err(aborted)??;
+    let cancel = &run.options.cancel;
+    notes.extend(pull::provide(run.sealer, &wanted.cluster.image, only_to_plan, cancel, run.events).await?);
+    let name = with_registry(run, &wanted.cluster.image, &mut notes).await?;
+    let images = run.sealer.images().clone();
+    let image = spawn_blocking(move || images.get_any(&name)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
     let launch = launch(&image, &wanted.cluster);
+    let carried = carried(&image)?;
     let (documents, name) = (runtime.requirements().documents, wanted.cluster.image.clone());
     let image = spawn_blocking(move || contents(&image, name, documents)).await.map_err(aborted)??;
     for message in unsupported::without_effect(&wanted.cluster, &launch, &image.files) {
@@ -75,12 +84,65 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted) -> Result<Target<'a
         unclaimed,
         managed: None,
         image,
+        carried,
         provider,
         runtime,
         launch,
         keeps_hosts,
         notes,
     })
+}
+
+/// Imports the container images that an image of upstream's keeps as files; its name stands for the image that carries
+/// them from then on. Gives what the image is called by.
+async fn with_registry(run: &Run<'_>, image: &str, notes: &mut Vec<String>) -> Result<String, Error> {
+    let (images, name) = (run.sealer.images().clone(), image.to_owned());
+    let is_name = name.parse::<content_store::Reference>().is_ok_and(|name| name.digest().is_none());
+    let imported = spawn_blocking(move || {
+        let _guard = images.content().gc_guard()?;
+        let Some(imported) = images.import_registry(&name)? else { return Ok(None) };
+        // A shortened digest looks like a name, and is none here.
+        let is_name = is_name && images.get_any(&name)?.name() != imported.from.to_string();
+        if is_name {
+            images.adopt(&name, &imported)?;
+        }
+        Ok::<_, cloudimage::Error>(Some((imported, is_name)))
+    });
+    let aborted = |source| Error::Aborted { act: "importing the image's registry", source };
+    let Some((imported, is_name)) = imported.await.map_err(aborted)?? else { return Ok(image.to_owned()) };
+    imported.left_out.iter().for_each(|line| run.warn(format!("{image}: {line}")));
+    notes.push(format!("{} container images were imported out of the registry in {image}", imported.images));
+    Ok(if is_name { image.to_owned() } else { imported.to.to_string() })
+}
+
+/// What planning reads of an image for those of the platforms that it has; none when it has none of them.
+fn contents_of(
+    images: &Images,
+    name: &str,
+    platforms: &[Platform],
+    documents: &[&str],
+) -> Result<Option<(ImageContents, Vec<Carried>)>, Error> {
+    let (mut all, mut blobs, mut carried) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for platform in platforms {
+        let image = match images.get_for(name, platform) {
+            Err(cloudimage::Error::NoPlatform { .. }) => continue,
+            image => image?,
+        };
+        blobs.extend(image.layers().iter().map(|layer| (layer.digest, layer.size)));
+        blobs.extend(image.carried_blobs());
+        all.push(contents(&image, name.to_owned(), documents)?);
+        for image in self::carried(&image)? {
+            if !carried.contains(&image) {
+                carried.push(image);
+            }
+        }
+    }
+    let mut all = all.into_iter();
+    Ok(all.next().map(|mut first| {
+        first.others = all.collect();
+        first.all_bytes = blobs.values().sum();
+        (first, carried)
+    }))
 }
 
 /// What planning reads of an image.
@@ -95,6 +157,15 @@ fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageCont
     contents.rootfs_bytes = image.rootfs_bytes();
     contents.carried_bytes = image.carried_bytes();
     Ok(contents)
+}
+
+/// The container images that an image carries, under the names by which clusters ask for them.
+fn carried(image: &Image) -> Result<Vec<Carried>, Error> {
+    let carried = |image: &cloudimage::CarriedImage| {
+        let reference = image.reference.parse().map_err(content_store::Error::from)?;
+        Ok(Carried { reference, digest: image.digest })
+    };
+    image.catalogue().images.iter().map(carried).collect()
 }
 
 /// Documents that people wrote, without their byte order marks, which are no JSON.
@@ -130,6 +201,31 @@ fn keys_from_anywhere(cluster: &mut Cluster) {
 }
 
 impl Target<'_> {
+    /// Reads the image for the platforms of the hosts, that of the first master first.
+    pub(crate) async fn read_for(&mut self, run: &Run<'_>, facts: &Facts) -> Result<(), Error> {
+        let (masters, nodes): (Vec<_>, Vec<_>) = self.cluster().hosts.iter().partition(|host| host.is_master());
+        let machines = masters.into_iter().chain(nodes).filter_map(|host| facts.hosts.get(&host.address));
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in machines.map(|host| Platform::of_machine(&host.arch)) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        let known: Option<Platform> = self.image.platform.parse().ok();
+        if platforms.len() < 2 && platforms.first().is_none_or(|only| known.is_some_and(|known| known.serves(only))) {
+            return Ok(());
+        }
+        let (images, name) = (run.sealer.images().clone(), self.cluster().image.clone());
+        let documents = self.runtime.requirements().documents;
+        let read = spawn_blocking(move || contents_of(&images, &name, &platforms, documents));
+        let read = read.await.map_err(|source| Error::Aborted { act: "reading the image", source })??;
+        // One for none of them is told by the preflight.
+        if let Some((contents, carried)) = read {
+            (self.image, self.carried) = (contents, carried);
+        }
+        Ok(())
+    }
+
     /// The wanted cluster.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.wanted.cluster

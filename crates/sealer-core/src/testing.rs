@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use cloudimage::Platform;
 use clusterfile::Host;
 use remote::{Command, Error, KnownHostsPolicy, Output, Remote, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +37,7 @@ pub struct Directories {
 struct State {
     scripts: Vec<(IpAddr, String)>,
     unreachable: BTreeMap<IpAddr, usize>,
+    machines: BTreeMap<IpAddr, String>,
     failing: BTreeSet<String>,
     connects: usize,
     /// What the API server says through its master: its nodes.
@@ -59,6 +61,11 @@ impl Directories {
     /// Makes the next `attempts` connections to a host fail as if it were still starting.
     pub fn unreachable(&self, host: IpAddr, attempts: usize) {
         self.state().unreachable.insert(host, attempts);
+    }
+
+    /// Makes a host a machine of which `uname -m` says this; without it, all are `x86_64`.
+    pub fn of_machine(&self, host: IpAddr, machine: &str) {
+        self.state().machines.insert(host, machine.to_owned());
     }
 
     /// Has `master` answer for an API server that knows these nodes, once the host is one of a cluster.
@@ -160,11 +167,16 @@ impl Directory {
         Error::File { host: self.address, act, path: path.to_owned(), detail: error.to_string() }
     }
 
+    fn machine(&self) -> String {
+        self.hosts.state().machines.get(&self.address).cloned().unwrap_or_else(|| "x86_64".to_owned())
+    }
+
     /// What a healthy machine says about itself, with the markers that are there.
     fn facts(&self) -> String {
         let address = self.address;
+        let machine = self.machine();
         let mut text = format!(
-            "@machine\n x86_64\n@kernel\n 6.1.0\n@hostname\n host-{}\n@os\n ID=debian\n VERSION_ID=12\n@machine-id\n {address}\n\
+            "@machine\n {machine}\n@kernel\n 6.1.0\n@hostname\n host-{}\n@os\n ID=debian\n VERSION_ID=12\n@machine-id\n {address}\n\
              @user\n 0\n@init\n systemd\n@container\n none\n@addresses\n 2: eth0 inet {address}/24 scope global\n\
              @disk\n Filesystem 1024-blocks Used Available Capacity Mounted\n /dev/a 900000000 1 800000000 1% /\n\
              @memory\n MemTotal: 8000000 kB\n@processors\n 4\n@swaps\n Filename\n\
@@ -258,6 +270,7 @@ impl Remote for Directory {
         if !words.windows(2).any(|two| two == ["host", "pull"]) {
             return Ok(self.stream_script(command.clone()));
         }
+        let platforms = words.windows(2).filter(|two| two[0] == "--platform").filter_map(|two| two[1].parse().ok());
         let value = |name: &str| {
             let at = words.iter().position(|word| *word == name);
             at.and_then(|at| words.get(at + 1)).copied().unwrap_or_default()
@@ -275,8 +288,11 @@ impl Remote for Directory {
             rootfs: self.place(value("--rootfs")),
             cluster: value("--cluster").to_owned(),
             carried_images: words.contains(&"--carried-images"),
+            platform: Some(Platform::of_machine(&self.machine())),
+            platforms: platforms.collect(),
             from: Vec::new(),
             ca: None,
+            login: words.contains(&"--login").then(|| self.place(value("--login"))),
         };
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let end = tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName};
+use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings};
 use serde::Serialize;
 
 use crate::Error;
@@ -31,9 +31,6 @@ pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
     let mut add = |place: String, what| found.push(Unsupported { place, what });
     if !cluster.app_names.is_empty() {
         add(format!("spec.appNames ({})", cluster.app_names.join(", ")), "choosing applications of the image");
-    }
-    if cluster.registry.insecure {
-        add("spec.registry.localRegistry.insecure".to_owned(), "a registry of the cluster without TLS");
     }
     for host in cluster.hosts.iter().filter(|host| !host.is_master() && !host.is_node()) {
         let roles: Vec<&str> = host.roles.iter().map(clusterfile::Role::as_str).collect();
@@ -70,6 +67,18 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
     if let Some(name) = &cluster.network.cni_name {
         remarks
             .push(format!("spec.network.cniName `{name}` has no effect: the image decides about the network plugin"));
+    }
+    let registry = &cluster.registry;
+    if let Some(external) = &registry.external {
+        let mut local = RegistrySettings::default();
+        local.external = Some(external.clone());
+        if *registry != local {
+            let domain = &external.domain;
+            remarks.push(format!("spec.registry.localRegistry has no effect: images come from {domain} outside"));
+        }
+        if external.insecure && external.ca.is_some() {
+            remarks.push("spec.registry.externalRegistry.ca has no effect: the registry is insecure".to_owned());
+        }
     }
     // Commands that use an argument begin with setting it.
     let used = |name: &String| launch.iter().any(|command| command.contains(&format!("export {name}=")));
@@ -144,7 +153,7 @@ mod tests {
     #[test]
     fn documents_and_fields_are_named_all_at_once() {
         let text = refused(
-            "    - {ips: [10.0.0.7], roles: [db]}\n  appNames: [x, y]\n  registry: {localRegistry: {insecure: true}}\n---\n\
+            "    - {ips: [10.0.0.7], roles: [db]}\n  appNames: [x, y]\n---\n\
              kind: Config\napiVersion: sealer.io/v1\nmetadata: {name: my}\nspec: {path: etc/my.yaml, data: x}\n---\n\
              kind: Plugin\napiVersion: sealer.io/v1\nmetadata: {name: p}\nspec: {type: SHELL, action: PreInit, data: \"true\"}\n---\n\
              kind: Application\napiVersion: sealer.io/v2\nspec: {launchApps: [x]}\n",
@@ -154,11 +163,21 @@ mod tests {
             "Plugin p (spec.type SHELL): running plugins is not supported yet",
             "Application without a name: configuring applications",
             "spec.appNames (x, y): choosing applications",
-            "spec.registry.localRegistry.insecure: a registry of the cluster without TLS is not supported yet",
             "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node is not supported yet",
         ] {
             assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_registry_outside_leaves_nothing_to_the_one_on_the_masters() {
+        let remarks = |registry: &str| without_effect(&parse(&format!("  registry: {registry}\n")).cluster, &[], &[]);
+        let external = "externalRegistry: {domain: hub.example.com}";
+        assert_eq!(remarks(&format!("{{{external}}}")), [""; 0]);
+        assert_eq!(
+            remarks(&format!("{{localRegistry: {{port: 5001}}, {external}}}")),
+            ["spec.registry.localRegistry has no effect: images come from hub.example.com outside"]
+        );
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use clusterfile::{Cluster, Clusterfile, MachinesArg, ProviderName, Role, Secret};
+use tokio_util::sync::CancellationToken;
 
 use crate::change::APPLIED;
 use crate::embedded::Embedded;
-use crate::{Error, Sealer, scale};
+use crate::{Error, Events, Sealer, pull, scale};
 
 /// What `sealer run` was told; every field but the image may be left out.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct RunRequest {
     pub provider: Option<String>,
     /// Whether the operator agrees to a provider that only the image's own Clusterfile names.
     pub accept_provider: bool,
+    /// Whether only a plan is made of it: an image that is not here is then pulled without what it carries.
+    pub only_to_plan: bool,
 }
 
 /// A wanted cluster, and which part of it came from its image.
@@ -89,11 +92,12 @@ impl RunRequest {
             env: Vec::new(),
             provider: None,
             accept_provider: false,
+            only_to_plan: false,
         }
     }
 }
 
-/// The cluster that a request asks for: the image's own, overlaid by what was said.
+/// The cluster that a request asks for: the image's own, overlaid by what was said. An image that is not here is pulled.
 ///
 /// Counts without a provider mean the image's own provider, else `ALI_CLOUD`; addresses mean `BAREMETAL`, as upstream.
 /// Of machines that are counted, the image's own Clusterfile says the size. Hosts, logins, names and annotations in it
@@ -105,9 +109,17 @@ impl RunRequest {
 /// # Errors
 ///
 /// [`Error::ProviderOfImage`] when the image would choose who makes machines and nobody agreed to that. When the image
-/// is unknown, an argument does not parse, or neither the request nor the image says where to run;
+/// cannot be had, an argument does not parse, or neither the request nor the image says where to run;
 /// [`Error::ClusterExists`] when a cluster of that name has other masters.
-pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
+pub async fn wanted(sealer: &Sealer, request: RunRequest, events: Events<'_>) -> Result<Wanted, Error> {
+    let cancel = CancellationToken::new();
+    let pulled = pull::provide(sealer, &request.image, request.only_to_plan, &cancel, events).await?;
+    let mut wanted = overlaid(sealer, request)?;
+    wanted.notes.extend(pulled);
+    Ok(wanted)
+}
+
+fn overlaid(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     let Embedded { clusterfile: mut wanted, taken, left_out } = Embedded::of(sealer, &request.image)?;
     let cluster = &mut wanted.cluster;
     if let Some(name) = &request.cluster_name {
@@ -115,10 +127,7 @@ pub fn wanted(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     }
     request.login.overlay(cluster);
     network(cluster, &request)?;
-    for pair in &request.env {
-        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
-        cluster.set_env(&key, &value);
-    }
+    set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
     let of_image = cluster.provider.clone();
     machines(sealer, cluster, &request)?;
@@ -223,6 +232,15 @@ fn machines(sealer: &Sealer, cluster: &mut Cluster, request: &RunRequest) -> Res
         cluster.provider = sealer.provider_name(given)?;
     } else if named && (cluster.machines.is_empty() || cluster.provider == ProviderName::BAREMETAL) {
         cluster.provider = cluster.provider_by_default();
+    }
+    Ok(())
+}
+
+/// Sets variables, each given as `KEY=VALUE`.
+pub(crate) fn set_env(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Error> {
+    for pair in pairs {
+        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
+        cluster.set_env(&key, &value);
     }
     Ok(())
 }

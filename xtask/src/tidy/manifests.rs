@@ -16,11 +16,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloud-double", &[]),
     ("clusterfile", &["secret"]),
     ("content-store", &["atomic-file", "oci-reference"]),
-    ("content-transfer", &["content-store", "error-report", "oci-reference", "registry-client"]),
+    ("content-transfer", &["atomic-file", "content-store", "error-report", "oci-reference", "registry-client"]),
     ("kubefile", &[]),
     ("lvscare", &["atomic-file", "error-report"]),
     ("oci-reference", &[]),
-    ("registry-client", &["error-report", "oci-reference"]),
+    ("registry-client", &["atomic-file", "error-report", "oci-reference", "secret"]),
     ("secret", &[]),
     ("remote", &["atomic-file", "error-report", "secret"]),
     (

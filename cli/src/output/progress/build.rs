@@ -9,6 +9,7 @@ use sealer_core::cloudimage::{BuildEvent, StepOutcome};
 
 use super::Mode;
 use super::screen::Screen;
+use super::transfer::Transfer;
 use crate::output::layout::{columns, printable, shorten};
 use crate::output::units;
 
@@ -21,6 +22,7 @@ pub(crate) struct BuildProgress {
     screen: Screen,
     verbose: bool,
     current: Mutex<Current>,
+    pull: Transfer,
 }
 
 /// What is under way.
@@ -34,7 +36,7 @@ struct Current {
 impl BuildProgress {
     pub(crate) fn new(mode: Mode, verbose: bool) -> Self {
         let current = Current { line: String::new(), started: Instant::now(), images: BTreeMap::new() };
-        Self { screen: Screen::new(mode), verbose, current: Mutex::new(current) }
+        Self { screen: Screen::new(mode), verbose, current: Mutex::new(current), pull: Transfer::default() }
     }
 
     /// Takes an event, from any thread.
@@ -56,10 +58,12 @@ impl BuildProgress {
 
     fn show(&self, event: &BuildEvent) {
         match event {
+            BuildEvent::Platform { platform, .. } => self.screen.line(platform),
             BuildEvent::Step { index, total, keyword, arguments } => self.begin(*index, *total, keyword, arguments),
             BuildEvent::Output { line, .. } => self.output(&printable(line)),
             BuildEvent::StepDone { outcome, .. } => self.end(outcome),
             BuildEvent::Warning { message } => self.screen.warning(message),
+            BuildEvent::Pull { pull } => self.pull.show(&self.screen, pull),
             BuildEvent::Images { named: 0, in_archives: 0, inherited: 0 } => {}
             BuildEvent::Images { named, in_archives, inherited } => {
                 let parts = [(*named, "to fetch"), (*in_archives, "in archives"), (*inherited, "from the base")];

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::screen::Screen;
+use super::transfer::Transfer;
 use super::{Mode, commands};
 use crate::interrupt;
 use crate::output::layout::{RIGHT, bar, last_parts, pad, printable, shorten};
@@ -31,6 +32,7 @@ pub(crate) struct ClusterProgress {
     screen: Screen,
     verbose: bool,
     changes: Mutex<Changes>,
+    pull: Transfer,
 }
 
 /// What is known of the change under way.
@@ -55,7 +57,7 @@ struct HostLine {
 
 impl ClusterProgress {
     pub(crate) fn new(mode: Mode, verbose: bool) -> Self {
-        Self { screen: Screen::new(mode), verbose, changes: Mutex::default() }
+        Self { screen: Screen::new(mode), verbose, changes: Mutex::default(), pull: Transfer::default() }
     }
 
     /// Takes an event, from any thread.
@@ -78,6 +80,7 @@ impl ClusterProgress {
             )),
             Event::Planned { hosts, image, plan, .. } => self.planned(hosts, image, plan),
             Event::Step { step } => self.step(step),
+            Event::Transfer { transfer } => self.pull.show(&self.screen, transfer),
             Event::Warning { message } => self.screen.warning(message),
             _ => {}
         }

@@ -100,12 +100,26 @@ pub(super) fn check(draft: &Draft) -> Result<()> {
     Ok(())
 }
 
-/// Whether the image brings a cluster: it has Kubernetes binaries in its rootfs.
-pub(super) fn kind(draft: &Draft) -> ImageKind {
-    let binaries = ["bin/kubeadm", "bin/kubelet", "bin/k0s", "bin/k3s"];
-    if binaries.iter().any(|path| draft.rootfs.merged.get(Path::new(path)).is_some()) {
-        ImageKind::KubeInstaller
-    } else {
-        ImageKind::AppInstaller
+/// Files by which an image brings a cluster.
+const BINARIES: [&str; 4] = ["bin/kubeadm", "bin/kubelet", "bin/k0s", "bin/k3s"];
+
+/// Whether the image brings a cluster: it has Kubernetes binaries in its rootfs. What the caller takes it to be must be so.
+pub(super) fn kind(draft: &Draft, asked: Option<ImageKind>) -> Result<ImageKind> {
+    let binary = BINARIES.iter().find(|path| draft.rootfs.merged.get(Path::new(path)).is_some());
+    let kind = if binary.is_some() { ImageKind::KubeInstaller } else { ImageKind::AppInstaller };
+    match (asked, binary) {
+        (Some(asked), _) if asked == kind => Ok(kind),
+        (Some(_), Some(path)) => Err(Error::ImageKind {
+            asked: "app-installer",
+            reason: format!("its rootfs has {path}: leave out --type, or build it FROM scratch without Kubernetes"),
+        }),
+        (Some(_), None) => Err(Error::ImageKind {
+            asked: "kube-installer",
+            reason: format!(
+                "its rootfs has none of {}: build it FROM an image that brings a cluster",
+                BINARIES.join(", ")
+            ),
+        }),
+        (None, _) => Ok(kind),
     }
 }

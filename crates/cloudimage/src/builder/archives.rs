@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use content_store::{Digest, Reference, Store};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::extract;
 use super::layers::Job;
 use crate::catalogue::{CarriedBlob, CarriedImage};
-use crate::documents::{self, Config, Descriptor, Index, IndexEntry, Manifest};
+use crate::docker_archive::{self, Saved, normal};
+use crate::documents::{self, Index, IndexEntry, Manifest};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::layer::Compression;
@@ -91,17 +91,6 @@ enum Place {
     Link(PathBuf),
 }
 
-/// An entry of docker's `manifest.json`.
-#[derive(Deserialize)]
-struct Saved {
-    #[serde(rename = "Config")]
-    config: String,
-    #[serde(rename = "RepoTags")]
-    names: Option<Vec<String>>,
-    #[serde(rename = "Layers")]
-    layers: Vec<String>,
-}
-
 /// The images of an archive.
 fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Found> {
     const NO_IMAGES: Found = Found::Other(Some("is an archive without a manifest.json or an OCI layout"));
@@ -132,7 +121,7 @@ fn import(job: &Job<'_>, path: &Path, content: &Content) -> Result<Found> {
     let Some(members) = members(&file, start, size, &shown)? else {
         return Ok(Found::Other(names_archive(path).then_some("is no tar")));
     };
-    let archive = Archive { store: job.images.content(), shown, file, start, members, platform: &job.options.platform };
+    let archive = Archive { store: job.images.content(), shown, file, start, members, platform: &job.rootfs.platform };
     Ok(archive.images()?.map_or(NO_IMAGES, Found::Images))
 }
 
@@ -229,49 +218,14 @@ impl Archive<'_> {
                 self.fault("manifest.json", "an image in it has no name; save it by name, not by its id".to_owned())
             );
         }
-        let config = self.import_blob(Path::new(&saved.config), None)?;
-        let parsed: Config = documents::read(self.store, &config.digest, format::DOCUMENT_LIMIT)?;
-        let platform = Platform { os: parsed.os, architecture: parsed.architecture, variant: parsed.variant };
-        if !platform.serves(self.platform) {
-            return Err(self.fault(
-                "manifest.json",
-                format!("{} is for {platform}, the image is built for {}", names.join(", "), self.platform),
-            ));
-        }
-        if parsed.rootfs.diff_ids.len() != saved.layers.len() {
-            return Err(
-                self.fault("manifest.json", format!("{} has not as many layers as its config", names.join(", ")))
-            );
-        }
-        let mut layers = Vec::new();
-        for (layer, diff_id) in saved.layers.iter().zip(&parsed.rootfs.diff_ids) {
-            let blob = self.import_blob(Path::new(layer), None)?;
-            if blob.media_type == format::LAYER_TAR && blob.digest != *diff_id {
-                return Err(self
-                    .fault(layer, format!("it is corrupt: its digest is {}, the config says {diff_id}", blob.digest)));
-            }
-            layers.push(blob);
-        }
-        let describe = |blob: &CarriedBlob| Descriptor {
-            media_type: blob.media_type.clone(),
-            digest: blob.digest,
-            size: blob.size,
+        let accept = |platform: &Platform| {
+            let reason = || format!("{} is for {platform}, the image is built for {}", names.join(", "), self.platform);
+            if platform.serves(self.platform) { Ok(()) } else { Err(self.fault("manifest.json", reason())) }
         };
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(format::MANIFEST.to_owned()),
-            artifact_type: None,
-            config: Descriptor { media_type: format::CONFIG.to_owned(), digest: config.digest, size: config.size },
-            layers: layers.iter().map(describe).collect(),
-            annotations: BTreeMap::new(),
-        };
-        let manifest = documents::put(self.store, &manifest, format::MANIFEST)?;
-        let mut blobs = vec![
-            CarriedBlob { digest: manifest.digest, media_type: manifest.media_type.clone(), size: manifest.size },
-            CarriedBlob { media_type: format::CONFIG.to_owned(), ..config },
-        ];
-        blobs.extend(layers);
-        names.iter().map(|name| self.carried(name, manifest.digest, &manifest.media_type, blobs.clone())).collect()
+        let blob = |path: &Path| self.import_blob(path, None);
+        let composed = docker_archive::compose(self.store, &self.shown, saved, &blob, &accept)?;
+        let (digest, media_type) = (composed.manifest.digest, &composed.manifest.media_type);
+        names.iter().map(|name| self.carried(name, digest, media_type, composed.blobs.clone())).collect()
     }
 
     fn carried(&self, name: &str, digest: Digest, media_type: &str, blobs: Vec<CarriedBlob>) -> Result<CarriedImage> {
@@ -370,17 +324,4 @@ fn oci_name(entry: &IndexEntry) -> Option<String> {
 
 fn blob_path(digest: &Digest) -> PathBuf {
     Path::new("blobs").join(digest.algorithm().as_str()).join(digest.hex())
-}
-
-/// The path without `.` and with `..` resolved by name; it stays below the archive's root.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => normal.push(name),
-            Component::ParentDir => drop(normal.pop()),
-            _ => {}
-        }
-    }
-    normal
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use content_store::{Algorithm, Digest, Hasher, Store};
+use content_store::{Algorithm, Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::draft::RootfsState;
@@ -47,7 +47,7 @@ pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &st
         hash.update(part.as_bytes());
     };
     add(VERSION);
-    add(&options.platform.to_string());
+    add(&rootfs.platform.to_string());
     add(options.compression.as_str());
     add(&options.epoch().to_string());
     for layer in rootfs.diff_ids() {
@@ -62,7 +62,7 @@ pub(super) fn key(rootfs: &RootfsState, options: &BuildOptions, instruction: &st
 pub(super) fn load(images: &Images, key: &Digest) -> Option<Record> {
     let bytes = fs::read(path(images, key)).ok()?;
     let record: Record = serde_json::from_slice(&bytes).ok()?;
-    is_whole(images.content(), &record).then_some(record)
+    is_whole(&record, &|digest| images.content().contains(digest)).then_some(record)
 }
 
 /// Keeps a record.
@@ -75,36 +75,45 @@ fn path(images: &Images, key: &Digest) -> PathBuf {
     images.build_cache().join(format!("{}.json", key.hex()))
 }
 
-fn is_whole(store: &Store, record: &Record) -> bool {
+fn is_whole(record: &Record, stored: &dyn Fn(&Digest) -> bool) -> bool {
     let blobs = record.carried.iter().flat_map(|image| image.blobs.iter().map(|blob| blob.digest));
-    record.layer.iter().map(|layer| layer.digest).chain(blobs).all(|digest| store.contains(&digest))
+    record.layer.iter().map(|layer| layer.digest).chain(blobs).all(|digest| stored(&digest))
 }
 
-/// Removes records, listings and unpacked layers whose blobs are gone.
-pub(crate) fn prune(images: &Images) -> Result<()> {
-    let store = images.content();
+/// What of the caches is of no use.
+#[derive(Debug, Default)]
+pub(crate) struct Waste {
+    /// Records of build results, listings, and directories of builds that were killed.
+    pub(crate) cached: Vec<PathBuf>,
+    /// Unpacked layers.
+    pub(crate) layers: Vec<PathBuf>,
+}
+
+/// Records, listings and unpacked layers whose blobs are not `stored`; with `all`, also those that only make a next build
+/// faster. Nobody may build meanwhile.
+pub(crate) fn waste(images: &Images, all: bool, stored: &dyn Fn(&Digest) -> bool) -> Waste {
+    let is_stored = |path: &Path| !all && blob_named(path).is_some_and(|digest| stored(&digest));
+    let mut waste = Waste::default();
     for path in children(&images.build_cache()) {
         let is_record = path.extension().is_some_and(|extension| extension == "json");
         let record = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-        if is_record && !record.is_some_and(|record| is_whole(store, &record)) {
-            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        let is_useless = all || !record.is_some_and(|record| is_whole(&record, stored));
+        if (is_record && is_useless) || (path.is_dir() && is_abandoned(&path)) {
+            waste.cached.push(path);
         }
     }
-    for path in children(&images.listings()) {
-        if !blob_named(&path).is_some_and(|digest| store.contains(&digest)) {
-            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
-        }
-    }
-    for path in children(&images.unpacked_layers()) {
-        if !blob_named(&path).is_some_and(|digest| store.contains(&digest)) {
-            remove_directory(&path).map_err(Error::file("remove", &path))?;
-        }
-    }
-    Ok(())
+    waste.cached.extend(children(&images.listings()).into_iter().filter(|path| !is_stored(path)));
+    waste.layers.extend(children(&images.unpacked_layers()).into_iter().filter(|path| !is_stored(path)));
+    waste
 }
 
 fn children(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Whether the build of this directory was killed: one at work holds its lock.
+fn is_abandoned(directory: &Path) -> bool {
+    File::open(directory).is_ok_and(|directory| directory.try_lock().is_ok())
 }
 
 /// The digest that a file or directory is named after.
@@ -185,21 +194,19 @@ fn hash_one(content: &Content, buffer: &mut [u8]) -> io::Result<Digest> {
 
 /// A directory for one build's temporary files, removed at its end; what killed builds left is removed at its start.
 #[derive(Debug)]
-pub(super) struct Workplace {
+pub(crate) struct Workplace {
     directory: WorkDirectory,
     _lock: File,
 }
 
 impl Workplace {
-    pub(super) fn open(images: &Images) -> Result<Self> {
+    pub(crate) fn open(images: &Images) -> Result<Self> {
         let parent = images.build_cache();
         atomic_file::create_dir(&parent, 0o755).map_err(Error::file("create", &parent))?;
         // No other build can be between making its directory and locking it.
         let _lock = lock(&parent)?;
         for path in children(&parent).into_iter().filter(|path| path.is_dir()) {
-            // A build at work holds the lock of its directory.
-            let abandoned = File::open(&path).is_ok_and(|directory| directory.try_lock().is_ok());
-            if abandoned {
+            if is_abandoned(&path) {
                 // It is in nobody's way; the next build tries again.
                 let _ = remove_directory(&path);
             }
@@ -209,7 +216,7 @@ impl Workplace {
         Ok(Self { directory, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 }

@@ -1,7 +1,7 @@
 //! The state of an image that is being built.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use content_store::{Digest, Store};
 
@@ -15,6 +15,7 @@ use crate::extension::Extension;
 use crate::image::{Image, Layer};
 use crate::images::Images;
 use crate::layer::listing::Merged;
+use crate::platform::Platform;
 use crate::source::RootfsView;
 
 /// An image that is being built.
@@ -40,6 +41,10 @@ pub(super) struct Draft {
 /// The rootfs so far.
 #[derive(Debug, Clone)]
 pub(super) struct RootfsState {
+    /// What it is for.
+    pub(super) platform: Platform,
+    /// Layers of this build by the trees that they hold, over all its platforms.
+    pub(super) written: WrittenLayers,
     pub(super) context: Context,
     pub(super) store: Store,
     /// Bottom first.
@@ -49,12 +54,28 @@ pub(super) struct RootfsState {
     pub(super) merged: Arc<Merged>,
 }
 
+/// Layers by the digests of the trees that they hold: what several platforms have in common is packed once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WrittenLayers(Arc<Mutex<BTreeMap<Digest, Layer>>>);
+
+impl WrittenLayers {
+    pub(super) fn get(&self, tree: &Digest) -> Option<Layer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tree).cloned()
+    }
+
+    pub(super) fn insert(&self, tree: Digest, layer: &Layer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tree, layer.clone());
+    }
+}
+
 impl Draft {
     /// Nothing: what FROM scratch starts with.
-    pub(super) fn new(images: &Images, context: &Context) -> Self {
+    pub(super) fn new(images: &Images, context: &Context, platform: &Platform, written: &WrittenLayers) -> Self {
         Self {
             images: images.clone(),
             rootfs: RootfsState {
+                platform: platform.clone(),
+                written: written.clone(),
                 context: context.clone(),
                 store: images.content().clone(),
                 layers: Vec::new(),

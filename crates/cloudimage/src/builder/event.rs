@@ -4,11 +4,22 @@ use serde::Serialize;
 
 use content_store::Digest;
 
+use crate::transfer::TransferEvent;
+
 /// Something that happened in a build. Steps and indexes are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum BuildEvent {
+    /// The build for one of several platforms starts.
+    Platform {
+        /// The platform.
+        platform: String,
+        /// Its number.
+        index: usize,
+        /// How many there are.
+        total: usize,
+    },
     /// An instruction starts.
     Step {
         /// Its number.
@@ -40,6 +51,11 @@ pub enum BuildEvent {
     Warning {
         /// What, in one sentence.
         message: String,
+    },
+    /// The base image is pulled.
+    Pull {
+        /// What happened.
+        pull: TransferEvent,
     },
     /// The container images to carry are known.
     Images {
@@ -85,7 +101,7 @@ pub enum StepOutcome {
         files: u64,
         /// Size of the blob in bytes.
         size: u64,
-        /// It was made by an earlier build.
+        /// It was made by an earlier build, or by this one for another platform.
         cached: bool,
         /// Container images taken out of the layer into the catalogue.
         archived_images: usize,

@@ -30,7 +30,24 @@ pub(super) struct ImageFetcher<'a> {
     pub(super) platform: &'a Platform,
     /// What the base image carries: used when the registry cannot be asked.
     pub(super) inherited: &'a Catalogue,
+    pub(super) pinned: &'a PinnedNames,
     pub(super) events: BuildEvents<'a>,
+}
+
+/// What names pointed at when this build first asked: every platform of it carries the same image.
+#[derive(Debug, Default)]
+pub(super) struct PinnedNames(Mutex<BTreeMap<String, Digest>>);
+
+impl PinnedNames {
+    /// The name with the digest that it had, once it is known.
+    fn pinned(&self, reference: &Reference) -> Reference {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&reference.to_string()).copied();
+        known.map_or_else(|| reference.clone(), |digest| reference.with_digest(digest))
+    }
+
+    fn pin(&self, reference: &Reference, digest: Digest) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_string(), digest);
+    }
 }
 
 impl ImageFetcher<'_> {
@@ -70,7 +87,8 @@ impl ImageFetcher<'_> {
 
     async fn fetch(&self, image: &WantedImage) -> Result<CarriedImage> {
         let reference: Reference = image.name.parse()?;
-        let Document { digest, media_type, bytes: top, .. } = self.document(&reference).await?;
+        let Document { digest, media_type, bytes: top, .. } = self.document(&self.pinned.pinned(&reference)).await?;
+        self.pinned.pin(&reference, digest);
         let size = top.len() as u64;
         let mut blobs = vec![CarriedBlob { digest, media_type: media_type.clone(), size }];
         let manifest: Manifest = if format::is_index(&media_type) {

@@ -10,6 +10,8 @@ use crate::layer::scan::Filter;
 
 /// Name of the file, in the root of the context.
 const FILE: &str = ".sealerignore";
+/// The name that upstream gives to a list of images with logins: what holds passwords is never part of an image.
+const IMAGE_LOGINS: &str = "imageListWithAuth.yaml";
 /// Largest `.sealerignore`, in bytes.
 const LIMIT: u64 = 1 << 20;
 
@@ -47,7 +49,22 @@ impl Ignore {
                 rules.push(Rule { pattern, matcher, brings_back });
             }
         }
+        // Last, so that no pattern brings it back.
+        let pattern = IMAGE_LOGINS.to_owned();
+        rules.push(Rule { matcher: matcher(&pattern, 0)?, pattern, brings_back: false });
         Ok(Self { rules: rules.into() })
+    }
+
+    /// The same that also leaves out this path of the context, whatever else is said of it.
+    pub(crate) fn without(&self, path: &Path) -> Result<Self> {
+        let pattern = globset::escape(&path.to_string_lossy());
+        let hidden = Rule { matcher: matcher(&pattern, 0)?, pattern, brings_back: false };
+        let kept = self.rules.iter().map(|rule| Rule {
+            pattern: rule.pattern.clone(),
+            matcher: rule.matcher.clone(),
+            brings_back: rule.brings_back,
+        });
+        Ok(Self { rules: kept.chain([hidden]).collect() })
     }
 
     /// Whether a path, relative to the context, is left out: by its own name or by that of a directory above it.

@@ -7,7 +7,7 @@ use content_store::Digest;
 use super::archives;
 use super::cache::{self, Record};
 use super::copy::{self, Transfer};
-use super::draft::RootfsState;
+use super::draft::{RootfsState, WrittenLayers};
 use super::options::BuildOptions;
 use crate::durable;
 use crate::error::{Error, Result};
@@ -27,15 +27,37 @@ pub(super) struct Job<'a> {
     pub(super) spool: &'a Path,
 }
 
-/// Performs a COPY or ADD. The flag says that an earlier build had done it.
+/// Performs a COPY or ADD. The flag says that an earlier build, or this one for another platform, had done it.
 pub(super) fn copy(job: &Job<'_>, transfer: &Transfer) -> Result<(Record, bool)> {
     let mut tree = copy::tree(job.rootfs, transfer)?;
     remove_empty(&mut tree)?;
-    let key = cache::key(job.rootfs, job.options, "COPY", &[&cache::digest_of(&tree)?.to_string()]);
+    let digest = cache::digest_of(&tree)?;
+    let key = cache::key(job.rootfs, job.options, "COPY", &[&digest.to_string()]);
+    let written = &job.rootfs.written;
     if let Some(record) = reuse(job, &key) {
+        note_written(written, digest, &record);
         return Ok((record, true));
     }
-    Ok((make(job, tree, &key)?, false))
+    if let Some(layer) = written.get(&digest) {
+        let layer = Layer { created_by: job.title.to_owned(), ..layer };
+        let record = Record { layer: Some(layer), files: tree.files(), carried: Vec::new(), remarks: Vec::new() };
+        cache::save(job.images, &key, &record)?;
+        return Ok((record, true));
+    }
+    let record = make(job, tree, &key)?;
+    note_written(written, digest, &record);
+    Ok((record, false))
+}
+
+/// Remembers a layer for the other platforms, unless something was taken out of its tree or said about it, which depends
+/// on the platform.
+fn note_written(written: &WrittenLayers, tree: Digest, record: &Record) {
+    if let Record { layer: Some(layer), carried, remarks, .. } = record
+        && carried.is_empty()
+        && remarks.is_empty()
+    {
+        written.insert(tree, layer);
+    }
 }
 
 /// The result of an earlier build, unless none may be used.

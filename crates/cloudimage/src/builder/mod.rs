@@ -1,12 +1,13 @@
 //! Builds a cluster image from a Kubefile.
 //!
-//! [`build`] goes through the instructions: FROM puts down a base, COPY, ADD, RUN and APP add layers, the others record
+//! [`build`] goes through the instructions, once for each platform: FROM puts down a base, COPY, ADD, RUN and APP add layers, the others record
 //! something. Then the container images to carry are found and fetched, and everything is sealed into an image.
 //!
 //! Archives of container images that land in `images/` do not stay in the rootfs: their content travels in the catalogue.
 
 mod applications;
 mod archives;
+mod base;
 pub(crate) mod cache;
 mod copy;
 mod download;
@@ -22,6 +23,7 @@ mod options;
 mod owner;
 mod perform;
 mod plan;
+mod prepare;
 mod run;
 pub(crate) mod seal;
 
@@ -45,5 +47,10 @@ fn predefined(platform: &Platform) -> BTreeMap<String, String> {
     set("TARGETOS", &platform.os);
     set("TARGETPLATFORM", &platform.to_string());
     set("TARGETVARIANT", platform.variant.as_deref().unwrap_or_default());
+    let builder = Platform::host();
+    set("BUILDARCH", &builder.architecture);
+    set("BUILDOS", &builder.os);
+    set("BUILDPLATFORM", &builder.to_string());
+    set("BUILDVARIANT", builder.variant.as_deref().unwrap_or_default());
     variables
 }

@@ -1,6 +1,6 @@
 //! Input and result of a build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ignore::Ignore;
 use crate::error::{Error, Result};
+use crate::extension::ImageKind;
 use crate::layer::Compression;
 use crate::platform::Platform;
 use crate::sandbox::Sandbox;
 use crate::source::ImageSource;
+use crate::transfer::PullPolicy;
 
 /// The directory that COPY and ADD read from, with its `.sealerignore`.
 #[derive(Debug, Clone)]
@@ -38,10 +40,20 @@ pub struct BuildOptions {
     pub build_args: BTreeMap<String, String>,
     /// Labels besides those of the Kubefile, over which they win.
     pub labels: BTreeMap<String, String>,
-    /// The platform it is for.
-    pub platform: Platform,
+    /// The platforms it is for, in any order; this machine's when there is none.
+    pub platforms: Vec<Platform>,
+    /// Annotations of each platform's manifest, besides those of sealer.
+    pub annotations: BTreeMap<String, String>,
+    /// What kind of image the caller takes it to be; the build fails when its files say otherwise.
+    pub kind: Option<ImageKind>,
+    /// Carry no container images but those of the base image and of archives in `images/`.
+    pub lite: bool,
+    /// Names of container images that are not fetched, whoever asks for them.
+    pub ignored_images: Vec<String>,
     /// How its layers are compressed.
     pub compression: Compression,
+    /// When the registry is asked for the base image.
+    pub pull: PullPolicy,
     /// Use no result of an earlier build.
     pub no_cache: bool,
     /// The time (seconds since 1970) that every file, the config and its history get; 1970 itself without one.
@@ -87,13 +99,15 @@ pub struct Built {
     pub reference: Option<Reference>,
     /// Digest of its index.
     pub digest: Digest,
-    /// The platform it is for.
+    /// The first of its platforms.
     pub platform: Platform,
-    /// Size of everything in it, in bytes.
+    /// The platforms it is for, sorted.
+    pub platforms: Vec<Platform>,
+    /// Size of everything in it, in bytes; what platforms share counts once.
     pub size: u64,
     /// How much of it was not in the store before, in bytes.
     pub new_bytes: u64,
-    /// Number of carried images.
+    /// Number of carried images, by name.
     pub carried_images: usize,
 }
 
@@ -109,6 +123,18 @@ impl Context {
         }
         let ignore = Ignore::read(&whole)?;
         Ok(Self { directory: whole, ignore })
+    }
+
+    /// The same without this file, when it is in the directory: it is not copied, whatever the Kubefile says.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] when its name is none that could be left out.
+    pub fn without(mut self, file: &Path) -> Result<Self> {
+        let whole = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        if let Ok(path) = whole.strip_prefix(&self.directory) {
+            self.ignore = self.ignore.without(path)?;
+        }
+        Ok(self)
     }
 
     /// The directory, without links in its path.
@@ -127,6 +153,12 @@ impl BuildOptions {
     /// Seconds since 1970 for everything in the image.
     pub(crate) fn epoch(&self) -> i64 {
         self.source_date_epoch.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0)
+    }
+
+    /// The platforms, each once and sorted; at least one.
+    pub(crate) fn platforms(&self) -> Vec<Platform> {
+        let unique: BTreeSet<Platform> = self.platforms.iter().cloned().collect();
+        if unique.is_empty() { vec![Platform::host()] } else { unique.into_iter().collect() }
     }
 
     pub(crate) fn run_timeout(&self) -> Duration {

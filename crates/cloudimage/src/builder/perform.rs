@@ -5,25 +5,29 @@ use std::time::Duration;
 
 use content_store::Reference;
 use content_transfer::Fetcher;
-use kubefile::{Base, Kubefile, Resolved, ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer};
+use kubefile::{Kubefile, Resolved, ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer};
 use tokio_util::sync::CancellationToken;
 
 use super::applications;
+use super::base;
 use super::cache::{Record, Workplace};
 use super::copy::Transfer;
 use super::download;
-use super::draft::Draft;
+use super::draft::{Draft, WrittenLayers};
 use super::event::{BuildEvent, BuildEvents, StepOutcome};
-use super::fetch_images::ImageFetcher;
+use super::fetch_images::{ImageFetcher, PinnedNames};
 use super::layers::{self, Job};
 use super::options::{Backends, BuildOptions, Built, Context};
 use super::plan::command_text;
+use super::prepare::{self, Prepared};
 use super::run::{self, Owned, Running};
 use super::seal;
 use crate::catalogue::{CarriedImage, Catalogue};
 use crate::error::{Error, Result};
 use crate::format;
+use crate::image::Image;
 use crate::images::Images;
+use crate::layer::listing::Merged;
 use crate::source::WantedImage;
 
 /// How long after a failure the request to cancel may still arrive that was its cause.
@@ -53,18 +57,12 @@ pub async fn build(
     let _guard = images.content().gc_guard()?;
     let workplace = Workplace::open(images)?;
     let before: BTreeSet<_> = images.content().blobs()?.into_iter().map(|blob| blob.digest).collect();
-    let mut builder = Builder {
-        kubefile,
-        options,
-        backends,
-        workplace: &workplace,
-        created: seal::timestamp(options.epoch())?,
-        draft: Draft::new(images, context),
-    };
-    let catalogue = unless_cancelled(&options.cancel, builder.run(events)).await?;
+    let created = seal::timestamp(options.epoch())?;
+    let work = Work { images, kubefile, context, options, backends, workplace: &workplace, created: &created };
+    let built = unless_cancelled(&options.cancel, work.build_all(events)).await?;
     // From here on the build is not interrupted any more: an image is named, or it is not.
-    let (draft, options, created) = (builder.draft, options.clone(), builder.created);
-    let sealed = tokio::task::spawn_blocking(move || seal::seal(&draft, &catalogue, &options, &created, &before));
+    let (images, options) = (images.clone(), options.clone());
+    let sealed = tokio::task::spawn_blocking(move || seal::seal(&images, &built, &options, &created, &before));
     sealed.await.map_err(Error::TaskPanicked)?
 }
 
@@ -80,46 +78,60 @@ async fn unless_cancelled<T>(cancel: &CancellationToken, work: impl Future<Outpu
     }
 }
 
-/// Replaces variables; those of the base image are known to its children.
-async fn expand(images: &Images, kubefile: &Kubefile, options: &BuildOptions) -> Result<Resolved> {
-    let mut variables = super::predefined(&options.platform);
-    let resolved = kubefile.expand(&options.build_args, &variables)?;
-    let base = resolved.instructions.iter().find_map(|instruction| match &instruction.kind {
-        ResolvedKind::From { base: Base::Image(name), platform } => Some((name.clone(), platform.clone())),
-        _ => None,
-    });
-    let Some((name, platform)) = base else {
-        return Ok(resolved);
-    };
-    let platform = platform.map_or_else(|| Ok(options.platform.clone()), |platform| platform.parse())?;
-    let images = images.clone();
-    let base =
-        tokio::task::spawn_blocking(move || images.get_for(&name, &platform)).await.map_err(Error::TaskPanicked)??;
-    let inherited = base.config().and_then(|config| config.config.env.clone()).unwrap_or_default();
-    for variable in &inherited {
-        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
-        variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-    }
-    if inherited.is_empty() { Ok(resolved) } else { Ok(kubefile.expand(&options.build_args, &variables)?) }
-}
-
-struct Builder<'a> {
+/// What the builds for all platforms are made with.
+struct Work<'a> {
+    images: &'a Images,
     kubefile: &'a Kubefile,
+    context: &'a Context,
     options: &'a BuildOptions,
     backends: &'a Backends<'a>,
     workplace: &'a Workplace,
     /// The time that documents get.
-    created: String,
+    created: &'a str,
+}
+
+impl Work<'_> {
+    /// Builds for one platform after the other; the drafts are in the order of the platforms.
+    async fn build_all(&self, events: BuildEvents<'_>) -> Result<Vec<(Draft, Catalogue)>> {
+        base::provide(self.images, self.kubefile, self.options, self.backends.registry, events).await?;
+        let (images, kubefile, options) = (self.images.clone(), self.kubefile.clone(), self.options.clone());
+        let prepare = move || prepare::prepare(&images, &kubefile, &options);
+        let prepared = tokio::task::spawn_blocking(prepare).await.map_err(Error::TaskPanicked)??;
+        prepare::refuse_foreign(&prepared, self.backends.sandbox)?;
+        let (written, pinned) = (WrittenLayers::default(), PinnedNames::default());
+        let (mut built, mut warned) = (Vec::new(), BTreeSet::new());
+        let total = prepared.len();
+        for (at, Prepared { platform, resolved, base, left_out }) in prepared.into_iter().enumerate() {
+            if total > 1 {
+                events(BuildEvent::Platform { platform: platform.to_string(), index: at + 1, total });
+            }
+            for warning in resolved.warnings.iter().map(ToString::to_string).chain(left_out) {
+                // Most are the same for every platform.
+                if warned.insert(warning.clone()) {
+                    events(BuildEvent::Warning { message: warning });
+                }
+            }
+            let draft = Draft::new(self.images, self.context, &platform, &written);
+            let mut builder = Builder { work: self, pinned: &pinned, base, draft };
+            let catalogue = builder.run(&resolved, events).await?;
+            built.push((builder.draft, catalogue));
+        }
+        Ok(built)
+    }
+}
+
+/// The build for one platform.
+struct Builder<'a> {
+    work: &'a Work<'a>,
+    pinned: &'a PinnedNames,
+    /// What FROM finds.
+    base: Option<(Image, Merged)>,
     draft: Draft,
 }
 
 impl Builder<'_> {
     /// Performs every instruction and fetches the container images to carry.
-    async fn run(&mut self, events: BuildEvents<'_>) -> Result<Catalogue> {
-        let resolved = expand(&self.draft.images, self.kubefile, self.options).await?;
-        for warning in &resolved.warnings {
-            events(BuildEvent::Warning { message: warning.to_string() });
-        }
+    async fn run(&mut self, resolved: &Resolved, events: BuildEvents<'_>) -> Result<Catalogue> {
         let total = resolved.instructions.len();
         for (at, instruction) in resolved.instructions.iter().enumerate() {
             let (keyword, arguments) = instruction.title.split_once(' ').unwrap_or((&instruction.title, ""));
@@ -128,7 +140,7 @@ impl Builder<'_> {
             let outcome = self.perform(at + 1, instruction, events).await?;
             events(BuildEvent::StepDone { index: at + 1, outcome });
         }
-        self.finish(&resolved)?;
+        self.finish(resolved)?;
         self.carry(events).await
     }
 
@@ -140,7 +152,7 @@ impl Builder<'_> {
     ) -> Result<StepOutcome> {
         let line = instruction.span.line;
         match &instruction.kind {
-            ResolvedKind::From { base, platform } => self.start_from(base, platform.as_deref()).await,
+            ResolvedKind::From { .. } => self.start_from(),
             ResolvedKind::Copy(transfer) => self.copy(instruction, transfer, false, events).await,
             ResolvedKind::Add(transfer) => self.copy(instruction, transfer, true, events).await,
             ResolvedKind::App { declared_by, name, sources } => {
@@ -154,40 +166,34 @@ impl Builder<'_> {
                 let running = Running {
                     images: &images,
                     rootfs: &self.draft.rootfs,
-                    options: self.options,
+                    options: self.work.options,
                     title: &instruction.title,
-                    spool: self.workplace.path(),
+                    spool: self.work.workplace.path(),
                     index,
                     line,
                     command,
                     environment: environment.clone(),
                 };
-                let (record, cached) = run::run(&running, self.backends.sandbox, events).await?;
+                let (record, cached) = run::run(&running, self.work.backends.sandbox, events).await?;
                 self.add(&instruction.title, &record, cached, events)
             }
             other => {
                 self.record(other, line)?;
                 if !matches!(other, ResolvedKind::Arg(_)) {
-                    self.draft.note(&instruction.title, &self.created, false);
+                    self.draft.note(&instruction.title, self.work.created, false);
                 }
                 Ok(StepOutcome::Recorded)
             }
         }
     }
 
-    async fn start_from(&mut self, base: &Base, platform: Option<&str>) -> Result<StepOutcome> {
-        let Base::Image(name) = base else { return Ok(StepOutcome::Base { size: 0, carried_images: 0 }) };
-        let platform = platform.map_or_else(|| Ok(self.options.platform.clone()), str::parse)?;
-        let (images, name) = (self.draft.images.clone(), name.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let image = images.get_for(&name, &platform)?;
-            let merged = image.merged()?;
-            Ok::<_, Error>((image, merged))
-        });
-        let (image, merged) = read.await.map_err(Error::TaskPanicked)??;
+    fn start_from(&mut self) -> Result<StepOutcome> {
+        let Some((image, merged)) = self.base.take() else {
+            return Ok(StepOutcome::Base { size: 0, carried_images: 0 });
+        };
         self.draft.start_from(&image, merged);
         let applications = image.extension().applications.iter().map(|application| application.name.clone()).collect();
-        self.kubefile.check_apps(&applications)?;
+        self.work.kubefile.check_apps(&applications)?;
         Ok(StepOutcome::Base { size: image.rootfs_bytes(), carried_images: image.catalogue().images.len() })
     }
 
@@ -199,18 +205,18 @@ impl Builder<'_> {
         events: BuildEvents<'_>,
     ) -> Result<StepOutcome> {
         let line = instruction.span.line;
-        let spool = self.workplace.path().to_owned();
+        let spool = self.work.workplace.path().to_owned();
         let mut downloads = Vec::new();
         for source in &transfer.sources {
             if let ResolvedSource::Url(url) = source {
-                downloads.push(download::download(url, line, &spool, self.options.download_limit()).await?);
+                downloads.push(download::download(url, line, &spool, self.work.options.download_limit()).await?);
             }
         }
         let transfer = Transfer { line, transfer: transfer.clone(), downloads, unpack, spool: spool.clone() };
         let job = Job {
             images: &self.draft.images,
             rootfs: &self.draft.rootfs,
-            options: self.options,
+            options: self.work.options,
             title: &instruction.title,
             spool: &spool,
         };
@@ -225,7 +231,7 @@ impl Builder<'_> {
             events(BuildEvent::Warning { message: message.clone() });
         }
         self.draft.add(record)?;
-        self.draft.note(title, &self.created, record.layer.is_some());
+        self.draft.note(title, self.work.created, record.layer.is_some());
         Ok(StepOutcome::Layer {
             digest: record.layer.as_ref().map(|layer| layer.digest),
             files: record.files,
@@ -268,33 +274,24 @@ impl Builder<'_> {
     fn finish(&mut self, resolved: &Resolved) -> Result<()> {
         applications::check(&self.draft)?;
         let draft = &mut self.draft;
-        draft.labels.extend(self.options.labels.clone());
+        draft.labels.extend(self.work.options.labels.clone());
         draft.labels.insert(format::VERSION_LABEL.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         draft.extension.arguments.extend(resolved.arguments.clone());
-        draft.extension.kind = applications::kind(draft);
+        draft.extension.kind = applications::kind(draft, self.work.options.kind)?;
         draft.extension.labels.clone_from(&draft.labels);
         Ok(())
     }
 
     /// Finds and fetches the container images to carry, and unites them with those of the base.
     async fn carry(&mut self, events: BuildEvents<'_>) -> Result<Catalogue> {
-        let rootfs = self.draft.rootfs.view();
-        let mut wanted: BTreeMap<String, WantedImage> = BTreeMap::new();
-        for source in self.backends.sources {
-            for image in source.find(&rootfs).await? {
-                let reference: Reference = image.name.parse()?;
-                let name = reference.to_string();
-                // The base's own build has fetched what its files name.
-                if !(image.from_base && self.draft.inherited.image(&name).is_some()) {
-                    wanted.entry(name).or_insert(image);
-                }
-            }
-        }
         let archived: Vec<CarriedImage> = std::mem::take(&mut self.draft.archived);
-        for image in &archived {
-            wanted.remove(&image.reference);
-        }
         let inherited = std::mem::take(&mut self.draft.inherited);
+        let mut wanted = self.wanted(&inherited, &archived, events).await?;
+        if self.work.options.lite && !wanted.is_empty() {
+            let message = format!("{} container images are named and not carried: it is a lite build", wanted.len());
+            events(BuildEvent::Warning { message });
+            wanted.clear();
+        }
         events(BuildEvent::Images {
             named: wanted.len(),
             in_archives: archived.len(),
@@ -304,9 +301,10 @@ impl Builder<'_> {
         let fetcher = ImageFetcher {
             store,
             fetcher: Fetcher::new(store, content_transfer::Options::default()),
-            registry: self.backends.registry,
-            platform: &self.options.platform,
+            registry: self.work.backends.registry,
+            platform: &self.draft.rootfs.platform,
             inherited: &inherited,
+            pinned: self.pinned,
             events,
         };
         let fetched = fetcher.fetch_all(wanted.into_values().collect()).await?;
@@ -315,5 +313,36 @@ impl Builder<'_> {
         catalogue.unite(archived);
         catalogue.unite(fetched);
         Ok(catalogue)
+    }
+
+    /// The container images to fetch, by their whole names.
+    async fn wanted(
+        &self,
+        inherited: &Catalogue,
+        archived: &[CarriedImage],
+        events: BuildEvents<'_>,
+    ) -> Result<BTreeMap<String, WantedImage>> {
+        let rootfs = self.draft.rootfs.view();
+        let mut wanted: BTreeMap<String, WantedImage> = BTreeMap::new();
+        for source in self.work.backends.sources {
+            for image in source.find(&rootfs).await? {
+                let reference: Reference = image.name.parse()?;
+                let name = reference.to_string();
+                // The base's own build has fetched what its files name.
+                if !(image.from_base && inherited.image(&name).is_some()) {
+                    wanted.entry(name).or_insert(image);
+                }
+            }
+        }
+        for image in archived {
+            wanted.remove(&image.reference);
+        }
+        for ignored in &self.work.options.ignored_images {
+            let reference: Reference = ignored.parse()?;
+            if wanted.remove(&reference.to_string()).is_none() {
+                events(BuildEvent::Warning { message: format!("nothing asks for {ignored}, which is to be ignored") });
+            }
+        }
+        Ok(wanted)
     }
 }

@@ -1,5 +1,6 @@
 //! Plans the layers of a build. Pure: reads no store, no context, no network.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kubefile::{Base, Kubefile, ResolvedKind, ResolvedSource, ShellOrExec};
@@ -16,8 +17,10 @@ use crate::platform::Platform;
 pub struct LayerPlan {
     /// The name the image would get.
     pub tag: Option<String>,
-    /// The platform it would be for.
+    /// The first of its platforms.
     pub platform: Platform,
+    /// The platforms it would be for, sorted.
+    pub platforms: Vec<Platform>,
     /// How layers would be compressed.
     pub compression: String,
     /// One for each instruction.
@@ -35,8 +38,11 @@ pub struct PlannedStep {
     pub line: usize,
     /// For example `COPY`.
     pub keyword: String,
-    /// The arguments with every variable replaced, on one line.
+    /// The arguments with every variable replaced, on one line; those of the first platform where they differ.
     pub arguments: String,
+    /// The arguments for each platform, where they are not the same for all.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments_of: BTreeMap<String, String>,
     /// What it adds to the image.
     pub effect: Effect,
 }
@@ -63,19 +69,39 @@ pub enum Effect {
 /// # Errors
 /// [`crate::Error::Kubefile`] for errors that show only when variables have values.
 pub fn plan_build(kubefile: &Kubefile, options: &BuildOptions) -> Result<LayerPlan> {
-    let resolved = kubefile.expand(&options.build_args, &super::predefined(&options.platform))?;
-    let step = |instruction: &kubefile::ResolvedInstruction| {
-        let keyword = instruction.title.split(' ').next().unwrap_or_default().to_owned();
-        let (arguments, effect) = describe(&instruction.kind);
-        PlannedStep { line: instruction.span.line, keyword, arguments, effect }
-    };
-    Ok(LayerPlan {
+    let platforms = options.platforms();
+    let mut plan = LayerPlan {
         tag: options.tag.clone(),
-        platform: options.platform.clone(),
+        platform: platforms.first().cloned().unwrap_or_default(),
+        platforms: platforms.clone(),
         compression: options.compression.as_str().to_owned(),
-        steps: resolved.instructions.iter().map(step).collect(),
-        warnings: resolved.warnings.iter().map(ToString::to_string).collect(),
-    })
+        steps: Vec::new(),
+        warnings: Vec::new(),
+    };
+    for platform in &platforms {
+        let resolved = kubefile.expand(&options.build_args, &super::predefined(platform))?;
+        for (at, instruction) in resolved.instructions.iter().enumerate() {
+            let (arguments, effect) = describe(&instruction.kind);
+            if plan.steps.len() == at {
+                let keyword = instruction.title.split(' ').next().unwrap_or_default().to_owned();
+                let (line, arguments_of) = (instruction.span.line, BTreeMap::new());
+                let arguments = arguments.clone();
+                plan.steps.push(PlannedStep { line, keyword, arguments, arguments_of, effect });
+            }
+            plan.steps[at].arguments_of.insert(platform.to_string(), arguments);
+        }
+        for warning in resolved.warnings.iter().map(ToString::to_string) {
+            if !plan.warnings.contains(&warning) {
+                plan.warnings.push(warning);
+            }
+        }
+    }
+    for step in &mut plan.steps {
+        if step.arguments_of.values().all(|arguments| *arguments == step.arguments) {
+            step.arguments_of.clear();
+        }
+    }
+    Ok(plan)
 }
 
 fn describe(kind: &ResolvedKind) -> (String, Effect) {
@@ -150,7 +176,8 @@ impl fmt::Display for Effect {
 impl fmt::Display for LayerPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.tag.as_deref().unwrap_or("(no name)");
-        writeln!(formatter, "{name}  {}  {}", self.platform, self.compression)?;
+        let platforms: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
+        writeln!(formatter, "{name}  {}  {}", platforms.join(", "), self.compression)?;
         let width = self.steps.iter().map(|step| step.keyword.len()).max().unwrap_or(0);
         for (index, step) in self.steps.iter().enumerate() {
             let number = format!("[{}/{}]", index + 1, self.steps.len());
@@ -160,8 +187,11 @@ impl fmt::Display for LayerPlan {
                 step.line,
                 step.keyword,
                 step.effect.to_string(),
-                step.arguments
+                if step.arguments_of.is_empty() { &step.arguments } else { "as follows" }
             )?;
+            for (platform, arguments) in &step.arguments_of {
+                writeln!(formatter, "{:>14} {platform}  {arguments}", "")?;
+            }
         }
         self.warnings.iter().try_for_each(|warning| writeln!(formatter, "warning: {warning}"))
     }

@@ -15,9 +15,10 @@ use super::event::{BuildEvent, BuildEvents};
 use super::layers::{self, Job};
 use super::options::BuildOptions;
 use super::plan::command_text;
+use super::prepare;
 use crate::error::{Error, Result};
-use crate::image::Layer;
 use crate::images::Images;
+use crate::layer::listing::Merged;
 use crate::layer::scan;
 use crate::remove::WorkDirectory;
 use crate::sandbox::{Ended, OutputLine, Sandbox, SandboxRun};
@@ -67,6 +68,10 @@ pub(super) async fn run(
     if let Some(reason) = sandbox.obstacle() {
         return Err(Error::NoSandbox { line: running.line, reason });
     }
+    let foreign = !running.rootfs.platform.is_native();
+    if foreign && enters(&running.rootfs.merged) {
+        prepare::refuse_entering(&running.rootfs.platform, running.line, sandbox)?;
+    }
     let place = WorkDirectory::new_in(running.spool, "run-")?;
     let lower = unpack_layers(running).await?;
     let upper = place.path().join("upper");
@@ -81,6 +86,7 @@ pub(super) async fn run(
         command: running.command.clone(),
         environment: (*running.environment).clone(),
         raw_packets: running.options.raw_packets,
+        foreign,
     };
     perform(running, sandbox, request, events).await?;
     let owned = Owned::of(running);
@@ -90,6 +96,11 @@ pub(super) async fn run(
     });
     let record = record.await.map_err(Error::TaskPanicked)??;
     Ok((record, false))
+}
+
+/// Whether a rootfs is an operating system, which RUN enters.
+pub(super) fn enters(merged: &Merged) -> bool {
+    ["bin/sh", "usr/bin/sh"].iter().any(|shell| merged.get(Path::new(shell)).is_some())
 }
 
 /// Runs the command, tells its output, and turns a failure into an error with its last lines.
@@ -143,23 +154,8 @@ async fn perform(
 async fn unpack_layers(running: &Running<'_>) -> Result<Vec<PathBuf>> {
     let (images, layers) = (running.images.clone(), running.rootfs.layers.clone());
     let work = running.spool.to_owned();
-    let unpacked = tokio::task::spawn_blocking(move || {
-        let mut directories = Vec::new();
-        for layer in topmost_once(&layers) {
-            let directory = images.unpacked_layers().join(layer.digest.hex());
-            unpack::overlay_layer(images.content(), layer, &directory, &work)?;
-            directories.push(directory);
-        }
-        Ok(directories)
-    });
+    let unpacked = tokio::task::spawn_blocking(move || unpack::overlay_layers(&images, &layers, &work));
     unpacked.await.map_err(Error::TaskPanicked)?
-}
-
-/// The layers, topmost first, each only once: overlayfs refuses one directory in two places, and whatever a layer adds
-/// or takes away lower in the stack it adds or takes away again where it stands last.
-fn topmost_once(layers: &[Layer]) -> Vec<&Layer> {
-    let mut seen = std::collections::BTreeSet::new();
-    layers.iter().rev().filter(|layer| seen.insert(layer.digest)).collect()
 }
 
 fn job<'a>(running: &'a Running<'_>) -> Job<'a> {
@@ -204,25 +200,5 @@ impl Owned {
             title: &self.title,
             spool: &self.spool,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use content_store::Digest;
-
-    #[test]
-    fn a_layer_that_stands_twice_is_mounted_once_where_it_stands_last() {
-        let layer = |name: &str| Layer {
-            digest: Digest::of(name.as_bytes()),
-            size: 1,
-            media_type: String::new(),
-            diff_id: None,
-            created_by: name.to_owned(),
-        };
-        let layers = [layer("images"), layer("bin"), layer("images"), layer("etc")];
-        let mounted: Vec<&str> = topmost_once(&layers).iter().map(|layer| layer.created_by.as_str()).collect();
-        assert_eq!(mounted, ["etc", "images", "bin"]);
     }
 }

@@ -2,74 +2,58 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use content_store::{Descriptor, Digest, MediaType, NameKind, Named};
+use content_store::Digest;
 use serde::Serialize;
 
 use super::draft::Draft;
 use super::options::{BuildOptions, Built};
 use crate::catalogue::Catalogue;
-use crate::documents::{self, Config, Index, IndexEntry, Manifest, ProcessConfig, Rootfs};
+use crate::documents::{self, Config, Manifest, ProcessConfig, Rootfs};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::image::Layer;
+use crate::images::Images;
+use crate::joined::{Entry, Joined};
 use crate::platform::Platform;
 
-/// Writes the documents of the image and names it. `before` are the blobs that were in the store before the build.
+/// Writes the documents of an image, which has a draft and a catalogue for each platform, and names it. `before` are the
+/// blobs that were in the store before the build.
 pub(super) fn seal(
-    draft: &Draft,
-    catalogue: &Catalogue,
+    images: &Images,
+    drafts: &[(Draft, Catalogue)],
     options: &BuildOptions,
     created: &str,
     before: &BTreeSet<Digest>,
 ) -> Result<Built> {
-    let store = draft.images.content().clone();
-    let rootfs = put_rootfs(draft, catalogue, options, created)?;
-    let mut entries = vec![IndexEntry {
-        media_type: rootfs.media_type,
-        digest: rootfs.digest,
-        size: rootfs.size,
-        platform: Some(options.platform.clone()),
-        annotations: BTreeMap::new(),
-    }];
-    if !catalogue.images.is_empty() {
-        let artifact = put_artifact(draft, catalogue)?;
-        let kind = (format::KIND_ANNOTATION.to_owned(), format::KIND_CONTAINER_IMAGES.to_owned());
-        let belongs_to = (format::ROOTFS_ANNOTATION.to_owned(), rootfs.digest.to_string());
-        entries.push(IndexEntry {
-            media_type: artifact.media_type,
-            digest: artifact.digest,
-            size: artifact.size,
-            platform: Some(Platform::unknown()),
-            annotations: BTreeMap::from([kind, belongs_to]),
-        });
+    let mut entries = Vec::new();
+    for (draft, catalogue) in drafts {
+        let rootfs = put_rootfs(draft, catalogue, options, created)?;
+        entries.push(Entry::of_rootfs(&rootfs, &draft.rootfs.platform));
+        if !catalogue.images.is_empty() {
+            entries.push(Entry::of_artifact(&put_artifact(draft, catalogue)?, &rootfs.digest));
+        }
     }
-    let index = Index {
-        schema_version: 2,
-        media_type: Some(format::INDEX.to_owned()),
-        manifests: entries,
-        annotations: BTreeMap::new(),
-    };
-    let index = documents::put(&store, &index, format::INDEX)?;
-    let reference = options.tag.as_deref().map(|tag| draft.images.check_name(tag)).transpose()?;
+    let descriptor = Joined::new(entries).put(images.content())?;
+    let digest = Digest::try_from(descriptor.digest())?;
+    let reference = options.tag.as_deref().map(|tag| images.check_name(tag)).transpose()?;
     if let Some(reference) = &reference {
-        let descriptor = Descriptor::new(MediaType::ImageIndex, index.size, index.digest);
-        let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), now()?)]);
-        store.set_names(vec![Named {
-            kind: NameKind::ClusterImage,
-            name: reference.to_string(),
-            descriptor,
-            annotations,
-        }])?;
+        images.set_name(reference, descriptor)?;
     }
-    let image = draft.images.get_for(&index.digest.to_string(), &options.platform)?;
-    let blobs = image.blobs();
+    let mut blobs = BTreeMap::new();
+    for (draft, _) in drafts {
+        blobs.extend(images.get_for(&digest.to_string(), &draft.rootfs.platform)?.blobs());
+    }
+    let carried: BTreeSet<&str> =
+        drafts.iter().flat_map(|(_, catalogue)| &catalogue.images).map(|image| image.reference.as_str()).collect();
+    let platforms: Vec<Platform> = drafts.iter().map(|(draft, _)| draft.rootfs.platform.clone()).collect();
     Ok(Built {
         reference,
-        digest: index.digest,
-        platform: options.platform.clone(),
+        digest,
+        platform: platforms.first().cloned().unwrap_or_default(),
+        platforms,
         size: blobs.values().sum(),
         new_bytes: blobs.iter().filter(|(digest, _)| !before.contains(digest)).map(|(_, size)| size).sum(),
-        carried_images: catalogue.images.len(),
+        carried_images: carried.len(),
     })
 }
 
@@ -79,7 +63,7 @@ fn put_rootfs(
     options: &BuildOptions,
     created: &str,
 ) -> Result<documents::Descriptor> {
-    let store = draft.images.content();
+    let (platform, store) = (&draft.rootfs.platform, draft.images.content());
     let layers = &draft.rootfs.layers;
     let missing = |layer: &Layer| Error::NotAnImage {
         document: layer.digest.to_string(),
@@ -90,9 +74,9 @@ fn put_rootfs(
     let config = Config {
         created: Some(created.to_owned()),
         author: draft.author.clone(),
-        architecture: options.platform.architecture.clone(),
-        os: options.platform.os.clone(),
-        variant: options.platform.variant.clone(),
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+        variant: platform.variant.clone(),
         config: ProcessConfig {
             env: (!environment.is_empty()).then_some(environment),
             labels: (!draft.labels.is_empty()).then(|| draft.labels.clone()),
@@ -113,7 +97,7 @@ fn put_rootfs(
                 size: layer.size,
             })
             .collect(),
-        annotations: annotations(draft, catalogue)?,
+        annotations: annotations(draft, catalogue, options)?,
     };
     documents::put(store, &manifest, format::MANIFEST)
 }
@@ -125,10 +109,11 @@ struct Listed<'a> {
     platform: &'a Platform,
 }
 
-fn annotations(draft: &Draft, catalogue: &Catalogue) -> Result<BTreeMap<String, String>> {
+fn annotations(draft: &Draft, catalogue: &Catalogue, options: &BuildOptions) -> Result<BTreeMap<String, String>> {
     let text = |value: serde_json::Result<String>| value.map_err(Error::document("an annotation"));
     let extension = text(serde_json::to_string(&draft.extension))?;
-    let mut annotations = BTreeMap::from([(format::EXTENSION_ANNOTATION.to_owned(), extension)]);
+    let mut annotations = options.annotations.clone();
+    annotations.insert(format::EXTENSION_ANNOTATION.to_owned(), extension);
     if !catalogue.images.is_empty() {
         let listed: Vec<Listed<'_>> = catalogue
             .images

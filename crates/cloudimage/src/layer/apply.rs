@@ -6,9 +6,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, XattrFlags};
+use rustix::fs::{FileType, Timestamps, XattrFlags};
 
-use super::place::{Attributes, Place, Root};
+use super::place::{Attributes, Made, Place, Root};
 use super::tar::{Member, MemberKind, Reader};
 use super::{OPAQUE_WHITEOUT, WHITEOUT_PREFIX};
 use crate::error::{Error, Result};
@@ -29,11 +29,18 @@ pub(crate) fn apply<R: Read>(
     whiteouts: Whiteouts,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let mut state =
-        State { whiteouts, written: HashSet::new(), directories: HashMap::new(), buffer: vec![0; 256 << 10] };
+    let mut state = State {
+        whiteouts,
+        written: HashSet::new(),
+        deleted: HashSet::new(),
+        directories: HashMap::new(),
+        touched: HashMap::new(),
+        buffer: vec![0; 256 << 10],
+    };
     while let Some(member) = tar.next()? {
         let fault = |source| Error::File { act: "unpack", path: member.path.clone(), source };
         let size = if let MemberKind::File { size } = member.kind { size } else { 0 };
+        state.note_touched(root, &member.path);
         if !state.apply_whiteout(root, &member.path).map_err(fault)? {
             state.apply_member(tar, root, &member).map_err(fault)?;
         }
@@ -42,12 +49,19 @@ pub(crate) fn apply<R: Read>(
     state.finish(root)
 }
 
+/// Marks a directory of which nothing below shows through.
+const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+
 struct State {
     whiteouts: Whiteouts,
-    /// Paths of this layer: a whiteout deletes only what the layers below have.
+    /// Paths of this layer with the directories above them: a whiteout deletes only what the layers below have.
     written: HashSet<PathBuf>,
+    /// Paths that stand in the directory as deleted.
+    deleted: HashSet<PathBuf>,
     /// Attributes of directories, set last because making their children changes them.
     directories: HashMap<PathBuf, Attributes>,
+    /// When directories were changed before this layer did, of which it does not speak; none for those that it makes.
+    touched: HashMap<PathBuf, Option<Timestamps>>,
     buffer: Vec<u8>,
 }
 
@@ -58,10 +72,10 @@ impl State {
         let parent = path.parent().unwrap_or(Path::new(""));
         if name == OPAQUE_WHITEOUT {
             match self.whiteouts {
-                Whiteouts::Overlay => root.set_directory_xattr(parent, "trusted.overlay.opaque", b"y")?,
+                Whiteouts::Overlay => root.set_directory_xattr(parent, OPAQUE_XATTR, b"y")?,
                 Whiteouts::Apply => {
                     let written = &self.written;
-                    root.clear(parent, &|name| !written.contains(&parent.join(name)))?;
+                    root.clear(parent, &|path| !written.contains(path))?;
                 }
             }
             return Ok(true);
@@ -82,6 +96,7 @@ impl State {
                 let place = root.place(&target, true)?;
                 root.remove(&place)?;
                 root.create_special(&place, FileType::CharacterDevice, 0, 0)?;
+                self.deleted.insert(target);
             }
             Whiteouts::Apply => match root.place(&target, false) {
                 Ok(place) => root.remove(&place)?,
@@ -93,6 +108,25 @@ impl State {
         Ok(true)
     }
 
+    /// Remembers the times of the directories above a path, before they change.
+    fn note_touched(&mut self, root: &mut Root, path: &Path) {
+        for directory in path.ancestors().skip(1) {
+            if self.touched.contains_key(directory) {
+                break;
+            }
+            self.touched.insert(directory.to_owned(), root.times(directory));
+        }
+    }
+
+    fn note_written(&mut self, path: &Path) {
+        for path in path.ancestors() {
+            // What is above something known is known.
+            if !self.written.insert(path.to_owned()) {
+                break;
+            }
+        }
+    }
+
     fn apply_member<R: Read>(&mut self, tar: &mut Reader<R>, root: &mut Root, member: &Member) -> io::Result<()> {
         let attributes = Attributes { uid: member.uid, gid: member.gid, mode: member.mode, mtime: member.mtime };
         if member.path.as_os_str().is_empty() {
@@ -100,9 +134,15 @@ impl State {
             return Ok(());
         }
         let place = root.place(&member.path, true)?;
-        self.written.insert(member.path.clone());
+        self.note_written(&member.path);
         if member.kind == MemberKind::Directory {
-            root.create_directory(&place)?;
+            if root.create_directory(&place)? == Made::Kept {
+                root.remove_xattrs(&member.path, &|name| is_taken(name) && !member.xattrs.contains_key(name))?;
+            }
+            if self.deleted.remove(&member.path) {
+                // It is another directory than the one below, whose entries must not show through.
+                root.set_directory_xattr(&member.path, OPAQUE_XATTR, b"y")?;
+            }
             set_xattrs(member, |name, value| root.set_directory_xattr(&member.path, name, value))?;
             self.directories.insert(member.path.clone(), attributes);
             return Ok(());
@@ -151,6 +191,12 @@ impl State {
     }
 
     fn finish(self, root: &mut Root) -> Result<()> {
+        for (path, times) in self.touched.iter().filter(|(path, _)| !self.directories.contains_key(*path)) {
+            times
+                .as_ref()
+                .map_or(Ok(()), |times| set_or_ignore_missing(|| root.set_times(path, times)))
+                .map_err(|source| Error::File { act: "unpack", path: path.clone(), source })?;
+        }
         let mut directories: Vec<_> = self.directories.into_iter().collect();
         // Children first: a parent without search permission would lock us out.
         directories.sort_by(|one, other| other.0.cmp(&one.0));
@@ -174,7 +220,8 @@ impl State {
 
 fn set_or_ignore_missing(set: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     match set() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A later member removed or replaced it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
         other => other,
     }
 }
@@ -194,8 +241,10 @@ fn special(
 /// Sets the attributes that may come from outside: file capabilities and the `user.` name space.
 fn set_xattrs(member: &Member, set: impl Fn(&str, &[u8]) -> io::Result<()>) -> io::Result<()> {
     for (name, value) in &member.xattrs {
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        if name == "security.capability" || name.starts_with("user.") {
+        if !is_taken(name) {
+            continue;
+        }
+        if let Ok(name) = std::str::from_utf8(name) {
             match set(name, value) {
                 // The file system does not keep user attributes (tmpfs of old kernels): the file is still right.
                 Err(error) if name.starts_with("user.") && error.kind() == io::ErrorKind::Unsupported => {}
@@ -206,4 +255,8 @@ fn set_xattrs(member: &Member, set: impl Fn(&str, &[u8]) -> io::Result<()>) -> i
         }
     }
     Ok(())
+}
+
+fn is_taken(name: &[u8]) -> bool {
+    name == b"security.capability" || name.starts_with(b"user.")
 }

@@ -1,6 +1,6 @@
 //! The paths of a layer, and of layers stacked on each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -49,6 +49,34 @@ impl Listing {
         self.0.push((member.path, listed));
     }
 
+    /// Whether it speaks of the top directory.
+    pub(crate) fn has_root(&self) -> bool {
+        self.0.iter().any(|(path, _)| path.as_os_str().is_empty())
+    }
+
+    /// Whether it means the same over `below` as it does alone: it brings every directory that it has something in, and
+    /// deletes nothing that is not there, because an overlay shows a deletion that deletes nothing. `has_root` says whether
+    /// something below speaks of the top directory.
+    pub(crate) fn is_self_contained(&self, below: &Merged, has_root: bool) -> bool {
+        let is_directory = |entry: &&(PathBuf, Listed)| entry.1 == Listed::Directory;
+        let brought: HashSet<&Path> = self.0.iter().filter(is_directory).map(|(path, _)| path.as_path()).collect();
+        let parents = self.0.iter().filter_map(|(path, _)| path.parent());
+        let mut parents = parents.filter(|parent| !parent.as_os_str().is_empty());
+        if (has_root && !self.has_root()) || !parents.all(|parent| brought.contains(parent)) {
+            return false;
+        }
+        let (mut hidden, mut deleted) = (HashSet::new(), HashSet::new());
+        for (path, _) in &self.0 {
+            match Whiteout::of(path) {
+                Some(Whiteout::Opaque(directory)) => drop(hidden.insert(directory.to_owned())),
+                Some(Whiteout::Of(target)) => drop(deleted.insert(target)),
+                None => {}
+            }
+        }
+        let is_gone = |path: &Path| hidden.contains(path) || deleted.contains(path);
+        deleted.iter().all(|target| below.get(target).is_some() && !target.ancestors().skip(1).any(is_gone))
+    }
+
     /// As bytes for a file: a letter and the path, ended by NUL; a link's target follows as its own item.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -91,6 +119,24 @@ impl Listing {
 
 fn owned(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
+/// What a path deletes.
+enum Whiteout<'a> {
+    /// Everything below has in this directory.
+    Opaque(&'a Path),
+    Of(PathBuf),
+}
+
+impl<'a> Whiteout<'a> {
+    fn of(path: &'a Path) -> Option<Self> {
+        let (parent, name) = (path.parent()?, path.file_name()?);
+        if name == OPAQUE_WHITEOUT {
+            return Some(Self::Opaque(parent));
+        }
+        let target = name.as_bytes().strip_prefix(WHITEOUT_PREFIX.as_bytes())?;
+        Some(Self::Of(parent.join(OsStr::from_bytes(target))))
+    }
 }
 
 /// The paths of layers stacked on each other, and the layer that each comes from.

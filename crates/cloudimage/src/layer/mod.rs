@@ -6,6 +6,7 @@
 pub(crate) mod apply;
 pub(crate) mod compression;
 pub(crate) mod listing;
+mod pax;
 pub(crate) mod place;
 #[cfg(test)]
 mod roundtrip_tests;

@@ -35,6 +35,14 @@ pub(crate) struct Place {
     pub(crate) name: OsString,
 }
 
+/// What came of making a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    New,
+    /// It was there.
+    Kept,
+}
+
 /// Owner, mode and time of an entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attributes {
@@ -49,6 +57,12 @@ impl Root {
     /// Opens an existing directory.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?;
+        Ok(Self { root: Rc::new(root), last: None, privileged: rustix::process::geteuid().is_root() })
+    }
+
+    /// The top directory of a file system that is mounted nowhere.
+    pub(crate) fn of_mount(mounted: &OwnedFd) -> io::Result<Self> {
+        let root = open_readable(mounted, OsStr::new("."))?;
         Ok(Self { root: Rc::new(root), last: None, privileged: rustix::process::geteuid().is_root() })
     }
 
@@ -128,18 +142,18 @@ impl Root {
             None => Ok(()),
             Some(FileType::Directory) => {
                 let directory = open_readable(&place.directory, &place.name)?;
-                clear(directory.as_fd(), &|_| true)?;
+                clear(directory.as_fd(), Path::new(""), &|_| true)?;
                 Ok(rustix::fs::unlinkat(&place.directory, &place.name, AtFlags::REMOVEDIR)?)
             }
             Some(_) => Ok(rustix::fs::unlinkat(&place.directory, &place.name, AtFlags::empty())?),
         }
     }
 
-    /// Removes the children of the directory at `path` whose names `unwanted` accepts.
-    pub(crate) fn clear(&mut self, path: &Path, unwanted: &dyn Fn(&OsStr) -> bool) -> io::Result<()> {
+    /// Removes everything below the directory at `path` that `unwanted` accepts.
+    pub(crate) fn clear(&mut self, path: &Path, unwanted: &dyn Fn(&Path) -> bool) -> io::Result<()> {
         self.forget();
         let directory = self.directory(path, true)?;
-        clear(open_readable(&directory, OsStr::new("."))?.as_fd(), unwanted)
+        clear(open_readable(&directory, OsStr::new("."))?.as_fd(), path, unwanted)
     }
 
     /// Makes an empty file for writing; nothing may be at `place`.
@@ -149,13 +163,14 @@ impl Root {
     }
 
     /// Makes a directory, or keeps the one that is there.
-    pub(crate) fn create_directory(&mut self, place: &Place) -> io::Result<()> {
+    pub(crate) fn create_directory(&mut self, place: &Place) -> io::Result<Made> {
         match self.kind(place)? {
-            Some(FileType::Directory) => return Ok(()),
+            Some(FileType::Directory) => return Ok(Made::Kept),
             Some(_) => self.remove(place)?,
             None => {}
         }
-        Ok(rustix::fs::mkdirat(&place.directory, &place.name, Mode::from_raw_mode(0o755))?)
+        rustix::fs::mkdirat(&place.directory, &place.name, Mode::from_raw_mode(0o755))?;
+        Ok(Made::New)
     }
 
     pub(crate) fn create_symlink(&self, place: &Place, target: &Path) -> io::Result<()> {
@@ -197,6 +212,36 @@ impl Root {
         Ok(rustix::fs::utimensat(directory, name, &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
+    /// When the directory at `path` was used and changed, if it is there.
+    pub(crate) fn times(&self, path: &Path) -> Option<Timestamps> {
+        let stat = rustix::fs::fstat(self.directory(path, false).ok()?).ok()?;
+        let time = |tv_sec: i64, nanoseconds: u64| Timespec { tv_sec, tv_nsec: nanoseconds.cast_signed() };
+        Some(Timestamps {
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        })
+    }
+
+    /// Sets the times of the directory at `path`.
+    pub(crate) fn set_times(&self, path: &Path, times: &Timestamps) -> io::Result<()> {
+        let directory = self.directory(path, false)?;
+        Ok(rustix::fs::utimensat(&directory, ".", times, AtFlags::empty())?)
+    }
+
+    /// Removes the extended attributes of the directory at `path` that `unwanted` accepts.
+    pub(crate) fn remove_xattrs(&self, path: &Path, unwanted: &dyn Fn(&[u8]) -> bool) -> io::Result<()> {
+        let directory = open_readable(&*self.directory(path, false)?, OsStr::new("."))?;
+        let mut list = vec![0; 64 << 10];
+        let length = match rustix::fs::flistxattr(&directory, &mut list[..]) {
+            Err(Errno::NOTSUP) => 0,
+            length => length?,
+        };
+        for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty() && unwanted(name)) {
+            rustix::fs::fremovexattr(&directory, name)?;
+        }
+        Ok(())
+    }
+
     /// Sets an extended attribute of the directory at `path`.
     pub(crate) fn set_directory_xattr(&self, path: &Path, name: &str, value: &[u8]) -> io::Result<()> {
         let directory = self.directory(path, true)?;
@@ -230,23 +275,34 @@ fn open_readable(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> 
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
 
-/// Removes the children of an open directory whose names `unwanted` accepts, with all that is below them.
-fn clear(directory: BorrowedFd<'_>, unwanted: &dyn Fn(&OsStr) -> bool) -> io::Result<()> {
+/// Removes what is below an open directory, which is at `path`, and what `unwanted` accepts of it.
+fn clear(directory: BorrowedFd<'_>, path: &Path, unwanted: &dyn Fn(&Path) -> bool) -> io::Result<()> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
-        if name != "." && name != ".." && unwanted(&name) {
+        if name != "." && name != ".." {
             names.push(name);
         }
     }
+    let open_child = |name: &OsStr| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(directory, name, flags, Mode::empty())
+    };
     for name in names {
+        let path = path.join(&name);
+        if !unwanted(&path) {
+            match open_child(&name) {
+                Ok(child) => clear(child.as_fd(), &path, unwanted)?,
+                Err(Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => return Err(error.into()),
+            }
+            continue;
+        }
         match rustix::fs::unlinkat(directory, &name, AtFlags::empty()) {
             Ok(()) => {}
             Err(Errno::ISDIR | Errno::PERM) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let child = rustix::fs::openat(directory, &name, flags, Mode::empty())?;
-                clear(child.as_fd(), &|_| true)?;
+                clear(open_child(&name)?.as_fd(), &path, &|_| true)?;
                 rustix::fs::unlinkat(directory, &name, AtFlags::REMOVEDIR)?;
             }
             Err(error) => return Err(error.into()),

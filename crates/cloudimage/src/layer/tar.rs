@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{EntryType, Header};
 
+use super::pax;
 use super::write::padding;
 use crate::error::{Error, Result};
 
@@ -253,11 +254,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_records(&mut self, data: &[u8], extensions: &mut Extensions) -> Result<()> {
-        for record in tar::PaxExtensions::new(data) {
-            let record = record.map_err(|error| self.fault("", format!("a header extension is malformed: {error}")))?;
-            let value = record.value_bytes();
+        let records = pax::records(data).ok_or_else(|| self.fault("", "a header extension is malformed".to_owned()))?;
+        for (key, value) in records {
             let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-            match record.key_bytes() {
+            match key {
                 b"path" => extensions.path = Some(value.to_vec()),
                 b"linkpath" => extensions.link = Some(value.to_vec()),
                 b"size" => {

@@ -63,7 +63,7 @@ impl Bench<'_> {
         }
         fs::write(lower.join("below"), "below\n").expect("the test directory is writable");
         let environment = BTreeMap::from([("GREETING".to_owned(), "good morning".to_owned())]);
-        SandboxRun { lower: vec![lower], upper, work, command, environment, raw_packets: false }
+        SandboxRun { lower: vec![lower], upper, work, command, environment, raw_packets: false, foreign: false }
     }
 
     async fn run(&self, name: &str, command: ShellOrExec) -> (Ended, Vec<OutputLine>) {

@@ -3,17 +3,19 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::binfmt;
 use super::namespace::{self, Streams};
 use super::processes::ControlGroup;
 use super::{Ended, OutputLine, Sandbox, SandboxRun};
 use crate::error::{Error, Result};
+use crate::platform::Platform;
 
 /// Longest line of output that is passed on whole, in bytes; a longer one comes in pieces.
 const LINE_LIMIT: u64 = 64 << 10;
@@ -47,11 +49,15 @@ impl LinuxSandbox {
 #[async_trait]
 impl Sandbox for LinuxSandbox {
     fn identity(&self) -> String {
-        "linux 2".to_owned()
+        "linux 3".to_owned()
     }
 
     fn obstacle(&self) -> Option<String> {
         (!rustix::process::geteuid().is_root()).then(|| "mounting file systems over each other needs root".to_owned())
+    }
+
+    fn foreign_obstacle(&self, platform: &Platform) -> Option<String> {
+        binfmt::obstacle(Path::new(binfmt::REGISTERED), platform)
     }
 
     async fn run(&self, run: SandboxRun, output: mpsc::Sender<OutputLine>) -> Result<Ended> {

@@ -1,11 +1,12 @@
 //! Runs a command over a rootfs and captures what it changes.
 
+mod binfmt;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod hide;
 mod linux;
 mod namespace;
-mod overlay;
+pub(crate) mod overlay;
 mod private_files;
 mod privileges;
 mod processes;
@@ -27,6 +28,7 @@ pub use linux::LinuxSandbox;
 pub use scripted::{Act, ScriptedSandbox};
 
 use crate::error::Result;
+use crate::platform::Platform;
 
 /// Runs commands over a rootfs and records what they change.
 #[async_trait]
@@ -36,6 +38,10 @@ pub trait Sandbox: Send + Sync + fmt::Debug {
 
     /// Why it cannot run here, in one sentence; `None` when it can.
     fn obstacle(&self) -> Option<String>;
+
+    /// Why it cannot enter a rootfs that is an operating system for this platform, of another processor than this
+    /// machine's, in one sentence; `None` when it can.
+    fn foreign_obstacle(&self, platform: &Platform) -> Option<String>;
 
     /// Runs the command to its end. Every change is in `run.upper` afterwards, in the form of an overlay's upper
     /// directory. When the future is dropped, the command and everything it started is killed.
@@ -61,13 +67,15 @@ pub struct SandboxRun {
     pub environment: BTreeMap<String, String>,
     /// Whether it may send and receive packets whose headers it writes and reads itself, as `ping` does.
     pub raw_packets: bool,
+    /// Whether the rootfs is for another processor: this machine's programs come before those of its `bin/`.
+    pub foreign: bool,
 }
 
 impl SandboxRun {
     /// A command without environment over these layers, topmost first. `upper` and `work` are empty directories on one file system.
     #[must_use]
     pub fn new(lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf, command: ShellOrExec) -> Self {
-        Self { lower, upper, work, command, environment: BTreeMap::new(), raw_packets: false }
+        Self { lower, upper, work, command, environment: BTreeMap::new(), raw_packets: false, foreign: false }
     }
 }
 

@@ -124,7 +124,11 @@ fn command(run: &SandboxRun, rootfs: &Path) -> Command {
             command
         }
     };
-    let path = if rootfs == Path::new("/") { PATH.to_owned() } else { format!("{}/bin:{PATH}", rootfs.display()) };
+    let path = match rootfs {
+        entered if entered == Path::new("/") => PATH.to_owned(),
+        foreign if run.foreign => format!("{PATH}:{}/bin", foreign.display()),
+        rootfs => format!("{}/bin:{PATH}", rootfs.display()),
+    };
     let mut environment = BTreeMap::from([("PATH", path.as_str()), ("HOME", "/root")]);
     environment.extend(run.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     command.env_clear().envs(environment).current_dir(rootfs);

@@ -24,26 +24,34 @@ pub(super) fn mount_layers(run: &SandboxRun, bottom: Option<&Path>) -> Result<Ow
     if lower.is_empty() {
         lower.push(&empty);
     }
-    match overlay_by_calls(&lower, &run.upper, &work) {
+    match overlay_by_calls(&lower, Some((&run.upper, &work)), MountAttrFlags::MOUNT_ATTR_NODEV) {
         // Kernels before 6.5 know no `lowerdir+`.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => overlay_by_options(&lower, run, &work),
         overlay => overlay.map_err(io).map_err(fault("mount the layers over each other")),
     }
 }
 
-fn overlay_by_calls(lower: &[&Path], upper: &Path, work: &Path) -> rustix::io::Result<OwnedFd> {
+/// Layers over each other, topmost first, not attached anywhere yet; with `writable` (upper and work directory) changes are
+/// kept there. Kernels before 6.5 refuse it.
+pub(crate) fn overlay_by_calls(
+    lower: &[&Path],
+    writable: Option<(&Path, &Path)>,
+    attributes: MountAttrFlags,
+) -> rustix::io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in lower {
         fsconfig_set_string(context.as_fd(), "lowerdir+", *layer)?;
     }
-    fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
-    fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    if let Some((upper, work)) = writable {
+        fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+        fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    }
     // Every change must be a whole file in the upper directory.
     for (option, value) in OVERLAY_OPTIONS {
         fsconfig_set_string(context.as_fd(), option, value)?;
     }
     fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 const OVERLAY_OPTIONS: [(&str, &str); 3] = [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off")];

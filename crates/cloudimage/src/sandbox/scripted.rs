@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{Ended, OutputLine, Sandbox, SandboxRun};
 use crate::builder::command_text;
 use crate::error::{Error, Result};
+use crate::platform::Platform;
 
 /// Something that a scripted command does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +34,20 @@ pub enum Act {
 pub struct ScriptedSandbox {
     commands: BTreeMap<String, Vec<Act>>,
     runs: Mutex<Vec<String>>,
+    emulated: Vec<Platform>,
 }
 
 impl ScriptedSandbox {
     /// A sandbox that knows these commands.
     pub fn new(commands: impl IntoIterator<Item = (String, Vec<Act>)>) -> Self {
-        Self { commands: commands.into_iter().collect(), runs: Mutex::default() }
+        Self { commands: commands.into_iter().collect(), runs: Mutex::default(), emulated: Vec::new() }
+    }
+
+    /// The same that can enter an operating system for this platform.
+    #[must_use]
+    pub fn with_emulated(mut self, platform: Platform) -> Self {
+        self.emulated.push(platform);
+        self
     }
 
     /// The commands that were run, in order.
@@ -55,6 +64,10 @@ impl Sandbox for ScriptedSandbox {
 
     fn obstacle(&self) -> Option<String> {
         None
+    }
+
+    fn foreign_obstacle(&self, platform: &Platform) -> Option<String> {
+        (!self.emulated.contains(platform)).then(|| "it is scripted so".to_owned())
     }
 
     async fn run(&self, run: SandboxRun, output: mpsc::Sender<OutputLine>) -> Result<Ended> {

@@ -31,12 +31,20 @@ impl ImageList {
     }
 }
 
+/// The names in a list file, each with its place.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be read, [`Error::ImageName`] for what is no name.
+pub fn read_image_list(file: &Path) -> Result<Vec<WantedImage>> {
+    parse(&read(file)?, &file.display().to_string())
+}
+
 #[async_trait]
 impl ImageSource for ImageList {
     async fn find(&self, rootfs: &RootfsView) -> Result<Vec<WantedImage>> {
         let mut images = Vec::new();
         if let Some(file) = &self.file {
-            images.extend(parse(&read(file)?, &file.display().to_string())?);
+            images.extend(read_image_list(file)?);
         }
         if self.in_context.is_file() {
             images.extend(parse(&read(&self.in_context)?, IMAGE_LIST)?);

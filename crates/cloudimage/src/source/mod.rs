@@ -11,7 +11,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use fixed::FixedList;
-pub use list::ImageList;
+pub use list::{ImageList, read_image_list};
 pub use rootfs::RootfsView;
 
 use crate::error::Result;

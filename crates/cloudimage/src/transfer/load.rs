@@ -1,22 +1,22 @@
-//! Reads an OCI archive, or the layout that it holds as a directory, whoever wrote it.
+//! Reads archives of cluster images, whoever wrote them: OCI archives and layouts, docker's form, upstream sealer's.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
 
 use content_store::{Descriptor, Digest, GcGuard, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
 
-use super::closure;
+use super::take::Taken;
+use super::{closure, instances, parts};
 use crate::builder::seal::now;
+use crate::docker_archive::{self, MANIFEST, Saved};
 use crate::documents::{Index, IndexEntry, Top};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::image::Image;
 use crate::images::Images;
-use crate::layer::Compression;
-use crate::layer::tar::{MemberKind, Reader};
 
 /// The images of an archive: their blobs are in the store, and no name points at them yet.
 #[derive(Debug)]
@@ -69,40 +69,55 @@ impl ReadArchive<'_> {
     }
 }
 
+/// An image of an archive, and its name there.
+type Found = (Option<Reference>, Digest);
+
 impl Images {
-    /// Reads the images of an OCI archive (plain, gzip or zstd), or of a directory that is an OCI layout, into the store under
+    /// Reads the images of an archive (plain, gzip or zstd), or of a directory that is an OCI layout, into the store under
     /// the names that they have in it, and gives these names; for an image without a name, its digest. Blobs that are here
     /// already are not written again.
     ///
     /// # Errors
-    /// [`Error::Archive`] when it is no OCI archive, is hostile, or lacks a blob; [`Error::Store`] for a blob that
+    /// [`Error::Archive`] when it is no archive of images, is hostile, or lacks a blob; [`Error::Store`] for a blob that
     /// is not what its name says. Then no name was set.
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
-        if path.is_dir() {
-            return self.read_layout(path)?.set_names();
-        }
-        self.read_archive(File::open(path).map_err(Error::file("read", path))?, path)?.set_names()
+        self.read_paths(&[path.to_owned()])?.set_names()
     }
 
-    /// The same from a stream, for example a pipe, without the names; `path` is what errors call it.
+    /// The same without the names, from files: one archive, or the parts of one in any order, of which those may be left out
+    /// that are beside the others.
+    ///
+    /// # Errors
+    /// As [`Images::load`]; [`Error::Archive`] names a part that is missing, cut short, or of another archive.
+    pub fn read_paths(&self, paths: &[PathBuf]) -> Result<ReadArchive<'_>> {
+        match paths {
+            [path] if path.is_dir() => self.read_layout(path),
+            [path] if !parts::is_part(path)? => {
+                self.read_archive(File::open(path).map_err(Error::file("read", path))?, path)
+            }
+            paths => {
+                let shown = paths.first().map(PathBuf::as_path).unwrap_or(Path::new("no file"));
+                self.read_stream(parts::open(paths)?, shown)
+            }
+        }
+    }
+
+    /// The same from a stream, for example a pipe; `path` is what errors call it.
     ///
     /// # Errors
     /// As [`Images::load`].
-    pub fn read_archive(&self, input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
+    pub fn read_archive(&self, mut input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
+        let mut start = Vec::new();
+        let begun = input.by_ref().take(parts::MAGIC.len() as u64).read_to_end(&mut start);
+        begun.map_err(Error::file("read", path))?;
+        let is_parts = start == parts::MAGIC;
+        let input = Cursor::new(start).chain(input);
+        if is_parts { self.read_stream(parts::Joined::new(input), path) } else { self.read_stream(input, path) }
+    }
+
+    fn read_stream(&self, input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
         let guard = self.content().gc_guard()?;
-        let archive = path.display().to_string();
-        let mut reader = Reader::new(plain(input, path)?, &archive);
-        let mut index = None;
-        while let Some(member) = reader.next()? {
-            let MemberKind::File { .. } = member.kind else { continue };
-            if member.path == Path::new("index.json") {
-                let bytes = reader.read_data(format::DOCUMENT_LIMIT, &member.path)?;
-                index = Some(bytes);
-            } else if let Some(digest) = blob_digest(&member.path) {
-                self.take(&mut reader, &digest, path)?;
-            }
-        }
-        self.named(index, &archive, guard)
+        self.named(&Taken::from_stream(self.content(), input, path)?, guard)
     }
 
     /// The same from a directory that is an OCI layout, as `skopeo copy … oci:DIRECTORY` writes it.
@@ -111,49 +126,21 @@ impl Images {
     /// As [`Images::load`].
     pub fn read_layout(&self, path: &Path) -> Result<ReadArchive<'_>> {
         let guard = self.content().gc_guard()?;
-        let list = |directory: &Path| {
-            let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-            entries.map_err(Error::file("read", directory))
-        };
-        let index = path.join("index.json");
-        let index = atomic_file::read_limited(&index, format::DOCUMENT_LIMIT).map_err(Error::file("read", &index))?;
-        let blobs = if index.is_some() { list(&path.join("blobs"))? } else { Vec::new() };
-        for algorithm in blobs.iter().filter(|entry| entry.path().is_dir()) {
-            for blob in list(&algorithm.path())? {
-                let file = blob.path();
-                let digest = file.strip_prefix(path).ok().and_then(blob_digest);
-                // What a link leads to is not part of the layout, and a pipe would be waited for.
-                if let Some(digest) = digest.filter(|_| blob.file_type().is_ok_and(|kind| kind.is_file())) {
-                    self.take(&mut File::open(&file).map_err(Error::file("read", &file))?, &digest, path)?;
-                }
-            }
-        }
-        self.named(index, &path.display().to_string(), guard)
+        self.named(&Taken::from_layout(self.content(), path)?, guard)
     }
 
-    /// Checks the images of an index whose blobs are here.
-    fn named(&self, index: Option<Vec<u8>>, archive: &str, guard: GcGuard) -> Result<ReadArchive<'_>> {
-        let fault = |entry: &str, reason: String| Error::Archive {
-            archive: archive.to_owned(),
-            entry: entry.to_owned(),
-            reason,
-        };
-        let index = index.ok_or_else(|| fault("", "it is no OCI archive: it has no index.json".to_owned()))?;
-        let index: Index = serde_json::from_slice(&index).map_err(Error::document(format!("{archive}: index.json")))?;
+    /// Checks the images whose blobs are here.
+    fn named(&self, taken: &Taken, guard: GcGuard) -> Result<ReadArchive<'_>> {
         let created = now()?;
         let (mut named, mut names, mut checked) = (Vec::new(), Vec::new(), BTreeMap::new());
-        for entry in &index.manifests {
-            let reference: Option<Reference> = name(entry).map(|name| name.parse()).transpose()?;
-            let shown = reference.as_ref().map_or_else(|| entry.digest.to_string(), ToString::to_string);
-            if reference.as_ref().and_then(Reference::digest).is_some_and(|digest| *digest != entry.digest) {
-                return Err(fault("index.json", format!("{shown} is the name of {}", entry.digest)));
-            }
+        for (reference, digest) in self.find_images(taken)? {
+            let shown = reference.as_ref().map_or_else(|| digest.to_string(), ToString::to_string);
             // Many names may point at one image: it is read once.
-            let descriptor = match checked.entry(entry.digest) {
+            let descriptor = match checked.entry(digest) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(self.check(&entry.digest).map_err(|error| match error {
+                Entry::Vacant(new) => new.insert(self.check(&digest).map_err(|error| match error {
                     Error::Store(content_store::Error::Missing { digest, .. }) => {
-                        fault("", format!("it lacks {digest}, a part of {shown}"))
+                        taken.fault("", format!("it lacks {digest}, a part of {shown}"))
                     }
                     other => other,
                 })?),
@@ -169,26 +156,68 @@ impl Images {
             });
         }
         if names.is_empty() {
-            return Err(fault("index.json", "there is no image in it".to_owned()));
+            return Err(taken.fault("", "there is no image in it"));
         }
         Ok(ReadArchive { images: self, named, names, _guard: guard })
     }
 
-    /// Copies the data of the current member into the store as the blob `digest`.
-    fn take(&self, reader: &mut impl Read, digest: &Digest, path: &Path) -> Result<()> {
-        // A blob that is here and corrupt is written again.
-        if self.content().contains(digest) && self.content().verify(digest).is_ok() {
-            return Ok(());
+    /// The images of an archive of any form.
+    fn find_images(&self, taken: &Taken) -> Result<Vec<Found>> {
+        match (&taken.index, &taken.manifest, &taken.metadata) {
+            (Some(index), manifest, _) => {
+                let index: Index =
+                    serde_json::from_slice(index).map_err(Error::document(format!("{}: index.json", taken.archive)))?;
+                // Docker writes both forms, and names only in one of them when a tag has no whole name.
+                match manifest {
+                    Some(manifest) if !index.manifests.iter().all(|entry| name(entry).is_some()) => {
+                        self.of_docker(taken, manifest)
+                    }
+                    _ => of_layout(taken, &index),
+                }
+            }
+            (None, Some(manifest), _) => self.of_docker(taken, manifest),
+            (None, None, Some(name)) => {
+                let images = |inner: &Taken| {
+                    if inner.index.is_none() && inner.manifest.is_none() {
+                        return Err(inner.fault("", "it is no archive of an image"));
+                    }
+                    Ok(self.find_images(inner)?.into_iter().map(|(_, digest)| digest).collect())
+                };
+                let (name, digest) = instances::join(self.content(), taken, name, &images)?;
+                Ok(vec![(Some(name), digest)])
+            }
+            (None, None, None) => {
+                Err(taken
+                    .fault("", "it is no OCI archive and none of docker: it has no index.json and no manifest.json"))
+            }
         }
-        let mut writer = self.content().writer()?;
-        io::copy(reader, &mut writer).map_err(Error::file("load", path))?;
-        writer.commit(Some(digest))?;
-        Ok(())
+    }
+
+    /// The images of docker's form, each under a manifest made over config and layers.
+    fn of_docker(&self, taken: &Taken, manifest: &[u8]) -> Result<Vec<Found>> {
+        let saved: Vec<Saved> =
+            serde_json::from_slice(manifest).map_err(Error::document(format!("{}: {MANIFEST}", taken.archive)))?;
+        let store = self.content();
+        let mut found = Vec::new();
+        for one in &saved {
+            let blob = |path: &Path| taken.layer(store, path);
+            let composed = docker_archive::compose(store, &taken.archive, one, &blob, &|_| Ok(()))?;
+            let digest = composed.manifest.digest;
+            let names = one.names.iter().flatten();
+            let before = found.len();
+            for name in names {
+                found.push((Some(name.parse()?), digest));
+            }
+            if found.len() == before {
+                found.push((None, digest));
+            }
+        }
+        Ok(found)
     }
 
     /// Describes an image that is whole and one that we understand.
     fn check(&self, digest: &Digest) -> Result<Descriptor> {
-        closure::blobs(self.content(), digest)?;
+        closure::blobs(self.content(), digest, &[])?;
         match Image::from_content(self.content(), digest) {
             // Made for another machine: that is no fault of the archive.
             Ok(_) | Err(Error::NoPlatform { .. }) => {}
@@ -199,22 +228,19 @@ impl Images {
     }
 }
 
-/// The stream, decompressed.
-fn plain(mut input: impl Read + Send + 'static, path: &Path) -> Result<Box<dyn Read + Send>> {
-    let fault = |source| Error::File { act: "read", path: path.to_owned(), source };
-    let mut start = Vec::new();
-    input.by_ref().take(6).read_to_end(&mut start).map_err(fault)?;
-    if let Some(kind) = Compression::unsupported(&start) {
-        let reason = format!("it is packed with {kind}: unpack it, or pack it with gzip or zstd");
-        return Err(Error::Archive { archive: path.display().to_string(), entry: String::new(), reason });
+/// The images of an OCI layout.
+fn of_layout(taken: &Taken, index: &Index) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in &index.manifests {
+        let reference: Option<Reference> = name(entry).map(|name| name.parse()).transpose()?;
+        if let Some(reference) = &reference
+            && reference.digest().is_some_and(|digest| *digest != entry.digest)
+        {
+            return Err(taken.fault("index.json", format!("{reference} is the name of {}", entry.digest)));
+        }
+        found.push((reference, entry.digest));
     }
-    let compression = Compression::of_magic(&start);
-    compression.decoder(BufReader::with_capacity(1 << 20, io::Cursor::new(start).chain(input))).map_err(fault)
-}
-
-fn blob_digest(path: &Path) -> Option<Digest> {
-    let (algorithm, hex) = path.strip_prefix("blobs").ok()?.to_str()?.split_once('/')?;
-    format!("{algorithm}:{hex}").parse().ok()
+    Ok(found)
 }
 
 /// The name of an entry; that of containerd is always whole.

@@ -92,6 +92,18 @@ pub(crate) const INTERFACE: Rule = Rule {
     allows: |text| text.len() <= 128 && is_one_word(text) && !text.contains('/'),
 };
 
+pub(crate) const CERTIFICATE: Rule = Rule {
+    what: "certificate",
+    rule: "a certificate as PEM, from -----BEGIN CERTIFICATE----- to its end",
+    allows: |text| {
+        let pem = text.trim();
+        text.len() <= 65536
+            && pem.starts_with("-----BEGIN CERTIFICATE-----")
+            && pem.ends_with("-----END CERTIFICATE-----")
+            && !pem.contains("PRIVATE KEY")
+    },
+};
+
 pub(crate) const WORD: Rule = Rule {
     what: "name",
     rule: "letters, digits, `-`, `_` and `.`, with a letter or digit in front",

@@ -8,7 +8,8 @@ use super::{
     rules,
 };
 use crate::{
-    CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings, format::CONTAINER_RUNTIMES,
+    CidrList, Cluster, ErrorKind, ExternalRegistry, HostAlias, Network, RegistrySettings, Secret,
+    format::CONTAINER_RUNTIMES,
 };
 
 /// Reads `network`.
@@ -105,8 +106,7 @@ fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems:
     if let Some(port) = fields.port("port", problems) {
         registry.port = port;
     }
-    registry.username = fields.valid("username", rules::USER, problems);
-    registry.password = fields.secret("password", problems);
+    (registry.username, registry.password) = read_login(&mut fields, problems);
     registry.high_availability = fields.boolean("ha", problems).unwrap_or(true);
     registry.insecure = fields.boolean("insecure", problems).unwrap_or(false);
     if let Some(mut certificate) = fields.take("cert").and_then(|node| Fields::open(node, "cert", problems)) {
@@ -126,8 +126,22 @@ fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems:
 fn read_external(mut fields: Fields<'_>, problems: &mut Problems) -> Option<ExternalRegistry> {
     let domain = fields.require_valid("domain", rules::DNS_NAME, problems);
     let port = fields.port("port", problems);
+    let (username, password) = read_login(&mut fields, problems);
+    let insecure = fields.boolean("insecure", problems).unwrap_or(false);
+    let ca = fields.valid("ca", rules::CERTIFICATE, problems);
+    fields.finish(problems);
+    Some(ExternalRegistry { domain: domain?, port, username, password, insecure, ca })
+}
+
+/// A user name needs a password, and a password a user name.
+fn read_login(fields: &mut Fields<'_>, problems: &mut Problems) -> (Option<String>, Option<Secret>) {
     let username = fields.valid("username", rules::USER, problems);
     let password = fields.secret("password", problems);
-    fields.finish(problems);
-    Some(ExternalRegistry { domain: domain?, port, username, password })
+    let named = fields.value("username").is_some_and(|node| !node.is_null() && !node.is_empty_text());
+    if username.is_some() && password.is_none() {
+        fields.missing("password");
+    } else if password.is_some() && !named {
+        fields.missing("username");
+    }
+    (username, password)
 }

@@ -1,84 +1,150 @@
 //! Gets and keeps the tokens and passwords that open a repository.
 
 use super::Options;
-use super::endpoint::{Endpoint, Scheme};
-use super::login::{DockerConfig, Login};
+use super::challenge::{Challenge, challenge};
+use super::endpoint::{Endpoint, Scheme, is_loopback};
+use super::token::{self, TokenRequest};
 use super::trust::{self, Clients};
 use crate::error::{Error, Result, shorten};
+use crate::login::{Found, Login, LoginFiles};
 use crate::wire::Object;
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
-use std::collections::HashMap;
+use http::{HeaderMap, StatusCode};
+use reqwest::Url;
+use secret::Secret;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use zeroize::Zeroizing;
+use tokio::time::Instant;
 
-/// The longest time for the exchange of a login for a token.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// A token that is good for less than this is not used for another request.
+const LEAST_LIFETIME: Duration = Duration::from_secs(2);
 
-/// Host, repository, and whether it may be written.
-type Key = (String, String, bool);
+/// What a request wants to do, and therefore what a token must allow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    repository: String,
+    writes: bool,
+    /// Another repository that a blob is taken from.
+    from: Option<String>,
+}
+
+impl Scope {
+    /// What a request about the object does.
+    pub(super) fn new(object: &Object<'_>, writes: bool, from: Option<&str>) -> Self {
+        Self { repository: object.image().repository().to_owned(), writes, from: from.map(str::to_owned) }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let actions = if self.writes { "pull,push" } else { "pull" };
+        let own = format!("repository:{}:{actions}", self.repository);
+        std::iter::once(own).chain(self.from.iter().map(|from| format!("repository:{from}:pull"))).collect()
+    }
+}
+
+/// Host and what is done there.
+type Key = (String, Scope);
 
 /// Gets tokens and remembers them for as long as they open the door.
 #[derive(Debug)]
 pub(super) struct Authenticator {
-    logins: Arc<DockerConfig>,
+    /// Users and passwords that are sent as they are.
+    basic: BTreeMap<String, (String, Secret)>,
+    logins: LoginFiles,
+    /// Hosts that a login may be sent to in the clear.
+    insecure: BTreeSet<String>,
+    challenges: Mutex<HashMap<String, Arc<OnceCell<Challenge>>>>,
     known: Mutex<HashMap<Key, Arc<OnceCell<Access>>>>,
+    /// Identity tokens that a token server gave in the place of those that it got.
+    identities: Mutex<HashMap<String, Secret>>,
     advice: Mutex<HashMap<String, String>>,
 }
 
-/// What goes into the request.
-#[derive(Clone)]
-pub(super) enum Access {
-    Anonymous,
-    Token(Zeroizing<String>),
-    Password(String, Zeroizing<String>),
+/// What goes into the request, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    credential: Credential,
+    until: Option<Instant>,
 }
 
-impl std::fmt::Debug for Access {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Anonymous => "Anonymous",
-            Self::Token(_) => "Token(***)",
-            Self::Password(..) => "Password(***)",
-        })
-    }
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Credential {
+    Anonymous,
+    Token(Secret),
+    Password(String, Secret),
 }
 
 impl Access {
+    const ANONYMOUS: Self = Self { credential: Credential::Anonymous, until: None };
+
+    fn password(user: &str, password: &Secret) -> Self {
+        Self { credential: Credential::Password(user.to_owned(), password.clone()), until: None }
+    }
+
+    fn token(token: &token::Token) -> Self {
+        let until = Instant::now() + token.lifetime;
+        Self { credential: Credential::Token(token.value.clone()), until: Some(until) }
+    }
+
+    fn is_old(&self) -> bool {
+        self.until.is_some_and(|until| until < Instant::now() + LEAST_LIFETIME)
+    }
+
     pub(super) fn apply(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        match self {
-            Self::Anonymous => request,
-            Self::Token(token) => request.bearer_auth(token.as_str()),
-            Self::Password(user, password) => request.basic_auth(user, Some(password.as_str())),
+        match &self.credential {
+            Credential::Anonymous => request,
+            Credential::Token(token) => request.bearer_auth(token.expose()),
+            Credential::Password(user, password) => request.basic_auth(user, Some(password.expose())),
         }
     }
 }
 
 impl Authenticator {
     pub(super) fn new(options: &Options) -> Self {
-        let logins = DockerConfig::new(options.docker_config.clone(), options.run_credential_helpers);
-        Self { logins: Arc::new(logins), known: Mutex::default(), advice: Mutex::default() }
+        Self {
+            basic: options.basic_logins.clone(),
+            logins: options.logins.clone(),
+            insecure: options.insecure.union(&options.plain_http).cloned().collect(),
+            challenges: Mutex::default(),
+            known: Mutex::default(),
+            identities: Mutex::default(),
+            advice: Mutex::default(),
+        }
     }
 
-    /// What opens the repository, asked for once however many transfers want it.
+    /// What opens the repository, asked for once however many transfers want it, and again when it gets old.
     pub(super) async fn access(
         &self,
         endpoint: &Endpoint,
         scheme: Scheme,
         object: &Object<'_>,
-        writes: bool,
+        scope: &Scope,
         clients: &Clients,
     ) -> Result<Access> {
-        let cell = lock(&self.known).entry(key(endpoint, object, writes)).or_default().clone();
-        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, writes, clients)).await.cloned()
+        let cell = {
+            let mut known = lock(&self.known);
+            let cell = known.entry((endpoint.host.clone(), scope.clone())).or_default();
+            if cell.get().is_some_and(Access::is_old) {
+                *cell = Arc::default();
+            }
+            cell.clone()
+        };
+        cell.get_or_try_init(|| self.ask(endpoint, scheme, object, scope, clients)).await.cloned()
     }
 
-    /// The registry refuses what it gave before: tokens get old.
-    pub(super) fn forget(&self, endpoint: &Endpoint, object: &Object<'_>, writes: bool) {
-        lock(&self.known).remove(&key(endpoint, object, writes));
+    /// The registry refuses what it got: tokens get old, and not every registry says at once what it wants.
+    pub(super) fn refused(&self, endpoint: &Endpoint, scope: &Scope, access: &Access, headers: &HeaderMap) {
+        let mut known = lock(&self.known);
+        let key = (endpoint.host.clone(), scope.clone());
+        // Another transfer may have a new one already.
+        if known.get(&key).and_then(|cell| cell.get()) == Some(access) {
+            known.remove(&key);
+        }
+        drop(known);
+        let wanted = challenge(headers);
+        if wanted != Challenge::None {
+            lock(&self.challenges).insert(endpoint.host.clone(), Arc::new(OnceCell::new_with(Some(wanted))));
+        }
     }
 
     /// Adds to a refusal what can be done about it.
@@ -96,55 +162,158 @@ impl Authenticator {
         endpoint: &Endpoint,
         scheme: Scheme,
         object: &Object<'_>,
-        writes: bool,
+        scope: &Scope,
         clients: &Clients,
     ) -> Result<Access> {
-        let host = &endpoint.host;
-        let login = self.login(host).await?;
-        lock(&self.advice).insert(host.clone(), login.advice());
-        let auth = match &login {
-            Login::Password { user, password } => RegistryAuth::Basic(user.clone(), password.to_string()),
-            _ => RegistryAuth::Anonymous,
+        let (host, title) = (&endpoint.host, object.title());
+        if let Some((user, password)) = self.basic.get(host) {
+            return Ok(Access::password(user, password));
+        }
+        let challenge = self.challenge(endpoint, scheme, &title, clients).await?;
+        if challenge == Challenge::None {
+            return Ok(Access::ANONYMOUS);
+        }
+        let login = self.login(endpoint, scope).await?;
+        let Challenge::Bearer { realm, service } = challenge else {
+            return Ok(match &login {
+                Some(Login::Password { user, password }) => Access::password(user, password),
+                // Who asks for a password cannot use a token.
+                _ => Access::ANONYMOUS,
+            });
         };
-        let reference = Reference::with_tag(host.clone(), object.image().repository().to_owned(), "latest".to_owned());
-        let operation = if writes { RegistryOperation::Push } else { RegistryOperation::Pull };
-        let client = clients.tokens(scheme, host)?;
-        let exchange = tokio::time::timeout(TIMEOUT, client.auth(&reference, &auth, operation));
-        let token = match exchange.await {
-            Ok(Ok(token)) => token,
-            Ok(Err(OciDistributionError::RequestError(error))) => {
-                return Err(trust::transport(&object.title(), host, error));
-            }
-            Ok(Err(error)) => {
-                let refused = Error::Unauthorised {
-                    object: object.title(),
-                    host: host.clone(),
-                    reason: shorten(&error.to_string(), 300),
-                };
-                return Err(self.explain(endpoint, refused));
-            }
-            Err(late) => {
-                return Err(Error::Interrupted { object: object.title(), host: host.clone(), source: late.into() });
-            }
-        };
-        Ok(match (token, login) {
-            (Some(token), _) => Access::Token(Zeroizing::new(token)),
-            (None, Login::Password { user, password }) => Access::Password(user, password),
-            (None, _) => Access::Anonymous,
+        let login = login.map(|login| self.renewed(host, login));
+        let realm = self.realm(host, scheme, &title, &realm, login.is_some())?;
+        let (scopes, service, login) = (scope.texts(), service.as_deref(), login.as_ref());
+        let request = TokenRequest { host, title: &title, realm, service, scopes: &scopes, login, offline: false };
+        let fetched = token::fetch(&clients.tokens(scheme, host)?, &request).await;
+        let token = fetched.map_err(|error| {
+            lock(&self.identities).remove(host);
+            self.explain(endpoint, error)
+        })?;
+        self.remember_identity(host, login, &token);
+        Ok(Access::token(&token))
+    }
+
+    /// The login that is kept for the repository. What can be done about its refusal is remembered.
+    async fn login(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Option<Login>> {
+        let found = self.logins.find(&endpoint.host, Some(&scope.repository)).await?;
+        lock(&self.advice).insert(endpoint.host.clone(), found.advice(endpoint.name()));
+        Ok(match found {
+            Found::Login(login) => Some(login),
+            Found::Nothing | Found::Refused(_) => None,
         })
     }
 
-    async fn login(&self, host: &str) -> Result<Login> {
-        let (logins, name) = (self.logins.clone(), host.to_owned());
-        let failed = |reason: String| Error::InvalidOption { option: "docker_config", reason };
-        let found = tokio::task::spawn_blocking(move || logins.of(&name));
-        let late = |_| failed(format!("the credential helper for {host} does not answer"));
-        tokio::time::timeout(TIMEOUT, found).await.map_err(late)?.map_err(|error| failed(error.to_string()))?
+    /// Checks a login, and says what to keep of it and whether the registry asked for it at all.
+    pub(super) async fn check(
+        &self,
+        endpoint: &Endpoint,
+        scheme: Scheme,
+        login: &Login,
+        clients: &Clients,
+    ) -> Result<(Login, bool)> {
+        let host = &endpoint.host;
+        let title = format!("the login of {}", shorten(login.user(), 60));
+        let (status, wanted) = ping(endpoint, scheme, &title, &Access::ANONYMOUS, clients).await?;
+        let (access, kept) = match wanted {
+            Challenge::None if status.is_success() => return Ok((login.clone(), false)),
+            Challenge::None => return Err(no_registry(endpoint, status)),
+            Challenge::Basic => match login {
+                Login::Password { user, password } => (Access::password(user, password), login.clone()),
+                Login::IdentityToken { .. } => {
+                    let reason = "it takes a user and a password, and no identity token".to_owned();
+                    return Err(Error::Unauthorised { object: title, host: endpoint.name().to_owned(), reason });
+                }
+            },
+            Challenge::Bearer { realm, service } => {
+                let realm = self.realm(host, scheme, &title, &realm, true)?;
+                let (service, login_of) = (service.as_deref(), Some(login));
+                let host = endpoint.name();
+                let request =
+                    TokenRequest { host, title: &title, realm, service, scopes: &[], login: login_of, offline: true };
+                let token = token::fetch(&clients.tokens(scheme, &endpoint.host)?, &request).await?;
+                let kept = token.identity.clone().map(|identity| Login::identity_token(login.user(), identity));
+                (Access::token(&token), kept.unwrap_or_else(|| login.clone()))
+            }
+        };
+        match ping(endpoint, scheme, &title, &access, clients).await? {
+            (status, _) if status.is_success() => Ok((kept, true)),
+            (status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => Err(Error::Unauthorised {
+                object: title,
+                host: endpoint.name().to_owned(),
+                reason: format!("{status}; check user and password"),
+            }),
+            (status, _) => Err(no_registry(endpoint, status)),
+        }
+    }
+
+    /// What the host wants, asked for once.
+    async fn challenge(
+        &self,
+        endpoint: &Endpoint,
+        scheme: Scheme,
+        title: &str,
+        clients: &Clients,
+    ) -> Result<Challenge> {
+        let cell = lock(&self.challenges).entry(endpoint.host.clone()).or_default().clone();
+        let asked =
+            || async { ping(endpoint, scheme, title, &Access::ANONYMOUS, clients).await.map(|(_, wanted)| wanted) };
+        cell.get_or_try_init(asked).await.cloned()
+    }
+
+    /// The token server, which the registry may choose freely, as with docker and containerd: only what a login must not pass is refused.
+    fn realm(&self, host: &str, scheme: Scheme, title: &str, realm: &str, has_login: bool) -> Result<Url> {
+        let refuse = |reason: String| Error::Unauthorised { object: title.to_owned(), host: host.to_owned(), reason };
+        let wrong = || refuse(format!("it names no usable token server: `{}`", shorten(realm, 120)));
+        let url = Url::parse(realm).map_err(|_| wrong())?;
+        let (Some(server), "http" | "https", "") = (url.host_str(), url.scheme(), url.username()) else {
+            return Err(wrong());
+        };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let server = format!("{server}{port}");
+        let is_allowed = scheme != Scheme::Https || is_loopback(&server) || self.insecure.contains(&server);
+        if url.scheme() == "http" && has_login && !is_allowed {
+            return Err(refuse(format!(
+                "its token server {server} speaks plain HTTP, where everybody could read the login; name {server} as an insecure registry to allow it"
+            )));
+        }
+        Ok(url)
+    }
+
+    /// The login, with the identity token that its server gave last.
+    fn renewed(&self, host: &str, login: Login) -> Login {
+        match (login, lock(&self.identities).get(host)) {
+            (Login::IdentityToken { user, .. }, Some(token)) => Login::IdentityToken { user, token: token.clone() },
+            (login, _) => login,
+        }
+    }
+
+    fn remember_identity(&self, host: &str, login: Option<&Login>, token: &token::Token) {
+        if let (Some(Login::IdentityToken { .. }), Some(identity)) = (login, &token.identity) {
+            lock(&self.identities).insert(host.to_owned(), identity.clone());
+        }
     }
 }
 
-fn key(endpoint: &Endpoint, object: &Object<'_>, writes: bool) -> Key {
-    (endpoint.host.clone(), object.image().repository().to_owned(), writes)
+/// Asks whether this is a registry: the status of its answer, and what it wants.
+async fn ping(
+    endpoint: &Endpoint,
+    scheme: Scheme,
+    title: &str,
+    access: &Access,
+    clients: &Clients,
+) -> Result<(StatusCode, Challenge)> {
+    let host = &endpoint.host;
+    let request = clients.transfer(scheme, host)?.get(format!("{}://{host}/v2/", scheme.as_str()));
+    let answer = access.apply(request).send().await.map_err(|error| trust::transport(title, host, error))?;
+    let wanted =
+        if answer.status() == StatusCode::UNAUTHORIZED { challenge(answer.headers()) } else { Challenge::None };
+    Ok((answer.status(), wanted))
+}
+
+fn no_registry(endpoint: &Endpoint, status: StatusCode) -> Error {
+    let message = "this is no registry, or not its address".to_owned();
+    Error::Answer { object: "the registry API".to_owned(), host: endpoint.name().to_owned(), status, message }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

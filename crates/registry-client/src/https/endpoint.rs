@@ -2,10 +2,14 @@
 
 use super::Options;
 use super::trust::Clients;
-use crate::error::{Error, Result, shorten};
+use crate::error::{Error, Result};
+use crate::login::{HUB_HOST, is_host, not_a_host};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+
+/// Where Docker Hub's images are.
+const HUB_ENDPOINT: &str = "registry-1.docker.io";
 
 /// How a host is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +41,18 @@ pub(super) struct Endpoint {
     scheme: Option<Scheme>,
 }
 
+impl Endpoint {
+    /// What users call it.
+    pub(super) fn name(&self) -> &str {
+        if self.host == HUB_ENDPOINT { HUB_HOST } else { &self.host }
+    }
+}
+
+/// The host that is asked for a registry's own content.
+pub(super) fn host_of(registry: &str) -> &str {
+    if registry == HUB_HOST { HUB_ENDPOINT } else { registry }
+}
+
 /// The hosts of every registry.
 #[derive(Debug)]
 pub(super) struct Endpoints {
@@ -56,18 +72,18 @@ impl Endpoints {
         }
         for (option, hosts) in [("insecure", &options.insecure), ("plain_http", &options.plain_http)] {
             if let Some(wrong) = hosts.iter().find(|host| !is_host(host)) {
-                return Err(invalid(option, wrong));
+                return Err(not_a_host(option, wrong));
             }
         }
-        let (insecure, plain_http) = (options.insecure.clone(), options.plain_http.clone());
+        let of = |hosts: &BTreeSet<String>| hosts.iter().map(|host| host_of(host).to_owned()).collect();
+        let (insecure, plain_http) = (of(&options.insecure), of(&options.plain_http));
         Ok(Self { mirrors, insecure, plain_http, found: Mutex::default() })
     }
 
     /// The mirrors of the registry, and its own host.
     pub(super) fn of(&self, registry: &str) -> (Vec<Endpoint>, Endpoint) {
         let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
-        let own = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-        let own = Endpoint { host: own.to_owned(), is_mirror: false, scheme: None };
+        let own = Endpoint { host: host_of(registry).to_owned(), is_mirror: false, scheme: None };
         (mirrors.cloned().unwrap_or_default(), own)
     }
 
@@ -114,38 +130,18 @@ fn mirror(text: &str) -> Result<Endpoint> {
     let (scheme, host) = match text.split_once("://") {
         Some(("https", host)) => (Some(Scheme::Https), host),
         Some(("http", host)) => (Some(Scheme::Http), host),
-        Some(_) => return Err(invalid("mirrors", text)),
+        Some(_) => return Err(not_a_host("mirrors", text)),
         None => (None, text),
     };
     let host = host.trim_end_matches('/');
     if !is_host(host) {
-        return Err(invalid("mirrors", text));
+        return Err(not_a_host("mirrors", text));
     }
     Ok(Endpoint { host: host.to_owned(), is_mirror: true, scheme })
 }
 
-fn invalid(option: &'static str, text: &str) -> Error {
-    Error::InvalidOption { option, reason: format!("`{}` is not a host with an optional port", shorten(text, 120)) }
-}
-
-/// Whether the text is a host name or address with an optional port and nothing else.
-fn is_host(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(bracketed) => match bracketed.split_once(']') {
-            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("ip", port),
-            _ => return false,
-        },
-        None => text.find(':').map_or((text, ""), |colon| text.split_at(colon)),
-    };
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    let is_port = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok() && !digits.starts_with('+'));
-    text.len() <= 255 && is_port && host.split('.').all(is_label)
-}
-
-fn is_loopback(host: &str) -> bool {
+/// Whether the host, with or without a port, is this machine itself.
+pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.split(':').next().unwrap_or_default(),

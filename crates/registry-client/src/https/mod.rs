@@ -1,20 +1,24 @@
 //! Registries over HTTPS: hosts and mirrors, trust, logins, retries.
 
 mod authenticator;
+mod certificates;
+mod challenge;
 mod endpoint;
-mod login;
 mod options;
+mod pinned;
+mod token;
 mod trust;
 mod write;
 
 pub use options::Options;
 
 use crate::error::{Error, Result};
+use crate::login::Login;
 use crate::resume::{self, Retry};
 use crate::wire::{self, Object};
 use crate::{BlobStream, Digest, Manifest, Mount, Reference, Registry, Upload, UploadBody, UploadSession};
 use async_trait::async_trait;
-use authenticator::Authenticator;
+use authenticator::{Authenticator, Scope};
 use bytes::Bytes;
 use endpoint::{Endpoint, Endpoints};
 use futures_util::TryStreamExt;
@@ -35,7 +39,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Registries over HTTPS, and over HTTP where the options say so. Cheap to clone.
 ///
-/// Token exchange is oci-client's; the transfers are done here, because they need limits, ranges, media types, and the reason of a refusal.
+/// A login goes to the registry that it is for and to the token server that this registry names, and never along with a redirect to another
+/// host. A token is asked for what a request needs, kept while it is good, and renewed once when the registry refuses it.
 #[derive(Clone, Debug)]
 pub struct Https {
     shared: Arc<Shared>,
@@ -61,10 +66,33 @@ impl Https {
         Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator }) })
     }
 
+    /// Asks a registry (`host[:port]`) whether it accepts a login, which is used for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorised`] when it does not, and see [`Error`].
+    pub async fn check_login(&self, registry: &str, login: &Login) -> Result<CheckedLogin> {
+        let shared = &self.shared;
+        let (_, endpoint) = shared.endpoints.of(registry);
+        let scheme = shared.endpoints.scheme(&endpoint, &shared.clients).await?;
+        let (login, was_asked_for) = shared.authenticator.check(&endpoint, scheme, login, &shared.clients).await?;
+        Ok(CheckedLogin { login, was_asked_for })
+    }
+
     async fn open_blob(self, image: Reference, digest: Digest, offset: u64) -> Result<BlobStream> {
         let object = Object::Blob(&image, &digest);
         self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.blob(endpoint, object, offset))).await
     }
+}
+
+/// A login that a registry accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckedLogin {
+    /// What to keep: an identity token where the registry gives one, so that the password need not be kept.
+    pub login: Login,
+    /// Whether the registry asked for a login. If not, nobody knows whether this one is right.
+    pub was_asked_for: bool,
 }
 
 #[async_trait]
@@ -73,6 +101,15 @@ impl Registry for Https {
         let object = Object::Manifest(image);
         let accept = wire::accept(accept);
         self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest(endpoint, image, &accept))).await
+    }
+
+    async fn manifest_digest(&self, image: &Reference) -> Result<Option<Digest>> {
+        let object = Object::Manifest(image);
+        let found = self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest_digest(endpoint, image)));
+        match found.await {
+            Err(error) if error.is_not_found() => Ok(None),
+            done => done.map(Some),
+        }
     }
 
     async fn blob(&self, image: &Reference, digest: &Digest, offset: u64) -> Result<BlobStream> {
@@ -175,6 +212,22 @@ impl Shared {
         wire::manifest(image, &endpoint.host, &headers, bytes)
     }
 
+    /// The digest of a manifest without its bytes, as far as the host tells it.
+    async fn manifest_digest(&self, endpoint: Endpoint, image: &Reference) -> Result<Digest> {
+        let (object, accept) = (Object::Manifest(image), wire::accept(&[]));
+        let call = Call { method: Method::HEAD, ..Call::get(&endpoint, &object) }.header(ACCEPT, &accept);
+        let told = match self.send(&endpoint, &call).await {
+            Ok(response) => wire::promised_digest(response.headers()),
+            // Not every registry answers it.
+            Err(Error::Answer { status: StatusCode::METHOD_NOT_ALLOWED, .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match told {
+            Some(digest) => Ok(digest),
+            None => Ok(self.manifest(endpoint, image, &accept).await?.digest),
+        }
+    }
+
     async fn tags(&self, endpoint: Endpoint, object: Object<'_>) -> Result<Vec<String>> {
         let mut tags = Vec::new();
         let mut next = Some(object.path(endpoint.is_mirror));
@@ -229,7 +282,6 @@ impl Shared {
                 }
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
-                    self.authenticator.forget(endpoint, call.object, call.writes());
                     continue;
                 }
                 Ok(response) => self.refusal(endpoint, call.object, response).await,
@@ -250,7 +302,8 @@ impl Shared {
 
     async fn send_once(&self, endpoint: &Endpoint, call: &Call<'_>, body: Option<reqwest::Body>) -> Result<Response> {
         let scheme = self.endpoints.scheme(endpoint, &self.clients).await?;
-        let access = self.authenticator.access(endpoint, scheme, call.object, call.writes(), &self.clients).await?;
+        let scope = Scope::new(call.object, call.writes(), call.mounts_from.as_deref());
+        let access = self.authenticator.access(endpoint, scheme, call.object, &scope, &self.clients).await?;
         let own = format!("{}://{}", scheme.as_str(), endpoint.host);
         let url = if call.path.starts_with('/') { format!("{own}{}", call.path) } else { call.path.clone() };
         let request = self.clients.transfer(scheme, &endpoint.host)?.request(call.method.clone(), &url);
@@ -260,8 +313,16 @@ impl Shared {
         if let Some(body) = body {
             request = request.body(body);
         }
-        request.send().await.map_err(|error| trust::transport(&call.object.title(), &endpoint.host, error))
+        let response = request.send().await;
+        let response = response.map_err(|error| trust::transport(&call.object.title(), &endpoint.host, error))?;
+        // What a storage wants that it redirected to is not what the registry wants.
+        let is_of_own = || reqwest::Url::parse(&own).is_ok_and(|own| own.origin() == response.url().origin());
+        if response.status() == StatusCode::UNAUTHORIZED && is_of_own() {
+            self.authenticator.refused(endpoint, &scope, &access, response.headers());
+        }
+        Ok(response)
     }
+
     /// What the answer means, and how long the registry wants to be left alone.
     async fn refusal(&self, endpoint: &Endpoint, object: &Object<'_>, response: Response) -> (Error, Option<Duration>) {
         let status = response.status();
@@ -271,8 +332,12 @@ impl Shared {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
         let body = wire::collect(response.bytes_stream(), wire::REFUSAL_LIMIT).await.ok().flatten().unwrap_or_default();
-        let error = self.authenticator.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
-        (error, seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)))
+        let wait = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        let mut error = self.authenticator.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
+        if let Error::TooManyRequests { retry_after, .. } = &mut error {
+            *retry_after = wait;
+        }
+        (error, wait)
     }
 }
 
@@ -285,12 +350,14 @@ struct Call<'a> {
     path: String,
     headers: HeaderMap,
     body: Option<Bytes>,
+    /// The repository that a blob is to be taken from, which the token must allow to read.
+    mounts_from: Option<String>,
 }
 
 impl<'a> Call<'a> {
     fn get(endpoint: &Endpoint, object: &'a Object<'a>) -> Self {
         let path = object.path(endpoint.is_mirror);
-        Self { object, method: Method::GET, path, headers: HeaderMap::new(), body: None }
+        Self { object, method: Method::GET, path, headers: HeaderMap::new(), body: None, mounts_from: None }
     }
 
     /// Adds a header; texts that no header may have are left out.

@@ -1,5 +1,7 @@
 //! The options of the HTTPS client.
 
+use crate::login::LoginFiles;
+use secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -15,12 +17,18 @@ pub struct Options {
     pub insecure: BTreeSet<String>,
     /// Hosts (`host[:port]`) that speak plain HTTP.
     pub plain_http: BTreeSet<String>,
-    /// The path of docker's `config.json`, for its logins. Read only when a registry is asked; it need not be there.
-    pub docker_config: Option<PathBuf>,
-    /// Whether programs named in the docker config (`docker-credential-…`) may be run to get a login.
-    pub run_credential_helpers: bool,
+    /// User and password by host (`host[:port]`). They are sent as they are (HTTP Basic) with every request, as container engines do with a
+    /// header of their configuration: no token is asked for.
+    pub basic_logins: BTreeMap<String, (String, Secret)>,
+    /// Where logins are found. Read only when a registry asks for one.
+    pub logins: LoginFiles,
     /// CA certificates (PEM) to trust besides those of the system.
     pub extra_ca: Vec<String>,
+    /// The same for one host (`host[:port]`) alone.
+    pub host_ca: BTreeMap<String, Vec<String>>,
+    /// Directories with a directory for each host (`host[:port]`), as docker and containers have them in `certs.d`: `*.crt` are CA
+    /// certificates for that host, `NAME.cert` and `NAME.key` a client certificate. Read when a host is asked; they need not be there.
+    pub certificate_directories: Vec<PathBuf>,
     /// What is told to registries.
     pub user_agent: &'static str,
     /// The longest wait for a connection.
@@ -41,9 +49,11 @@ impl Default for Options {
             mirrors: BTreeMap::new(),
             insecure: BTreeSet::new(),
             plain_http: BTreeSet::new(),
-            docker_config: None,
-            run_credential_helpers: false,
+            basic_logins: BTreeMap::new(),
+            logins: LoginFiles::default(),
             extra_ca: Vec::new(),
+            host_ca: BTreeMap::new(),
+            certificate_directories: Vec::new(),
             user_agent: concat!("sealer/", env!("CARGO_PKG_VERSION")),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
@@ -61,8 +71,7 @@ impl fmt::Debug for Options {
             .field("mirrors", &self.mirrors)
             .field("insecure", &self.insecure)
             .field("plain_http", &self.plain_http)
-            .field("docker_config", &self.docker_config)
-            .field("run_credential_helpers", &self.run_credential_helpers)
+            .field("logins", &self.logins)
             .finish_non_exhaustive()
     }
 }

@@ -1,23 +1,40 @@
-//! Configures trusted certificates, and explains failed connections.
+//! Makes the HTTP clients that trust what the options say, and explains failed connections.
 
 use super::Options;
-use super::endpoint::Scheme;
+use super::certificates::{self, Certificates};
+use super::endpoint::{Scheme, host_of};
+use super::pinned;
 use crate::error::{Cause, Error, Result};
 use crate::http2::{CONNECTION_WINDOW, STREAM_WINDOW};
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use reqwest::redirect::Policy;
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// HTTP clients, made when first needed, because the system's certificates are read then.
 pub(super) struct Clients {
     options: Options,
-    certificates: Vec<reqwest::Certificate>,
-    verified: OnceLock<reqwest::Client>,
-    unverified: OnceLock<reqwest::Client>,
-    tokens: [OnceLock<oci_client::Client>; 3],
+    certificates: Mutex<HashMap<String, Arc<Certificates>>>,
+    clients: Mutex<HashMap<Key, reqwest::Client>>,
+}
+
+/// What clients differ in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// The host, where it has certificates of its own; the others share a client.
+    host: Option<String>,
+    verify: bool,
+    purpose: Purpose,
+}
+
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Purpose {
+    /// Manifests and blobs. Registries redirect to their storage; the login does not go there.
+    Transfer,
+    /// Logins for tokens. They are not followed to another host: the login may be in the body.
+    Tokens,
 }
 
 impl std::fmt::Debug for Clients {
@@ -28,81 +45,76 @@ impl std::fmt::Debug for Clients {
 
 impl Clients {
     pub(super) fn new(options: Options) -> Result<Self> {
-        let mut certificates = Vec::new();
-        for pem in &options.extra_ca {
-            check_ca(pem)?;
-            let parsed = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
-            certificates.extend(parsed.map_err(|error| invalid_ca(error.to_string()))?);
-        }
+        certificates::check(&options)?;
         for (option, url) in [("https_proxy", &options.https_proxy), ("http_proxy", &options.http_proxy)] {
             if url.as_ref().is_some_and(|url| reqwest::Proxy::all(url).is_err()) {
                 return Err(Error::InvalidOption { option, reason: "it is not a URL".to_owned() });
             }
         }
-        Ok(Self {
-            options,
-            certificates,
-            verified: OnceLock::new(),
-            unverified: OnceLock::new(),
-            tokens: Default::default(),
-        })
+        Ok(Self { options, certificates: Mutex::default(), clients: Mutex::default() })
     }
 
     /// The client for manifests and blobs.
-    pub(super) fn transfer(&self, scheme: Scheme, host: &str) -> Result<&reqwest::Client> {
-        let (slot, verify) = match scheme {
-            Scheme::Https => (&self.verified, true),
-            Scheme::Unverified | Scheme::Http => (&self.unverified, false),
-        };
-        if let Some(client) = slot.get() {
-            return Ok(client);
-        }
-        let client = self.build(verify).map_err(|error| Error::Tls { host: host.to_owned(), source: error.into() })?;
-        Ok(slot.get_or_init(|| client))
+    pub(super) fn transfer(&self, scheme: Scheme, host: &str) -> Result<reqwest::Client> {
+        self.client(scheme, host, Purpose::Transfer)
     }
 
-    /// The client that exchanges logins for tokens.
-    pub(super) fn tokens(&self, scheme: Scheme, host: &str) -> Result<&oci_client::Client> {
-        let slot = &self.tokens[scheme as usize];
-        if let Some(client) = slot.get() {
-            return Ok(client);
-        }
-        let pem = |text: &String| Certificate { encoding: CertificateEncoding::Pem, data: text.clone().into_bytes() };
-        let config = |only_ours: bool| {
-            let ours: Vec<Certificate> = self.options.extra_ca.iter().map(pem).collect();
-            ClientConfig {
-                protocol: if scheme == Scheme::Http { ClientProtocol::Http } else { ClientProtocol::Https },
-                accept_invalid_certificates: scheme != Scheme::Https,
-                tls_certs_only: if only_ours { ours.clone() } else { Vec::new() },
-                extra_root_certificates: if only_ours { Vec::new() } else { ours },
-                user_agent: self.options.user_agent,
-                read_timeout: Some(self.options.idle_timeout),
-                connect_timeout: Some(self.options.connect_timeout),
-                https_proxy: self.options.https_proxy.clone(),
-                http_proxy: self.options.http_proxy.clone(),
-                no_proxy: self.options.no_proxy.clone(),
-                ..ClientConfig::default()
-            }
-        };
-        let built = oci_client::Client::try_from(config(false));
-        let built = if built.is_err() && !self.options.extra_ca.is_empty() {
-            oci_client::Client::try_from(config(true))
-        } else {
-            built
-        };
-        let client = built.map_err(|error| Error::Tls { host: host.to_owned(), source: error.into() })?;
-        Ok(slot.get_or_init(|| client))
+    /// The client that exchanges logins of this host for tokens.
+    pub(super) fn tokens(&self, scheme: Scheme, host: &str) -> Result<reqwest::Client> {
+        self.client(scheme, host, Purpose::Tokens)
     }
 
-    fn build(&self, verify: bool) -> reqwest::Result<reqwest::Client> {
-        let built = self.builder(verify)?.tls_certs_merge(self.certificates.clone()).build();
-        match built {
+    fn client(&self, scheme: Scheme, host: &str, purpose: Purpose) -> Result<reqwest::Client> {
+        let certificates = self.certificates(host)?;
+        // That a registry speaks plain HTTP says nothing about where it redirects to, or about its token server.
+        let is_insecure = || self.options.insecure.iter().any(|registry| host_of(registry) == host);
+        let verify = scheme == Scheme::Https || (scheme == Scheme::Http && !is_insecure());
+        let key = Key { host: certificates.is_own.then(|| host.to_owned()), verify, purpose };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let built = self.build(verify, purpose, &certificates);
+        let client = built.map_err(|source| Error::Tls { host: host.to_owned(), source })?;
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+
+    /// The certificates for a host, read once.
+    fn certificates(&self, host: &str) -> Result<Arc<Certificates>> {
+        if let Some(known) = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(host) {
+            return Ok(known.clone());
+        }
+        let found = Arc::new(certificates::of_host(&self.options, host)?);
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn build(&self, verify: bool, purpose: Purpose, certificates: &Certificates) -> Result<reqwest::Client, Cause> {
+        let builder = || {
+            self.builder(verify).map(|builder| match purpose {
+                Purpose::Transfer => builder,
+                Purpose::Tokens => builder.redirect(Policy::custom(same_host)),
+            })
+        };
+        if verify && certificates.is_own {
+            let config = pinned::config(certificates)?;
+            return Ok(builder()?.tls_backend_preconfigured(config).build()?);
+        }
+        let authorities = certificates.authorities.iter().map(|der| reqwest::Certificate::from_der(der));
+        let authorities = authorities.collect::<reqwest::Result<Vec<_>>>()?;
+        let builder = || -> reqwest::Result<reqwest::ClientBuilder> {
+            let builder = builder()?;
+            Ok(match &certificates.identity {
+                Some(identity) => builder.identity(identity.whole.clone()),
+                None => builder,
+            })
+        };
+        Ok(match builder()?.tls_certs_merge(authorities.clone()).build() {
             // Machines without certificates of their own still have those that were given.
-            Err(_) if verify && !self.certificates.is_empty() => {
-                self.builder(verify)?.tls_certs_only(self.certificates.clone()).build()
-            }
-            built => built,
-        }
+            Err(_) if verify && !authorities.is_empty() => builder()?.tls_certs_only(authorities).build()?,
+            built => built?,
+        })
     }
 
     fn builder(&self, verify: bool) -> reqwest::Result<reqwest::ClientBuilder> {
@@ -124,6 +136,13 @@ impl Clients {
         }
         Ok(builder)
     }
+}
+
+/// Follows a redirect to the same host, and gives the answer that has it when it leads elsewhere.
+fn same_host(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let first = attempt.previous().first();
+    let is_same = first.is_some_and(|first| first.origin() == attempt.url().origin());
+    if is_same && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
 }
 
 /// What a request that got no answer, or only a part of one, means.
@@ -160,18 +179,4 @@ fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
         Some(inner) => Some(inner),
         None => error.source(),
     }
-}
-
-/// The clients pass over what is no certificate; a user wants to know.
-fn check_ca(pem: &str) -> Result<()> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| invalid_ca(error.to_string()))?;
-        roots.add(certificate).map_err(|error| invalid_ca(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(invalid_ca("the text holds no certificate".to_owned())) } else { Ok(()) }
-}
-
-fn invalid_ca(reason: String) -> Error {
-    Error::InvalidOption { option: "extra_ca", reason }
 }

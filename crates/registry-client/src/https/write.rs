@@ -20,6 +20,7 @@ impl Shared {
         let (endpoint, object) = (self.own(image), Object::Upload(image));
         let mut call = Call { method: Method::POST, body: Some(Bytes::new()), ..Call::get(&endpoint, &object) };
         if let Some(Mount { digest, from }) = mount {
+            call.mounts_from = Some(from.to_owned());
             let from = utf8_percent_encode(from, NON_ALPHANUMERIC);
             call.path.push_str(&format!("?mount={digest}&from={from}"));
         }
@@ -75,9 +76,6 @@ impl Shared {
         let response = self.send_once(endpoint, &call, Some(bytes)).await?;
         if response.status().is_success() {
             return Ok(response);
-        }
-        if response.status() == StatusCode::UNAUTHORIZED {
-            self.authenticator.forget(endpoint, call.object, call.writes());
         }
         Err(self.refusal(endpoint, call.object, response).await.0)
     }

@@ -3,7 +3,7 @@
 use crate::route::{Page, Refusal};
 use axum::body::Body;
 use content_store::Digest;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::response::Builder;
 use http::{Method, Response, StatusCode};
@@ -64,6 +64,9 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
     let mut response = response(refusal.status).header(CONTENT_TYPE, "application/json");
     if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
         response = response.header(ALLOW, "GET, HEAD");
+    }
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        response = response.header(WWW_AUTHENTICATE, "Basic realm=\"sealer\"");
     }
     response.body(body.into()).unwrap_or_else(|_| Response::new(Body::empty()))
 }

@@ -2,12 +2,14 @@
 
 use super::response::{self, Answer, Failure};
 use crate::Options;
+use crate::authenticator::Authenticator;
 use crate::event::{Event, Reporter};
 use crate::route::{self, Refusal, Route};
 use crate::source::{Repository, Source, SourceError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
@@ -23,7 +25,8 @@ const TRANSFER_LIMIT: usize = 128;
 pub fn service(sources: Vec<Arc<dyn Source>>, options: Options) -> Router {
     let reporter = options.reporter();
     let transfers = Arc::new(Semaphore::new(TRANSFER_LIMIT));
-    let handler = Handler { sources, own_names: options.own_names, transfers, reporter };
+    let authenticator = options.htpasswd.map(Authenticator::new);
+    let handler = Handler { sources, own_names: options.own_names, transfers, authenticator, reporter };
     Router::new().fallback(answer).with_state(Arc::new(handler))
 }
 
@@ -32,11 +35,18 @@ pub(super) struct Handler {
     pub(super) sources: Vec<Arc<dyn Source>>,
     pub(super) transfers: Arc<Semaphore>,
     own_names: Vec<String>,
+    authenticator: Option<Authenticator>,
     reporter: Reporter,
 }
 
 async fn answer(State(handler): State<Arc<Handler>>, request: Request<Body>) -> Response<Body> {
     let (head, _body) = request.into_parts();
+    if let Some(authenticator) = &handler.authenticator
+        && !authenticator.admits(head.headers.get(AUTHORIZATION)).await
+    {
+        let message = "this registry wants a user name and a password";
+        return response::refuse(&Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message));
+    }
     let answered = match route::route(&head.method, head.uri.path(), head.uri.query()) {
         Err(refusal) => Err(refusal.into()),
         Ok(asked) => handler.answer(asked, &head).await,

@@ -4,7 +4,7 @@
 use content_store::Reference;
 use content_store::{Descriptor, Digest, MediaType, NameKind, Store};
 use registry_client::contract::Fixture;
-use registry_proxy::{ContentSource, Event, Events, Options, Tls, serve_plain, serve_tls, service};
+use registry_proxy::{ContentSource, Event, Events, Htpasswd, Options, Tls, serve_plain, serve_tls, service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -17,6 +17,7 @@ pub struct Content {
     pub store: Store,
     pub events: Arc<Mutex<Vec<Event>>>,
     pub clients_verify: bool,
+    pub htpasswd: Option<Htpasswd>,
     pub _directory: TempDir,
 }
 
@@ -27,7 +28,8 @@ impl Content {
         for blob in &fixture.blobs {
             store.put(blob).unwrap();
         }
-        let content = Self { store, events: Arc::default(), clients_verify: false, _directory: directory };
+        let content =
+            Self { store, events: Arc::default(), clients_verify: false, htpasswd: None, _directory: directory };
         content.name(&fixture.image, &fixture.manifest, MediaType::ImageManifest);
         content.name(&fixture.index, &fixture.index_bytes, MediaType::ImageIndex);
         content
@@ -45,6 +47,7 @@ impl Content {
         let events: Events = Arc::new(move |event| events.lock().unwrap().push(event));
         let mut options = Options::default();
         options.clients_verify = self.clients_verify;
+        options.htpasswd = self.htpasswd.clone();
         options.events = Some(events);
         service(vec![Arc::new(ContentSource::new(self.store.clone(), &options))], options)
     }

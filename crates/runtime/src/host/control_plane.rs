@@ -110,15 +110,18 @@ fn leaving_master(cluster: &Cluster, address: IpAddr) -> Host {
     host
 }
 
-/// All masters, or the one that the registry stays on.
+/// All masters, or the one that the registry stays on; none when images come from a registry outside.
 fn registries(request: &Request<'_>) -> Vec<IpAddr> {
+    if request.cluster().registry.external.is_some() {
+        return Vec::new();
+    }
     let masters = || request.cluster().masters().map(|master| master.address);
     if request.cluster().registry.high_availability {
         return masters().collect();
     }
     let has_one = |master: &IpAddr| {
         let settings = request.marker(*master).map(|marker| &marker.settings);
-        settings.is_some_and(|settings| settings.contains_key("registry"))
+        settings.is_some_and(|settings| settings.contains_key(super::settings::REGISTRY_GROUP))
     };
     masters().find(has_one).or_else(|| masters().next()).into_iter().collect()
 }

@@ -1,9 +1,6 @@
 //! The container engine of a cluster: its socket, its storage, and the files by which it finds images.
 
-use std::net::SocketAddr;
-
-use clusterfile::RegistrySettings;
-
+use super::registry::RegistryAccess;
 use crate::{Error, File, ImageContents};
 
 /// The label by which an image names its container engine.
@@ -72,34 +69,41 @@ impl ContainerEngine {
     }
 
     /// The files by which it finds every image under its original name at the cluster's registries first.
-    ///
-    /// `authority` is the path of the certificate authority that signed the registries' certificates.
-    pub(crate) fn image_files(
-        self,
-        registry: &RegistrySettings,
-        registries: impl Iterator<Item = SocketAddr>,
-        authority: &str,
-    ) -> Vec<File> {
+    pub(super) fn image_files(self, registry: &RegistryAccess) -> Vec<File> {
         match self {
-            Self::Containerd => containerd(registry, registries, authority),
+            Self::Containerd => containerd(registry),
         }
     }
 }
 
-fn containerd(registry: &RegistrySettings, registries: impl Iterator<Item = SocketAddr>, authority: &str) -> Vec<File> {
+fn containerd(registry: &RegistryAccess) -> Vec<File> {
     const DIRECTORY: &str = "/etc/containerd/certs.d";
-    let (domain, port) = (&registry.domain, registry.port);
-    let host =
-        |url: &str| format!("[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{authority}\"\n");
-    let own = format!("https://{domain}:{port}");
-    let any: Vec<String> = registries.map(|registry| host(&format!("https://{registry}"))).collect();
+    let own = format!("{}://{}", registry.scheme, registry.name);
+    let any: Vec<String> = registry
+        .mirrors
+        .iter()
+        .map(|mirror| mirror_text(registry, &format!("{}://{mirror}", registry.scheme)))
+        .collect();
+    let file = |name: &str, text: String| {
+        let path = format!("{DIRECTORY}/{name}/hosts.toml");
+        if registry.authorization.is_some() { File::secret(path, text) } else { File::public(path, text) }
+    };
     vec![
-        File::public(format!("{DIRECTORY}/_default/hosts.toml"), format!("# written by sealer\n{}", any.join("\n"))),
-        File::public(
-            format!("{DIRECTORY}/{domain}:{port}/hosts.toml"),
-            format!("# written by sealer\nserver = \"{own}\"\n\n{}", host(&own)),
-        ),
+        file("_default", format!("# written by sealer\n{}", any.join("\n"))),
+        file(&registry.name, format!("# written by sealer\nserver = \"{own}\"\n\n{}", mirror_text(registry, &own))),
     ]
+}
+
+/// What containerd knows of one server. It sends the login with the first request, so nothing is refused first.
+fn mirror_text(registry: &RegistryAccess, url: &str) -> String {
+    let mut text = format!("[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
+    if let Some(authority) = &registry.authority {
+        text.push_str(&format!("  ca = \"{authority}\"\n"));
+    }
+    if let Some(authorization) = &registry.authorization {
+        text.push_str(&format!("  [host.\"{url}\".header]\n    Authorization = \"{}\"\n", authorization.expose()));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -108,14 +112,20 @@ mod tests {
 
     #[test]
     fn every_registry_is_listed() {
-        let registries = [1, 2].map(|last| SocketAddr::from(([10, 0, 0, last], 5000)));
-        let files = ContainerEngine::Containerd.image_files(
-            &RegistrySettings::default(),
-            registries.into_iter(),
-            "/certs/ca.crt",
-        );
+        let mut registry = RegistryAccess {
+            name: "sea.hub:5000".to_owned(),
+            scheme: "https",
+            mirrors: vec!["10.0.0.1:5000".to_owned(), "10.0.0.2:5000".to_owned()],
+            authority: Some("/certs/ca.crt".to_owned()),
+            authorization: None,
+        };
+        let files = ContainerEngine::Containerd.image_files(&registry);
         let any = String::from_utf8_lossy(&files[0].content);
         assert_eq!(any.matches("[host.").count(), 2, "{any}");
         assert!(any.contains("https://10.0.0.1:5000") && any.contains("https://10.0.0.2:5000"), "{any}");
+        registry.authorization = Some("Basic YTpi".into());
+        for file in ContainerEngine::Containerd.image_files(&registry) {
+            assert!(file.secret && file.mode == 0o600, "{}", file.path);
+        }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn ours(cluster: &Cluster, engine: ContainerEngine) -> BTreeMap<Strin
         ("SEALER_ROOTFS", paths::rootfs(&cluster.name)),
         ("SEALER_ENGINE", engine.name().to_owned()),
         ("SEALER_ENGINE_STORAGE", engine.storage().to_owned()),
-        ("RegistryURL", format!("{}:{}", cluster.registry.domain, cluster.registry.port)),
+        ("RegistryURL", cluster.registry.used_host()),
     ];
     set.map(|(key, value)| (key.to_owned(), Variable::shown(value))).into()
 }
@@ -57,7 +57,13 @@ fn system(
     network: &ClusterNetwork,
 ) -> BTreeMap<String, Variable> {
     let registry = &cluster.registry;
-    let url = format!("{}:{}", registry.domain, registry.port);
+    let used = [registry.used_domain().to_owned(), registry.used_port().to_string(), registry.used_host()];
+    // Of the registry that there is not, scripts see empty values.
+    let nothing = Default::default();
+    let (local, external) = if registry.external.is_some() { (nothing, used.clone()) } else { (used.clone(), nothing) };
+    let [local_domain, local_port, local_url] = local;
+    let [external_domain, external_port, external_url] = external;
+    let [domain, port, url] = used;
     let services = &network.services;
     let first = services.parse::<CidrList>().ok().map(|list| list.primary());
     let nth = |steps| first.and_then(|block| block.nth(steps)).map(|ip| ip.to_string()).unwrap_or_default();
@@ -66,12 +72,15 @@ fn system(
         ("HostIPFamily", if address.is_ipv4() { "4" } else { "6" }.to_owned()),
         ("ContainerRuntime", engine.name().to_owned()),
         ("IPv6DualStack", services.contains(',').to_string()),
-        ("RegistryDomain", registry.domain.clone()),
-        ("RegistryPort", registry.port.to_string()),
-        ("RegistryURL", url.clone()),
-        ("LocalRegistryDomain", registry.domain.clone()),
-        ("LocalRegistryPort", registry.port.to_string()),
-        ("LocalRegistryURL", url),
+        ("RegistryDomain", domain),
+        ("RegistryPort", port),
+        ("RegistryURL", url),
+        ("LocalRegistryDomain", local_domain),
+        ("LocalRegistryPort", local_port),
+        ("LocalRegistryURL", local_url),
+        ("ExternalRegistryDomain", external_domain),
+        ("ExternalRegistryPort", external_port),
+        ("ExternalRegistryURL", external_url),
         ("CertSANs", network.certificate_names.join(",")),
         ("IPvsVIPv4", VIRTUAL_ADDRESS.to_owned()),
         ("IPvsVIPv6", VIRTUAL_ADDRESS_V6.to_owned()),
@@ -85,7 +94,7 @@ fn system(
 }
 
 /// The names that [`system`] sets.
-const SYSTEM: [&str; 18] = [
+const SYSTEM: [&str; 21] = [
     "HostIP",
     "HostIPFamily",
     "ContainerRuntime",
@@ -96,6 +105,9 @@ const SYSTEM: [&str; 18] = [
     "LocalRegistryDomain",
     "LocalRegistryPort",
     "LocalRegistryURL",
+    "ExternalRegistryDomain",
+    "ExternalRegistryPort",
+    "ExternalRegistryURL",
     "CertSANs",
     "IPvsVIPv4",
     "IPvsVIPv6",

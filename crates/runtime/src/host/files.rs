@@ -6,12 +6,17 @@ use clusterfile::{Cluster, Host};
 
 use super::control_plane::{API_SERVER, ControlPlane};
 use super::paths;
+use super::registry::{EXTERNAL_AUTHORITY, HTPASSWD};
 use super::script::exports;
 use crate::{File, Secrets};
 
-/// The certificate authority of the cluster's registries and API servers.
-pub(super) fn authority(cluster: &Cluster, secrets: &Secrets) -> File {
-    File::public(format!("{}/ca.crt", paths::certs(&cluster.name)), secrets.authority())
+/// The certificate authority of the cluster's registries and API servers, and that of a registry outside.
+pub(super) fn authorities(cluster: &Cluster, secrets: &Secrets) -> Vec<File> {
+    let certs = paths::certs(&cluster.name);
+    let external = cluster.registry.external.as_ref().and_then(|external| external.ca.as_deref());
+    let own = File::public(format!("{certs}/ca.crt"), secrets.authority());
+    let external = external.map(|ca| File::public(format!("{certs}/{EXTERNAL_AUTHORITY}"), ca));
+    std::iter::once(own).chain(external).collect()
 }
 
 /// What keeps the cluster's names in `/etc/hosts`: a script and the unit that runs it at each start of the host.
@@ -49,10 +54,30 @@ pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane
     vec![File::public(format!("{data}/names.sh"), script), File::public(paths::NAMES_UNIT, unit)]
 }
 
-/// The registry of a master: its certificate and its unit. It listens where the hosts of the cluster look for it, not on
-/// every address; that address may come up later than the unit.
-pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> Vec<File> {
+/// The registry of a master: its certificate, its users and its unit. It listens where the hosts of the cluster look for
+/// it, not on every address; that address may come up later than the unit.
+pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets, htpasswd: Option<&str>) -> Vec<File> {
     let certs = paths::certs(&cluster.name);
+    let mut files = Vec::new();
+    if !cluster.registry.insecure {
+        files.push(File::public(format!("{certs}/registry.crt"), secrets.registry.certificate.clone()));
+        files.push(File::secret(format!("{certs}/registry.key"), secrets.registry.key.expose()));
+    }
+    files.extend(htpasswd.map(|users| File::secret(format!("{certs}/{HTPASSWD}"), users)));
+    files.push(registry_unit(cluster, master));
+    files
+}
+
+/// The systemd unit of the registry of a master.
+pub(super) fn registry_unit(cluster: &Cluster, master: IpAddr) -> File {
+    let certs = paths::certs(&cluster.name);
+    let mut options = String::new();
+    if !cluster.registry.insecure {
+        options.push_str(&format!(" --cert {certs}/registry.crt --key {certs}/registry.key"));
+    }
+    if cluster.registry.login().is_some() {
+        options.push_str(&format!(" --htpasswd {certs}/{HTPASSWD}"));
+    }
     let unit = format!(
         "[Unit]\n\
          Description=sealer: image registry of cluster {name}\n\
@@ -61,7 +86,7 @@ pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
          StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
-         ExecStart={binary} registry serve --root {root} --listen {listen} --name {domain}:{port} --cert {certs}/registry.crt --key {certs}/registry.key\n\
+         ExecStart={binary} registry serve --root {root} --listen {listen} --name {domain}:{port}{options}\n\
          Restart=always\n\
          RestartSec=2\n\
          LimitNOFILE=1048576\n\
@@ -75,9 +100,5 @@ pub(super) fn registry(cluster: &Cluster, master: IpAddr, secrets: &Secrets) -> 
         domain = cluster.registry.domain,
         port = cluster.registry.port,
     );
-    vec![
-        File::public(format!("{certs}/registry.crt"), secrets.registry.certificate.clone()),
-        File::secret(format!("{certs}/registry.key"), secrets.registry.key.expose()),
-        File::public(paths::REGISTRY_UNIT, unit),
-    ]
+    File::public(paths::REGISTRY_UNIT, unit)
 }

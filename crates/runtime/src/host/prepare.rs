@@ -1,13 +1,16 @@
 //! The steps that bring a host to where its runtime takes over, and those after it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use clusterfile::{Host, RegistrySettings};
+use clusterfile::Host;
 
+use super::registry::authorization;
+use super::settings::REGISTRY_GROUP;
 use super::setup::role;
 use super::{Script, Setup, paths};
 use crate::plan::size;
-use crate::{Content, Error, File, HostChange, MarkerState, PlannedHost, Step, Variable, Wait};
+use crate::{Content, Error, File, HostChange, Marker, MarkerState, PlannedHost, Step, Variable, Wait};
 
 pub(super) const NAMES: Script = Script::new(include_str!("scripts/names.sh"));
 pub(super) const REGISTRY: Script =
@@ -36,10 +39,13 @@ impl Setup<'_> {
         let verb = if count == 1 { "host joins" } else { "hosts join" };
         let mut bytes = Vec::new();
         if hosts.iter().any(|host| host.is_master()) {
-            bytes.push(format!("{} to each master", size(image.rootfs_bytes + image.carried_bytes)));
+            bytes.push(format!("{} to each master", size(image.served_bytes())));
         }
-        if hosts.iter().any(|host| !host.is_master()) {
-            bytes.push(format!("{} to each node", size(image.rootfs_bytes)));
+        let nodes = hosts.iter().filter(|host| !host.is_master());
+        let of_node: BTreeSet<u64> = nodes.map(|node| self.request.image_for(node.address).rootfs_bytes).collect();
+        if !of_node.is_empty() {
+            let sizes: Vec<String> = of_node.into_iter().map(size).collect();
+            bytes.push(format!("{} to each node", sizes.join(" or ")));
         }
         format!("{count} {verb}, image {}, kubernetes {} ({})", image.name, self.version, bytes.join(", "))
     }
@@ -76,15 +82,19 @@ impl Setup<'_> {
     pub(super) fn content(&self, host: &Host) -> Step {
         let image = self.request.payload.image;
         let serves = self.control_plane.has_registry(host.address);
-        let bytes = image.rootfs_bytes + if serves { image.carried_bytes } else { 0 };
+        let own = self.request.image_for(host.address);
+        let bytes = if serves { image.served_bytes() } else { own.rootfs_bytes };
         let mut content = Content::new(&image.digest, paths::rootfs(&self.cluster().name), bytes);
         if serves {
-            content = content.with_carried_images();
+            let others = image.platforms().into_iter().filter(|platform| *platform != own.platform);
+            content = content.with_carried_images().with_platforms(others);
         }
         let sources = self.sources(host.address);
         // A master that is finished serves already; one that is not does so once its registry runs.
         let starting = sources.iter().filter(|source| !self.request.was_finished(source.ip()));
         let after: Vec<String> = starting.map(|source| id("registry", source.ip())).collect();
+        content.plain_http = self.cluster().registry.is_plain_http();
+        content.authorization = authorization(&self.cluster().registry).map(|value| Variable::hidden(value.expose()));
         let step = Step::content(id("content", host.address), [host.address], content.from_sources(sources));
         step.titled(format!("content {}", size(bytes))).after(after)
     }
@@ -92,8 +102,7 @@ impl Setup<'_> {
     /// Who has the content of a host already, so that nothing is sent twice over the way from here: the masters of the
     /// cluster as it is, or the one on which it is initialized.
     fn sources(&self, host: IpAddr) -> Vec<SocketAddr> {
-        // Those who fetch look for it at the usual port.
-        if self.cluster().registry.port != RegistrySettings::default().port {
+        if self.cluster().registry.external.is_some() {
             return Vec::new();
         }
         let entry = self.control_plane.entry().address;
@@ -110,7 +119,9 @@ impl Setup<'_> {
 
     /// Whether a master serves this image's content now, or does so before hosts join.
     fn serves(&self, master: IpAddr) -> bool {
-        self.request.is_finished(master) || (!self.is_initialized() && self.control_plane.has_registry(master))
+        let has_one = |marker: &Marker| marker.settings.contains_key(REGISTRY_GROUP);
+        let serves_now = self.request.is_finished(master) && self.request.marker(master).is_some_and(has_one);
+        serves_now || (!self.is_initialized() && self.control_plane.has_registry(master))
     }
 
     /// The launch commands, one after another on one master; the first after these steps.

@@ -1,9 +1,12 @@
 //! What a host has to have of the cluster's settings, and the steps that bring it to a host of a cluster that stands.
 
+use std::net::IpAddr;
+
 use clusterfile::Host;
 use sha2::{Digest as _, Sha256};
 
 use super::prepare::{ENGINE, LVSCARE, NAMES, REGISTRY, id};
+use super::registry::{self, RegistryAccess};
 use super::{Script, Setup, files, lvscare};
 use crate::{Error, File, Marker, MarkerState, Step, Variable};
 
@@ -17,7 +20,9 @@ const IMAGES_GROUP: &str = "images";
 /// The container engine itself, as the image's script installs it.
 const ENGINE_GROUP: &str = "engine";
 /// The registry of a master.
-const REGISTRY_GROUP: &str = "registry";
+pub(super) const REGISTRY_GROUP: &str = "registry";
+/// The platforms whose content a registry serves, where there are several.
+const PLATFORMS_GROUP: &str = "platforms";
 /// The way of a node to the API servers.
 const LVSCARE_GROUP: &str = "lvscare";
 /// Labels and taints of a host's node.
@@ -33,8 +38,7 @@ pub(crate) struct Group {
 
 impl Group {
     fn of_files(name: &'static str, files: Vec<File>) -> Self {
-        let texts = files.iter().filter(|file| !file.secret);
-        let texts = texts.flat_map(|file| [file.path.as_bytes(), b"\0", &file.content, b"\0"]);
+        let texts = files.iter().flat_map(|file| [file.path.as_bytes(), b"\0", &file.content, b"\0"]);
         Self { name, digest: digest(texts), files }
     }
 
@@ -53,18 +57,19 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 impl Setup<'_> {
     /// Everything that a host has to have of the cluster's settings.
     pub(crate) fn groups(&self, host: &Host) -> Vec<Group> {
-        let (cluster, secrets) = (self.cluster(), self.request.payload.secrets);
-        let authority = files::authority(cluster, secrets);
-        let images = self.engine.image_files(&cluster.registry, self.control_plane.registries(), &authority.path);
-        let registry = &cluster.registry;
-        let engine = format!("{} {}:{}", self.engine.name(), registry.domain, registry.port);
+        let cluster = self.cluster();
+        let engine = format!("{} {}", self.engine.name(), cluster.registry.used_host());
         let mut groups = vec![
             Group::of_files(NAMES_GROUP, files::names(cluster, host, &self.control_plane)),
-            Group::of_files(IMAGES_GROUP, std::iter::once(authority).chain(images).collect()),
+            self.images_group(),
             Group::of_text(ENGINE_GROUP, &engine),
         ];
         if self.control_plane.has_registry(host.address) {
             groups.push(self.registry_group(host));
+            let platforms = self.request.payload.image.platforms();
+            if platforms.len() > 1 {
+                groups.push(Group::of_text(PLATFORMS_GROUP, &platforms.join(" ")));
+            }
         }
         if !host.is_master() {
             groups.push(Group::of_files(LVSCARE_GROUP, lvscare::files(cluster, &self.control_plane)));
@@ -75,21 +80,43 @@ impl Setup<'_> {
         groups
     }
 
+    /// Everybody can read the marker: of a login it has only what tells it from others.
+    fn images_group(&self) -> Group {
+        let (cluster, secrets) = (self.cluster(), self.request.payload.secrets);
+        let files = |authorization| {
+            let access = RegistryAccess::of(cluster, &self.control_plane, authorization);
+            let images = self.engine.image_files(&access);
+            files::authorities(cluster, secrets).into_iter().chain(images).collect()
+        };
+        let shown = Group::of_files(IMAGES_GROUP, files(registry::login_digest(&cluster.registry, secrets)));
+        Group { files: files(registry::authorization(&cluster.registry)), ..shown }
+    }
+
     /// The certificate itself does not count: it is for all masters, and one that has come or gone changes nothing for
     /// the registry of another.
     fn registry_group(&self, host: &Host) -> Group {
-        let registry = &self.cluster().registry;
-        let files = files::registry(self.cluster(), host.address, self.request.payload.secrets);
-        let mut group = Group::of_files(REGISTRY_GROUP, files);
-        let unit = group.files.iter().filter(|file| file.path == super::paths::REGISTRY_UNIT);
+        let (registry, secrets) = (&self.cluster().registry, self.request.payload.secrets);
+        let unit = files::registry_unit(self.cluster(), host.address);
         let names = format!("{:?} {:?}", registry.certificate_names, registry.certificate_addresses);
-        group.digest = digest(unit.map(|file| &file.content[..]).chain([names.as_bytes()]));
-        group
+        let login = registry::login_digest(registry, secrets);
+        let login = login.iter().map(|login| login.expose().as_bytes());
+        let digest = digest([&unit.content[..], names.as_bytes()].into_iter().chain(login));
+        Group { name: REGISTRY_GROUP, digest, files: Vec::new() }
+    }
+
+    /// The files of a group. Those of a registry are made only where they are written: hashing a password takes a while.
+    fn files_of(&self, host: &Host, group: Group) -> Vec<File> {
+        if group.name != REGISTRY_GROUP {
+            return group.files;
+        }
+        let (registry, secrets) = (&self.cluster().registry, self.request.payload.secrets);
+        let htpasswd = self.htpasswd.get_or_init(|| registry::htpasswd(registry, secrets));
+        files::registry(self.cluster(), host.address, secrets, htpasswd.as_deref())
     }
 
     /// All files that a host gets before its runtime.
     pub(super) fn files(&self, host: &Host) -> Vec<File> {
-        self.groups(host).into_iter().flat_map(|group| group.files).collect()
+        self.groups(host).into_iter().flat_map(|group| self.files_of(host, group)).collect()
     }
 
     /// The names of the groups in which a host differs from what its marker says it has.
@@ -111,14 +138,15 @@ impl Setup<'_> {
     pub(crate) fn alter(&self, host: &Host, changed: &[&'static str]) -> Result<Vec<Step>, Error> {
         let address = host.address;
         let groups = self.groups(host).into_iter().filter(|group| changed.contains(&group.name));
-        let files: Vec<File> = groups.flat_map(|group| group.files).collect();
+        let files: Vec<File> = groups.flat_map(|group| self.files_of(host, group)).collect();
         let has = |name| changed.contains(&name);
         let step =
             |what: &'static str, script| Step::run(id(what, address), [address], self.run(host, script)).titled(what);
         let mut steps = Vec::new();
         let new_registry = has(REGISTRY_GROUP) && self.control_plane.has_registry(address);
         let had = self.request.marker(address).is_some_and(|marker| marker.settings.contains_key(REGISTRY_GROUP));
-        if new_registry && !had {
+        // A node of a platform that the cluster did not have finds its container images nowhere else.
+        if (new_registry && !had) || has(PLATFORMS_GROUP) {
             steps.push(self.content(host));
         }
         if !files.is_empty() {
@@ -142,6 +170,35 @@ impl Setup<'_> {
             steps.push(self.label(host)?);
         }
         Ok(steps)
+    }
+
+    /// Orders the steps that change hosts so that pulls go on: others look for images at a new registry once it runs; one
+    /// that goes, or starts again with other settings, does so once every host knows; and those one after another.
+    pub(crate) fn order_registries(steps: &mut [Step]) {
+        let hosts_with = |what: &str| -> Vec<IpAddr> {
+            let hosts = steps.iter().flat_map(|step| step.hosts.iter().map(move |host| (step, *host)));
+            hosts.filter(|(step, host)| step.id == id(what, *host)).map(|(_, host)| host).collect()
+        };
+        let (settings, registries, ending) =
+            (hosts_with("settings"), hosts_with("registry"), hosts_with("no-registry"));
+        // Their content comes first.
+        let content = hosts_with("content");
+        let (new, old): (Vec<_>, Vec<_>) = registries.into_iter().partition(|host| content.contains(host));
+        let mut wait = |what: &str, host: IpAddr, before: Vec<String>| {
+            let step = steps.iter_mut().find(|step| step.id == id(what, host));
+            step.into_iter().for_each(|step| step.after_end_of.extend(before.iter().cloned()));
+        };
+        for host in settings.iter().filter(|host| !new.contains(host)) {
+            wait("settings", *host, new.iter().map(|new| id("registry", *new)).collect());
+        }
+        let others = |own: IpAddr| settings.iter().filter(move |host| **host != own).map(|host| id("settings", *host));
+        for (index, host) in old.iter().enumerate() {
+            let before = index.checked_sub(1).map(|before| id("registry", old[before]));
+            wait("registry", *host, others(*host).chain(before).collect());
+        }
+        for host in ending {
+            wait("no-registry", host, others(host).collect());
+        }
     }
 
     pub(super) fn start_registry(&self, host: &Host) -> Step {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use clusterfile::{Cluster, Host};
 
@@ -25,6 +26,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) kubelet_kubeconfig: &'static str,
     /// Settings of masters that only the runtime knows: a value by the name of each.
     pub(crate) own_settings: BTreeMap<&'static str, String>,
+    /// The users of the registries, once they were needed: hashing a password takes a while.
+    pub(crate) htpasswd: OnceLock<Option<String>>,
     /// Kubernetes' version, for summaries.
     pub(crate) version: String,
 }

@@ -6,7 +6,7 @@ use clusterfile::Host;
 
 use super::planner::Planner;
 use super::work::Work;
-use crate::host::{LABELS, id};
+use crate::host::{LABELS, Setup, id};
 use crate::{Error, File, HostChange, Plan, Request, Step};
 
 /// Plans a cluster. Hosts that are done are left alone; a cluster that is done gives an empty plan.
@@ -124,11 +124,15 @@ impl Planner<'_> {
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
         }
-        // A new member of etcd keeps the API away for a moment.
-        let masters = milestones.masters.clone();
+        // While etcd grows from one member to two, it has no majority until the second one runs, and no API answers. A third
+        // and later ones join beside the nodes.
+        let mut members =
+            self.setup.control_plane.masters().filter(|master| self.setup.request.was_finished(master.address));
+        let alone = members.nth(1).is_none();
+        let second = milestones.masters.first().filter(|_| alone).cloned();
         for node in others().filter(|host| !host.is_master()) {
             let own = gone.remove(&node.address);
-            let join = self.join(node)?.after([&gate_id]).after(own).after_end_of(&masters);
+            let join = self.join(node)?.after([&gate_id]).after(own).after_end_of(second.clone());
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
         }
@@ -161,6 +165,7 @@ impl Planner<'_> {
 
     fn alter_hosts(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) -> Result<(), Error> {
         let mut certificates = None;
+        let first_step = plan.steps.len();
         for (host, changed) in &work.altered {
             let mut steps = self.setup.alter(host, changed)?;
             if let Some(first) = steps.first_mut() {
@@ -177,6 +182,7 @@ impl Planner<'_> {
             milestones.altered.extend(own.map(|step| step.id.clone()));
             plan.steps.extend(steps);
         }
+        Setup::order_registries(&mut plan.steps[first_step..]);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ impl<'a> Planner<'a> {
             kubeconfig: super::ADMIN_KUBECONFIG,
             kubelet_kubeconfig: super::KUBELET_KUBECONFIG,
             own_settings: Default::default(),
+            htpasswd: Default::default(),
             version: version.to_string(),
         };
         let mut planner = Self { setup, version, networks: Networks::of(request.wanted, payload.image)? };

@@ -2,7 +2,7 @@
 
 use clusterfile::Cluster;
 
-use crate::host::{ContainerEngine, finished_masters};
+use crate::host::{ContainerEngine, check_registry, finished_masters};
 use crate::{Error, ImageContents, Request};
 
 /// Whether an image carries a Kubernetes at all.
@@ -43,12 +43,7 @@ pub(super) fn cluster(cluster: &Cluster) -> Result<(), Error> {
     if cluster.data_root.as_deref().is_some_and(|root| root.trim_end_matches('/') != "/var/lib/sealer/data") {
         return unsupported("spec.dataRoot other than /var/lib/sealer/data");
     }
-    if cluster.registry.external.is_some() {
-        return unsupported("a registry outside the cluster (spec.registry.externalRegistry)");
-    }
-    if cluster.registry.username.is_some() || cluster.registry.password.is_some() {
-        return unsupported("a login for the registry of the cluster (spec.registry.localRegistry.username)");
-    }
+    check_registry(cluster)?;
     if cluster.network.without_cni {
         return unsupported("leaving out the network plugin of an image (spec.network.withoutCNI)");
     }

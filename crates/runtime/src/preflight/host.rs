@@ -3,6 +3,7 @@
 use super::{Checked, Findings};
 use crate::host::ContainerEngine;
 use crate::plan::size;
+use crate::request::architecture;
 
 /// Clocks may differ by so much, in milliseconds; certificates and leases suffer beyond.
 const SKEW: u64 = 30_000;
@@ -30,12 +31,13 @@ pub(super) fn machine(checked: &Checked<'_>, findings: &mut Findings) {
         let os = if observed.os.is_empty() { "the operating system" } else { &observed.os };
         findings.add(format!("{os} does not run systemd"), "use a distribution with systemd");
     }
-    let wanted = checked.request.payload.image.platform.split('/').nth(1).unwrap_or_default();
-    let own = platform(&observed.arch);
-    if !wanted.is_empty() && own != wanted {
+    let image = checked.request.payload.image;
+    if image.for_machine(&observed.arch).is_none() {
+        let (own, name, platforms) = (architecture(&observed.arch), &image.name, image.platforms());
+        let all: Vec<&str> = platforms.iter().filter_map(|platform| Some(platform.split_once('/')?.1)).collect();
         findings.add(
-            format!("its processor is {own}, image {} is for {wanted}", checked.request.payload.image.name),
-            format!("build the image with --platform linux/{own}, or use another host"),
+            format!("its processor is {own}, image {name} is for {}", all.join(", ")),
+            format!("build the image with --platform {},linux/{own}, or use another host", platforms.join(",")),
         );
     }
 }
@@ -145,9 +147,11 @@ pub(super) fn swap(checked: &Checked<'_>, findings: &mut Findings) {
 }
 
 pub(super) fn resources(checked: &Checked<'_>, findings: &mut Findings) {
-    let (observed, image, demands) = (checked.observed, checked.request.payload.image, checked.demands);
+    let (observed, demands) = (checked.observed, checked.demands);
     let master = checked.host.is_master();
-    let content = image.rootfs_bytes.saturating_add(if master { image.carried_bytes } else { 0 });
+    let image = checked.request.payload.image;
+    let content =
+        if master { image.served_bytes() } else { checked.request.image_for(checked.host.address).rootfs_bytes };
     let need = content.saturating_mul(DISK_FACTOR);
     if !checked.ours && observed.disk_free < need {
         findings.add(
@@ -174,7 +178,7 @@ pub(super) fn resources(checked: &Checked<'_>, findings: &mut Findings) {
 /// What the image's scripts and Kubernetes call, unless the image brings it.
 pub(super) fn tools(checked: &Checked<'_>, findings: &mut Findings) {
     for (tool, package) in checked.demands.tools {
-        let carried = checked.request.payload.image.has(&format!("bin/{tool}"));
+        let carried = checked.request.image_for(checked.host.address).has(&format!("bin/{tool}"));
         if !carried && !checked.observed.tools.iter().any(|known| known == tool) {
             findings.add(format!("has no `{tool}`"), format!("install the package {package}"));
         }
@@ -201,15 +205,4 @@ pub(crate) fn bad_hostname(name: &str) -> Option<&'static str> {
     // A node's name is also a label's value, which ends at 63.
     (lower.len() > 63 || !lower.split('.').all(good))
         .then_some("cannot be a node's name (letters, digits, - and . only, at most 63)")
-}
-
-/// What container images call a machine of `uname -m`.
-fn platform(machine: &str) -> &str {
-    match machine {
-        "x86_64" | "amd64" => "amd64",
-        "aarch64" | "arm64" => "arm64",
-        "armv7l" | "armv6l" => "arm",
-        "i386" | "i686" => "386",
-        other => other,
-    }
 }

@@ -46,8 +46,9 @@ pub(super) fn ports(checked: &Checked<'_>, findings: &mut Findings) {
     }
     let (master, demands) = (checked.host.is_master(), checked.demands);
     let mut wanted = if master { demands.master_ports } else { demands.node_ports }.to_vec();
-    if master {
-        wanted.push(checked.request.cluster().registry.port);
+    let registry = &checked.request.cluster().registry;
+    if master && registry.external.is_none() {
+        wanted.push(registry.port);
     }
     for port in wanted {
         let Some(holder) = checked.observed.ports.get(&port) else {

@@ -208,6 +208,17 @@ impl Secrets {
         hex::encode(&sha2::Sha256::digest(self.authority().trim())[..16])
     }
 
+    /// A digest that nobody can compute, or check a guess by, who does not have the secrets.
+    pub(crate) fn keyed_digest(&self, parts: &[&str]) -> [u8; 32] {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        for part in [self.authority.key.expose()].iter().chain(parts) {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().into()
+    }
+
     /// An authority that the runtime asked for.
     ///
     /// # Errors

@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use registry_client::Memory;
+use registry_client::contract::Fixture;
+use sealer_core::cloudimage::Platform;
 use sealer_core::clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName, Role};
 use sealer_core::infra_provider::testing::Counting;
 use sealer_core::runtime::{
@@ -45,7 +48,12 @@ impl Runtime for Lab {
                 ["content", "install", "finish"].map(|id| format!("{id}@{}", host.address));
             let only = [host.address];
             plan.hosts.push(PlannedHost::new(host.address, HostChange::Join, "node"));
-            plan.steps.push(Step::content(content, only, Content::new(&image.digest, &rootfs, image.rootfs_bytes)));
+            let mut delivered = Content::new(&image.digest, &rootfs, request.image_for(host.address).rootfs_bytes);
+            if host.is_master() {
+                let others = image.others.iter().map(|other| &other.platform);
+                delivered = delivered.with_carried_images().with_platforms(others);
+            }
+            plan.steps.push(Step::content(content, only, delivered));
             plan.steps.push(Step::run(install, only, "true install"));
             plan.steps.push(Step::write(finish, only, vec![Marker::new(request, host, MarkerState::Ready).file()]));
         }
@@ -83,7 +91,7 @@ pub(crate) struct Bench {
     pub(crate) provider: Arc<Counting>,
     pub(crate) events: Mutex<Vec<Event>>,
     /// Removed when the test ends.
-    _directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl Bench {
@@ -94,6 +102,20 @@ impl Bench {
 
     /// With an image `lab:1` for a runtime of this name.
     pub(crate) async fn with_image(runtime: &str) -> Self {
+        Self::of(runtime, None, Vec::new()).await
+    }
+
+    /// With an image `lab:1` that carries this container image.
+    pub(crate) async fn carrying(carried: &Fixture) -> Self {
+        Self::of("lab", Some(carried), Vec::new()).await
+    }
+
+    /// With an image `lab:1` for these platforms, in whose rootfs `who` names the one that it is for.
+    pub(crate) async fn with_platforms(runtime: &str, platforms: Vec<Platform>) -> Self {
+        Self::of(runtime, None, platforms).await
+    }
+
+    async fn of(runtime: &str, carried: Option<&Fixture>, platforms: Vec<Platform>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(path("context/scripts")).unwrap();
@@ -103,11 +125,23 @@ impl Bench {
         let sealer = Sealer::open(Settings::new(path("root"), path("state"))).unwrap();
         let sealer = sealer.with_connector(Arc::new(hosts.clone())).with_provider(provider.clone());
         let sealer = sealer.with_runtime(Arc::new(Lab("lab".parse().unwrap()))).with_binary(path("binary"));
+        let mut kubefile = String::new();
+        let registry = Memory::default();
+        if let Some(carried) = carried {
+            carried.fill(&registry);
+            std::fs::create_dir_all(path("context/manifests")).unwrap();
+            std::fs::write(path("context/manifests/imageList"), carried.image.to_string()).unwrap();
+            kubefile = "COPY manifests manifests\n".to_owned();
+        }
+        let sealer = sealer.with_registry(Arc::new(registry));
         let label = format!("LABEL cluster.alpha.sealer.io/cluster-runtime-type={runtime}");
-        let mut request = BuildRequest::new(format!("FROM scratch\n{label}\nCOPY scripts scripts\n"), path("context"));
+        let who = "COPY <<who ./\n$ARCH\nwho\n";
+        let kubefile = format!("FROM scratch\n{label}\nCOPY scripts scripts\n{who}{kubefile}");
+        let mut request = BuildRequest::new(kubefile, path("context"));
+        request.options.platforms = platforms;
         request.options.tag = Some("lab:1".to_owned());
         build(&sealer, &request, &|_| ()).await.unwrap();
-        Self { sealer, hosts, provider, events: Mutex::default(), _directory: directory }
+        Self { sealer, hosts, provider, events: Mutex::default(), directory }
     }
 
     /// Without consent: no host may leave.

@@ -9,5 +9,8 @@ mod lab;
 mod machines;
 mod managed;
 mod operators;
+mod platforms;
+mod pull;
+mod registry;
 mod scale;
 mod send;

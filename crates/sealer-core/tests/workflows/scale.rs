@@ -1,7 +1,9 @@
 //! Clusterfiles of clusters that exist, with more hosts or fewer, and what comes of an interruption.
 
-use sealer_core::clusterfile::{Clusterfile, ProviderName, Role, Secret};
-use sealer_core::{Class, Error, Outcome, RunRequest, ScaleRequest, Wanted, scale_down, scale_up, wanted};
+use sealer_core::clusterfile::{Clusterfile, Host, ProviderName, Role, Secret};
+use sealer_core::{
+    Class, Error, Outcome, RunRequest, ScaleRequest, Wanted, scale_down, scale_up, wanted, with_arguments,
+};
 
 use crate::lab::{Bench, address, counted, listed, made};
 
@@ -38,6 +40,24 @@ async fn hosts_are_added_and_taken_out_by_address() {
     bench.change(scale_down(&bench.file(), &nodes("10.0.0.2,10.0.0.4")).unwrap()).await.unwrap();
     assert_eq!(bench.hosts(), [1, 3].map(address));
     assert!(!bench.is_installed(address(2)) && bench.is_installed(address(3)));
+}
+
+#[test]
+fn a_file_is_applied_with_what_is_said_beside_it() {
+    let mut request = ScaleRequest::new(Some("10.0.0.1,10.0.0.3"), Some("10.0.0.4"));
+    request.env = vec!["Stage=test".to_owned()];
+    let cluster = with_arguments(&listed(), &request).unwrap().cluster;
+    let hosts: Vec<_> = cluster.hosts.iter().map(|host| (host.address, host.is_master())).collect();
+    assert_eq!(hosts, [(1, true), (2, false), (3, true), (4, false)].map(|(last, master)| (address(last), master)));
+    let staged = |host: &Host| host.env.values("Stage") == ["test"];
+    assert!(cluster.hosts.iter().all(staged), "also hosts that the file names");
+    let of = |masters, nodes| with_arguments(&counted(2), &ScaleRequest::new(masters, nodes)).map(Wanted::from);
+    let more = of(Some("3"), None).unwrap().clusterfile.cluster.machines;
+    assert_eq!((more.masters.unwrap().count, more.nodes.unwrap().count), (3, 2), "a count is no addition");
+    assert_eq!(with_arguments(&listed(), &ScaleRequest::default()).unwrap(), listed());
+    refuses(of(None, Some("10.0.0.3")), "CONTAINER makes its machines itself");
+    request.env = vec!["Stage".to_owned()];
+    refuses(with_arguments(&listed(), &request).map(Wanted::from), "--env Stage");
 }
 
 #[test]
@@ -110,7 +130,7 @@ async fn an_interrupted_command_is_not_done_twice() {
     assert_eq!(bench.hosts(), [1, 3].map(address));
 }
 
-fn run(bench: &Bench, masters: &str, nodes: Option<&str>, env: &[&str]) -> Result<Wanted, Error> {
+async fn run(bench: &Bench, masters: &str, nodes: Option<&str>, env: &[&str]) -> Result<Wanted, Error> {
     let mut request = RunRequest::new("lab:1");
     request.cluster_name = Some("shop".to_owned());
     request.masters = Some(masters.to_owned());
@@ -118,7 +138,7 @@ fn run(bench: &Bench, masters: &str, nodes: Option<&str>, env: &[&str]) -> Resul
     request.env = env.iter().map(|pair| (*pair).to_owned()).collect();
     let counts = masters.parse::<u32>().is_ok();
     request.provider = counts.then(|| "CONTAINER".to_owned());
-    wanted(&bench.sealer, request)
+    wanted(&bench.sealer, request, &|_| ()).await
 }
 
 #[tokio::test]
@@ -127,7 +147,7 @@ async fn running_it_with_more_hosts_adds_them_and_never_takes_one_out() {
     let mut file = listed();
     file.cluster.hosts[1].labels.insert("disk".to_owned(), "fast".to_owned());
     bench.apply(&file).await.unwrap();
-    let more = run(&bench, "10.0.0.1", Some("10.0.0.2,10.0.0.3"), &["A=b"]).unwrap();
+    let more = run(&bench, "10.0.0.1", Some("10.0.0.2,10.0.0.3"), &["A=b"]).await.unwrap();
     assert!(more.notes.is_empty(), "{:?}", more.notes);
     bench.apply_by(more, &Default::default()).await.unwrap();
     let known = bench.remembered().unwrap();
@@ -138,7 +158,7 @@ async fn running_it_with_more_hosts_adds_them_and_never_takes_one_out() {
         "what was said stays"
     );
 
-    let fewer = run(&bench, "10.0.0.1", None, &[]).unwrap();
+    let fewer = run(&bench, "10.0.0.1", None, &[]).await.unwrap();
     assert_eq!(
         fewer.notes[0],
         "10.0.0.2 stays a node of cluster shop: `sealer delete -c shop --nodes 10.0.0.2` takes it out"
@@ -146,7 +166,7 @@ async fn running_it_with_more_hosts_adds_them_and_never_takes_one_out() {
     assert_eq!(bench.apply_by(fewer, &Default::default()).await.unwrap().outcome, Outcome::Unchanged);
 
     // Another cluster under a name that is taken.
-    let error = run(&bench, "10.0.1.1", None, &[]).unwrap_err();
+    let error = run(&bench, "10.0.1.1", None, &[]).await.unwrap_err();
     assert!(matches!(&error, Error::ClusterExists { masters, .. } if *masters == [address(1)]), "{error}");
     assert_eq!(error.class(), Class::Usage);
 }
@@ -154,9 +174,9 @@ async fn running_it_with_more_hosts_adds_them_and_never_takes_one_out() {
 #[tokio::test]
 async fn running_it_with_other_counts_only_adds() {
     let bench = Bench::new().await;
-    bench.change(run(&bench, "1", Some("2"), &[]).unwrap()).await.unwrap();
+    bench.change(run(&bench, "1", Some("2"), &[]).await.unwrap()).await.unwrap();
     assert_eq!(bench.remembered().unwrap().provider, ProviderName::CONTAINER);
-    let fewer = run(&bench, "3", Some("1"), &[]).unwrap();
+    let fewer = run(&bench, "3", Some("1"), &[]).await.unwrap();
     assert_eq!(
         fewer.notes,
         ["cluster shop keeps all 2 machines of role node: `sealer delete -c shop --nodes 1` takes some out"]
@@ -169,12 +189,12 @@ async fn running_it_with_other_counts_only_adds() {
 async fn a_run_that_was_never_finished_does_not_leave_its_hosts_behind() {
     let bench = Bench::new().await;
     bench.hosts.fail("true install");
-    bench.change(run(&bench, "10.0.0.1", Some("10.0.0.2"), &[]).unwrap()).await.unwrap_err();
+    bench.change(run(&bench, "10.0.0.1", Some("10.0.0.2"), &[]).await.unwrap()).await.unwrap_err();
     // The content of the first is there, and its marker.
     let marker = r#"{"cluster": "shop", "role": "node"}"#;
     std::fs::write(bench.hosts.of(address(2)).join("data/shop/host.json"), marker).unwrap();
     bench.hosts.repair();
-    let error = bench.change(run(&bench, "10.0.0.1", Some("10.0.0.3"), &[]).unwrap()).await.unwrap_err();
+    let error = bench.change(run(&bench, "10.0.0.1", Some("10.0.0.3"), &[]).await.unwrap()).await.unwrap_err();
     assert!(matches!(&error, Error::HostsNotNamed { hosts, .. } if *hosts == [address(2)]), "{error}");
     assert_eq!(error.class(), Class::Usage);
     // Somebody who says all of it may.

@@ -12,7 +12,7 @@ done
 if [ "$SEALER_ENGINE_OURS" = yes ] && [ -f "$SEALER_ROOTFS/scripts/uninstall-$SEALER_ENGINE.sh" ]; then
     (cd "$SEALER_ROOTFS/scripts" && bash "./uninstall-$SEALER_ENGINE.sh" "$SEALER_ENGINE_STORAGE") || true
 fi
-for rules in "/etc/containerd/certs.d/_default" "/etc/containerd/certs.d/$RegistryURL"; do
+for rules in /etc/containerd/certs.d/*; do
     if grep -qs "^# written by sealer" "$rules/hosts.toml"; then
         rm -rf "$rules"
     fi

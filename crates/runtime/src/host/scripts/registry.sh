@@ -1,4 +1,6 @@
 # Starts the registry that serves this host's content, with the files that were written before.
+# Users whom nobody asks for any more.
+grep -q -- " --htpasswd " /etc/systemd/system/sealer-registry.service || rm -f "$SEALER_DATA/certs/htpasswd"
 systemctl daemon-reload
 systemctl enable sealer-registry.service 2>/dev/null
 systemctl restart sealer-registry.service

@@ -1,0 +1,86 @@
+//! Fills templates such as `{{.digest}} {{json .labels}}` with fields of a JSON result.
+
+use serde_json::Value;
+
+/// The template with every field in its place; names of fields are read without regard to case.
+///
+/// # Errors
+///
+/// What is wrong with the template, in words.
+pub(super) fn fill(template: &str, value: &Value) -> Result<String, String> {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, action)) = rest.split_once("{{") {
+        text.push_str(before);
+        let (action, after) = action.split_once("}}").ok_or("`{{` is not closed by `}}`")?;
+        let action = action.trim();
+        let (is_json, path) = match action.strip_prefix("json ") {
+            Some(path) => (true, path.trim()),
+            None => (false, action),
+        };
+        let found = field(path, value)?;
+        match found {
+            Value::String(found) if !is_json => text.push_str(found),
+            found => text.push_str(&found.to_string()),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    text.push('\n');
+    Ok(text)
+}
+
+/// The field at a path such as `.sizes.total`; `.` is everything.
+fn field<'a>(path: &str, value: &'a Value) -> Result<&'a Value, String> {
+    let names = path.strip_prefix('.').ok_or_else(|| {
+        format!(
+            "`{{{{{path}}}}}` is not understood; expected a field such as `{{{{.digest}}}}`, or `{{{{json .labels}}}}`"
+        )
+    })?;
+    let mut found = value;
+    // Labels have dots in their names: as much as there is a field for belongs to one name.
+    let mut rest = names;
+    while !rest.is_empty() {
+        let Value::Object(fields) = found else { return Err(format!("`{rest}` is asked of what has no fields")) };
+        let fits = |name: &&String| {
+            let begins = rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+            begins && matches!(rest.as_bytes().get(name.len()), None | Some(b'.'))
+        };
+        let name = fields.keys().filter(fits).max_by_key(|name| name.len());
+        let Some(name) = name else {
+            let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+            return Err(format!("there is no field `{rest}`; there are {}", known.join(", ")));
+        };
+        found = &fields[name];
+        rest = rest[name.len()..].trim_start_matches('.');
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_put_in_their_places() {
+        let value = serde_json::json!({ "name": "shop", "sizes": { "total": 3 }, "labels": { "io.x": "y" } });
+        for (template, expected) in [
+            ("{{.name}}", "shop\n"),
+            ("{{ .Name }}: {{.sizes.Total}} B", "shop: 3 B\n"),
+            ("{{json .name}} {{.labels.io.x}}", "\"shop\" y\n"),
+            ("plain", "plain\n"),
+            ("{{json .sizes}}", "{\"total\":3}\n"),
+        ] {
+            assert_eq!(fill(template, &value).as_deref(), Ok(expected), "{template}");
+        }
+        for (template, reason) in [
+            ("{{.name", "is not closed"),
+            ("{{.size}}", "there are name, sizes, labels"),
+            ("{{range .labels}}", "is not understood"),
+            ("{{.name.x}}", "what has no fields"),
+        ] {
+            let said = fill(template, &value);
+            assert!(said.as_ref().is_err_and(|said| said.contains(reason)), "{template}: {said:?}");
+        }
+    }
+}
