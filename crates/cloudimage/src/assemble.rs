@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use content_store::{DOCUMENT_MEDIA_TYPE, Digest, Store};
 
 use crate::catalogue::Catalogue;
-use crate::documents::{self, Descriptor, Index, IndexEntry, Manifest};
+use crate::documents::{self, Descriptor, IndexEntry, Manifest};
 use crate::error::{Error, Result};
 use crate::format;
+use crate::joined::{Entry, Joined};
 use crate::platform::Platform;
 
 /// The index entry of a rootfs.
@@ -26,6 +27,15 @@ pub(crate) fn artifact_entry(store: &Store, catalogue: &Catalogue, rootfs: &Dige
     if catalogue.images.is_empty() {
         return Ok(None);
     }
+    let kind = (format::KIND_ANNOTATION.to_owned(), format::KIND_CONTAINER_IMAGES.to_owned());
+    let belongs_to = (format::ROOTFS_ANNOTATION.to_owned(), rootfs.to_string());
+    let mut entry = rootfs_entry(put_artifact(store, catalogue)?, &Platform::unknown());
+    entry.annotations = BTreeMap::from([kind, belongs_to]);
+    Ok(Some(entry))
+}
+
+/// Writes the manifest whose layers are every blob of every carried image.
+pub(crate) fn put_artifact(store: &Store, catalogue: &Catalogue) -> Result<Descriptor> {
     let mut blobs: BTreeMap<Digest, Descriptor> = BTreeMap::new();
     for blob in catalogue.blobs() {
         let media_type = if blob.is_document() { DOCUMENT_MEDIA_TYPE.to_owned() } else { blob.media_type };
@@ -39,11 +49,7 @@ pub(crate) fn artifact_entry(store: &Store, catalogue: &Catalogue, rootfs: &Dige
         layers: blobs.into_values().collect(),
         annotations: BTreeMap::new(),
     };
-    let kind = (format::KIND_ANNOTATION.to_owned(), format::KIND_CONTAINER_IMAGES.to_owned());
-    let belongs_to = (format::ROOTFS_ANNOTATION.to_owned(), rootfs.to_string());
-    let mut entry = rootfs_entry(documents::put(store, &manifest, format::MANIFEST)?, &Platform::unknown());
-    entry.annotations = BTreeMap::from([kind, belongs_to]);
-    Ok(Some(entry))
+    documents::put(store, &manifest, format::MANIFEST)
 }
 
 /// The value of upstream's annotation that lists what a rootfs carries; none when nothing is carried.
@@ -55,12 +61,7 @@ pub(crate) fn listed_images(catalogue: &Catalogue) -> Result<Option<String>> {
     Ok((!listed.is_empty()).then_some(text))
 }
 
-/// Writes the index of an image.
+/// Writes the index of an image, in the one order that indexes have.
 pub(crate) fn put_index(store: &Store, manifests: Vec<IndexEntry>) -> Result<Descriptor> {
-    let media_type = Some(format::INDEX.to_owned());
-    documents::put(
-        store,
-        &Index { schema_version: 2, media_type, manifests, annotations: BTreeMap::new() },
-        format::INDEX,
-    )
+    Joined::new(manifests.into_iter().map(Entry::from).collect()).write(store)
 }

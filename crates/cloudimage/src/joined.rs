@@ -10,7 +10,7 @@ use content_store::{Descriptor, Digest, MediaType, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::documents;
+use crate::documents::{self, IndexEntry};
 use crate::error::{Error, Result};
 use crate::format;
 use crate::platform::Platform;
@@ -69,8 +69,14 @@ impl Joined {
         documents::read(store, digest, format::DOCUMENT_LIMIT)
     }
 
-    /// Writes it into the store.
+    /// Writes it into the store, to be named.
     pub(crate) fn put(&mut self, store: &Store) -> Result<Descriptor> {
+        let written = self.write(store)?;
+        Ok(Descriptor::new(MediaType::ImageIndex, written.size, written.digest))
+    }
+
+    /// Writes it into the store.
+    pub(crate) fn write(&mut self, store: &Store) -> Result<documents::Descriptor> {
         self.sort();
         self.media_type = Some(format::INDEX.to_owned());
         let written = documents::put(store, self, format::INDEX)?;
@@ -78,7 +84,7 @@ impl Joined {
             let reason = format!("an index takes at most {} MiB", format::DOCUMENT_LIMIT >> 20);
             return Err(Error::NotAnImage { document: written.digest.to_string(), reason });
         }
-        Ok(Descriptor::new(MediaType::ImageIndex, written.size, written.digest))
+        Ok(written)
     }
 
     fn sort(&mut self) {
@@ -95,6 +101,14 @@ impl Joined {
     }
 }
 
+impl From<IndexEntry> for Entry {
+    fn from(entry: IndexEntry) -> Self {
+        let platform = entry.platform.map(|platform| EntryPlatform { platform, other: BTreeMap::new() });
+        let IndexEntry { media_type, digest, size, annotations, .. } = entry;
+        Self { media_type, digest, size, platform, annotations, other: BTreeMap::new() }
+    }
+}
+
 impl Entry {
     /// The entry of a rootfs manifest.
     pub(crate) fn of_rootfs(manifest: &documents::Descriptor, platform: &Platform) -> Self {
@@ -106,13 +120,6 @@ impl Entry {
             annotations: BTreeMap::new(),
             other: BTreeMap::new(),
         }
-    }
-
-    /// The entry of the images carried with a rootfs.
-    pub(crate) fn of_artifact(manifest: &documents::Descriptor, rootfs: &Digest) -> Self {
-        let kind = (format::KIND_ANNOTATION.to_owned(), format::KIND_CONTAINER_IMAGES.to_owned());
-        let belongs_to = (format::ROOTFS_ANNOTATION.to_owned(), rootfs.to_string());
-        Self { annotations: BTreeMap::from([kind, belongs_to]), ..Self::of_rootfs(manifest, &Platform::unknown()) }
     }
 
     pub(crate) fn platform(&self) -> Option<&Platform> {

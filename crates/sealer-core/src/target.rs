@@ -62,7 +62,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     let aborted = |source| Error::Aborted { act: "reading the image", source };
     let cancel = &run.options.cancel;
     notes.extend(pull::provide(run.sealer, &wanted.cluster.image, only_to_plan, cancel, run.events).await?);
-    let name = with_registry(run, &wanted.cluster.image, &mut notes).await?;
+    let name = with_registry(run, &wanted.cluster.image, &mut notes, only_to_plan).await?;
     let images = run.sealer.images().clone();
     let image = spawn_blocking(move || images.get_any(&name)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
@@ -94,8 +94,13 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
 }
 
 /// Imports the container images that an image of upstream's keeps as files; its name stands for the image that carries
-/// them from then on. Gives what the image is called by.
-async fn with_registry(run: &Run<'_>, image: &str, notes: &mut Vec<String>) -> Result<String, Error> {
+/// them from then on, unless a plan is all that is wanted. Gives what the image is called by.
+async fn with_registry(
+    run: &Run<'_>,
+    image: &str,
+    notes: &mut Vec<String>,
+    only_to_plan: bool,
+) -> Result<String, Error> {
     let (images, name) = (run.sealer.images().clone(), image.to_owned());
     let is_name = name.parse::<content_store::Reference>().is_ok_and(|name| name.digest().is_none());
     let imported = spawn_blocking(move || {
@@ -103,6 +108,7 @@ async fn with_registry(run: &Run<'_>, image: &str, notes: &mut Vec<String>) -> R
         let Some(imported) = images.import_registry(&name)? else { return Ok(None) };
         // A shortened digest looks like a name, and is none here.
         let is_name = is_name && images.get_any(&name)?.name() != imported.from.to_string();
+        let is_name = is_name && !only_to_plan;
         if is_name {
             images.adopt(&name, &imported)?;
         }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use content_store::Digest;
-use serde::Serialize;
 
 use super::draft::Draft;
 use super::options::{BuildOptions, Built};
+use crate::assemble;
 use crate::catalogue::Catalogue;
 use crate::documents::{self, Config, Manifest, ProcessConfig, Rootfs};
 use crate::error::{Error, Result};
@@ -28,10 +28,9 @@ pub(super) fn seal(
     let mut entries = Vec::new();
     for (draft, catalogue) in drafts {
         let rootfs = put_rootfs(draft, catalogue, options, created)?;
-        entries.push(Entry::of_rootfs(&rootfs, &draft.rootfs.platform));
-        if !catalogue.images.is_empty() {
-            entries.push(Entry::of_artifact(&put_artifact(draft, catalogue)?, &rootfs.digest));
-        }
+        let carried = assemble::artifact_entry(images.content(), catalogue, &rootfs.digest)?;
+        let rootfs = assemble::rootfs_entry(rootfs, &draft.rootfs.platform);
+        entries.extend(std::iter::once(rootfs).chain(carried).map(Entry::from));
     }
     let descriptor = Joined::new(entries).put(images.content())?;
     let digest = Digest::try_from(descriptor.digest())?;
@@ -102,47 +101,14 @@ fn put_rootfs(
     documents::put(store, &manifest, format::MANIFEST)
 }
 
-/// A carried image as upstream's annotation lists it.
-#[derive(Serialize)]
-struct Listed<'a> {
-    image: &'a str,
-    platform: &'a Platform,
-}
-
 fn annotations(draft: &Draft, catalogue: &Catalogue, options: &BuildOptions) -> Result<BTreeMap<String, String>> {
-    let text = |value: serde_json::Result<String>| value.map_err(Error::document("an annotation"));
-    let extension = text(serde_json::to_string(&draft.extension))?;
+    let extension = serde_json::to_string(&draft.extension).map_err(Error::document("an annotation"))?;
     let mut annotations = options.annotations.clone();
     annotations.insert(format::EXTENSION_ANNOTATION.to_owned(), extension);
-    if !catalogue.images.is_empty() {
-        let listed: Vec<Listed<'_>> = catalogue
-            .images
-            .iter()
-            .map(|image| Listed { image: &image.reference, platform: &image.platform })
-            .collect();
-        annotations.insert(format::IMAGES_ANNOTATION.to_owned(), text(serde_json::to_string(&listed))?);
+    if let Some(listed) = assemble::listed_images(catalogue)? {
+        annotations.insert(format::IMAGES_ANNOTATION.to_owned(), listed);
     }
     Ok(annotations)
-}
-
-/// The manifest whose layers are every blob of every carried image.
-fn put_artifact(draft: &Draft, catalogue: &Catalogue) -> Result<documents::Descriptor> {
-    let store = draft.images.content();
-    let mut blobs: BTreeMap<_, documents::Descriptor> = BTreeMap::new();
-    for blob in catalogue.blobs() {
-        let media_type =
-            if blob.is_document() { content_store::DOCUMENT_MEDIA_TYPE.to_owned() } else { blob.media_type };
-        blobs.entry(blob.digest).or_insert(documents::Descriptor { media_type, digest: blob.digest, size: blob.size });
-    }
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(format::MANIFEST.to_owned()),
-        artifact_type: Some(format::CONTAINER_IMAGES.to_owned()),
-        config: documents::put(store, catalogue, format::CONTAINER_IMAGES)?,
-        layers: blobs.into_values().collect(),
-        annotations: BTreeMap::new(),
-    };
-    documents::put(store, &manifest, format::MANIFEST)
 }
 
 /// A time as documents write it.
