@@ -54,8 +54,9 @@ async fn an_image_that_is_nowhere_stops_everything() {
     let mut elsewhere = listed();
     elsewhere.cluster.image = "nowhere:1".to_owned();
     let error = bench.apply(&elsewhere).await.unwrap_err();
+    // A name without a registry: the error says where it was looked for.
     assert!(
-        matches!(&error, Error::Image(cloudimage::Error::NotPulled { name, .. }) if name == "nowhere:1"),
+        matches!(&error, Error::ShortName { name, whole, .. } if name == "nowhere:1" && whole == "docker.io/library/nowhere"),
         "{error:?}"
     );
     assert!(bench.remembered().is_none());
