@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealer_core::cloudimage::{self, PullPolicy};
+use sealer_core::cloudimage::PullPolicy;
 use sealer_core::registry_client::Memory;
 use sealer_core::{Error, Event, PullRequest, PushRequest, RunRequest, pull, push, wanted};
 
