@@ -82,6 +82,8 @@ enum Measurement {
     Build,
     /// Machines on a stand-in of Alibaba Cloud: calls and time
     Cloud,
+    /// Moving an image of 450 MB: push, pull, save, load
+    Image,
     /// Load balancing: failing servers, throughput, footprint
     Lvscare,
 }
@@ -107,6 +109,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Bench { name: Measurement::Apply, .. } => bench::apply(),
         Task::Bench { name: Measurement::Build, .. } => bench::build(&Cache::open()?),
         Task::Bench { name: Measurement::Cloud, .. } => bench::cloud(),
+        Task::Bench { name: Measurement::Image, .. } => bench::image(&Cache::open()?),
         Task::Bench { name: Measurement::Lvscare, quick } => bench::lvscare(&Cache::open()?, *quick),
         Task::BenchLvscareApart(apart) => bench::apart(apart),
         Task::Assets => print_assets(&Cache::open()?),

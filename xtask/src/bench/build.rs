@@ -13,7 +13,7 @@ use crate::output;
 use crate::program::{program, read, run_quietly};
 
 /// Bytes of the measured rootfs: the size of a real base image.
-const ROOTFS_SIZE: u64 = 450_000_000;
+pub(super) const ROOTFS_SIZE: u64 = 450_000_000;
 const LARGE_FILES: u64 = 12;
 const SMALL_FILES: u64 = 1_500;
 const SMALL_SIZE: u64 = 20_000;
@@ -127,10 +127,10 @@ impl Bench {
 }
 
 /// Durations of one contender.
-struct Times(Vec<Duration>);
+pub(super) struct Times(pub(super) Vec<Duration>);
 
 impl Times {
-    fn mean(&self) -> Duration {
+    pub(super) fn mean(&self) -> Duration {
         self.0.iter().sum::<Duration>() / u32::try_from(self.0.len().max(1)).unwrap_or(u32::MAX)
     }
 
@@ -158,7 +158,7 @@ impl std::fmt::Display for Times {
 }
 
 /// A context with the same rootfs every time, made up as base images are: packed blobs, programs, and many small files.
-fn rootfs(cache: &Cache) -> Result<PathBuf> {
+pub(super) fn rootfs(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new("2").text(&format!("{ROOTFS_SIZE} {LARGE_FILES} {SMALL_FILES} {SMALL_SIZE}"));
     cache.entry("bench-rootfs", &key, |target| {
         output::step("making the rootfs");
@@ -250,7 +250,7 @@ impl Content {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
         _ => Ok(()),

@@ -4,9 +4,11 @@ mod apply;
 mod build;
 mod cloud;
 mod hosts;
+mod image;
 mod lvscare;
 
 pub(crate) use apply::apply;
 pub(crate) use build::build;
 pub(crate) use cloud::cloud;
+pub(crate) use image::image;
 pub(crate) use lvscare::{Apart, apart, lvscare};
