@@ -131,7 +131,7 @@ impl Images {
 
     /// Checks the images whose blobs are here.
     fn named(&self, taken: &Taken, guard: GcGuard) -> Result<ReadArchive<'_>> {
-        let created = now()?;
+        let (created, known) = (now()?, self.names()?);
         let (mut named, mut names, mut checked) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (reference, digest) in self.find_images(taken)? {
             let shown = reference.as_ref().map_or_else(|| digest.to_string(), ToString::to_string);
@@ -147,6 +147,10 @@ impl Images {
             };
             names.push(shown);
             let Some(reference) = reference else { continue };
+            let is_this = |one: &Named| one.name == reference.to_string() && one.descriptor == *descriptor;
+            if known.iter().any(is_this) {
+                continue; // It stays as old as it is, and nothing is written.
+            }
             let annotations = BTreeMap::from([(format::CREATED_ANNOTATION.to_owned(), created.clone())]);
             named.push(Named {
                 kind: NameKind::ClusterImage,
