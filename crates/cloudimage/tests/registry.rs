@@ -5,7 +5,7 @@ mod bench;
 
 use bench::Bench;
 use cloudimage::{
-    BlobOutcome, Error, Images, Platform, Platforms, PullOptions, PullPolicy, Pulled, PushOptions, Pushed,
+    BlobOutcome, BuildEvent, Error, Images, Platform, Platforms, PullOptions, PullPolicy, Pulled, PushOptions, Pushed,
     TransferEvent, format,
 };
 use content_store::{Descriptor, Digest, NameKind, Reference};
@@ -369,6 +369,14 @@ async fn from_pulls_what_is_not_here() {
     let newer = builder.options_with(|options| options.pull = PullPolicy::IfNewer);
     builder.build_with(&kubefile, &newer).await.unwrap();
     assert_eq!(builder.registry.requested().len(), asked + 1);
+
+    // The tag moves.
+    two.bench.build("FROM scratch\nCOPY app.yaml .\n").await.unwrap();
+    push(two.bench.images(), &builder.registry, "shop:1.4", Some(NAME)).await.unwrap();
+    builder.build_with(&kubefile, &newer).await.unwrap();
+    let warned =
+        |event| matches!(event, BuildEvent::Warning { message } if message.starts_with(&format!("{NAME} was")));
+    assert!(builder.events().into_iter().any(warned), "{:?}", builder.events());
 }
 
 #[tokio::test]
@@ -390,4 +398,30 @@ async fn events_tell_where_blobs_came_from() {
         .collect();
     let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
     assert!(count(BlobOutcome::Mounted) >= 2 && count(BlobOutcome::Moved) >= 2, "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn what_an_image_lacks_is_fetched_of_that_image_and_its_name_stays() {
+    let two = Two::new().await;
+    let digest = two.with_two_platforms();
+    let name = "registry.example/team/both:1";
+    two.push(name, None).await.unwrap();
+    let other = two.other();
+    pull(&other, &two.registry, name).await.unwrap();
+    // The tag moves.
+    two.push("shop:1.4", Some(name)).await.unwrap();
+    let missing = async |registry: &Memory, platform: Platform| {
+        let change = |options: &mut PullOptions| {
+            options.policy = PullPolicy::Missing;
+            options.platforms = Platforms::These(vec![platform]);
+        };
+        pull_with(&other, registry, name, change).await
+    };
+    let error = missing(&Memory::default(), other_platform()).await.unwrap_err();
+    assert!(matches!(error, Error::Partial { .. }), "a registry that lacks it: {error:?}");
+    let error = missing(&two.registry, "linux/s390x".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::NoPlatform { .. }), "{error:?}");
+    let pulled = missing(&two.registry, other_platform()).await.unwrap();
+    assert_eq!((pulled.digest, pulled.previous, pulled.platforms.len()), (digest, None, 2));
+    assert_eq!(*other.get(name).unwrap().index_digest(), digest);
 }

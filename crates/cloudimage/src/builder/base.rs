@@ -47,7 +47,11 @@ pub(super) async fn provide(
         pull.platforms = Platforms::These(platforms);
         pull.policy = options.pull;
         pull.cancel = options.cancel.clone();
-        images.pull(registry, &name, &pull, &|pull| events(BuildEvent::Pull { pull })).await?;
+        let pulled = images.pull(registry, &name, &pull, &|pull| events(BuildEvent::Pull { pull })).await?;
+        if let Some(previous) = pulled.previous {
+            let message = format!("{} was {previous} and is {} now", pulled.name, pulled.digest);
+            events(BuildEvent::Warning { message });
+        }
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub enum Platforms {
 pub enum PullPolicy {
     /// Always: the name may point at another image by now.
     Always,
-    /// When it is not here.
+    /// When it is not here, or something of it is not: then that is all that is fetched, and the name stays where it is.
     #[default]
     Missing,
     /// Never.
@@ -118,12 +118,38 @@ impl Images {
         match here {
             Err(error) if options.policy == PullPolicy::Never || !is_cured_by_pulling(&error) => Err(error),
             Err(Error::UnknownImage { .. }) => {
-                self.fetch(registry, &reference, options, events).await.map_err(|error| match error {
+                self.fetch(registry, &reference, &reference, options, events).await.map_err(|error| match error {
                     Error::Registry(source) => Error::NotPulled { name: reference.familiar(), source },
                     error => error,
                 })
             }
-            _ => self.fetch(registry, &reference, options, events).await,
+            Err(error) if options.policy == PullPolicy::Missing => {
+                self.fetch_rest(registry, &reference, error, options, events).await
+            }
+            _ => self.fetch(registry, &reference, &reference, options, events).await,
+        }
+    }
+
+    /// Brings what `lacking` says that the image here lacks. The image stays the one that the name stands for here: in the registry
+    /// it may stand for another by now, or always have.
+    async fn fetch_rest(
+        &self,
+        registry: &dyn Registry,
+        name: &Reference,
+        lacking: Error,
+        options: &PullOptions,
+        events: TransferEvents<'_>,
+    ) -> Result<Pulled> {
+        // The same index lists no other platforms elsewhere.
+        if matches!(lacking, Error::NoPlatform { .. }) {
+            return Err(lacking);
+        }
+        let (images, whole) = (self.clone(), name.to_string());
+        let known = spawn_blocking(move || images.resolve(&whole)).await.map_err(Error::TaskPanicked)?;
+        let (_, digest) = known?;
+        match self.fetch(registry, name, &name.with_digest(digest), options, events).await {
+            Err(Error::Registry(error)) if error.is_not_found() => Err(lacking),
+            fetched => fetched,
         }
     }
 
@@ -204,10 +230,12 @@ impl Images {
         })
     }
 
+    /// Brings the image that the registry calls `from`, and names it `name`.
     async fn fetch(
         &self,
         registry: &dyn Registry,
         name: &Reference,
+        from: &Reference,
         options: &PullOptions,
         events: TransferEvents<'_>,
     ) -> Result<Pulled> {
@@ -215,7 +243,7 @@ impl Images {
         let mut fetching = content_transfer::Options::default();
         fetching.cancel = options.cancel.clone();
         let fetcher = Fetcher::new(self.content(), fetching);
-        let top = fetcher.document(&[Origin::new(registry, name.clone())]).await?;
+        let top = fetcher.document(&[Origin::new(registry, from.clone())]).await?;
         let Listed { blobs, left_out } = self.listed(&fetcher, registry, name, &top, options).await?;
         let (count, bytes) = (blobs.len(), blobs.values().fold(0_u64, |sum, size| sum.saturating_add(*size)));
         events(TransferEvent::Image { name: name.to_string(), digest: top.digest, blobs: count, bytes });
