@@ -425,3 +425,13 @@ async fn what_an_image_lacks_is_fetched_of_that_image_and_its_name_stays() {
     assert_eq!((pulled.digest, pulled.previous, pulled.platforms.len()), (digest, None, 2));
     assert_eq!(*other.get(name).unwrap().index_digest(), digest);
 }
+
+#[tokio::test]
+async fn a_destination_without_a_registry_means_the_default_one() {
+    let two = Two::new().await;
+    let images = two.bench.images().clone().with_default_registry("registry.example".parse().unwrap());
+    let pushed = push(&images, &two.registry, "shop:1.4", Some("team/copy:1")).await.unwrap();
+    assert_eq!(pushed.destination, "registry.example/team/copy:1");
+    let other = two.other().with_default_registry("registry.example".parse().unwrap());
+    assert_eq!(pull(&other, &two.registry, "team/copy:1").await.unwrap().digest, pushed.digest);
+}

@@ -55,7 +55,8 @@ pub struct Pushed {
 }
 
 impl Images {
-    /// Sends the image `name` (name or digest) to a registry, as `destination` or under its own name.
+    /// Sends the image `name` (name or digest) to a registry, as `destination` or under its own name. A destination
+    /// without a registry means the default one, as in [`Images::pull`].
     ///
     /// Only what the registry lacks is sent; blobs that another of its repositories has are mounted. An image that it has under that
     /// name costs one request. The name is set last. Unfinished uploads are remembered below `cache/uploads` and continued.
@@ -123,7 +124,7 @@ impl Prepared {
             value: name.to_owned(),
             expected: "a name in a registry besides the digest",
         })?;
-        let reference: Reference = wanted.parse()?;
+        let reference = images.default_registry.complete(&wanted)?;
         if reference.digest().is_some_and(|pinned| *pinned != digest) {
             let reason = format!("it cannot be pushed as {reference}: its digest is {digest}");
             return Err(Error::NotAnImage { document: name.to_owned(), reason });
