@@ -182,6 +182,21 @@ async fn the_name_of_an_image_that_is_run_moves_to_the_one_that_carries() {
 }
 
 #[tokio::test]
+async fn a_short_name_of_the_default_registry_moves_there() {
+    let bench = Bench::new();
+    let mut registry = Files::new();
+    put(&mut registry, "library/nginx", "1.25", b"layer of nginx");
+    load(bench.images(), &bench.path(""), &[rootfs(), registry], &listed());
+    let images = bench.images().clone().with_default_registry("registry.example".parse().unwrap());
+    images.tag("upstream:1", "registry.example/upstream:1").unwrap();
+    images.remove(&["docker.io/library/upstream:1"], false).unwrap();
+    let imported = images.import_registry("upstream:1").unwrap().unwrap();
+    images.adopt("upstream:1", &imported).unwrap();
+    let names: Vec<_> = images.list().unwrap().into_iter().map(|one| (one.name, one.digest)).collect();
+    assert_eq!(names, [("registry.example/upstream:1".to_owned(), imported.to)]);
+}
+
+#[tokio::test]
 async fn an_incomplete_image_is_left_out_and_a_corrupt_blob_refused() {
     let bench = Bench::new();
     let mut registry = Files::new();

@@ -76,9 +76,11 @@ impl Images {
     /// Points a name at the image that [`Images::import_registry`] made of it.
     ///
     /// # Errors
-    /// [`Error::Store`] when the names cannot be written.
+    /// [`Error::UnknownImage`]; [`Error::Option`] for a name with a digest; [`Error::Store`] when the names cannot be written.
     pub fn adopt(&self, name: &str, imported: &Imported) -> Result<()> {
-        let reference = self.check_name(name)?;
+        // The image may be under the default registry's meaning of the name.
+        let (whole, _) = self.resolve(name)?;
+        let reference = self.check_name(whole.as_deref().unwrap_or(name))?;
         let old = self.names()?.into_iter().find(|named| named.name == reference.to_string());
         let annotations = old.map(|named| named.annotations).unwrap_or_default();
         let size = self.content().size(&imported.to)?;
