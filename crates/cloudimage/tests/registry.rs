@@ -427,6 +427,32 @@ async fn what_an_image_lacks_is_fetched_of_that_image_and_its_name_stays() {
 }
 
 #[tokio::test]
+async fn what_is_here_without_a_name_gets_it_and_is_kept() {
+    let two = Two::new().await;
+    let digest = two.push(NAME, None).await.unwrap().digest;
+    let missing = async |images: &Images, name: &str, without_carried: bool| {
+        let change = |options: &mut PullOptions| {
+            options.policy = PullPolicy::Missing;
+            options.without_carried = without_carried;
+        };
+        pull_with(images, &two.registry, name, change).await.unwrap()
+    };
+    let (other, pinned) = (two.other(), format!("registry.example/team/shop@{digest}"));
+    pull(&other, &two.registry, NAME).await.unwrap();
+    missing(&other, &pinned, true).await;
+    assert_eq!(other.list().unwrap().len(), 1, "to plan, no name is set");
+    assert_eq!(missing(&other, &pinned, false).await.digest, digest);
+    other.remove(&[NAME], false).unwrap();
+    assert_eq!(*other.get(&pinned).unwrap().index_digest(), digest);
+
+    // A borrowed name becomes one of the store, also when everything is here by then.
+    missing(&other, NAME, true).await;
+    assert_eq!(other.list().unwrap().len(), 1);
+    missing(&other, NAME, false).await;
+    assert_eq!(other.list().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_destination_without_a_registry_means_the_default_one() {
     let two = Two::new().await;
     let images = two.bench.images().clone().with_default_registry("registry.example".parse().unwrap());

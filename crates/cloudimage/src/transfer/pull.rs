@@ -113,7 +113,7 @@ impl Images {
         if let Ok(here) = &here
             && self.is_current(registry, &reference, here, options, events).await?
         {
-            return Ok(here.clone());
+            return self.keep(&reference, here.clone(), options).await;
         }
         match here {
             Err(error) if options.policy == PullPolicy::Never || !is_cured_by_pulling(&error) => Err(error),
@@ -195,6 +195,23 @@ impl Images {
             images.check_whole(&digest, &name, &options)
         };
         spawn_blocking(look).await.map_err(Error::TaskPanicked)?
+    }
+
+    /// Names an image that is whole here and has no name to keep it: one asked for by its digest, or under a borrowed name.
+    async fn keep(&self, name: &Reference, here: Pulled, options: &PullOptions) -> Result<Pulled> {
+        let (images, name, options) = (self.clone(), name.clone(), options.clone());
+        let keep = move || {
+            let known = images.content().resolve(NameKind::ClusterImage, &name.to_string())?;
+            if known.is_some() || options.without_carried {
+                return Ok(here);
+            }
+            let _guard = images.content().gc_guard()?;
+            // Something of it may have been freed before that.
+            let here = images.check_whole(&here.digest, &name, &options)?;
+            images.set_pulled(&name, &here.digest)?;
+            Ok(here)
+        };
+        spawn_blocking(keep).await.map_err(Error::TaskPanicked)?
     }
 
     /// Checks that everything of these platforms is in the store.
