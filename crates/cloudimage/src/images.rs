@@ -286,7 +286,7 @@ impl Images {
     /// other platform is removed as by [`Images::remove`].
     ///
     /// # Errors
-    /// As [`Images::remove`], and [`Error::NoPlatform`].
+    /// As [`Images::remove`], and [`Error::NoPlatform`]; [`Error::Option`] for a name with a digest, which can stand for no other image.
     pub fn remove_platform(&self, names: &[impl AsRef<str>], platform: &Platform, force: bool) -> Result<Removed> {
         let (mut whole, mut changed) = (Vec::new(), Vec::new());
         for name in names {
@@ -320,6 +320,7 @@ impl Images {
         if rest.rootfs_entries().next().is_none() {
             return Ok(None);
         }
+        self.check_name(name)?;
         let named = self.names()?.into_iter().find(|named| named.name == name);
         let annotations = named.map(|named| named.annotations).unwrap_or_default();
         let index = crate::assemble::put_index(&self.content, rest.manifests)?;

@@ -453,6 +453,21 @@ async fn what_is_here_without_a_name_gets_it_and_is_kept() {
 }
 
 #[tokio::test]
+async fn a_name_with_a_digest_keeps_all_platforms() {
+    let two = Two::new().await;
+    let digest = two.with_two_platforms();
+    let name = "registry.example/team/both:1";
+    two.push(name, None).await.unwrap();
+    let (other, pinned) = (two.other(), format!("registry.example/team/both@{digest}"));
+    pull_with(&other, &two.registry, &pinned, |options| options.platforms = Platforms::All).await.unwrap();
+    let error = other.remove_platform(&[&pinned], &other_platform(), false).unwrap_err();
+    assert!(matches!(error, Error::Option { .. }), "{error:?}");
+    assert_eq!(other.get(&pinned).unwrap().platforms().len(), 2);
+    let names: Vec<Digest> = other.list().unwrap().iter().map(|summary| summary.digest).collect();
+    assert_eq!(names, [digest]);
+}
+
+#[tokio::test]
 async fn a_destination_without_a_registry_means_the_default_one() {
     let two = Two::new().await;
     let images = two.bench.images().clone().with_default_registry("registry.example".parse().unwrap());
