@@ -197,6 +197,33 @@ async fn a_short_name_of_the_default_registry_moves_there() {
 }
 
 #[tokio::test]
+async fn a_platform_that_came_later_is_imported_too() {
+    let bench = Bench::new();
+    let mut registry = Files::new();
+    put(&mut registry, "library/nginx", "1.25", b"layer of nginx");
+    load(bench.images(), &bench.path(""), &[rootfs(), registry], &listed());
+    let (images, store) = (bench.images(), bench.images().content());
+    let first = images.raw("upstream:1", Some(&"linux/amd64".parse().unwrap())).unwrap();
+    let mut second: Value = serde_json::from_slice(&first).unwrap();
+    second["x-kept"] = json!(2);
+    let second = second.to_string().into_bytes();
+    let entry = |bytes: &[u8], architecture: &str| {
+        let mut entry = descriptor(MANIFEST, bytes);
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        entry
+    };
+    let manifests = [entry(&first, "amd64"), entry(&second, "arm64")];
+    let index = store.put(json!({ "schemaVersion": 2, "manifests": manifests }).to_string().as_bytes()).unwrap();
+    let one = images.import_registry(&index.digest.to_string()).unwrap().unwrap();
+    assert_eq!(one.images, 1);
+    store.put(&second).unwrap();
+    let both = images.import_registry(&index.digest.to_string()).unwrap().unwrap();
+    assert_eq!(both.images, 2);
+    let image = images.get_for(&both.to.to_string(), &"linux/arm64".parse().unwrap()).unwrap();
+    assert_eq!(image.catalogue().images.len(), 1);
+}
+
+#[tokio::test]
 async fn an_incomplete_image_is_left_out_and_a_corrupt_blob_refused() {
     let bench = Bench::new();
     let mut registry = Files::new();

@@ -37,6 +37,8 @@ struct Record {
     to: Digest,
     images: usize,
     left_out: Vec<String>,
+    /// Manifests that were not in the store; with one that is by now, there is more to import.
+    absent: Vec<Digest>,
 }
 
 impl Images {
@@ -57,7 +59,7 @@ impl Images {
             (Top::Manifest(manifest), size) => image::single(self.content(), &digest, size, manifest)?,
         };
         let mut entries = Vec::new();
-        let mut record = Record { to: digest, images: 0, left_out: Vec::new() };
+        let mut record = Record { to: digest, images: 0, left_out: Vec::new(), absent: Vec::new() };
         for entry in index.rootfs_entries() {
             entries.extend(self.import_platform(&digest, &index, entry, &mut record)?);
         }
@@ -69,7 +71,7 @@ impl Images {
         }
         let bytes = serde_json::to_vec(&record).map_err(Error::document("an import"))?;
         durable::write(&self.import_record(&digest), &bytes)?;
-        let Record { to, images, left_out } = record;
+        let Record { to, images, left_out, .. } = record;
         Ok(Some(Imported { from: digest, to, images, left_out }))
     }
 
@@ -112,7 +114,11 @@ impl Images {
         let store = self.content();
         let artifact = index.artifact_of(&entry.digest).cloned();
         let unchanged = std::iter::once(entry.clone()).chain(artifact.clone()).collect();
-        if artifact.is_some() || !store.contains(&entry.digest) {
+        if artifact.is_some() {
+            return Ok(unchanged);
+        }
+        if !store.contains(&entry.digest) {
+            record.absent.push(entry.digest);
             return Ok(unchanged);
         }
         let platform = entry.platform.clone().unwrap_or_default();
@@ -133,10 +139,13 @@ impl Images {
         Ok(std::iter::once(assemble::rootfs_entry(rootfs, &platform)).chain(carried).collect())
     }
 
-    /// An earlier import whose image is still whole.
+    /// An earlier import whose image is still whole, when nothing was pulled since that it left out.
     fn imported(&self, from: &Digest) -> Option<Imported> {
         let bytes = std::fs::read(self.import_record(from)).ok()?;
-        let Record { to, images, left_out } = serde_json::from_slice(&bytes).ok()?;
+        let Record { to, images, left_out, absent } = serde_json::from_slice(&bytes).ok()?;
+        if absent.iter().any(|manifest| self.content().contains(manifest)) {
+            return None;
+        }
         closure::blobs(self.content(), &to, &[]).ok()?;
         Some(Imported { from: *from, to, images, left_out })
     }
