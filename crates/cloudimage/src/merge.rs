@@ -108,12 +108,13 @@ impl Images {
         })
     }
 
-    /// The platforms that every image has.
+    /// The platforms that every image has here.
     fn common_platforms(&self, names: &[impl AsRef<str>]) -> Result<Vec<Platform>> {
         let mut common: Option<Vec<Platform>> = None;
         for name in names {
-            let (image, first) = (self.find_any(name.as_ref())?, common.take());
-            let theirs = image.platforms().to_vec();
+            let (image, first) = (self.get_any(name.as_ref())?, common.take());
+            let mut theirs = image.platforms().to_vec();
+            theirs.retain(|platform| !image.absent_platforms().contains(platform));
             common = Some(match first {
                 None => theirs,
                 Some(known) => known.into_iter().filter(|one| theirs.iter().any(|other| other.serves(one))).collect(),
@@ -125,17 +126,6 @@ impl Images {
                 document: names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" and "),
                 reason: "there is no platform that all of them are built for".to_owned(),
             }),
-        }
-    }
-
-    /// Any platform of an image: it knows of the others.
-    fn find_any(&self, name: &str) -> Result<Image> {
-        match self.get(name) {
-            Err(Error::NoPlatform { available, .. }) => {
-                let first = available.split(", ").next().unwrap_or_default().parse()?;
-                self.get_for(name, &first)
-            }
-            found => found,
         }
     }
 
