@@ -95,16 +95,19 @@ impl Images {
         self.find(name, Some(platform))
     }
 
-    /// The image of this name or digest for any platform that it has, the host's before others.
+    /// The image of this name or digest for any platform that it has here, the host's before others.
     ///
     /// # Errors
     /// As [`Images::get`].
     pub fn get_any(&self, name: &str) -> Result<Image> {
         match self.get(name) {
-            Err(Error::NoPlatform { .. }) => {
-                let platforms = self.manifest_list(name)?.manifests.into_iter().filter_map(|one| one.platform_text());
-                let first = platforms.min().map(|first| first.parse()).transpose()?;
-                self.find(name, first.as_ref())
+            Err(error @ (Error::NoPlatform { .. } | Error::Partial { .. })) => {
+                let (Top::Index(index), _) = Top::read(&self.content, &self.resolve(name)?.1)? else {
+                    return Err(error);
+                };
+                let here = index.platforms_where(|entry| self.content.contains(&entry.digest));
+                let first = here.into_iter().min_by_key(ToString::to_string).ok_or(error)?;
+                self.find(name, Some(&first))
             }
             found => found,
         }

@@ -476,3 +476,29 @@ async fn a_destination_without_a_registry_means_the_default_one() {
     let other = two.other().with_default_registry("registry.example".parse().unwrap());
     assert_eq!(pull(&other, &two.registry, "team/copy:1").await.unwrap().digest, pushed.digest);
 }
+
+#[tokio::test]
+async fn images_that_are_here_in_part_are_merged_and_looked_at_as_far_as_they_are() {
+    let two = Two::new().await;
+    two.with_two_platforms();
+    let name = "registry.example/team/both:1";
+    two.push(name, None).await.unwrap();
+    let other = two.other();
+    pull(&other, &two.registry, name).await.unwrap();
+    assert_eq!(other.merge(&[name], "merged:1", &[]).unwrap().platforms, [Platform::host()]);
+
+    // Of three platforms that are not the host's, the first one is not here.
+    let store = other.content();
+    let manifest = *other.get(name).unwrap().manifest_digest();
+    let entry = |digest: Digest, architecture: &str| {
+        json!({ "mediaType": format::MANIFEST, "digest": digest, "size": store.size(&manifest).unwrap(),
+            "platform": { "os": "linux", "architecture": architecture } })
+    };
+    let manifests = [entry(Digest::of(b"absent"), "a1"), entry(manifest, "a2"), entry(manifest, "a3")];
+    let index = json!({ "schemaVersion": 2, "mediaType": format::INDEX, "manifests": manifests }).to_string();
+    let blob = store.put(index.as_bytes()).unwrap();
+    let descriptor = Descriptor::new(format::INDEX.into(), blob.size, blob.digest);
+    store.set_name(NameKind::ClusterImage, "registry.example/team/foreign:1", &descriptor).unwrap();
+    let found = other.get_any("registry.example/team/foreign:1").unwrap();
+    assert_eq!(found.platform(), &"linux/a2".parse().unwrap());
+}
