@@ -502,3 +502,44 @@ async fn images_that_are_here_in_part_are_merged_and_looked_at_as_far_as_they_ar
     let found = other.get_any("registry.example/team/foreign:1").unwrap();
     assert_eq!(found.platform(), &"linux/a2".parse().unwrap());
 }
+
+/// A registry that nobody may ask.
+#[derive(Debug)]
+struct Closed;
+
+#[async_trait::async_trait]
+impl Registry for Closed {
+    async fn manifest(&self, image: &Reference, _: &[&str]) -> registry_client::Result<registry_client::Manifest> {
+        let (object, host) = (image.to_string(), image.registry().to_owned());
+        Err(registry_client::Error::Unauthorised { object, host, reason: "log in first".to_owned() })
+    }
+
+    async fn blob(
+        &self,
+        image: &Reference,
+        _: &Digest,
+        _: u64,
+    ) -> registry_client::Result<registry_client::BlobStream> {
+        Err(registry_client::Error::ReadOnly { host: image.registry().to_owned() })
+    }
+
+    async fn blob_exists(&self, _: &Reference, _: &Digest) -> registry_client::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    async fn tags(&self, _: &Reference) -> registry_client::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_cannot_be_asked_for_the_rest_says_why() {
+    let two = Two::new().await;
+    two.with_two_platforms();
+    let name = "registry.example/team/both:1";
+    two.push(name, None).await.unwrap();
+    let other = two.other();
+    pull(&other, &two.registry, name).await.unwrap();
+    let error = other.push(&Closed, name, None, &PushOptions::default(), &|_| {}).await.unwrap_err();
+    assert!(matches!(error, Error::Registry(registry_client::Error::Unauthorised { .. })), "{error:?}");
+}

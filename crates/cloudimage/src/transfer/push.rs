@@ -172,8 +172,11 @@ fn elsewhere(images: &Images, digest: &Digest, to: &Reference) -> Result<BTreeMa
 /// Refuses to send an index of which something is neither here nor there.
 async fn check_absent(registry: &dyn Registry, to: &Reference, closure: &Closure, name: &str) -> Result<()> {
     for entry in &closure.absent {
-        let there = registry.manifest_digest(&to.with_digest(entry.digest)).await;
-        if !matches!(there, Ok(Some(digest)) if digest == entry.digest) {
+        let there = match registry.manifest_digest(&to.with_digest(entry.digest)).await {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            there => there.ok().flatten(),
+        };
+        if there != Some(entry.digest) {
             let absent = entry.platform.to_string();
             return Err(Error::Partial { name: name.to_owned(), absent, digest: entry.digest, here: String::new() });
         }
