@@ -49,6 +49,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A registry takes bytes and does not have them afterwards.
+    #[error(
+        "{host} takes bytes of blob {digest} and then says that it does not have them; look at its log, or push again"
+    )]
+    Lost {
+        /// The blob.
+        digest: Digest,
+        /// The registry.
+        host: String,
+    },
     /// The transfer was cancelled; what arrived is kept for the next one.
     #[error("the transfer was cancelled")]
     Cancelled,

@@ -19,6 +19,8 @@ const ATTEMPTS: u32 = 6;
 /// The wait after the first failure; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How often failures of one blob begin to count anew.
+const RECOVERIES: u32 = 100;
 /// How often one blob is started again from its beginning.
 const RESTARTS: u32 = 3;
 /// The status of an answer to bytes that do not begin where the registry's end.
@@ -50,7 +52,25 @@ struct State {
     failures: u32,
     restarts: u32,
     refused: bool,
+    /// The most bytes that the registry ever said to have: a registry that takes a part and loses it makes no progress.
+    furthest: u64,
+    recoveries: u32,
     progress: Progress,
+}
+
+impl State {
+    /// Takes note of how far the registry says to be. Only when that is further than ever, failures begin to count anew.
+    fn confirm(&mut self, offset: u64) {
+        if offset > self.furthest {
+            self.furthest = offset;
+            self.recoveries += u32::from(self.failures > 0);
+            (self.failures, self.refused) = (0, false);
+        }
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.failures >= ATTEMPTS || self.recoveries > RECOVERIES
+    }
 }
 
 /// What is told; it never goes back.
@@ -90,6 +110,8 @@ impl BlobUpload<'_> {
             failures: 0,
             restarts: 0,
             refused: false,
+            furthest: 0,
+            recoveries: 0,
             progress: Progress { told: 0, sent: 0 },
         };
         if let Some(claim) = self.claim.clone() {
@@ -100,7 +122,7 @@ impl BlobUpload<'_> {
         }
         loop {
             match self.advance(&mut state).await {
-                Ok(Advance::Part) => (state.failures, state.refused) = (0, false),
+                Ok(Advance::Part) => {}
                 Ok(Advance::Placed(placed)) => return Ok(self.done(&mut state, placed)),
                 Err(failed) => {
                     if self.recover(&mut state, failed).await? {
@@ -149,6 +171,16 @@ impl BlobUpload<'_> {
             (Ok(None), _) => Ok(Advance::Placed(Placed::Sent)),
             (Ok(Some(next)), Ok(source)) => {
                 state.source = Some(source);
+                if next.offset <= session.offset {
+                    // It was taken and is not there.
+                    state.failures += 1;
+                    if state.is_hopeless() {
+                        return Err(
+                            Error::Lost { digest: self.digest, host: self.to.image.registry().to_owned() }.into()
+                        );
+                    }
+                }
+                state.confirm(next.offset);
                 self.keep(state, next).await?;
                 Ok(Advance::Part)
             }
@@ -255,9 +287,7 @@ impl BlobUpload<'_> {
             match self.to.registry.upload_status(&self.to.image, &session).await {
                 Ok(next) if next.offset <= self.size => {
                     state.progress.told = state.progress.told.max(next.offset);
-                    if next.offset > session.offset {
-                        state.failures = 0;
-                    }
+                    state.confirm(next.offset);
                     self.keep(state, next).await?;
                     return Ok(false);
                 }
@@ -292,7 +322,7 @@ impl BlobUpload<'_> {
     /// Waits before the next attempt; the error when there is to be none.
     async fn pause(&self, state: &mut State, error: RegistryError) -> Result<()> {
         state.failures += 1;
-        if state.failures >= ATTEMPTS {
+        if state.is_hopeless() {
             return Err(error.into());
         }
         let wait = match error {
