@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use content_store::{DOCUMENT_MEDIA_TYPE, Digest, Store};
+use content_store::{DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, Digest, Store};
 
 use crate::catalogue::Catalogue;
 use crate::documents::{self, Descriptor, IndexEntry, Manifest};
@@ -49,7 +49,12 @@ pub(crate) fn put_artifact(store: &Store, catalogue: &Catalogue) -> Result<Descr
         layers: blobs.into_values().collect(),
         annotations: BTreeMap::new(),
     };
-    documents::put(store, &manifest, format::MANIFEST)
+    let written = documents::put(store, &manifest, format::MANIFEST)?;
+    if written.size > DOCUMENT_LIMIT {
+        let object = format!("the manifest of {} blobs of carried images", manifest.layers.len());
+        return Err(content_store::Error::TooLarge { object, limit: DOCUMENT_LIMIT }.into());
+    }
+    Ok(written)
 }
 
 /// The value of upstream's annotation that lists what a rootfs carries; none when nothing is carried.
@@ -64,4 +69,36 @@ pub(crate) fn listed_images(catalogue: &Catalogue) -> Result<Option<String>> {
 /// Writes the index of an image, in the one order that indexes have.
 pub(crate) fn put_index(store: &Store, manifests: Vec<IndexEntry>) -> Result<Descriptor> {
     Joined::new(manifests.into_iter().map(Entry::from).collect()).write(store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{CarriedBlob, CarriedImage};
+
+    #[test]
+    fn a_manifest_whose_blobs_would_not_be_kept_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(directory.path()).expect("a store");
+        let blob = |number: u32| CarriedBlob {
+            digest: Digest::of(&number.to_le_bytes()),
+            media_type: format::LAYER_GZIP.to_owned(),
+            size: 1,
+        };
+        let image = CarriedImage {
+            name: "shop".to_owned(),
+            reference: "docker.io/library/shop:1".to_owned(),
+            tag: Some("1".to_owned()),
+            digest: Digest::of(b"shop"),
+            media_type: format::MANIFEST.to_owned(),
+            size: 1,
+            platform: Platform::host(),
+            source: "here".to_owned(),
+            blobs: (0..60_000).map(blob).collect(),
+        };
+        let mut catalogue = Catalogue::default();
+        catalogue.unite([image]);
+        let error = put_artifact(&store, &catalogue).expect_err("it is too large");
+        assert!(matches!(error, Error::Store(content_store::Error::TooLarge { .. })), "{error:?}");
+    }
 }

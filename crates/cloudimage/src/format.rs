@@ -45,7 +45,8 @@ pub const CSI_LABEL_PREFIX: &str = "cluster.alpha.sealer.io/kube-csi-";
 
 /// Largest index, manifest or config that is read, in bytes; registries take no larger ones.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
-/// Largest catalogue, and manifest of carried images, that is read, in bytes.
+/// Largest catalogue that is read, in bytes. The manifest of carried images has at most [`content_store::DOCUMENT_LIMIT`]: in a
+/// larger one, the store would not see which blobs are needed.
 pub const CATALOGUE_LIMIT: u64 = 16 << 20;
 /// Most manifests that the index of a pulled image may list.
 pub const MANIFESTS_LIMIT: usize = 500;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use content_store::{Digest, Reference, Store};
+use content_store::{DOCUMENT_LIMIT, Digest, Reference, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
@@ -91,7 +91,7 @@ impl Image {
             return Err(Error::NotAnImage { document: rootfs.digest.to_string(), reason });
         }
         let artifact = match artifact {
-            Some(entry) => Some((entry.digest, documents::read(store, &entry.digest, format::CATALOGUE_LIMIT)?)),
+            Some(entry) => Some((entry.digest, documents::read(store, &entry.digest, DOCUMENT_LIMIT)?)),
             None => None,
         };
         let mut image = Self {

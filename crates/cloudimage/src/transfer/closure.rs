@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use content_store::{Digest, Store};
+use content_store::{DOCUMENT_LIMIT, Digest, Store};
 
 use crate::documents::{Descriptor, Index, IndexEntry, Manifest, Top};
 use crate::error::{Error, Result};
@@ -139,7 +139,7 @@ fn entry(store: &Store, entry: &IndexEntry, blobs: &mut Blobs) -> Result<()> {
 }
 
 fn part(store: &Store, entry: &IndexEntry) -> Result<Part> {
-    let bytes = store.read_verified(&entry.digest, format::CATALOGUE_LIMIT)?;
+    let bytes = store.read_verified(&entry.digest, DOCUMENT_LIMIT)?;
     let document = serde_json::from_slice(&bytes).map_err(Error::document(entry.digest))?;
     let size = bytes.len() as u64;
     let descriptor = Descriptor { media_type: entry.media_type.clone(), digest: entry.digest, size };
