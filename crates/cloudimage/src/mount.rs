@@ -34,6 +34,9 @@ pub struct Mounted {
     pub path: PathBuf,
     /// The unpacked layers that it needs.
     layers: Vec<PathBuf>,
+    /// The boot that it was made in: what is mounted on its path after another one is somebody else's. Empty in older records.
+    #[serde(default)]
+    boot: String,
 }
 
 /// What is known about a mount, in its directory.
@@ -58,7 +61,7 @@ impl Images {
         let directory = self.new_mount(image.manifest_digest())?;
         let path = at.unwrap_or_else(|| directory.join(ROOTFS));
         let (digest, platform) = (*image.index_digest(), image.platform().clone());
-        let mounted = Mounted { image: image.name(), digest, platform, path, layers };
+        let mounted = Mounted { image: image.name(), digest, platform, path, layers, boot: boot()? };
         match mounted.attach(&directory) {
             Ok(()) => Ok(mounted),
             Err(error) => {
@@ -128,7 +131,7 @@ impl Images {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::file("read", &parent))?,
         };
-        let live = overlays()?;
+        let (live, boot) = (overlays()?, boot()?);
         let mut records = Vec::new();
         for entry in entries {
             let directory = entry.map_err(Error::file("read", &parent))?.path();
@@ -136,7 +139,7 @@ impl Images {
             let text = atomic_file::read_limited(&path, 1 << 20).map_err(Error::file("read", &path))?;
             let Some(text) = text else { continue };
             let mounted: Mounted = serde_json::from_slice(&text).map_err(Error::document(path.display()))?;
-            let is_live = live.contains(&mounted.path);
+            let is_live = [&boot, ""].contains(&mounted.boot.as_str()) && live.contains(&mounted.path);
             records.push((directory, mounted, is_live));
         }
         records.sort_by(|one, other| one.1.path.cmp(&other.1.path));
@@ -197,6 +200,12 @@ fn forget(directory: &Path) -> Result<()> {
         fs::remove_dir(&path).map_err(Error::file("remove", path))?;
     }
     Ok(())
+}
+
+/// What the kernel calls the time since the machine was started.
+fn boot() -> Result<String> {
+    const ID: &str = "/proc/sys/kernel/random/boot_id";
+    fs::read_to_string(ID).map(|id| id.trim().to_owned()).map_err(Error::file("read", ID))
 }
 
 /// Where overlay file systems are mounted.

@@ -35,6 +35,13 @@ async fn an_image_is_mounted_listed_kept_and_unmounted() {
     let mut expected = vec![one.path.clone(), two.path.clone(), empty.path.clone()];
     expected.sort();
     assert_eq!(paths, expected);
+    // After another boot, what is mounted on the path of a record is somebody else's.
+    let record = one.path.with_file_name("mount.json");
+    let kept = fs::read_to_string(&record).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    fs::write(&record, kept.replace(boot.trim(), "another boot")).unwrap();
+    assert_eq!(images.mounted().unwrap().len(), 2);
+    fs::write(&record, kept).unwrap();
 
     // What a mount shows is not taken away under it.
     images.remove(&["one:1", "two:1"], false).unwrap();
