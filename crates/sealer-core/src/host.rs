@@ -102,7 +102,8 @@ pub async fn pull(request: &PullRequest, sources: &[(String, Arc<dyn Registry>)]
     let fetcher = Fetcher::new(&content, options);
     let index = origins(sources, request.image)?;
     fetcher.document(&index).await?;
-    for manifest in cloudimage::manifests(&content, &request.image)? {
+    // Not all that it lists: sources have what the cluster needs, and need not have more.
+    for manifest in cloudimage::manifests_for(&content, &request.image, &platforms(request))? {
         fetcher.document(&origins(sources, manifest)?).await?;
     }
     // Twice: which documents there are, and, once they are here, what they say.
@@ -122,17 +123,16 @@ pub async fn pull(request: &PullRequest, sources: &[(String, Arc<dyn Registry>)]
     spawn_blocking(move || settle(&content, &images, &request)).await.map_err(aborted)?
 }
 
-/// The image for this host first, then for the further platforms.
+/// This host's platform first, then the further ones.
+fn platforms(request: &PullRequest) -> Vec<Platform> {
+    let own = request.platform.clone().unwrap_or_default();
+    std::iter::once(own).chain(request.platforms.iter().cloned()).collect()
+}
+
+/// The image for each of these platforms. What else the store has of it does not count.
 fn images(content: &Store, request: &PullRequest) -> Result<Vec<Image>, Error> {
-    let own = match &request.platform {
-        Some(platform) => Image::for_platform(content, &request.image, platform)?,
-        None => Image::from_content(content, &request.image)?,
-    };
-    let mut images = vec![own];
-    for platform in &request.platforms {
-        images.push(Image::for_platform(content, &request.image, platform)?);
-    }
-    Ok(images)
+    let image = |platform| Image::for_platform(content, &request.image, platform);
+    Ok(platforms(request).iter().map(image).collect::<Result<_, _>>()?)
 }
 
 /// Names what was fetched and unpacks the rootfs, unless it already is the wanted one.

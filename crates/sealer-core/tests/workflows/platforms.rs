@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use sealer_core::Error;
-use sealer_core::cloudimage::Platform;
+use sealer_core::cloudimage::{self, Platform};
 use sealer_core::clusterfile::{Cluster, Clusterfile, Role};
+use sealer_core::host::{self, PullRequest};
+use sealer_core::registry_client::{Memory, Registry};
+use sealer_core::{Error, PushRequest, push};
 
 use crate::lab::{Bench, address};
 
@@ -75,4 +78,49 @@ async fn a_cluster_whose_hosts_all_have_another_processor_than_this_machine() {
     bench.apply(&cluster.into()).await.unwrap();
     assert_eq!(of_host(&bench, 2, "data/shop/rootfs/who"), b"arm64\n");
     assert_eq!(bench.hosts.ran("--platform"), 0, "nothing of the other platform comes");
+}
+
+#[tokio::test]
+async fn a_host_asks_only_for_what_its_platforms_need() {
+    let (mut bench, _) = bench().await;
+    let registry = Arc::new(Memory::default());
+    bench.sealer = bench.sealer.with_registry(registry.clone());
+    push(&bench.sealer, &PushRequest::new("lab:1"), &|_| ()).await.unwrap();
+    bench.sealer.images().remove(&["lab:1"], false).unwrap();
+    // Applying pulls one platform: the manifests of the other are not here to be given to hosts.
+    let mut cluster = Cluster::new("shop", "lab:1");
+    cluster.add_hosts(&Role::Master, [address(1)]);
+    bench.apply(&cluster.into()).await.unwrap();
+    assert_eq!(bench.sealer.images().get("lab:1").unwrap().absent_platforms().len(), 1);
+    assert_eq!(of_host(&bench, 1, "data/shop/rootfs/who"), b"amd64\n");
+}
+
+#[tokio::test]
+async fn a_host_unpacks_no_foreign_platform_because_it_is_the_only_one() {
+    let foreign = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
+    let mut bench = Bench::with_platforms("lab", Platform::parse_list(foreign).unwrap()).await;
+    let registry = Arc::new(Memory::default());
+    bench.sealer = bench.sealer.with_registry(registry.clone());
+    let mut pushed = PushRequest::new("lab:1");
+    pushed.destination = Some("sea.hub/sealer/content:1".to_owned());
+    let image = push(&bench.sealer, &pushed, &|_| ()).await.unwrap().digest;
+    let root = bench.directory.path().join("host");
+    let request = |platform: Option<Platform>| PullRequest {
+        rootfs: root.join("rootfs"),
+        root: root.clone(),
+        image,
+        cluster: "shop".to_owned(),
+        carried_images: false,
+        platform,
+        platforms: Vec::new(),
+        from: Vec::new(),
+        ca: None,
+        login: None,
+    };
+    let sources: [(String, Arc<dyn Registry>); 1] = [("sea.hub".to_owned(), registry)];
+    let refused = host::pull(&request(None), &sources).await.unwrap_err();
+    assert!(matches!(&refused, Error::Image(cloudimage::Error::NoPlatform { .. })), "{refused:?}");
+    assert!(!root.join("rootfs").exists());
+    host::pull(&request(Some(foreign.parse().unwrap())), &sources).await.unwrap();
+    assert!(root.join("rootfs/who").is_file());
 }
