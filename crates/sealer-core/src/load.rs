@@ -4,6 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use cloudimage::ReadArchive;
+use content_store::Digest;
+#[cfg(feature = "cluster")]
+use content_store::Reference;
 
 use crate::{Error, Event, Events, Sealer};
 
@@ -42,7 +45,7 @@ fn set_names(
 ) -> Result<Vec<String>, Error> {
     for moved in archive.moved()? {
         #[cfg(feature = "cluster")]
-        if !replace && let Some(cluster) = user(sealer, &moved.name)? {
+        if !replace && let Some(User { cluster, .. }) = user(sealer, &moved.name, &moved.from)? {
             return Err(Error::ImageInUse { image: moved.name, cluster });
         }
         let message = format!("{} was {} and is {} now", moved.name, moved.from, moved.to);
@@ -53,23 +56,47 @@ fn set_names(
     Ok(archive.set_names()?)
 }
 
-/// A cluster of which is remembered here that it runs the image of this name.
+/// A cluster that runs an image.
+pub(crate) struct User {
+    pub(crate) cluster: String,
+    /// Whether its Clusterfile names the image by digest, whatever its name points at.
+    pub(crate) is_by_digest: bool,
+}
+
+/// A cluster of which is remembered here that it runs the image of this whole name and digest.
 #[cfg(feature = "cluster")]
-pub(crate) fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
+pub(crate) fn user(sealer: &Sealer, name: &str, digest: &Digest) -> Result<Option<User>, Error> {
     for cluster in sealer.state().clusters()? {
         // A state that cannot be read says nothing about images.
         let Ok(Some(known)) = sealer.state().clusterfile(&cluster) else { continue };
-        let name = known.cluster.image.parse::<content_store::Reference>();
-        if name.is_ok_and(|name| name.to_string() == image) {
-            return Ok(Some(cluster));
+        if let Some(is_by_digest) = runs(sealer, &known.cluster.image, name, digest) {
+            return Ok(Some(User { cluster, is_by_digest }));
         }
     }
     Ok(None)
 }
 
+/// Whether a Clusterfile's image is that of a name, or of a digest.
+#[cfg(feature = "cluster")]
+fn runs(sealer: &Sealer, image: &str, name: &str, digest: &Digest) -> Option<bool> {
+    let written = image.parse::<Reference>().ok();
+    if let Some(pinned) = written.as_ref().and_then(Reference::digest) {
+        return (pinned == digest).then_some(true);
+    }
+    let whole = match sealer.images().get_any(image) {
+        Ok(found) if found.name() == found.index_digest().to_string() => {
+            return (found.index_digest() == digest).then_some(true);
+        }
+        Ok(found) => found.name(),
+        // It cannot be read: it has docker's meaning, as without a default registry.
+        Err(_) => written?.to_string(),
+    };
+    (whole == name).then_some(false)
+}
+
 /// Nothing is known of clusters.
 #[cfg(not(feature = "cluster"))]
 #[expect(clippy::unnecessary_wraps, reason = "with clusters it reads their states")]
-pub(crate) fn user(_: &Sealer, _: &str) -> Result<Option<String>, Error> {
+pub(crate) fn user(_: &Sealer, _: &str, _: &Digest) -> Result<Option<User>, Error> {
     Ok(None)
 }

@@ -2,6 +2,7 @@
 
 use cloudimage::{PullOptions, Pulled, TransferEvent};
 
+use crate::load::{User, user};
 use crate::short_name::explained;
 use crate::{Error, Event, Events, Sealer};
 
@@ -41,8 +42,11 @@ pub async fn pull(sealer: &Sealer, request: &PullRequest, events: Events<'_>) ->
     let pulled = pulled.map_err(|error| explained(name, &whole, error.into()))?;
     if let Some(previous) = &pulled.previous {
         let mut message = format!("{} was {previous} and is {} now", pulled.name, pulled.digest);
-        if let Some(cluster) = crate::load::user(sealer, &pulled.name)? {
-            message.push_str(&format!("; cluster {cluster} runs it, and gets the new image when it is applied again"));
+        if let Some(User { cluster, is_by_digest }) = user(sealer, &pulled.name, previous)? {
+            message.push_str(&match is_by_digest {
+                true => format!("; cluster {cluster} runs what it was, by its digest"),
+                false => format!("; cluster {cluster} runs it, and gets the new image when it is applied again"),
+            });
         }
         events(Event::Warning { message });
     }

@@ -2,6 +2,7 @@
 
 use cloudimage::{Platform, Removed};
 
+use crate::load::{User, user};
 use crate::{Error, Event, Events, Sealer};
 
 /// What [`remove`] takes away.
@@ -28,8 +29,8 @@ pub fn remove(sealer: &Sealer, request: &RemoveRequest, events: Events<'_>) -> R
     let mut names = images.clone();
     if *all {
         for image in sealer.images().list()? {
-            match user(sealer, &image.name)? {
-                Some(cluster) if !force => {
+            match user(sealer, &image.name, &image.digest)? {
+                Some(User { cluster, .. }) if !force => {
                     let message = format!("{} stays: cluster {cluster} runs it", image.familiar);
                     events(Event::Warning { message });
                 }
@@ -41,14 +42,4 @@ pub fn remove(sealer: &Sealer, request: &RemoveRequest, events: Events<'_>) -> R
         Some(platform) => sealer.images().remove_platform(&names, platform, *force)?,
         None => sealer.images().remove(&names, *force)?,
     })
-}
-
-#[cfg(feature = "cluster")]
-fn user(sealer: &Sealer, image: &str) -> Result<Option<String>, Error> {
-    crate::load::user(sealer, image)
-}
-
-#[cfg(not(feature = "cluster"))]
-fn user(_: &Sealer, _: &str) -> Result<Option<String>, Error> {
-    Ok(None)
 }

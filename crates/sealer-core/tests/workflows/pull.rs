@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use sealer_core::cloudimage::PullPolicy;
 use sealer_core::registry_client::Memory;
-use sealer_core::{Error, Event, PullRequest, PushRequest, RunRequest, pull, push, wanted};
+use sealer_core::{
+    Error, Event, PullRequest, PushRequest, RemoveRequest, RunRequest, Sealer, pull, push, remove, wanted,
+};
 
 use crate::lab::{Bench, address, listed};
 
@@ -89,4 +91,31 @@ async fn a_name_that_a_cluster_runs_moves_with_a_warning() {
     pull(&bench.sealer, &request, &tell).await.unwrap();
     let warnings = warnings.into_inner().unwrap();
     assert!(warnings.len() == 1 && warnings[0].contains("cluster shop runs it"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn an_image_that_a_cluster_names_otherwise_stays() {
+    let bench = Bench::new().await;
+    let mut settings = bench.sealer.settings().clone();
+    settings.default_registry = "hub.example/team".parse().unwrap();
+    let sealer = Sealer::open(settings).unwrap();
+    let digest = *sealer.images().get("lab:1").unwrap().index_digest();
+    sealer.images().tag("lab:1", "hub.example/team/shop:1").unwrap();
+    sealer.images().remove(&["lab:1"], false).unwrap();
+    let state = sealer.state().lock("shop").unwrap();
+    let pinned = format!("hub.example/team/other@{digest}");
+    let mut request = RemoveRequest::default();
+    request.all = true;
+    for image in ["shop:1", &digest.to_string(), &digest.hex()[..12], &pinned] {
+        let mut file = listed();
+        file.cluster.image = image.to_owned();
+        state.remember(&file).unwrap();
+        let warnings = std::sync::Mutex::new(0);
+        let removed = remove(&sealer, &request, &|_| *warnings.lock().unwrap() += 1).unwrap();
+        assert!(removed.names.is_empty() && *warnings.lock().unwrap() == 1, "{image}: {removed:?}");
+    }
+    let mut file = listed();
+    file.cluster.image = "docker.io/library/shop:1".to_owned();
+    state.remember(&file).unwrap();
+    assert_eq!(remove(&sealer, &request, &|_| ()).unwrap().names, ["hub.example/team/shop:1"]);
 }
