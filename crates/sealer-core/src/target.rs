@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use atomic_file::BYTE_ORDER_MARK;
 use cloudimage::{Image, Images, Platform};
 use clusterfile::{Cluster, Clusterfile};
+use content_store::{Digest, GcGuard};
 use infra_provider::Provider;
 use remote::Secret;
 use runtime::{Drain, Facts, HostUpdate, ImageContents, ManagedCluster, Payload, Request, Runtime, Secrets};
@@ -33,6 +34,10 @@ pub(crate) struct Target<'a> {
     /// The control plane that the provider runs, once it has given it.
     pub(crate) managed: Option<ManagedCluster>,
     pub(crate) image: ImageContents,
+    /// What the image is called by here: that of the Clusterfile, or the digest of what was imported from it.
+    name: String,
+    /// What is imported or pulled to plan has no name that keeps it.
+    _guard: GcGuard,
     /// The container images that the image carries.
     pub(crate) carried: Vec<Carried>,
     pub(crate) provider: &'a dyn Provider,
@@ -60,17 +65,19 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     // Somebody may hand in what was remembered in the middle of a change.
     change::unmark(&mut wanted.cluster);
     let aborted = |source| Error::Aborted { act: "reading the image", source };
+    let content = run.sealer.images().content().clone();
+    let guard = spawn_blocking(move || content.gc_guard()).await.map_err(aborted)??;
     let cancel = &run.options.cancel;
     notes.extend(pull::provide(run.sealer, &wanted.cluster.image, only_to_plan, cancel, run.events).await?);
     let name = with_registry(run, &wanted.cluster.image, &mut notes, only_to_plan).await?;
-    let images = run.sealer.images().clone();
-    let image = spawn_blocking(move || images.get_any(&name)).await.map_err(aborted)??;
+    let (images, found) = (run.sealer.images().clone(), name.clone());
+    let image = spawn_blocking(move || images.get_any(&found)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
     let launch = launch(&image, &wanted.cluster);
     let carried = carried(&image)?;
-    let (documents, name) = (runtime.requirements().documents, wanted.cluster.image.clone());
-    let image = spawn_blocking(move || contents(&image, name, documents)).await.map_err(aborted)??;
+    let (documents, shown) = (runtime.requirements().documents, wanted.cluster.image.clone());
+    let image = spawn_blocking(move || contents(&image, shown, documents)).await.map_err(aborted)??;
     for message in unsupported::without_effect(&wanted.cluster, &launch, &image.files) {
         run.warn(message);
     }
@@ -84,6 +91,8 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
         unclaimed,
         managed: None,
         image,
+        name,
+        _guard: guard,
         carried,
         provider,
         runtime,
@@ -124,11 +133,11 @@ async fn with_registry(
 /// What planning reads of an image for those of the platforms that it has; none when it has none of them.
 fn contents_of(
     images: &Images,
-    name: &str,
+    [name, shown]: [&str; 2],
     platforms: &[Platform],
     documents: &[&str],
 ) -> Result<Option<(ImageContents, Vec<Carried>)>, Error> {
-    let (mut all, mut blobs, mut carried) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let (mut all, mut blobs, mut read) = (Vec::new(), BTreeMap::new(), Vec::new());
     for platform in platforms {
         let image = match images.get_for(name, platform) {
             Err(cloudimage::Error::NoPlatform { .. }) => continue,
@@ -136,13 +145,17 @@ fn contents_of(
         };
         blobs.extend(image.layers().iter().map(|layer| (layer.digest, layer.size)));
         blobs.extend(image.carried_blobs());
-        all.push(contents(&image, name.to_owned(), documents)?);
-        for image in self::carried(&image)? {
-            if !carried.contains(&image) {
-                carried.push(image);
-            }
-        }
+        all.push(contents(&image, shown.to_owned(), documents)?);
+        read.push(image);
     }
+    // What the platforms carry different images of is one image for all of them, as the masters serve it.
+    let named = cloudimage::carried_names(images.content(), &read)?;
+    let carried = named.iter().map(|image| {
+        let reference = image.name.parse().map_err(content_store::Error::from)?;
+        let digest = Digest::try_from(image.descriptor.digest()).map_err(content_store::Error::from)?;
+        Ok(Carried { reference, digest })
+    });
+    let carried = carried.collect::<Result<_, Error>>()?;
     let mut all = all.into_iter();
     Ok(all.next().map(|mut first| {
         first.others = all.collect();
@@ -221,9 +234,9 @@ impl Target<'_> {
         if platforms.len() < 2 && platforms.first().is_none_or(|only| known.is_some_and(|known| known.serves(only))) {
             return Ok(());
         }
-        let (images, name) = (run.sealer.images().clone(), self.cluster().image.clone());
+        let (images, name, shown) = (run.sealer.images().clone(), self.name.clone(), self.cluster().image.clone());
         let documents = self.runtime.requirements().documents;
-        let read = spawn_blocking(move || contents_of(&images, &name, &platforms, documents));
+        let read = spawn_blocking(move || contents_of(&images, [&name, &shown], &platforms, documents));
         let read = read.await.map_err(|source| Error::Aborted { act: "reading the image", source })??;
         // One for none of them is told by the preflight.
         if let Some((contents, carried)) = read {
