@@ -68,13 +68,13 @@ pub async fn apply(
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted, false).await?;
     target.check()?;
-    external_registry::provide(&run, &target).await?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
     let mut target = provision(&run, &state, target, &mut agreed).await?;
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
     target.read_for(&run, &observed.facts).await?;
+    external_registry::provide(&run, &target).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -118,12 +118,12 @@ pub async fn plan(
         };
     }
     refused.map_or(Ok(()), Err)?;
-    external_registry::provide(&run, &target).await?;
     let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
     let (mut target, provider) = existing(target)?;
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
     target.read_for(&run, &observed.facts).await?;
+    external_registry::provide(&run, &target).await?;
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
