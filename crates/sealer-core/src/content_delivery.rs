@@ -21,6 +21,8 @@ pub(crate) const HOST_BINARY: &str = "/var/lib/sealer/bin/sealer";
 
 /// How often progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a host may take to remove a login after a failure.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Brings content from this machine's store to hosts.
 #[derive(Debug)]
@@ -43,6 +45,21 @@ impl ContentDelivery {
         &self,
         content: &Content,
         remote: Arc<dyn Remote>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), runtime::Error> {
+        let delivered = self.send(content, remote.as_ref(), progress).await;
+        if delivered.is_err() && docker_config(content).is_some() {
+            // The host does it itself, but not when its command never started or was killed. Failing here hides nothing.
+            let remove = Command::new(format!("rm -f {}", login_file(content)));
+            let _ = remote.run(&remove.timeout(CLEANUP_TIMEOUT)).await;
+        }
+        delivered
+    }
+
+    async fn send(
+        &self,
+        content: &Content,
+        remote: &dyn Remote,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), runtime::Error> {
         let Content { bytes, .. } = content;
@@ -191,7 +208,32 @@ impl AsyncWrite for Counted {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use crate::Settings;
+    use crate::connector::Connector;
+    use crate::testing::Directories;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_login_does_not_stay_on_a_host_whose_pull_never_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("binary"), "#!/bin/sh\n").unwrap();
+        let sealer = Sealer::open(Settings::new(path("root"), path("state"))).unwrap().with_binary(path("binary"));
+        let hosts = Directories::new(path("hosts"));
+        hosts.fail("host pull");
+        let host = clusterfile::Host::new([10, 0, 0, 1].into(), clusterfile::Role::Node);
+        let connected = hosts.connect(&[host.clone()], &remote::KnownHostsPolicy::default()).await.unwrap();
+        let mut content = Content::new("sha256:0", "/var/lib/sealer/data/shop/rootfs", 1);
+        content.authorization = Some(runtime::Variable::hidden("Basic YTpi"));
+        content.plain_http = true;
+        let content = content.from_sources([SocketAddr::from(([10, 0, 0, 9], 5000))]);
+        let delivery = ContentDelivery::new(&sealer, "shop", &Facts::default()).unwrap();
+        let remote = Arc::clone(&connected.remotes[&host.address]);
+        delivery.deliver(&content, remote, &|_| ()).await.unwrap_err();
+        let left: Vec<_> = std::fs::read_dir(hosts.of(host.address).join("data/shop")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 
     #[test]
     fn several_sources_have_one_authority() {

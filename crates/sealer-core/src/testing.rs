@@ -276,6 +276,10 @@ impl Remote for Directory {
             at.and_then(|at| words.get(at + 1)).copied().unwrap_or_default()
         };
         self.hosts.state().scripts.push((self.address, command.script.clone()));
+        if self.hosts.state().failing.iter().any(|part| command.script.contains(part)) {
+            let detail = "told to fail".to_owned();
+            return Err(Error::ConnectionLost { host: self.address.into(), detail });
+        }
         let detail = |what: &str| Error::File {
             host: self.address,
             act: "run",
