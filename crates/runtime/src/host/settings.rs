@@ -144,9 +144,8 @@ impl Setup<'_> {
             |what: &'static str, script| Step::run(id(what, address), [address], self.run(host, script)).titled(what);
         let mut steps = Vec::new();
         let new_registry = has(REGISTRY_GROUP) && self.control_plane.has_registry(address);
-        let had = self.request.marker(address).is_some_and(|marker| marker.settings.contains_key(REGISTRY_GROUP));
         // A node of a platform that the cluster did not have finds its container images nowhere else.
-        if (new_registry && !had) || has(PLATFORMS_GROUP) {
+        if (new_registry && !self.had_registry(address)) || has(PLATFORMS_GROUP) {
             steps.push(self.content(host));
         }
         if !files.is_empty() {
@@ -172,18 +171,21 @@ impl Setup<'_> {
         Ok(steps)
     }
 
+    /// Whether a registry runs on a host already, as its marker says.
+    fn had_registry(&self, host: IpAddr) -> bool {
+        self.request.marker(host).is_some_and(|marker| marker.settings.contains_key(REGISTRY_GROUP))
+    }
+
     /// Orders the steps that change hosts so that pulls go on: others look for images at a new registry once it runs; one
     /// that goes, or starts again with other settings, does so once every host knows; and those one after another.
-    pub(crate) fn order_registries(steps: &mut [Step]) {
+    pub(crate) fn order_registries(&self, steps: &mut [Step]) {
         let hosts_with = |what: &str| -> Vec<IpAddr> {
             let hosts = steps.iter().flat_map(|step| step.hosts.iter().map(move |host| (step, *host)));
             hosts.filter(|(step, host)| step.id == id(what, *host)).map(|(_, host)| host).collect()
         };
         let (settings, registries, ending) =
             (hosts_with("settings"), hosts_with("registry"), hosts_with("no-registry"));
-        // Their content comes first.
-        let content = hosts_with("content");
-        let (new, old): (Vec<_>, Vec<_>) = registries.into_iter().partition(|host| content.contains(host));
+        let (old, new): (Vec<_>, Vec<_>) = registries.into_iter().partition(|host| self.had_registry(*host));
         let mut wait = |what: &str, host: IpAddr, before: Vec<String>| {
             let step = steps.iter_mut().find(|step| step.id == id(what, host));
             step.into_iter().for_each(|step| step.after_end_of.extend(before.iter().cloned()));

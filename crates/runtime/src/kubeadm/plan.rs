@@ -6,7 +6,7 @@ use clusterfile::Host;
 
 use super::planner::Planner;
 use super::work::Work;
-use crate::host::{LABELS, Setup, id};
+use crate::host::{LABELS, id};
 use crate::{Error, File, HostChange, Plan, Request, Step};
 
 /// Plans a cluster. Hosts that are done are left alone; a cluster that is done gives an empty plan.
@@ -182,7 +182,7 @@ impl Planner<'_> {
             milestones.altered.extend(own.map(|step| step.id.clone()));
             plan.steps.extend(steps);
         }
-        Setup::order_registries(&mut plan.steps[first_step..]);
+        self.setup.order_registries(&mut plan.steps[first_step..]);
         Ok(())
     }
 
