@@ -275,8 +275,8 @@ pub(crate) fn architecture(machine: &str) -> &str {
     match machine {
         "x86_64" | "amd64" => "amd64",
         "aarch64" | "arm64" => "arm64",
-        "armv7l" | "armv6l" => "arm",
-        "i386" | "i686" => "386",
+        "armv5l" | "armv5tel" | "armv6l" | "armv7l" | "armv8l" => "arm",
+        "i386" | "i486" | "i586" | "i686" => "386",
         other => other,
     }
 }
@@ -355,5 +355,26 @@ impl ManagedCluster {
     #[must_use]
     pub fn new(endpoint: impl Into<String>, kubeconfig: Secret) -> Self {
         Self { endpoint: endpoint.into(), kubeconfig }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::architecture;
+
+    #[test]
+    fn machines_have_the_architecture_of_their_images() {
+        for (machine, meant) in [
+            ("x86_64", "amd64"),
+            ("aarch64", "arm64"),
+            ("armv5tel", "arm"),
+            ("armv5l", "arm"),
+            ("armv8l", "arm"),
+            ("i486", "386"),
+            ("i586", "386"),
+            ("s390x", "s390x"),
+        ] {
+            assert_eq!(architecture(machine), meant, "{machine}");
+        }
     }
 }
