@@ -7,10 +7,10 @@ use registry_client::Registry;
 
 use super::event::{BuildEvent, BuildEvents};
 use super::options::BuildOptions;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::platform::Platform;
-use crate::transfer::{Platforms, PullOptions};
+use crate::transfer::{Platforms, PullOptions, PullPolicy};
 
 /// The base image that FROM names, and the platform that it is wanted for in a build for `platform`; none for `scratch`.
 pub(super) fn named(resolved: &Resolved, platform: &Platform) -> Result<Option<(String, Platform)>> {
@@ -47,7 +47,13 @@ pub(super) async fn provide(
         pull.platforms = Platforms::These(platforms);
         pull.policy = options.pull;
         pull.cancel = options.cancel.clone();
-        let pulled = images.pull(registry, &name, &pull, &|pull| events(BuildEvent::Pull { pull })).await?;
+        let pulled = match images.pull(registry, &name, &pull, &|pull| events(BuildEvent::Pull { pull })).await {
+            // All platforms that the image here lacks are told at once, later.
+            Err(Error::NoPlatform { .. }) if options.pull == PullPolicy::Missing && images.resolve(&name).is_ok() => {
+                continue;
+            }
+            pulled => pulled?,
+        };
         if let Some(previous) = pulled.previous {
             let message = format!("{} was {previous} and is {} now", pulled.name, pulled.digest);
             events(BuildEvent::Warning { message });
