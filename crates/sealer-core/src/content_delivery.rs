@@ -223,7 +223,7 @@ mod tests {
         let hosts = Directories::new(path("hosts"));
         hosts.fail("host pull");
         let host = clusterfile::Host::new([10, 0, 0, 1].into(), clusterfile::Role::Node);
-        let connected = hosts.connect(&[host.clone()], &remote::KnownHostsPolicy::default()).await.unwrap();
+        let connected = hosts.connect(std::slice::from_ref(&host), &remote::KnownHostsPolicy::default()).await.unwrap();
         let mut content = Content::new("sha256:0", "/var/lib/sealer/data/shop/rootfs", 1);
         content.authorization = Some(runtime::Variable::hidden("Basic YTpi"));
         content.plain_http = true;
