@@ -108,7 +108,7 @@ fn of_change(error: &Error) -> Option<String> {
         Error::ImagesMissing { missing, .. } => {
             let image = missing.first()?;
             return Some(format!(
-                "copy them there, for example: skopeo copy --all docker://{} docker://{}; then run the same command again",
+                "let its login push, or copy them there, for example: skopeo copy --all docker://{} docker://{}; then run the same command again",
                 image.name, image.place
             ));
         }

@@ -74,7 +74,7 @@ pub async fn apply(
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
     target.read_for(&run, &observed.facts).await?;
-    external_registry::provide(&run, &target).await?;
+    let missing = external_registry::look_for(&run, &target).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
@@ -86,6 +86,9 @@ pub async fn apply(
     }
     let plan = Arc::new(plan_steps(&target, &request, &observed)?);
     agreed.ask(&run, &plan).await?;
+    if let Some(missing) = missing {
+        missing.push(&run, &target).await?;
+    }
 
     let access = target.runtime.access(&request)?;
     operator_lock::exclusively(&run, &state, observed.shared.claim(&plan), async |run| {
@@ -123,7 +126,8 @@ pub async fn plan(
     let observed = gather(&run, &state, &target).await?;
     let observed = takeover::renew(&run, &state, &mut target, observed).await?;
     target.read_for(&run, &observed.facts).await?;
-    external_registry::provide(&run, &target).await?;
+    let missing = external_registry::look_for(&run, &target).await?;
+    target.notes.extend(missing.map(|missing| missing.note()));
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);

@@ -95,6 +95,8 @@ mod observe;
 #[cfg(feature = "cluster")]
 mod operator_lock;
 #[cfg(feature = "cluster")]
+mod place_images;
+#[cfg(feature = "cluster")]
 mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;

@@ -153,7 +153,9 @@ fn contents_of(
     let carried = named.iter().map(|image| {
         let reference = image.name.parse().map_err(content_store::Error::from)?;
         let digest = Digest::try_from(image.descriptor.digest()).map_err(content_store::Error::from)?;
-        Ok(Carried { reference, digest })
+        let of_name = read.iter().flat_map(|image| &image.catalogue().images);
+        let images = of_name.filter(|carried| carried.reference == image.name).cloned().collect();
+        Ok(Carried { reference, digest, images })
     });
     let carried = carried.collect::<Result<_, Error>>()?;
     let mut all = all.into_iter();
@@ -182,7 +184,7 @@ fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageCont
 fn carried(image: &Image) -> Result<Vec<Carried>, Error> {
     let carried = |image: &cloudimage::CarriedImage| {
         let reference = image.reference.parse().map_err(content_store::Error::from)?;
-        Ok(Carried { reference, digest: image.digest })
+        Ok(Carried { reference, digest: image.digest, images: vec![image.clone()] })
     };
     image.catalogue().images.iter().map(carried).collect()
 }

@@ -1,14 +1,20 @@
 //! Containerd pulls from the registries of a cluster by the files that a plan writes: with a login, by plain HTTP, from outside.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "workflows/lab.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod lab;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use registry_client::contract::Fixture;
+use sealer_core::Planned;
 use sealer_core::clusterfile::{Cluster, ExternalRegistry, Role};
-use sealer_core::content_store::{Blob, Descriptor, MediaType, NameKind, Store};
+use sealer_core::content_store::{Blob, Descriptor, Digest, MediaType, NameKind, Store};
 use sealer_core::host::{PullRequest, pull_over_stdio};
 use sealer_core::registry_client::{Https, Options, Reference, Registry, Upload};
 use sealer_core::runtime::facts::HostFacts;
@@ -312,6 +318,14 @@ impl Outside {
         panic!("docker-registry does not answer");
     }
 
+    fn settings(&self) -> ExternalRegistry {
+        let (domain, port) = self.host.split_once(':').unwrap();
+        let mut external = ExternalRegistry::new(domain);
+        (external.port, external.insecure) = (Some(port.parse().unwrap()), true);
+        (external.username, external.password) = (Some(LOGIN.0.to_owned()), Some(LOGIN.1.into()));
+        external
+    }
+
     async fn push(&self, image: &Image) {
         let mut options = Options::default();
         options.basic_logins.insert(self.host.clone(), (LOGIN.0.to_owned(), LOGIN.1.to_owned().into()));
@@ -319,7 +333,7 @@ impl Outside {
         let place = Reference::new(&self.host, "team/app", "1").unwrap();
         for blob in &image.blobs[..2] {
             let Upload::Session(session) = client.start_upload(&place, None).await.unwrap() else { panic!("mounted") };
-            let digest = sealer_core::content_store::Digest::of(blob);
+            let digest = Digest::of(blob);
             client.finish_upload(&place, &session, &digest, bytes::Bytes::from(blob.clone()).into()).await.unwrap();
         }
         let media_type = "application/vnd.oci.image.manifest.v1+json";
@@ -342,15 +356,29 @@ async fn containerd_pulls_original_names_from_a_registry_outside() {
     let users = masters.path("/var/lib/sealer/data/shop/certs/htpasswd");
     let outside = Outside::start(directory.path(), &users).await;
     outside.push(&Image::new()).await;
-    let host = Host::of(|cluster| {
-        let (domain, port) = outside.host.split_once(':').unwrap();
-        let mut external = ExternalRegistry::new(domain);
-        (external.port, external.insecure) = (Some(port.parse().unwrap()), true);
-        (external.username, external.password) = (Some(LOGIN.0.to_owned()), Some(LOGIN.1.into()));
-        cluster.registry.external = Some(external);
-    });
+    let host = Host::of(|cluster| cluster.registry.external = Some(outside.settings()));
     for image in [IMAGE, &format!("{}/team/app:1", outside.host)] {
         assert_eq!(containerd.fetch(&host, image).await, Ok(()), "{image}");
     }
     assert!(!host.path("/etc/systemd/system/sealer-registry.service").exists(), "the master has none of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_outside_is_given_the_images_that_it_lacks() {
+    let fixture = Fixture::new("registry.example");
+    let (bench, directory, masters) =
+        (lab::Bench::carrying(&fixture).await, tempfile::tempdir().unwrap(), Host::of(with_login));
+    let users = masters.path("/var/lib/sealer/data/shop/certs/htpasswd");
+    let outside = Outside::start(directory.path(), &users).await;
+    let mut wanted = lab::listed();
+    wanted.cluster.registry.external = Some(outside.settings());
+    let repository = directory.path().join("data/docker/registry/v2/repositories/contract/shop");
+    let lacks = |planned: &Planned| planned.plan.notes.iter().any(|note| note.contains("lacks 1 of the 1"));
+    assert!(lacks(&bench.plan(&wanted).await.unwrap()));
+    assert!(!repository.exists(), "a dry run pushes nothing");
+    bench.apply(&wanted).await.unwrap();
+    let tag = std::fs::read_to_string(repository.join("_manifests/tags/1.4/current/link")).unwrap();
+    assert_eq!(tag, Digest::of(&fixture.manifest).to_string());
+    wanted.cluster.registry.domain = "other.example".to_owned(); // So that it is asked again.
+    assert!(!lacks(&bench.plan(&wanted).await.unwrap()));
 }
