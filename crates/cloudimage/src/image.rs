@@ -1,6 +1,6 @@
 //! A cluster image, for one platform.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use content_store::{DOCUMENT_LIMIT, Digest, Reference, Store};
@@ -262,16 +262,6 @@ impl Image {
     fn artifact_layers(&self) -> impl Iterator<Item = &documents::Descriptor> {
         self.artifact.iter().flat_map(|(_, artifact)| &artifact.layers)
     }
-}
-
-/// Digests of all manifests of an index, artifacts included, each once; a single manifest has none.
-///
-/// # Errors
-/// [`Error::Store`] when the index is missing or corrupt, [`Error::Document`].
-pub fn manifests(content: &Store, index: &Digest) -> Result<BTreeSet<Digest>> {
-    let bytes = content.read_verified(index, format::DOCUMENT_LIMIT)?;
-    let index: Index = serde_json::from_slice(&bytes).map_err(Error::document(index))?;
-    Ok(index.manifests.iter().map(|entry| entry.digest).collect())
 }
 
 /// Treats a single manifest, as upstream and other tools make them, as an index with one entry.

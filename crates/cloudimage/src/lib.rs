@@ -114,7 +114,7 @@ pub use error::{Error, Result};
 pub use extension::{Application, BuildClient, Extension, ImageKind, Launch};
 pub use filter::Filter;
 pub use history::HistoryStep;
-pub use image::{Image, Layer, manifests};
+pub use image::{Image, Layer};
 pub use images::{Images, Removed};
 pub use inspect::{Inspection, Sizes, Summary};
 pub use layer::Compression;

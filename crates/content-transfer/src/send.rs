@@ -161,11 +161,9 @@ impl Sender {
         if has(to, top).await? {
             present(&mut sent, &all);
         } else {
-            let known: Vec<bool> = stream::iter(children)
-                .map(|child| has(to, child))
-                .buffered(self.options.parallel.max(1))
-                .try_collect()
-                .await?;
+            // Made before they are polled: a closure in the stream would keep the whole future on one thread.
+            let asked: Vec<_> = children.iter().map(|child| has(to, child)).collect();
+            let known: Vec<bool> = stream::iter(asked).buffered(self.options.parallel.max(1)).try_collect().await?;
             let known = |wanted: bool| {
                 children.iter().zip(&known).filter(move |(_, is)| **is == wanted).map(|(child, _)| child)
             };

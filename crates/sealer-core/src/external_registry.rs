@@ -1,7 +1,6 @@
 //! Sees that a registry outside a cluster has the container images that the cluster needs, before any host is changed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use cloudimage::CarriedImage;
@@ -118,7 +117,7 @@ impl Missing {
         let mut options = SendOptions::default();
         options.cancel = run.options.cancel.clone();
         let sender = Sender::new(images.content(), &images.root().join("cache/uploads"), options);
-        let pushed = place_images::push(sender, images.content().clone(), Arc::new(self.client), self.images.clone());
+        let pushed = place_images::push(&sender, images.content(), &self.client, &self.images);
         match pushed.await {
             Err(Error::Transfer(content_transfer::Error::Cancelled)) => {
                 Err(Error::Interrupted { act: "pushing the images of the cluster" })

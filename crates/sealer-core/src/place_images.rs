@@ -1,7 +1,6 @@
 //! Pushes container images that a cluster image carries to their places in a registry outside the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use cloudimage::format::{INDEX, is_index, is_manifest};
 use cloudimage::{CarriedBlob, CarriedImage};
@@ -10,29 +9,22 @@ use content_transfer::{Destination, Sender, SentManifest, Wanted};
 use registry_client::{Manifest, Registry};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
 
 use crate::Error;
 use crate::external_registry::PlacedImage;
 
 /// Pushes images, one after another: each sends its blobs at once. Only what the registry lacks is sent, names come last.
 pub(crate) async fn push(
-    sender: Sender,
-    store: Store,
-    registry: Arc<dyn Registry>,
-    images: Vec<PlacedImage>,
+    sender: &Sender,
+    store: &Store,
+    registry: &dyn Registry,
+    images: &[PlacedImage],
 ) -> Result<(), Error> {
-    let handle = Handle::current();
-    // On one thread: the future of a sender cannot be sent to others, and that of `apply` must be.
-    let pushed = spawn_blocking(move || {
-        images.iter().try_for_each(|image| {
-            let to = Destination::new(registry.as_ref(), image.reference.clone());
-            let sent = handle.block_on(sender.send(&to, &manifests(&store, image)?, &|_| {}));
-            Ok(sent.map(drop)?)
-        })
-    });
-    pushed.await.map_err(|source| Error::Aborted { act: "pushing container images", source })?
+    for image in images {
+        let to = Destination::new(registry, image.reference.clone());
+        sender.send(&to, &manifests(store, image)?, &|_| {}).await?;
+    }
+    Ok(())
 }
 
 /// Whether a registry says that it takes no such image: no uploads, not by this login, or not under this name.
@@ -141,14 +133,14 @@ mod tests {
     }
 
     async fn pushed(fixture: &Fixture, image: &PlacedImage, top: &[u8]) -> Digest {
-        let (directory, memory) = (tempfile::tempdir().unwrap(), Arc::new(Memory::default()));
+        let (directory, memory) = (tempfile::tempdir().unwrap(), Memory::default());
         let store = Store::open(&directory.path().join("content")).unwrap();
         for bytes in fixture.blobs.iter().chain([&fixture.manifest]) {
             store.put(bytes).unwrap();
         }
         store.put(top).unwrap();
         let sender = Sender::new(&store, &directory.path().join("uploads"), content_transfer::SendOptions::default());
-        push(sender, store, memory.clone(), vec![image.clone()]).await.unwrap();
+        push(&sender, &store, &memory, std::slice::from_ref(image)).await.unwrap();
         let found = memory.manifest(&image.reference, &[]).await.unwrap();
         assert!(leads_to_all(&found, &image.images));
         let manifest = image.reference.with_digest(Digest::of(&fixture.manifest));

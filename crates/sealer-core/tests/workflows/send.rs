@@ -31,5 +31,7 @@ fn workflows_are_send(
     is_send(delete(sealer, "shop", &DeleteOptions::default(), events));
     is_send(pull(pull_request, &[]));
     is_send(pull_over_stdio(pull_request, tokio::io::empty()));
+    is_send(sealer_core::push(sealer, &sealer_core::PushRequest::new("a"), events));
+    is_send(sealer_core::pull(sealer, &sealer_core::PullRequest::new("a"), events));
     is_send(serve(serve_request, |_| (), std::future::pending()));
 }
