@@ -1,15 +1,81 @@
-//! Puts images together from parts that are in the store: catalogues and indexes over root file systems.
+//! Puts images together from parts that are in the store: root file systems, catalogues, and indexes over them.
 
 use std::collections::BTreeMap;
 
 use content_store::{DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, Digest, Store};
 
 use crate::catalogue::Catalogue;
-use crate::documents::{self, Descriptor, IndexEntry, Manifest};
+use crate::documents::{self, Config, Descriptor, History, IndexEntry, Manifest, ProcessConfig, Rootfs};
 use crate::error::{Error, Result};
+use crate::extension::Extension;
 use crate::format;
+use crate::image::Layer;
 use crate::joined::{Entry, Joined};
 use crate::platform::Platform;
+
+/// What an image consists of on one platform.
+pub(crate) struct Parts<'a> {
+    pub(crate) platform: &'a Platform,
+    pub(crate) layers: &'a [Layer],
+    /// What should name every layer, as errors call it.
+    pub(crate) named_by: &'a str,
+    pub(crate) created: Option<String>,
+    pub(crate) author: Option<String>,
+    /// `NAME=value`.
+    pub(crate) environment: Vec<String>,
+    pub(crate) labels: &'a BTreeMap<String, String>,
+    pub(crate) history: &'a [History],
+    pub(crate) extension: &'a Extension,
+    pub(crate) catalogue: &'a Catalogue,
+    /// Those that upstream does not give a meaning.
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// Writes the documents of one platform, and gives the index entries of its rootfs and of what is carried with it.
+pub(crate) fn put_platform(store: &Store, parts: Parts<'_>) -> Result<impl Iterator<Item = IndexEntry> + use<>> {
+    let (platform, catalogue) = (parts.platform, parts.catalogue);
+    let rootfs = put_rootfs(store, parts)?;
+    let carried = artifact_entry(store, catalogue, &rootfs.digest)?;
+    Ok(std::iter::once(rootfs_entry(rootfs, platform)).chain(carried))
+}
+
+fn put_rootfs(store: &Store, parts: Parts<'_>) -> Result<Descriptor> {
+    let Parts { platform, layers, named_by, environment, labels, mut annotations, .. } = parts;
+    let missing = |layer: &Layer| Error::NotAnImage {
+        document: layer.digest.to_string(),
+        reason: format!("{named_by} does not name this layer"),
+    };
+    let diff_ids = layers.iter().map(|layer| layer.diff_id.ok_or_else(|| missing(layer))).collect::<Result<_>>()?;
+    let config = Config {
+        created: parts.created,
+        author: parts.author,
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+        variant: platform.variant.clone(),
+        config: ProcessConfig {
+            env: (!environment.is_empty()).then_some(environment),
+            labels: (!labels.is_empty()).then(|| labels.clone()),
+        },
+        rootfs: Rootfs { diff_ids, ..Rootfs::default() },
+        history: parts.history.to_vec(),
+    };
+    let extension = serde_json::to_string(parts.extension).map_err(Error::document("an annotation"))?;
+    annotations.insert(format::EXTENSION_ANNOTATION.to_owned(), extension);
+    if let Some(listed) = listed_images(parts.catalogue)? {
+        annotations.insert(format::IMAGES_ANNOTATION.to_owned(), listed);
+    }
+    let describe =
+        |layer: &Layer| Descriptor { media_type: layer.media_type.clone(), digest: layer.digest, size: layer.size };
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(format::MANIFEST.to_owned()),
+        artifact_type: None,
+        config: documents::put(store, &config, format::CONFIG)?,
+        layers: layers.iter().map(describe).collect(),
+        annotations,
+    };
+    documents::put(store, &manifest, format::MANIFEST)
+}
 
 /// The index entry of a rootfs.
 pub(crate) fn rootfs_entry(rootfs: Descriptor, platform: &Platform) -> IndexEntry {
@@ -58,7 +124,7 @@ pub(crate) fn put_artifact(store: &Store, catalogue: &Catalogue) -> Result<Descr
 }
 
 /// The value of upstream's annotation that lists what a rootfs carries; none when nothing is carried.
-pub(crate) fn listed_images(catalogue: &Catalogue) -> Result<Option<String>> {
+fn listed_images(catalogue: &Catalogue) -> Result<Option<String>> {
     let listed: Vec<serde_json::Value> = (catalogue.images.iter())
         .map(|image| serde_json::json!({ "image": image.reference, "platform": image.platform }))
         .collect();

@@ -6,12 +6,12 @@ use std::path::Path;
 use content_store::{Descriptor, Digest, MediaType, NameKind, Named};
 use serde::Serialize;
 
-use crate::assemble;
+use crate::assemble::{self, Parts};
 use crate::builder::seal::now;
 use crate::catalogue::Catalogue;
 use crate::contents;
 use crate::diff;
-use crate::documents::{self, Config, History, IndexEntry, Manifest, ProcessConfig, Rootfs};
+use crate::documents::History;
 use crate::error::{Error, Result};
 use crate::extension::{Extension, ImageKind};
 use crate::format;
@@ -89,7 +89,7 @@ impl Images {
                 draft.add(&image, name.as_ref())?;
             }
             carried_images += draft.catalogue.images.len();
-            entries.extend(self.seal_merged(&draft, platform)?);
+            entries.extend(assemble::put_platform(self.content(), draft.parts(platform))?);
             conflicts.append(&mut draft.conflicts);
         }
         let index = assemble::put_index(self.content(), entries)?;
@@ -128,55 +128,26 @@ impl Images {
             }),
         }
     }
-
-    /// Writes the documents of one platform.
-    fn seal_merged(&self, draft: &Draft, platform: &Platform) -> Result<Vec<IndexEntry>> {
-        let store = self.content();
-        let missing = |layer: &Layer| Error::NotAnImage {
-            document: layer.digest.to_string(),
-            reason: "the config of its image does not name this layer".to_owned(),
-        };
-        let diff_ids = draft.layers.iter().map(|layer| layer.diff_id.ok_or_else(|| missing(layer)));
-        let environment: Vec<String> =
-            draft.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let config = Config {
-            created: draft.history.iter().filter_map(|step| step.created.clone()).max(),
-            author: draft.author.clone(),
-            architecture: platform.architecture.clone(),
-            os: platform.os.clone(),
-            variant: platform.variant.clone(),
-            config: ProcessConfig {
-                env: (!environment.is_empty()).then_some(environment),
-                labels: (!draft.labels.is_empty()).then(|| draft.labels.clone()),
-            },
-            rootfs: Rootfs { diff_ids: diff_ids.collect::<Result<_>>()?, ..Rootfs::default() },
-            history: draft.history.clone(),
-        };
-        let describe = |layer: &Layer| documents::Descriptor {
-            media_type: layer.media_type.clone(),
-            digest: layer.digest,
-            size: layer.size,
-        };
-        let extension = serde_json::to_string(&draft.extension).map_err(Error::document("an annotation"))?;
-        let mut annotations = BTreeMap::from([(format::EXTENSION_ANNOTATION.to_owned(), extension)]);
-        if let Some(listed) = assemble::listed_images(&draft.catalogue)? {
-            annotations.insert(format::IMAGES_ANNOTATION.to_owned(), listed);
-        }
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(format::MANIFEST.to_owned()),
-            artifact_type: None,
-            config: documents::put(store, &config, format::CONFIG)?,
-            layers: draft.layers.iter().map(describe).collect(),
-            annotations,
-        };
-        let rootfs = documents::put(store, &manifest, format::MANIFEST)?;
-        let carried = assemble::artifact_entry(store, &draft.catalogue, &rootfs.digest)?;
-        Ok(std::iter::once(assemble::rootfs_entry(rootfs, platform)).chain(carried).collect())
-    }
 }
 
 impl Draft {
+    /// What is written of it.
+    fn parts<'a>(&'a self, platform: &'a Platform) -> Parts<'a> {
+        Parts {
+            platform,
+            layers: &self.layers,
+            named_by: "the config of its image",
+            created: self.history.iter().filter_map(|step| step.created.clone()).max(),
+            author: self.author.clone(),
+            environment: self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            labels: &self.labels,
+            history: &self.history,
+            extension: &self.extension,
+            catalogue: &self.catalogue,
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// Puts an image on top; `name` is what it is called in conflicts.
     fn add(&mut self, image: &Image, name: &str) -> Result<()> {
         let alike =

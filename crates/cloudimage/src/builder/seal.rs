@@ -6,12 +6,9 @@ use content_store::Digest;
 
 use super::draft::Draft;
 use super::options::{BuildOptions, Built};
-use crate::assemble;
+use crate::assemble::{self, Parts};
 use crate::catalogue::Catalogue;
-use crate::documents::{self, Config, Manifest, ProcessConfig, Rootfs};
 use crate::error::{Error, Result};
-use crate::format;
-use crate::image::Layer;
 use crate::images::Images;
 use crate::joined::{Entry, Joined};
 use crate::platform::Platform;
@@ -27,10 +24,8 @@ pub(super) fn seal(
 ) -> Result<Built> {
     let mut entries = Vec::new();
     for (draft, catalogue) in drafts {
-        let rootfs = put_rootfs(draft, catalogue, options, created)?;
-        let carried = assemble::artifact_entry(images.content(), catalogue, &rootfs.digest)?;
-        let rootfs = assemble::rootfs_entry(rootfs, &draft.rootfs.platform);
-        entries.extend(std::iter::once(rootfs).chain(carried).map(Entry::from));
+        let parts = parts(draft, catalogue, options, created);
+        entries.extend(assemble::put_platform(images.content(), parts)?.map(Entry::from));
     }
     let descriptor = Joined::new(entries).put(images.content())?;
     let digest = Digest::try_from(descriptor.digest())?;
@@ -56,59 +51,21 @@ pub(super) fn seal(
     })
 }
 
-fn put_rootfs(
-    draft: &Draft,
-    catalogue: &Catalogue,
-    options: &BuildOptions,
-    created: &str,
-) -> Result<documents::Descriptor> {
-    let (platform, store) = (&draft.rootfs.platform, draft.images.content());
-    let layers = &draft.rootfs.layers;
-    let missing = |layer: &Layer| Error::NotAnImage {
-        document: layer.digest.to_string(),
-        reason: "the base image's config does not name this layer".to_owned(),
-    };
-    let diff_ids = layers.iter().map(|layer| layer.diff_id.ok_or_else(|| missing(layer))).collect::<Result<_>>()?;
-    let environment: Vec<String> = draft.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let config = Config {
+/// What is written of a draft.
+fn parts<'a>(draft: &'a Draft, catalogue: &'a Catalogue, options: &BuildOptions, created: &str) -> Parts<'a> {
+    Parts {
+        platform: &draft.rootfs.platform,
+        layers: &draft.rootfs.layers,
+        named_by: "the base image's config",
         created: Some(created.to_owned()),
         author: draft.author.clone(),
-        architecture: platform.architecture.clone(),
-        os: platform.os.clone(),
-        variant: platform.variant.clone(),
-        config: ProcessConfig {
-            env: (!environment.is_empty()).then_some(environment),
-            labels: (!draft.labels.is_empty()).then(|| draft.labels.clone()),
-        },
-        rootfs: Rootfs { diff_ids, ..Rootfs::default() },
-        history: draft.history.clone(),
-    };
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(format::MANIFEST.to_owned()),
-        artifact_type: None,
-        config: documents::put(store, &config, format::CONFIG)?,
-        layers: layers
-            .iter()
-            .map(|layer| documents::Descriptor {
-                media_type: layer.media_type.clone(),
-                digest: layer.digest,
-                size: layer.size,
-            })
-            .collect(),
-        annotations: annotations(draft, catalogue, options)?,
-    };
-    documents::put(store, &manifest, format::MANIFEST)
-}
-
-fn annotations(draft: &Draft, catalogue: &Catalogue, options: &BuildOptions) -> Result<BTreeMap<String, String>> {
-    let extension = serde_json::to_string(&draft.extension).map_err(Error::document("an annotation"))?;
-    let mut annotations = options.annotations.clone();
-    annotations.insert(format::EXTENSION_ANNOTATION.to_owned(), extension);
-    if let Some(listed) = assemble::listed_images(catalogue)? {
-        annotations.insert(format::IMAGES_ANNOTATION.to_owned(), listed);
+        environment: draft.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        labels: &draft.labels,
+        history: &draft.history,
+        extension: &draft.extension,
+        catalogue,
+        annotations: options.annotations.clone(),
     }
-    Ok(annotations)
 }
 
 /// A time as documents write it.
