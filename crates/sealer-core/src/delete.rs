@@ -57,14 +57,13 @@ pub async fn delete(
     events: Events<'_>,
 ) -> Result<Deleted, Error> {
     let run = Run { sealer, options: &options.apply, events };
-    let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
     if sealer.state().clusterfile(name)?.is_none() {
         // Before a lock file is made for it.
-        let made_by = options.provider.clone().ok_or_else(unknown)?;
+        let made_by = options.provider.clone().ok_or_else(|| unknown(sealer, name))?;
         return run.until_cancelled(FREEING, forgotten(&run, name, made_by)).await;
     }
     let state = sealer.state().lock(name)?;
-    let current = remembered(&state, options)?.ok_or_else(unknown)?;
+    let current = remembered(&state, options)?.ok_or_else(|| unknown(sealer, name))?;
     let mut agreed = Agreed::default();
     agreed.ask_anyway(&run, &Arc::new(gone(&current))).await?;
     // From here on the steps by which it was made are undone: applying it again must not believe that they are done.
@@ -104,11 +103,14 @@ pub async fn plan_delete(
         let Cleaning { plan, observed, .. } = plan_cleaning(&run, &state, &current).await?;
         return Ok(Planned { unreachable: observed.facts.unreachable, ..Planned::of(plan) });
     }
-    let unknown = || Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() };
-    let made_by = options.provider.clone().ok_or_else(unknown)?;
+    let made_by = options.provider.clone().ok_or_else(|| unknown(sealer, name))?;
     let (provider, found) = find(&run, &state, name, made_by).await?;
     let nothing = || Error::NothingFound { cluster: name.to_owned(), kind: provider.to_string() };
     found.as_ref().map(given_back).ok_or_else(nothing)
+}
+
+fn unknown(sealer: &Sealer, name: &str) -> Error {
+    Error::NoCluster { cluster: name.to_owned(), state: sealer.state().root().to_owned() }
 }
 
 /// The cluster of a state, whose own name decides which files and hosts are taken away.
