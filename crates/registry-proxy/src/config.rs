@@ -44,9 +44,6 @@ pub struct Config {
     pub collect_untagged: bool,
     /// Whether [`Event::Request`](crate::Event::Request) tells of each request.
     pub access_log: bool,
-    /// The socket of a service manager that waits for `READY=1`, as `NOTIFY_SOCKET` names it.
-    #[serde(skip)]
-    pub notify_socket: Option<PathBuf>,
 }
 
 /// Where the certificate comes from: two files, or a directory in which one is made.
@@ -77,7 +74,6 @@ impl Default for Config {
             collect_seconds: 3600,
             collect_untagged: false,
             access_log: false,
-            notify_socket: None,
         }
     }
 }
@@ -104,7 +100,8 @@ impl Config {
     /// [`Error::Config`] with what is wrong and where.
     pub fn parse(yaml: &str) -> Result<Self> {
         // An empty text, or one of comments alone, is the default.
-        let config: Option<Self> = serde_saphyr::from_str(yaml).map_err(|error| Error::Config { reason: error.to_string() })?;
+        let config: Option<Self> =
+            serde_saphyr::from_str(yaml).map_err(|error| Error::Config { reason: error.to_string() })?;
         Ok(config.unwrap_or_default())
     }
 
@@ -124,7 +121,9 @@ impl Config {
         let wrong = || Error::Config { reason: "`tls` wants either `cert` and `key`, or `minted`".to_owned() };
         match &self.tls {
             None => Ok(None),
-            Some(TlsConfig { cert: Some(cert), key: Some(key), minted: None }) => Ok(Some(Tls::new(read(cert)?, read(key)?))),
+            Some(TlsConfig { cert: Some(cert), key: Some(key), minted: None }) => {
+                Ok(Some(Tls::new(read(cert)?, read(key)?)))
+            }
             Some(TlsConfig { cert: None, key: None, minted: Some(directory) }) => {
                 tls::minted(directory, &self.names, self.listen.ip()).map(Some)
             }

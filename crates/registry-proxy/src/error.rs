@@ -53,6 +53,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Garbage cannot be collected.
+    #[error("cannot collect garbage")]
+    Collect {
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No further connection can be accepted.
     #[error("cannot accept connections on {address}")]
     Accept {

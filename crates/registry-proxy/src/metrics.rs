@@ -43,11 +43,17 @@ impl Metrics {
             }
         };
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let lines = requests.iter().map(|((method, code), count)| (format!("{{method=\"{method}\",code=\"{code}\"}}"), *count));
+        let lines =
+            requests.iter().map(|((method, code), count)| (format!("{{method=\"{method}\",code=\"{code}\"}}"), *count));
         let one = |counter: &AtomicU64| [(String::new(), counter.load(Ordering::Relaxed))];
         metric("sealer_registry_requests_total", "counter", "Requests that were answered.", &lines.collect::<Vec<_>>());
         metric("sealer_registry_sent_bytes_total", "counter", "Bytes of answers that were sent.", &one(&self.sent));
-        metric("sealer_registry_received_bytes_total", "counter", "Bytes of blobs that were pushed.", &one(&self.received));
+        metric(
+            "sealer_registry_received_bytes_total",
+            "counter",
+            "Bytes of blobs that were pushed.",
+            &one(&self.received),
+        );
         metric("sealer_registry_requests_running", "gauge", "Requests that are being answered.", &one(&self.running));
         text
     }

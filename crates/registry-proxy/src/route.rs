@@ -309,12 +309,12 @@ mod tests {
     #[test]
     fn refusals_have_the_codes_of_the_specification() {
         let code = |path: &str| get(path).unwrap_err().code;
-        assert_eq!(
-            route(&Method::POST, "/v2/a/tags/list", None).unwrap_err().status,
-            StatusCode::METHOD_NOT_ALLOWED
-        );
+        assert_eq!(route(&Method::POST, "/v2/a/tags/list", None).unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
         let put = |path: &str| route(&Method::PUT, path, None).unwrap_err();
-        assert_eq!((put("/v2/a/manifests/sha256:0").status, put("/v2/a/manifests/.x").code), (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"));
+        assert_eq!(
+            (put("/v2/a/manifests/sha256:0").status, put("/v2/a/manifests/.x").code),
+            (StatusCode::BAD_REQUEST, "MANIFEST_INVALID")
+        );
         assert_eq!(get("/").unwrap_err().status, StatusCode::NOT_FOUND);
         assert_eq!(get("/v2x").unwrap_err().status, StatusCode::NOT_FOUND);
         assert_eq!(code("/v2/../etc/manifests/passwd"), "NAME_INVALID");

@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(tokens.user(&tokens.issue("")).as_deref(), Some(""));
         let (claim, tag) = token.split_once('.').unwrap();
         let other = tokens.issue("a");
-        for wrong in ["", ".", claim, &format!("{}.{tag}", other.split_once('.').unwrap().0), &others.issue("pusher:x")] {
+        for wrong in ["", ".", claim, &format!("{}.{tag}", other.split_once('.').unwrap().0), &others.issue("pusher:x")]
+        {
             assert_eq!(tokens.user(wrong), None, "{wrong}");
         }
         tokio::time::advance(Duration::from_secs(LIFETIME)).await;

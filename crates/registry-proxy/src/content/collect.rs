@@ -1,8 +1,8 @@
 //! Collects garbage and keeps the store within its quota, while it is served.
 
 use super::source::{ContentSource, Shared};
-use crate::source::SourceError;
 use crate::Event;
+use crate::source::SourceError;
 use content_store::{Alone, Error as ContentError, Freed, Partials};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -108,8 +108,7 @@ fn understand(
     if declared.is_some_and(|declared| declared != media_type) {
         return Err(wrong("Content-Type is not what the document is"));
     }
-    let references =
-        References::of(&bytes).ok_or_else(|| wrong("a descriptor has no digest of sha256 or sha512"))?;
+    let references = References::of(&bytes).ok_or_else(|| wrong("a descriptor has no digest of sha256 or sha512"))?;
     let digest = match reference {
         ManifestReference::Digest(digest) if !digest.matches(&bytes) => {
             let message = "the manifest has another digest than the path says";

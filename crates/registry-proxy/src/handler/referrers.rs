@@ -54,7 +54,8 @@ impl Handler {
             response = response.header("oci-filters-applied", "artifactType");
         }
         if let Some(next) = next {
-            let filter = artifact_type.map(|kind| format!("&artifactType={}", response::encoded(kind))).unwrap_or_default();
+            let filter =
+                artifact_type.map(|kind| format!("&artifactType={}", response::encoded(kind))).unwrap_or_default();
             let path = format!("/v2/{}/referrers/{subject}?last={next}{filter}", repository.path);
             response = response.header(LINK, format!("<{path}>; rel=\"next\""));
         }
@@ -68,8 +69,7 @@ fn descriptor(manifest: &Manifest) -> Option<Value> {
     let media_type = document::media_type(&manifest.bytes, manifest.media_type.as_deref())?;
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let artifact_type = text(&document["artifactType"]).or_else(|| text(&document["config"]["mediaType"]));
-    let mut descriptor =
-        json!({ "mediaType": media_type, "digest": manifest.digest, "size": manifest.bytes.len() });
+    let mut descriptor = json!({ "mediaType": media_type, "digest": manifest.digest, "size": manifest.bytes.len() });
     if let Some(artifact_type) = artifact_type {
         descriptor["artifactType"] = artifact_type.into();
     }

@@ -140,9 +140,7 @@ impl Handler {
             Route::Uploads { repository, digest, mount } => {
                 self.start_upload(&meant(repository), digest, mount, body).await
             }
-            Route::Upload { repository, id, digest } => {
-                self.upload(&meant(repository), &id, digest, head, body).await
-            }
+            Route::Upload { repository, id, digest } => self.upload(&meant(repository), &id, digest, head, body).await,
             Route::Referrers { repository, subject, artifact_type, after } => {
                 self.referrers(&meant(repository), &subject, artifact_type.as_deref(), after, head).await
             }

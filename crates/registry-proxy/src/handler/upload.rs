@@ -53,7 +53,8 @@ impl Handler {
         body: Body,
     ) -> Answer {
         let content = self.pusher(repository)?;
-        let unknown = || Refusal::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "this upload is not here; start it again");
+        let unknown =
+            || Refusal::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "this upload is not here; start it again");
         let upload = content.upload(id.to_owned()).await?.ok_or_else(unknown)?;
         match head.method {
             Method::DELETE => {
@@ -146,7 +147,8 @@ fn continues(head: &Parts, offset: u64) -> Result<bool, Refusal> {
     let Some(range) = text(CONTENT_RANGE) else { return Ok(true) };
     let range = range.strip_prefix("bytes ").unwrap_or(range);
     let range = range.split_once('/').map_or(range, |(range, _)| range);
-    let ends = range.split_once('-').and_then(|(start, end)| Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()?)));
+    let ends =
+        range.split_once('-').and_then(|(start, end)| Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()?)));
     let Some((start, end)) = ends.filter(|(start, end)| start <= end) else {
         return Err(wrong("Content-Range is not `start-end`"));
     };
