@@ -99,6 +99,7 @@ fn push_and_delete(address: &str, seed: u32) -> std::io::Result<()> {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test without a runtime lets another process work for a while")]
 fn a_registry_that_is_killed_leaves_nothing_dangling() {
     let program = Program::new();
     let config = program.write("registry.yaml", "push: true\ndelete: true\ncollectSeconds: 1\ncollectUntagged: true\n");
