@@ -27,6 +27,8 @@ pub enum NameKind {
     ClusterImage,
     /// A container image that came inside a cluster image, served under its original name.
     CarriedImage,
+    /// A container image that was fetched because somebody asked for it, and can be fetched again.
+    CachedImage,
 }
 
 impl NameKind {
@@ -36,11 +38,12 @@ impl NameKind {
         match self {
             Self::ClusterImage => "cluster-image",
             Self::CarriedImage => "carried-image",
+            Self::CachedImage => "cached-image",
         }
     }
 
     fn from_annotation(text: &str) -> Option<Self> {
-        [Self::ClusterImage, Self::CarriedImage].into_iter().find(|kind| kind.as_str() == text)
+        [Self::ClusterImage, Self::CarriedImage, Self::CachedImage].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
