@@ -25,6 +25,14 @@ pub enum Error {
         /// What is wrong with it. Never contains a hash.
         reason: &'static str,
     },
+    /// An upstream cannot be used as it is configured.
+    #[error("cannot use the upstream {upstream}: {reason}")]
+    Upstream {
+        /// Which one.
+        upstream: String,
+        /// What is wrong. Never contains a password.
+        reason: String,
+    },
     /// No further connection can be accepted.
     #[error("cannot accept connections on {address}")]
     Accept {

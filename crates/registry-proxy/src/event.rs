@@ -15,6 +15,31 @@ pub enum Event {
         /// Its file.
         path: PathBuf,
     },
+    /// No upstream could be asked about an image, so what is cached was answered.
+    Stale {
+        /// The image.
+        image: String,
+        /// The reason with its causes.
+        reason: String,
+    },
+    /// A tag points at something else than before.
+    Moved {
+        /// The image.
+        image: String,
+        /// The upstream that said so.
+        upstream: String,
+        /// What it pointed at.
+        from: Digest,
+        /// What it points at.
+        to: Digest,
+    },
+    /// An upstream gave no answer.
+    Upstream {
+        /// Which one.
+        upstream: String,
+        /// The reason with its causes.
+        reason: String,
+    },
     /// A source could not answer a request, for a reason that lies here, not with the client. Another source may have answered it.
     Failed {
         /// Method and path of the request.

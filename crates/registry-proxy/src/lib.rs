@@ -75,6 +75,7 @@ mod route;
 mod serve;
 mod source;
 mod tls;
+mod upstream;
 
 pub use content::ContentSource;
 pub use error::{Error, Result};
@@ -86,6 +87,7 @@ pub use memory::MemorySource;
 pub use serve::{serve_http2_stream, serve_plain, serve_tls};
 pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 pub use tls::Tls;
+pub use upstream::{UpstreamConfig, UpstreamSource};
 
 use event::Reporter;
 
