@@ -66,11 +66,13 @@ pub mod contract;
 mod document;
 mod error;
 mod event;
+mod forward;
 mod handler;
 mod htpasswd;
 #[cfg(feature = "testing")]
 mod memory;
 mod range;
+mod record;
 mod route;
 mod serve;
 mod source;
@@ -80,10 +82,12 @@ mod upstream;
 pub use content::ContentSource;
 pub use error::{Error, Result};
 pub use event::{Event, Events};
+pub use forward::{ForwardConfig, ForwardProxy, serve_forward};
 pub use handler::service;
 pub use htpasswd::Htpasswd;
 #[cfg(feature = "testing")]
 pub use memory::MemorySource;
+pub use record::{Recorded, Recorder, Recording};
 pub use serve::{serve_http2_stream, serve_plain, serve_tls};
 pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 pub use tls::Tls;

@@ -53,6 +53,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     entries: BTreeSet<Recorded>,
+    /// What a name of the repository was resolved to before, which engines then ask for by its digest.
+    resolved: BTreeSet<(String, Digest)>,
     /// By the digest of a manifest, the indexes that list it and its platform there.
     listed: HashMap<Digest, (Recorded, String)>,
 }
@@ -111,6 +113,10 @@ impl Recorder {
         };
         let Ok(image) = Reference::new(registry, &repository.path, &text) else { return };
         let mut state = self.state();
+        let target = (format!("{registry}/{}", image.repository()), manifest.digest);
+        if image.digest().is_some() && state.resolved.contains(&target) {
+            return;
+        }
         let chosen = state.listed.get(&manifest.digest).filter(|_| matches!(reference, ManifestReference::Digest(_)));
         let entry = match chosen {
             Some((index, platform)) => Recorded { platform: Some(platform.clone()), ..index.clone() },
@@ -123,6 +129,9 @@ impl Recorder {
         };
         if chosen.is_none() {
             state.learn(&entry, manifest);
+            if state.resolved.len() < LIMIT {
+                state.resolved.insert(target);
+            }
         }
         if state.entries.len() < LIMIT && state.entries.insert(entry.clone()) {
             // Under the lock, so that lines are in order.
@@ -136,11 +145,8 @@ impl Recorder {
 }
 
 impl State {
-    /// Remembers for which platform an index lists what. Containers engines ask for the index again by its digest: the name stays the first one.
+    /// Remembers for which platform an index lists what.
     fn learn(&mut self, entry: &Recorded, manifest: &Manifest) {
-        if self.entries.iter().any(|known| known.digest == entry.digest && !known.image.contains('@')) && entry.image.contains('@') {
-            return;
-        }
         let index: Index = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
         for listed in index.manifests {
             let (Ok(digest), Some(platform)) = (listed.digest.parse(), listed.platform) else { continue };
@@ -222,10 +228,9 @@ mod tests {
         let name = "docker.io/library/redis";
         let expected = [
             format!(r#"{{"image":"{name}:6.2","digest":"{index}","platform":null,"upstream":null}}"#),
-            format!(r#"{{"image":"{name}@{index}","digest":"{index}","platform":null,"upstream":null}}"#),
             format!(r#"{{"image":"{name}:6.2","digest":"{index}","platform":"linux/arm/v7","upstream":null}}"#),
         ];
         assert_eq!(lines.lock().unwrap().concat(), expected.map(|line| line + "\n").concat());
-        assert_eq!(recorder.entries().len(), 3);
+        assert_eq!(recorder.entries().len(), 2);
     }
 }

@@ -13,4 +13,5 @@ mod memory;
 mod source;
 
 pub use config::UpstreamConfig;
+pub(crate) use config::matches;
 pub use source::UpstreamSource;
