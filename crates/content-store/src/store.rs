@@ -271,7 +271,7 @@ impl Store {
         let Some(_nobody_writes) = Exclusive::attempt(&self.paths.lock)? else {
             return Ok(());
         };
-        self.remove_files(&self.paths.ingest, |name| !name.starts_with(PARTIAL_PREFIX))?;
+        self.remove_files(&self.paths.ingest, |name| !name.starts_with(PARTIAL_PREFIX) && !self.is_live_upload(name))?;
         self.remove_files(&self.paths.root, |name| name.starts_with(atomic_file::TEMPORARY_PREFIX))
     }
 

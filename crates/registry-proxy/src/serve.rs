@@ -1,9 +1,14 @@
 //! Accepts, limits and ends connections.
 
 mod limits;
+mod notify;
 mod progress;
+mod run;
+
+pub use run::{Content, serve};
 
 use crate::error::{Error, Result};
+use crate::handler::PeerAddress;
 use crate::tls::Tls;
 use axum::Router;
 use http::{Request, Response};
@@ -40,8 +45,8 @@ const HEAD_LIMIT: usize = 32 << 10;
 const HEAD_LIST_LIMIT: u32 = 16 << 10;
 /// Streams of one connection: the least that clients may rely on before they are told. Few of them are answered at once.
 const STREAM_LIMIT: u32 = 100;
-/// What peers may send that is not read yet, in a stream and in a connection: nobody has anything to send.
-const RECEIVE_WINDOW: u32 = 64 << 10;
+/// What peers may send that is not read yet, in a stream and in a connection: enough for pushes within one network.
+const RECEIVE_WINDOW: u32 = 128 << 10;
 /// What of an answer waits in a stream.
 const SEND_BUFFER: usize = 32 << 10;
 
@@ -57,7 +62,7 @@ pub async fn serve_tls(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let acceptor = tls.acceptor()?;
-    serve(listener, Some(acceptor), router, shutdown).await
+    accept_all(listener, Some(acceptor), router, shutdown).await
 }
 
 /// Serves plain HTTP on the listener until `shutdown` is ready; running transfers then have a few seconds to finish.
@@ -66,7 +71,7 @@ pub async fn serve_tls(
 ///
 /// [`Error::Accept`] when the listener breaks.
 pub async fn serve_plain(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> Result<()> {
-    serve(listener, None, router, shutdown).await
+    accept_all(listener, None, router, shutdown).await
 }
 
 /// Serves HTTP/2 over one byte stream until the other end closes it.
@@ -84,7 +89,7 @@ pub async fn serve_http2_stream(
     served.map_err(|source| Error::Stream { source })
 }
 
-async fn serve(
+async fn accept_all(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     router: Router,
@@ -173,6 +178,8 @@ impl Service<Request<Incoming>> for Limited {
         let Self { service, client } = self.clone();
         Box::pin(async move {
             let place = client.place().await?;
+            let mut request = request;
+            request.extensions_mut().insert(PeerAddress(client.address()));
             let response = service.call(request).await.unwrap_or_else(|never| match never {});
             Ok(response.map(|body| Answer::new(body, place)))
         })

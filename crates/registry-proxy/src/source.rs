@@ -46,6 +46,15 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     ///
     /// [`SourceError::Failed`].
     async fn repositories(&self) -> Result<Vec<String>, SourceError>;
+
+    /// The manifests of a repository that name `subject` as what they are about, in any order; none by default.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Failed`].
+    async fn referrers(&self, _repository: &Repository, _subject: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        Ok(Vec::new())
+    }
 }
 
 /// An open blob of a [`Source`].

@@ -28,7 +28,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["atomic-file", "content-store", "content-transfer", "error-report", "kubefile", "registry-client"],
     ),
     ("infra-provider", &["atomic-file", "clusterfile", "error-report", "secret"]),
-    ("registry-proxy", &["content-store", "content-transfer", "error-report", "oci-reference", "registry-client"]),
+    (
+        "registry-proxy",
+        &["atomic-file", "content-store", "content-transfer", "error-report", "oci-reference", "registry-client"],
+    ),
     ("runtime", &["atomic-file", "clusterfile", "error-report", "lvscare", "remote", "secret"]),
     (
         "sealer-core",

@@ -9,3 +9,4 @@ mod tunnel;
 
 pub use config::ForwardConfig;
 pub use proxy::{ForwardProxy, serve_forward};
+pub(crate) use proxy::{check, listen};

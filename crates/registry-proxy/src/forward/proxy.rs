@@ -4,6 +4,7 @@ use super::config::{ForwardConfig, Verdict};
 use super::mint::Mint;
 use super::tunnel::{self, refusal};
 use crate::error::{Error, Result};
+use crate::event::{Event, Events};
 use axum::Router;
 use axum::body::Body;
 use http::uri::Authority;
@@ -53,6 +54,30 @@ impl ForwardProxy {
         let mint = Mint::new(&certificate, &read(&config.ca_key, "key of the CA")?)?;
         Ok(Self(Arc::new(Inner { config, mint, router })))
     }
+}
+
+/// Reads the files of the CA, and checks that it can sign.
+pub(crate) fn check(config: &ForwardConfig) -> Result<()> {
+    ForwardProxy::new(config.clone(), Router::new()).map(drop)
+}
+
+/// Binds the address; the answer serves the proxy until it is dropped. [`Event::Forwarding`] tells the address.
+pub(crate) async fn listen(
+    config: ForwardConfig,
+    router: Router,
+    events: &Events,
+) -> Result<impl Future<Output = ()> + Send + 'static> {
+    let address = config.listen;
+    let failed = |source| Error::Listen { address, source };
+    let proxy = ForwardProxy::new(config, router)?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    events(Event::Forwarding { address: listener.local_addr().map_err(failed)? });
+    let events = events.clone();
+    Ok(async move {
+        if let Err(error) = serve_forward(listener, proxy, std::future::pending()).await {
+            events(Event::Failed { request: "the forward proxy".to_owned(), reason: error_report::one_line(&error) });
+        }
+    })
 }
 
 /// Serves the proxy on the listener until `shutdown` is ready; what runs then is cut off.

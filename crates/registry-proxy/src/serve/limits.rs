@@ -40,6 +40,7 @@ struct Peer {
 pub(super) struct Client {
     limits: Arc<Limits>,
     peer: Arc<Peer>,
+    address: IpAddr,
     requests: Arc<Semaphore>,
     /// The place that other connections of the peer do not take.
     first: Arc<Semaphore>,
@@ -76,6 +77,7 @@ impl Limits {
         Some(Arc::new(Client {
             limits: self.clone(),
             peer,
+            address: address.to_canonical(),
             requests: Arc::new(Semaphore::new(CONNECTION_REQUESTS)),
             first: Arc::new(Semaphore::new(1)),
             active: Mutex::default(),
@@ -104,6 +106,11 @@ impl Client {
         let limits = Limits::new();
         let room = limits.room().await?;
         limits.admit(Ipv4Addr::LOCALHOST.into(), room).ok_or_else(|| std::io::Error::other("no connection is free"))
+    }
+
+    /// The address of the peer.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Waits for the turn of one more request of this connection.

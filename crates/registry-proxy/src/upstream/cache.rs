@@ -77,6 +77,7 @@ impl Cache {
         let (cache, name, manifest) = (self.clone(), name.to_string(), manifest.clone());
         blocking(move || {
             let (store, digest) = (&cache.store, manifest.digest);
+            let _until_it_has_a_name = store.gc_guard()?;
             let mut writer = store.writer()?.with_algorithm(digest.algorithm());
             writer.write_all(&manifest.bytes).map_err(|error| unwritten(error, &name))?;
             writer.commit(Some(&digest))?;
@@ -140,7 +141,11 @@ impl Cache {
 
     fn read(&self, digest: &Digest) -> content_store::Result<Option<Bytes>> {
         match self.store.read_verified(digest, DOCUMENT_LIMIT) {
-            Ok(bytes) => Ok(Some(bytes.into())),
+            Ok(bytes) => {
+                // What is cached is given up by its last use; that it cannot be noted keeps nobody from it.
+                let _ = self.store.mark_used(digest);
+                Ok(Some(bytes.into()))
+            }
             // One that is corrupt is fetched again.
             Err(ContentError::Missing { .. } | ContentError::TooLarge { .. } | ContentError::Corrupt { .. }) => {
                 Ok(None)

@@ -15,3 +15,8 @@ mod source;
 pub use config::UpstreamConfig;
 pub(crate) use config::matches;
 pub use source::UpstreamSource;
+
+/// Reads the files that configurations name, and checks that everything fits together. Nothing is sent.
+pub(crate) fn check(configs: &[UpstreamConfig]) -> crate::Result<()> {
+    configs.iter().try_for_each(|config| client::Upstream::new(config.clone()).map(drop))
+}

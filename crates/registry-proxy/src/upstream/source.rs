@@ -128,9 +128,15 @@ impl Source for UpstreamSource {
 }
 
 impl Shared {
-    /// The upstreams for a repository: those of its registry, else those for any. A name without a registry is Docker Hub's, where that has an
-    /// upstream of its own.
+    /// The upstreams for a repository: those of its registry, else those for any. A path may begin with the registry. A name without a registry
+    /// is Docker Hub's, where that has an upstream of its own.
     fn ask(&self, repository: &Repository, reference: &str) -> Option<Asked> {
+        if repository.registry.is_none()
+            && let Some((host, path)) = repository.path.split_once('/')
+            && (host.contains('.') || self.upstreams.iter().any(|upstream| upstream.config.registry == host))
+        {
+            return self.ask(&Repository::new(Some(host), path), reference);
+        }
         let registry = repository.registry.as_deref().unwrap_or(DEFAULT_REGISTRY);
         let of =
             |name: &str| self.upstreams.iter().filter(|upstream| upstream.config.registry == name).cloned().collect();
