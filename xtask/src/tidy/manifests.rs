@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lvscare", &["atomic-file", "error-report"]),
     ("oci-reference", &[]),
     ("registry-client", &["atomic-file", "error-report", "oci-reference", "secret"]),
+    ("object-store", &["secret"]),
     ("secret", &[]),
     ("remote", &["atomic-file", "error-report", "secret"]),
     (
