@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::record::{Recorded, Recorder};
-use crate::{Config, Event, Options, ReadOnlySource, Source, UpstreamSource};
+use crate::{Config, Event, ObjectSource, Options, ReadOnlySource, Source, UpstreamSource};
 use content_store::Store;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -23,6 +23,9 @@ pub(crate) fn sources(
         sources.push(ReadOnlySource::open(path, options)?);
     }
     sources.extend(more);
+    if let Some(config) = &config.object_store {
+        sources.push(Arc::new(ObjectSource::new(config.open()?)));
+    }
     if !config.upstreams.is_empty() {
         let missing = || Error::Config { reason: "`upstreams` need a store to cache in".to_owned() };
         let store = store.ok_or_else(missing)?.clone();

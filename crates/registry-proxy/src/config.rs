@@ -1,7 +1,7 @@
 //! The configuration of a registry, as its YAML file holds it.
 
 use crate::error::{Error, Result};
-use crate::{ForwardConfig, Htpasswd, Tls, UpstreamConfig, forward, tls, upstream};
+use crate::{ForwardConfig, Htpasswd, ObjectStoreConfig, Tls, UpstreamConfig, forward, tls, upstream};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub struct Config {
     /// Archives and directories that are answered from after the store, and stay as they are: OCI archives as `sealer save` writes them,
     /// OCI layouts, directories with `docker/registry/v2` in them.
     pub stores: Vec<PathBuf>,
+    /// A bucket that is answered from after the stores: what was published to it.
+    pub object_store: Option<ObjectStoreConfig>,
     /// Registries that are asked for what is not here; what they have is kept in the store.
     pub upstreams: Vec<UpstreamConfig>,
     /// A forward proxy beside the registry, for clients that reach registries through `HTTPS_PROXY`.
@@ -87,6 +89,7 @@ impl Default for Config {
             collect_untagged: false,
             access_log: false,
             stores: Vec::new(),
+            object_store: None,
             upstreams: Vec::new(),
             forward: None,
             record: None,
@@ -133,6 +136,7 @@ impl Config {
         }
         self.load_htpasswd()?;
         upstream::check(&self.upstreams)?;
+        self.object_store.as_ref().map(ObjectStoreConfig::open).transpose()?;
         self.forward.as_ref().map_or(Ok(()), forward::check)
     }
 

@@ -69,6 +69,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An object store failed.
+    #[error(transparent)]
+    Objects(#[from] object_store::Error),
+    /// A content store failed.
+    #[error(transparent)]
+    Content(#[from] content_store::Error),
     /// No further connection can be accepted.
     #[error("cannot accept connections on {address}")]
     Accept {

@@ -78,6 +78,7 @@ mod htpasswd;
 #[cfg(feature = "testing")]
 mod memory;
 mod metrics;
+mod objects;
 mod range;
 mod record;
 mod route;
@@ -96,6 +97,7 @@ pub use handler::service;
 pub use htpasswd::Htpasswd;
 #[cfg(feature = "testing")]
 pub use memory::MemorySource;
+pub use objects::{ObjectSource, ObjectStoreConfig, Published, publish};
 pub use record::{Recorded, Recorder, Recording};
 pub use serve::{Content, serve, serve_http2_stream, serve_plain, serve_tls};
 pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};

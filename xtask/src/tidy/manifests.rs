@@ -31,7 +31,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("infra-provider", &["atomic-file", "clusterfile", "error-report", "secret"]),
     (
         "registry-proxy",
-        &["atomic-file", "content-store", "content-transfer", "error-report", "oci-reference", "registry-client"],
+        &[
+            "atomic-file",
+            "content-store",
+            "content-transfer",
+            "error-report",
+            "object-store",
+            "oci-reference",
+            "registry-client",
+        ],
     ),
     ("runtime", &["atomic-file", "clusterfile", "error-report", "lvscare", "remote", "secret"]),
     (
