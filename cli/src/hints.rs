@@ -70,10 +70,6 @@ fn of_core(error: &Error) -> Option<String> {
             "put the static binary of this version for that processor here, and name it in the variable SEALER_HOST_BINARIES (several are separated by colons)"
         }
         Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
-        Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
-            "choose another port with `--listen`, or stop what listens there (`ss -ltnp`)"
-        }
-        Error::Listen { .. } => "choose another address with `--listen`",
         Error::EmbeddedClusterfile { .. } => "fix etc/Clusterfile in the image's context and build it again",
         Error::Remembered { .. } => "fix the file by hand; it was valid when it was written",
         Error::State { act: "use", .. } => "run as that user, or name another directory with `--state`",
@@ -205,6 +201,11 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
 fn of_registry_proxy(error: &registry_proxy::Error) -> Option<String> {
     match error {
         registry_proxy::Error::Tls { .. } => Some("see `--cert` and `--key`; both are PEM files".to_owned()),
+        registry_proxy::Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            Some("choose another port with `--listen`, or stop what listens there (`ss -ltnp`)".to_owned())
+        }
+        registry_proxy::Error::Listen { .. } => Some("choose another address with `--listen`".to_owned()),
+        registry_proxy::Error::File { source, .. } => of_io(source),
         _ => None,
     }
 }

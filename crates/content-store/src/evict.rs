@@ -45,7 +45,8 @@ impl Alone<'_> {
         let is_cached = |named: &&Named| named.kind == NameKind::CachedImage;
         let digest = |named: &Named| Digest::try_from(named.descriptor.digest());
         let mut reached = BTreeSet::new();
-        self.store.reach(&stored, &mut reached, self.store.roots(|named| named.kind != NameKind::CachedImage)?)?;
+        let roots = self.store.roots(|named| named.kind != NameKind::CachedImage)?;
+        self.store.reach(&stored, &mut reached, roots.into_iter().chain(self.store.protected()?))?;
         let mut cached: Vec<(SystemTime, Digest, &str)> = Vec::new();
         for named in names.iter().filter(is_cached) {
             let digest = digest(named)?;

@@ -73,6 +73,16 @@ impl Store {
         Ok(())
     }
 
+    /// Removes the file of a blob; says whether it was there.
+    fn remove_blob(&self, digest: &Digest) -> Result<bool> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(Error::file("remove", &path, source)),
+        }
+    }
+
     /// The size of every stored blob.
     pub(crate) fn stored(&self) -> Result<BTreeMap<Digest, u64>> {
         Ok(self.blobs()?.into_iter().map(|Blob { digest, size }| (digest, size)).collect())
@@ -166,9 +176,22 @@ impl Alone<'_> {
         let store = self.store;
         let mut blobs = store.stored()?;
         let mut reached = BTreeSet::new();
-        store.reach(&blobs, &mut reached, store.roots(|_| true)?.into_iter().chain(keep.iter().copied()))?;
+        let roots = store.roots(|_| true)?.into_iter().chain(store.protected()?);
+        store.reach(&blobs, &mut reached, roots.chain(keep.iter().copied()))?;
         blobs.retain(|digest, _| !reached.contains(digest));
         Ok(Garbage { alone: self, blobs })
+    }
+
+    /// Removes a blob that no name reaches, although it may be protected; says whether it was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Alone::garbage`].
+    pub fn remove_unnamed(&self, digest: &Digest) -> Result<bool> {
+        let (stored, mut reached) = (self.store.stored()?, BTreeSet::new());
+        self.store.reach(&stored, &mut reached, self.store.roots(|_| true)?)?;
+        self.store.unprotect(digest)?;
+        Ok(!reached.contains(digest) && self.store.remove_blob(digest)?)
     }
 
     /// Removes every name that `is_unwanted` accepts; returns how many.
@@ -202,23 +225,6 @@ impl Garbage<'_> {
         })
     }
 
-    /// Removes one of the blobs; says whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::File`].
-    pub fn remove_blob(&self, digest: &Digest) -> Result<bool> {
-        if !self.blobs.contains_key(digest) {
-            return Ok(false);
-        }
-        let path = self.alone.store.blob_path(digest);
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(Error::file("remove", &path, source)),
-        }
-    }
-
     /// Removes the blobs, what killed writers left, and partial blobs.
     ///
     /// # Errors
@@ -233,7 +239,7 @@ impl Garbage<'_> {
         };
         let (documents, others): (Vec<_>, Vec<_>) = self.blobs.iter().partition(is_document);
         for (digest, size) in documents.into_iter().chain(others) {
-            if self.remove_blob(digest)? {
+            if store.remove_blob(digest)? {
                 removed.blobs = removed.blobs.with(*size);
             }
         }

@@ -200,14 +200,12 @@ impl Store {
         }
     }
 
-    /// The digests that entries of `index.json` point at, those of other tools too, and protected blobs. Names that `is_root` refuses are
-    /// passed over.
+    /// The digests that entries of `index.json` point at, those of other tools too. Names that `is_root` refuses are passed over.
     pub(crate) fn roots(&self, is_root: impl Fn(&Named) -> bool) -> Result<Vec<Digest>> {
-        let protected = self.protected()?;
         let index = Index::read(&self.paths.index)?;
         let digest = |entry: &Value| entry.get("digest").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let entries = index.entries.iter().filter(|entry| named(entry).is_none_or(|named| is_root(&named)));
-        Ok(entries.filter_map(digest).chain(protected).collect())
+        Ok(entries.filter_map(digest).collect())
     }
 }
 

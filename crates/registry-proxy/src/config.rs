@@ -55,9 +55,6 @@ pub struct Config {
     pub forward: Option<ForwardConfig>,
     /// A file to which a line of JSON is appended for each image that was asked for and found.
     pub record: Option<PathBuf>,
-    /// The socket of a service manager that waits for `READY=1`, as `NOTIFY_SOCKET` names it.
-    #[serde(skip)]
-    pub notify_socket: Option<PathBuf>,
 }
 
 /// Where the certificate comes from: two files, or a directory in which one is made.
@@ -93,7 +90,6 @@ impl Default for Config {
             upstreams: Vec::new(),
             forward: None,
             record: None,
-            notify_socket: None,
         }
     }
 }

@@ -75,6 +75,13 @@ pub enum Error {
     /// A content store failed.
     #[error(transparent)]
     Content(#[from] content_store::Error),
+    /// Garbage cannot be collected.
+    #[error("cannot collect garbage")]
+    Collect {
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No further connection can be accepted.
     #[error("cannot accept connections on {address}")]
     Accept {

@@ -6,8 +6,7 @@
 //! 2. [`service`] makes an [`axum::Router`] over them. They are asked in order: the first that has a manifest or blob answers.
 //! 3. Serve the router with [`serve_tls`] or [`serve_plain`] on a listener, or with [`serve_http2_stream`] on any byte stream.
 //!
-//! Or let [`serve()`] do all of it, as a [`Config`] says that people write in YAML: with pushes, deletions, collections of garbage and
-//! a service manager.
+//! Or let [`serve()`] do all of it, as a [`Config`] says that people write in YAML: with pushes, deletions and collections of garbage.
 //!
 //! ```
 //! use content_store::{Descriptor, MediaType, NameKind, Store};

@@ -1,7 +1,6 @@
 //! Accepts, limits and ends connections.
 
 mod limits;
-mod notify;
 mod progress;
 mod run;
 
@@ -22,13 +21,11 @@ use limits::{Client, Limits};
 use progress::{Answer, Streams, sending};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -101,14 +98,14 @@ async fn accept_all(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &limits) => accepted,
+            accepted = listener.accept() => accepted,
             Some(_ended) = connections.join_next() => continue,
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, peer, room)) => {
-                // A peer that has all connections that it may have is told so by the end of this one.
-                let Some(client) = limits.admit(peer, room) else { continue };
+            Ok((stream, peer)) => {
+                // Who gets no connection is told so by its end.
+                let Some(client) = limits.admit(peer.ip()).await else { continue };
                 let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
                 connections.spawn(async move {
                     // A client that breaks off harms only itself.
@@ -128,13 +125,6 @@ async fn accept_all(
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
     Ok(())
-}
-
-/// Waits until there is room for another connection, then for the connection.
-async fn accept(listener: &TcpListener, limits: &Limits) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-    let room = limits.room().await?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer.ip(), room))
 }
 
 async fn connection(

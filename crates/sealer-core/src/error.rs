@@ -269,15 +269,6 @@ pub enum Error {
         /// How it ended.
         source: tokio::task::JoinError,
     },
-    #[cfg(feature = "registry")]
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
     /// Content could not be fetched.
     #[error(transparent)]
     Transfer(content_transfer::Error),

@@ -5,7 +5,7 @@ use crate::source::{ManifestReference, Repository, SourceError};
 use content_store::{
     Descriptor, Digest, Error as ContentError, GcGuard, MediaType, NameKind, Named, References, Upload,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The annotation of a name that holds what its manifest is about.
 pub(super) const SUBJECT_ANNOTATION: &str = "io.sealer.subject";
@@ -133,20 +133,19 @@ impl ContentSource {
                 _ => Deleted::Done,
             });
         };
-        let gone = self.remove_garbage(digest).await?;
+        let gone = self.remove_unnamed(digest).await?;
         Ok(if removed == 0 { gone } else { Deleted::Done })
     }
 
     /// Removes a blob that no name reaches.
     pub(crate) async fn delete_blob(&self, digest: Digest) -> Result<Deleted, SourceError> {
-        self.remove_garbage(digest).await
+        self.remove_unnamed(digest).await
     }
 
-    async fn remove_garbage(&self, digest: Digest) -> Result<Deleted, SourceError> {
+    async fn remove_unnamed(&self, digest: Digest) -> Result<Deleted, SourceError> {
         let store = self.shared().store.clone();
         self.alone(move |alone| {
-            store.unprotect(&digest)?;
-            let is_removed = alone.garbage(&BTreeSet::new())?.remove_blob(&digest)?;
+            let is_removed = alone.remove_unnamed(&digest)?;
             Ok(match is_removed {
                 true => Deleted::Done,
                 false if store.contains(&digest) => Deleted::InUse,

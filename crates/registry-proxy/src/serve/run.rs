@@ -1,12 +1,11 @@
 //! Runs a whole registry: content, requests, maintenance, shutdown.
 
-use super::{notify, serve_plain, serve_tls};
+use super::{serve_plain, serve_tls};
 use crate::error::{Error, Result};
 use crate::handler::service;
 use crate::{Config, ContentSource, Event, Events, Options, Source, assemble, forward};
 use content_store::Store;
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -63,29 +62,14 @@ pub async fn serve(config: Config, content: Content, events: Events, shutdown: i
         Some(forward) => Some(tokio::spawn(forward::listen(forward, router.clone(), &events).await?)),
         None => None,
     };
-    tell(config.notify_socket.as_deref(), "READY=1", &events);
     events(Event::Serving { address });
-    let stop = async {
-        shutdown.await;
-        tell(config.notify_socket.as_deref(), "STOPPING=1", &events);
-    };
     let served = match tls {
-        Some(tls) => serve_tls(listener, tls, router, stop).await,
-        None => serve_plain(listener, router, stop).await,
+        Some(tls) => serve_tls(listener, tls, router, shutdown).await,
+        None => serve_plain(listener, router, shutdown).await,
     };
     // A collection that is under way is finished by its own thread; the next command waits for it.
     for task in maintenance.into_iter().chain(forward) {
         task.abort();
     }
     served
-}
-
-/// A service manager that cannot be told kills the service later; it must say why.
-fn tell(socket: Option<&Path>, state: &str, events: &Events) {
-    if let Some(socket) = socket
-        && let Err(error) = notify::notify(socket, state)
-    {
-        let request = format!("telling the service manager {state}");
-        events(Event::Failed { request, reason: error_report::one_line(&error) });
-    }
 }
