@@ -1,9 +1,10 @@
 //! Writes a blob over several requests, under an identifier that its writer chose; it survives the writer's end.
 
 use crate::error::{Error, Result};
-use crate::{Blob, Digest, Store, durable, lock, reader};
+use crate::{Blob, Digest, Store, durable, reader};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ impl Store {
         let path = self.upload_path(id).ok_or_else(|| {
             Error::file("create an upload in", &self.paths.ingest, io::ErrorKind::InvalidFilename.into())
         })?;
-        File::create_new(&path).map_err(|source| Error::file("create", &path, source))?;
-        self.open_upload(path)
+        let fail = |source| Error::file("create", &path, source);
+        File::create_new(&path).map_err(fail)?;
+        self.open_upload(&path)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))
     }
 
     /// The upload with this identifier, at its end; `None` when there is none.
@@ -45,10 +47,7 @@ impl Store {
     ///
     /// [`Error::Busy`] while somebody else writes it; [`Error::File`].
     pub fn upload(&self, id: &str) -> Result<Option<Upload>> {
-        match self.upload_path(id) {
-            Some(path) if path.is_file() => self.open_upload(path).map(Some),
-            _ => Ok(None),
-        }
+        self.upload_path(id).map_or(Ok(None), |path| self.open_upload(&path))
     }
 
     fn upload_path(&self, id: &str) -> Option<PathBuf> {
@@ -56,15 +55,24 @@ impl Store {
         is_sound.then(|| self.paths.ingest.join(format!("{UPLOAD_PREFIX}{id}")))
     }
 
-    fn open_upload(&self, path: PathBuf) -> Result<Upload> {
-        let mut file = lock::open(&path)?;
+    fn open_upload(&self, path: &Path) -> Result<Option<Upload>> {
+        let fail = |act| move |source| Error::file(act, path, source);
+        let mut file = match File::options().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(fail("open"))?,
+        };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path }),
-            Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path, source)),
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.to_path_buf() }),
+            Err(TryLockError::Error(source)) => return Err(fail("lock")(source)),
         }
-        let offset = file.seek(SeekFrom::End(0)).map_err(|source| Error::file("read", &path, source))?;
-        Ok(Upload { store: self.clone(), file, path, offset })
+        // Whoever had the lock before may have made a blob of the file, which must not change any more.
+        let ours = file.metadata().map_err(fail("read"))?;
+        if !fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(None);
+        }
+        let offset = file.seek(SeekFrom::End(0)).map_err(fail("read"))?;
+        Ok(Some(Upload { store: self.clone(), file, path: path.to_path_buf(), offset }))
     }
 
     /// Keeps the blob for a day although no name reaches it, whether it is here already or comes later.

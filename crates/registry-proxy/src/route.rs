@@ -327,7 +327,8 @@ mod tests {
         assert_eq!(code("/v2/a/blobs/latest"), "DIGEST_INVALID");
         assert_eq!(code("/v2/a/referrers/x"), "DIGEST_INVALID");
         assert_eq!(code("/v2/uploads/"), "UNSUPPORTED");
-        assert_eq!(code("/v2/../blobs/uploads/"), "UNSUPPORTED", "GET has nothing to list there");
+        assert_eq!(code("/v2/../blobs/uploads/"), "NAME_INVALID");
+        assert_eq!(get("/v2/a/blobs/uploads/").unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(get(&format!("/v2/{}/manifests/x", "a".repeat(3000))).unwrap_err().status, StatusCode::URI_TOO_LONG);
     }
 

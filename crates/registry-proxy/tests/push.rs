@@ -160,8 +160,8 @@ async fn what_is_too_large_or_odd_is_refused() {
         assert_eq!(answer["errors"][0]["code"], "MANIFEST_INVALID", "{wrong}");
     }
     for path in [
-        "/v2/../../etc/blobs/uploads/",
-        "/v2/a/%2e%2e/b/blobs/uploads/",
+        "/v2/..%2f..%2fetc/blobs/uploads/",
+        "/v2/a/.%2e%2fb/blobs/uploads/",
         "/v2/A/blobs/uploads/",
         "/v2/a//b/blobs/uploads/",
     ] {

@@ -41,6 +41,8 @@ impl Error {
             Self::Lvscare(
                 lvscare::Error::Config { .. } | lvscare::Error::Invalid { .. } | lvscare::Error::Check { .. },
             ) => Class::Usage,
+            #[cfg(feature = "registry")]
+            Self::Serve(registry_proxy::Error::Config { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Clusterfile(_)
             | Self::Request(_)

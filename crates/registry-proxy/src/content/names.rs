@@ -48,11 +48,15 @@ pub(super) struct Table {
     repositories: BTreeMap<String, BTreeMap<String, BTreeMap<String, Target>>>,
     /// Registry, path and subject, then who refers to it.
     referrers: BTreeMap<(String, String, Digest), BTreeSet<Target>>,
+    /// What names of cached images point at.
+    cached: BTreeSet<Digest>,
 }
 
 impl Table {
     pub(super) fn new(names: &[Named]) -> Self {
-        let mut table = Self::default();
+        let cached = names.iter().filter(|named| named.kind == NameKind::CachedImage);
+        let cached = cached.filter_map(|named| Digest::try_from(named.descriptor.digest()).ok()).collect();
+        let mut table = Self { cached, ..Self::default() };
         // What was pushed goes before the rest: it was meant to be served.
         for named in names.iter().filter(|named| named.kind == NameKind::PushedImage) {
             table.add_pushed(named);
@@ -82,6 +86,11 @@ impl Table {
         if let Some(tag) = tag {
             tags.insert(tag.to_owned(), target);
         }
+    }
+
+    /// Whether a name of a cached image points at it.
+    pub(super) fn is_cached(&self, digest: &Digest) -> bool {
+        self.cached.contains(digest)
     }
 
     /// The pushed manifests that are about `subject`.

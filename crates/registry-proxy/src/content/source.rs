@@ -114,8 +114,10 @@ impl Shared {
         };
         match self.store.read_verified(&digest, DOCUMENT_LIMIT) {
             Ok(bytes) => {
-                // What is cached is given up by its last use; that it cannot be noted keeps nobody from it.
-                let _ = self.store.mark_used(&digest);
+                if self.table()?.is_cached(&digest) {
+                    // What is cached is given up by its last use; that it cannot be noted keeps nobody from it.
+                    let _ = self.store.mark_used(&digest);
+                }
                 Ok(Some(Manifest::new(digest, media_type, bytes)))
             }
             Err(ContentError::Missing { .. } | ContentError::TooLarge { .. }) => Ok(None),

@@ -12,6 +12,7 @@ use crate::{ContentSource, Options};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use content_store::Digest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -99,8 +100,9 @@ impl Handler {
         }
         let client = authenticator.client(head.headers.get(AUTHORIZATION)).await;
         // Clients learn from the version whether there are tokens; what they pull needs none.
+        let is_read = matches!(head.method, Method::GET | Method::HEAD);
         let is_pull = self.anonymous_pull
-            && asked.as_ref().is_ok_and(|asked| !asked.is_write(&head.method) && *asked != Route::Version);
+            && asked.as_ref().map_or(is_read, |asked| !asked.is_write(&head.method) && *asked != Route::Version);
         let is_version = self.anonymous_pull && matches!(asked, Ok(Route::Version));
         match client {
             Client::User(user) => {
@@ -161,6 +163,14 @@ impl Handler {
                 response::json(&answer, head, None)
             }
             None => Err(Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "the login is wrong").into()),
+        }
+    }
+
+    /// Keeps a blob that a client looks for and may push an image of.
+    pub(super) async fn keep(&self, digest: &Digest) {
+        if let Some(content) = &self.push {
+            // Without the mark a collection may be faster than the push, which is then told so.
+            let _ = content.adopt(*digest).await;
         }
     }
 

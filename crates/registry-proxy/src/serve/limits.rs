@@ -260,11 +260,12 @@ mod tests {
         let second = clients.remove(1);
         let closed = tokio::spawn(async move { second.idle(IDLE).await });
         tokio::task::yield_now().await;
-        assert!(client(&limits, "10.0.255.1").await.is_some(), "the longest without a request is closed");
+        let third = client(&limits, "10.0.255.1").await;
+        assert!(third.is_some(), "the longest without a request is closed");
         closed.await.unwrap();
         let places: Vec<_> = clients.iter().skip(1).map(|client| client.requests.clone().try_acquire_owned()).collect();
         assert!(client(&limits, "10.0.254.1").await.is_none(), "all are in use");
-        drop((busy, places));
+        drop((busy, places, third));
     }
 
     #[tokio::test]

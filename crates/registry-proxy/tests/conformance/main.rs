@@ -2,7 +2,7 @@
 //!
 //! Run in read-write and read-only mode over a content store; each prints its counts. The data sets are those of the programme: images,
 //! indexes, nested, empty and sparse ones, artifacts, subjects, unknown fields, SHA-512, tags as parameters.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 #[path = "../support/mod.rs"]
 mod support;
