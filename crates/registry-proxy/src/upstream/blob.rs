@@ -1,9 +1,11 @@
 //! Answers with blobs: their size first, their bytes while they come from upstream.
 
 use super::source::{Asked, Shared};
+use crate::event::Event;
 use crate::source::{BlobStream, SourceBlob, SourceError};
 use async_trait::async_trait;
 use content_store::Digest;
+use futures_util::{StreamExt, TryStreamExt};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,7 +46,12 @@ impl SourceBlob for UpstreamBlob {
             let found = download.size();
             return Err(SourceError::failed(format!("{} has {found} bytes, and its manifest says {size}", asked.name)));
         }
-        Ok(download.read(range))
+        // A client only sees that the answer breaks off.
+        let tell = move |error: &std::io::Error| {
+            let request = format!("fetching {}", asked.name);
+            shared.reporter.tell(Event::Failed { request, reason: error_report::one_line(error) });
+        };
+        Ok(download.read(range).inspect_err(tell).boxed())
     }
 }
 

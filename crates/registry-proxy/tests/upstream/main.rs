@@ -7,6 +7,7 @@ mod fault_proxy;
 mod support;
 
 mod blobs;
+mod places;
 mod tags;
 
 use content_store::{Digest, NameKind, Store};
