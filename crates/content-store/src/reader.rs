@@ -196,3 +196,26 @@ pub(crate) fn hash(reader: &mut impl Read, algorithm: Algorithm) -> io::Result<D
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_blob_within_a_file_ends_where_it_ends() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "before hello after").unwrap();
+        let mut blob = BlobFile::within(file.path(), Digest::of(b"hello"), 7..12).unwrap();
+        blob.verify().unwrap();
+        let mut text = String::new();
+        blob.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), blob.size()), ("hello", 5));
+        assert_eq!(blob.seek(SeekFrom::End(-2)).unwrap(), 3);
+        text.clear();
+        blob.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "lo");
+        assert!(blob.seek(SeekFrom::Current(-9)).is_err());
+        assert!(BlobFile::within(file.path(), Digest::of(b""), 7..19).is_err(), "the file is shorter");
+    }
+}

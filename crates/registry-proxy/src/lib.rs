@@ -2,11 +2,13 @@
 //!
 //! # Steps
 //!
-//! 1. Make the [`Source`]s: [`ContentSource`] is a [`content_store::Store`]; others are implementations of the trait.
+//! 1. Make the [`Source`]s: [`ContentSource`] is a [`content_store::Store`], [`ReadOnlySource`] an archive or directory, [`ObjectSource`] a bucket,
+//!    [`UpstreamSource`] other registries; a [`Recorder`] around one tells what was asked for. Others are implementations of the trait.
 //! 2. [`service`] makes an [`axum::Router`] over them. They are asked in order: the first that has a manifest or blob answers.
 //! 3. Serve the router with [`serve_tls`] or [`serve_plain`] on a listener, or with [`serve_http2_stream`] on any byte stream.
 //!
-//! Or let [`serve()`] do all of it, as a [`Config`] says that people write in YAML: with pushes, deletions and collections of garbage.
+//! Or let [`serve()`] do all of it, as a [`Config`] says that people write in YAML: with pushes, deletions and collections of garbage. A
+//! [`ForwardProxy`] in front of the router answers clients that reach registries through `HTTPS_PROXY`.
 //!
 //! ```
 //! use content_store::{Descriptor, MediaType, NameKind, Store};
@@ -96,7 +98,8 @@ pub use handler::service;
 pub use htpasswd::Htpasswd;
 #[cfg(feature = "testing")]
 pub use memory::MemorySource;
-pub use objects::{ObjectSource, ObjectStoreConfig, Published, publish};
+pub use object_store;
+pub use objects::{ObjectSource, ObjectStoreConfig, ObjectStoreKind, Published, publish};
 pub use record::{Recorded, Recorder, Recording};
 pub use serve::{Content, serve, serve_http2_stream, serve_plain, serve_tls};
 pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};

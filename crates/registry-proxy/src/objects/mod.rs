@@ -7,7 +7,7 @@ mod config;
 mod publish;
 mod source;
 
-pub use config::ObjectStoreConfig;
+pub use config::{ObjectStoreConfig, ObjectStoreKind};
 pub use publish::{Published, publish};
 pub use source::ObjectSource;
 
