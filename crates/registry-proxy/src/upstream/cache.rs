@@ -20,9 +20,12 @@ const SIZES: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
     pub(super) store: Store,
-    names: Arc<Mutex<Option<(FileVersion, Arc<Names>)>>>,
+    names: Arc<Mutex<Option<Known>>>,
     sizes: Arc<Expiring<(String, Digest), u64>>,
 }
+
+/// The names, and the version of the store's that they are of.
+type Known = (FileVersion, Arc<Names>);
 
 /// What names point at.
 type Names = HashMap<String, Target>;
