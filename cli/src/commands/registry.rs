@@ -27,6 +27,7 @@ enum RegistryCommand {
     /// Remove what no name reaches, also while it is served
     Gc(Gc),
     /// Read everything again and name what is damaged or missing
+    #[command(after_help = "Examples:\n  sealer registry verify\n  sealer registry verify --json")]
     Verify,
 }
 

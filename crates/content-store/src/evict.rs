@@ -76,7 +76,9 @@ impl Alone<'_> {
         let stored = self.store.stored()?;
         let is_untagged = |named: &Named| named.kind == NameKind::PushedImage && named.name.contains('@');
         let mut reached = BTreeSet::new();
-        self.store.reach(&stored, &mut reached, self.store.roots(|named| !is_untagged(named))?)?;
+        let roots = self.store.roots(|named| !is_untagged(named))?;
+        // What was pushed just now may be a part of what comes next.
+        self.store.reach(&stored, &mut reached, roots.into_iter().chain(self.store.protected()?))?;
         let mut open: Vec<(Digest, Option<Digest>)> = Vec::new();
         for named in self.store.names()?.iter().filter(|named| is_untagged(named)) {
             let digest = Digest::try_from(named.descriptor.digest())?;

@@ -85,6 +85,9 @@ impl ContentSource {
             let Pushed { bytes, digest, media_type, references, tags, is_pinned } = pushed;
             let mut writer = store.writer()?.with_algorithm(digest.algorithm());
             std::io::Write::write_all(&mut writer, &bytes).map_err(failed)?;
+            if is_pinned && tags.is_empty() {
+                store.protect(&digest)?;
+            }
             let blob = writer.commit(Some(&digest))?;
             let subject = references.subject.map(|subject| (SUBJECT_ANNOTATION.to_owned(), subject.to_string()));
             let annotations: BTreeMap<String, String> = subject.into_iter().collect();
@@ -99,7 +102,7 @@ impl ContentSource {
             };
             store.set_names(names.map(named).collect())?;
             // Names reach them now.
-            references.required.iter().try_for_each(|digest| store.unprotect(digest))
+            references.required.iter().chain(&references.optional).try_for_each(|digest| store.unprotect(digest))
         })
         .await
     }
