@@ -77,7 +77,8 @@ async fn published_content_passes_the_contract() {
         let mut bytes = all.into_iter().find(|blob| Digest::of(blob) == *digest).unwrap().to_vec();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        let put = objects.put(&format!("blobs/sha256/{}", digest.hex()), bytes);
+        let key = format!("blobs/sha256/{}", digest.hex());
+        let put = objects.put(&key, bytes);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).unwrap();
     })
     .await;
