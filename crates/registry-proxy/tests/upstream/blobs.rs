@@ -25,12 +25,15 @@ async fn many_clients_that_miss_a_blob_cost_one_transfer() {
     let bench = Bench::new().await;
     let (digest, bytes) = bench.large();
     bench.manifest("1.4").await.error_for_status().unwrap();
-    // From addresses of their own: one peer has only so many connections.
-    let clients = (0..32_u8).map(|number| {
-        let address = std::net::IpAddr::from([127, 0, 1, number + 1]);
-        let client = reqwest::Client::builder().no_proxy().local_address(address).build().unwrap();
-        let url = format!("http://{}/v2/contract/shop/blobs/{digest}?ns=registry.example", bench.server.host());
-        async move { client.get(url).send().await.unwrap().bytes().await.unwrap() }
+    // From several addresses: one peer has only so many connections.
+    let url = format!("http://{}/v2/contract/shop/blobs/{digest}?ns=registry.example", bench.server.host());
+    let peers = [1, 2, 3, 4].map(|number| {
+        let address = std::net::IpAddr::from([127, 0, 1, number]);
+        reqwest::Client::builder().no_proxy().local_address(address).build().unwrap()
+    });
+    let clients = peers.iter().cycle().take(32).map(|client| {
+        let request = client.get(&url);
+        async move { request.send().await.unwrap().bytes().await.unwrap() }
     });
     for got in futures_util::future::join_all(clients).await {
         assert!(got == bytes, "{} bytes", got.len());
