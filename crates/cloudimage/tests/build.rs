@@ -238,6 +238,31 @@ async fn add_unpacks_archives_and_copy_does_not() {
 }
 
 #[tokio::test]
+async fn add_unpacks_sparse_files() {
+    let bench = Bench::new();
+    let (outside, archive) = (bench.path("disk"), bench.context().join("disks.tar"));
+    let disk = fs::File::create(&outside).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&disk, b"data", 3 << 20).unwrap();
+    disk.set_len(5 << 20).unwrap();
+    fs::write(bench.path("after"), "dense").unwrap();
+    for form in ["gnu", "posix"] {
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["--sparse", "--format", form, "-cf"])
+            .arg(&archive)
+            .arg("-C")
+            .arg(bench.path(""))
+            .args(["disk", "after"]);
+        assert!(tar.status().unwrap().success());
+        bench.build("FROM scratch\nADD disks.tar .\n").await.unwrap();
+        let image = bench.images().get("shop:1.4").unwrap();
+        let rootfs = bench.path(form);
+        unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+        assert!(fs::read(rootfs.join("disk")).unwrap() == fs::read(&outside).unwrap(), "{form}");
+        assert_eq!(fs::read_to_string(rootfs.join("after")).unwrap(), "dense");
+    }
+}
+
+#[tokio::test]
 async fn add_follows_the_links_of_the_rootfs() {
     let bench = Bench::new();
     bench.write("base/usr/bin/sh", "sh");
