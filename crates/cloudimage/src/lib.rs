@@ -129,8 +129,8 @@ pub use sandbox::{LinuxSandbox, Sandbox};
 pub use served::carried_names;
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
 pub use transfer::{
-    ArchiveFormat, BlobOutcome, Moved, Platforms, PullOptions, PullPolicy, Pulled, PushOptions, Pushed, ReadArchive,
-    SaveOptions, Saved, TransferEvent, TransferEvents,
+    ArchiveFormat, ArchiveProgress, BlobOutcome, Moved, Platforms, PullOptions, PullPolicy, Pulled, PushOptions,
+    Pushed, ReadArchive, SaveOptions, Saved, TransferEvent, TransferEvents,
 };
 pub use unpack::unpack;
 pub use verify::{Damage, Verification, VerifyProgress};

@@ -8,6 +8,7 @@ use content_store::Digest;
 #[cfg(feature = "cluster")]
 use content_store::Reference;
 
+use crate::save::progress;
 use crate::{Error, Event, Events, Sealer};
 
 /// Reads the images of an archive into the store, and gives their names; `path` is what errors call the archive.
@@ -25,7 +26,7 @@ pub fn load(
     replace: bool,
     events: Events<'_>,
 ) -> Result<Vec<String>, Error> {
-    set_names(sealer, sealer.images().read_archive(input, path)?, replace, events)
+    set_names(sealer, sealer.images().read_archive(input, path, &progress(events))?, replace, events)
 }
 
 /// The same from files: an archive, a directory that is an OCI layout, or the parts of one archive in any order.
@@ -34,7 +35,7 @@ pub fn load(
 ///
 /// As [`load`].
 pub fn load_files(sealer: &Sealer, paths: &[PathBuf], replace: bool, events: Events<'_>) -> Result<Vec<String>, Error> {
-    set_names(sealer, sealer.images().read_paths(paths)?, replace, events)
+    set_names(sealer, sealer.images().read_paths(paths, &progress(events))?, replace, events)
 }
 
 fn set_names(
