@@ -21,7 +21,7 @@ pub(crate) fn hint(failure: &Failure) -> Option<String> {
             Some("when they can be reached, the same command does the rest; or take them out of the cluster".to_owned())
         }
         Failure::Damaged(_) => Some(
-            "`sealer load` of an archive that has them repairs them; otherwise build or pull these images again"
+            "`sealer pull` of these images, or `sealer load`, brings back what was removed; otherwise build them again"
                 .to_owned(),
         ),
         Failure::Interrupted(_) => Some(RESUMES.to_owned()),

@@ -47,7 +47,7 @@ fn damage_is_printed_and_is_a_failure() {
     let layer = layer.as_str().unwrap();
     overwrite(&program.blob(layer), b"other");
     let damaged = program.call(&["verify", "shop:2"]);
-    damaged.code(1).says(&["error: 1 blob is damaged", "hint: `sealer load`"]);
+    damaged.code(1).says(&["error: 1 blob is damaged", "hint: `sealer pull` of these images"]);
     assert!(damaged.stdout.contains(&format!("{layer}: it is corrupt")), "{damaged:?}");
     assert!(damaged.stdout.contains("  part of shop:2\n"), "{damaged:?}");
     let damaged = program.call(&["verify", "--all", "-o", "json"]);

@@ -158,6 +158,23 @@ impl Store {
         self.open_blob(digest)?.verify()
     }
 
+    /// Removes the blob if its bytes are not those of its digest, so that it is fetched or written again. Says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when it cannot be read or removed.
+    pub fn remove_corrupt(&self, digest: &Digest) -> Result<bool> {
+        let _guard = self.shared_guard()?;
+        match self.verify(digest) {
+            Err(Error::Corrupt { path, .. }) => {
+                fs::remove_file(&path).map_err(|source| Error::file("remove", &path, source))?;
+                Ok(true)
+            }
+            Ok(()) | Err(Error::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.
     ///
     /// # Errors
