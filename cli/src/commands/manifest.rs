@@ -139,6 +139,9 @@ struct Push {
     /// Send every platform, as is done anyway
     #[arg(long)]
     all: bool,
+    /// Type of the manifests; cluster images have only this one
+    #[arg(long = "format", value_name = "TYPE", value_parser = ["oci"])]
+    manifest_type: Option<String>,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]

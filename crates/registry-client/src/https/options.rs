@@ -26,6 +26,8 @@ pub struct Options {
     pub extra_ca: Vec<String>,
     /// The same for one host (`host[:port]`) alone.
     pub host_ca: BTreeMap<String, Vec<String>>,
+    /// A directory with certificates for one host (`host[:port]`), its files as in those of `certificate_directories`.
+    pub host_certificates: BTreeMap<String, PathBuf>,
     /// Directories with a directory for each host (`host[:port]`), as docker and containers have them in `certs.d`: `*.crt` are CA
     /// certificates for that host, `NAME.cert` and `NAME.key` a client certificate. Read when a host is asked; they need not be there.
     pub certificate_directories: Vec<PathBuf>,
@@ -53,6 +55,7 @@ impl Default for Options {
             logins: LoginFiles::default(),
             extra_ca: Vec::new(),
             host_ca: BTreeMap::new(),
+            host_certificates: BTreeMap::new(),
             certificate_directories: Vec::new(),
             user_agent: concat!("sealer/", env!("CARGO_PKG_VERSION")),
             connect_timeout: Duration::from_secs(10),
