@@ -113,7 +113,7 @@ impl Images {
                 let file = File::open(path).map_err(Error::file("read", path))?;
                 // A pipe has no size.
                 let size = file.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
-                self.read_plain(file, path, &|bytes, _| progress(bytes, size))
+                self.read_archive(file, path, &|bytes, _| progress(bytes, size))
             }
             paths => {
                 let shown = paths.first().map(PathBuf::as_path).unwrap_or(Path::new("no file"));

@@ -42,7 +42,9 @@ fn swept_prefix(path: &Path) -> String {
         let (name, path) = (entry.file_name(), entry.path());
         let is_ours =
             name.to_str().and_then(|name| name.strip_prefix(&prefix)).is_some_and(|rest| rest.len() == RANDOM);
-        if is_ours && is_abandoned(&path) {
+        // A pipe would be waited for, and a link is not ours.
+        let is_plain = entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_dir());
+        if is_ours && is_plain && is_abandoned(&path) {
             // It is in nobody's way; the next command tries again.
             let _ = if path.is_dir() { remove_directory(&path) } else { fs::remove_file(&path) };
         }
