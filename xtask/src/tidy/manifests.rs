@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 const ARROWS: &[(&str, &[&str])] = &[
     ("atomic-file", &[]),
     ("error-report", &[]),
+    ("go-template", &[]),
     ("cloud-double", &[]),
     ("clusterfile", &["secret"]),
     ("content-store", &["atomic-file", "oci-reference"]),
@@ -29,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("infra-provider", &["atomic-file", "clusterfile", "error-report", "secret"]),
     ("registry-proxy", &["content-store", "content-transfer", "error-report", "oci-reference", "registry-client"]),
-    ("runtime", &["atomic-file", "clusterfile", "error-report", "lvscare", "remote", "secret"]),
+    ("runtime", &["atomic-file", "clusterfile", "error-report", "go-template", "lvscare", "remote", "secret"]),
     (
         "sealer-core",
         &[
@@ -39,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "content-store",
             "content-transfer",
             "error-report",
+            "go-template",
             "infra-provider",
             "kubefile",
             "lvscare",
