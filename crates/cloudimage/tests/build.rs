@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use bench::Bench;
-use cloudimage::{BuildOptions, Compression, Error, StepOutcome, unpack};
+use cloudimage::{BuildEvent, BuildOptions, Compression, Error, StepOutcome, unpack};
 
 #[tokio::test]
 async fn a_first_image_is_built_read_and_unpacked() {
@@ -72,6 +72,31 @@ async fn the_same_inputs_give_the_same_digest_elsewhere_and_later() {
     }
     digests.dedup();
     assert_eq!(digests.len(), 3, "the compression is part of the image");
+}
+
+#[tokio::test]
+async fn what_older_images_relied_on_is_warned_of() {
+    let bench = Bench::new();
+    bench.write("manifests/a.yaml", "a");
+    bench.write("redis/b.yaml", "b");
+    let kubefile = "FROM scratch\nCOPY manifests .\nCOPY redis manifests\nCOPY redis/ etc\nCOPY redis redis\n\
+        CMD [\"kubectl apply -f manifests/a.yaml\", \"kubectl apply -f manifests/b.yaml -f a.yaml\"]\n";
+    bench.build(kubefile).await.unwrap();
+    let warning = |event| match event {
+        BuildEvent::Warning { message } => Some(message),
+        _ => None,
+    };
+    let warnings: Vec<String> = bench.events().into_iter().filter_map(warning).collect();
+    assert_eq!(
+        warnings,
+        [
+            "line 2: what is in manifests goes into ., not manifests itself (as docker and upstream since 0.9 do); `COPY manifests manifests` keeps the directory",
+            "line 3: what is in redis goes into manifests, not redis itself (as docker and upstream since 0.9 do); `COPY redis manifests/redis` keeps the directory",
+            "the launch command `kubectl apply -f manifests/a.yaml` names manifests/a.yaml, which the rootfs does not hold",
+        ]
+    );
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.extension().launch.cmds.len(), 2, "a list of command lines");
 }
 
 #[tokio::test]

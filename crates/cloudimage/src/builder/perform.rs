@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::applications;
 use super::base;
 use super::cache::{Record, Workplace};
-use super::copy::Transfer;
+use super::copy::{self, Transfer};
 use super::download;
 use super::draft::{Draft, WrittenLayers};
 use super::event::{BuildEvent, BuildEvents, StepOutcome};
 use super::fetch_images::{ImageFetcher, PinnedNames};
+use super::launch_paths;
 use super::layers::{self, Job};
 use super::options::{Backends, BuildOptions, Built, Context};
 use super::plan::command_text;
@@ -141,6 +142,8 @@ impl Builder<'_> {
             events(BuildEvent::StepDone { index: at + 1, outcome });
         }
         self.finish(resolved)?;
+        let missing = launch_paths::missing(&self.draft.extension, &self.draft.rootfs.merged);
+        missing.into_iter().for_each(|message| events(BuildEvent::Warning { message }));
         self.carry(events).await
     }
 
@@ -211,6 +214,9 @@ impl Builder<'_> {
             if let ResolvedSource::Url(url) = source {
                 downloads.push(download::download(url, line, &spool, self.work.options.download_limit()).await?);
             }
+        }
+        for message in copy::emptied(self.work.context, transfer, line) {
+            events(BuildEvent::Warning { message });
         }
         let transfer = Transfer { line, transfer: transfer.clone(), downloads, unpack, spool: spool.clone() };
         let job = Job {
