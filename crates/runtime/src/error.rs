@@ -104,6 +104,14 @@ pub enum Error {
         /// What is wrong with it, with line and column when known.
         reason: String,
     },
+    /// A file of the rootfs cannot be made: a template that fails, or a Config that does not fit.
+    #[error("cannot make {path} of the rootfs: {reason}")]
+    RootfsFile {
+        /// The file, with the line of a template.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A certificate or key could not be made or read.
     #[error("cannot {act} {object}")]
     Certificate {

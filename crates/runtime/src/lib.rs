@@ -76,7 +76,7 @@ pub use error::Error;
 pub use execute::{ActionHandler, Event, Events, ExecuteOptions, Progress, Report, execute};
 pub use facts::{Facts, HostFacts, Marker, MarkerState};
 pub use facts_gather::gather;
-pub use host::{ContainerEngine, is_own_variable, paths};
+pub use host::{ContainerEngine, files_to_read, is_own_variable, paths};
 pub use journal::Journal;
 pub use kubeadm::Kubeadm;
 pub use plan::{HostChange, Plan, PlannedHost};

@@ -85,8 +85,13 @@ pub struct ImageContents {
     pub labels: BTreeMap<String, String>,
     /// Paths of all regular files of the rootfs, relative to it.
     pub files: Vec<String>,
-    /// Contents of the small rootfs files that planning reads: [`crate::Requirements::documents`].
+    /// Contents of the small rootfs files that planning reads: [`crate::Requirements::documents`] and
+    /// [`crate::files_to_read`].
     pub documents: BTreeMap<String, Vec<u8>>,
+    /// Variables that the image sets (`ENV`): defaults of the cluster's own.
+    pub env: BTreeMap<String, String>,
+    /// The variables of each application (`APPENV`), over those of the image.
+    pub application_env: BTreeMap<String, BTreeMap<String, String>>,
     /// Original names of the carried container images.
     pub carried_images: Vec<String>,
     /// Bytes of the rootfs layers, compressed.

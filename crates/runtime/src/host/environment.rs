@@ -7,7 +7,7 @@ use clusterfile::{CidrList, Cluster, Host};
 
 use super::control_plane::{VIRTUAL_ADDRESS, VIRTUAL_ADDRESS_V6};
 use super::{ContainerEngine, paths};
-use crate::Variable;
+use crate::{ImageContents, Variable};
 
 /// What a runtime decided about the cluster's networks and names.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +20,18 @@ pub(crate) struct ClusterNetwork {
     pub(crate) certificate_names: Vec<String>,
 }
 
-/// The variables of one host: the user's own, and over them those that scripts of base images rely on.
+/// The variables of one host: the image's, over them the user's own, and over these those that scripts of base images rely on.
 pub(super) fn of_host(
     cluster: &Cluster,
     host: &Host,
     engine: ContainerEngine,
     network: &ClusterNetwork,
+    image: &ImageContents,
 ) -> BTreeMap<String, Variable> {
     let mut env = BTreeMap::new();
+    for (key, value) in image.env.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_")) {
+        env.insert(key.clone(), Variable::hidden(value));
+    }
     // Names that begin like ours mean something to our scripts.
     for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_")) {
         env.insert(key.to_owned(), Variable::hidden(host.env.values(key).join(";")));
@@ -67,6 +71,7 @@ fn system(
     let services = &network.services;
     let first = services.parse::<CidrList>().ok().map(|list| list.primary());
     let nth = |steps| first.and_then(|block| block.nth(steps)).map(|ip| ip.to_string()).unwrap_or_default();
+    let chosen = |name, usual: &str| cluster.env.get(name).filter(|text| !text.is_empty()).unwrap_or(usual).to_owned();
     let set = [
         ("HostIP", address.to_string()),
         ("HostIPFamily", if address.is_ipv4() { "4" } else { "6" }.to_owned()),
@@ -82,13 +87,13 @@ fn system(
         ("ExternalRegistryPort", external_port),
         ("ExternalRegistryURL", external_url),
         ("CertSANs", network.certificate_names.join(",")),
-        ("IPvsVIPv4", VIRTUAL_ADDRESS.to_owned()),
-        ("IPvsVIPv6", VIRTUAL_ADDRESS_V6.to_owned()),
+        ("IPvsVIPv4", chosen("IPvsVIPv4", VIRTUAL_ADDRESS)),
+        ("IPvsVIPv6", chosen("IPvsVIPv6", VIRTUAL_ADDRESS_V6)),
         ("SvcCIDR", services.clone()),
         ("PodCIDR", network.pods.clone()),
         ("KubeSvcIP", nth(1)),
         ("DNSSvcIP", nth(10)),
-        ("UseIPasNodeName", "false".to_owned()),
+        ("UseIPasNodeName", cluster.uses_addresses_as_names().to_string()),
     ];
     set.map(|(key, value)| (key.to_owned(), Variable::shown(value))).into()
 }
@@ -141,7 +146,11 @@ mod tests {
         cluster.set_env("HostIP", "1.2.3.4");
         cluster.set_env("MINE", "x");
         cluster.add_hosts(&Role::Master, [IpAddr::from([10, 0, 0, 1])]);
-        let env = of_host(&cluster, &cluster.hosts[0], ContainerEngine::Containerd, &ClusterNetwork::default());
+        let mut image = ImageContents::named("i:1");
+        image.env.insert("MINE".to_owned(), "of the image".to_owned());
+        let network = ClusterNetwork::default();
+        let env = of_host(&cluster, &cluster.hosts[0], ContainerEngine::Containerd, &network, &image);
+        assert_eq!(env["MINE"].expose(), "x");
         assert!(env.keys().filter(|name| *name != "MINE").all(|name| is_own_variable(name)));
         assert!(SYSTEM.iter().all(|name| env.contains_key(*name)) && !is_own_variable("MINE"));
         assert_eq!(env["HostIP"].expose(), "10.0.0.1");

@@ -1,7 +1,8 @@
 //! The steps that take hosts out of a cluster, and a cluster off its hosts.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use super::control_plane::{API_PORT, virtual_address};
 use super::prepare::id;
 use super::{ContainerEngine, Script, Setup, environment};
 use crate::{HostChange, Marker, Plan, PlannedHost, Request, Run, Step, Variable};
@@ -69,7 +70,7 @@ fn steps(request: &Request<'_>, host: IpAddr, marker: &Marker, leaving: Leaving)
     // A marker of a later version may name an engine that is not known here: ours is then the best guess.
     let engine = ContainerEngine::named(&marker.engine).unwrap_or(ContainerEngine::Containerd);
     let mut env = environment::ours(request.cluster(), engine);
-    let service = super::control_plane::service(host);
+    let service = SocketAddr::new(virtual_address(request.cluster(), host.is_ipv4()), API_PORT);
     for (name, value) in [
         ("SEALER_ENGINE_OURS", if marker.engine_ours { "yes" } else { "no" }.to_owned()),
         ("SEALER_CRI_SOCKET", engine.socket().to_owned()),

@@ -68,6 +68,7 @@ impl Setup<'_> {
             step("names", NAMES).titled("names"),
             self.content(host),
         ];
+        steps.extend(self.write_rootfs(host));
         if self.control_plane.has_registry(address) {
             steps.push(self.start_registry(host));
         }
