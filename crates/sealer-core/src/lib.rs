@@ -167,7 +167,7 @@ pub use crate::state::{ClusterState, State};
 #[cfg(feature = "cluster")]
 pub use crate::takeover::{TakenOver, newest, take_over};
 #[cfg(feature = "cluster")]
-pub use crate::unsupported::Unsupported;
+pub use crate::unsupported::{Unsupported, check};
 pub use crate::verify::verify;
 #[cfg(feature = "cluster")]
 pub use crate::wanted::{Login, RunRequest, Wanted, wanted};
@@ -179,4 +179,4 @@ pub use lvscare;
 pub use registry_proxy;
 pub use {cloudimage, content_store, kubefile, registry_client};
 #[cfg(feature = "cluster")]
-pub use {clusterfile, infra_provider, remote, runtime};
+pub use {clusterfile, go_template, infra_provider, remote, runtime};

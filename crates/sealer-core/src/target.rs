@@ -77,8 +77,9 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     let launch = launch(&image, &wanted.cluster);
     let carried = carried(&image)?;
     let (documents, shown) = (runtime.requirements().documents, wanted.cluster.image.clone());
-    let image = spawn_blocking(move || contents(&image, shown, documents)).await.map_err(aborted)??;
-    for message in unsupported::without_effect(&wanted.cluster, &launch, &image.files) {
+    let read = move || Ok::<_, Error>((contents(&image, shown, documents, &wanted)?, wanted));
+    let (image, mut wanted) = spawn_blocking(read).await.map_err(aborted)??;
+    for message in unsupported::without_effect(&wanted, &launch, &image) {
         run.warn(message);
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
@@ -136,6 +137,7 @@ fn contents_of(
     [name, shown]: [&str; 2],
     platforms: &[Platform],
     documents: &[&str],
+    wanted: &Clusterfile,
 ) -> Result<Option<(ImageContents, Vec<Carried>)>, Error> {
     let (mut all, mut blobs, mut read) = (Vec::new(), BTreeMap::new(), Vec::new());
     for platform in platforms {
@@ -145,7 +147,7 @@ fn contents_of(
         };
         blobs.extend(image.layers().iter().map(|layer| (layer.digest, layer.size)));
         blobs.extend(image.carried_blobs());
-        all.push(contents(&image, shown.to_owned(), documents)?);
+        all.push(contents(&image, shown.to_owned(), documents, wanted)?);
         read.push(image);
     }
     // What the platforms carry different images of is one image for all of them, as the masters serve it.
@@ -167,13 +169,18 @@ fn contents_of(
 }
 
 /// What planning reads of an image.
-fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageContents, Error> {
+fn contents(image: &Image, name: String, documents: &[&str], wanted: &Clusterfile) -> Result<ImageContents, Error> {
     let mut contents = ImageContents::named(name);
     contents.digest = image.index_digest().to_string();
     contents.platform = image.platform().to_string();
     contents.labels = image.labels().clone();
     contents.files = image.list_files()?;
-    contents.documents = without_marks(image.read_files(documents, DOCUMENT_LIMIT)?);
+    let templates = runtime::files_to_read(&contents.files, wanted);
+    let read: Vec<&str> = documents.iter().copied().chain(templates.iter().map(String::as_str)).collect();
+    contents.documents = without_marks(image.read_files(&read, DOCUMENT_LIMIT)?);
+    contents.env.clone_from(&image.extension().env);
+    let applications = image.extension().applications.iter();
+    contents.application_env = applications.map(|known| (known.name.clone(), known.env.clone())).collect();
     contents.carried_images = image.catalogue().images.iter().map(|image| image.name.clone()).collect();
     contents.rootfs_bytes = image.rootfs_bytes();
     contents.carried_bytes = image.carried_bytes();
@@ -237,8 +244,8 @@ impl Target<'_> {
             return Ok(());
         }
         let (images, name, shown) = (run.sealer.images().clone(), self.name.clone(), self.cluster().image.clone());
-        let documents = self.runtime.requirements().documents;
-        let read = spawn_blocking(move || contents_of(&images, [&name, &shown], &platforms, documents));
+        let (documents, wanted) = (self.runtime.requirements().documents, self.wanted.clone());
+        let read = spawn_blocking(move || contents_of(&images, [&name, &shown], &platforms, documents, &wanted));
         let read = read.await.map_err(|source| Error::Aborted { act: "reading the image", source })??;
         // One for none of them is told by the preflight.
         if let Some((contents, carried)) = read {

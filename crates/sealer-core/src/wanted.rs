@@ -200,6 +200,12 @@ fn network(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
     if let Some(cidr) = &request.service_cidr {
         cluster.network.service_cidr = cidr.parse().map_err(|source| argument("--svccidr", cidr, source))?;
     }
+    // What the image says as a variable is the same setting.
+    for (name, said) in [("PodCIDR", &request.pod_cidr), ("SvcCIDR", &request.service_cidr)] {
+        if let Some(said) = said.as_ref().filter(|_| cluster.env.get(name).is_some()) {
+            cluster.set_env(name, said);
+        }
+    }
     Ok(())
 }
 
@@ -241,6 +247,7 @@ pub(crate) fn set_env(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Err
     for pair in pairs {
         let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
         cluster.set_env(&key, &value);
+        cluster.settle_env(true).map_err(|source| argument("--env", pair, source))?;
     }
     Ok(())
 }
