@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::commands::later::Later;
+use crate::commands::old_root_flags::OldRootFlags;
 use crate::commands::{
     apply, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune, pull,
-    push, registry, registry_login, rmi, run, save, scale_up, search, tag, verify, version,
+    push, registry, registry_login, rmi, run, save, scale_up, schema, search, tag, verify, version,
 };
 
 /// Commands in the groups and the order in which help shows them.
@@ -19,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Registries", &["push", "pull", "search", "login", "logout"]),
-    ("Clusters", &["run", "apply", "scale-up", "delete"]),
+    ("Clusters", &["run", "apply", "scale-up", "delete", "schema"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
 ];
@@ -60,6 +62,9 @@ pub(crate) struct Global {
     /// Also print commands and their output
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// Options of the original.
+    #[command(flatten)]
+    pub(crate) old: OldRootFlags,
 }
 
 /// `-o`, for every command but `save`, where it names the file.
@@ -132,6 +137,8 @@ pub(crate) enum Command {
     ScaleUp(scale_up::ScaleUp),
     /// Delete a cluster, or take hosts out of it
     Delete(delete::Delete),
+    /// Print the JSON Schema of a Clusterfile
+    Schema(schema::Schema),
     /// Serve the content of this machine as an OCI registry
     Registry(registry::Registry),
     /// Balance local connections over servers by rules in this machine's kernel
@@ -143,6 +150,36 @@ pub(crate) enum Command {
     /// What sealer runs on hosts
     #[command(hide = true)]
     Host(host::Host),
+    /// Upgrade a cluster
+    #[command(hide = true)]
+    Upgrade(Later),
+    /// Go back to an earlier image
+    #[command(hide = true)]
+    Rollback(Later),
+    /// Issue the API servers' certificate anew
+    #[command(hide = true)]
+    Cert(Later),
+    /// Check a cluster
+    #[command(hide = true)]
+    Check(Later),
+    /// Run a command on hosts
+    #[command(hide = true)]
+    Exec(Later),
+    /// Take a cluster over
+    #[command(hide = true)]
+    Gen(Later),
+    /// Write the pages of all commands
+    #[command(hide = true, alias = "gen_doc")]
+    GenDoc(Later),
+    /// Look into pods and nodes
+    #[command(hide = true)]
+    Debug(Later),
+    /// Change names in /etc/hosts
+    #[command(hide = true)]
+    HostAlias(Later),
+    /// The original's program for hosts
+    #[command(hide = true)]
+    Seautil(Later),
 }
 
 /// The whole command line, with its help grouped by what commands are about.
@@ -195,7 +232,7 @@ impl Command {
             Self::Version(command) => command.output.format,
             Self::Lvscare(command) => command.format(),
             // `-o` of save names the file; the others answer in a form of their own.
-            Self::Save(_) | Self::Registry(_) | Self::Completion(_) | Self::Host(_) => Format::Text,
+            _ => Format::Text,
         }
     }
     /// Whether this runs for as long as the machine, and therefore should be small: one thread is enough.

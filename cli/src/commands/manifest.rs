@@ -58,6 +58,9 @@ struct Create {
     /// Images whose platforms it gets
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
+    /// What the name is called in the original since 0.10
+    #[arg(short, long, hide = true, value_name = "NAME")]
+    target: Option<String>,
     #[command(flatten)]
     output: OutputFormat,
 }
@@ -139,6 +142,12 @@ struct Push {
     /// Send every platform, as is done anyway
     #[arg(long)]
     all: bool,
+    /// Format of the manifest: oci
+    #[arg(short = 'f', long, hide = true, value_name = "FORMAT", value_parser = ["oci"], id = "manifest_format")]
+    format: Option<String>,
+    /// Directory of certificates; `--registry-ca` and certs.d hold them
+    #[arg(long, hide = true, value_name = "DIR")]
+    cert_dir: Option<String>,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]
@@ -150,6 +159,10 @@ impl Manifest {
         let sealer = session.open()?;
         let images = sealer.images();
         let list = match &self.command {
+            ManifestCommand::Create(Create { target: Some(target), .. }) => {
+                let instead = "the first argument is the name, the others are the images";
+                return Err(Failure::Usage(format!("--target {target} is not supported: {instead}")));
+            }
             ManifestCommand::Create(create) => images.create_list(&create.name, &create.images),
             ManifestCommand::Add(add) => {
                 let (name, sources) = add.target()?;
@@ -205,6 +218,10 @@ impl Add {
 
 impl Push {
     async fn run(&self, session: &Session<'_>, images: &Images) -> Result<(), Failure> {
+        if self.cert_dir.is_some() {
+            let instead = "certificates of a registry are in certs.d, or given by --registry-ca HOST=FILE";
+            return Err(Failure::Usage(format!("--cert-dir is not supported: {instead}")));
+        }
         push::perform(session, self.name.clone(), self.destination.clone(), &self.registry).await?;
         if self.rm {
             images.delete_lists(std::slice::from_ref(&self.name)).map_err(Error::from)?;

@@ -1,5 +1,7 @@
 //! `sealer run`: from an image and a few flags to a cluster.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use sealer_core::{Error, RunRequest, wanted};
 
@@ -8,7 +10,8 @@ use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::confirm;
 use crate::commands::login::LoginArguments;
-use crate::commands::pairs::pairs;
+use crate::commands::old_cluster_flags::OldClusterFlags;
+use crate::commands::pairs::{listed, listed_pairs};
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, RegistryArguments, Session};
 
@@ -21,8 +24,11 @@ use crate::settings::{CloudArguments, RegistryArguments, Session};
 )]
 pub(crate) struct Run {
     /// The image
-    #[arg(value_name = "IMAGE")]
-    image: String,
+    #[arg(value_name = "IMAGE", required_unless_present = "file")]
+    image: Option<String>,
+    /// Clusterfile of the cluster: `sealer apply` with an image of your choice
+    #[arg(short = 'f', long = "Clusterfile", visible_alias = "file", value_name = "FILE", conflicts_with_all = ["interface", "podcidr", "svccidr", "cluster_name", "cmd_args", "provider"])]
+    file: Option<PathBuf>,
     /// Masters: addresses (comma separated, ranges a-b), or how many a provider shall make
     #[arg(short, long, value_name = "ADDRESSES|COUNT")]
     masters: Option<String>,
@@ -62,13 +68,20 @@ pub(crate) struct Run {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    old: OldClusterFlags,
+    #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, Some(&self.image))?;
+        self.old.check(&session.printer)?;
+        if let Some(file) = &self.file {
+            return self.by_file(file, session).await;
+        }
         let mut request = self.request()?;
+        let sealer =
+            session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, Some(&request.image))?;
         // A dry run makes no machines.
         request.accept_provider |= self.dry_run;
         request.only_to_plan = self.dry_run;
@@ -88,16 +101,29 @@ impl Run {
         apply::perform(&sealer, wanted, self.dry_run, &self.change, session).await
     }
 
+    /// What apply does, with the image that is named here, if one is.
+    async fn by_file(&self, file: &std::path::Path, session: &Session<'_>) -> Result<(), Failure> {
+        let mut wanted = apply::wanted(file, [&self.masters, &self.nodes], &self.env, session)?.0;
+        if let Some(image) = &self.image {
+            wanted.cluster.image.clone_from(image);
+        }
+        let image = Some(wanted.cluster.image.as_str());
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, image)?;
+        self.cloud.overlay(&mut wanted.cluster);
+        self.login.overlay(&mut wanted.cluster)?;
+        apply::perform(&sealer, wanted, self.dry_run, &self.change, session).await
+    }
+
     fn request(&self) -> Result<RunRequest, Failure> {
-        let mut request = RunRequest::new(&self.image);
+        let mut request = RunRequest::new(self.image.as_deref().unwrap_or_default());
         request.masters.clone_from(&self.masters);
         request.nodes.clone_from(&self.nodes);
         request.interface.clone_from(&self.interface);
         request.pod_cidr.clone_from(&self.podcidr);
         request.service_cidr.clone_from(&self.svccidr);
         request.cluster_name.clone_from(&self.cluster_name);
-        request.command_args = pairs("--cmd-args", &self.cmd_args)?;
-        request.env.clone_from(&self.env);
+        request.command_args = listed_pairs("--cmd-args", &self.cmd_args)?;
+        request.env = listed(&self.env);
         request.provider.clone_from(&self.provider);
         request.accept_provider = self.change.yes;
         Ok(request)
