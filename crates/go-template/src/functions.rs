@@ -156,7 +156,7 @@ fn list(items: impl IntoIterator<Item = Value>) -> Value {
     Value::List(items.into_iter().collect::<Vec<_>>().into())
 }
 
-fn texts(items: Vec<Value>) -> Vec<String> {
+fn texts(items: &[Value]) -> Vec<String> {
     items.iter().map(text).collect()
 }
 
@@ -267,7 +267,7 @@ fn of_long_texts(call: &Call<'_>) -> Result<Option<Value>> {
             let start = if call.name == "nindent" { "\n" } else { "" };
             format!("{start}{blanks}{}", text.replace('\n', &format!("\n{blanks}")))
         }
-        "join" => texts(call.list(1)?).join(&call.text(0)?),
+        "join" => texts(&call.list(1)?).join(&call.text(0)?),
         _ => return Ok(None),
     };
     Ok(Some(Value::from(text)))
@@ -359,9 +359,9 @@ fn of_lists(call: &Call<'_>) -> Result<Value> {
         }
         "reverse" => list(items(0)?.into_iter().rev()),
         "compact" => list(items(0)?.into_iter().filter(Value::is_truthy)),
-        "toStrings" => list(texts(items(0)?).into_iter().map(Value::from)),
+        "toStrings" => list(texts(&items(0)?).into_iter().map(Value::from)),
         "sortAlpha" => {
-            let mut texts = texts(items(0)?);
+            let mut texts = texts(&items(0)?);
             texts.sort();
             list(texts.into_iter().map(Value::from))
         }
