@@ -8,6 +8,7 @@ use super::draft::Draft;
 use crate::error::{Error, Result};
 use crate::extension::{APPLICATIONS, Application, ImageKind};
 use crate::format;
+use crate::kube_range::KubeRange;
 use crate::layer::listing::{Listed, Merged};
 
 /// The COPY that brings an application's files into the rootfs.
@@ -84,6 +85,14 @@ pub(super) fn launch(draft: &mut Draft, names: &[String], line: usize) -> Result
         launched.retain(|known| known != name);
         launched.push(name.clone());
     }
+    Ok(())
+}
+
+/// Records which versions of Kubernetes the applications support.
+pub(super) fn kube_version(draft: &mut Draft, range: &str, line: usize) -> Result<()> {
+    let refused = |reason| Error::Application { line, reason: format!("KUBEVERSION {range}: {reason}") };
+    let range: KubeRange = range.parse().map_err(refused)?;
+    draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.to_string());
     Ok(())
 }
 

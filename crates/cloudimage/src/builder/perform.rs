@@ -262,9 +262,7 @@ impl Builder<'_> {
                 applications::change(draft, name, line, |application| application.env.extend(values.iter().cloned()))?;
             }
             ResolvedKind::Launch(names) => applications::launch(draft, names, line)?,
-            ResolvedKind::KubeVersion(range) => {
-                drop(draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.clone()))
-            }
+            ResolvedKind::KubeVersion(range) => applications::kube_version(draft, range, line)?,
             _ => {}
         }
         Ok(())
