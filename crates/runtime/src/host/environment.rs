@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use clusterfile::{CidrList, Cluster, Host};
+use clusterfile::{CidrList, Cluster, Env, Host};
 
 use super::control_plane::{VIRTUAL_ADDRESS, VIRTUAL_ADDRESS_V6};
 use super::{ContainerEngine, paths};
@@ -27,14 +27,17 @@ pub(super) fn of_host(
     engine: ContainerEngine,
     network: &ClusterNetwork,
 ) -> BTreeMap<String, Variable> {
-    let mut env = BTreeMap::new();
-    // Names that begin like ours mean something to our scripts.
-    for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_")) {
-        env.insert(key.to_owned(), Variable::hidden(host.env.values(key).join(";")));
-    }
+    let mut env = users(&host.env);
     env.extend(system(cluster, host.address, engine, network));
     env.extend(ours(cluster, engine));
     env
+}
+
+/// The variables that users set, where a shell can take them.
+pub(super) fn users(variables: &Env) -> BTreeMap<String, Variable> {
+    // Names that begin like ours mean something to our scripts.
+    let reach = variables.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_"));
+    reach.map(|(key, _)| (key.to_owned(), Variable::hidden(variables.values(key).join(";")))).collect()
 }
 
 /// The variables of our own scripts.
@@ -125,7 +128,7 @@ pub fn is_own_variable(name: &str) -> bool {
 }
 
 /// Templates may use other names too, but no shell can.
-fn is_shell_name(name: &str) -> bool {
+pub(super) fn is_shell_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

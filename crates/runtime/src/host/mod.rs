@@ -1,6 +1,7 @@
 //! What every Kubernetes on our hosts needs, whichever runtime makes it: claim, names, content, registry, container
 //! engine, way to the API servers, launch commands, readiness, drain, clean-up.
 
+mod applications;
 mod control_plane;
 mod engine;
 mod environment;
@@ -8,6 +9,7 @@ mod files;
 mod leave;
 mod lvscare;
 pub mod paths;
+mod plugins;
 mod prepare;
 mod registry;
 mod script;
@@ -15,6 +17,7 @@ mod settings;
 mod setup;
 mod workloads;
 
+pub use applications::{ApplicationWork, plan_application};
 pub(crate) use control_plane::{API_PORT, API_SERVER, ControlPlane, VIRTUAL_ADDRESS, finished_masters};
 pub use engine::ContainerEngine;
 pub(crate) use environment::ClusterNetwork;

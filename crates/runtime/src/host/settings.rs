@@ -23,6 +23,8 @@ const ENGINE_GROUP: &str = "engine";
 pub(super) const REGISTRY_GROUP: &str = "registry";
 /// The platforms whose content a registry serves, where there are several.
 const PLATFORMS_GROUP: &str = "platforms";
+/// The application images whose content a registry serves.
+pub(super) const APPLICATIONS_GROUP: &str = "applications";
 /// The way of a node to the API servers.
 const LVSCARE_GROUP: &str = "lvscare";
 /// Labels and taints of a host's node.
@@ -70,6 +72,8 @@ impl Setup<'_> {
             if platforms.len() > 1 {
                 groups.push(Group::of_text(PLATFORMS_GROUP, &platforms.join(" ")));
             }
+            let held = super::applications::setting(&self.request.payload.applications);
+            groups.extend(held.map(|digest| Group { name: APPLICATIONS_GROUP, digest, files: Vec::new() }));
         }
         if !host.is_master() {
             groups.push(Group::of_files(LVSCARE_GROUP, lvscare::files(cluster, &self.control_plane)));
@@ -126,7 +130,7 @@ impl Setup<'_> {
         let differs = |group: &&Group| marker.settings.get(group.name) != Some(&group.digest);
         let mut changed: Vec<_> = groups.iter().filter(differs).map(|group| group.name).collect();
         // What a host has, and shall not have any more.
-        for gone in [REGISTRY_GROUP, LABELS] {
+        for gone in [REGISTRY_GROUP, APPLICATIONS_GROUP, LABELS] {
             if marker.settings.contains_key(gone) && !groups.iter().any(|group| group.name == gone) {
                 changed.push(gone);
             }
@@ -147,6 +151,9 @@ impl Setup<'_> {
         // A node of a platform that the cluster did not have finds its container images nowhere else.
         if (new_registry && !self.had_registry(address)) || has(PLATFORMS_GROUP) {
             steps.push(self.content(host));
+        }
+        if self.control_plane.has_registry(address) && (new_registry || has(APPLICATIONS_GROUP)) {
+            steps.extend(self.application_contents(host));
         }
         if !files.is_empty() {
             steps.push(Step::write(id("settings", address), [address], files).titled("settings"));
