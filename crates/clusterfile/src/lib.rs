@@ -93,7 +93,7 @@ pub use host::{Host, Role};
 pub use machine::{Disk, MachineSpec, Machines};
 pub use names::{ProviderName, RuntimeName};
 pub use network::{Cidr, CidrList, Network};
-pub use parse::{MAX_BYTES, is_certificate_name, parse, parse_default};
+pub use parse::{MAX_BYTES, is_certificate_name, parse, parse_default, parse_plugins};
 pub use redact::redacted;
 pub use registry::{ExternalRegistry, RegistrySettings};
 pub use schema::schema;

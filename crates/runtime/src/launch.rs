@@ -78,8 +78,9 @@ impl ApplicationContent {
     }
 }
 
-/// What tells one launch from another; secret where variables or files are.
-pub(crate) fn text(commands: &[LaunchCommand], files: &[LaunchFile]) -> String {
+/// What tells one launch from another: a text with the values of variables and the contents of files, which may be secret.
+#[must_use]
+pub fn text(commands: &[LaunchCommand], files: &[LaunchFile]) -> String {
     let plain: Vec<&String> = commands.iter().map(|command| &command.command).collect();
     let mut text = format!("{plain:?}");
     for LaunchCommand { directory, env, .. } in

@@ -81,7 +81,7 @@ pub use facts_gather::gather;
 pub use host::{ApplicationWork, ContainerEngine, is_own_variable, paths, plan_application};
 pub use journal::Journal;
 pub use kubeadm::Kubeadm;
-pub use launch::{ApplicationContent, LaunchCommand, LaunchFile};
+pub use launch::{ApplicationContent, LaunchCommand, LaunchFile, text as launch_text};
 pub use plan::{HostChange, Plan, PlannedHost};
 pub use plugins::{host_names, remarks as plugin_remarks, with_plugins};
 pub use preflight::{Demands, Finding, preflight};

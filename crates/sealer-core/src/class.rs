@@ -59,7 +59,8 @@ impl Error {
             | Self::NoProvider { .. }
             | Self::UnknownProvider { .. }
             | Self::NotAgreed { .. }
-            | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
+            | Self::Application(_)
+            | Self::Runtime(runtime::Error::Network { .. } | runtime::Error::Plugin { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Preflight(_) | Self::ImagesMissing { .. } | Self::SamePlace { .. } | Self::RegistryLogin { .. } => {
                 Class::Preflight

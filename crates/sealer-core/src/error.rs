@@ -49,6 +49,10 @@ pub enum Error {
     #[error(transparent)]
     Provider(#[from] infra_provider::Error),
     #[cfg(feature = "cluster")]
+    /// An application cannot be run or removed as asked; nothing was done.
+    #[error(transparent)]
+    Application(#[from] crate::ApplicationError),
+    #[cfg(feature = "cluster")]
     /// A host or the cluster failed.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),

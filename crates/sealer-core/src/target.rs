@@ -9,14 +9,18 @@ use clusterfile::{Cluster, Clusterfile};
 use content_store::{Digest, GcGuard};
 use infra_provider::Provider;
 use remote::Secret;
-use runtime::{Drain, Facts, HostUpdate, ImageContents, ManagedCluster, Payload, Request, Runtime, Secrets};
+use runtime::{
+    ApplicationContent, Facts, HostFacts, HostUpdate, ImageContents, ManagedCluster, MarkerState, Payload, Request,
+    Runtime, Secrets,
+};
 use tokio::task::spawn_blocking;
 
+use crate::applications::Resolved;
 use crate::change;
 use crate::external_registry::Carried;
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
-use crate::{Error, Wanted, pull, unsupported};
+use crate::{ApplyOptions, ClusterState, Error, Wanted, applications, image_plugins, pull, unsupported};
 
 /// No document of an image that planning reads is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -42,7 +46,16 @@ pub(crate) struct Target<'a> {
     pub(crate) carried: Vec<Carried>,
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
-    launch: Vec<String>,
+    /// What the image launches.
+    pub(crate) launch: Resolved,
+    /// The applications of the image.
+    pub(crate) application_names: Vec<String>,
+    /// Whether it is an image that only runs on clusters that stand.
+    pub(crate) is_application: bool,
+    /// What is wanted with what plugins say of hosts, once these are known.
+    planned: Option<Clusterfile>,
+    /// The content of application images that the cluster runs besides.
+    applications: Vec<ApplicationContent>,
     /// Whether no host may leave by this request.
     pub(crate) keeps_hosts: bool,
     /// Remarks for the plan.
@@ -74,11 +87,18 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     let image = spawn_blocking(move || images.get_any(&found)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
-    let launch = launch(&image, &wanted.cluster);
+    let is_application = applications::is_application(&image);
+    if !is_application {
+        image_plugins::add(&mut wanted, &image)?;
+        runtime::with_plugins(&wanted)?;
+        runtime::host_names(&wanted)?;
+    }
+    let launch = applications::resolve(&image, &wanted)?;
+    let application_names = image.extension().applications.iter().map(|one| one.name.clone()).collect();
     let carried = carried(&image)?;
     let (documents, shown) = (runtime.requirements().documents, wanted.cluster.image.clone());
     let image = spawn_blocking(move || contents(&image, shown, documents)).await.map_err(aborted)??;
-    for message in unsupported::without_effect(&wanted.cluster, &launch, &image.files) {
+    for message in unsupported::without_effect(&wanted.cluster, &launch.commands, &image.files) {
         run.warn(message);
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
@@ -97,6 +117,10 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
         provider,
         runtime,
         launch,
+        application_names,
+        is_application,
+        planned: None,
+        applications: Vec::new(),
         keeps_hosts,
         notes,
     })
@@ -197,17 +221,6 @@ fn without_marks(mut documents: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, V
     documents
 }
 
-/// The commands that launch the image: its own, or those that the Clusterfile gives instead.
-fn launch(image: &Image, cluster: &Cluster) -> Vec<String> {
-    if cluster.commands.is_empty() {
-        return image.launch_commands(&cluster.command_args);
-    }
-    let mut extension = image.extension().clone();
-    extension.launch.cmds.clone_from(&cluster.commands);
-    extension.launch.app_names.clear();
-    extension.launch_commands(&cluster.command_args)
-}
-
 /// Makes the paths of keys absolute: the cluster will also be used and deleted from other directories.
 fn keys_from_anywhere(cluster: &mut Cluster) {
     let hosts = cluster.hosts.iter_mut().map(|host| &mut host.ssh);
@@ -247,6 +260,25 @@ impl Target<'_> {
         Ok(())
     }
 
+    /// Adds what plugins say of hosts, and the application images that the cluster runs. Hosts that are not finished count
+    /// under the names that they will get.
+    pub(crate) fn settle(&mut self, state: &ClusterState, facts: &mut Facts) -> Result<(), Error> {
+        self.applications = applications::Record::read(state)?.contents();
+        let planned = runtime::with_plugins(&self.wanted)?;
+        for (address, name) in runtime::host_names(&planned)? {
+            let finished = |host: &HostFacts| {
+                let marker = host.marker.as_ref().filter(|marker| marker.cluster == planned.cluster.name);
+                marker.is_some_and(|marker| marker.state == MarkerState::Ready)
+            };
+            match facts.hosts.get_mut(&address).filter(|host| !finished(host)) {
+                Some(host) if planned.cluster.host(address).is_some() => host.hostname = name,
+                _ => {}
+            }
+        }
+        self.planned = Some(planned);
+        Ok(())
+    }
+
     /// The wanted cluster.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.wanted.cluster
@@ -266,7 +298,10 @@ impl Target<'_> {
 
     /// What image and secrets bring to planning.
     pub(crate) fn payload<'p>(&'p self, secrets: &'p Secrets) -> Payload<'p> {
-        Payload::new(&self.image, secrets).with_launch(self.launch.clone())
+        Payload::new(&self.image, secrets)
+            .with_launch(self.launch.commands.clone())
+            .with_launch_files(self.launch.files.clone())
+            .with_applications(self.applications.clone())
     }
 
     /// The request for planning; `kubeconfig` is the one that is kept now.
@@ -275,14 +310,15 @@ impl Target<'_> {
         facts: &'r Facts,
         payload: &'r Payload<'r>,
         kubeconfig: Option<&'r Secret>,
-        drain: Drain,
+        options: &ApplyOptions,
     ) -> Request<'r> {
-        Request::new(&self.wanted, facts, payload)
+        Request::new(self.planned.as_ref().unwrap_or(&self.wanted), facts, payload)
             .with_updates(&self.updates)
             .with_public_address(self.provider.public_address(self.cluster()))
             .with_kubeconfig(kubeconfig)
             .with_managed(self.managed.as_ref())
-            .with_drain(drain)
+            .with_drain(options.drain)
+            .with_plugin_seconds(options.plugin_timeout.as_secs())
     }
 }
 

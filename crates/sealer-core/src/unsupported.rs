@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings};
+use runtime::LaunchCommand;
 use serde::Serialize;
 
 use crate::Error;
@@ -29,9 +30,6 @@ pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
     let mut found = documents(wanted);
     let cluster = &wanted.cluster;
     let mut add = |place: String, what| found.push(Unsupported { place, what });
-    if !cluster.app_names.is_empty() {
-        add(format!("spec.appNames ({})", cluster.app_names.join(", ")), "choosing applications of the image");
-    }
     for host in cluster.hosts.iter().filter(|host| !host.is_master() && !host.is_node()) {
         let roles: Vec<&str> = host.roles.iter().map(clusterfile::Role::as_str).collect();
         add(
@@ -50,19 +48,11 @@ fn documents(wanted: &Clusterfile) -> Vec<Unsupported> {
         place: named("Config", &config.name, format!(" (spec.path {})", config.path)),
         what: "changing files of the rootfs",
     });
-    let plugins = wanted.plugins.iter().map(|plugin| Unsupported {
-        place: named("Plugin", &plugin.name, format!(" (spec.type {})", plugin.plugin_type)),
-        what: "running plugins",
-    });
-    let applications = wanted.applications.iter().map(|application| Unsupported {
-        place: named("Application", &application.name, String::new()),
-        what: "configuring applications of the image",
-    });
-    configs.chain(plugins).chain(applications).collect()
+    configs.collect()
 }
 
 /// What is said and changes nothing, one sentence each; `launch` are the commands of the image, `files` those of its rootfs.
-pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[String]) -> Vec<String> {
+pub(crate) fn without_effect(cluster: &Cluster, launch: &[LaunchCommand], files: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(name) = &cluster.network.cni_name {
         remarks
@@ -80,8 +70,8 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
             remarks.push("spec.registry.externalRegistry.ca has no effect: the registry is insecure".to_owned());
         }
     }
-    // Commands that use an argument begin with setting it.
-    let used = |name: &String| launch.iter().any(|command| command.contains(&format!("export {name}=")));
+    // Commands that use an argument have it among their variables.
+    let used = |name: &String| launch.iter().any(|command| command.env.contains_key(name));
     for name in cluster.command_args.keys().filter(|name| !used(name)) {
         remarks.push(format!("no launch command uses the argument {name}"));
     }
@@ -153,16 +143,11 @@ mod tests {
     #[test]
     fn documents_and_fields_are_named_all_at_once() {
         let text = refused(
-            "    - {ips: [10.0.0.7], roles: [db]}\n  appNames: [x, y]\n---\n\
-             kind: Config\napiVersion: sealer.io/v1\nmetadata: {name: my}\nspec: {path: etc/my.yaml, data: x}\n---\n\
-             kind: Plugin\napiVersion: sealer.io/v1\nmetadata: {name: p}\nspec: {type: SHELL, action: PreInit, data: \"true\"}\n---\n\
-             kind: Application\napiVersion: sealer.io/v2\nspec: {launchApps: [x]}\n",
+            "    - {ips: [10.0.0.7], roles: [db]}\n---\n\
+             kind: Config\napiVersion: sealer.io/v1\nmetadata: {name: my}\nspec: {path: etc/my.yaml, data: x}\n",
         );
         for expected in [
             "Config my (spec.path etc/my.yaml): changing files of the rootfs is not supported yet",
-            "Plugin p (spec.type SHELL): running plugins is not supported yet",
-            "Application without a name: configuring applications",
-            "spec.appNames (x, y): choosing applications",
             "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node is not supported yet",
         ] {
             assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
@@ -186,7 +171,11 @@ mod tests {
             parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4]\n")
                 .cluster;
         let files = ["etc/a.tmpl", "charts/b/c.tmpl", "etc/kubeadm.yml.tmpl", "scripts/d.tmpl"].map(str::to_owned);
-        let remarks = without_effect(&cluster, &["export USED=x; echo ${USED}".to_owned()], &files);
+        let remarks = without_effect(
+            &cluster,
+            &[LaunchCommand::from("echo ${USED}").within("", [("USED".into(), "x".into())].into())],
+            &files,
+        );
         assert_eq!(
             remarks,
             [

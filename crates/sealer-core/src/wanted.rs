@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change::APPLIED;
 use crate::embedded::Embedded;
-use crate::{Error, Events, Sealer, pull, scale};
+use crate::{Error, Events, Sealer, applications, pull, scale};
 
 /// What `sealer run` was told; every field but the image may be left out.
 #[derive(Debug, Clone)]
@@ -31,6 +31,10 @@ pub struct RunRequest {
     pub cluster_name: Option<String>,
     /// Values for ARGs in launch commands.
     pub command_args: BTreeMap<String, String>,
+    /// Commands in place of everything that the image launches.
+    pub commands: Vec<String>,
+    /// The applications to launch, in place of those that the image does.
+    pub apps: Vec<String>,
     /// `KEY=VALUE` for scripts and commands.
     pub env: Vec<String>,
     /// `BAREMETAL`, `CONTAINER` or `ALI_CLOUD`.
@@ -89,6 +93,8 @@ impl RunRequest {
             service_cidr: None,
             cluster_name: None,
             command_args: BTreeMap::new(),
+            commands: Vec::new(),
+            apps: Vec::new(),
             env: Vec::new(),
             provider: None,
             accept_provider: false,
@@ -104,7 +110,7 @@ impl RunRequest {
 /// do not count.
 ///
 /// A cluster of that name that was finished once is changed: what the request does not say stays as it is, and so does
-/// every host, named or not.
+/// every host, named or not. An application image runs on a cluster that there is.
 ///
 /// # Errors
 ///
@@ -114,7 +120,8 @@ impl RunRequest {
 pub async fn wanted(sealer: &Sealer, request: RunRequest, events: Events<'_>) -> Result<Wanted, Error> {
     let cancel = CancellationToken::new();
     let pulled = pull::provide(sealer, &request.image, request.only_to_plan, &cancel, events).await?;
-    let mut wanted = overlaid(sealer, request)?;
+    let is_application = applications::is_application(&sealer.images().get_any(&request.image)?);
+    let mut wanted = if is_application { applications::wanted(sealer, request)? } else { overlaid(sealer, request)? };
     wanted.notes.extend(pulled);
     Ok(wanted)
 }
@@ -129,6 +136,12 @@ fn overlaid(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     network(cluster, &request)?;
     set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
+    if !request.commands.is_empty() {
+        cluster.commands.clone_from(&request.commands);
+    }
+    if !request.apps.is_empty() {
+        cluster.app_names.clone_from(&request.apps);
+    }
     let of_image = cluster.provider.clone();
     machines(sealer, cluster, &request)?;
     let chosen_by_image = of_image != ProviderName::BAREMETAL && request.provider.is_none();

@@ -7,7 +7,7 @@ use super::{
     kubeadm,
 };
 use crate::{
-    Clusterfile, Error, ErrorKind, Errors, KubeadmDocument, KubeadmKind, Span,
+    Clusterfile, Error, ErrorKind, Errors, KubeadmDocument, KubeadmKind, Plugin, Span,
     yaml::{self, Node, to_json},
 };
 
@@ -34,6 +34,24 @@ pub fn parse(text: &str) -> Result<Clusterfile, Errors> {
 /// As [`parse`].
 pub fn parse_default(text: &str) -> Result<Clusterfile, Errors> {
     read(text, false)
+}
+
+/// Reads the plugins that an image carries in a file of its rootfs: YAML documents of the kind Plugin and no other.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_plugins(text: &str) -> Result<Vec<Plugin>, Errors> {
+    let mut problems = Problems::default();
+    let nodes = yaml::documents(text, &mut problems.0);
+    let mut found = Found::default();
+    for node in &nodes {
+        let before = found.rest.plugins.len();
+        found.document(node, &mut problems);
+        if found.rest.plugins.len() == before && problems.0.is_empty() {
+            problems.add(node.span, ErrorKind::UnknownKind("a document that is no Plugin".to_owned()));
+        }
+    }
+    if problems.0.is_empty() { Ok(found.rest.plugins) } else { Err(Errors::new(problems.0)) }
 }
 
 fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {

@@ -15,5 +15,5 @@ mod settings;
 
 pub(crate) use cluster::SECOND_ONLY;
 pub(crate) use dispatch::{CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS};
-pub use dispatch::{MAX_BYTES, parse, parse_default};
+pub use dispatch::{MAX_BYTES, parse, parse_default, parse_plugins};
 pub use rules::is_certificate_name;

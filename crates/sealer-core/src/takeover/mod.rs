@@ -128,6 +128,19 @@ pub(crate) async fn renew(
     Ok(observed)
 }
 
+/// What a cluster that stands shares with other operators, and whether its newer state was taken over.
+pub(crate) async fn renew_standing(
+    run: &Run<'_>,
+    state: &ClusterState,
+    current: &Cluster,
+    observed: &Observed,
+    requirements: &Requirements,
+) -> Result<(Shared, bool), Error> {
+    let shared = Shared::of(observed, current, requirements);
+    let renewed = run.until_cancelled(ASKING, shared.renew(run, state, observed, current)).await?;
+    Ok((Shared { api: shared.api, lease: renewed.lease, stored: renewed.stored }, renewed.adopted))
+}
+
 /// The cluster as a newer state says, for a deletion: hosts that somebody else added must not be left behind. A cluster
 /// that cannot be asked is deleted as it is known here.
 pub(crate) async fn renewed_for_deletion(
@@ -168,7 +181,8 @@ impl Shared {
         &self,
         run: &Run<'_>,
         state: &ClusterState,
-        target: &Target<'_>,
+        cluster: &Cluster,
+        requirements: &Requirements,
         remotes: &Remotes,
         now: Option<&Facts>,
     ) -> Result<(), Error> {
@@ -178,8 +192,7 @@ impl Shared {
                 return Ok(());
             }
         }
-        let requirements = target.runtime.requirements();
-        let new = now.and_then(|facts| ClusterApi::through(remotes, facts, target.cluster(), &requirements));
+        let new = now.and_then(|facts| ClusterApi::through(remotes, facts, cluster, requirements));
         cluster_copy::save(run, state, new.as_ref().or(self.api.as_ref())).await
     }
 
