@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    apply, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune, pull,
-    push, registry, registry_login, rmi, run, save, scale_up, search, tag, verify, version,
+    apply, apps, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune,
+    pull, push, registry, registry_login, rmi, run, save, scale_up, search, tag, verify, version,
 };
 
 /// Commands in the groups and the order in which help shows them.
@@ -19,7 +19,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Registries", &["push", "pull", "search", "login", "logout"]),
-    ("Clusters", &["run", "apply", "scale-up", "delete"]),
+    ("Clusters", &["run", "apply", "scale-up", "delete", "apps"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
 ];
@@ -123,7 +123,7 @@ pub(crate) enum Command {
     Login(registry_login::LogIn),
     /// Log out of a registry
     Logout(registry_login::LogOut),
-    /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
+    /// Run images: make a cluster on hosts that you name or that a provider makes, add hosts to it, or launch applications on it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
     Apply(apply::Apply),
@@ -132,6 +132,8 @@ pub(crate) enum Command {
     ScaleUp(scale_up::ScaleUp),
     /// Delete a cluster, or take hosts out of it
     Delete(delete::Delete),
+    /// List what the images of a cluster launched on it, or remove it again
+    Apps(apps::Apps),
     /// Serve the content of this machine as an OCI registry
     Registry(registry::Registry),
     /// Balance local connections over servers by rules in this machine's kernel
@@ -191,6 +193,7 @@ impl Command {
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,
+            Self::Apps(command) => command.format(),
             Self::Delete(command) => command.output.format,
             Self::Version(command) => command.output.format,
             Self::Lvscare(command) => command.format(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
-use sealer_core::{Error, ScaleRequest, Sealer, Wanted, apply, newest, plan, with_arguments};
+use sealer_core::{Error, Planned, ScaleRequest, Sealer, Wanted, apply, newest, plan, with_arguments};
 
 use crate::arguments::OutputFormat;
 use crate::commands::change::ChangeArguments;
@@ -80,13 +80,7 @@ pub(crate) async fn perform(
     if dry_run {
         let planned = plan(sealer, wanted, &options, &|event| progress.event(&event)).await;
         progress.finish();
-        let planned = planned?;
-        session.printer.planned(&planned)?;
-        return match (planned.refused, planned.findings) {
-            (Some(refused), _) => Err(Error::from(refused).into()),
-            (None, findings) if findings.is_empty() => Ok(()),
-            (None, findings) => Err(Error::Preflight(findings).into()),
-        };
+        return report_plan(planned?, session);
     }
     let interrupts = progress.cancel_on_interrupt(options.cancel.clone());
     let applied = apply(sealer, wanted, &options, &|event| progress.event(&event)).await;
@@ -95,6 +89,16 @@ pub(crate) async fn perform(
     let applied = applied?;
     session.printer.applied(&applied)?;
     if applied.unreachable.is_empty() { Ok(()) } else { Err(Failure::LeftOut(applied.unreachable)) }
+}
+
+/// Prints a plan, and fails for what stands in its way.
+pub(crate) fn report_plan(planned: Planned, session: &Session<'_>) -> Result<(), Failure> {
+    session.printer.planned(&planned)?;
+    match (planned.refused, planned.findings) {
+        (Some(refused), _) => Err(Error::from(refused).into()),
+        (None, findings) if findings.is_empty() => Ok(()),
+        (None, findings) => Err(Error::Preflight(findings).into()),
+    }
 }
 
 /// The cluster as it keeps itself, when that is newer than what is remembered here: somebody else may have changed it.

@@ -1,6 +1,7 @@
 //! One file per command: parse, call, print.
 
 pub(crate) mod apply;
+pub(crate) mod apps;
 pub(crate) mod build;
 pub(crate) mod change;
 pub(crate) mod clean_host;
@@ -63,6 +64,7 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Logout(command) => command.run(session).await,
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
+        Command::Apps(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,
         Command::Delete(command) => command.run(session).await,
         Command::Registry(command) => command.run(session).await,

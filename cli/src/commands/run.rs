@@ -12,17 +12,18 @@ use crate::commands::pairs::pairs;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, RegistryArguments, Session};
 
-/// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
+/// Run images: make a cluster on hosts that you name or that a provider makes, add hosts to it, or launch applications on it
 ///
-/// A cluster that exists gets the hosts that it lacks; hosts that are not named stay.
+/// A cluster that exists gets the hosts that it lacks; hosts that are not named stay. An image without a Kubernetes of its
+/// own is launched on a cluster that exists.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealer run kubernetes:v1.20.2 -m 192.168.0.2 -n 192.168.0.3,192.168.0.4 -p\n  sealer run kubernetes:v1.20.2 --provider CONTAINER --masters 1 --nodes 1\n  sealer run kubernetes:v1.20.2 --masters 1 --nodes 3 --region cn-hangzhou"
+    after_help = "Examples:\n  sealer run kubernetes:v1.20.2 -m 192.168.0.2 -n 192.168.0.3,192.168.0.4 -p\n  sealer run kubernetes:v1.20.2 --provider CONTAINER --masters 1 --nodes 1\n  sealer run kubernetes:v1.20.2 --masters 1 --nodes 3 --region cn-hangzhou\n  sealer run -c my-cluster shop:1.4 monitoring:2.0"
 )]
 pub(crate) struct Run {
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    image: String,
+    /// The image, and application images to launch after it, in this order
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
     /// Masters: addresses (comma separated, ranges a-b), or how many a provider shall make
     #[arg(short, long, value_name = "ADDRESSES|COUNT")]
     masters: Option<String>,
@@ -38,9 +39,15 @@ pub(crate) struct Run {
     /// Address range of services
     #[arg(long, value_name = "CIDR")]
     svccidr: Option<String>,
-    /// Name of the cluster
-    #[arg(long, value_name = "NAME")]
+    /// Name of the cluster [default: my-cluster; for application images the only one]
+    #[arg(short = 'c', long, visible_alias = "cluster", value_name = "NAME")]
     cluster_name: Option<String>,
+    /// Applications to launch, in this order, in place of those that the image does (comma separated)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "commands")]
+    apps: Vec<String>,
+    /// A command to launch in place of everything that the image does
+    #[arg(long = "cmds", value_name = "COMMAND")]
+    commands: Vec<String>,
     /// Value of an ARG in the image's launch commands
     #[arg(long = "cmd-args", value_name = "KEY=VALUE")]
     cmd_args: Vec<String>,
@@ -67,8 +74,23 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, Some(&self.image))?;
-        let mut request = self.request()?;
+        let [first, others @ ..] = &self.images[..] else { return Ok(()) };
+        if !others.is_empty() && !(self.apps.is_empty() && self.commands.is_empty()) {
+            let reason = "--apps and --cmds are about one image: run the images one after another";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
+        let request = self.request(first)?;
+        let cluster = self.run_image(request.clone(), session).await?;
+        for image in others {
+            self.run_image(request.for_application(image, &cluster), session).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one image; gives the name of its cluster.
+    async fn run_image(&self, mut request: RunRequest, session: &Session<'_>) -> Result<String, Failure> {
+        let image = Some(request.image.as_str());
+        let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, image)?;
         // A dry run makes no machines.
         request.accept_provider |= self.dry_run;
         request.only_to_plan = self.dry_run;
@@ -85,11 +107,15 @@ impl Run {
         };
         self.cloud.overlay(&mut wanted.clusterfile.cluster);
         self.login.overlay(&mut wanted.clusterfile.cluster)?;
-        apply::perform(&sealer, wanted, self.dry_run, &self.change, session).await
+        let cluster = wanted.clusterfile.cluster.name.clone();
+        apply::perform(&sealer, wanted, self.dry_run, &self.change, session).await?;
+        Ok(cluster)
     }
 
-    fn request(&self) -> Result<RunRequest, Failure> {
-        let mut request = RunRequest::new(&self.image);
+    fn request(&self, image: &str) -> Result<RunRequest, Failure> {
+        let mut request = RunRequest::new(image);
+        request.apps.clone_from(&self.apps);
+        request.commands.clone_from(&self.commands);
         request.masters.clone_from(&self.masters);
         request.nodes.clone_from(&self.nodes);
         request.interface.clone_from(&self.interface);

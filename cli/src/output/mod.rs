@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, progress and errors to standard error.
 
+mod applications;
 mod cluster;
 mod diagnostics;
 mod images;

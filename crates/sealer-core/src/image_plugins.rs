@@ -30,7 +30,9 @@ pub(crate) fn add(wanted: &mut Clusterfile, image: &Image) -> Result<(), Error> 
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         found.extend(clusterfile::parse_plugins(text).map_err(|errors| refused(&file, errors.to_string()))?);
     }
-    found.retain(|plugin| wanted.plugins.iter().all(|known| known != plugin && (known.name.is_empty() || known.name != plugin.name)));
+    found.retain(|plugin| {
+        wanted.plugins.iter().all(|known| known != plugin && (known.name.is_empty() || known.name != plugin.name))
+    });
     wanted.plugins.extend(found);
     Ok(())
 }

@@ -101,6 +101,18 @@ impl RunRequest {
             only_to_plan: false,
         }
     }
+
+    /// The same for an application image on the cluster of this name: without what is said about hosts.
+    #[must_use]
+    pub fn for_application(&self, image: &str, cluster: &str) -> Self {
+        let mut request = Self::new(image);
+        request.cluster_name = Some(cluster.to_owned());
+        request.login.clone_from(&self.login);
+        request.command_args.clone_from(&self.command_args);
+        request.env.clone_from(&self.env);
+        request.only_to_plan = self.only_to_plan;
+        request
+    }
 }
 
 /// The cluster that a request asks for: the image's own, overlaid by what was said. An image that is not here is pulled.

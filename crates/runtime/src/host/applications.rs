@@ -10,9 +10,10 @@ use super::registry::authorization;
 use super::settings::{APPLICATIONS_GROUP, REGISTRY_GROUP, digest};
 use super::{ClusterNetwork, ContainerEngine, Script, Setup, environment, paths};
 use crate::plan::size;
+use crate::request::architecture;
 use crate::{
-    ApplicationContent, Content, Error, Facts, File, LaunchCommand, LaunchFile, Marker, MarkerState, Plan, Run,
-    Secrets, Step, Variable,
+    ApplicationContent, Content, Error, Facts, File, HostChange, LaunchCommand, LaunchFile, Marker, MarkerState, Plan,
+    PlannedHost, Run, Secrets, Step, Variable,
 };
 
 const LAUNCH: Script = Script::new(include_str!("scripts/launch.sh"));
@@ -76,6 +77,9 @@ pub fn plan_application(work: &ApplicationWork<'_>) -> Result<Plan, Error> {
     // Pods pull their images from any of the masters.
     plan.steps.extend(launching.steps(through.address, run, &registries, &[]));
     plan.steps.extend(work.settle(&masters, plan.steps.last().map(|step| step.id.clone())));
+    let listed = |host: &Host| plan.steps.iter().any(|step| !step.cluster_wide && step.hosts.contains(&host.address));
+    let listed: Vec<_> = masters.iter().filter(|(host, _)| listed(host)).map(|(host, _)| host.address).collect();
+    plan.hosts = listed.into_iter().map(|host| PlannedHost::new(host, HostChange::Alter, "master")).collect();
     plan.notes = work.notes();
     Ok(plan)
 }
@@ -137,7 +141,7 @@ impl<'a> ApplicationWork<'a> {
             let sources =
                 first.filter(|first| *first != host).map(|first| SocketAddr::new(first, self.cluster.registry.port));
             let after = sources.map(|source| application_id(content, source.ip()));
-            content_step(self.cluster, content, host, carried, sources.into_iter().collect()).after(after)
+            content_step(self.cluster, self.facts, content, host, carried, sources.into_iter().collect()).after(after)
         };
         with_images.chain(without).map(step).collect()
     }
@@ -192,6 +196,7 @@ fn application_id(content: &ApplicationContent, host: IpAddr) -> String {
 
 fn content_step(
     cluster: &Cluster,
+    facts: &Facts,
     held: &ApplicationContent,
     host: IpAddr,
     carried: bool,
@@ -200,7 +205,9 @@ fn content_step(
     let rootfs = paths::application(&cluster.name, &held.directory);
     let mut content = Content::new(&held.image, rootfs, held.bytes).from_sources(sources);
     if carried {
-        content = content.with_carried_images().with_platforms(held.platforms.clone());
+        let own = facts.hosts.get(&host).map_or("", |facts| architecture(&facts.arch));
+        let others = held.platforms.iter().filter(|platform| platform.split('/').nth(1) != Some(own));
+        content = content.with_carried_images().with_platforms(others);
     }
     content.plain_http = cluster.registry.is_plain_http();
     content.authorization = authorization(&cluster.registry).map(|value| Variable::hidden(value.expose()));
@@ -310,6 +317,8 @@ impl Setup<'_> {
             .filter(|source| source.ip() != host.address && self.request.is_finished(source.ip()));
         let sources: Vec<SocketAddr> = standing.collect();
         let applications = self.request.payload.applications.iter();
-        applications.map(|held| content_step(self.cluster(), held, host.address, true, sources.clone())).collect()
+        applications
+            .map(|held| content_step(self.cluster(), self.request.facts, held, host.address, true, sources.clone()))
+            .collect()
     }
 }
