@@ -297,9 +297,9 @@ async fn applications_are_recorded_as_upstream_does() {
     assert_eq!(
         image.launch_commands(&BTreeMap::new()),
         [
-            "export MODE=vxlan; kubectl apply -f calico",
+            "export MODE=vxlan; cd application/apps/calico && kubectl apply -f calico",
             "kubectl apply -f application/apps/web/deploy.yaml",
-            "helm install shop application/apps/shop/",
+            "helm upgrade --install shop application/apps/shop/",
             "bash application/apps/tool/install.sh",
         ]
     );
@@ -307,6 +307,13 @@ async fn applications_are_recorded_as_upstream_does() {
     assert_eq!(image.labels()["app.alpha.sealer.io/supported-kube-version"], ">=1.20");
     let error = bench.build("FROM scratch\nAPP x local://data.bin\nLAUNCH [\"x\"]\n").await.unwrap_err();
     assert!(error.to_string().contains("APPCMDS"), "{error}");
+    for (kubefile, part) in [
+        ("FROM scratch\nAPP web local://deploy.yaml\nAPP Web local://deploy.yaml\n", "web and Web differ only in"),
+        ("FROM scratch\nAPP web local://deploy.yaml\nKUBEVERSION newest\n", "`newest` is no version"),
+    ] {
+        let error = bench.build(kubefile).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[tokio::test]

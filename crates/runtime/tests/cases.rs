@@ -332,6 +332,7 @@ impl Case {
             if summary.ends_with(" (begun)") { update.begun() } else { update }
         };
         finish_hosts(&mut facts, current.as_ref().unwrap_or(&wanted), &payload);
+        let wanted = runtime::with_plugins(&wanted).unwrap();
         Self {
             wanted,
             facts: serde_json::from_value(facts).unwrap(),

@@ -158,7 +158,7 @@ impl Builder<'_> {
             ResolvedKind::App { declared_by, name, sources } => {
                 let transfer = applications::transfer(name, sources, line)?;
                 let outcome = self.copy(instruction, &transfer, false, events).await?;
-                applications::declare(&mut self.draft, *declared_by, name);
+                applications::declare(&mut self.draft, *declared_by, name, line)?;
                 Ok(outcome)
             }
             ResolvedKind::Run { command, environment } => {

@@ -108,7 +108,8 @@ fn on_leaving(request: &Request<'_>, host: IpAddr, marker: &Marker, phase: &str,
 
 fn step(host: IpAddr, phase: &str, plugin: &Plugin, run: Run, seconds: u64) -> Step {
     let name = if plugin.name.is_empty() { "without-name" } else { &plugin.name };
-    let run = run.env([("SEALER_PLUGIN", Variable::hidden(&plugin.data))]).timeout_seconds(seconds).show_output();
+    let run = run.env([("SEALER_PLUGIN", Variable::hidden(&plugin.data)), ("SEALER_PHASE", Variable::shown(phase))]);
+    let run = run.timeout_seconds(seconds).show_output();
     let mut step =
         Step::run(id(&format!("plugin-{phase}-{name}"), host), [host], run).titled(format!("plugin {name} ({phase})"));
     step.cluster_wide = false;

@@ -1,6 +1,7 @@
 //! The workflows on hosts that are directories, with a provider that counts its calls.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod applications;
 mod apply;
 mod change;
 mod connect;
