@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sealer_core::cloudimage::PruneOptions;
 use sealer_core::clusterfile::{self, Clusterfile, Role};
+use sealer_core::testing::KubernetesApi;
 use sealer_core::{
     ApplicationError, Applied, ApplyOptions, BuildRequest, Error, InstallState, Outcome, RemoveApplication, RunRequest,
     applications, build, plan_removal, remove_application, wanted,
@@ -18,8 +19,8 @@ const KUBEFILE: &str = "FROM scratch\nAPP web local://web.yaml\nAPP tool local:/
 /// A cluster that stands, with an API, and the application image `shop-app:1`.
 async fn standing(kubefile: &str) -> Bench {
     let bench = Bench::new().await;
+    bench.hosts.answer_with(KubernetesApi::default());
     bench.apply(&listed()).await.unwrap();
-    bench.hosts.answer_for_api(address(1), [address(1), address(2)]);
     image(&bench, kubefile, "shop-app:1").await;
     bench
 }
@@ -170,7 +171,8 @@ async fn images_in_use_are_kept_from_prune() {
     run(&bench, RunRequest::new("shop-app:1")).await.unwrap();
     let content = bench.sealer.images().content();
     let digest = *bench.sealer.images().get("shop-app:1").unwrap().index_digest();
-    bench.sealer.images().remove(&["shop-app:1"], false).unwrap();
+    // Another image gets its name.
+    image(&bench, "FROM scratch\n", "shop-app:1").await;
     sealer_core::prune(&bench.sealer, PruneOptions::new(false, false)).unwrap();
     let kept = content.contains(&digest);
     bench.sealer.images().prune_keeping(PruneOptions::new(false, false), &BTreeSet::new()).unwrap();
