@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use sealer_core::infra_provider::ali_cloud::api::EndpointError;
 use sealer_core::{
-    Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy, remote, runtime,
+    ApplicationError, Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy,
+    remote, runtime,
 };
 
 use crate::exit::Failure;
@@ -95,7 +96,10 @@ fn of_change(error: &Error) -> Option<String> {
                 "name them too, or take them out first: `sealer delete -c {cluster} --nodes ADDRESS`"
             ));
         }
-        Error::NotConfirmed { .. } => "`--yes` agrees to it",
+        Error::NotConfirmed { .. } | Error::Application(ApplicationError::NotConfirmed { .. }) => {
+            "`--yes` agrees to it"
+        }
+        Error::Application(ApplicationError::NoRemoval { .. }) => "`--cmds COMMAND` says how",
         Error::ClusterExists { cluster, .. } => {
             return Some(format!(
                 "`--cluster-name` names another cluster; `sealer scale-up -c {cluster}` adds hosts to this one"

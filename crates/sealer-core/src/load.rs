@@ -69,7 +69,10 @@ pub(crate) fn user(sealer: &Sealer, name: &str, digest: &Digest) -> Result<Optio
     for cluster in sealer.state().clusters()? {
         // A state that cannot be read says nothing about images.
         let Ok(Some(known)) = sealer.state().clusterfile(&cluster) else { continue };
-        if let Some(is_by_digest) = runs(sealer, &known.cluster.image, name, digest) {
+        let applications = crate::applications::Record::read_of(sealer.state(), &cluster).unwrap_or_default().images;
+        let images = applications.iter().filter(|image| !image.is_cluster_image).map(|image| &image.image);
+        let mut images = std::iter::once(&known.cluster.image).chain(images);
+        if let Some(is_by_digest) = images.find_map(|image| runs(sealer, image, name, digest)) {
             return Ok(Some(User { cluster, is_by_digest }));
         }
     }
