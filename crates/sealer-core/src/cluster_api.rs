@@ -68,7 +68,11 @@ pub(crate) enum Verb {
 /// A call that reached an API server, or none.
 enum Reached {
     Answer(Output),
-    Nobody(String),
+    /// Why, and whether the host has an API server at all: one that becomes a master later has none yet.
+    Nobody {
+        detail: String,
+        has_api: bool,
+    },
 }
 
 impl ClusterApi {
@@ -187,7 +191,8 @@ impl ClusterApi {
                         self.current.store(index, Ordering::Relaxed);
                         return Ok(output);
                     }
-                    Reached::Nobody(detail) => why = detail,
+                    Reached::Nobody { detail, has_api } if has_api || why.is_empty() => why = detail,
+                    Reached::Nobody { .. } => {}
                 }
             }
         }
@@ -206,7 +211,7 @@ impl ClusterApi {
 async fn ask(master: &dyn Remote, command: &Command) -> Reached {
     let output = match master.run(command).await {
         Ok(output) => output,
-        Err(error) => return Reached::Nobody(error.to_string()),
+        Err(error) => return Reached::Nobody { detail: error.to_string(), has_api: true },
     };
     // Whether it says yes or no: an API server that says so has decided. One that cannot reach etcd has not.
     let decided = output.code == Some(0)
@@ -220,7 +225,8 @@ async fn ask(master: &dyn Remote, command: &Command) -> Reached {
     if decided {
         Reached::Answer(output)
     } else {
-        Reached::Nobody(format!("{}: {}", master.address(), detail(&output)))
+        let detail = format!("{}: {}", master.address(), detail(&output));
+        Reached::Nobody { detail, has_api: output.code != Some(NO_API) }
     }
 }
 
