@@ -68,6 +68,7 @@ pub async fn apply(
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted, false).await?;
     target.check()?;
+    takeover::of_listed_machines(&run, &target).await?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
     let mut target = provision(&run, &state, target, &mut agreed).await?;

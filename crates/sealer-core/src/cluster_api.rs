@@ -32,6 +32,9 @@ const ANSWER_LIMIT: usize = 4 << 20;
 /// A message of kubectl is cut at this many characters.
 const DETAIL_LIMIT: usize = 300;
 
+/// What etcd says to every write while its alarm NOSPACE is raised (`ErrNoSpace` of go.etcd.io/etcd).
+const ETCD_FULL: &str = "mvcc: database space exceeded";
+
 /// The API of one cluster, through its masters.
 #[derive(Debug)]
 pub(crate) struct ClusterApi {
@@ -242,10 +245,13 @@ fn detail(output: &Output) -> String {
     if detail.is_empty() {
         detail = output.status();
     }
-    match detail.char_indices().nth(DETAIL_LIMIT) {
-        Some((at, _)) => format!("{}…", &detail[..at]),
-        None => detail,
+    if let Some((at, _)) = detail.char_indices().nth(DETAIL_LIMIT) {
+        detail = format!("{}…", &detail[..at]);
     }
+    if detail.contains(ETCD_FULL) {
+        detail.push_str("; compact and defragment etcd, then `etcdctl alarm disarm` on a master");
+    }
+    detail
 }
 
 #[cfg(test)]

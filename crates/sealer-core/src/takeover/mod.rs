@@ -91,6 +91,19 @@ pub async fn newest(
     }
 }
 
+/// Takes over the state of a cluster whose machines are listed and of which nothing is remembered here, before its
+/// provider makes any: who leaves is then known, and agreed to, before that.
+pub(crate) async fn of_listed_machines(run: &Run<'_>, target: &Target<'_>) -> Result<(), Error> {
+    let cluster = target.cluster();
+    if target.current.is_some() || !target.provider.owns_hosts() || cluster.hosts.is_empty() {
+        return Ok(());
+    }
+    match take_over(run.sealer, cluster, run.options, run.events).await {
+        Err(Error::NoCopy { .. }) => Ok(()),
+        taken => taken.map(drop),
+    }
+}
+
 /// What a workflow shares with other operators: the API of the cluster, if it has one, and who worked on it last.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {

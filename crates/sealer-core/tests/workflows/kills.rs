@@ -96,6 +96,7 @@ fn expect_told(first: Option<Result<(), Error>>, fault: Fault, host: Option<IpAd
             let text = error_report::one_line(&error);
             let named = host.is_none_or(|host| text.contains(&host.to_string()));
             assert!(named, "{what}: {text}");
+            assert!(!text.contains("space exceeded") || text.contains("etcdctl alarm disarm"), "{what}: {text}");
             assert!(!matches!(error.class(), Class::Usage | Class::Interrupted), "{what}: {text}");
         }
     }

@@ -5,6 +5,7 @@ mod apply;
 mod change;
 mod connect;
 mod delete;
+mod egress;
 mod kills;
 mod lab;
 mod machines;

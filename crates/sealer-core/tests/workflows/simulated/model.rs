@@ -13,6 +13,8 @@ use sealer_core::testing::KubernetesApi;
 pub(crate) struct Model {
     pub(crate) members: BTreeSet<IpAddr>,
     pub(crate) nodes: BTreeSet<IpAddr>,
+    /// Members of etcd that a join that failed has left: nobody can join while there is one.
+    pub(crate) learners: BTreeSet<IpAddr>,
     pub(crate) labels: BTreeMap<IpAddr, String>,
     /// Hosts that are dead for good.
     pub(crate) lost: BTreeSet<IpAddr>,
@@ -47,6 +49,7 @@ impl Model {
                 if plan.hosts.iter().any(|host| host.address == on && host.role == "master") {
                     let dead = self.members.iter().any(|member| self.down.contains(member));
                     assert!(!dead || self.members.contains(&on), "a member of etcd is dead");
+                    assert_eq!(self.learners, BTreeSet::new(), "an earlier try left a learner");
                     self.members.insert(on);
                 }
                 self.nodes.insert(on);
@@ -56,6 +59,7 @@ impl Model {
             "remove-member" => {
                 assert!(stands && on != of, "{id} on {on}");
                 self.members.remove(&of);
+                self.learners.remove(&of);
             }
             "remove-node" => {
                 assert!(stands && on != of && !self.members.contains(&of), "{id} on {on}");
@@ -71,6 +75,16 @@ impl Model {
         }
         if !self.ends && !self.members.is_empty() {
             assert!(self.has_majority() || !self.down.is_empty(), "no majority after {id}");
+        }
+    }
+
+    /// The same when the host's disk becomes full in the middle of it.
+    pub(crate) fn perform_half(&mut self, on: IpAddr) {
+        let joins = self.current[&on].starts_with("kubeadm-join@");
+        let hosts = self.plan.iter().flat_map(|plan| &plan.hosts);
+        let masters: Vec<IpAddr> = hosts.filter(|host| host.role == "master").map(|host| host.address).collect();
+        if joins && masters.contains(&on) && !self.members.contains(&on) {
+            self.learners.insert(on);
         }
     }
 
@@ -104,7 +118,7 @@ impl Model {
     /// Expects just the hosts of this cluster, with their labels.
     pub(crate) fn expect(&self, wanted: &Cluster) {
         let hosts: BTreeSet<IpAddr> = wanted.hosts.iter().map(|host| host.address).collect();
-        assert_eq!(self.nodes, hosts);
+        assert_eq!((&self.nodes, &self.learners), (&hosts, &BTreeSet::new()));
         assert_eq!(self.members, wanted.masters().map(|host| host.address).collect());
         for host in &wanted.hosts {
             let has = self.labels.get(&host.address).is_some_and(|labels| labels == "disk=ssd");

@@ -9,7 +9,7 @@ use sealer_core::clusterfile::{Cluster, Clusterfile, Role};
 use sealer_core::infra_provider::testing::Counting;
 use sealer_core::infra_provider::{Context, Provider};
 use sealer_core::testing::Directories;
-use sealer_core::{Applied, BuildRequest, DeleteOptions, Error, Event, Sealer, Settings, build};
+use sealer_core::{Applied, BuildRequest, Connector, DeleteOptions, Error, Event, Sealer, Settings, build};
 use tempfile::TempDir;
 
 use super::{Fault, Machines, World};
@@ -20,12 +20,20 @@ pub(crate) struct Image(TempDir);
 
 impl Image {
     pub(crate) fn new() -> Self {
+        Self::with("bin/kubectl-more", b"true")
+    }
+
+    /// With one more file.
+    pub(crate) fn with(name: &str, content: &[u8]) -> Self {
         let image = Self(quick_directory());
         for file in ["bin/kubeadm", "bin/kubectl", "bin/kubelet", "scripts/containerd.sh", "scripts/init-kube.sh"] {
             let path = image.path("context").join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "true").unwrap();
         }
+        let more = image.path("context").join(name);
+        fs::create_dir_all(more.parent().unwrap()).unwrap();
+        fs::write(more, content).unwrap();
         fs::write(image.path("binary"), "#!/bin/sh\n").unwrap();
         let kubefile = "FROM scratch\nLABEL cluster.alpha.sealer.io/cluster-runtime-version=v1.20.2\n\
                         COPY bin bin\nCOPY scripts scripts\nCMD kubectl apply -f network.yaml\n";
@@ -59,6 +67,7 @@ impl Image {
 }
 
 /// A workstation, and the hosts that it works on.
+#[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
     pub(crate) world: World,
@@ -92,6 +101,13 @@ impl Place {
             });
         }
         place
+    }
+
+    /// The same workstation, which reaches hosts in another way.
+    pub(crate) fn again(&self, connector: Arc<dyn Connector>) -> Sealer {
+        let settings = self.sealer.settings();
+        let sealer = Sealer::open(Settings::new(&settings.root, &settings.state)).unwrap();
+        sealer.with_connector(connector).with_binary(settings.binary.clone().unwrap())
     }
 
     pub(crate) fn remembered(&self) -> Option<Cluster> {

@@ -129,7 +129,10 @@ impl Remote for Simulated {
         if !is_step {
             return self.call("other", Kind::Read, nothing, nothing_else).await;
         }
-        let full = || Ok(Output::exited(1, "", format!("{FULL}\n")));
+        let full = || {
+            self.world.state().model.perform_half(self.address);
+            Ok(Output::exited(1, "", format!("{FULL}\n")))
+        };
         self.call(&self.step(), Kind::Change, full, async || Ok(self.effect())).await
     }
 
