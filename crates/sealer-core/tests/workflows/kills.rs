@@ -119,13 +119,13 @@ fn print(title: &str, matrix: &Matrix, runs: usize) {
 /// A cluster that was made without disturbance.
 fn made(image: &Image, wanted: Clusterfile) -> Place {
     let place = Place::new(image, None);
-    place.perform(&Act::Apply(wanted), None).unwrap().unwrap();
+    place.perform(&Act::apply(wanted), None).unwrap().unwrap();
     place
 }
 
 #[test]
 fn creating_three_masters_and_a_node() {
-    matrix("create 3 + 1", &Image::new(), None, &Act::Apply(listed(&[1, 2, 3], &[4])), &FAULTS);
+    matrix("create 3 + 1", &Image::new(), None, &Act::apply(listed(&[1, 2, 3], &[4])), &FAULTS);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_mixed_change() {
     let image = Image::new();
     let standing = made(&image, listed(&[1, 2, 3], &[4]));
     let title = "replace a master, label a node, give the registries a login";
-    matrix(title, &image, Some(&standing), &Act::Apply(mixed()), &FAULTS);
+    matrix(title, &image, Some(&standing), &Act::apply(mixed()), &FAULTS);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_dead_master_is_replaced() {
     let image = Image::new();
     let standing = made(&image, listed(&[1, 2, 3], &[4]));
     standing.world.state().model.lost.insert(address(1));
-    let wanted = Act::Apply(listed(&[2, 3, 5], &[4]));
+    let wanted = Act::apply(listed(&[2, 3, 5], &[4]));
     matrix("replace a dead master", &image, Some(&standing), &wanted, &[Fault::KilledAfter, Fault::Lost]);
 }
 
@@ -149,7 +149,7 @@ fn a_dead_master_is_replaced() {
 fn counts_go_up_and_down() {
     let image = Image::new();
     let standing = made(&image, counted(1, 2));
-    matrix("1 + 2 -> 2 + 1 machines", &image, Some(&standing), &Act::Apply(counted(2, 1)), &FAULTS);
+    matrix("1 + 2 -> 2 + 1 machines", &image, Some(&standing), &Act::apply(counted(2, 1)), &FAULTS);
 }
 
 #[test]
@@ -168,5 +168,5 @@ fn another_workstation_takes_over_and_goes_on() {
     fs::remove_dir_all(standing.directory.path().join("state")).unwrap();
     let mut wanted = listed(&[1, 2, 3], &[4]);
     wanted.cluster.hosts[3].labels.insert("disk".to_owned(), "ssd".to_owned());
-    matrix("takeover, then a label", &image, Some(&standing), &Act::Apply(wanted), &FAULTS);
+    matrix("takeover, then a label", &image, Some(&standing), &Act::apply(wanted), &FAULTS);
 }

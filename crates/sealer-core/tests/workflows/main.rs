@@ -1,5 +1,5 @@
 //! The workflows on hosts that are directories, with a provider that counts its calls.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, some of which show what they saw")]
 
 mod apply;
 mod change;

@@ -53,7 +53,7 @@ fn printed(place: &Place, wanted: &Clusterfile) -> Result<Planned, String> {
 /// Prints the plan, then applies: what is told and what is done are just that.
 fn expect_as_printed(place: &Place, wanted: &Clusterfile) {
     let planned = printed(place, wanted);
-    let applied = place.perform(&Act::Apply(wanted.clone()), None).unwrap();
+    let applied = place.perform(&Act::apply(wanted.clone()), None).unwrap();
     let state = place.world.state();
     match (planned, applied) {
         (Ok(planned), Ok(_)) if planned.plan.is_empty() => assert_eq!(state.finished, []),

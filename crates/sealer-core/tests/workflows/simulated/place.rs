@@ -50,7 +50,7 @@ impl Image {
     fn make_keys(&self) {
         let begun = Place::new(self, None);
         let killed =
-            begun.perform(&Act::Apply(listed(&[1], &[])), Some(("claim@10.0.0.1 on 10.0.0.1 #0", Fault::KilledBefore)));
+            begun.perform(&Act::apply(listed(&[1], &[])), Some(("claim@10.0.0.1 on 10.0.0.1 #0", Fault::KilledBefore)));
         assert!(killed.is_none());
         let state = begun.directory.path().join("state/shop");
         for file in fs::read_dir(&state).unwrap().map(|entry| entry.unwrap()) {
@@ -123,7 +123,7 @@ impl Place {
             let performed = async {
                 match act {
                     Act::Apply(wanted) => {
-                        let applied = sealer_core::apply(&self.sealer, wanted.clone(), &agreed(), &tell).await;
+                        let applied = sealer_core::apply(&self.sealer, (**wanted).clone(), &agreed(), &tell).await;
                         applied.map(Some)
                     }
                     Act::Delete => {
@@ -143,8 +143,14 @@ impl Place {
 
 /// What is done to a cluster.
 pub(crate) enum Act {
-    Apply(Clusterfile),
+    Apply(Box<Clusterfile>),
     Delete,
+}
+
+impl Act {
+    pub(crate) fn apply(wanted: Clusterfile) -> Self {
+        Self::Apply(Box::new(wanted))
+    }
 }
 
 /// Runs something on a clock of its own that jumps over all waiting, and drops whatever it left running.
