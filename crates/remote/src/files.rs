@@ -76,18 +76,7 @@ pub(super) async fn upload(
 ) -> Result<u64, Error> {
     let host = transport.address();
     let sum = hash(local).await?;
-    let found = Command {
-        script: format!(
-            "p={}\nif [ -f \"$p\" ] && [ ! -L \"$p\" ]; then sha256sum < \"$p\" | cut -c1-64; stat -c %a \"$p\"; fi\n\
-             if command -v gzip >/dev/null; then echo gzip; fi",
-            quote(absolute(path)?)
-        ),
-        timeout: Some(TIMEOUT),
-        ..Command::default()
-    };
-    let output = process::run(transport, privilege, &found, None).await?;
-    accepted(transport, "look at", path, &output)?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = look_at(transport, privilege, path).await?;
     if said.starts_with(&format!("{sum}\n{mode:o}\n")) {
         return Ok(0);
     }
@@ -126,6 +115,22 @@ pub(super) async fn upload(
     }
     accepted(transport, "upload", path, &output)?;
     Ok(sent)
+}
+
+/// What a host has at a path, hash and mode, a line each; then whether it has gzip.
+async fn look_at(transport: &dyn Transport, privilege: &Privilege, path: &str) -> Result<String, Error> {
+    let found = Command {
+        script: format!(
+            "p={}\nif [ -f \"$p\" ] && [ ! -L \"$p\" ]; then sha256sum < \"$p\" | cut -c1-64; stat -c %a \"$p\"; fi\n\
+             if command -v gzip >/dev/null; then echo gzip; fi",
+            quote(absolute(path)?)
+        ),
+        timeout: Some(TIMEOUT),
+        ..Command::default()
+    };
+    let output = process::run(transport, privilege, &found, None).await?;
+    accepted(transport, "look at", path, &output)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A file in pieces: how many bytes each is of it, and what is sent for them.
