@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::commands::later::Later;
+use crate::commands::old_root_flags::OldRootFlags;
 use crate::commands::{
-    apply, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune, pull,
-    push, registry, registry_login, rmi, run, save, scale_up, search, tag, verify, version,
+    apply, apps, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune,
+    pull, push, registry, registry_login, rmi, run, save, scale_up, schema, search, tag, verify, version,
 };
 
 /// Commands in the groups and the order in which help shows them.
@@ -19,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Registries", &["push", "pull", "search", "login", "logout"]),
-    ("Clusters", &["run", "apply", "scale-up", "delete"]),
+    ("Clusters", &["run", "apply", "scale-up", "delete", "apps", "schema"]),
     ("Services", &["registry", "lvscare"]),
     ("Other", &["completion", "version"]),
 ];
@@ -60,6 +62,9 @@ pub(crate) struct Global {
     /// Also print commands and their output
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// Options of the original.
+    #[command(flatten)]
+    pub(crate) old: OldRootFlags,
 }
 
 /// `-o`, for every command but `save`, where it names the file.
@@ -123,7 +128,7 @@ pub(crate) enum Command {
     Login(registry_login::LogIn),
     /// Log out of a registry
     Logout(registry_login::LogOut),
-    /// Run a cluster image: make a cluster on hosts that you name or that a provider makes, or add hosts to it
+    /// Run images: make a cluster on hosts that you name or that a provider makes, add hosts to it, or launch applications on it
     Run(Box<run::Run>),
     /// Make a cluster match its Clusterfile
     Apply(apply::Apply),
@@ -132,6 +137,10 @@ pub(crate) enum Command {
     ScaleUp(scale_up::ScaleUp),
     /// Delete a cluster, or take hosts out of it
     Delete(delete::Delete),
+    /// Print the JSON Schema of a Clusterfile
+    Schema(schema::Schema),
+    /// List what the images of a cluster launched on it, or remove it again
+    Apps(apps::Apps),
     /// Serve the content of this machine as an OCI registry
     Registry(registry::Registry),
     /// Balance local connections over servers by rules in this machine's kernel
@@ -143,6 +152,36 @@ pub(crate) enum Command {
     /// What sealer runs on hosts
     #[command(hide = true)]
     Host(host::Host),
+    /// Upgrade a cluster
+    #[command(hide = true)]
+    Upgrade(Later),
+    /// Go back to an earlier image
+    #[command(hide = true)]
+    Rollback(Later),
+    /// Issue the API servers' certificate anew
+    #[command(hide = true)]
+    Cert(Later),
+    /// Check a cluster
+    #[command(hide = true)]
+    Check(Later),
+    /// Run a command on hosts
+    #[command(hide = true)]
+    Exec(Later),
+    /// Take a cluster over
+    #[command(hide = true)]
+    Gen(Later),
+    /// Write the pages of all commands
+    #[command(hide = true, alias = "gen_doc")]
+    GenDoc(Later),
+    /// Look into pods and nodes
+    #[command(hide = true)]
+    Debug(Later),
+    /// Change names in /etc/hosts
+    #[command(hide = true)]
+    HostAlias(Later),
+    /// The original's program for hosts
+    #[command(hide = true)]
+    Seautil(Later),
 }
 
 /// The whole command line, with its help grouped by what commands are about.
@@ -191,11 +230,12 @@ impl Command {
             Self::Run(command) => command.output.format,
             Self::Apply(command) => command.output.format,
             Self::ScaleUp(command) => command.output.format,
+            Self::Apps(command) => command.format(),
             Self::Delete(command) => command.output.format,
             Self::Version(command) => command.output.format,
             Self::Lvscare(command) => command.format(),
             // `-o` of save names the file; the others answer in a form of their own.
-            Self::Save(_) | Self::Registry(_) | Self::Completion(_) | Self::Host(_) => Format::Text,
+            _ => Format::Text,
         }
     }
     /// Whether this runs for as long as the machine, and therefore should be small: one thread is enough.

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use sealer_core::infra_provider::ali_cloud::api::EndpointError;
 use sealer_core::{
-    Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy, remote, runtime,
+    ApplicationError, Error, cloudimage, content_store, infra_provider, lvscare, registry_client, registry_proxy,
+    remote, runtime,
 };
 
 use crate::exit::Failure;
@@ -21,7 +22,7 @@ pub(crate) fn hint(failure: &Failure) -> Option<String> {
             Some("when they can be reached, the same command does the rest; or take them out of the cluster".to_owned())
         }
         Failure::Damaged(_) => Some(
-            "`sealer load` of an archive that has them repairs them; otherwise build or pull these images again"
+            "`sealer pull` of these images, or `sealer load`, brings back what was removed; otherwise build them again"
                 .to_owned(),
         ),
         Failure::Interrupted(_) => Some(RESUMES.to_owned()),
@@ -70,10 +71,6 @@ fn of_core(error: &Error) -> Option<String> {
             "put the static binary of this version for that processor here, and name it in the variable SEALER_HOST_BINARIES (several are separated by colons)"
         }
         Error::DynamicBinary { .. } => "use the static binary: `cargo xtask dist --out DIR` makes it",
-        Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
-            "choose another port with `--listen`, or stop what listens there (`ss -ltnp`)"
-        }
-        Error::Listen { .. } => "choose another address with `--listen`",
         Error::EmbeddedClusterfile { .. } => "fix etc/Clusterfile in the image's context and build it again",
         Error::Remembered { .. } => "fix the file by hand; it was valid when it was written",
         Error::State { act: "use", .. } => "run as that user, or name another directory with `--state`",
@@ -95,7 +92,10 @@ fn of_change(error: &Error) -> Option<String> {
                 "name them too, or take them out first: `sealer delete -c {cluster} --nodes ADDRESS`"
             ));
         }
-        Error::NotConfirmed { .. } => "`--yes` agrees to it",
+        Error::NotConfirmed { .. } | Error::Application(ApplicationError::NotConfirmed { .. }) => {
+            "`--yes` agrees to it"
+        }
+        Error::Application(ApplicationError::NoRemoval { .. }) => "`--cmds COMMAND` says how",
         Error::ClusterExists { cluster, .. } => {
             return Some(format!(
                 "`--cluster-name` names another cluster; `sealer scale-up -c {cluster}` adds hosts to this one"
@@ -205,6 +205,11 @@ fn of_registry(error: &registry_client::Error) -> Option<String> {
 fn of_registry_proxy(error: &registry_proxy::Error) -> Option<String> {
     match error {
         registry_proxy::Error::Tls { .. } => Some("see `--cert` and `--key`; both are PEM files".to_owned()),
+        registry_proxy::Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            Some("choose another port with `--listen`, or stop what listens there (`ss -ltnp`)".to_owned())
+        }
+        registry_proxy::Error::Listen { .. } => Some("choose another address with `--listen`".to_owned()),
+        registry_proxy::Error::File { source, .. } => of_io(source),
         _ => None,
     }
 }

@@ -65,7 +65,11 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    // The original has some commands below `alpha`, too.
+    if arguments.len() > 2 && arguments[1] == "alpha" {
+        arguments.remove(1);
+    }
     if arguments.len() < 2 {
         // On standard output, as help that was asked for.
         output::say(command().render_help().to_string().trim_end());
@@ -78,7 +82,11 @@ where
         Ok(arguments) => arguments,
         Err(error) => return exit::usage(error),
     };
+    arguments.global.old.apply();
+    let mut arguments = arguments;
+    arguments.global.verbose |= arguments.global.old.debug;
     let printer = Printer::new(&arguments);
+    arguments.global.old.tell(&printer);
     let session = Session { global: arguments.global, printer, extend, is_whole };
     match perform(arguments.command, &session) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,12 +8,11 @@ const IMAGES: &str = "`sealer images` lists cluster images";
 const REMOVE: &str = "`sealer rmi IMAGE` removes cluster images, `sealer delete -c NAME` a cluster";
 const HOSTS: &str =
     "`sealer scale-up` adds hosts, `sealer delete --nodes ADDRESS` takes them out, `sealer apply` makes any change";
-const IMAGE: &str = "another image for a cluster that stands is not supported yet";
 const PLAN: &str = "`--dry-run` of `sealer run` and `sealer apply` checks hosts and prints the plan";
 const MISSING: &str = "it is not supported yet";
 
 /// What others call it, and what to do here.
-const FOREIGN: [(&str, &str); 25] = [
+const FOREIGN: [(&str, &str); 18] = [
     ("export", ARCHIVES),
     ("import", ARCHIVES),
     ("ps", IMAGES),
@@ -27,18 +26,11 @@ const FOREIGN: [(&str, &str); 25] = [
     ("system", "`sealer prune` frees what no image needs any more"),
     ("scale", HOSTS),
     ("scale-down", HOSTS),
-    ("upgrade", IMAGE),
-    ("rollback", IMAGE),
     ("create", "`sealer run IMAGE` makes a cluster"),
     ("start", "`sealer run IMAGE` makes a cluster"),
-    ("check", PLAN),
     ("plan", PLAN),
-    ("exec", MISSING),
-    ("cert", MISSING),
     ("cp", MISSING),
-    ("gen", MISSING),
-    ("debug", MISSING),
-    ("alpha", MISSING),
+    ("alpha", "`sealer alpha COMMAND` is `sealer COMMAND`"),
 ];
 
 /// The error with a tip that leads to the fix, or with none.

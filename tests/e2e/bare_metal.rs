@@ -7,7 +7,7 @@ use sealer_tests::stage::APP;
 use sealer_tests::{Machine, Machines, Program, Stage};
 
 use crate::cluster::{expect_hello, expect_original_name, expect_ready, step};
-use crate::{faults, resume};
+use crate::{applications, faults, resume};
 
 /// With everything in it that a shell would take for its own.
 pub(crate) const PASSWORD: &str = "correct horse 'battery' $taple";
@@ -55,8 +55,10 @@ fn two_hosts_live_through_refusals_failures_and_two_clusters() {
     step("deleted by its Clusterfile, nothing is left", || delete_by_file(program, hosts));
 
     step("a Clusterfile of the first generation becomes a cluster", || blog.apply(hosts));
+    step("its plugins acted in their phases", || blog.expect_plugins(hosts));
+    step("an application image runs on it, is configured and removed", || blog.applications(hosts));
     step("the same once more has nothing to do", || blog.apply_again());
-    step("delete -a deletes it", || blog.delete());
+    step("delete -a deletes it", || blog.delete(hosts));
 }
 
 /// Expects that the hosts are a cluster with its application.
@@ -110,7 +112,7 @@ impl Blog {
             hosts.master().address,
             hosts.node().address
         );
-        std::fs::write(&clusterfile, text).unwrap();
+        std::fs::write(&clusterfile, text + &applications::documents(hosts.node().address)).unwrap();
         Self { file: clusterfile.display().to_string(), program }
     }
 
@@ -133,14 +135,28 @@ impl Blog {
         assert!(names.is_empty() || names.contains("aliyun-inc.com"), "{names}");
     }
 
+    fn expect_plugins(&self, hosts: &Hosts) {
+        let shell = |script: &str| hosts.master().shell(script);
+        applications::expect_plugins(&shell, &|script: &str| hosts.node().shell(script));
+        applications::expect_config(&shell, "blog");
+    }
+
+    fn applications(&self, hosts: &Hosts) {
+        let shell = |script: &str| hosts.master().shell(script);
+        applications::live_through(&self.program, &shell, hosts.master().address, &self.file);
+    }
+
     fn apply_again(&self) {
         let again = self.program.call(&["apply", "-f", &self.file]);
         again.expect_code(0);
         assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
     }
 
-    fn delete(&self) {
+    fn delete(&self, hosts: &Hosts) {
         self.program.succeed(&["delete", "--yes", "-a"]);
         assert!(!self.program.state("blog").exists());
+        applications::expect_last_plugins(&|script: &str| hosts.master().shell(script), &|script: &str| {
+            hosts.node().shell(script)
+        });
     }
 }

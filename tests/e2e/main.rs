@@ -9,6 +9,7 @@
     reason = "tests wait for machines and tell how far they are"
 )]
 
+mod applications;
 mod available;
 mod bare_metal;
 mod cloud;

@@ -13,7 +13,7 @@ use crate::output::ClusterProgress;
 /// How a cluster is changed.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChangeArguments {
-    /// Agree to what you would be asked: hosts that leave, and a provider that only an image names (upstream: --force)
+    /// Agree to what you would be asked: hosts that leave, applications that are removed, and a provider that only an image names (upstream: --force)
     #[arg(short = 'y', long, visible_alias = "force")]
     pub(crate) yes: bool,
     /// Do not stop at hosts that cannot be reached: leave them out, and name them in the end
@@ -22,6 +22,9 @@ pub(crate) struct ChangeArguments {
     /// How long the pods of a host may take to leave it
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     drain_timeout: Duration,
+    /// How long the script of a plugin may take
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    plugin_timeout: Duration,
     /// Delete pods that do not leave in time, for example because of a PodDisruptionBudget
     #[arg(long)]
     drain_force: bool,
@@ -33,6 +36,7 @@ impl ChangeArguments {
         let mut options = ApplyOptions::default();
         options.consent = confirm::consent(self.yes, progress);
         options.ignore_unreachable = self.ignore_unreachable;
+        options.plugin_timeout = self.plugin_timeout;
         options.drain = Drain::new(self.drain_timeout.as_secs(), self.drain_force);
         options
     }

@@ -12,7 +12,7 @@ pub(crate) fn asked(refused: &Error) -> bool {
     agrees(&format!("{refused}. Continue? [y/N] "))
 }
 
-/// Agrees to hosts that leave with `--yes`; otherwise the person at the terminal is asked.
+/// Agrees to hosts that leave and applications that are removed with `--yes`; otherwise the person at the terminal is asked.
 pub(crate) fn consent(yes: bool, progress: &ClusterProgress) -> Consent {
     if yes {
         return Consent::given();
@@ -51,8 +51,17 @@ fn claimed(claim: &HostClaim) -> String {
     text + "Continue? [y/N] "
 }
 
-/// Lists the hosts that leave, and asks.
+/// Lists the hosts that leave, or what is removed, and asks.
 fn question(plan: &Plan) -> String {
+    if plan.leaving().next().is_none() && plan.summary.starts_with("remove ") {
+        let commands = plan.steps.iter().filter(|step| step.cluster_wide).map(|step| format!("  {}\n", step.title));
+        return format!(
+            "Cluster {}: {}, by\n{}Continue? [y/N] ",
+            plan.cluster,
+            plan.summary,
+            commands.collect::<String>()
+        );
+    }
     let mut text = if plan.summary == "the cluster is deleted" {
         format!("Cluster {} is deleted, and everything on its hosts that belongs to it:\n", plan.cluster)
     } else {

@@ -37,6 +37,9 @@ pub(crate) struct Delete {
     /// Remove the cluster's data too; this is done in any case, the option is upstream's
     #[arg(short, long, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     prune: Option<bool>,
+    /// Variables for scripts, which are those of the cluster
+    #[arg(short, long, hide = true, value_name = "KEY=VALUE")]
+    env: Vec<String>,
     #[command(flatten)]
     host: HostArguments,
     #[command(flatten)]
@@ -63,6 +66,11 @@ impl Delete {
         let cloud =
             CloudArguments { region: self.region.clone(), endpoints: self.endpoints, ..CloudArguments::default() };
         let sealer = session.open_with_cloud(&cloud, self.host_keys, &RegistryArguments::default(), None)?;
+        if !self.env.is_empty() {
+            let reason =
+                "--env: hosts are cleaned with the variables that their cluster was made with; there are no others";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
         if self.prune == Some(false) {
             let reason = "--prune=false: hosts are left as they were before the cluster, so its data goes too";
             return Err(Failure::Usage(reason.to_owned()));

@@ -32,7 +32,8 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let tell = super::warnings(session);
+        let progress = session.printer.bytes_progress();
+        let tell = |event| progress.event(&event);
         let is_stream = |path: &PathBuf| path.as_os_str() == "-";
         let names = match self.input.as_slice() {
             [path] if is_stream(path) => {
@@ -49,6 +50,7 @@ impl Load {
             }
             paths => load_files(&session.open()?, paths, self.replace, &tell)?,
         };
+        drop(progress);
         session.printer.loaded(&self.input, &names)
     }
 }

@@ -58,6 +58,9 @@ struct Create {
     /// Images whose platforms it gets
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
+    /// What the name is called in the original since 0.10
+    #[arg(short, long, hide = true, value_name = "NAME")]
+    target: Option<String>,
     #[command(flatten)]
     output: OutputFormat,
 }
@@ -139,6 +142,9 @@ struct Push {
     /// Send every platform, as is done anyway
     #[arg(long)]
     all: bool,
+    /// Type of the manifests; cluster images have only this one
+    #[arg(short = 'f', long = "format", value_name = "TYPE", value_parser = ["oci"])]
+    manifest_type: Option<String>,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]
@@ -150,6 +156,10 @@ impl Manifest {
         let sealer = session.open()?;
         let images = sealer.images();
         let list = match &self.command {
+            ManifestCommand::Create(Create { target: Some(target), .. }) => {
+                let instead = "the first argument is the name, the others are the images";
+                return Err(Failure::Usage(format!("--target {target} is not supported: {instead}")));
+            }
             ManifestCommand::Create(create) => images.create_list(&create.name, &create.images),
             ManifestCommand::Add(add) => {
                 let (name, sources) = add.target()?;

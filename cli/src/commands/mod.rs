@@ -1,6 +1,7 @@
 //! One file per command: parse, call, print.
 
 pub(crate) mod apply;
+pub(crate) mod apps;
 pub(crate) mod build;
 pub(crate) mod change;
 pub(crate) mod clean_host;
@@ -11,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod host;
 pub(crate) mod images;
 pub(crate) mod inspect;
+pub(crate) mod later;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod lvscare;
@@ -18,6 +20,8 @@ pub(crate) mod manifest;
 pub(crate) mod merge;
 pub(crate) mod mount;
 pub(crate) mod old_build_flags;
+pub(crate) mod old_cluster_flags;
+pub(crate) mod old_root_flags;
 pub(crate) mod pairs;
 pub(crate) mod prune;
 pub(crate) mod pull;
@@ -28,6 +32,7 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod scale_up;
+pub(crate) mod schema;
 pub(crate) mod search;
 pub(crate) mod size;
 pub(crate) mod tag;
@@ -41,6 +46,24 @@ use crate::settings::Session;
 /// Does what a command says.
 pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<(), Failure> {
     match command {
+        Command::Schema(command) => command.run(session),
+        Command::Upgrade(command) => command.refuse("upgrade", "make a new cluster of the other image"),
+        Command::Rollback(command) => command.refuse("rollback", "make a new cluster of the earlier image"),
+        Command::Cert(command) => {
+            command.refuse("cert", "`certSANS` in the Clusterfile and `sealer apply` add names to the certificate")
+        }
+        Command::Check(command) => command.refuse(
+            "check",
+            "`--dry-run` of `sealer run` and `sealer apply` checks hosts, `kubectl get node` the rest",
+        ),
+        Command::Exec(command) => command.refuse("exec", "use ssh"),
+        Command::Gen(command) => command.refuse("gen", "write a Clusterfile; `sealer schema` describes it"),
+        Command::GenDoc(command) => command.refuse("gen-doc", "`sealer COMMAND --help` says the same"),
+        Command::Debug(command) => command.refuse("debug", "use `kubectl debug`"),
+        Command::HostAlias(command) => {
+            command.refuse("host-alias", "`hostAliases` in the Clusterfile and `sealer apply` set names")
+        }
+        Command::Seautil(command) => command.refuse("seautil", "its `ipvs` is `sealer lvscare care`"),
         Command::Build(command) => Box::pin(command.run(session)).await,
         Command::Images(command) => command.run(session),
         Command::Inspect(command) => command.run(session),
@@ -63,6 +86,7 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
         Command::Logout(command) => command.run(session).await,
         Command::Run(command) => command.run(session).await,
         Command::Apply(command) => command.run(session).await,
+        Command::Apps(command) => command.run(session).await,
         Command::ScaleUp(command) => command.run(session).await,
         Command::Delete(command) => command.run(session).await,
         Command::Registry(command) => command.run(session).await,

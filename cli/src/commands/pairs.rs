@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::exit::Failure;
 
-/// `KEY=VALUE` arguments; a later one wins.
-pub(crate) fn pairs(option: &str, arguments: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    arguments.iter().map(|argument| pair(option, argument)).collect()
+/// `KEY=VALUE` arguments as [`listed`] takes them apart; a later one wins.
+pub(crate) fn listed_pairs(option: &str, arguments: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    listed(arguments).iter().map(|text| pair(option, text)).collect()
 }
 
-/// The same where an argument may hold several, separated by commas. A comma separates only where a key and `=` follow, so
+/// Arguments, of which one may hold several pairs, separated by commas. A comma separates only where a key and `=` follow, so
 /// that `URLS=a,b` is one value; a whole argument in double quotes is one pair, whatever is in it.
-pub(crate) fn listed_pairs(option: &str, arguments: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    arguments.iter().flat_map(|argument| split(argument)).map(|text| pair(option, &text)).collect()
+pub(crate) fn listed(arguments: &[String]) -> Vec<String> {
+    arguments.iter().flat_map(|argument| split(argument)).collect()
 }
 
 fn pair(option: &str, text: &str) -> Result<(String, String), Failure> {
@@ -74,6 +74,6 @@ mod tests {
     fn what_is_no_pair_is_told_as_it_was_written() {
         let error = listed_pairs("--build-arg", &["novalue,A=1".to_owned()]).map_err(|error| error.to_string());
         assert_eq!(error, Err("--build-arg novalue: expected KEY=VALUE".to_owned()));
-        assert!(pairs("--cmd-args", &["=x".to_owned()]).is_err());
+        assert!(listed_pairs("--cmd-args", &["=x".to_owned()]).is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! `sealer prune`: frees what no cluster image needs.
 
 use clap::Args;
-use sealer_core::Error;
 use sealer_core::cloudimage::PruneOptions;
 
 use crate::arguments::OutputFormat;
@@ -25,7 +24,7 @@ pub(crate) struct Prune {
 impl Prune {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let sealer = session.open()?;
-        let pruned = sealer.images().prune(PruneOptions::new(self.all, self.dry_run)).map_err(Error::from)?;
+        let pruned = sealer_core::prune(&sealer, PruneOptions::new(self.all, self.dry_run))?;
         session.printer.pruned(&pruned, self.dry_run)
     }
 }

@@ -60,7 +60,8 @@ impl Save {
     pub(crate) fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let request = self.request()?;
         let sealer = session.open()?;
-        let tell = super::warnings(session);
+        let progress = session.printer.bytes_progress();
+        let tell = |event| progress.event(&event);
         if self.output.as_os_str() == "-" {
             let output = std::io::stdout();
             if output.is_terminal() {
@@ -76,6 +77,7 @@ impl Save {
             None => Destination::File(path),
         };
         let saved = save(&sealer, &request, &destination, &tell)?;
+        drop(progress);
         session.printer.saved(&self.output, &self.images, &saved)
     }
 

@@ -9,6 +9,8 @@ use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
+use crate::commands::old_cluster_flags::OldClusterFlags;
+use crate::commands::pairs::listed;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, EndpointArguments, RegistryArguments, Session};
 
@@ -45,11 +47,14 @@ pub(crate) struct ScaleUp {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    old: OldClusterFlags,
+    #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
 
 impl ScaleUp {
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
+        self.old.check(&session.printer)?;
         let cloud = CloudArguments { endpoints: self.endpoints, ..CloudArguments::default() };
         let open = |image| session.open_with_cloud(&cloud, self.login.host_keys, &self.registry, image);
         let file = self.file.as_deref().map(apply::read).transpose()?;
@@ -60,7 +65,7 @@ impl ScaleUp {
         }
         let known = apply::renewed(&sealer, known, &self.change, session).await?;
         let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
-        request.env.clone_from(&self.env);
+        request.env = listed(&self.env);
         // Before anybody is asked for a password.
         scale_up(&known, &request)?;
         request.login = self.login.login(&known.cluster.ssh.user, "the new hosts")?;

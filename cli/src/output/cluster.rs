@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sealer_core::clusterfile::Clusterfile;
 use sealer_core::{Applied, Deleted, HostClaim, LeftHost, Node, Outcome, Planned};
 
 use super::layout::pad;
@@ -38,6 +39,20 @@ impl Printer {
             }
         }
         write_out(&text)
+    }
+
+    /// A Clusterfile in which nothing is wrong.
+    pub(crate) fn checked(&self, file: &Path, known: &Clusterfile, remarks: &[String]) -> Result<(), Failure> {
+        let documents = 1 + known.configs.len() + known.plugins.len() + known.applications.len() + known.kubeadm.len();
+        if self.is_json() {
+            let name = &known.cluster.name;
+            return self.json(&serde_json::json!({ "cluster": name, "documents": documents, "remarks": remarks }));
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        let documents = units::count(documents, "document");
+        write_out(&format!("{}: cluster {}, {documents}, nothing is wrong\n", file.display(), known.cluster.name))
     }
 
     /// What apply did.

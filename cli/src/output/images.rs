@@ -275,11 +275,15 @@ pub(super) fn short(digest: &str) -> String {
     digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
 }
 
-/// How long ago a time (RFC 3339) was; the time itself when it cannot be read.
+/// How long ago a time (RFC 3339) was; the time itself when it cannot be read. Images that are built the same each time
+/// have the first second of 1970, which says nothing.
 pub(super) fn age(created: &str) -> String {
     let Ok(time) = time::OffsetDateTime::parse(created, &time::format_description::well_known::Rfc3339) else {
         return created.to_owned();
     };
+    if time == time::OffsetDateTime::UNIX_EPOCH {
+        return "-".to_owned();
+    }
     let seconds = SystemTime::now().duration_since(time.into()).unwrap_or(Duration::ZERO).as_secs();
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),

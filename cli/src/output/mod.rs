@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, progress and errors to standard error.
 
+mod applications;
 mod cluster;
 mod diagnostics;
 mod images;
@@ -189,6 +190,25 @@ pub(crate) fn registry_event(event: &sealer_core::registry_proxy::Event) {
     match event {
         Event::Corrupt { digest, path } => say(&format!("{digest} is corrupt and is not served: {}", path.display())),
         Event::Failed { request, reason } => say(&format!("{request} failed: {reason}")),
+        Event::Serving { address } => say(&format!("serving on {address}")),
+        Event::Forwarding { address } => say(&format!("forward proxy on {address}")),
+        Event::Stale { image, reason } => say(&format!("{image} is answered from the cache: {reason}")),
+        Event::Moved { image, upstream, from, to } => say(&format!("{image} moved on {upstream}: {from} -> {to}")),
+        Event::Upstream { upstream, reason } => say(&format!("upstream {upstream} failed: {reason}")),
+        Event::Collected { blobs, bytes } => {
+            let blobs = units::count(usize::try_from(*blobs).unwrap_or(usize::MAX), "blob");
+            say(&format!("garbage collected: {blobs}, {}", units::bytes(*bytes)));
+        }
+        Event::Request(access) => {
+            let line = serde_json::json!({
+                "time": time::UtcDateTime::now().format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+                "peer": access.peer, "user": access.user, "method": access.method, "path": access.path,
+                "status": access.status, "sent": access.sent, "agent": access.agent,
+                "seconds": access.duration.as_secs_f64(),
+            });
+            // Who reads the log may go; the registry stays.
+            let _ = write_bytes(format!("{line}\n").as_bytes());
+        }
         _ => {}
     }
 }

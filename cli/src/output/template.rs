@@ -1,13 +1,19 @@
 //! Fills templates such as `{{.digest}} {{json .labels}}` with fields of a JSON result.
 
+use sealer_core::go_template;
 use serde_json::Value;
 
-/// The template with every field in its place; names of fields are read without regard to case.
+/// The template with every field in its place; names of fields are read without regard to case. What has more than fields in
+/// it is a Go template, for which labels are asked with `index`.
 ///
 /// # Errors
 ///
 /// What is wrong with the template, in words.
 pub(super) fn fill(template: &str, value: &Value) -> Result<String, String> {
+    if template.split("{{").skip(1).any(|action| !is_field(action)) {
+        let filled = go_template::render("TEMPLATE", &template.replace("{{json ", "{{toJson "), value);
+        return filled.map(|text| text + "\n").map_err(|error| error.to_string());
+    }
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, action)) = rest.split_once("{{") {
@@ -28,6 +34,14 @@ pub(super) fn fill(template: &str, value: &Value) -> Result<String, String> {
     text.push_str(rest);
     text.push('\n');
     Ok(text)
+}
+
+/// Whether an action, and what follows it, is a field or `json` of one; what is not closed is told as one.
+fn is_field(action: &str) -> bool {
+    let Some((action, _)) = action.split_once("}}") else { return true };
+    let action = action.trim();
+    let path = action.strip_prefix("json ").unwrap_or(action).trim();
+    path.starts_with('.') && !path.contains([' ', '|', '(', '-'])
 }
 
 /// The field at a path such as `.sizes.total`; `.` is everything.
@@ -70,13 +84,14 @@ mod tests {
             ("{{json .name}} {{.labels.io.x}}", "\"shop\" y\n"),
             ("plain", "plain\n"),
             ("{{json .sizes}}", "{\"total\":3}\n"),
+            ("{{range $k, $v := .labels}}{{$k}}={{$v}}{{end}} {{ .name | upper }}", "io.x=y SHOP\n"),
         ] {
             assert_eq!(fill(template, &value).as_deref(), Ok(expected), "{template}");
         }
         for (template, reason) in [
             ("{{.name", "is not closed"),
             ("{{.size}}", "there are name, sizes, labels"),
-            ("{{range .labels}}", "is not understood"),
+            ("{{range .labels}}", "TEMPLATE:1: "),
             ("{{.name.x}}", "what has no fields"),
         ] {
             let said = fill(template, &value);

@@ -3,6 +3,7 @@
 use sealer_core::cloudimage::{
     Amount, Change, Difference, HistoryStep, Inspection, MergedImage, Mounted, Pruned, Verification,
 };
+use sealer_core::content_store::{Check, Freed};
 
 use super::images::{age, familiar, right, short, table, write_table};
 use super::layout::{printable, shorten};
@@ -114,6 +115,43 @@ impl Printer {
         let text: String = rows.into_iter().flatten().filter(|_| !self.quiet).collect();
         let done = if dry_run { "would be freed" } else { "freed" };
         write_out(&format!("{text}{} {done}\n", units::bytes(pruned.bytes())))
+    }
+
+    /// What a collection of garbage removed.
+    pub(crate) fn collected(&self, freed: &Freed) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.json(&serde_json::json!({ "blobs": freed.blobs, "bytes": freed.bytes }));
+        }
+        let blobs = units::count(usize::try_from(freed.blobs).unwrap_or(usize::MAX), "blob");
+        write_out(&format!("{blobs}, {} freed\n", units::bytes(freed.bytes)))
+    }
+
+    /// What is damaged or missing in a store.
+    pub(crate) fn checked_store(&self, found: &Check) -> Result<(), Failure> {
+        if self.is_json() {
+            let problems: Vec<_> = found
+                .problems
+                .iter()
+                .map(|(digest, problem)| serde_json::json!({ "digest": digest, "problem": problem }))
+                .collect();
+            return self.json(&serde_json::json!({ "blobs": found.blobs, "bytes": found.bytes, "problems": problems }));
+        }
+        let mut text: String = found.problems.values().map(|problem| format!("{problem}\n")).collect();
+        if !self.quiet {
+            let blobs = units::count(usize::try_from(found.blobs).unwrap_or(usize::MAX), "blob");
+            let problems = units::count(found.problems.len(), "problem");
+            text.push_str(&format!("{blobs}, {} read, {problems}\n", units::bytes(found.bytes)));
+        }
+        write_out(&text)
+    }
+
+    /// Settings that can be used.
+    pub(crate) fn usable(&self) -> Result<(), Failure> {
+        match self.is_json() {
+            true => self.json(&serde_json::json!({ "usable": true })),
+            false if self.quiet => Ok(()),
+            false => write_out("the settings can be used\n"),
+        }
     }
 
     /// A merged image and where its parts disagree.

@@ -25,6 +25,9 @@ pub(crate) struct RegistryArguments {
     /// Trust these CA certificates (PEM) for one registry, besides those of the system and of certs.d
     #[arg(long = "registry-ca", value_name = "HOST=FILE")]
     pub(crate) authorities: Vec<String>,
+    /// Directory with certificates for the registry of the command's own image: `*.crt` to trust, `NAME.cert` and `NAME.key` to show
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
     /// File of logins instead of docker's and podman's [default: $REGISTRY_AUTH_FILE]
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
@@ -78,10 +81,17 @@ impl RegistryArguments {
         }
         // The usual files are at home, which is hidden as a whole.
         settings.hidden_from_run.extend(named.or_else(|| variable_path("REGISTRY_AUTH_FILE")));
+        let default = &settings.default_registry;
+        let named = images.iter().filter_map(|image| default.complete(image).ok());
+        let hosts = named.map(|image| image.registry().to_owned());
+        if let Some(directory) = self.cert_dir.as_deref().map(expand_home) {
+            // Where nothing is, nothing would be trusted, without a word.
+            let failed = |source| Failure::Input { path: directory.display().to_string(), source };
+            std::fs::read_dir(&directory).map_err(failed)?;
+            options.host_certificates.extend(hosts.clone().map(|host| (host, directory.clone())));
+        }
         if self.skips_verification() {
-            let default = &settings.default_registry;
-            let named = images.iter().filter_map(|image| default.complete(image).ok());
-            options.insecure.extend(named.map(|image| image.registry().to_owned()));
+            options.insecure.extend(hosts);
         }
         Ok(())
     }

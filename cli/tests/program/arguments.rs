@@ -2,7 +2,7 @@
 
 use crate::support::{Program, finish};
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 29] = [
     "build",
     "images",
     "inspect",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 28] = [
     "apply",
     "scale-up",
     "delete",
+    "schema",
     "registry",
     "lvscare",
     "completion",

@@ -176,8 +176,7 @@ fn documents_that_nobody_performs_are_refused_all_at_once() {
     outcome.fails(
         2,
         &[
-            "error: the Clusterfile asks for what is not supported yet:\n  Config db (spec.path etc/db.yaml)",
-            "\n  Plugin backup (spec.type ETCD): running plugins is not supported yet",
+            "error: the Clusterfile asks for what is not supported yet:\n  Plugin backup (spec.type ETCD): running plugins is not supported yet",
             "\n  Application apps: ",
             "\n  spec.appNames (shop): ",
             "hint: take it out of the Clusterfile",
@@ -186,7 +185,7 @@ fn documents_that_nobody_performs_are_refused_all_at_once() {
     let file = program.text("Clusterfile");
     let outcome = program.call(&["apply", "--json", "-f", &file]);
     let error: Value = serde_json::from_str(&outcome.code(2).stderr).unwrap();
-    assert_eq!(error["error"]["unbuilt"][0]["place"], "Config db (spec.path etc/db.yaml)");
+    assert_eq!(error["error"]["unbuilt"][0]["place"], "Plugin backup (spec.type ETCD)");
 }
 
 #[test]
@@ -202,7 +201,7 @@ fn fields_that_nobody_performs_are_refused() {
         outcome.fails(code, &[text, "yet", "hint:"]);
     }
     let custom = apply(&program, &format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [db]\n"));
-    custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node is not supported yet"]);
+    custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node (give it the role node, too) is not supported yet"]);
 }
 
 #[test]

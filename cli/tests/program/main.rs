@@ -21,3 +21,4 @@ mod streams;
 mod support;
 mod text_files;
 mod tools;
+mod upstream;

@@ -61,6 +61,12 @@ fn what_cannot_be_joined_is_told_with_the_next_step() {
     program.call(&both).fails(2, &["--all adds every platform"]);
     program.call(&["manifest", "remove", "shop:1-amd64", "linux/s390x"]).fails(1, &["has no manifest linux/s390x"]);
     program.call(&["manifest", "push", "shop:1-amd64", "127.0.0.1:1/shop:1"]).fails(1, &["127.0.0.1:1"]);
+    let push =
+        |more: &[&str]| program.call(&[&["manifest", "push", "shop:1-amd64", "127.0.0.1:1/shop:1"], more].concat());
+    push(&["--format", "v2s2"]).fails(2, &["possible values: oci"]);
+    push(&["--cert-dir", "/none"]).fails(2, &["cannot read /none"]);
+    program.write("certs/ca.crt", "nonsense");
+    push(&["--format", "oci", "--cert-dir", &program.text("certs")]).fails(1, &["ca.crt", "no certificate"]);
 }
 
 #[test]

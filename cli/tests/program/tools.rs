@@ -22,6 +22,7 @@ fn a_history_and_a_difference_are_tables_and_json() {
     let history = program.call(&["history", "shop:2"]);
     let lines: Vec<&str> = history.code(0).stdout.lines().collect();
     assert!(lines[0].starts_with("LAYER") && lines[1].contains("COPY more more"), "{}", history.stdout);
+    assert!(!history.stdout.contains(" ago"), "the time is that of reproducible images: {}", history.stdout);
     let steps = program.json(&["history", "shop:2", "-o", "json"]);
     assert_eq!(steps[0]["createdBy"], "COPY more more");
     assert!(steps[0]["size"].as_u64().unwrap() > 0);
@@ -47,7 +48,7 @@ fn damage_is_printed_and_is_a_failure() {
     let layer = layer.as_str().unwrap();
     overwrite(&program.blob(layer), b"other");
     let damaged = program.call(&["verify", "shop:2"]);
-    damaged.code(1).says(&["error: 1 blob is damaged", "hint: `sealer load`"]);
+    damaged.code(1).says(&["error: 1 blob is damaged", "hint: `sealer pull` of these images"]);
     assert!(damaged.stdout.contains(&format!("{layer}: it is corrupt")), "{damaged:?}");
     assert!(damaged.stdout.contains("  part of shop:2\n"), "{damaged:?}");
     let damaged = program.call(&["verify", "--all", "-o", "json"]);

@@ -135,46 +135,116 @@ impl Extension {
 
     /// The commands that launch the image, parents' first: applications in their order, then commands.
     ///
-    /// They are shell text for the rootfs directory. `overrides` replace defaults of ARG; arguments and application
-    /// variables are set in front of each command that mentions them.
+    /// `overrides` replace defaults of ARG.
     #[must_use]
-    pub fn launch_commands(&self, overrides: &BTreeMap<String, String>) -> Vec<String> {
+    pub fn launch(&self, overrides: &BTreeMap<String, String>) -> Vec<LaunchCommand> {
         let mut arguments = self.arguments.clone();
         arguments.extend(overrides.iter().map(|(name, value)| (name.clone(), value.clone())));
         let applications = self.launch.app_names.iter().filter_map(|name| self.application(name));
-        let of_applications = applications.flat_map(|application| {
-            let commands = application.commands();
-            commands.into_iter().map(|command| (application.env.clone(), command)).collect::<Vec<_>>()
-        });
-        let of_image = self.launch.cmds.iter().map(|command| (BTreeMap::new(), command.clone()));
-        let with_variables = |(environment, command): (BTreeMap<String, String>, String)| {
-            let mentioned = arguments.iter().filter(|(name, _)| mentions(&command, name));
-            let set: BTreeMap<&String, &String> = mentioned.chain(environment.iter()).collect();
-            let prefix: String = set.iter().map(|(name, value)| format!("export {name}={}; ", quote(value))).collect();
-            format!("{prefix}{command}")
-        };
-        of_applications.chain(of_image).map(with_variables).collect()
+        let of_image = self.launch.cmds.iter().map(|command| LaunchCommand::of_image(command));
+        let mut commands: Vec<LaunchCommand> = applications.flat_map(Application::launch).chain(of_image).collect();
+        for LaunchCommand { command, env, .. } in &mut commands {
+            for (name, value) in arguments.iter().filter(|(name, _)| mentions(command, name)) {
+                env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        commands
+    }
+
+    /// The same as shell text for the rootfs directory.
+    #[must_use]
+    pub fn launch_commands(&self, overrides: &BTreeMap<String, String>) -> Vec<String> {
+        self.launch(overrides).iter().map(LaunchCommand::text).collect()
+    }
+}
+
+/// One command that launches an image or one of its applications.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaunchCommand {
+    /// The application that it launches; `None` for commands of the image itself.
+    pub application: Option<String>,
+    /// Shell text, as written.
+    pub command: String,
+    /// Where it runs, relative to the rootfs; empty for the rootfs itself.
+    pub directory: String,
+    /// Variables of the application, and arguments that the command mentions.
+    pub env: BTreeMap<String, String>,
+}
+
+impl LaunchCommand {
+    /// A command of the image itself, which runs in the rootfs.
+    #[must_use]
+    pub fn of_image(command: &str) -> Self {
+        Self { command: command.to_owned(), ..Self::default() }
+    }
+
+    /// Shell text for the rootfs directory that sets the variables and changes the directory.
+    fn text(&self) -> String {
+        let set = self.env.iter().map(|(name, value)| format!("export {name}={}; ", quote(value)));
+        let directory = (!self.directory.is_empty()).then(|| format!("cd {} && ", quote(&self.directory)));
+        set.chain(directory).chain([self.command.clone()]).collect()
     }
 }
 
 impl Application {
-    /// Its commands: those given, or the default of its kind.
+    /// Where its files are, relative to the rootfs.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        format!("{APPLICATIONS}/{}", self.name)
+    }
+
+    /// Its commands with its variables: those of APPCMDS, which run in its directory as upstream runs them, or the default
+    /// of its kind.
+    #[must_use]
+    pub fn launch(&self) -> Vec<LaunchCommand> {
+        let directory = if self.cmds.is_empty() { String::new() } else { self.directory() };
+        let (commands, env) = (self.commands(), &self.env);
+        let command = |command| LaunchCommand {
+            application: Some(self.name.clone()),
+            command,
+            directory: directory.clone(),
+            env: env.clone(),
+        };
+        commands.into_iter().map(command).collect()
+    }
+
+    /// Its commands: those given, or the default of its kind, which can be repeated.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         if !self.cmds.is_empty() {
             return self.cmds.clone();
         }
-        let directory = format!("{APPLICATIONS}/{}/", self.name);
-        let on_each = |verb: &str| {
-            self.files.iter().map(|file| format!("{verb} {}", quote(&format!("{directory}{file}")))).collect()
-        };
         match self.kind.as_str() {
-            "helm" => vec![format!("helm install {} {}", quote(&self.name), quote(&directory))],
-            "kube" if self.files.is_empty() => vec![format!("kubectl apply -f {}", quote(&directory))],
-            "kube" => on_each("kubectl apply -f"),
-            "shell" => on_each("bash"),
+            "helm" => vec![format!(
+                "helm upgrade --install {} {}",
+                quote(&self.name),
+                quote(&format!("{}/", self.directory()))
+            )],
+            "kube" => self.on_each("kubectl apply -f"),
+            "shell" => self.on_each("bash"),
             _ => Vec::new(),
         }
+    }
+
+    /// The commands that take away what its kind launches, the last first; none for scripts.
+    #[must_use]
+    pub fn removal(&self) -> Vec<String> {
+        let name = quote(&self.name);
+        match self.kind.as_str() {
+            "helm" => vec![format!("! helm status {name} >/dev/null 2>&1 || helm uninstall {name}")],
+            "kube" => self.on_each("kubectl delete --ignore-not-found -f").into_iter().rev().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A command for each of its files, or for its directory when an image names none.
+    fn on_each(&self, verb: &str) -> Vec<String> {
+        let directory = self.directory();
+        if self.files.is_empty() && self.kind == "kube" {
+            return vec![format!("{verb} {}", quote(&format!("{directory}/")))];
+        }
+        self.files.iter().map(|file| format!("{verb} {}", quote(&format!("{directory}/{file}")))).collect()
     }
 }
 

@@ -87,6 +87,7 @@ mod image;
 mod images;
 mod inspect;
 mod joined;
+mod kube_range;
 mod layer;
 mod manifest_list;
 mod manifests_for;
@@ -111,12 +112,13 @@ pub use catalogue::{CarriedBlob, CarriedImage, Catalogue};
 pub use diff::{Change, Difference, FileChange, ImageChange, diff};
 pub use documents::{Config, History, ProcessConfig, Rootfs};
 pub use error::{Error, Result};
-pub use extension::{Application, BuildClient, Extension, ImageKind, Launch};
+pub use extension::{Application, BuildClient, Extension, ImageKind, Launch, LaunchCommand};
 pub use filter::Filter;
 pub use history::HistoryStep;
 pub use image::{Image, Layer};
 pub use images::{Images, Removed};
 pub use inspect::{Inspection, Sizes, Summary};
+pub use kube_range::KubeRange;
 pub use layer::Compression;
 pub use manifest_list::{EntryOptions, ListedManifest, ManifestList};
 pub use manifests_for::manifests_for;
@@ -129,8 +131,8 @@ pub use sandbox::{LinuxSandbox, Sandbox};
 pub use served::carried_names;
 pub use source::{FixedList, ImageList, ImageSource, RootfsView, WantedImage};
 pub use transfer::{
-    ArchiveFormat, BlobOutcome, Moved, Platforms, PullOptions, PullPolicy, Pulled, PushOptions, Pushed, ReadArchive,
-    SaveOptions, Saved, TransferEvent, TransferEvents,
+    ArchiveFormat, ArchiveProgress, BlobOutcome, Moved, Platforms, PullOptions, PullPolicy, Pulled, PushOptions,
+    Pushed, ReadArchive, SaveOptions, Saved, TransferEvent, TransferEvents,
 };
 pub use unpack::unpack;
 pub use verify::{Damage, Verification, VerifyProgress};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use content_store::{Freed, Partials};
+use content_store::{Digest, Freed, Partials};
 use serde::Serialize;
 
 use crate::builder::cache::{self, Waste};
@@ -78,9 +78,17 @@ impl Images {
     /// [`Error::Store`] around [`content_store::Error::InUse`] when another command writes; around
     /// [`content_store::Error::Corrupt`] when a document that says what is needed is corrupt: then nothing is freed.
     pub fn prune(&self, options: PruneOptions) -> Result<Pruned> {
+        self.prune_keeping(options, &BTreeSet::new())
+    }
+
+    /// The same, keeping these images too, whether they have names or not.
+    ///
+    /// # Errors
+    /// As [`Images::prune`].
+    pub fn prune_keeping(&self, options: PruneOptions, keep: &BTreeSet<Digest>) -> Result<Pruned> {
         // Held to the end: nobody begins to build on a layer that is being removed.
         let alone = self.content().alone()?;
-        let garbage = alone.garbage(&BTreeSet::new())?;
+        let garbage = alone.garbage(keep)?;
         let stored = |digest: &_| self.content().contains(digest) && !garbage.blobs().contains_key(digest);
         let mut waste = cache::waste(self, options.all, &stored);
         let mounted = mount::layers_in_use(self)?;

@@ -1,9 +1,10 @@
 //! Removes directories, however deep a command made them.
 
 use std::ffi::CStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, renameat_with, unlinkat};
@@ -18,9 +19,14 @@ use crate::error::{Error, Result};
 pub(crate) struct WorkDirectory(PathBuf);
 
 impl WorkDirectory {
-    /// Makes one with a name that begins with `prefix`.
+    /// Makes one with a name that begins with `prefix`, for its owner alone.
     pub(crate) fn new_in(parent: &Path, prefix: &str) -> Result<Self> {
-        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+        Self::with_mode(parent, prefix, 0o700)
+    }
+
+    /// Makes one with this mode less the umask.
+    pub(crate) fn with_mode(parent: &Path, prefix: &str, mode: u32) -> Result<Self> {
+        let made = tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(mode)).tempdir_in(parent);
         Ok(Self(made.map_err(Error::file("create a directory in", parent))?.keep()))
     }
 

@@ -51,11 +51,15 @@ struct Expected {
     /// Each blob with the size that its image says, and the images that have it.
     blobs: BTreeMap<Digest, (Option<u64>, BTreeSet<String>)>,
     problems: BTreeMap<Digest, String>,
+    documents: BTreeSet<Digest>,
 }
 
 impl Images {
     /// Reads and hashes every blob of these images, or of all images when none is named, on all processors. What is damaged
     /// is part of the answer. Platforms that are not here are no damage.
+    ///
+    /// A corrupt blob is removed: pulling, loading or building the image brings it again, which would otherwise take it for
+    /// whole by its size. Documents stay: they say what else the image needs, and are read whenever it is pulled.
     ///
     /// # Errors
     /// [`crate::Error::UnknownImage`]; [`crate::Error::Store`] when the names cannot be read.
@@ -77,7 +81,8 @@ impl Images {
             expected.image(self.content(), name, digest);
         }
         let bytes = expected.read_all(self.content(), progress);
-        let Expected { blobs, problems } = expected;
+        expected.remove_corrupt(self.content());
+        let Expected { blobs, problems, .. } = expected;
         let users = |digest: &Digest| blobs.get(digest).map(|(_, users)| users.iter().cloned().collect());
         let damaged = problems.into_iter();
         Ok(Verification {
@@ -151,11 +156,22 @@ impl Expected {
         parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
     ) -> Option<T> {
         self.add(name, digest, size);
+        self.documents.insert(*digest);
         let read = store.read_verified(digest, format::CATALOGUE_LIMIT);
         let parsed = read
             .map_err(|error| problem(&error))
             .and_then(|bytes| parse(&bytes).map_err(|error| format!("it is no document of an image: {error}")));
         parsed.map_err(|problem| self.problems.insert(*digest, problem)).ok()
+    }
+
+    /// Removes damaged blobs that are no documents. In a store that can only be read they stay.
+    fn remove_corrupt(&mut self, store: &Store) {
+        let documents = &self.documents;
+        for (digest, problem) in self.problems.iter_mut().filter(|(digest, _)| !documents.contains(digest)) {
+            if store.remove_corrupt(digest).unwrap_or(false) {
+                problem.push_str("; it was removed, so that pulling, loading or building brings it again");
+            }
+        }
     }
 
     /// Hashes every blob, and notes what is wrong. Gives the bytes that were read.

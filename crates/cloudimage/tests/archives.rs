@@ -46,17 +46,45 @@ fn digest(images: &Images, name: &str) -> Digest {
 }
 
 #[tokio::test]
+async fn how_far_an_archive_is_never_goes_back() {
+    let bench = Bench::new();
+    let digests: String = (0_u32..60_000).map(|number| Digest::of(&number.to_le_bytes()).hex()).collect();
+    bench.write("a/file", &digests);
+    bench.build("FROM scratch\nCOPY a a\n").await.unwrap();
+    let told = std::sync::Mutex::new(Vec::new());
+    let progress = |bytes: u64, total: Option<u64>| told.lock().unwrap().push((bytes, total));
+    let check = |most: u64, total: Option<u64>| {
+        let told = std::mem::take(&mut *told.lock().unwrap());
+        assert!(told.is_sorted() && !told.is_empty(), "{told:?}");
+        assert!(told.iter().all(|(bytes, of)| *bytes <= most && *of == total), "{told:?}: {most} {total:?}");
+    };
+    let path = bench.path("shop.tar");
+    bench.images().save_as(&["shop:1.4"], &path, &SaveOptions::default(), &progress).unwrap();
+    let (size, files) = (path.metadata().unwrap().len(), told.lock().unwrap()[0].1);
+    assert!(files.is_some_and(|files| files < size), "{files:?}: the blobs are less than the archive");
+    check(files.unwrap(), files);
+    let (_directory, images) = empty_images();
+    images.read_paths(std::slice::from_ref(&path), &progress).unwrap().set_names().unwrap();
+    check(size, Some(size));
+    let (_directory, images) = empty_images();
+    let input = std::io::Cursor::new(fs::read(&path).unwrap());
+    images.read_archive(input, Path::new("a pipe"), &progress).unwrap().set_names().unwrap();
+    check(size, None);
+}
+
+#[tokio::test]
 async fn parts_are_put_together_in_any_order() {
     let bench = bench().await;
     let options = options(|options| options.compression = Some(Compression::Zstd));
-    let saved = bench.images().save_parts(&["shop:1.4"], &bench.path("shop.tar"), 100_000, &options).unwrap();
+    let saved =
+        bench.images().save_parts(&["shop:1.4"], &bench.path("shop.tar"), 100_000, &options, &|_, _| ()).unwrap();
     assert!(saved.parts.len() > 4, "{saved:?}");
     let sizes: Vec<u64> = saved.parts.iter().map(|part| part.metadata().unwrap().len()).collect();
     assert!(sizes.iter().all(|size| *size <= 100_000) && sizes.iter().sum::<u64>() == saved.bytes, "{sizes:?}");
 
     let load = |parts: &[PathBuf]| {
         let (directory, images) = empty_images();
-        let names = images.read_paths(parts).and_then(|archive| archive.set_names())?;
+        let names = images.read_paths(parts, &|_, _| ()).and_then(|archive| archive.set_names())?;
         assert_eq!(names, ["docker.io/library/shop:1.4"]);
         assert_eq!(digest(&images, "shop:1.4"), digest(bench.images(), "shop:1.4"));
         drop(directory);
@@ -69,7 +97,7 @@ async fn parts_are_put_together_in_any_order() {
     load(&saved.parts[2..3]).unwrap();
     let stream: Vec<u8> = saved.parts.iter().flat_map(|part| fs::read(part).unwrap()).collect();
     let (_directory, images) = empty_images();
-    let read = images.read_archive(std::io::Cursor::new(stream), Path::new("the stream")).unwrap();
+    let read = images.read_archive(std::io::Cursor::new(stream), Path::new("the stream"), &|_, _| ()).unwrap();
     assert_eq!(read.set_names().unwrap().len(), 1);
 
     // Parts on different media: beside each other there is nothing to find.
@@ -89,7 +117,8 @@ async fn parts_are_put_together_in_any_order() {
     let cut = media.len() - 1;
     assert!(refused(&media[..cut]).contains(&format!("the last part (number {} or later) is missing", cut + 1)));
 
-    let others = bench.images().save_parts(&["shop:1.4"], &bench.path("other.tar"), 100_000, &options).unwrap();
+    let others =
+        bench.images().save_parts(&["shop:1.4"], &bench.path("other.tar"), 100_000, &options, &|_, _| ()).unwrap();
     let mut foreign = media.clone();
     foreign[2].clone_from(&others.parts[2]);
     let said = refused(&foreign);
@@ -110,14 +139,16 @@ async fn parts_leave_nothing_when_they_fail_and_never_replace_others() {
     fs::remove_file(&blob).unwrap();
     fs::write(&blob, [&bytes[..bytes.len() - 1], b"x"].concat()).unwrap();
     let before = fs::read_dir(bench.path("")).unwrap().count();
-    let save = || bench.images().save_parts(&["shop:1.4"], &bench.path("shop.tar"), 100_000, &SaveOptions::default());
+    let save = || {
+        bench.images().save_parts(&["shop:1.4"], &bench.path("shop.tar"), 100_000, &SaveOptions::default(), &|_, _| ())
+    };
     assert!(save().unwrap_err().to_string().contains(&layer.to_string()));
     assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), before, "nothing is left");
     fs::write(&blob, bytes).unwrap();
     save().unwrap();
     let again = error_report::one_line(&save().unwrap_err());
     assert!(again.contains("shop.tar.001") && again.contains("a part of another archive is there"), "{again}");
-    let small = bench.images().save_parts(&["shop:1.4"], &bench.path("x"), 1000, &SaveOptions::default());
+    let small = bench.images().save_parts(&["shop:1.4"], &bench.path("x"), 1000, &SaveOptions::default(), &|_, _| ());
     assert!(small.unwrap_err().to_string().contains("expected 64 KiB or more"));
 }
 
@@ -126,18 +157,18 @@ async fn a_directory_is_a_layout_and_appears_whole() {
     let bench = bench().await;
     let options = options(|options| options.format = ArchiveFormat::OciDir);
     let path = bench.path("layout");
-    let saved = bench.images().save_as(&["shop:1.4"], &path, &options).unwrap();
+    let saved = bench.images().save_as(&["shop:1.4"], &path, &options, &|_, _| ()).unwrap();
     assert!(saved.bytes > 400_000 && path.join("index.json").is_file());
     let (_directory, images) = empty_images();
     images.load(&path).unwrap();
     assert_eq!(digest(&images, "shop:1.4"), digest(bench.images(), "shop:1.4"));
-    let again = bench.images().save_as(&["shop:1.4"], &path, &options).unwrap_err();
+    let again = bench.images().save_as(&["shop:1.4"], &path, &options, &|_, _| ()).unwrap_err();
     assert!(error_report::one_line(&again).contains("something is there"), "{again}");
     let empty = bench.path("empty");
     fs::create_dir(&empty).unwrap();
-    bench.images().save_as(&["shop:1.4"], &empty, &options).unwrap();
+    bench.images().save_as(&["shop:1.4"], &empty, &options, &|_, _| ()).unwrap();
     assert!(empty.join("oci-layout").is_file());
-    bench.images().save_as(&["nobody:1"], &bench.path("none"), &options).unwrap_err();
+    bench.images().save_as(&["nobody:1"], &bench.path("none"), &options, &|_, _| ()).unwrap_err();
     assert!(!bench.path("none").exists());
 }
 
@@ -147,13 +178,13 @@ async fn whole_archives_are_compressed() {
     for (kind, magic) in [(Compression::Gzip, &[0x1f, 0x8b][..]), (Compression::Zstd, &[0x28, 0xb5])] {
         let path = bench.path("packed");
         let options = options(|options| options.compression = Some(kind));
-        let saved = bench.images().save_as(&["shop:1.4"], &path, &options).unwrap();
+        let saved = bench.images().save_as(&["shop:1.4"], &path, &options, &|_, _| ()).unwrap();
         let bytes = fs::read(&path).unwrap();
         assert!(bytes.starts_with(magic) && bytes.len() as u64 == saved.bytes);
         let (_directory, images) = empty_images();
         images.load(&path).unwrap();
         let mut stream = Vec::new();
-        bench.images().save_to(&["shop:1.4"], &mut stream, &options).unwrap();
+        bench.images().save_to(&["shop:1.4"], &mut stream, &options, &|_, _| ()).unwrap();
         assert_eq!(stream.len(), bytes.len());
     }
 }
@@ -165,7 +196,7 @@ async fn a_docker_archive_holds_the_rootfs() {
     let options = options(|options| options.format = ArchiveFormat::DockerArchive);
     let path = bench.path("docker.tar");
     let names = ["shop:1.4", "registry.example.com/shop:2"];
-    let saved = bench.images().save_as(&names, &path, &options).unwrap();
+    let saved = bench.images().save_as(&names, &path, &options, &|_, _| ()).unwrap();
     assert_eq!(saved.left_out.len(), 2, "{saved:?}");
     assert!(saved.left_out[0].contains("its launch commands are not in a docker-archive"), "{saved:?}");
 
@@ -187,7 +218,9 @@ async fn a_docker_archive_holds_the_rootfs() {
         both.platforms = platforms.into();
         both
     };
-    assert!(bench.images().save_as(&names, &path, &both).unwrap_err().to_string().contains("holds no more"));
+    assert!(
+        bench.images().save_as(&names, &path, &both, &|_, _| ()).unwrap_err().to_string().contains("holds no more")
+    );
 }
 
 /// A path, and what is there: the bytes of a file, or the target of a link.
@@ -330,10 +363,10 @@ fn what_docker_saves_since_version_25_is_read() {
     others.load(&again).unwrap();
     assert_eq!(self::digest(&others, "shop:1"), top);
     let arm = options(|options| options.platforms = vec!["linux/arm64".parse().unwrap()]);
-    let said = images.save_as(&["shop:1"], &again, &arm).unwrap_err().to_string();
+    let said = images.save_as(&["shop:1"], &again, &arm, &|_, _| ()).unwrap_err().to_string();
     assert!(said.contains(&absent.to_string()), "{said}");
     let riscv = options(|options| options.platforms = vec!["linux/riscv64".parse().unwrap()]);
-    let said = images.save_as(&["shop:1"], &again, &riscv).unwrap_err().to_string();
+    let said = images.save_as(&["shop:1"], &again, &riscv, &|_, _| ()).unwrap_err().to_string();
     assert!(said.contains("is not built for linux/riscv64"), "{said}");
 }
 
@@ -358,7 +391,7 @@ fn what_upstream_saves_for_several_platforms_is_read() {
         assert_eq!(files["etc/arch"], architecture.as_bytes());
         let only = options(|options| options.platforms = vec![platform.clone()]);
         let one = directory.path().join("one.tar");
-        images.save_as(&["registry.example.com/shop:1"], &one, &only).unwrap();
+        images.save_as(&["registry.example.com/shop:1"], &one, &only, &|_, _| ()).unwrap();
         let (_directory, others) = empty_images();
         others.load(&one).unwrap();
         let there = others.get("registry.example.com/shop:1").unwrap();

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use bench::Bench;
-use cloudimage::{BuildOptions, Compression, Error, StepOutcome, unpack};
+use cloudimage::{BuildEvent, BuildOptions, Compression, Error, StepOutcome, unpack};
 
 #[tokio::test]
 async fn a_first_image_is_built_read_and_unpacked() {
@@ -72,6 +72,31 @@ async fn the_same_inputs_give_the_same_digest_elsewhere_and_later() {
     }
     digests.dedup();
     assert_eq!(digests.len(), 3, "the compression is part of the image");
+}
+
+#[tokio::test]
+async fn what_older_images_relied_on_is_warned_of() {
+    let bench = Bench::new();
+    bench.write("manifests/a.yaml", "a");
+    bench.write("redis/b.yaml", "b");
+    let kubefile = "FROM scratch\nCOPY manifests .\nCOPY redis manifests\nCOPY redis/ etc\nCOPY redis redis\n\
+        CMD [\"kubectl apply -f manifests/a.yaml\", \"kubectl apply -f manifests/b.yaml -f a.yaml\"]\n";
+    bench.build(kubefile).await.unwrap();
+    let warning = |event| match event {
+        BuildEvent::Warning { message } => Some(message),
+        _ => None,
+    };
+    let warnings: Vec<String> = bench.events().into_iter().filter_map(warning).collect();
+    assert_eq!(
+        warnings,
+        [
+            "line 2: what is in manifests goes into ., not manifests itself (as docker and upstream since 0.9 do); `COPY manifests manifests` keeps the directory",
+            "line 3: what is in redis goes into manifests, not redis itself (as docker and upstream since 0.9 do); `COPY redis manifests/redis` keeps the directory",
+            "the launch command `kubectl apply -f manifests/a.yaml` names manifests/a.yaml, which the rootfs does not hold",
+        ]
+    );
+    let image = bench.images().get("shop:1.4").unwrap();
+    assert_eq!(image.extension().launch.cmds.len(), 2, "a list of command lines");
 }
 
 #[tokio::test]
@@ -238,6 +263,31 @@ async fn add_unpacks_archives_and_copy_does_not() {
 }
 
 #[tokio::test]
+async fn add_unpacks_sparse_files() {
+    let bench = Bench::new();
+    let (outside, archive) = (bench.path("disk"), bench.context().join("disks.tar"));
+    let disk = fs::File::create(&outside).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&disk, b"data", 3 << 20).unwrap();
+    disk.set_len(5 << 20).unwrap();
+    fs::write(bench.path("after"), "dense").unwrap();
+    for form in ["gnu", "posix"] {
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["--sparse", "--format", form, "-cf"])
+            .arg(&archive)
+            .arg("-C")
+            .arg(bench.path(""))
+            .args(["disk", "after"]);
+        assert!(tar.status().unwrap().success());
+        bench.build("FROM scratch\nADD disks.tar .\n").await.unwrap();
+        let image = bench.images().get("shop:1.4").unwrap();
+        let rootfs = bench.path(form);
+        unpack(bench.images().content(), image.layers(), &rootfs, &mut |_| {}).unwrap();
+        assert!(fs::read(rootfs.join("disk")).unwrap() == fs::read(&outside).unwrap(), "{form}");
+        assert_eq!(fs::read_to_string(rootfs.join("after")).unwrap(), "dense");
+    }
+}
+
+#[tokio::test]
 async fn add_follows_the_links_of_the_rootfs() {
     let bench = Bench::new();
     bench.write("base/usr/bin/sh", "sh");
@@ -297,9 +347,9 @@ async fn applications_are_recorded_as_upstream_does() {
     assert_eq!(
         image.launch_commands(&BTreeMap::new()),
         [
-            "export MODE=vxlan; kubectl apply -f calico",
+            "export MODE=vxlan; cd application/apps/calico && kubectl apply -f calico",
             "kubectl apply -f application/apps/web/deploy.yaml",
-            "helm install shop application/apps/shop/",
+            "helm upgrade --install shop application/apps/shop/",
             "bash application/apps/tool/install.sh",
         ]
     );
@@ -307,6 +357,13 @@ async fn applications_are_recorded_as_upstream_does() {
     assert_eq!(image.labels()["app.alpha.sealer.io/supported-kube-version"], ">=1.20");
     let error = bench.build("FROM scratch\nAPP x local://data.bin\nLAUNCH [\"x\"]\n").await.unwrap_err();
     assert!(error.to_string().contains("APPCMDS"), "{error}");
+    for (kubefile, part) in [
+        ("FROM scratch\nAPP web local://deploy.yaml\nAPP Web local://deploy.yaml\n", "web and Web differ only in"),
+        ("FROM scratch\nAPP web local://deploy.yaml\nKUBEVERSION newest\n", "`newest` is no version"),
+    ] {
+        let error = bench.build(kubefile).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ enum Act {
     File(Vec<u8>),
     /// A file with a megabyte of zeros.
     Zeros,
+    /// A file with holes, in one of the PAX forms that GNU tar has for them; umoci does not read the old form.
+    Holes(u8),
     Symlink(Vec<u8>),
     /// Another name of the file before it in the layer.
     HardLink,
@@ -55,6 +57,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         4 => Just(Act::Directory),
         5 => prop::collection::vec(any::<u8>(), 0..600).prop_map(Act::File),
         1 => Just(Act::Zeros),
+        2 => (1_u8..4).prop_map(Act::Holes),
         2 => prop::sample::select(vec![&b"a"[..], b"../b", b"/c", b"nowhere/at/all", b"\xff\xfe"]).prop_map(|target| Act::Symlink(target.to_vec())),
         2 => Just(Act::HardLink),
         1 => Just(Act::Fifo),
@@ -113,6 +116,7 @@ fn layer(entries: &[Entry], whiteouts_last: bool, bare: bool) -> Vec<u8> {
                 file = Some(name);
             }
             Act::Zeros => body.extend(member(&name, b'0', b"", &vec![0; 1 << 20], (0, 0), entry)),
+            Act::Holes(form) => body.extend(holes(&name, *form, entry)),
             Act::Symlink(target) => body.extend(member(&name, b'2', target, b"", (0, 0), entry)),
             Act::HardLink => {
                 if let Some(file) = &file {
@@ -150,6 +154,55 @@ fn member(name: &[u8], kind: u8, link: &[u8], data: &[u8], device: (u8, u8), ent
     bytes.extend(header(name, kind, link, data.len(), device, entry));
     bytes.extend(data);
     bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+/// A file with holes before, between and behind its data, as GNU tar writes it with `--sparse`.
+fn holes(name: &[u8], form: u8, entry: &Entry) -> Vec<u8> {
+    const SIZE: usize = 70_000;
+    let data = [vec![b'x'; 512], vec![b'y'; 700]].concat();
+    let pieces = [(4096, 512), (20_480, 700)];
+    let listed: Vec<String> =
+        pieces.iter().flat_map(|(offset, length)| [offset, length]).map(ToString::to_string).collect();
+    let mut records = vec![];
+    let mut add = |key: &str, value: &[u8]| {
+        let rest = key.len() + value.len() + 3;
+        let length =
+            (1..9).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length).unwrap();
+        records.extend([format!("{length} {key}=").as_bytes(), value, b"\n"].concat());
+    };
+    let mut map = String::new();
+    match form {
+        1 => {
+            add("GNU.sparse.size", SIZE.to_string().as_bytes());
+            add("GNU.sparse.numblocks", b"2");
+            for (number, key) in listed.iter().zip(["offset", "numbytes"].iter().cycle()) {
+                add(&format!("GNU.sparse.{key}"), number.as_bytes());
+            }
+        }
+        2 => {
+            add("GNU.sparse.size", SIZE.to_string().as_bytes());
+            add("GNU.sparse.numblocks", b"2");
+            add("GNU.sparse.name", name);
+            add("GNU.sparse.map", listed.join(",").as_bytes());
+        }
+        _ => {
+            add("GNU.sparse.major", b"1");
+            add("GNU.sparse.minor", b"0");
+            add("GNU.sparse.name", name);
+            add("GNU.sparse.realsize", SIZE.to_string().as_bytes());
+            map = format!("2\n{}\n", listed.join("\n"));
+        }
+    }
+    let mut data_and_map = map.into_bytes();
+    data_and_map.resize(data_and_map.len().next_multiple_of(512), 0);
+    data_and_map.extend(data);
+    let mut bytes = header(b"pax", b'x', b"", records.len(), (0, 0), entry);
+    bytes.extend(records);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    // Only the first form keeps the name of the file where others look for it.
+    let shown = if form == 1 { name } else { b"GNUSparseFile.0/x" };
+    bytes.extend(member(shown, b'0', b"", &data_and_map, (0, 0), &Entry { xattr: None, ..entry.clone() }));
     bytes
 }
 
@@ -276,7 +329,7 @@ fn views(bench: &Bench, runtime: &tokio::runtime::Runtime, layers: &[Vec<u8>]) -
     for directory in [&layout, &bundle] {
         let _ = fs::remove_dir_all(directory);
     }
-    images.save_as(&["made:1"], &layout, &options).unwrap();
+    images.save_as(&["made:1"], &layout, &options, &|_, _| ()).unwrap();
     let source = format!("{}:made:1", layout.display());
     let unpacked = Command::new("umoci").args(["unpack", "--image", &source]).arg(&bundle).output().unwrap();
     assert!(unpacked.status.success(), "umoci: {}", String::from_utf8_lossy(&unpacked.stderr));

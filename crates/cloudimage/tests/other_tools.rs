@@ -50,7 +50,7 @@ async fn skopeo_reads_every_form_and_we_read_what_it_writes() {
     ];
     for (format, compression, transport, name) in forms {
         let options = options(format, compression);
-        bench.images().save_as(&["shop:1.4"], &bench.path(name), &options).unwrap();
+        bench.images().save_as(&["shop:1.4"], &bench.path(name), &options, &|_, _| ()).unwrap();
         let source = format!("{transport}:{}:shop:1.4", path(name));
         let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &source])).unwrap();
         assert_eq!(inspected["Labels"]["who"], "us", "{name}");
@@ -110,7 +110,7 @@ impl Drop for DockerRegistry {
 async fn what_docker_registry_stored_is_carried() {
     let bench = bench().await;
     let archive = bench.path("one.tar");
-    bench.images().save_as(&["shop:1.4"], &archive, &SaveOptions::default()).unwrap();
+    bench.images().save_as(&["shop:1.4"], &archive, &SaveOptions::default(), &|_, _| ()).unwrap();
     let registry = bench.context().join("registry");
     fs::create_dir(&registry).unwrap();
     let manifest = {

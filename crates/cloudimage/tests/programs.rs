@@ -290,7 +290,7 @@ async fn skopeo_copies_an_image_for_two_platforms_whole_and_takes_one_out() {
     assert_eq!(fs::read_to_string(bench.path("bundle/rootfs/etc/who")).unwrap(), "arm64\n");
     // What skopeo wrote is loaded as the same image, with the container images of both platforms.
     let other = Bench::new();
-    let loaded = other.images().read_layout(&bench.path("all")).unwrap().set_names().unwrap();
+    let loaded = other.images().read_layout(&bench.path("all"), &|_, _| ()).unwrap().set_names().unwrap();
     assert_eq!(loaded.len(), 1);
     for arch in ["amd64", "arm64"] {
         let image = other.images().get_for(&loaded[0], &format!("linux/{arch}").parse().unwrap()).unwrap();

@@ -175,6 +175,23 @@ async fn what_is_there_is_neither_sent_nor_fetched_again() {
 }
 
 #[tokio::test]
+async fn what_verify_found_corrupt_is_fetched_again_and_nothing_else() {
+    let two = Two::new().await;
+    two.push(NAME, None).await.unwrap();
+    let other = two.other();
+    pull(&other, &two.registry, NAME).await.unwrap();
+    let layer = other.get(NAME).unwrap().layers()[0].clone();
+    let path = other.content().blob_path(&layer.digest);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, vec![0; usize::try_from(layer.size).unwrap()]).unwrap();
+    let damaged = other.verify(&[NAME], &|_, _| {}).unwrap().damaged;
+    assert_eq!(damaged.iter().map(|damage| damage.digest).collect::<Vec<_>>(), [layer.digest]);
+    let pulled = pull(&other, &two.registry, NAME).await.unwrap();
+    assert_eq!((pulled.fetched_blobs, pulled.fetched_bytes), (1, layer.size));
+    assert!(other.verify(&[NAME], &|_, _| {}).unwrap().damaged.is_empty());
+}
+
+#[tokio::test]
 async fn carried_images_are_mounted_from_where_they_come_from() {
     let two = Two::new().await;
     carried(&two.registry);

@@ -49,13 +49,15 @@ async fn damage_is_named_with_the_images_that_have_it() {
     assert_eq!(damaged, expected);
     let problem = |digest| &found.damaged.iter().find(|damage| damage.digest == digest).unwrap().problem;
     assert!(problem(common).contains("it is corrupt") && problem(own) == "it is missing", "{:?}", found.damaged);
-    assert_eq!(images.verify(&["two:1"], &|_, _| {}).unwrap().damaged.len(), 1);
+    assert!(problem(common).contains("it was removed") && !images.content().contains(&common));
+    assert_eq!(images.verify(&["two:1"], &|_, _| {}).unwrap().damaged[0].problem, "it is missing");
 
     // A document that is damaged says nothing of what is below; the others are still read.
     let index = *images.get("two:1").unwrap().index_digest();
     overwrite(&images.content().blob_path(&index), b"{}");
     let found = images.verify(&NOBODY, &|_, _| {}).unwrap();
     assert_eq!(found.damaged.len(), 3, "{:?}", found.damaged);
+    assert!(images.content().contains(&index), "a document stays");
     assert!(images.verify(&["nobody:1"], &|_, _| {}).is_err());
 }
 

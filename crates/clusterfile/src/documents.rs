@@ -60,6 +60,9 @@ impl Strategy {
 /// The types of plugins that the format knows.
 pub(crate) const PLUGIN_TYPES: [&str; 6] = ["SHELL", "LABEL", "TAINT", "HOSTNAME", "CLUSTERCHECK", "ETCD"];
 
+/// What `process` of a Config may name.
+pub(crate) const PROCESSES: [&str; 4] = ["value", "toJson", "toBase64", "toSecret"];
+
 /// An action at certain phases of a cluster's life.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -70,9 +73,10 @@ pub struct Plugin {
     pub name: String,
     /// What kind of plugin: `SHELL`, `LABEL`, `TAINT`, `HOSTNAME`, `CLUSTERCHECK`, `ETCD`, as written.
     #[serde(rename = "type")]
-    #[schemars(extend("enum" = PLUGIN_TYPES))]
+    #[schemars(with = "Option<String>", extend("enum" = PLUGIN_TYPES))]
     pub plugin_type: String,
     /// When it acts: phases joined by `|`, as written.
+    #[schemars(with = "Option<String>")]
     pub action: String,
     /// The hosts it acts on, as written (`master`, addresses, `label=value`); absent means all.
     pub on: Option<String>,
@@ -122,7 +126,7 @@ pub struct ApplicationConfig {
     pub name: String,
     /// Its variables.
     #[serde(serialize_with = "pairs", skip_serializing_if = "Env::is_empty")]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Option<crate::format::EnvForm>")]
     pub env: Env,
     /// Files to change in its directory.
     #[serde(skip_serializing_if = "Vec::is_empty")]

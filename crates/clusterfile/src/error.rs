@@ -348,6 +348,35 @@ pub enum ErrorKind {
     /// The key of a `K=V` entry that no shell or template could use.
     #[error("`{0}` is no name for a variable")]
     EnvKey(String),
+    /// A variable that is a setting, and something that says another value.
+    #[error("{variable} contradicts {other}")]
+    Contradiction {
+        /// The variable and its value.
+        variable: String,
+        /// What else is said.
+        other: String,
+    },
+    /// A variable of one host that is a setting of the whole cluster.
+    #[error("`{0}` is a setting of the whole cluster: it belongs in spec.env, not in the variables of one host")]
+    ClusterVariable(String),
+    /// Two documents that write the same file.
+    #[error("a second Config overwrites {path}; the first one is called `{first}`")]
+    SecondConfig {
+        /// The file.
+        path: String,
+        /// The name of the first one.
+        first: String,
+    },
+    /// Two documents of a kind whose names differ only by upper and lower case.
+    #[error("{kind} `{name}` and `{other}` differ only by upper and lower case")]
+    NameCase {
+        /// The kind.
+        kind: String,
+        /// The name of the second one.
+        name: String,
+        /// The name of the first one.
+        other: String,
+    },
     /// Passwords encrypted by the original sealer.
     #[error(
         "`encrypted: true` is not supported: that cipher's key is public, so it protects nothing; write the passwords in plain (mode 0600), or leave them out and give them when asked"

@@ -26,7 +26,8 @@ pub(crate) struct ClusterSpec {
     /// The provider of the hosts.
     #[schemars(extend("examples" = ProviderName::KNOWN.each_ref().map(ProviderName::as_str)))]
     provider: Option<String>,
-    /// Variables for scripts, templates and commands, as `KEY=value`.
+    /// Variables for scripts, templates and commands, as `KEY=value` or as a mapping.
+    #[schemars(with = "Option<EnvForm>")]
     env: Option<Vec<String>>,
     /// Values for the image's build arguments at run time, as `KEY=value`.
     #[serde(rename = "cmd_args")]
@@ -57,6 +58,9 @@ pub(crate) struct ClusterSpec {
     registry: Option<Registry>,
     /// The container runtime wanted.
     container_runtime: Option<ContainerRuntime>,
+    /// Written by the original; nothing is read of it.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    status: Option<()>,
 }
 
 impl From<&Cluster> for ClusterSpec {
@@ -79,6 +83,7 @@ impl From<&Cluster> for ClusterSpec {
             data_root: cluster.data_root.clone(),
             registry: Some(Registry::from(&cluster.registry)),
             container_runtime: cluster.container_runtime.clone().map(|name| ContainerRuntime { name: Some(name) }),
+            status: None,
         }
     }
 }
@@ -92,7 +97,8 @@ struct HostGroup {
     roles: Vec<String>,
     /// How to log in, where it differs from the cluster.
     ssh: Option<Login>,
-    /// Variables that differ from the cluster's, as `KEY=value`.
+    /// Variables that differ from the cluster's, as `KEY=value` or as a mapping.
+    #[schemars(with = "Option<EnvForm>")]
     env: Option<Vec<String>>,
     /// Labels of the Kubernetes nodes.
     labels: Option<BTreeMap<String, String>>,
@@ -204,6 +210,17 @@ impl From<&Jump> for JumpForm {
             (host, port) => format!("{user}{host}:{port}"),
         })
     }
+}
+
+/// Variables as they may be read; what is written is always a list.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "stands for what may be read")]
+pub(crate) enum EnvForm {
+    /// `KEY=value`
+    List(Vec<String>),
+    /// `KEY: value`
+    Mapping(BTreeMap<String, String>),
 }
 
 /// One item, or a list of them.

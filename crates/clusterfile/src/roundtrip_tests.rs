@@ -415,7 +415,9 @@ fn cluster() -> impl Strategy<Value = Cluster> {
 
 fn clusterfile() -> impl Strategy<Value = Clusterfile> {
     let conflict = || prop_oneof![Just(OnConflict::Overwrite), Just(OnConflict::Merge)];
-    let config = (word(), word(), text(), conflict(), option::of(some_text()), option::of(word())).prop_map(
+    let process = proptest::sample::select(vec!["value", "value|toJson|toBase64|toSecret"]);
+    let process = option::of(process.prop_map(str::to_owned));
+    let config = (word(), word(), text(), conflict(), process, option::of(word())).prop_map(
         |(name, path, data, strategy, process, app_name)| Config { name, path, data, strategy, process, app_name },
     );
     let plugin = (
@@ -447,7 +449,13 @@ fn clusterfile() -> impl Strategy<Value = Clusterfile> {
         collection::vec(application, 0..2),
         kubeadm,
     )
-        .prop_map(|(cluster, configs, plugins, applications, kubeadm)| {
+        .prop_map(|(cluster, mut configs, mut plugins, mut applications, kubeadm)| {
+            // Names that differ only by case, and a file that is written twice, are refused.
+            for (index, config) in configs.iter_mut().enumerate() {
+                (config.name, config.path) = (format!("c{index}"), format!("{}/{index}", config.path));
+            }
+            plugins.iter_mut().enumerate().for_each(|(index, plugin)| plugin.name = format!("p{index}"));
+            applications.iter_mut().enumerate().for_each(|(index, application)| application.name = format!("a{index}"));
             let kubeadm = kubeadm
                 .into_iter()
                 .map(|(kind, value)| KubeadmDocument { kind, value: with_version(kind, value) })

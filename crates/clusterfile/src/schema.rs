@@ -1,12 +1,14 @@
 //! Derives the JSON Schema of a Clusterfile, for editors.
 
+use std::collections::BTreeSet;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
 use crate::{
     Application, Config, KubeadmKind, Plugin,
     format::ClusterSpec,
-    parse::{CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS, SECOND_ONLY},
+    parse::{BY_KIND_VERSIONS, CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS, SECOND_ONLY},
 };
 
 /// The JSON Schema (draft 2020-12) of one document of a Clusterfile.
@@ -17,16 +19,21 @@ use crate::{
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(loosen)).into_generator();
     let generator = &mut generator;
-    let second: Vec<&str> = CLUSTER_VERSIONS.into_iter().filter(|version| *version != FIRST_VERSION).collect();
+    let [other_first, by_kind @ ..] = BY_KIND_VERSIONS;
+    let second = CLUSTER_VERSIONS.into_iter().filter(|version| *version != FIRST_VERSION);
+    let second: Vec<&str> = second.chain(by_kind).collect();
+    let others: BTreeSet<&str> = OTHER_VERSIONS.into_iter().chain(BY_KIND_VERSIONS).collect();
+    let others: Vec<&str> = others.into_iter().collect();
     let cluster = document(generator, "Cluster", &second, reference::<ClusterSpec>);
-    let first = document(generator, "Cluster", &[FIRST_VERSION], |_| json!({ "$ref": "#/$defs/FirstClusterSpec" }));
-    let config = document(generator, "Config", &OTHER_VERSIONS, reference::<Config>);
-    let plugin = document(generator, "Plugin", &OTHER_VERSIONS, reference::<Plugin>);
-    let application = document(generator, "Application", &OTHER_VERSIONS, reference::<Application>);
+    let first = [FIRST_VERSION, other_first];
+    let first = document(generator, "Cluster", &first, |_| json!({ "$ref": "#/$defs/FirstClusterSpec" }));
+    let config = document(generator, "Config", &others, reference::<Config>);
+    let plugin = document(generator, "Plugin", &others, reference::<Plugin>);
+    let application = document(generator, "Application", &others, reference::<Application>);
     let kubeadm = json!({
         "type": "object",
-        "required": ["apiVersion", "kind"],
-        "properties": { "apiVersion": { "type": "string" }, "kind": { "enum": KubeadmKind::ALL.map(KubeadmKind::as_str) } },
+        "required": ["kind"],
+        "properties": { "apiVersion": { "type": ["string", "null"] }, "kind": { "enum": KubeadmKind::ALL.map(KubeadmKind::as_str) } },
     });
     let mut definitions = Value::Object(generator.take_definitions(true));
     add_first_generation(&mut definitions);
@@ -52,7 +59,9 @@ fn document(
     let mut metadata = json!({ "name": text, "creationTimestamp": {} });
     let mut required = vec!["apiVersion", "kind", "spec"];
     if kind == "Cluster" {
-        metadata["annotations"] = json!({ "type": ["object", "null"], "additionalProperties": text });
+        for name in ["annotations", "annotation"] {
+            metadata[name] = json!({ "type": ["object", "null"], "additionalProperties": text });
+        }
         required.push("metadata");
     }
     json!({
@@ -79,7 +88,7 @@ fn add_first_generation(definitions: &mut Value) {
         }
     }
     let mut machines = definitions["MachineSpec"].clone();
-    machines["properties"]["ipList"] = definitions["ClusterSpec"]["properties"]["env"].clone();
+    machines["properties"]["ipList"] = definitions["ClusterSpec"]["properties"]["certSANS"].clone();
     machines["properties"]["ipList"]["description"] = json!("Addresses and ranges of hosts that are there.");
     definitions["FirstClusterSpec"] = spec;
     definitions["FirstMachines"] = machines;

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use atomic_file::TemporaryFile;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Other users of the machine may read content.
@@ -16,6 +18,12 @@ const PRIVATE_MODE: u32 = 0o700;
 /// Replaces `path` with `bytes`.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     atomic_file::write(path, bytes, INDEX_MODE).map_err(|source| Error::file("write", path, source))
+}
+
+/// Makes the open file at `from` the blob at `to`, with the mode of blobs.
+pub(crate) fn publish(file: &File, from: &Path, to: &Path) -> Result<()> {
+    let published = file.set_permissions(Permissions::from_mode(BLOB_MODE));
+    published.and_then(|()| atomic_file::persist(file, from, to)).map_err(|source| Error::file("write", to, source))
 }
 
 /// Makes what happened to the entries of `directory` survive a power cut.

@@ -81,6 +81,12 @@ pub enum Error {
         /// The directory of the store.
         root: PathBuf,
     },
+    /// An upload is being written by another request.
+    #[error("{} is being written to by somebody else; try again when that has finished", path.display())]
+    Busy {
+        /// The file of the upload.
+        path: PathBuf,
+    },
     /// A text is not a digest or not an image name.
     #[error(transparent)]
     Reference(#[from] oci_reference::Error),

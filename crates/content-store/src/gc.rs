@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::lock::Exclusive;
 use crate::store::{DOCUMENT_LIMIT, PARTIAL_PREFIX};
-use crate::{Blob, Digest, Store, mentioned, reserve};
+use crate::{Blob, Digest, Named, Store, mentioned, reserve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
@@ -54,10 +54,14 @@ impl Store {
         }
     }
 
-    /// The blobs that can be reached from `roots`.
-    fn reach(&self, stored: &BTreeMap<Digest, u64>, roots: impl Iterator<Item = Digest>) -> Result<BTreeSet<Digest>> {
-        let mut reached = BTreeSet::new();
-        let mut open: Vec<Digest> = roots.collect();
+    /// Adds the blobs that can be reached from `roots`.
+    pub(crate) fn reach(
+        &self,
+        stored: &BTreeMap<Digest, u64>,
+        reached: &mut BTreeSet<Digest>,
+        roots: impl IntoIterator<Item = Digest>,
+    ) -> Result<()> {
+        let mut open: Vec<Digest> = roots.into_iter().collect();
         while let Some(digest) = open.pop() {
             match stored.get(&digest) {
                 Some(size) if reached.insert(digest) => {
@@ -66,7 +70,22 @@ impl Store {
                 _ => {}
             }
         }
-        Ok(reached)
+        Ok(())
+    }
+
+    /// Removes the file of a blob; says whether it was there.
+    fn remove_blob(&self, digest: &Digest) -> Result<bool> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(Error::file("remove", &path, source)),
+        }
+    }
+
+    /// The size of every stored blob.
+    pub(crate) fn stored(&self) -> Result<BTreeMap<Digest, u64>> {
+        Ok(self.blobs()?.into_iter().map(|Blob { digest, size }| (digest, size)).collect())
     }
 
     /// Every digest that stands in the blob as a text or as a field name, if it is a JSON document.
@@ -126,7 +145,7 @@ pub enum Partials {
 #[derive(Debug)]
 #[must_use]
 pub struct Alone<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     _lock: Exclusive,
 }
 
@@ -155,11 +174,33 @@ impl Alone<'_> {
     /// [`Error::Corrupt`] when a document that decides what is reached is corrupt; [`Error::File`].
     pub fn garbage(&self, keep: &BTreeSet<Digest>) -> Result<Garbage<'_>> {
         let store = self.store;
-        let mut blobs: BTreeMap<Digest, u64> =
-            store.blobs()?.into_iter().map(|Blob { digest, size }| (digest, size)).collect();
-        let reached = store.reach(&blobs, store.roots()?.into_iter().chain(keep.iter().copied()))?;
+        let mut blobs = store.stored()?;
+        let mut reached = BTreeSet::new();
+        let roots = store.roots(|_| true)?.into_iter().chain(store.protected()?);
+        store.reach(&blobs, &mut reached, roots.chain(keep.iter().copied()))?;
         blobs.retain(|digest, _| !reached.contains(digest));
         Ok(Garbage { alone: self, blobs })
+    }
+
+    /// Removes a blob that no name reaches, although it may be protected; says whether it was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Alone::garbage`].
+    pub fn remove_unnamed(&self, digest: &Digest) -> Result<bool> {
+        let (stored, mut reached) = (self.store.stored()?, BTreeSet::new());
+        self.store.reach(&stored, &mut reached, self.store.roots(|_| true)?)?;
+        self.store.unprotect(digest)?;
+        Ok(!reached.contains(digest) && self.store.remove_blob(digest)?)
+    }
+
+    /// Removes every name that `is_unwanted` accepts; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::remove_names_where`].
+    pub fn forget(&self, is_unwanted: impl FnMut(&Named) -> bool) -> Result<usize> {
+        self.store.forget_names(is_unwanted)
     }
 }
 
@@ -192,17 +233,20 @@ impl Garbage<'_> {
     pub fn remove(self, partials: Partials) -> Result<Removed> {
         let store = self.alone.store;
         let mut removed = Removed::default();
-        for (digest, size) in &self.blobs {
-            let path = store.blob_path(digest);
-            match fs::remove_file(&path) {
-                Ok(()) => removed.blobs = removed.blobs.with(*size),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Error::file("remove", &path, source)),
+        // Documents first: whoever is killed meanwhile leaves none whose parts are gone.
+        let is_document = |(digest, size): &(&Digest, &u64)| {
+            store.mentioned(digest, **size).map_or(true, |mentioned| !mentioned.is_empty())
+        };
+        let (documents, others): (Vec<_>, Vec<_>) = self.blobs.iter().partition(is_document);
+        for (digest, size) in documents.into_iter().chain(others) {
+            if store.remove_blob(digest)? {
+                removed.blobs = removed.blobs.with(*size);
             }
         }
         let unwanted: BTreeMap<String, u64> = store.partials(partials)?.into_iter().collect();
         store.remove_files(&store.paths.ingest, |name| {
-            !name.starts_with(PARTIAL_PREFIX) || unwanted.contains_key(name)
+            let is_kept = name.starts_with(PARTIAL_PREFIX) || store.is_live_upload(name);
+            !is_kept || unwanted.contains_key(name)
         })?;
         removed.partials = unwanted.into_values().fold(Freed::default(), Freed::with);
         store.sync_blobs()?;

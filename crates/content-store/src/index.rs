@@ -27,6 +27,10 @@ pub enum NameKind {
     ClusterImage,
     /// A container image that came inside a cluster image, served under its original name.
     CarriedImage,
+    /// A manifest that a client pushed into the registry: `path:tag`, or `path@digest` for one that was pushed by its digest.
+    PushedImage,
+    /// A container image of an upstream registry that is kept to serve it again; given up when space is needed.
+    CachedImage,
 }
 
 impl NameKind {
@@ -36,11 +40,15 @@ impl NameKind {
         match self {
             Self::ClusterImage => "cluster-image",
             Self::CarriedImage => "carried-image",
+            Self::PushedImage => "pushed-image",
+            Self::CachedImage => "cached-image",
         }
     }
 
     fn from_annotation(text: &str) -> Option<Self> {
-        [Self::ClusterImage, Self::CarriedImage].into_iter().find(|kind| kind.as_str() == text)
+        [Self::ClusterImage, Self::CarriedImage, Self::PushedImage, Self::CachedImage]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
     }
 }
 
@@ -155,7 +163,13 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Layout`], [`Error::NoSpace`] or [`Error::File`].
-    pub fn remove_names_where(&self, mut is_unwanted: impl FnMut(&Named) -> bool) -> Result<usize> {
+    pub fn remove_names_where(&self, is_unwanted: impl FnMut(&Named) -> bool) -> Result<usize> {
+        let _guard = self.shared_guard()?;
+        self.forget_names(is_unwanted)
+    }
+
+    /// As [`Store::remove_names_where`], for who has the store alone or keeps others from having it.
+    pub(crate) fn forget_names(&self, mut is_unwanted: impl FnMut(&Named) -> bool) -> Result<usize> {
         let mut removed = 0;
         self.change_index(Purpose::Free, |entries| {
             entries.retain(|entry| {
@@ -169,7 +183,6 @@ impl Store {
 
     /// Reads, changes and replaces `index.json` while no other process does.
     fn change_index(&self, purpose: Purpose, change: impl FnOnce(&mut Vec<Value>)) -> Result<()> {
-        let _guard = self.shared_guard()?;
         let _lock = Exclusive::wait(&self.paths.index_lock)?;
         let mut index = Index::read(&self.paths.index)?;
         let before = index.entries.clone();
@@ -187,11 +200,12 @@ impl Store {
         }
     }
 
-    /// The digests that entries of `index.json` point at, those of other tools too.
-    pub(crate) fn roots(&self) -> Result<Vec<Digest>> {
+    /// The digests that entries of `index.json` point at, those of other tools too. Names that `is_root` refuses are passed over.
+    pub(crate) fn roots(&self, is_root: impl Fn(&Named) -> bool) -> Result<Vec<Digest>> {
         let index = Index::read(&self.paths.index)?;
         let digest = |entry: &Value| entry.get("digest").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        Ok(index.entries.iter().filter_map(digest).collect())
+        let entries = index.entries.iter().filter(|entry| named(entry).is_none_or(|named| is_root(&named)));
+        Ok(entries.filter_map(digest).collect())
     }
 }
 

@@ -7,7 +7,7 @@
 //! 3. Write blobs with [`Store::writer`], [`Store::partial`] (continues after an interruption) or [`Store::put`].
 //! 4. Point a name at them with [`Store::set_name`]; from then on they are kept.
 //! 5. Read with [`Store::read_verified`] (documents) and [`Store::verified_reader`] (anything); corrupt content is an error, never data.
-//! 6. [`Store::collect_garbage`] removes what no name reaches.
+//! 6. [`Store::collect_garbage`] removes what no name reaches; [`Alone::forget_cached`] before it keeps cached images within a size.
 //!
 //! ```
 //! # fn main() -> Result<(), content_store::Error> {
@@ -31,7 +31,7 @@
 //!
 //! # On disk
 //!
-//! `oci-layout`, `index.json` and `blobs/sha256/` (`blobs/sha512/` for such digests) as the OCI image layout says; beside them `ingest/` (unfinished writes), `lock`
+//! `oci-layout`, `index.json` and `blobs/sha256/` (`blobs/sha512/` for such digests) as the OCI image layout says; beside them `ingest/` (unfinished writes, uploads, and marks of blobs that no name reaches yet), `lock`
 //! (shared while blobs are written, exclusive while garbage is collected) and `index.lock` (exclusive while `index.json` is replaced).
 //! A name is an entry of `index.json` with the annotations [`REF_NAME_ANNOTATION`] and [`NAME_KIND_ANNOTATION`]; entries of other
 //! tools are kept as they are.
@@ -40,18 +40,23 @@
 //!
 //! Every function returns [`Error`], which names the failed act and the file it failed on.
 
+mod check;
 mod durable;
 mod error;
+mod evict;
 mod gc;
 mod index;
 mod lock;
 mod mentioned;
 mod partial;
 mod reader;
+mod references;
 mod reserve;
 mod store;
+mod upload;
 mod writer;
 
+pub use check::Check;
 pub use error::{Error, Result};
 pub use gc::{Alone, Freed, Garbage, Partials, Removed};
 pub use index::{NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION};
@@ -60,5 +65,7 @@ pub use oci_reference::{Algorithm, DefaultRegistry, Digest, Error as ReferenceEr
 pub use oci_spec::image::{Descriptor, MediaType};
 pub use partial::PartialBlob;
 pub use reader::{BlobFile, FileVersion, VerifiedReader};
+pub use references::References;
 pub use store::{Blob, DOCUMENT_LIMIT, DOCUMENT_MEDIA_TYPE, Store};
+pub use upload::Upload;
 pub use writer::BlobWriter;

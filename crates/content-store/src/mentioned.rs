@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use crate::Digest;
 
 /// Every digest that stands in the document as a text or as a field name; nothing else of it is kept in memory, however
-/// large and nested it is.
+/// large and nested it is. Fields named `subject` are passed over: a manifest does not keep the one that it is about.
 ///
 /// # Errors
 ///
@@ -49,8 +49,13 @@ impl<'de> Visitor<'de> for Mentioned<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        while fields.next_key_seed(Mentioned(self.0))?.is_some() {
-            fields.next_value_seed(Mentioned(self.0))?;
+        while let Some(field) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
+            self.0.extend(field.parse::<Digest>());
+            if field == "subject" {
+                fields.next_value::<serde::de::IgnoredAny>()?;
+            } else {
+                fields.next_value_seed(Mentioned(self.0))?;
+            }
         }
         Ok(())
     }
@@ -82,8 +87,10 @@ mod tests {
 
     #[test]
     fn digests_are_found_wherever_they_stand() {
-        let [one, two, three] = ["1", "2", "3"].map(|text| Digest::of(text.as_bytes()));
-        let document = format!(r#"{{"a":[[1,-1,1.5,true,null,"{one}"]],"{two}":{{"b":"x {one}"}},"c":"{three}"}}"#);
+        let [one, two, three, four] = ["1", "2", "3", "4"].map(|text| Digest::of(text.as_bytes()));
+        let document = format!(
+            r#"{{"subject":{{"digest":"{four}"}},"a":[[1,-1,1.5,true,null,"{one}"]],"{two}":{{"b":"x {one}"}},"c":"{three}"}}"#
+        );
         assert_eq!(digests(document.as_bytes()).ok(), Some(vec![one, two, three]));
         for broken in ["", "{", "[1] 2", "\u{0}"] {
             assert!(digests(broken.as_bytes()).is_err(), "{broken:?}");

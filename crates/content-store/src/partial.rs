@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::lock::{self, GcGuard};
 use crate::store::PARTIAL_PREFIX;
-use crate::{Blob, Digest, Store, reader};
+use crate::{Blob, Digest, Hasher, Store, reader};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +22,9 @@ pub struct PartialBlob {
     path: PathBuf,
     offset: u64,
     limit: u64,
+    /// Of all bytes that are here; none when an earlier attempt brought some of them.
+    hasher: Option<Hasher>,
+    is_verified: bool,
     _guard: Arc<GcGuard>,
 }
 
@@ -31,7 +34,9 @@ impl PartialBlob {
         let path = store.paths.ingest.join(format!("{PARTIAL_PREFIX}{}", expected.hex()));
         let mut file = open_locked(&path)?;
         let offset = file.seek(SeekFrom::End(0)).map_err(|source| Error::file("read", &path, source))?;
-        Ok(Self { store: store.clone(), expected, file, path, offset, limit: u64::MAX, _guard: guard })
+        let hasher = (offset == 0).then(|| Hasher::new(expected.algorithm()));
+        let (store, limit, is_verified) = (store.clone(), u64::MAX, false);
+        Ok(Self { store, expected, file, path, offset, limit, hasher, is_verified, _guard: guard })
     }
 
     /// Refuses more than `bytes` bytes in all: the write that would exceed it fails with [`Error::TooLarge`].
@@ -55,6 +60,38 @@ impl PartialBlob {
         let restarted = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         restarted.map_err(|source| Error::file("shorten", &self.path, source))?;
         self.offset = 0;
+        self.hasher = Some(Hasher::new(self.expected.algorithm()));
+        Ok(())
+    }
+
+    /// Another handle to the bytes that are here, for reading them while more are written. They are **not verified**.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the file cannot be opened.
+    pub fn reader(&self) -> Result<File> {
+        File::open(&self.path).map_err(|source| Error::file("open", &self.path, source))
+    }
+
+    /// Compares all bytes, those of former attempts too, with the digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] when they are others (they are thrown away), or [`Error::File`].
+    pub fn verify(&mut self) -> Result<()> {
+        let fail = |act, source| Error::file(act, &self.path, source);
+        let found = match self.hasher.take() {
+            Some(hasher) => hasher.finish(),
+            None => {
+                self.file.seek(SeekFrom::Start(0)).map_err(|source| fail("read", source))?;
+                reader::hash(&mut self.file, self.expected.algorithm()).map_err(|source| fail("read", source))?
+            }
+        };
+        if found != self.expected {
+            fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
+            return Err(Error::Mismatch { expected: self.expected, found: Box::new(found), size: self.offset });
+        }
+        self.is_verified = true;
         Ok(())
     }
 
@@ -64,16 +101,12 @@ impl PartialBlob {
     ///
     /// [`Error::Mismatch`] when the bytes are others (they are thrown away), [`Error::NoSpace`] or [`Error::File`].
     pub fn commit(mut self) -> Result<Blob> {
-        let fail = |act, source| Error::file(act, &self.path, source);
-        self.file.seek(SeekFrom::Start(0)).map_err(|source| fail("read", source))?;
-        let found = reader::hash(&mut self.file, self.expected.algorithm()).map_err(|source| fail("read", source))?;
-        if found != self.expected {
-            fs::remove_file(&self.path).map_err(|source| fail("remove", source))?;
-            return Err(Error::Mismatch { expected: self.expected, found: Box::new(found), size: self.offset });
+        if !self.is_verified {
+            self.verify()?;
         }
-        let path = self.store.blob_path_to_write(&found)?;
+        let path = self.store.blob_path_to_write(&self.expected)?;
         atomic_file::persist(&self.file, &self.path, &path).map_err(|source| Error::file("write", &path, source))?;
-        Ok(Blob { digest: found, size: self.offset })
+        Ok(Blob { digest: self.expected, size: self.offset })
     }
 }
 
@@ -85,6 +118,10 @@ impl Write for PartialBlob {
         }
         let count = self.file.write(bytes).map_err(|source| Error::file("write", &self.path, source))?;
         self.offset += count as u64;
+        self.is_verified = false;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..count]);
+        }
         Ok(count)
     }
 

@@ -3,8 +3,9 @@
 use crate::{Algorithm, Digest, Error, Hasher, Result};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Large enough that the hash, not the system call, is the cost.
 const BUFFER: usize = 1 << 20;
@@ -40,13 +41,34 @@ pub struct BlobFile {
     digest: Digest,
     path: PathBuf,
     version: FileVersion,
+    /// Where it begins in the file.
+    start: u64,
+    size: u64,
+    /// How far it is read.
+    position: u64,
 }
 
 impl BlobFile {
     pub(crate) fn open(digest: Digest, path: PathBuf) -> io::Result<Self> {
         let file = File::open(&path)?;
         let version = FileVersion::from(&file.metadata()?);
-        Ok(Self { file, digest, path, version })
+        Ok(Self { file, digest, path, version, start: 0, size: version.size, position: 0 })
+    }
+
+    /// Opens a blob that lies within a file, for example in an archive, as the bytes of `range`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when the file cannot be opened, or does not have these bytes.
+    pub fn within(path: &Path, digest: Digest, range: Range<u64>) -> Result<Self> {
+        let fail = |source| Error::file("read", path, source);
+        let whole = Self::open(digest, path.to_owned()).map_err(fail)?;
+        if range.start > range.end || range.end > whole.size {
+            return Err(fail(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let mut part = Self { start: range.start, size: range.end - range.start, ..whole };
+        part.rewind().map_err(fail)?;
+        Ok(part)
     }
 
     /// The digest that it is stored under.
@@ -58,7 +80,7 @@ impl BlobFile {
     /// Its size in bytes when it was opened.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.version.size
+        self.size
     }
 
     /// Its version when it was opened. A blob that was verified need not be verified again while it has the same version.
@@ -73,7 +95,8 @@ impl BlobFile {
     ///
     /// [`Error::Corrupt`], or [`Error::File`] when it cannot be read.
     pub fn verify(&mut self) -> Result<()> {
-        let found = self.rewind().and_then(|()| hash(&mut self.file, self.digest.algorithm()));
+        let algorithm = self.digest.algorithm();
+        let found = self.rewind().and_then(|()| hash(self, algorithm));
         let found = found.and_then(|found| self.rewind().map(|()| found));
         match found.map_err(|source| Error::file("read", &self.path, source))? {
             found if found == self.digest => Ok(()),
@@ -84,13 +107,25 @@ impl BlobFile {
 
 impl Read for BlobFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+        // What is appended to a file while it is read is not of the blob.
+        let left = usize::try_from(self.size.saturating_sub(self.position)).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read(&mut buffer[..left])?;
+        self.position += count as u64;
+        Ok(count)
     }
 }
 
 impl Seek for BlobFile {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.file.seek(position)
+        let from = |base: u64, by: i64| base.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput.into());
+        let position: io::Result<u64> = match position {
+            SeekFrom::Start(position) => Ok(position),
+            SeekFrom::Current(by) => from(self.position, by),
+            SeekFrom::End(by) => from(self.size, by),
+        };
+        self.position = position?;
+        self.file.seek(SeekFrom::Start(self.start.saturating_add(self.position)))?;
+        Ok(self.position)
     }
 }
 
@@ -159,5 +194,28 @@ pub(crate) fn hash(reader: &mut impl Read, algorithm: Algorithm) -> io::Result<D
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_blob_within_a_file_ends_where_it_ends() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "before hello after").unwrap();
+        let mut blob = BlobFile::within(file.path(), Digest::of(b"hello"), 7..12).unwrap();
+        blob.verify().unwrap();
+        let mut text = String::new();
+        blob.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), blob.size()), ("hello", 5));
+        assert_eq!(blob.seek(SeekFrom::End(-2)).unwrap(), 3);
+        text.clear();
+        blob.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "lo");
+        assert!(blob.seek(SeekFrom::Current(-9)).is_err());
+        assert!(BlobFile::within(file.path(), Digest::of(b""), 7..19).is_err(), "the file is shorter");
     }
 }

@@ -158,6 +158,23 @@ impl Store {
         self.open_blob(digest)?.verify()
     }
 
+    /// Removes the blob if its bytes are not those of its digest, so that it is fetched or written again. Says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] when it cannot be read or removed.
+    pub fn remove_corrupt(&self, digest: &Digest) -> Result<bool> {
+        let _guard = self.shared_guard()?;
+        match self.verify(digest) {
+            Err(Error::Corrupt { path, .. }) => {
+                fs::remove_file(&path).map_err(|source| Error::file("remove", &path, source))?;
+                Ok(true)
+            }
+            Ok(()) | Err(Error::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Starts a new blob of unknown digest. It appears with [`BlobWriter::commit`]; dropping the writer leaves nothing.
     ///
     /// # Errors
@@ -271,7 +288,7 @@ impl Store {
         let Some(_nobody_writes) = Exclusive::attempt(&self.paths.lock)? else {
             return Ok(());
         };
-        self.remove_files(&self.paths.ingest, |name| !name.starts_with(PARTIAL_PREFIX))?;
+        self.remove_files(&self.paths.ingest, |name| !name.starts_with(PARTIAL_PREFIX) && !self.is_live_upload(name))?;
         self.remove_files(&self.paths.root, |name| name.starts_with(atomic_file::TEMPORARY_PREFIX))
     }
 

@@ -36,6 +36,11 @@ fn on_a_small_disk() {
     let mut writer = store.writer().unwrap();
     check(writer.write_all(&vec![7; 4 << 20]).unwrap_err(), &root);
     drop(writer);
+    let mut upload = store.start_upload("a1").unwrap();
+    check(upload.write_all(&vec![7; 4 << 20]).unwrap_err(), &root);
+    assert!(matches!(store.upload("a1").unwrap_err(), Error::Busy { .. }));
+    upload.cancel().unwrap();
+    assert!(store.upload("a1").unwrap().is_none());
     let digest = Digest::of(b"whatever");
     let mut partial = store.partial(&digest).unwrap();
     check(partial.write_all(&vec![7; 4 << 20]).unwrap_err(), &root);

@@ -4,7 +4,7 @@ use crate::{Error, Event, Events, Result};
 use bytes::Bytes;
 use content_store::{DOCUMENT_LIMIT, Digest, PartialBlob, Reference, Store};
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{BoxStream, FuturesUnordered};
 use registry_client::Registry;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -238,39 +238,14 @@ impl Fetcher {
         }
         let (mut bytes, mut fetched) = (partial.offset(), 0);
         events(Event::Blob { digest, bytes, fetched, done: false });
-        let mut source = origin.registry.blob(&origin.image, &digest, bytes).await?;
-        let (sender, receiver) = mpsc::channel(CHUNKS);
-        let writer = spawn_blocking(move || write(partial, digest, receiver));
-        let mut broken = None;
-        while let Some(chunk) = source.stream.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    broken = Some(error);
-                    break;
-                }
-            };
-            let count = chunk.len() as u64;
-            if sender.send(Piece::Bytes(chunk)).await.is_err() {
-                break; // The writer failed and says why.
-            }
+        let source = origin.registry.blob(&origin.image, &digest, bytes).await?;
+        let received = |count| {
             (bytes, fetched) = (bytes + count, fetched + count);
             events(Event::Blob { digest, bytes, fetched, done: false });
-        }
-        if broken.is_none() {
-            // When the writer failed, it says why.
-            let _ = sender.send(Piece::End).await;
-        }
-        drop(sender);
-        let written = writer.await.map_err(Error::TaskPanicked)?;
-        match broken {
-            Some(error) => Err(error.into()),
-            None => {
-                written?;
-                events(Event::Blob { digest, bytes, fetched, done: true });
-                Ok(())
-            }
-        }
+        };
+        receive(source.stream, partial, digest, received, |_| {}).await?;
+        events(Event::Blob { digest, bytes, fetched, done: true });
+        Ok(())
     }
 
     fn lock_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Gate>>> {
@@ -302,11 +277,67 @@ enum Piece {
     End,
 }
 
-fn write(mut partial: PartialBlob, digest: Digest, mut pieces: mpsc::Receiver<Piece>) -> content_store::Result<()> {
+/// How far a blob is on its way to the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Written {
+    /// So many bytes are there, not verified.
+    Bytes(u64),
+    /// All bytes are there and have the digest.
+    Verified,
+}
+
+/// Takes what is left of a blob from the network to the store. `received` is told the bytes of every piece, `written` what is on disk.
+pub(crate) async fn receive(
+    mut stream: BoxStream<'static, registry_client::Result<Bytes>>,
+    partial: PartialBlob,
+    digest: Digest,
+    mut received: impl FnMut(u64),
+    written: impl Fn(Written) + Send + 'static,
+) -> Result<()> {
+    let (sender, receiver) = mpsc::channel(CHUNKS);
+    let writer = spawn_blocking(move || write(partial, digest, receiver, &written));
+    let mut broken = None;
+    while let Some(chunk) = stream.next().await {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        };
+        let count = chunk.len() as u64;
+        if sender.send(Piece::Bytes(chunk)).await.is_err() {
+            break; // The writer failed and says why.
+        }
+        received(count);
+    }
+    if broken.is_none() {
+        // When the writer failed, it says why.
+        let _ = sender.send(Piece::End).await;
+    }
+    drop(sender);
+    let written = writer.await.map_err(Error::TaskPanicked)?;
+    match broken {
+        Some(error) => Err(error.into()),
+        None => Ok(written?),
+    }
+}
+
+fn write(
+    mut partial: PartialBlob,
+    digest: Digest,
+    mut pieces: mpsc::Receiver<Piece>,
+    written: &impl Fn(Written),
+) -> content_store::Result<()> {
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
-            Piece::Bytes(bytes) => partial.write_all(&bytes).map_err(|error| of_store(error, digest))?,
+            Piece::Bytes(bytes) => {
+                partial.write_all(&bytes).map_err(|error| of_store(error, digest))?;
+                written(Written::Bytes(partial.offset()));
+            }
             Piece::End => {
+                partial.verify()?;
+                written(Written::Verified);
                 partial.commit()?;
                 break;
             }

@@ -5,7 +5,8 @@
 //! 1. Make a [`Fetcher`] over a [`Store`](content_store::Store); use the same one for everything that is fetched together.
 //! 2. Say where content may come from with [`Origin`]s; they are asked in order.
 //! 3. [`Fetcher::document`] brings a manifest or index by tag or digest, [`Fetcher::blobs`] the blobs that it lists.
-//! 4. The other way, a [`Sender`] brings what the store has to a [`Destination`].
+//! 4. [`Downloads`] brings blobs that are read while they arrive.
+//! 5. The other way, a [`Sender`] brings what the store has to a [`Destination`].
 //!
 //! ```no_run
 //! use content_store::Store;
@@ -48,11 +49,13 @@ mod error;
 mod fetch;
 mod send;
 mod sessions;
+mod stream;
 mod upload;
 
 pub use error::{Error, Result};
 pub use fetch::{Document, Fetcher, Options, Origin, Wanted};
 pub use send::{Destination, SendOptions, Sender, Sent, SentManifest};
+pub use stream::{BlobOrigin, Download, Downloads};
 
 use content_store::Digest;
 

@@ -150,6 +150,11 @@ pub enum Warning {
         /// A declared name that is close to it.
         suggestion: Option<String>,
     },
+    /// A CMD whose list is taken as one command and its arguments.
+    OneCommand {
+        /// Where it stands.
+        span: Span,
+    },
     /// A variable that nothing sets; it was replaced by nothing.
     UndefinedVariable {
         /// Its name.
@@ -167,6 +172,11 @@ impl std::fmt::Display for Warning {
             Self::UnusedBuildArg { name, suggestion } => {
                 write!(formatter, "no ARG declares the build argument `{name}`")?;
                 suggestion
+            }
+            Self::OneCommand { span } => {
+                let rule = "one command and its arguments, since its first text has no blank; CMDS lists commands";
+                write!(formatter, "{}:{}: the list of CMD is taken as {rule}", span.line, span.column)?;
+                &None
             }
             Self::UndefinedVariable { name, span, suggestion } => {
                 write!(formatter, "{}:{}: nothing sets the variable `{name}`", span.line, span.column)?;

@@ -43,7 +43,7 @@ impl Supervisor {
 
     /// Tells a state such as `READY=1`, and a line that `systemctl status` shows; what is empty is left out. What cannot
     /// be delivered is dropped: the manager notices by itself when it hears nothing.
-    pub(crate) fn tell(&self, state: &str, status: &str) {
+    pub fn tell(&self, state: &str, status: &str) {
         let Some((socket, address)) = &self.channel else { return };
         let end = status.floor_char_boundary(STATUS_LIMIT);
         let more = if end < status.len() { "…" } else { "" };

@@ -240,6 +240,10 @@ async fn an_authority_is_trusted_for_its_host_alone() {
     let in_directory = || client(&|options| options.certificate_directories = vec!["/none".into(), certs.clone()]);
     std::fs::copy(&authority, own.join("ca.crt")).unwrap();
     check(in_directory()).await.unwrap();
+    let named = (server.host.clone(), own.clone());
+    check(client(&|options| options.host_certificates = [named.clone()].into())).await.unwrap();
+    let other = ("other.example".to_owned(), own.clone());
+    check(client(&|options| options.host_certificates = [other.clone()].into())).await.unwrap_err();
     std::fs::write(own.join("ca.crt"), "nonsense").unwrap();
     let error = check(in_directory()).await.unwrap_err().to_string();
     assert!(error.contains("ca.crt") && error.contains("no certificate"), "{error}");

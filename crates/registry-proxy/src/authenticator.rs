@@ -1,6 +1,7 @@
-//! Lets in who knows a user name and its password, without paying for bcrypt with every request.
+//! Lets in who knows a user name and its password, or has a token for them, without paying for bcrypt with every request.
 
 use crate::htpasswd::Htpasswd;
+use crate::token::Tokens;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use content_store::Digest;
@@ -22,11 +23,61 @@ pub(crate) struct Authenticator {
     /// By user, the digest of the login that was let in: at most one for each user of the file.
     admitted: Mutex<HashMap<String, Digest>>,
     checks: Semaphore,
+    /// For clients that may pull without a login.
+    tokens: Option<Tokens>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// A user who logged in.
+    User(String),
+    /// Somebody with a token that nobody logged in for.
+    Anonymous,
+    /// Somebody without a login, or with a wrong one.
+    Unknown,
 }
 
 impl Authenticator {
-    pub(crate) fn new(users: Htpasswd) -> Self {
-        Self { users: Arc::new(users), admitted: Mutex::default(), checks: Semaphore::new(CHECKS) }
+    /// With `anonymous_pull`, there are tokens.
+    pub(crate) fn new(users: Htpasswd, anonymous_pull: bool) -> Self {
+        let tokens = anonymous_pull.then(Tokens::new).flatten();
+        Self { users: Arc::new(users), admitted: Mutex::default(), checks: Semaphore::new(CHECKS), tokens }
+    }
+
+    /// Whose login or token the value of `Authorization` is.
+    pub(crate) async fn client(&self, authorization: Option<&HeaderValue>) -> Client {
+        let token = authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        if let (Some(tokens), Some(token)) = (&self.tokens, token) {
+            return match tokens.user(token) {
+                Some(user) if user.is_empty() => Client::Anonymous,
+                Some(user) => Client::User(user),
+                None => Client::Unknown,
+            };
+        }
+        match authorization.and_then(login) {
+            Some((user, _)) if self.admits(authorization).await => Client::User(user),
+            _ => Client::Unknown,
+        }
+    }
+
+    /// A token for who asks; none when a login was sent that is wrong, or there are no tokens here.
+    pub(crate) async fn token(&self, authorization: Option<&HeaderValue>) -> Option<String> {
+        let tokens = self.tokens.as_ref()?;
+        match self.client(authorization).await {
+            Client::User(user) => Some(tokens.issue(&user)),
+            _ if authorization.is_none() => Some(tokens.issue("")),
+            _ => None,
+        }
+    }
+
+    /// The value of `WWW-Authenticate`: where a token is had, or that a login is wanted.
+    pub(crate) fn challenge(&self, base: &str, repository: Option<&str>) -> String {
+        let scope = repository.map(|path| format!(",scope=\"repository:{path}:pull,push\"")).unwrap_or_default();
+        match self.tokens {
+            Some(_) => format!("Bearer realm=\"{base}/token\",service=\"sealer\"{scope}"),
+            None => "Basic realm=\"sealer\"".to_owned(),
+        }
     }
 
     /// Whether the value of `Authorization` is the login of a user.
@@ -84,7 +135,7 @@ mod tests {
 
     fn authenticator() -> Authenticator {
         let hash = bcrypt::hash("a:b", 10).unwrap();
-        Authenticator::new(Htpasswd::parse(&format!("puller:{hash}")).unwrap())
+        Authenticator::new(Htpasswd::parse(&format!("puller:{hash}")).unwrap(), false)
     }
 
     #[tokio::test]

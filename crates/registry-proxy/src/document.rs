@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const KNOWN: [&str; 4] = [
     OCI_INDEX,

@@ -2,9 +2,13 @@
 //!
 //! # Steps
 //!
-//! 1. Make the [`Source`]s: [`ContentSource`] is a [`content_store::Store`]; others are implementations of the trait.
+//! 1. Make the [`Source`]s: [`ContentSource`] is a [`content_store::Store`], [`ReadOnlySource`] an archive or directory, [`ObjectSource`] a bucket,
+//!    [`UpstreamSource`] other registries; a [`Recorder`] around one tells what was asked for. Others are implementations of the trait.
 //! 2. [`service`] makes an [`axum::Router`] over them. They are asked in order: the first that has a manifest or blob answers.
 //! 3. Serve the router with [`serve_tls`] or [`serve_plain`] on a listener, or with [`serve_http2_stream`] on any byte stream.
+//!
+//! Or let [`serve()`] do all of it, as a [`Config`] says that people write in YAML: with pushes, deletions and collections of garbage. A
+//! [`ForwardProxy`] in front of the router answers clients that reach registries through `HTTPS_PROXY`.
 //!
 //! ```
 //! use content_store::{Descriptor, MediaType, NameKind, Store};
@@ -39,8 +43,9 @@
 //!
 //! # What is answered
 //!
-//! The read side of the OCI distribution specification: `GET` and `HEAD` of `/v2/`, manifests, blobs (with single ranges), `tags/list` and
-//! `_catalog`. The query `ns=` of containerd's mirrors says which registry is meant; without it a content store tries Docker Hub, then
+//! The OCI distribution specification 1.1: `GET` and `HEAD` of `/v2/`, manifests, blobs (with single ranges), `tags/list`, `referrers` and
+//! `_catalog`; with [`Options::push`] uploads and manifests are taken, with [`Options::delete`] tags, manifests and blobs are deleted. Also
+//! `/healthz` and `/metrics`. The query `ns=` of containerd's mirrors says which registry is meant; without it a content store tries Docker Hub, then
 //! any registry that alone has the repository. A content store answers content by digest in every repository.
 //!
 //! A stored blob is compared with its digest before it is first served, and again whenever it is sent whole; a transfer during which it
@@ -59,33 +64,47 @@
 //! [`Error`] is about certificates, files of users and connections. What goes wrong with one request is answered to the client in the form of the
 //! specification, and told as [`Event::Failed`] when the cause lies on this side.
 
+mod assemble;
 mod authenticator;
+mod config;
 mod content;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod document;
 mod error;
 mod event;
+mod forward;
 mod handler;
 mod htpasswd;
 #[cfg(feature = "testing")]
 mod memory;
+mod metrics;
+mod objects;
 mod range;
+mod record;
 mod route;
 mod serve;
 mod source;
 mod tls;
+mod token;
+mod upstream;
 
-pub use content::ContentSource;
+pub use config::{Config, TlsConfig};
+pub use content::{ContentSource, ReadOnlySource};
 pub use error::{Error, Result};
-pub use event::{Event, Events};
+pub use event::{Access, Event, Events};
+pub use forward::{ForwardConfig, ForwardProxy, serve_forward};
 pub use handler::service;
 pub use htpasswd::Htpasswd;
 #[cfg(feature = "testing")]
 pub use memory::MemorySource;
-pub use serve::{serve_http2_stream, serve_plain, serve_tls};
+pub use object_store;
+pub use objects::{ObjectSource, ObjectStoreConfig, ObjectStoreKind, Published, publish};
+pub use record::{Recorded, Recorder, Recording};
+pub use serve::{Content, serve, serve_http2_stream, serve_plain, serve_tls};
 pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 pub use tls::Tls;
+pub use upstream::{UpstreamConfig, UpstreamSource};
 
 use event::Reporter;
 
@@ -100,6 +119,16 @@ pub struct Options {
     pub clients_verify: bool,
     /// Who may ask; everybody, when it is not set. Logins are sent as HTTP Basic authentication.
     pub htpasswd: Option<Htpasswd>,
+    /// Whether everybody may pull although there are users; pushes and deletions then need a login.
+    pub anonymous_pull: bool,
+    /// Takes what clients push; the same content must be among the sources. None may push when it is not set.
+    pub push: Option<ContentSource>,
+    /// Deletes what clients want deleted; none may when it is not set.
+    pub delete: Option<ContentSource>,
+    /// Whether clients reach the router over TLS: it is part of the addresses that they are told.
+    pub is_tls: bool,
+    /// Whether [`Event::Request`] tells of each request.
+    pub access_log: bool,
     /// Is told what happens.
     pub events: Option<Events>,
 }

@@ -41,7 +41,8 @@ fn parse(range: &str, size: u64) -> Option<Part> {
     };
     let (first, last) = (first.trim(), last.trim());
     let (start, end) = match (number(first), number(last)) {
-        (Some(start), Some(last)) if start <= last => (start, last.saturating_add(1).min(size)),
+        // One that ends before it starts holds nothing: 416, as the distribution specification's own tests want it.
+        (Some(start), Some(last)) => (start, last.saturating_add(1).min(size)),
         (Some(start), None) if last.is_empty() => (start, size),
         (None, Some(count)) if first.is_empty() => (size.saturating_sub(count), size),
         _ => return None,
@@ -73,7 +74,7 @@ mod tests {
             ("bytes=10-", Part::Unsatisfiable),
             ("bytes=99999999999999999999999-", Part::Unsatisfiable),
             ("bytes=-0", Part::Unsatisfiable),
-            ("bytes=5-3", Part::Whole),
+            ("bytes=5-3", Part::Unsatisfiable),
             ("bytes=0-1,3-4", Part::Whole),
             ("bytes=-", Part::Whole),
             ("bytes=+1-", Part::Whole),

@@ -15,14 +15,57 @@ const PAGE_LIMIT: usize = 10_000;
 pub(crate) enum Route {
     /// `/v2/`: is this a registry?
     Version,
-    /// A manifest or index.
-    Manifest { repository: Repository, reference: ManifestReference },
+    /// `/healthz`: does it answer?
+    Health,
+    /// `/metrics`, for Prometheus.
+    Metrics,
+    /// `/token`: a token for a login, as docker's registries give them.
+    Token,
+    /// A manifest or index. `tags` are those that a push by digest sets, too.
+    Manifest { repository: Repository, reference: ManifestReference, tags: Vec<String> },
     /// A blob.
     Blob { repository: Repository, digest: Digest },
+    /// A new upload: with `digest` all of the blob follows, with `mount` it may be here already.
+    Uploads { repository: Repository, digest: Option<Digest>, mount: Option<Digest> },
+    /// An upload under way; `digest` ends it.
+    Upload { repository: Repository, id: String, digest: Option<Digest> },
+    /// The manifests that are about another one.
+    Referrers { repository: Repository, subject: Digest, artifact_type: Option<String>, after: Option<Digest> },
     /// The tags of a repository.
     Tags { repository: Repository, page: Page },
     /// The repositories.
     Catalog { page: Page },
+}
+
+impl Route {
+    /// The methods that it has, `HEAD` along with `GET`.
+    fn methods(&self) -> &'static [Method] {
+        match self {
+            Self::Manifest { .. } => &[Method::GET, Method::PUT, Method::DELETE],
+            Self::Blob { .. } => &[Method::GET, Method::DELETE],
+            Self::Uploads { .. } => &[Method::POST],
+            Self::Upload { .. } => &[Method::GET, Method::PATCH, Method::PUT, Method::DELETE],
+            _ => &[Method::GET],
+        }
+    }
+
+    /// Whether the request changes something, or is part of one that does.
+    pub(crate) fn is_write(&self, method: &Method) -> bool {
+        !matches!(*method, Method::GET | Method::HEAD) || matches!(self, Self::Upload { .. })
+    }
+
+    /// The repository that it is about.
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Manifest { repository, .. }
+            | Self::Blob { repository, .. }
+            | Self::Uploads { repository, .. }
+            | Self::Upload { repository, .. }
+            | Self::Referrers { repository, .. }
+            | Self::Tags { repository, .. } => Some(repository),
+            _ => None,
+        }
+    }
 }
 
 /// Which part of a list.
@@ -50,35 +93,55 @@ impl Refusal {
 
 /// Understands a request.
 pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, Refusal> {
-    if method != Method::GET && method != Method::HEAD {
-        let message = format!("{method} is not supported: this registry is read-only");
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message));
-    }
     if path.len() > LIMIT || query.is_some_and(|query| query.len() > LIMIT) {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "UNSUPPORTED", "the path or query is too long"));
     }
+    let route = resource(method, path, query)?;
+    let asked = if *method == Method::HEAD { &Method::GET } else { method };
+    if !route.methods().contains(asked) {
+        let message = format!("{method} is not supported for this");
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message));
+    }
+    Ok(route)
+}
+
+fn resource(method: &Method, path: &str, query: Option<&str>) -> Result<Route, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "this is a registry; its API is under /v2/");
     let decoded = decode(path).ok_or_else(unknown)?;
-    let Some(rest) = decoded.strip_prefix("/v2") else { return Err(unknown()) };
-    let Some(rest) = rest.strip_prefix('/') else {
-        return if rest.is_empty() { Ok(Route::Version) } else { Err(unknown()) };
+    let rest = match decoded.as_str() {
+        "/healthz" => return Ok(Route::Health),
+        "/metrics" => return Ok(Route::Metrics),
+        "/token" => return Ok(Route::Token),
+        "/v2" | "/v2/" => return Ok(Route::Version),
+        "/v2/_catalog" => return Ok(Route::Catalog { page: page(query) }),
+        other => other.strip_prefix("/v2/").ok_or_else(unknown)?,
     };
-    match rest {
-        "" => return Ok(Route::Version),
-        "_catalog" => return Ok(Route::Catalog { page: page(query) }),
-        _ => {}
-    }
     let mut parts = rest.rsplitn(3, '/');
     let (Some(last), Some(kind), Some(repository)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(unknown());
     };
-    let repository = named(repository, query)?;
+    let digest = |text: &str| text.parse().map_err(|_| invalid_digest(method, text));
+    let given = || parameter(query, "digest").map(|text| digest(&text)).transpose();
+    let upload = || repository.strip_suffix("/blobs").ok_or_else(unknown).and_then(|path| named(path, query));
     match (kind, last) {
-        ("manifests", reference) => Ok(Route::Manifest { repository, reference: manifest_reference(reference)? }),
-        ("blobs", digest) => {
-            Ok(Route::Blob { repository, digest: digest.parse().map_err(|_| invalid_digest(digest))? })
+        ("blobs", "uploads") | ("uploads", "") => {
+            let repository = if kind == "blobs" { named(repository, query)? } else { upload()? };
+            let mount = parameter(query, "mount").and_then(|text| text.parse().ok());
+            Ok(Route::Uploads { repository, digest: given()?, mount })
         }
-        ("tags", "list") => Ok(Route::Tags { repository, page: page(query) }),
+        ("uploads", id) => Ok(Route::Upload { repository: upload()?, id: id.to_owned(), digest: given()? }),
+        ("manifests", reference) => {
+            let (repository, reference) = (named(repository, query)?, manifest_reference(method, reference)?);
+            Ok(Route::Manifest { repository, reference, tags: tags(query)? })
+        }
+        ("blobs", text) => Ok(Route::Blob { repository: named(repository, query)?, digest: digest(text)? }),
+        ("tags", "list") => Ok(Route::Tags { repository: named(repository, query)?, page: page(query) }),
+        ("referrers", subject) => Ok(Route::Referrers {
+            repository: named(repository, query)?,
+            subject: subject.parse().map_err(|_| invalid_digest(&Method::PUT, subject))?,
+            artifact_type: parameter(query, "artifactType").filter(|text| !text.is_empty()),
+            after: parameter(query, "last").and_then(|text| text.parse().ok()),
+        }),
         _ => Err(unknown()),
     }
 }
@@ -105,23 +168,37 @@ fn named(path: &str, query: Option<&str>) -> Result<Repository, Refusal> {
     Ok(Repository::new(registry.as_deref(), path))
 }
 
-fn manifest_reference(reference: &str) -> Result<ManifestReference, Refusal> {
+fn manifest_reference(method: &Method, reference: &str) -> Result<ManifestReference, Refusal> {
     if reference.contains(':') {
-        return reference.parse().map(ManifestReference::Digest).map_err(|_| invalid_digest(reference));
+        return reference.parse().map(ManifestReference::Digest).map_err(|_| invalid_digest(method, reference));
     }
-    let is_tag = (1..=128).contains(&reference.len())
-        && !reference.starts_with(['.', '-'])
-        && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if is_tag {
-        Ok(ManifestReference::Tag(reference.to_owned()))
-    } else {
-        Err(Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "this is not a tag"))
+    match is_tag(reference) {
+        true => Ok(ManifestReference::Tag(reference.to_owned())),
+        false if *method == Method::PUT => {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "this is not a tag"))
+        }
+        false => Err(Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "this is not a tag")),
     }
 }
 
-fn invalid_digest(text: &str) -> Refusal {
-    // Other algorithms are legal names of content that is not here.
-    let status = if text.contains(':') { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+fn is_tag(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with(['.', '-'])
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// The tags that a manifest is to have besides its digest.
+fn tags(query: Option<&str>) -> Result<Vec<String>, Refusal> {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("tag="));
+    let tag = |text: &str| decode(text).filter(|tag| is_tag(tag));
+    let wrong = || Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", "the parameter tag is not a tag");
+    pairs.map(|text| tag(text).ok_or_else(wrong)).collect()
+}
+
+fn invalid_digest(method: &Method, text: &str) -> Refusal {
+    // Other algorithms are legal names of content that is not here, but nothing can be stored under them.
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let status = if is_read && text.contains(':') { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
     Refusal::new(
         status,
         "DIGEST_INVALID",
@@ -164,27 +241,30 @@ mod tests {
         assert_eq!(get("/v2"), Ok(Route::Version));
         assert_eq!(
             get("/v2/nginx/manifests/1.19"),
-            Ok(Route::Manifest { repository: Repository::new(None, "nginx"), reference: tag("1.19") })
+            Ok(Route::Manifest { repository: Repository::new(None, "nginx"), reference: tag("1.19"), tags: vec![] })
         );
         assert_eq!(
             get("/v2/library/nginx/manifests/1.19?ns=docker.io"),
             Ok(Route::Manifest {
                 repository: Repository::new(Some("docker.io"), "library/nginx"),
-                reference: tag("1.19")
+                reference: tag("1.19"),
+                tags: vec![]
             })
         );
         assert_eq!(
             get("/v2/manifests/blobs/tags/manifests/list?x=1&ns=reg%3A5000"),
             Ok(Route::Manifest {
                 repository: Repository::new(Some("reg:5000"), "manifests/blobs/tags"),
-                reference: tag("list")
+                reference: tag("list"),
+                tags: vec![]
             })
         );
         assert_eq!(
             get(&format!("/v2/a/b/manifests/{digest}")),
             Ok(Route::Manifest {
                 repository: Repository::new(None, "a/b"),
-                reference: ManifestReference::Digest(digest)
+                reference: ManifestReference::Digest(digest),
+                tags: vec![]
             })
         );
         let encoded = digest.to_string().replace(':', "%3A");
@@ -202,11 +282,38 @@ mod tests {
     }
 
     #[test]
+    fn pushes_are_understood() {
+        let digest = Digest::of(b"x");
+        let repository = || Repository::new(None, "a/blobs");
+        let route = |method, path: &str| {
+            let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+            route(&method, path, query)
+        };
+        for path in ["/v2/a/blobs/blobs/uploads/", "/v2/a/blobs/blobs/uploads"] {
+            let expected = Route::Uploads { repository: repository(), digest: None, mount: Some(digest) };
+            assert_eq!(route(Method::POST, &format!("{path}?mount={digest}&from=b")), Ok(expected));
+        }
+        let expected = Route::Upload { repository: repository(), id: "7f".to_owned(), digest: Some(digest) };
+        assert_eq!(route(Method::PUT, &format!("/v2/a/blobs/blobs/uploads/7f?x=1&digest={digest}")), Ok(expected));
+        let expected = Route::Manifest {
+            repository: repository(),
+            reference: ManifestReference::Digest(digest),
+            tags: vec!["1".to_owned(), "2".to_owned()],
+        };
+        assert_eq!(route(Method::PUT, &format!("/v2/a/blobs/manifests/{digest}?tag=1&tag=2")), Ok(expected));
+        for wrong in ["/v2/a/manifests/1?tag=..", "/v2/a/blobs/uploads/7f?digest=sha256:0"] {
+            assert_eq!(route(Method::PUT, wrong).unwrap_err().status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
+    }
+
+    #[test]
     fn refusals_have_the_codes_of_the_specification() {
         let code = |path: &str| get(path).unwrap_err().code;
+        assert_eq!(route(&Method::POST, "/v2/a/tags/list", None).unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
+        let put = |path: &str| route(&Method::PUT, path, None).unwrap_err();
         assert_eq!(
-            route(&Method::POST, "/v2/a/blobs/uploads/", None).unwrap_err().status,
-            StatusCode::METHOD_NOT_ALLOWED
+            (put("/v2/a/manifests/sha256:0").status, put("/v2/a/manifests/.x").code),
+            (StatusCode::BAD_REQUEST, "MANIFEST_INVALID")
         );
         assert_eq!(get("/").unwrap_err().status, StatusCode::NOT_FOUND);
         assert_eq!(get("/v2x").unwrap_err().status, StatusCode::NOT_FOUND);
@@ -218,7 +325,10 @@ mod tests {
         assert_eq!(code("/v2/a/manifests/.."), "MANIFEST_UNKNOWN");
         assert_eq!(code("/v2/a/manifests/sha256:00"), "DIGEST_INVALID");
         assert_eq!(code("/v2/a/blobs/latest"), "DIGEST_INVALID");
-        assert_eq!(code("/v2/a/referrers/x"), "UNSUPPORTED");
+        assert_eq!(code("/v2/a/referrers/x"), "DIGEST_INVALID");
+        assert_eq!(code("/v2/uploads/"), "UNSUPPORTED");
+        assert_eq!(code("/v2/../blobs/uploads/"), "NAME_INVALID");
+        assert_eq!(get("/v2/a/blobs/uploads/").unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(get(&format!("/v2/{}/manifests/x", "a".repeat(3000))).unwrap_err().status, StatusCode::URI_TOO_LONG);
     }
 

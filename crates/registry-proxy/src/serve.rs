@@ -2,8 +2,12 @@
 
 mod limits;
 mod progress;
+mod run;
+
+pub use run::{Content, serve};
 
 use crate::error::{Error, Result};
+use crate::handler::PeerAddress;
 use crate::tls::Tls;
 use axum::Router;
 use http::{Request, Response};
@@ -17,13 +21,11 @@ use limits::{Client, Limits};
 use progress::{Answer, Streams, sending};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -40,8 +42,8 @@ const HEAD_LIMIT: usize = 32 << 10;
 const HEAD_LIST_LIMIT: u32 = 16 << 10;
 /// Streams of one connection: the least that clients may rely on before they are told. Few of them are answered at once.
 const STREAM_LIMIT: u32 = 100;
-/// What peers may send that is not read yet, in a stream and in a connection: nobody has anything to send.
-const RECEIVE_WINDOW: u32 = 64 << 10;
+/// What peers may send that is not read yet, in a stream and in a connection: enough for pushes within one network.
+const RECEIVE_WINDOW: u32 = 128 << 10;
 /// What of an answer waits in a stream.
 const SEND_BUFFER: usize = 32 << 10;
 
@@ -57,7 +59,7 @@ pub async fn serve_tls(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let acceptor = tls.acceptor()?;
-    serve(listener, Some(acceptor), router, shutdown).await
+    accept_all(listener, Some(acceptor), router, shutdown).await
 }
 
 /// Serves plain HTTP on the listener until `shutdown` is ready; running transfers then have a few seconds to finish.
@@ -66,7 +68,7 @@ pub async fn serve_tls(
 ///
 /// [`Error::Accept`] when the listener breaks.
 pub async fn serve_plain(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> Result<()> {
-    serve(listener, None, router, shutdown).await
+    accept_all(listener, None, router, shutdown).await
 }
 
 /// Serves HTTP/2 over one byte stream until the other end closes it.
@@ -84,7 +86,7 @@ pub async fn serve_http2_stream(
     served.map_err(|source| Error::Stream { source })
 }
 
-async fn serve(
+async fn accept_all(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     router: Router,
@@ -96,14 +98,14 @@ async fn serve(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &limits) => accepted,
+            accepted = listener.accept() => accepted,
             Some(_ended) = connections.join_next() => continue,
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, peer, room)) => {
-                // A peer that has all connections that it may have is told so by the end of this one.
-                let Some(client) = limits.admit(peer, room) else { continue };
+            Ok((stream, peer)) => {
+                // Who gets no connection is told so by its end.
+                let Some(client) = limits.admit(peer.ip()).await else { continue };
                 let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
                 connections.spawn(async move {
                     // A client that breaks off harms only itself.
@@ -123,13 +125,6 @@ async fn serve(
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
     Ok(())
-}
-
-/// Waits until there is room for another connection, then for the connection.
-async fn accept(listener: &TcpListener, limits: &Limits) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-    let room = limits.room().await?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer.ip(), room))
 }
 
 async fn connection(
@@ -173,6 +168,8 @@ impl Service<Request<Incoming>> for Limited {
         let Self { service, client } = self.clone();
         Box::pin(async move {
             let place = client.place().await?;
+            let mut request = request;
+            request.extensions_mut().insert(PeerAddress(client.address()));
             let response = service.call(request).await.unwrap_or_else(|never| match never {});
             Ok(response.map(|body| Answer::new(body, place)))
         })

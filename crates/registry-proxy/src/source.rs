@@ -46,6 +46,15 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     ///
     /// [`SourceError::Failed`].
     async fn repositories(&self) -> Result<Vec<String>, SourceError>;
+
+    /// The manifests of a repository that name `subject` as what they are about, in any order; none by default.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Failed`].
+    async fn referrers(&self, _repository: &Repository, _subject: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        Ok(Vec::new())
+    }
 }
 
 /// An open blob of a [`Source`].
@@ -114,12 +123,28 @@ pub struct Manifest {
     pub media_type: Option<String>,
     /// The document.
     pub bytes: Bytes,
+    /// Whether it is what was there the last time, because nobody can be asked whether it still is.
+    pub is_stale: bool,
+    /// The upstream that it came from, or that said that it still holds.
+    pub upstream: Option<String>,
 }
 
 impl Manifest {
     /// A document with its digest and the media type that it was stored under.
     pub fn new(digest: Digest, media_type: Option<String>, bytes: impl Into<Bytes>) -> Self {
-        Self { digest, media_type, bytes: bytes.into() }
+        Self { digest, media_type, bytes: bytes.into(), is_stale: false, upstream: None }
+    }
+
+    /// Marks it as what was there the last time.
+    #[must_use]
+    pub fn stale(self) -> Self {
+        Self { is_stale: true, ..self }
+    }
+
+    /// Says which upstream it came from.
+    #[must_use]
+    pub fn from_upstream(self, title: impl Into<String>) -> Self {
+        Self { upstream: Some(title.into()), ..self }
     }
 }
 

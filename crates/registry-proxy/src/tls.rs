@@ -1,10 +1,13 @@
 //! Certificate and key of the registry, and its TLS configuration.
 
 use crate::error::{Error, Result};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
@@ -48,4 +51,32 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+/// The certificate in `directory`, made when it is missing: signed by itself, for `names` (their ports are ignored), the address and loopback.
+pub(crate) fn minted(directory: &Path, names: &[String], address: IpAddr) -> Result<Tls> {
+    const LIMIT: u64 = 64 << 10;
+    let [cert, key] = ["registry.crt", "registry.key"].map(|name| directory.join(name));
+    let read = |path: &Path| atomic_file::read_text(path, LIMIT).map_err(Error::file("read", path));
+    if let (Some(cert), Some(key)) = (read(&cert)?, read(&key)?) {
+        return Ok(Tls::new(cert, key));
+    }
+    let host = |name: &String| match name.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.to_owned(),
+        _ => name.clone(),
+    };
+    let mut hosts: Vec<String> = names.iter().map(host).collect();
+    hosts.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    if !address.is_unspecified() && !address.is_loopback() {
+        hosts.push(address.to_string());
+    }
+    let fail = |error: rcgen::Error| Error::Tls { object: "certificate", reason: error.to_string() };
+    let pair = KeyPair::generate().map_err(fail)?;
+    let made = CertificateParams::new(hosts).and_then(|params| params.self_signed(&pair)).map_err(fail)?;
+    atomic_file::create_dir(directory, 0o755).map_err(Error::file("create", directory))?;
+    let tls = Tls::new(made.pem(), pair.serialize_pem());
+    // The key first: a certificate that is there has its key.
+    atomic_file::write(&key, tls.key_pem.as_bytes(), 0o600).map_err(Error::file("write", &key))?;
+    atomic_file::write(&cert, tls.cert_pem.as_bytes(), 0o644).map_err(Error::file("write", &cert))?;
+    Ok(tls)
 }

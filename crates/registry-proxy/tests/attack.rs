@@ -8,8 +8,8 @@ use registry_client::contract::Fixture;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use support::{Content, Server};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What four connections may make this process hold, the client that behaves included.
 const MEMORY: u64 = 50 << 20;
@@ -94,5 +94,47 @@ async fn greedy_connections_neither_stop_the_registry_nor_fill_its_memory() {
         assert!(grown < if connections == 4 { MEMORY } else { 2 * MEMORY }, "{grown} bytes");
         assert!(latency < Duration::from_secs(1), "{latency:?}");
     }
+    server.stop().await;
+}
+
+/// A connection from this loopback address that sends `text` and waits.
+async fn slow(server: SocketAddr, from: [u8; 4], text: &[u8]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = socket.connect(server).await.unwrap();
+    // One that is refused may be closed already.
+    let _ = stream.write_all(text).await;
+    stream
+}
+
+/// What the server answers until it closes; none when it keeps the connection.
+async fn answer(stream: &mut TcpStream) -> Option<String> {
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_millis(300), stream.read_to_end(&mut answer)).await;
+    read.ok().map(|_| String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_and_odd_clients_are_refused_and_others_served() {
+    let (content, digest) = content();
+    let server = Server::start(&content, None).await;
+    let mut held = Vec::new();
+    for host in 1..=5 {
+        let mut streams = Vec::new();
+        for number in 0..40 {
+            // Some send nothing, some a head without an end.
+            let text: &[u8] = if number % 2 == 0 { b"" } else { b"GET /v2/ HTTP/1.1\r\nx: " };
+            streams.push(slow(server.address, [127, 0, 1, host], text).await);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(answer(streams.last_mut().unwrap()).await.is_some(), "an address has 32 connections");
+        assert!(answer(&mut streams[0]).await.is_none(), "the first ones are kept");
+        held.push(streams);
+    }
+    let head = [b"GET /v2/ HTTP/1.1\r\nhost: x\r\nx: ".as_slice(), &[b'x'; 100 << 10], b"\r\n\r\n"].concat();
+    let huge = answer(&mut slow(server.address, [127, 0, 1, 9], &head).await).await;
+    assert!(huge.is_some_and(|answer| !answer.contains(" 200 ")), "a head of 100 KiB is not taken");
+    behaving(server.address, digest).await;
+    drop(held);
     server.stop().await;
 }

@@ -4,12 +4,13 @@
 mod support;
 
 use content_store::Reference;
-use content_store::{Digest, MediaType};
+use content_store::{Digest, MediaType, Store};
 use registry_client::contract::Fixture;
-use registry_proxy::Event;
+use registry_proxy::{ContentSource, Event, Options, Source, UpstreamConfig, UpstreamSource, service};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use support::{Content, Server};
 use tempfile::TempDir;
@@ -118,4 +119,25 @@ async fn containerd_turns_to_another_registry_when_a_blob_is_corrupt() {
     assert!(containerd.has(&layer).await);
     let events = bad.events.lock().unwrap();
     assert!(matches!(&events[..], [Event::Corrupt { digest, .. }] if *digest == layer), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_pulls_through_an_upstream_and_again_without_it() {
+    let (content, layer) = content();
+    let upstream = Server::start(&content, None).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (store, options) = (Store::open(directory.path()).unwrap(), Options::default());
+    let config = UpstreamConfig::new("*").at(format!("http://{}", upstream.host()));
+    let cache = UpstreamSource::new(store.clone(), vec![config], &options).unwrap();
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(ContentSource::new(store, &options)), Arc::new(cache)];
+    let server = Server::over(service(sources, options), None).await;
+    let first = Containerd::start(&[server.host()]).await;
+    let output = first.fetch().await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(first.has(&layer).await);
+    upstream.stop().await;
+    let second = Containerd::start(&[server.host()]).await;
+    let output = second.fetch().await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(second.has(&layer).await);
 }

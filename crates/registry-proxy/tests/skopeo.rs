@@ -1,17 +1,20 @@
-//! Skopeo pulls from the registry what was stored.
+//! Skopeo pulls from the registry what was stored, and images under their original names through a mirror and through the forward proxy.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use content_store::Reference;
-use content_store::{MediaType, Store};
+use content_store::{Digest, MediaType, Store};
 use registry_client::contract::Fixture;
+use registry_proxy::{ForwardConfig, ForwardProxy, Options, UpstreamConfig, UpstreamSource, serve_forward, service};
 use serde_json::json;
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use support::{Content, Server};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn skopeo_copies_an_image() {
+/// Content with one image under the name `registry.example/team/app:1`; the digests of its blobs.
+fn content() -> (Content, Vec<Digest>) {
     let fixture = Fixture::new("registry.example");
     let content = Content::new(&fixture);
     let layer = content.store.put(&fixture.blobs[2]).unwrap();
@@ -28,22 +31,77 @@ async fn skopeo_copies_an_image() {
     let manifest = manifest.to_string();
     let image = Reference::new("registry.example", "team/app", "1").unwrap();
     content.name(&image, manifest.as_bytes(), MediaType::ImageManifest);
-    let server = Server::start(&content, None).await;
+    (content, vec![layer.digest, config.digest, Digest::of(manifest.as_bytes())])
+}
 
+/// Copies an image with skopeo, and looks whether all of it arrived.
+async fn copy(source: String, environment: Vec<(&'static str, String)>, arguments: Vec<String>, expected: &[Digest]) {
     let directory = tempfile::tempdir().unwrap();
     let target = format!("oci:{}:app", directory.path().display());
-    let source = format!("docker://{}/team/app:1", server.host());
     let copy = move || {
-        Command::new("skopeo")
-            .args(["copy", "-q", "--all", "--preserve-digests", "--src-tls-verify=false", &source, &target])
-            .output()
-            .unwrap()
+        let mut command = Command::new("skopeo");
+        command.args(arguments).args(["copy", "-q", "--all", "--preserve-digests", &source, &target]);
+        command.envs(environment).output().unwrap()
     };
     let output = tokio::task::spawn_blocking(copy).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let copied = Store::open(directory.path()).unwrap();
-    for digest in [layer.digest, config.digest, content_store::Digest::of(manifest.as_bytes())] {
-        copied.verify(&digest).unwrap();
+    for digest in expected {
+        copied.verify(digest).unwrap();
     }
+}
+
+/// A registries.conf that says where images come from.
+fn registries(directory: &Path, text: &str) -> Vec<String> {
+    let path = directory.join("registries.conf");
+    std::fs::write(&path, text).unwrap();
+    vec!["--registries-conf".to_owned(), path.display().to_string()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_an_image() {
+    let (content, blobs) = content();
+    let server = Server::start(&content, None).await;
+    let directory = tempfile::tempdir().unwrap();
+    let host = server.host();
+    let plain = registries(directory.path(), &format!("[[registry]]\nlocation = \"{host}\"\ninsecure = true\n"));
+    copy(format!("docker://{host}/team/app:1"), Vec::new(), plain, &blobs).await;
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_pulls_the_original_name_through_a_mirror_with_the_host_in_its_path() {
+    let (content, blobs) = content();
+    let upstream = Server::start(&content, None).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (store, options) = (Store::open(&directory.path().join("store")).unwrap(), Options::default());
+    let config = UpstreamConfig::new("registry.example").at(format!("http://{}", upstream.host()));
+    let source = UpstreamSource::new(store, vec![config], &options).unwrap();
+    let server = Server::over(service(vec![Arc::new(source)], options), None).await;
+    let host = server.host();
+    let text = format!(
+        "[[registry]]\nlocation = \"registry.example\"\n[[registry.mirror]]\nlocation = \"{host}/registry.example\"\ninsecure = true\n"
+    );
+    let mirrored = registries(directory.path(), &text);
+    copy("docker://registry.example/team/app:1".to_owned(), Vec::new(), mirrored, &blobs).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_pulls_the_original_name_through_the_forward_proxy() {
+    let (content, blobs) = content();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(path("ca.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(path("ca.key"), key.serialize_pem()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy =
+        ForwardProxy::new(ForwardConfig::new(address, path("ca.crt"), path("ca.key")), content.router()).unwrap();
+    tokio::spawn(serve_forward(listener, proxy, std::future::pending()));
+    let environment =
+        vec![("HTTPS_PROXY", format!("http://{address}")), ("SSL_CERT_FILE", path("ca.crt").display().to_string())];
+    copy("docker://registry.example/team/app:1".to_owned(), environment, Vec::new(), &blobs).await;
 }

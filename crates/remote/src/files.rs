@@ -1,11 +1,15 @@
 //! Writes, sends and reads files on a host with nothing but a POSIX shell and coreutils.
 
 use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 
 use super::launch::{Launch, Privilege};
 use super::process::{self, Transport};
@@ -61,7 +65,7 @@ fn part(files: &[SmallFile<'_>]) -> usize {
     files.iter().take(MOST_FILES).take_while(fits).count().max(1)
 }
 
-/// Sends a local file unless the host has it; returns the bytes sent.
+/// Sends a local file unless the host has it; returns its bytes, which are fewer on the way to a host that has gzip.
 pub(super) async fn upload(
     transport: &dyn Transport,
     privilege: &Privilege,
@@ -72,23 +76,15 @@ pub(super) async fn upload(
 ) -> Result<u64, Error> {
     let host = transport.address();
     let sum = hash(local).await?;
-    let found = Command {
-        script: format!(
-            "p={}\nif [ -f \"$p\" ] && [ ! -L \"$p\" ]; then sha256sum < \"$p\" | cut -c1-64; stat -c %a \"$p\"; fi",
-            quote(absolute(path)?)
-        ),
-        timeout: Some(TIMEOUT),
-        ..Command::default()
-    };
-    let output = process::run(transport, privilege, &found, None).await?;
-    accepted(transport, "look at", path, &output)?;
-    if String::from_utf8_lossy(&output.stdout).trim() == format!("{sum}\n{mode:o}") {
+    let said = look_at(transport, privilege, path).await?;
+    if said.starts_with(&format!("{sum}\n{mode:o}\n")) {
         return Ok(0);
     }
 
     let failed = |source| Error::LocalFile { path: local.to_owned(), source };
-    let mut file = tokio::fs::File::open(local).await.map_err(failed)?;
-    let command = Command::new(receive(&[Arriving { path, mode, size: None }], &sum)?);
+    let extent = if said.trim_end().ends_with("gzip") { Extent::Compressed } else { Extent::ToEnd };
+    let mut chunks = chunks(std::fs::File::open(local).map_err(failed)?, extent);
+    let command = Command::new(receive(&[Arriving { path, mode, extent }], &sum)?);
     let launch = Launch::of(host, &command, privilege, true)?;
     let mut running = transport.start(&launch.line).await?;
     let mut stdin = running.stdin();
@@ -99,16 +95,16 @@ pub(super) async fn upload(
             if !launch.preamble.is_empty() && stdin.write_all(&launch.preamble).await.is_err() {
                 return Ok(());
             }
-            let mut buffer = vec![0; CHUNK];
-            loop {
-                let read = file.read(&mut buffer).await?;
+            while let Some(chunk) = chunks.recv().await {
+                let (read, bytes) = chunk?;
                 // A host that stops reading tells why by its exit code and standard error.
-                if read == 0 || stdin.write_all(&buffer[..read]).await.is_err() {
-                    return Ok(());
+                if stdin.write_all(&bytes).await.is_err() {
+                    break;
                 }
                 sent += read as u64;
                 progress(sent);
             }
+            Ok(())
         };
         broken = fed.await.err();
         let _ = stdin.shutdown().await;
@@ -119,6 +115,49 @@ pub(super) async fn upload(
     }
     accepted(transport, "upload", path, &output)?;
     Ok(sent)
+}
+
+/// What a host has at a path, hash and mode, a line each; then whether it has gzip.
+async fn look_at(transport: &dyn Transport, privilege: &Privilege, path: &str) -> Result<String, Error> {
+    let found = Command {
+        script: format!(
+            "p={}\nif [ -f \"$p\" ] && [ ! -L \"$p\" ]; then sha256sum < \"$p\" | cut -c1-64; stat -c %a \"$p\"; fi\n\
+             if command -v gzip >/dev/null; then echo gzip; fi",
+            quote(absolute(path)?)
+        ),
+        timeout: Some(TIMEOUT),
+        ..Command::default()
+    };
+    let output = process::run(transport, privilege, &found, None).await?;
+    accepted(transport, "look at", path, &output)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A file in pieces: how many bytes each is of it, and what is sent for them.
+fn chunks(mut file: std::fs::File, extent: Extent) -> mpsc::Receiver<io::Result<(usize, Vec<u8>)>> {
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut buffer = vec![0; CHUNK];
+        let mut next = || {
+            let read = file.read(&mut buffer)?;
+            let piece = match (extent, read) {
+                (Extent::Compressed, 0) => encoder.try_finish().map(|()| encoder.get_mut())?,
+                (Extent::Compressed, _) => encoder.write_all(&buffer[..read]).map(|()| encoder.get_mut())?,
+                _ => return Ok((read, buffer[..read].to_vec())),
+            };
+            Ok((read, std::mem::take(piece)))
+        };
+        loop {
+            let piece = next();
+            let is_last = piece.as_ref().map_or(true, |(read, _)| *read == 0);
+            // Nobody reads on when the host has stopped to.
+            if sender.blocking_send(piece).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Reads a file of at most `limit` bytes.
@@ -146,16 +185,27 @@ pub(super) async fn read(
     Ok(Some(output.stdout))
 }
 
-/// A file that comes by standard input, with its size, or up to the end.
+/// How a file comes by standard input.
+#[derive(Debug, Clone, Copy)]
+enum Extent {
+    /// So many bytes.
+    Bytes(usize),
+    /// All that comes.
+    ToEnd,
+    /// All that comes, to be unpacked by gzip.
+    Compressed,
+}
+
+/// A file that comes by standard input.
 struct Arriving<'a> {
     path: &'a str,
     mode: u32,
-    size: Option<usize>,
+    extent: Extent,
 }
 
 impl<'a> From<&SmallFile<'a>> for Arriving<'a> {
     fn from(file: &SmallFile<'a>) -> Self {
-        Self { path: file.path, mode: file.mode, size: Some(file.content.len()) }
+        Self { path: file.path, mode: file.mode, extent: Extent::Bytes(file.content.len()) }
     }
 }
 
@@ -173,9 +223,14 @@ fn receive(files: &[Arriving<'_>], sum: &str) -> Result<String, Error> {
         let name = name.get(..name.floor_char_boundary(100)).unwrap_or_default();
         let temporary = quote(&format!("{directory}/.{name}.{random}{number}"));
         let directory = quote(if directory.is_empty() { "/" } else { directory });
-        let take = file.size.map_or("cat".to_owned(), |size| format!("head -c {size}"));
+        let take = match file.extent {
+            Extent::Bytes(size) => format!("head -c {size} > {temporary}"),
+            Extent::ToEnd => format!("cat > {temporary}"),
+            // What arrived incomplete is told by its hash.
+            Extent::Compressed => format!("gzip -dc > {temporary} 2>/dev/null || :"),
+        };
         push(&mut parents, &format!("prepare {} {directory}", quote(path)));
-        push(&mut takes, &format!("{take} > {temporary}"));
+        push(&mut takes, &take);
         push(&mut modes, &format!("chmod {:o} {temporary}", file.mode & 0o7777));
         push(&mut moves, &format!("mv -f {temporary} {}", quote(path)));
         temporaries.push(temporary);
@@ -231,7 +286,7 @@ async fn hash(local: &Path) -> Result<String, Error> {
         let mut file = std::fs::File::open(&path)?;
         let mut buffer = vec![0; CHUNK];
         loop {
-            let read = std::io::Read::read(&mut file, &mut buffer)?;
+            let read = file.read(&mut buffer)?;
             if read == 0 {
                 return Ok(hex::encode(hasher.finalize()));
             }
@@ -258,7 +313,48 @@ mod tests {
     #[test]
     fn names_with_quotes_and_long_names_make_a_sound_script() {
         let path = format!("/it's/{}", "é".repeat(100));
-        let script = receive(&[Arriving { path: &path, mode: 0o640, size: None }], "00").unwrap();
+        let script = receive(&[Arriving { path: &path, mode: 0o640, extent: Extent::ToEnd }], "00").unwrap();
         assert!(script.contains(r"prepare '/it'\''s/é") && script.contains("chmod 640"));
+    }
+
+    /// What a host says to a file in pieces, of which so many bytes arrive.
+    async fn receives(place: &Path, local: &Path, extent: Extent, most: usize) -> (Option<i32>, String, usize) {
+        let mut chunks = chunks(std::fs::File::open(local).unwrap(), extent);
+        let (mut input, mut told) = (Vec::new(), 0);
+        while let Some(chunk) = chunks.recv().await {
+            let (read, bytes) = chunk.unwrap();
+            input.extend(bytes);
+            told += read;
+        }
+        assert_eq!(told as u64, std::fs::metadata(local).unwrap().len());
+        input.truncate(most);
+        let sum = hash(local).await.unwrap();
+        let script = receive(&[Arriving { path: place.to_str().unwrap(), mode: 0o755, extent }], &sum).unwrap();
+        let mut shell = std::process::Command::new("sh");
+        let shell =
+            shell.args(["-c", &script]).stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        // A script that has refused reads no more.
+        let _ = child.stdin.take().unwrap().write_all(&input);
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap(), input.len())
+    }
+
+    #[tokio::test]
+    async fn a_file_is_smaller_on_the_way_and_the_same_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let (local, place) = (directory.path().join("local"), directory.path().join("there"));
+        let text: String = (0..300_000).map(|number| format!("{number}\n")).collect();
+        std::fs::write(&local, &text).unwrap();
+        for (extent, most) in [(Extent::ToEnd, text.len()), (Extent::Compressed, text.len() * 2 / 3)] {
+            let (code, said, sent) = receives(&place, &local, extent, usize::MAX).await;
+            assert_eq!((code, said.as_str()), (Some(0), ""));
+            assert!(sent <= most, "{sent}");
+            assert_eq!(std::fs::read_to_string(&place).unwrap(), text);
+            std::fs::remove_file(&place).unwrap();
+            let (code, said, _) = receives(&place, &local, extent, sent / 2).await;
+            assert_eq!((code, said.as_str()), (Some(74), "the content arrived corrupt or incomplete\n"));
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left");
+        }
     }
 }

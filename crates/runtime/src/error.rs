@@ -66,11 +66,31 @@ pub enum Error {
     },
     /// The image carries no Kubernetes: it runs on an existing cluster.
     #[error(
-        "{image} is an application image without a Kubernetes of its own; running it on an existing cluster is not supported yet"
+        "{image} is an application image without a Kubernetes of its own: it runs on a cluster that is made already"
     )]
     ApplicationImage {
         /// The image.
         image: String,
+    },
+    /// A launch command calls a helm that is nowhere.
+    #[error(
+        "`{command}` needs helm, which is neither bin/helm in image {image} nor on {host}; COPY a static helm to bin/ in the Kubefile, or install it on the masters"
+    )]
+    NoHelm {
+        /// The command.
+        command: String,
+        /// The image that is launched.
+        image: String,
+        /// The master on which it would run.
+        host: IpAddr,
+    },
+    /// A plugin cannot be understood, or is not supported; nothing was done.
+    #[error("plugin {name}: {reason}")]
+    Plugin {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The cluster cannot be made as wanted.
     #[error("cluster {cluster}: {reason}")]
@@ -102,6 +122,14 @@ pub enum Error {
         /// Where it comes from, for example `etc/kubeadm.yml of shop:1.4`.
         document: String,
         /// What is wrong with it, with line and column when known.
+        reason: String,
+    },
+    /// A file of the rootfs cannot be made: a template that fails, or a Config that does not fit.
+    #[error("cannot make {path} of the rootfs: {reason}")]
+    RootfsFile {
+        /// The file, with the line of a template.
+        path: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// A certificate or key could not be made or read.

@@ -10,8 +10,12 @@ section() {
 }
 
 each_tool() {
-    for tool in bash conntrack containerd crictl crio ctr dockerd ethtool flock ip iptables mount nsenter socat systemctl tar; do
+    for tool in bash conntrack containerd crictl crio ctr dockerd ethtool flock helm ip iptables mount nsenter socat systemctl tar; do
         command -v "$tool" >/dev/null && echo "$tool"
+    done
+    # A cluster's own rootfs is on the path of launch commands.
+    for helm in /var/lib/sealer/data/*/rootfs/bin/helm; do
+        [ -x "$helm" ] && echo helm
     done
 }
 

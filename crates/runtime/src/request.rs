@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use clusterfile::{Cluster, Clusterfile, Host};
 use secret::Secret;
 
-use crate::{Facts, HostFacts, Marker, MarkerState, Secrets};
+use crate::{ApplicationContent, Facts, HostFacts, LaunchCommand, LaunchFile, Marker, MarkerState, Secrets};
 
 /// A wanted cluster and all that is known when its plan is made.
 ///
@@ -33,7 +33,12 @@ pub struct Request<'a> {
     pub managed: Option<&'a ManagedCluster>,
     /// How pods are moved away from hosts that leave or change.
     pub drain: Drain,
+    /// How long the script of a plugin may take, in seconds.
+    pub plugin_seconds: u64,
 }
+
+/// How long the script of a plugin may take when nothing else is said, in seconds.
+const PLUGIN_SECONDS: u64 = 600;
 
 /// How pods are moved away from a host that leaves or changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +71,11 @@ pub struct Payload<'a> {
     /// What the image holds.
     pub image: &'a ImageContents,
     /// Commands to run once the cluster is initialized, in the rootfs directory.
-    pub launch: Vec<String>,
+    pub launch: Vec<LaunchCommand>,
+    /// Files of applications that are changed before.
+    pub launch_files: Vec<LaunchFile>,
+    /// Content of the application images that the cluster runs besides.
+    pub applications: Vec<ApplicationContent>,
     /// Secrets made before planning.
     pub secrets: &'a Secrets,
 }
@@ -85,8 +94,13 @@ pub struct ImageContents {
     pub labels: BTreeMap<String, String>,
     /// Paths of all regular files of the rootfs, relative to it.
     pub files: Vec<String>,
-    /// Contents of the small rootfs files that planning reads: [`crate::Requirements::documents`].
+    /// Contents of the small rootfs files that planning reads: [`crate::Requirements::documents`] and
+    /// [`crate::files_to_read`].
     pub documents: BTreeMap<String, Vec<u8>>,
+    /// Variables that the image sets (`ENV`): defaults of the cluster's own.
+    pub env: BTreeMap<String, String>,
+    /// The variables of each application (`APPENV`), over those of the image.
+    pub application_env: BTreeMap<String, BTreeMap<String, String>>,
     /// Original names of the carried container images.
     pub carried_images: Vec<String>,
     /// Bytes of the rootfs layers, compressed.
@@ -134,6 +148,7 @@ impl<'a> Request<'a> {
             kubeconfig: None,
             managed: None,
             drain: Drain::default(),
+            plugin_seconds: PLUGIN_SECONDS,
         }
     }
 
@@ -162,6 +177,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn with_drain(mut self, drain: Drain) -> Self {
         self.drain = drain;
+        self
+    }
+
+    /// The same with another time for scripts of plugins.
+    #[must_use]
+    pub fn with_plugin_seconds(mut self, seconds: u64) -> Self {
+        self.plugin_seconds = seconds;
         self
     }
 
@@ -285,13 +307,27 @@ impl<'a> Payload<'a> {
     /// An image and secrets, without launch commands.
     #[must_use]
     pub fn new(image: &'a ImageContents, secrets: &'a Secrets) -> Self {
-        Self { image, launch: Vec::new(), secrets }
+        Self { image, launch: Vec::new(), launch_files: Vec::new(), applications: Vec::new(), secrets }
     }
 
     /// The same with commands that are run once the cluster is initialized.
     #[must_use]
-    pub fn with_launch(mut self, commands: Vec<String>) -> Self {
-        self.launch = commands;
+    pub fn with_launch<C: Into<LaunchCommand>>(mut self, commands: impl IntoIterator<Item = C>) -> Self {
+        self.launch = commands.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same with files of applications that are changed before they are launched.
+    #[must_use]
+    pub fn with_launch_files(mut self, files: Vec<LaunchFile>) -> Self {
+        self.launch_files = files;
+        self
+    }
+
+    /// The same with application images that the cluster runs.
+    #[must_use]
+    pub fn with_applications(mut self, applications: Vec<ApplicationContent>) -> Self {
+        self.applications = applications;
         self
     }
 }

@@ -50,7 +50,8 @@ impl Runtime for Managed {
         let push = Step::custom("push-images", [OPERATOR_HOST], Custom::new("push-images", &image.digest));
         plan.steps.push(push);
         for (index, command) in request.payload.launch.iter().enumerate() {
-            let step = Step::run(format!("launch-{}", index + 1), [OPERATOR_HOST], Run::new(command).show_output());
+            let step =
+                Step::run(format!("launch-{}", index + 1), [OPERATOR_HOST], Run::new(&command.command).show_output());
             plan.steps.push(step.after(["push-images"]));
         }
         Ok(plan)

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use infra_provider::Context;
-use runtime::{Access, Custom, Drain, Journal, Kubeconfig, Plan, Request, Secrets};
+use runtime::{Access, Custom, Drain, Journal, Kubeconfig, Plan, Request, Requirements, Secrets};
 use tokio_util::sync::CancellationToken;
 
 use crate::change::{self, APPLIED};
@@ -17,7 +18,8 @@ use crate::report::{Applied, Outcome, Planned, addresses, left, left_out};
 use crate::run::Run;
 use crate::target::{Target, fetch, parse};
 use crate::{
-    ClusterState, Error, Event, Events, Sealer, Wanted, cluster_copy, external_registry, operator_lock, takeover,
+    ClusterState, Error, Event, Events, Sealer, Wanted, applications, cluster_copy, external_registry, operator_lock,
+    takeover,
 };
 
 /// How to apply.
@@ -36,6 +38,8 @@ pub struct ApplyOptions {
     pub ignore_unreachable: bool,
     /// How pods are moved away from hosts that leave or change.
     pub drain: Drain,
+    /// How long the script of a plugin may take.
+    pub plugin_timeout: Duration,
 }
 
 impl Default for ApplyOptions {
@@ -46,6 +50,7 @@ impl Default for ApplyOptions {
             consent: Consent::default(),
             ignore_unreachable: false,
             drain: Drain::default(),
+            plugin_timeout: Duration::from_secs(600),
         }
     }
 }
@@ -67,18 +72,23 @@ pub async fn apply(
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted, false).await?;
+    if target.is_application {
+        return applications::run(&run, target).await;
+    }
     target.check()?;
+    takeover::of_listed_machines(&run, &target).await?;
     let state = sealer.state().lock(&target.cluster().name)?;
     let mut agreed = Agreed::default();
     let mut target = provision(&run, &state, target, &mut agreed).await?;
     let observed = gather(&run, &state, &target).await?;
-    let observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    let mut observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    target.settle(&state, &mut observed.facts)?;
     target.read_for(&run, &observed.facts).await?;
     let missing = external_registry::look_for(&run, &target).await?;
 
     let secrets = Secrets::open(state.path(), target.cluster(), target.runtime.requirements().secrets)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
-    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref(), options.drain);
+    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref(), options);
     change::refuse_other_roles(&request)?;
     let findings = target.runtime.preflight(&request);
     if !findings.is_empty() {
@@ -113,6 +123,9 @@ pub async fn plan(
     let run = Run { sealer, options, events };
     let wanted = parse(&run, wanted.into())?;
     let target = fetch(&run, wanted, true).await?;
+    if target.is_application {
+        return applications::plan(&run, target).await;
+    }
     let refused = target.runtime.supports(&target.wanted, &target.image).err();
     if !target.has_hosts() {
         return match refused {
@@ -124,14 +137,15 @@ pub async fn plan(
     let state = sealer.state().to_look_at().lock(&target.cluster().name)?;
     let (mut target, provider) = existing(target)?;
     let observed = gather(&run, &state, &target).await?;
-    let observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    let mut observed = takeover::renew(&run, &state, &mut target, observed).await?;
+    target.settle(&state, &mut observed.facts)?;
     target.read_for(&run, &observed.facts).await?;
     let missing = external_registry::look_for(&run, &target).await?;
     target.notes.extend(missing.map(|missing| missing.note()));
 
     let secrets = kept_secrets(&state, &target)?;
     let (payload, kubeconfig) = (target.payload(&secrets), state.read("kubeconfig")?);
-    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref(), options.drain);
+    let request = target.request(&observed.facts, &payload, kubeconfig.as_ref(), options);
     change::refuse_other_roles(&request)?;
     let findings = target.runtime.preflight(&request);
     let plan = plan_steps(&target, &request, &observed)?;
@@ -149,7 +163,7 @@ fn not_made_yet(target: &Target<'_>, refused: Option<runtime::Error>) -> Planned
 /// The runtime's plan, with all hosts that leave. One that leaves out a machine that must change is refused.
 fn plan_steps(target: &Target<'_>, request: &Request<'_>, observed: &Observed) -> Result<Plan, Error> {
     let mut plan = target.runtime.plan(request)?;
-    plan.notes.splice(0..0, target.notes.iter().cloned());
+    plan.notes.splice(0..0, target.notes.iter().chain(&target.launch.notes).cloned());
     let changes = |host| {
         plan.steps.iter().any(|step| {
             let is_change = matches!(&step.action, runtime::Action::Custom(act) if act.name == Custom::MACHINE_CHANGE);
@@ -212,7 +226,7 @@ async fn execute(
     cluster_copy::check(state)?;
     if !plan.is_empty() {
         // Whoever goes on after this machine is lost must know what was begun.
-        observed.shared.save(run, state, target, &observed.remotes, None).await?;
+        observed.shared.save(run, state, target.cluster(), &requirements(target), &observed.remotes, None).await?;
     }
     if let Kubeconfig::New(kubeconfig) = &access.kubeconfig {
         state.write("kubeconfig", kubeconfig.expose().as_bytes())?;
@@ -251,7 +265,8 @@ async fn remember(
     Journal::open(&state.file(JOURNAL))?.clear()?;
     let gone: Vec<IpAddr> = plan.leaving().map(|host| host.address).collect();
     state.forget_host_keys(&gone)?;
-    observed.shared.save(run, state, target, &observed.remotes, facts.as_ref()).await?;
+    applications::remember(state, target)?;
+    observed.shared.save(run, state, cluster, &requirements(target), &observed.remotes, facts.as_ref()).await?;
 
     let unreachable = left_out(cluster, &observed.facts);
     Ok(Applied {
@@ -269,6 +284,10 @@ async fn remember(
         unreachable,
         cluster: wanted.cluster,
     })
+}
+
+fn requirements(target: &Target<'_>) -> Requirements {
+    target.runtime.requirements()
 }
 
 /// The secrets that the state holds, or ones that are forgotten again.

@@ -41,6 +41,8 @@ impl Error {
             Self::Lvscare(
                 lvscare::Error::Config { .. } | lvscare::Error::Invalid { .. } | lvscare::Error::Check { .. },
             ) => Class::Usage,
+            #[cfg(feature = "registry")]
+            Self::Serve(registry_proxy::Error::Config { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Clusterfile(_)
             | Self::Request(_)
@@ -59,7 +61,8 @@ impl Error {
             | Self::NoProvider { .. }
             | Self::UnknownProvider { .. }
             | Self::NotAgreed { .. }
-            | Self::Runtime(runtime::Error::Network { .. }) => Class::Usage,
+            | Self::Application(_)
+            | Self::Runtime(runtime::Error::Network { .. } | runtime::Error::Plugin { .. }) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Preflight(_) | Self::ImagesMissing { .. } | Self::SamePlace { .. } | Self::RegistryLogin { .. } => {
                 Class::Preflight

@@ -32,6 +32,9 @@ const ANSWER_LIMIT: usize = 4 << 20;
 /// A message of kubectl is cut at this many characters.
 const DETAIL_LIMIT: usize = 300;
 
+/// What etcd says to every write while its alarm NOSPACE is raised (`ErrNoSpace` of go.etcd.io/etcd).
+const ETCD_FULL: &str = "mvcc: database space exceeded";
+
 /// The API of one cluster, through its masters.
 #[derive(Debug)]
 pub(crate) struct ClusterApi {
@@ -68,7 +71,11 @@ pub(crate) enum Verb {
 /// A call that reached an API server, or none.
 enum Reached {
     Answer(Output),
-    Nobody(String),
+    /// Why, and whether the host has an API server at all: one that becomes a master later has none yet.
+    Nobody {
+        detail: String,
+        has_api: bool,
+    },
 }
 
 impl ClusterApi {
@@ -187,7 +194,8 @@ impl ClusterApi {
                         self.current.store(index, Ordering::Relaxed);
                         return Ok(output);
                     }
-                    Reached::Nobody(detail) => why = detail,
+                    Reached::Nobody { detail, has_api } if has_api || why.is_empty() => why = detail,
+                    Reached::Nobody { .. } => {}
                 }
             }
         }
@@ -206,7 +214,7 @@ impl ClusterApi {
 async fn ask(master: &dyn Remote, command: &Command) -> Reached {
     let output = match master.run(command).await {
         Ok(output) => output,
-        Err(error) => return Reached::Nobody(error.to_string()),
+        Err(error) => return Reached::Nobody { detail: error.to_string(), has_api: true },
     };
     // Whether it says yes or no: an API server that says so has decided. One that cannot reach etcd has not.
     let decided = output.code == Some(0)
@@ -220,7 +228,8 @@ async fn ask(master: &dyn Remote, command: &Command) -> Reached {
     if decided {
         Reached::Answer(output)
     } else {
-        Reached::Nobody(format!("{}: {}", master.address(), detail(&output)))
+        let detail = format!("{}: {}", master.address(), detail(&output));
+        Reached::Nobody { detail, has_api: output.code != Some(NO_API) }
     }
 }
 
@@ -236,10 +245,13 @@ fn detail(output: &Output) -> String {
     if detail.is_empty() {
         detail = output.status();
     }
-    match detail.char_indices().nth(DETAIL_LIMIT) {
-        Some((at, _)) => format!("{}…", &detail[..at]),
-        None => detail,
+    if let Some((at, _)) = detail.char_indices().nth(DETAIL_LIMIT) {
+        detail = format!("{}…", &detail[..at]);
     }
+    if detail.contains(ETCD_FULL) {
+        detail.push_str("; compact and defragment etcd, then `etcdctl alarm disarm` on a master");
+    }
+    detail
 }
 
 #[cfg(test)]

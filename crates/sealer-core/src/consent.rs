@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::Error;
 use crate::run::Run;
 
-/// Decides whether the hosts may leave that [`Plan::leaving`] lists.
+/// Decides whether the hosts may leave that [`Plan::leaving`] lists, or whether applications may be removed.
 ///
 /// It is asked at most once before anything is changed, on a thread where it may block, for example to ask a person.
 /// The default refuses.
@@ -23,6 +23,11 @@ impl Consent {
     #[must_use]
     pub fn new(decide: impl Fn(&Plan) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
+    }
+
+    /// What it decides about a plan; it may block.
+    pub(crate) fn decides(&self, plan: &Plan) -> bool {
+        (self.0)(plan)
     }
 
     /// Any host may leave.

@@ -50,7 +50,7 @@ impl ContentDelivery {
         let delivered = self.send(content, remote.as_ref(), progress).await;
         if delivered.is_err() && docker_config(content).is_some() {
             // The host does it itself, but not when its command never started or was killed. Failing here hides nothing.
-            let remove = Command::new(format!("rm -f {}", login_file(content)));
+            let remove = Command::new(format!("rm -f {}", login_file(&self.cluster)));
             let _ = remote.run(&remove.timeout(CLEANUP_TIMEOUT)).await;
         }
         delivered
@@ -72,7 +72,7 @@ impl ContentDelivery {
         })?;
         remote.upload(binary, HOST_BINARY, 0o755, &|_| {}).await?;
         if let Some(config) = docker_config(content) {
-            remote.write(&login_file(content), 0o600, config.expose().as_bytes()).await?;
+            remote.write(&login_file(&self.cluster), 0o600, config.expose().as_bytes()).await?;
         }
 
         let script = script(content, &self.cluster);
@@ -106,7 +106,7 @@ impl ContentDelivery {
 /// The command by which a host pulls content: from its sources, and what these lack from here.
 fn script(content: &Content, cluster: &str) -> String {
     let Content { image, carried_images, platforms, rootfs, sources, .. } = content;
-    let root = root(content);
+    let root = runtime::paths::data(cluster);
     let mut script =
         format!("exec {HOST_BINARY} host pull --root {root} --cluster {cluster} --image {image} --rootfs {rootfs}");
     if *carried_images {
@@ -123,19 +123,14 @@ fn script(content: &Content, cluster: &str) -> String {
         script.push_str(&format!(" --ca {root}/certs/ca.crt"));
     }
     if docker_config(content).is_some() {
-        script.push_str(&format!(" --login {}", login_file(content)));
+        script.push_str(&format!(" --login {}", login_file(cluster)));
     }
     script
 }
 
-/// The contents of a cluster lie beside its rootfs, so that deleting it takes nothing else away.
-fn root(content: &Content) -> &str {
-    content.rootfs.rsplit_once('/').map_or("/", |(parent, _)| parent)
-}
-
 /// Where the login for the sources is as long as a host pulls: everybody could read it among arguments.
-fn login_file(content: &Content) -> String {
-    format!("{}/login.json", root(content))
+fn login_file(cluster: &str) -> String {
+    format!("{}/login.json", runtime::paths::data(cluster))
 }
 
 /// The login for the sources, as docker keeps logins; none when there is nobody to show it to.
@@ -238,21 +233,22 @@ mod tests {
     #[test]
     fn several_sources_have_one_authority() {
         let sources = [1, 2].map(|last| std::net::SocketAddr::from(([10, 0, 0, last], 5000)));
-        let content =
-            Content::new("sha256:0", "/data/shop/rootfs", 1).with_carried_images().with_platforms(["linux/arm64"]);
+        let content = Content::new("sha256:0", "/var/lib/sealer/data/shop/rootfs", 1)
+            .with_carried_images()
+            .with_platforms(["linux/arm64"]);
         let content = content.from_sources(sources);
         assert_eq!(
             script(&content, "shop"),
-            "exec /var/lib/sealer/bin/sealer host pull --root /data/shop --cluster shop --image sha256:0 \
-             --rootfs /data/shop/rootfs --carried-images --platform linux/arm64 --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
-             --ca /data/shop/certs/ca.crt"
+            "exec /var/lib/sealer/bin/sealer host pull --root /var/lib/sealer/data/shop --cluster shop --image sha256:0 \
+             --rootfs /var/lib/sealer/data/shop/rootfs --carried-images --platform linux/arm64 --from https://10.0.0.1:5000 --from https://10.0.0.2:5000 \
+             --ca /var/lib/sealer/data/shop/certs/ca.crt"
         );
     }
 
     #[test]
     fn a_login_is_in_a_file_and_not_among_arguments() {
         let source = SocketAddr::from(([10, 0, 0, 1], 5000));
-        let mut content = Content::new("sha256:0", "/data/shop/rootfs", 1);
+        let mut content = Content::new("sha256:0", "/var/lib/sealer/data/shop/rootfs", 1);
         content.authorization = Some(runtime::Variable::hidden("Basic YTpi"));
         content.plain_http = true;
         assert_eq!(docker_config(&content), None, "there is nobody to show it to");
@@ -260,7 +256,10 @@ mod tests {
         let config = docker_config(&content).unwrap();
         assert_eq!(config.expose(), r#"{"auths":{"10.0.0.1:5000":{"auth":"YTpi"}}}"#);
         let script = script(&content, "shop");
-        assert!(script.ends_with("--from http://10.0.0.1:5000 --login /data/shop/login.json"), "{script}");
+        assert!(
+            script.ends_with("--from http://10.0.0.1:5000 --login /var/lib/sealer/data/shop/login.json"),
+            "{script}"
+        );
         let plan = serde_json::to_string(&content).unwrap();
         assert!(!format!("{script}{plan}{content:?}").contains("YTpi"), "{plan}");
     }

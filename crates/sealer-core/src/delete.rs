@@ -210,9 +210,11 @@ async fn plan_cleaning(run: &Run<'_>, state: &ClusterState, current: &Cluster) -
     };
     // Deleting needs nothing of the image, which may be gone by now.
     let image = ImageContents::named(&current.image);
-    let wanted = Clusterfile::from(current.without_hosts());
+    let mut wanted = Clusterfile::from(current.without_hosts());
+    wanted.plugins = state.clusterfile()?.map(|file| file.plugins).unwrap_or_default();
     let payload = Payload::new(&image, &secrets);
     let request = Request::new(&wanted, &observed.facts, &payload).with_drain(run.options.drain);
+    let request = request.with_plugin_seconds(run.options.plugin_timeout.as_secs());
     let plan = runtime.plan(&request)?;
     let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {

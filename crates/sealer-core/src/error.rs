@@ -49,6 +49,10 @@ pub enum Error {
     #[error(transparent)]
     Provider(#[from] infra_provider::Error),
     #[cfg(feature = "cluster")]
+    /// An application cannot be run or removed as asked; nothing was done.
+    #[error(transparent)]
+    Application(#[from] crate::ApplicationError),
+    #[cfg(feature = "cluster")]
     /// A host or the cluster failed.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
@@ -268,15 +272,6 @@ pub enum Error {
         act: &'static str,
         /// How it ended.
         source: tokio::task::JoinError,
-    },
-    #[cfg(feature = "registry")]
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: std::io::Error,
     },
     /// Content could not be fetched.
     #[error(transparent)]

@@ -90,6 +90,14 @@ pub enum Event {
         /// Bytes of all blobs.
         total: u64,
     },
+    /// An archive of cluster images is being written or read.
+    Archive {
+        /// Bytes that are done.
+        bytes: u64,
+        /// Bytes of the whole; none when it is not known, as of a pipe.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
     /// Something the user should know that does not stop the work.
     Warning {
         /// What.

@@ -17,8 +17,8 @@ use crate::{Error, text_file};
 
 /// Blobs fetched at once.
 const PARALLEL: usize = 4;
-/// File in the rootfs' parent that says which image is unpacked.
-const UNPACKED: &str = "rootfs.digest";
+/// Extension of the file beside a rootfs that says which image is unpacked.
+const UNPACKED: &str = "digest";
 /// Cluster images are asked for by digest; the name around it does not matter.
 const NAME: (&str, &str) = ("sea.hub", "sealer/content");
 
@@ -141,7 +141,7 @@ fn settle(content: &Store, images: &[Image], request: &PullRequest) -> Result<()
         content.set_names(cloudimage::carried_names(content, images)?)?;
     }
     let [image, ..] = images else { return Ok(()) };
-    let mark = request.root.join(UNPACKED);
+    let mark = request.rootfs.with_extension(UNPACKED);
     let wanted = format!("{}\n", image.manifest_digest());
     if request.rootfs.is_dir() && fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
         return Ok(());
@@ -149,6 +149,9 @@ fn settle(content: &Store, images: &[Image], request: &PullRequest) -> Result<()
     let failed = |path: &Path, source| Error::State { act: "write", path: path.to_owned(), source };
     if mark.exists() {
         fs::remove_file(&mark).map_err(|source| failed(&mark, source))?;
+    }
+    if let Some(parent) = request.rootfs.parent() {
+        fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
     }
     cloudimage::unpack(content, image.layers(), &request.rootfs, &mut |_| {})?;
     atomic_file::write(&mark, wanted.as_bytes(), 0o644).map_err(|source| failed(&mark, source))

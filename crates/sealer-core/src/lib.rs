@@ -8,6 +8,7 @@
 //!    to and from registries.
 //! 4. [`apply`] makes the real cluster match a Clusterfile; [`plan`] says what it would do; [`delete`] takes it back, and
 //!    [`plan_delete`] says how. [`wanted`], [`scale_up`] and [`scale_down`] make the Clusterfile for it: of an image, or of one that is remembered.
+//!    An image without Kubernetes runs on a cluster that stands: [`applications`] lists those, [`remove_application`] takes one away.
 //!
 //! Every workflow tells what happens through a callback of [`Event`]s and returns values; it never prints.
 //!
@@ -52,6 +53,8 @@
 #[cfg(feature = "cluster")]
 mod actions;
 #[cfg(feature = "cluster")]
+mod applications;
+#[cfg(feature = "cluster")]
 mod apply;
 #[cfg(feature = "cluster")]
 mod binary;
@@ -87,6 +90,8 @@ pub mod host;
 mod host_cleanup;
 #[cfg(feature = "build")]
 mod image_logins;
+#[cfg(feature = "cluster")]
+mod image_plugins;
 mod load;
 #[cfg(feature = "cluster")]
 mod nodes;
@@ -100,6 +105,7 @@ mod place_images;
 mod plugins;
 #[cfg(feature = "cluster")]
 mod provision;
+mod prune;
 mod pull;
 mod push;
 mod registry_login;
@@ -132,6 +138,11 @@ mod verify;
 mod wanted;
 
 #[cfg(feature = "cluster")]
+pub use crate::applications::{
+    ApplicationError, InstallState, InstalledApplication, InstalledImage, RemoveApplication, applications,
+    plan_removal, remove_application,
+};
+#[cfg(feature = "cluster")]
 pub use crate::apply::{ApplyOptions, apply, plan};
 #[cfg(feature = "build")]
 pub use crate::build::{BuildRequest, build, plan_build};
@@ -151,6 +162,7 @@ pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_files};
 #[cfg(feature = "cluster")]
 pub use crate::nodes::Node;
+pub use crate::prune::prune;
 pub use crate::pull::{PullRequest, pull};
 pub use crate::push::{PushRequest, push};
 pub use crate::registry_login::{LoggedIn, LoggedOut, log_in, log_out};
@@ -167,7 +179,7 @@ pub use crate::state::{ClusterState, State};
 #[cfg(feature = "cluster")]
 pub use crate::takeover::{TakenOver, newest, take_over};
 #[cfg(feature = "cluster")]
-pub use crate::unsupported::Unsupported;
+pub use crate::unsupported::{Unsupported, check};
 pub use crate::verify::verify;
 #[cfg(feature = "cluster")]
 pub use crate::wanted::{Login, RunRequest, Wanted, wanted};
@@ -179,4 +191,4 @@ pub use lvscare;
 pub use registry_proxy;
 pub use {cloudimage, content_store, kubefile, registry_client};
 #[cfg(feature = "cluster")]
-pub use {clusterfile, infra_provider, remote, runtime};
+pub use {clusterfile, go_template, infra_provider, remote, runtime};

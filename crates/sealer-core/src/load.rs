@@ -8,6 +8,7 @@ use content_store::Digest;
 #[cfg(feature = "cluster")]
 use content_store::Reference;
 
+use crate::save::progress;
 use crate::{Error, Event, Events, Sealer};
 
 /// Reads the images of an archive into the store, and gives their names; `path` is what errors call the archive.
@@ -25,7 +26,7 @@ pub fn load(
     replace: bool,
     events: Events<'_>,
 ) -> Result<Vec<String>, Error> {
-    set_names(sealer, sealer.images().read_archive(input, path)?, replace, events)
+    set_names(sealer, sealer.images().read_archive(input, path, &progress(events))?, replace, events)
 }
 
 /// The same from files: an archive, a directory that is an OCI layout, or the parts of one archive in any order.
@@ -34,7 +35,7 @@ pub fn load(
 ///
 /// As [`load`].
 pub fn load_files(sealer: &Sealer, paths: &[PathBuf], replace: bool, events: Events<'_>) -> Result<Vec<String>, Error> {
-    set_names(sealer, sealer.images().read_paths(paths)?, replace, events)
+    set_names(sealer, sealer.images().read_paths(paths, &progress(events))?, replace, events)
 }
 
 fn set_names(
@@ -69,7 +70,10 @@ pub(crate) fn user(sealer: &Sealer, name: &str, digest: &Digest) -> Result<Optio
     for cluster in sealer.state().clusters()? {
         // A state that cannot be read says nothing about images.
         let Ok(Some(known)) = sealer.state().clusterfile(&cluster) else { continue };
-        if let Some(is_by_digest) = runs(sealer, &known.cluster.image, name, digest) {
+        let applications = crate::applications::Record::read_of(sealer.state(), &cluster).unwrap_or_default().images;
+        let images = applications.iter().filter(|image| !image.is_cluster_image).map(|image| &image.image);
+        let mut images = std::iter::once(&known.cluster.image).chain(images);
+        if let Some(is_by_digest) = images.find_map(|image| runs(sealer, image, name, digest)) {
             return Ok(Some(User { cluster, is_by_digest }));
         }
     }

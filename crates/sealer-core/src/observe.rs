@@ -70,6 +70,21 @@ pub(crate) async fn gather(run: &Run<'_>, state: &ClusterState, target: &Target<
     Ok(observed)
 }
 
+/// Asks the hosts of a cluster that stands and whose hosts stay; nodes may be silent.
+pub(crate) async fn gather_standing(
+    run: &Run<'_>,
+    state: &ClusterState,
+    current: &Cluster,
+    requirements: &Requirements,
+) -> Result<Observed, Error> {
+    let started = Instant::now();
+    let (masters, nodes): (Vec<_>, Vec<_>) = current.hosts.iter().cloned().partition(Host::is_master);
+    let asked = Asked { cluster: current, needed: &masters, starting: Vec::new(), others: nodes };
+    let observed = run.until_cancelled(ASKING, ask(run, state, asked, requirements)).await?;
+    run.phase("preflight", current, started);
+    Ok(observed)
+}
+
 /// Asks all hosts of a cluster that is deleted.
 pub(crate) async fn gather_all(
     run: &Run<'_>,

@@ -11,7 +11,7 @@ use runtime::{ActionHandler, Runtime};
 use crate::{Connector, Error, Sealer, Settings, SshConnector, State};
 
 /// The label by which an image names the runtime it wants (upstream sealer, v0.9 and later).
-const RUNTIME_LABEL: &str = "cluster.alpha.sealer.io/cluster-runtime-type";
+pub(crate) const RUNTIME_LABEL: &str = "cluster.alpha.sealer.io/cluster-runtime-type";
 
 /// Annotation of a remembered Clusterfile: the runtime that made the cluster.
 pub(crate) const RUNTIME_ANNOTATION: &str = "sealer.io/runtime";

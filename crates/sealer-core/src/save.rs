@@ -52,8 +52,8 @@ pub fn save(
 ) -> Result<Saved, Error> {
     let (images, SaveRequest { images: names, options }) = (sealer.images(), request);
     let saved = match destination {
-        Destination::File(path) => images.save_as(names, path, options)?,
-        Destination::Parts { path, size } => images.save_parts(names, path, *size, options)?,
+        Destination::File(path) => images.save_as(names, path, options, &progress(events))?,
+        Destination::Parts { path, size } => images.save_parts(names, path, *size, options, &progress(events))?,
     };
     Ok(told(saved, events))
 }
@@ -69,7 +69,12 @@ pub fn save_to(
     output: &mut dyn Write,
     events: Events<'_>,
 ) -> Result<Saved, Error> {
-    Ok(told(sealer.images().save_to(&request.images, output, &request.options)?, events))
+    Ok(told(sealer.images().save_to(&request.images, output, &request.options, &progress(events))?, events))
+}
+
+/// How far an archive is, as an event.
+pub(crate) fn progress(events: Events<'_>) -> impl Fn(u64, Option<u64>) + Sync {
+    move |bytes, total| events(Event::Archive { bytes, total })
 }
 
 fn told(saved: Saved, events: Events<'_>) -> Saved {

@@ -1,12 +1,10 @@
-//! Serves the content of a machine as a registry.
+//! Serves the content of a machine as a registry, and keeps it in order.
 
 use std::future::Future;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use content_store::Store;
-use tokio::net::TcpListener;
+use content_store::{Check, Freed, Store};
+use registry_proxy::{Config, Content, ContentSource, Events, Options};
 
 use crate::{Error, text_file};
 
@@ -15,59 +13,59 @@ use crate::{Error, text_file};
 pub struct ServeRequest {
     /// The sealer root whose content is served, for example `/var/lib/sealer`.
     pub root: PathBuf,
-    /// The address to listen on.
-    pub listen: SocketAddr,
-    /// Certificate chain and private key (PEM files); without them plain HTTP is spoken.
-    pub tls: Option<(PathBuf, PathBuf)>,
-    /// Users who may ask and the bcrypt hashes of their passwords, as `htpasswd -B` writes them; without it everybody may.
-    pub htpasswd: Option<PathBuf>,
-    /// Names of this registry itself (`host:port`): asked for by one of them, an image may come from any registry.
-    pub names: Vec<String>,
-    /// Is told what goes wrong while serving; must return quickly.
-    pub events: Arc<dyn Fn(registry_proxy::Event) + Send + Sync>,
+    /// How it is served.
+    pub config: Config,
+    /// Is told what happens while serving; must return quickly.
+    pub events: Events,
 }
 
 impl std::fmt::Debug for ServeRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServeRequest").field("root", &self.root).field("listen", &self.listen).finish_non_exhaustive()
+        f.debug_struct("ServeRequest").field("root", &self.root).field("config", &self.config).finish_non_exhaustive()
     }
 }
 
-/// Serves the read side of the OCI distribution API until `shutdown` resolves.
-/// `ready` is called with the bound address once connections are accepted.
+/// Reads the YAML file of a registry's configuration.
+///
+/// # Errors
+///
+/// When the file cannot be read, or is wrong.
+pub fn read_config(path: &Path) -> Result<Config, Error> {
+    Ok(Config::parse(&text_file::read("read the configuration", path)?)?)
+}
+
+/// Serves the OCI distribution API until `shutdown` resolves. [`registry_proxy::Event::Serving`] tells the address once connections are
+/// accepted.
 ///
 /// # Errors
 ///
 /// When the store cannot be opened, the address not be bound, or the certificate not be used.
-pub async fn serve(
-    request: &ServeRequest,
-    ready: impl FnOnce(SocketAddr),
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Error> {
-    let content = Store::open(&request.root.join("content"))?;
-    let tls = match &request.tls {
-        Some((certificate, key)) => Some(registry_proxy::Tls::new(
-            text_file::read("read the certificate", certificate)?,
-            text_file::read("read the private key", key)?,
-        )),
-        None => None,
-    };
-    let htpasswd = match &request.htpasswd {
-        Some(path) => Some(registry_proxy::Htpasswd::parse(&text_file::read("read the users", path)?)?),
-        None => None,
-    };
-    let failed = |source| Error::Listen { address: request.listen, source };
-    let listener = TcpListener::bind(request.listen).await.map_err(failed)?;
-    ready(listener.local_addr().map_err(failed)?);
-    let mut options = registry_proxy::Options::default();
-    options.own_names.clone_from(&request.names);
-    options.htpasswd = htpasswd;
-    options.events = Some(Arc::clone(&request.events));
-    let source = registry_proxy::ContentSource::new(content, &options);
-    let service = registry_proxy::service(vec![Arc::new(source)], options);
-    match tls {
-        Some(tls) => registry_proxy::serve_tls(listener, tls, service, shutdown).await?,
-        None => registry_proxy::serve_plain(listener, service, shutdown).await?,
-    }
-    Ok(())
+pub async fn serve(request: &ServeRequest, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+    let content = Content::new(store(&request.root)?);
+    Ok(registry_proxy::serve(request.config.clone(), content, request.events.clone(), shutdown).await?)
+}
+
+/// Removes what no name reaches, also while a registry serves it. With a `quota` in bytes, cached images are given up first; with
+/// `untagged`, pushed manifests that have no tag.
+///
+/// # Errors
+///
+/// [`Error::Serve`] when writers leave no gap, or a document that says what is needed is corrupt.
+pub async fn collect(root: &Path, quota: Option<u64>, untagged: bool) -> Result<Freed, Error> {
+    let source = ContentSource::new(store(root)?, &Options::default());
+    let failed = |source: registry_proxy::SourceError| registry_proxy::Error::Collect { source: source.into() };
+    Ok(source.collect(quota, untagged).await.map_err(failed)?)
+}
+
+/// Reads every blob again, and finds what images with a name need and is not here.
+///
+/// # Errors
+///
+/// When the store cannot be read; what is wrong with its content is part of the answer.
+pub fn check(root: &Path) -> Result<Check, Error> {
+    Ok(store(root)?.check()?)
+}
+
+fn store(root: &Path) -> Result<Store, Error> {
+    Ok(Store::open(&root.join("content"))?)
 }

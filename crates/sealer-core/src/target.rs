@@ -9,14 +9,18 @@ use clusterfile::{Cluster, Clusterfile};
 use content_store::{Digest, GcGuard};
 use infra_provider::Provider;
 use remote::Secret;
-use runtime::{Drain, Facts, HostUpdate, ImageContents, ManagedCluster, Payload, Request, Runtime, Secrets};
+use runtime::{
+    ApplicationContent, Facts, HostFacts, HostUpdate, ImageContents, ManagedCluster, MarkerState, Payload, Request,
+    Runtime, Secrets,
+};
 use tokio::task::spawn_blocking;
 
+use crate::applications::Resolved;
 use crate::change;
 use crate::external_registry::Carried;
 use crate::plugins::RUNTIME_ANNOTATION;
 use crate::run::Run;
-use crate::{Error, Wanted, pull, unsupported};
+use crate::{ApplyOptions, ClusterState, Error, Wanted, applications, image_plugins, pull, unsupported};
 
 /// No document of an image that planning reads is larger than this.
 const DOCUMENT_LIMIT: u64 = 1 << 20;
@@ -42,7 +46,16 @@ pub(crate) struct Target<'a> {
     pub(crate) carried: Vec<Carried>,
     pub(crate) provider: &'a dyn Provider,
     pub(crate) runtime: &'a dyn Runtime,
-    launch: Vec<String>,
+    /// What the image launches.
+    pub(crate) launch: Resolved,
+    /// The applications of the image.
+    pub(crate) application_names: Vec<String>,
+    /// Whether it is an image that only runs on clusters that stand.
+    pub(crate) is_application: bool,
+    /// What is wanted with what plugins say of hosts, once these are known.
+    planned: Option<Clusterfile>,
+    /// The content of application images that the cluster runs besides.
+    applications: Vec<ApplicationContent>,
     /// Whether no host may leave by this request.
     pub(crate) keeps_hosts: bool,
     /// Remarks for the plan.
@@ -74,11 +87,19 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     let image = spawn_blocking(move || images.get_any(&found)).await.map_err(aborted)??;
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
-    let launch = launch(&image, &wanted.cluster);
+    let is_application = applications::is_application(&image);
+    if !is_application {
+        image_plugins::add(&mut wanted, &image)?;
+        runtime::with_plugins(&wanted)?;
+        runtime::host_names(&wanted)?;
+    }
+    let launch = applications::resolve(&image, &wanted)?;
+    let application_names = image.extension().applications.iter().map(|one| one.name.clone()).collect();
     let carried = carried(&image)?;
     let (documents, shown) = (runtime.requirements().documents, wanted.cluster.image.clone());
-    let image = spawn_blocking(move || contents(&image, shown, documents)).await.map_err(aborted)??;
-    for message in unsupported::without_effect(&wanted.cluster, &launch, &image.files) {
+    let read = move || Ok::<_, Error>((contents(&image, shown, documents, &wanted)?, wanted));
+    let (image, mut wanted) = spawn_blocking(read).await.map_err(aborted)??;
+    for message in unsupported::without_effect(&wanted, &launch.commands, &image) {
         run.warn(message);
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
@@ -97,6 +118,10 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
         provider,
         runtime,
         launch,
+        application_names,
+        is_application,
+        planned: None,
+        applications: Vec::new(),
         keeps_hosts,
         notes,
     })
@@ -136,6 +161,7 @@ fn contents_of(
     [name, shown]: [&str; 2],
     platforms: &[Platform],
     documents: &[&str],
+    wanted: &Clusterfile,
 ) -> Result<Option<(ImageContents, Vec<Carried>)>, Error> {
     let (mut all, mut blobs, mut read) = (Vec::new(), BTreeMap::new(), Vec::new());
     for platform in platforms {
@@ -145,7 +171,7 @@ fn contents_of(
         };
         blobs.extend(image.layers().iter().map(|layer| (layer.digest, layer.size)));
         blobs.extend(image.carried_blobs());
-        all.push(contents(&image, shown.to_owned(), documents)?);
+        all.push(contents(&image, shown.to_owned(), documents, wanted)?);
         read.push(image);
     }
     // What the platforms carry different images of is one image for all of them, as the masters serve it.
@@ -167,13 +193,18 @@ fn contents_of(
 }
 
 /// What planning reads of an image.
-fn contents(image: &Image, name: String, documents: &[&str]) -> Result<ImageContents, Error> {
+fn contents(image: &Image, name: String, documents: &[&str], wanted: &Clusterfile) -> Result<ImageContents, Error> {
     let mut contents = ImageContents::named(name);
     contents.digest = image.index_digest().to_string();
     contents.platform = image.platform().to_string();
     contents.labels = image.labels().clone();
     contents.files = image.list_files()?;
-    contents.documents = without_marks(image.read_files(documents, DOCUMENT_LIMIT)?);
+    let templates = runtime::files_to_read(&contents.files, wanted);
+    let read: Vec<&str> = documents.iter().copied().chain(templates.iter().map(String::as_str)).collect();
+    contents.documents = without_marks(image.read_files(&read, DOCUMENT_LIMIT)?);
+    contents.env.clone_from(&image.extension().env);
+    let applications = image.extension().applications.iter();
+    contents.application_env = applications.map(|known| (known.name.clone(), known.env.clone())).collect();
     contents.carried_images = image.catalogue().images.iter().map(|image| image.name.clone()).collect();
     contents.rootfs_bytes = image.rootfs_bytes();
     contents.carried_bytes = image.carried_bytes();
@@ -195,17 +226,6 @@ fn without_marks(mut documents: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, V
         text.drain(..BYTE_ORDER_MARK.len());
     }
     documents
-}
-
-/// The commands that launch the image: its own, or those that the Clusterfile gives instead.
-fn launch(image: &Image, cluster: &Cluster) -> Vec<String> {
-    if cluster.commands.is_empty() {
-        return image.launch_commands(&cluster.command_args);
-    }
-    let mut extension = image.extension().clone();
-    extension.launch.cmds.clone_from(&cluster.commands);
-    extension.launch.app_names.clear();
-    extension.launch_commands(&cluster.command_args)
 }
 
 /// Makes the paths of keys absolute: the cluster will also be used and deleted from other directories.
@@ -237,13 +257,32 @@ impl Target<'_> {
             return Ok(());
         }
         let (images, name, shown) = (run.sealer.images().clone(), self.name.clone(), self.cluster().image.clone());
-        let documents = self.runtime.requirements().documents;
-        let read = spawn_blocking(move || contents_of(&images, [&name, &shown], &platforms, documents));
+        let (documents, wanted) = (self.runtime.requirements().documents, self.wanted.clone());
+        let read = spawn_blocking(move || contents_of(&images, [&name, &shown], &platforms, documents, &wanted));
         let read = read.await.map_err(|source| Error::Aborted { act: "reading the image", source })??;
         // One for none of them is told by the preflight.
         if let Some((contents, carried)) = read {
             (self.image, self.carried) = (contents, carried);
         }
+        Ok(())
+    }
+
+    /// Adds what plugins say of hosts, and the application images that the cluster runs. Hosts that are not finished count
+    /// under the names that they will get.
+    pub(crate) fn settle(&mut self, state: &ClusterState, facts: &mut Facts) -> Result<(), Error> {
+        self.applications = applications::Record::read(state)?.contents();
+        let planned = runtime::with_plugins(&self.wanted)?;
+        for (address, name) in runtime::host_names(&planned)? {
+            let finished = |host: &HostFacts| {
+                let marker = host.marker.as_ref().filter(|marker| marker.cluster == planned.cluster.name);
+                marker.is_some_and(|marker| marker.state == MarkerState::Ready)
+            };
+            match facts.hosts.get_mut(&address).filter(|host| !finished(host)) {
+                Some(host) if planned.cluster.host(address).is_some() => host.hostname = name,
+                _ => {}
+            }
+        }
+        self.planned = Some(planned);
         Ok(())
     }
 
@@ -266,7 +305,10 @@ impl Target<'_> {
 
     /// What image and secrets bring to planning.
     pub(crate) fn payload<'p>(&'p self, secrets: &'p Secrets) -> Payload<'p> {
-        Payload::new(&self.image, secrets).with_launch(self.launch.clone())
+        Payload::new(&self.image, secrets)
+            .with_launch(self.launch.commands.clone())
+            .with_launch_files(self.launch.files.clone())
+            .with_applications(self.applications.clone())
     }
 
     /// The request for planning; `kubeconfig` is the one that is kept now.
@@ -275,14 +317,15 @@ impl Target<'_> {
         facts: &'r Facts,
         payload: &'r Payload<'r>,
         kubeconfig: Option<&'r Secret>,
-        drain: Drain,
+        options: &ApplyOptions,
     ) -> Request<'r> {
-        Request::new(&self.wanted, facts, payload)
+        Request::new(self.planned.as_ref().unwrap_or(&self.wanted), facts, payload)
             .with_updates(&self.updates)
             .with_public_address(self.provider.public_address(self.cluster()))
             .with_kubeconfig(kubeconfig)
             .with_managed(self.managed.as_ref())
-            .with_drain(drain)
+            .with_drain(options.drain)
+            .with_plugin_seconds(options.plugin_timeout.as_secs())
     }
 }
 

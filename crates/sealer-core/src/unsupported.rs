@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use clusterfile::{Cluster, Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings};
+use clusterfile::{Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings};
+use runtime::{ImageContents, LaunchCommand};
 use serde::Serialize;
 
 use crate::Error;
@@ -26,44 +27,31 @@ impl fmt::Display for Unsupported {
 ///
 /// What depends on the runtime is refused by [`runtime::Runtime::supports`].
 pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
-    let mut found = documents(wanted);
+    let mut found = Vec::new();
     let cluster = &wanted.cluster;
     let mut add = |place: String, what| found.push(Unsupported { place, what });
-    if !cluster.app_names.is_empty() {
-        add(format!("spec.appNames ({})", cluster.app_names.join(", ")), "choosing applications of the image");
-    }
     for host in cluster.hosts.iter().filter(|host| !host.is_master() && !host.is_node()) {
         let roles: Vec<&str> = host.roles.iter().map(clusterfile::Role::as_str).collect();
         add(
             format!("spec.hosts {} (roles {})", host.address, roles.join(", ")),
-            "a host that is neither master nor node",
+            "a host that is neither master nor node (give it the role node, too)",
         );
     }
     if found.is_empty() { Ok(()) } else { Err(Error::Unsupported(found)) }
 }
 
-fn documents(wanted: &Clusterfile) -> Vec<Unsupported> {
-    let named = |kind: &str, name: &str, more: String| {
-        if name.is_empty() { format!("{kind} without a name{more}") } else { format!("{kind} {name}{more}") }
-    };
-    let configs = wanted.configs.iter().map(|config| Unsupported {
-        place: named("Config", &config.name, format!(" (spec.path {})", config.path)),
-        what: "changing files of the rootfs",
-    });
-    let plugins = wanted.plugins.iter().map(|plugin| Unsupported {
-        place: named("Plugin", &plugin.name, format!(" (spec.type {})", plugin.plugin_type)),
-        what: "running plugins",
-    });
-    let applications = wanted.applications.iter().map(|application| Unsupported {
-        place: named("Application", &application.name, String::new()),
-        what: "configuring applications of the image",
-    });
-    configs.chain(plugins).chain(applications).collect()
+/// Checks a Clusterfile as far as that needs no image, no host and no store.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for what it asks for and this version does not support.
+pub fn check(wanted: &Clusterfile) -> Result<(), Error> {
+    refuse(wanted)
 }
 
-/// What is said and changes nothing, one sentence each; `launch` are the commands of the image, `files` those of its rootfs.
-pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[String]) -> Vec<String> {
-    let mut remarks = Vec::new();
+/// What is said and changes nothing, or is written as it stands, one sentence each; `launch` are the commands of the image.
+pub(crate) fn without_effect(wanted: &Clusterfile, launch: &[LaunchCommand], image: &ImageContents) -> Vec<String> {
+    let (cluster, mut remarks) = (&wanted.cluster, configs(wanted, image));
     if let Some(name) = &cluster.network.cni_name {
         remarks
             .push(format!("spec.network.cniName `{name}` has no effect: the image decides about the network plugin"));
@@ -80,8 +68,8 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
             remarks.push("spec.registry.externalRegistry.ca has no effect: the registry is insecure".to_owned());
         }
     }
-    // Commands that use an argument begin with setting it.
-    let used = |name: &String| launch.iter().any(|command| command.contains(&format!("export {name}=")));
+    // Commands that use an argument have it among their variables.
+    let used = |name: &String| launch.iter().any(|command| command.env.contains_key(name));
     for name in cluster.command_args.keys().filter(|name| !used(name)) {
         remarks.push(format!("no launch command uses the argument {name}"));
     }
@@ -92,7 +80,9 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
     for name in names {
         if name.contains(['-', '.']) {
             remarks.push(format!("the variable `{name}` reaches no script: a shell takes letters, digits and `_`"));
-        } else if runtime::is_own_variable(name) {
+        } else if runtime::is_own_variable(name)
+            && !(clusterfile::is_cluster_setting(name) && cluster.env.get(name).is_some())
+        {
             remarks.push(format!("the variable `{name}` has no effect: scripts get the value that sealer sets"));
         }
     }
@@ -104,26 +94,33 @@ pub(crate) fn without_effect(cluster: &Cluster, launch: &[String], files: &[Stri
             }
         }
     }
-    remarks.extend(templates(files));
+    remarks
+}
+
+/// What of Config documents surprises: files that the image does not have, and data that looks like a template.
+fn configs(wanted: &Clusterfile, image: &ImageContents) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for config in &wanted.configs {
+        let (name, path) = (&config.name, config.path.trim_start_matches("./").trim_start_matches('/'));
+        if !image.has(path) && !image.has(&format!("{path}.tmpl")) {
+            remarks.push(format!("Config {name} makes {path}, which the image does not have"));
+        }
+        if config.data.contains("{{") && !path.ends_with(".tmpl") {
+            remarks.push(format!(
+                "Config {name} is written as it stands, braces too: a path that ends in .tmpl is filled in"
+            ));
+        }
+    }
+    // What an image sets and sealer sets too.
+    let own = image.env.keys().filter(|name| runtime::is_own_variable(name));
+    remarks.extend(
+        own.map(|name| format!("ENV {name} of the image has no effect: scripts get the value that sealer sets")),
+    );
     remarks
 }
 
 fn has_disks(machines: &MachineSpec) -> bool {
     machines.system_disk.is_some() || !machines.data_disks.is_empty()
-}
-
-/// Upstream fills in templates below these directories before scripts run.
-fn templates(files: &[String]) -> Option<String> {
-    let rendered = |file: &&String| {
-        // What kubeadm gets is read in planning.
-        file.ends_with(".tmpl")
-            && ["etc/", "charts/", "manifests/"].iter().any(|directory| file.starts_with(directory))
-            && !file.starts_with("etc/kubeadm.yml")
-    };
-    let found: Vec<&String> = files.iter().filter(rendered).collect();
-    let first = found.first()?;
-    let more = if found.len() == 1 { String::new() } else { format!(" and {} more", found.len() - 1) };
-    Some(format!("templates of the image are sent as they are, filling them in is not supported yet: {first}{more}"))
 }
 
 #[cfg(test)]
@@ -152,18 +149,10 @@ mod tests {
 
     #[test]
     fn documents_and_fields_are_named_all_at_once() {
-        let text = refused(
-            "    - {ips: [10.0.0.7], roles: [db]}\n  appNames: [x, y]\n---\n\
-             kind: Config\napiVersion: sealer.io/v1\nmetadata: {name: my}\nspec: {path: etc/my.yaml, data: x}\n---\n\
-             kind: Plugin\napiVersion: sealer.io/v1\nmetadata: {name: p}\nspec: {type: SHELL, action: PreInit, data: \"true\"}\n---\n\
-             kind: Application\napiVersion: sealer.io/v2\nspec: {launchApps: [x]}\n",
-        );
+        let text = refused("    - {ips: [10.0.0.7], roles: [db]}\n    - {ips: [10.0.0.8], roles: [cache]}\n");
         for expected in [
-            "Config my (spec.path etc/my.yaml): changing files of the rootfs is not supported yet",
-            "Plugin p (spec.type SHELL): running plugins is not supported yet",
-            "Application without a name: configuring applications",
-            "spec.appNames (x, y): choosing applications",
-            "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node is not supported yet",
+            "spec.hosts 10.0.0.7 (roles db): a host that is neither master nor node (give it the role node, too) is not supported yet",
+            "spec.hosts 10.0.0.8 (roles cache): a host",
         ] {
             assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
         }
@@ -171,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_registry_outside_leaves_nothing_to_the_one_on_the_masters() {
-        let remarks = |registry: &str| without_effect(&parse(&format!("  registry: {registry}\n")).cluster, &[], &[]);
+        let remarks = |registry: &str| {
+            without_effect(&parse(&format!("  registry: {registry}\n")), &[], &ImageContents::named("i:1"))
+        };
         let external = "externalRegistry: {domain: hub.example.com}";
         assert_eq!(remarks(&format!("{{{external}}}")), [""; 0]);
         assert_eq!(
@@ -182,19 +173,24 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_told() {
-        let cluster =
-            parse("  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4]\n")
-                .cluster;
-        let files = ["etc/a.tmpl", "charts/b/c.tmpl", "etc/kubeadm.yml.tmpl", "scripts/d.tmpl"].map(str::to_owned);
-        let remarks = without_effect(&cluster, &["export USED=x; echo ${USED}".to_owned()], &files);
+        let wanted = parse(
+            "  network: {cniName: calico}\n  cmd_args: [WHO=x, USED=y]\n  env: [a-b=c, HostIP=1.2.3.4, PodCIDR=10.9.0.0/16]\n---\n\
+             kind: Config\napiVersion: sealer.io/v1\nmetadata: {name: my}\nspec: {path: etc/my.yaml, data: \"{{ .A }}\"}\n",
+        );
+        let mut image = ImageContents::named("i:1");
+        image.env.insert("SvcCIDR".to_owned(), "10.8.0.0/16".to_owned());
+        let uses = LaunchCommand::from("echo ${USED}").within("", [("USED".into(), "x".into())].into());
+        let remarks = without_effect(&wanted, &[uses], &image);
         assert_eq!(
             remarks,
             [
+                "Config my makes etc/my.yaml, which the image does not have",
+                "Config my is written as it stands, braces too: a path that ends in .tmpl is filled in",
+                "ENV SvcCIDR of the image has no effect: scripts get the value that sealer sets",
                 "spec.network.cniName `calico` has no effect: the image decides about the network plugin",
                 "no launch command uses the argument WHO",
                 "the variable `HostIP` has no effect: scripts get the value that sealer sets",
                 "the variable `a-b` reaches no script: a shell takes letters, digits and `_`",
-                "templates of the image are sent as they are, filling them in is not supported yet: etc/a.tmpl and 1 more",
             ]
         );
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change::APPLIED;
 use crate::embedded::Embedded;
-use crate::{Error, Events, Sealer, pull, scale};
+use crate::{Error, Events, Sealer, applications, pull, scale};
 
 /// What `sealer run` was told; every field but the image may be left out.
 #[derive(Debug, Clone)]
@@ -31,6 +31,10 @@ pub struct RunRequest {
     pub cluster_name: Option<String>,
     /// Values for ARGs in launch commands.
     pub command_args: BTreeMap<String, String>,
+    /// Commands in place of everything that the image launches.
+    pub commands: Vec<String>,
+    /// The applications to launch, in place of those that the image does.
+    pub apps: Vec<String>,
     /// `KEY=VALUE` for scripts and commands.
     pub env: Vec<String>,
     /// `BAREMETAL`, `CONTAINER` or `ALI_CLOUD`.
@@ -89,11 +93,25 @@ impl RunRequest {
             service_cidr: None,
             cluster_name: None,
             command_args: BTreeMap::new(),
+            commands: Vec::new(),
+            apps: Vec::new(),
             env: Vec::new(),
             provider: None,
             accept_provider: false,
             only_to_plan: false,
         }
+    }
+
+    /// The same for an application image on the cluster of this name: without what is said about hosts.
+    #[must_use]
+    pub fn for_application(&self, image: &str, cluster: &str) -> Self {
+        let mut request = Self::new(image);
+        request.cluster_name = Some(cluster.to_owned());
+        request.login.clone_from(&self.login);
+        request.command_args.clone_from(&self.command_args);
+        request.env.clone_from(&self.env);
+        request.only_to_plan = self.only_to_plan;
+        request
     }
 }
 
@@ -104,7 +122,7 @@ impl RunRequest {
 /// do not count.
 ///
 /// A cluster of that name that was finished once is changed: what the request does not say stays as it is, and so does
-/// every host, named or not.
+/// every host, named or not. An application image runs on a cluster that there is.
 ///
 /// # Errors
 ///
@@ -114,7 +132,8 @@ impl RunRequest {
 pub async fn wanted(sealer: &Sealer, request: RunRequest, events: Events<'_>) -> Result<Wanted, Error> {
     let cancel = CancellationToken::new();
     let pulled = pull::provide(sealer, &request.image, request.only_to_plan, &cancel, events).await?;
-    let mut wanted = overlaid(sealer, request)?;
+    let is_application = applications::is_application(&sealer.images().get_any(&request.image)?);
+    let mut wanted = if is_application { applications::wanted(sealer, request)? } else { overlaid(sealer, request)? };
     wanted.notes.extend(pulled);
     Ok(wanted)
 }
@@ -129,6 +148,12 @@ fn overlaid(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     network(cluster, &request)?;
     set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
+    if !request.commands.is_empty() {
+        cluster.commands.clone_from(&request.commands);
+    }
+    if !request.apps.is_empty() {
+        cluster.app_names.clone_from(&request.apps);
+    }
     let of_image = cluster.provider.clone();
     machines(sealer, cluster, &request)?;
     let chosen_by_image = of_image != ProviderName::BAREMETAL && request.provider.is_none();
@@ -200,6 +225,12 @@ fn network(cluster: &mut Cluster, request: &RunRequest) -> Result<(), Error> {
     if let Some(cidr) = &request.service_cidr {
         cluster.network.service_cidr = cidr.parse().map_err(|source| argument("--svccidr", cidr, source))?;
     }
+    // What the image says as a variable is the same setting.
+    for (name, said) in [("PodCIDR", &request.pod_cidr), ("SvcCIDR", &request.service_cidr)] {
+        if let Some(said) = said.as_ref().filter(|_| cluster.env.get(name).is_some()) {
+            cluster.set_env(name, said);
+        }
+    }
     Ok(())
 }
 
@@ -241,6 +272,7 @@ pub(crate) fn set_env(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Err
     for pair in pairs {
         let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
         cluster.set_env(&key, &value);
+        cluster.settle_env(true).map_err(|source| argument("--env", pair, source))?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use sealer_core::clusterfile::{Cluster, ExternalRegistry, Role};
 use sealer_core::content_store::{Blob, Descriptor, Digest, MediaType, NameKind, Store};
 use sealer_core::host::{PullRequest, pull_over_stdio};
 use sealer_core::registry_client::{Https, Options, Reference, Registry, Upload};
+use sealer_core::registry_proxy::{Config, Event, TlsConfig};
 use sealer_core::runtime::facts::HostFacts;
 use sealer_core::runtime::{
     Action, Content, Facts, ImageContents, Kubeadm, Payload, Plan, Request, Runtime, Secrets, Step,
@@ -94,19 +95,16 @@ impl Host {
         assert_eq!(words[1..3], ["registry", "serve"]);
         let value = |name: &str| words.iter().position(|word| *word == name).map(|at| words[at + 1]);
         let file = |name: &str| value(name).map(PathBuf::from);
-        let request = ServeRequest {
-            root: file("--root").unwrap(),
-            listen: value("--listen").unwrap().parse().unwrap(),
-            tls: file("--cert").zip(file("--key")),
-            htpasswd: file("--htpasswd"),
-            names: vec![value("--name").unwrap().to_owned()],
-            events: Arc::new(|_| ()),
-        };
-        let (ready, listens) = tokio::sync::oneshot::channel();
-        tokio::spawn(
-            async move { serve(&request, |_| ready.send(()).unwrap(), std::future::pending()).await.unwrap() },
-        );
-        listens.await.unwrap();
+        let mut config = Config::default();
+        config.listen = value("--listen").unwrap().parse().unwrap();
+        config.tls = file("--cert").zip(file("--key")).map(|(cert, key)| TlsConfig::files(cert, key));
+        config.htpasswd = file("--htpasswd");
+        config.names = vec![value("--name").unwrap().to_owned()];
+        let (ready, mut listens) = tokio::sync::mpsc::unbounded_channel();
+        let events = Arc::new(move |event| ready.send(event).unwrap_or_default());
+        let request = ServeRequest { root: file("--root").unwrap(), config, events };
+        tokio::spawn(async move { serve(&request, std::future::pending()).await.unwrap() });
+        assert!(matches!(listens.recv().await, Some(Event::Serving { .. })));
     }
 }
 

@@ -15,6 +15,8 @@ use crate::tidy::repository;
 const HOSTS: usize = 8;
 const COMMANDS: usize = 40;
 const FILES: usize = 300;
+/// How long a playbook may take.
+const PLAYBOOK_SECONDS: &str = "1800";
 
 /// Runs the same commands and writes the same files with sealer's `remote` crate and with ansible, and prints a table.
 pub(crate) fn hosts() -> Result<()> {
@@ -102,7 +104,8 @@ impl Bench {
         let settings = format!("[defaults]\nhost_key_checking = False\nforks = {HOSTS}\n{pipelining}");
         self.write("ansible.cfg", &settings)?;
         let started = Instant::now();
-        let mut command = program("ansible-playbook");
+        let mut command = program("timeout");
+        command.args([PLAYBOOK_SECONDS, "ansible-playbook"]);
         command.env("ANSIBLE_CONFIG", self.path("ansible.cfg")).env("ANSIBLE_LOCAL_TEMP", self.path("local"));
         command.args(["--user", "root", "--private-key"]).arg(self.path("key"));
         run_quietly(command.arg("-i").arg(self.path("inventory")).arg(self.path("playbook.yaml")))?;

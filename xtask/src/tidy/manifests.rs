@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 const ARROWS: &[(&str, &[&str])] = &[
     ("atomic-file", &[]),
     ("error-report", &[]),
+    ("go-template", &[]),
     ("cloud-double", &[]),
     ("clusterfile", &["secret"]),
     ("content-store", &["atomic-file", "oci-reference"]),
@@ -21,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lvscare", &["atomic-file", "error-report"]),
     ("oci-reference", &[]),
     ("registry-client", &["atomic-file", "error-report", "oci-reference", "secret"]),
+    ("object-store", &["secret"]),
     ("secret", &[]),
     ("remote", &["atomic-file", "error-report", "secret"]),
     (
@@ -28,8 +30,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["atomic-file", "content-store", "content-transfer", "error-report", "kubefile", "registry-client"],
     ),
     ("infra-provider", &["atomic-file", "clusterfile", "error-report", "secret"]),
-    ("registry-proxy", &["content-store", "content-transfer", "error-report", "oci-reference", "registry-client"]),
-    ("runtime", &["atomic-file", "clusterfile", "error-report", "lvscare", "remote", "secret"]),
+    (
+        "registry-proxy",
+        &[
+            "atomic-file",
+            "content-store",
+            "content-transfer",
+            "error-report",
+            "object-store",
+            "oci-reference",
+            "registry-client",
+        ],
+    ),
+    ("runtime", &["atomic-file", "clusterfile", "error-report", "go-template", "lvscare", "remote", "secret"]),
     (
         "sealer-core",
         &[
@@ -39,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "content-store",
             "content-transfer",
             "error-report",
+            "go-template",
             "infra-provider",
             "kubefile",
             "lvscare",

@@ -1,4 +1,4 @@
-//! Gives tests a kernel of their own: user-mode Linux for IPVS, namespaces of this kernel for nftables.
+//! Gives tests a kernel of their own: user-mode Linux for IPVS and power cuts, namespaces of this kernel for nftables.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,9 +15,11 @@ use crate::tidy::repository;
 /// Programs that the tests run or run in, and the packages that bring them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("conntrack", "conntrack"),
+    ("dmsetup", "dmsetup"),
     ("ip", "iproute2"),
     ("ipvsadm", "ipvsadm"),
     ("linux.uml", "user-mode-linux"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("modprobe", "kmod"),
     ("nft", "nftables"),
     ("unshare", "util-linux"),
@@ -33,16 +35,26 @@ pub(super) fn prepare() -> Result<()> {
     machine::ensure_programs(PROGRAMS)
 }
 
-/// The kernel tests of every crate that has some: with IPVS in user-mode Linux, with nftables on this kernel.
+/// The package whose tests are about a way to balance loads, and run with each of them.
+const BALANCING: &str = "lvscare";
+
+/// The kernel tests of every crate that has some, in user-mode Linux; those of load balancing with IPVS there, and with
+/// nftables on this kernel.
 pub(super) fn jobs(cache: &Cache, programs: &Programs, filter: Option<&str>) -> Vec<Job> {
     let jobs = programs.of(Tier::Kernel).flat_map(|program| {
         let package = &program.package;
+        let work = cache.root().join("kernel").join(package);
+        if package != BALANCING {
+            let mut booted = boot(&work, program.path());
+            booted.args(["--test-threads=1", "--nocapture", "--color=never"]).args(filter);
+            return vec![Job::tests(&format!("kernel: {package}"), vec![booted])];
+        }
         let words = |plane: &'static str| ["--dataplane", plane].into_iter().chain(filter);
-        let mut booted = boot(&cache.root().join("kernel").join(package), program.path());
+        let mut booted = boot(&work, program.path());
         booted.args(words("ipvs"));
         let mut alone = alone(program.path());
         alone.args(words("nftables"));
-        [
+        vec![
             Job::tests(&format!("kernel: {package}, IPVS"), vec![booted]),
             Job::tests(&format!("kernel: {package}, nftables"), vec![alone]),
         ]

@@ -27,10 +27,14 @@ impl BytesProgress {
         if !self.screen.takes(event) {
             return;
         }
-        if let Event::Verify { bytes, total } = event {
-            let rate = units::rate(*bytes, self.started.elapsed());
-            self.screen.set(LINE, &format!("{}  {rate}", units::progress(*bytes, *total)));
-        }
+        let (bytes, total) = match event {
+            Event::Verify { bytes, total } => (*bytes, Some(*total)),
+            Event::Archive { bytes, total } => (*bytes, *total),
+            Event::Warning { message } => return self.screen.warning(message),
+            _ => return,
+        };
+        let done = total.map_or_else(|| units::bytes(bytes), |total| units::progress(bytes, total));
+        self.screen.set(LINE, &format!("{done}  {}", units::rate(bytes, self.started.elapsed())));
     }
 }
 

@@ -8,6 +8,7 @@ use super::draft::Draft;
 use crate::error::{Error, Result};
 use crate::extension::{APPLICATIONS, Application, ImageKind};
 use crate::format;
+use crate::kube_range::KubeRange;
 use crate::layer::listing::{Listed, Merged};
 
 /// The COPY that brings an application's files into the rootfs.
@@ -27,7 +28,12 @@ pub(super) fn transfer(name: &str, sources: &[ResolvedSource], line: usize) -> R
 }
 
 /// Records an application whose files are in the rootfs; its kind is told from them, as upstream does.
-pub(super) fn declare(draft: &mut Draft, declared_by: Keyword, name: &str) {
+pub(super) fn declare(draft: &mut Draft, declared_by: Keyword, name: &str, line: usize) -> Result<()> {
+    let differs_in_case = |known: &&Application| known.name != name && known.name.eq_ignore_ascii_case(name);
+    if let Some(known) = draft.extension.applications.iter().find(differs_in_case) {
+        let reason = format!("the applications {} and {name} differ only in upper and lower case", known.name);
+        return Err(Error::Application { line, reason });
+    }
     let (kind, files) = kind_of(&draft.rootfs.merged, name);
     let mut application = draft.extension.application(name).cloned().unwrap_or_default();
     name.clone_into(&mut application.name);
@@ -38,9 +44,10 @@ pub(super) fn declare(draft: &mut Draft, declared_by: Keyword, name: &str) {
     let prefix = match declared_by {
         Keyword::Cni => format::CNI_LABEL_PREFIX,
         Keyword::Csi => format::CSI_LABEL_PREFIX,
-        _ => return,
+        _ => return Ok(()),
     };
     draft.labels.insert(format!("{prefix}{name}"), "true".to_owned());
+    Ok(())
 }
 
 /// `helm` for a chart, `kube` for nothing but YAML, `shell` for nothing but scripts, else empty; and the files to launch.
@@ -84,6 +91,14 @@ pub(super) fn launch(draft: &mut Draft, names: &[String], line: usize) -> Result
         launched.retain(|known| known != name);
         launched.push(name.clone());
     }
+    Ok(())
+}
+
+/// Records which versions of Kubernetes the applications support.
+pub(super) fn kube_version(draft: &mut Draft, range: &str, line: usize) -> Result<()> {
+    let refused = |reason| Error::Application { line, reason: format!("KUBEVERSION {range}: {reason}") };
+    let range: KubeRange = range.parse().map_err(refused)?;
+    draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.to_string());
     Ok(())
 }
 

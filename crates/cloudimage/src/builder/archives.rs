@@ -140,6 +140,8 @@ fn members(mut file: &File, start: u64, size: u64, shown: &str) -> Result<Option
         };
         first = false;
         let place = match member.kind {
+            // Neither documents nor layers are packed with holes.
+            MemberKind::File { .. } if reader.is_sparse() => continue,
             MemberKind::File { size } => Place::Data { offset: reader.position(), size },
             MemberKind::Symlink(target) => {
                 Place::Link(normal(&member.path.parent().unwrap_or(Path::new("")).join(target)))

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use atomic_file::TEMPORARY_PREFIX;
 use content_store::{Algorithm, Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
@@ -96,9 +97,12 @@ pub(crate) fn waste(images: &Images, all: bool, stored: &dyn Fn(&Digest) -> bool
     let mut waste = Waste::default();
     for path in children(&images.build_cache()) {
         let is_record = path.extension().is_some_and(|extension| extension == "json");
+        // A process that was killed left it: nobody builds now.
+        let is_unfinished =
+            path.file_name().is_some_and(|name| name.as_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()));
         let record = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
         let is_useless = all || !record.is_some_and(|record| is_whole(&record, stored));
-        if (is_record && is_useless) || (path.is_dir() && is_abandoned(&path)) {
+        if is_unfinished || (is_record && is_useless) || (path.is_dir() && is_abandoned(&path)) {
             waste.cached.push(path);
         }
     }
@@ -111,9 +115,9 @@ fn children(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// Whether the build of this directory was killed: one at work holds its lock.
-fn is_abandoned(directory: &Path) -> bool {
-    File::open(directory).is_ok_and(|directory| directory.try_lock().is_ok())
+/// Whether the command that made this directory or file was killed: one at work holds its lock.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// The digest that a file or directory is named after.

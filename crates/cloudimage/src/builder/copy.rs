@@ -12,13 +12,14 @@ use super::find::{self, Found};
 use super::{extract, links, owner};
 use crate::builder::download::Downloaded;
 use crate::builder::draft::RootfsState;
+use crate::builder::options::Context;
 use crate::error::{Error, Result};
 use crate::layer::listing::Listed;
 use crate::layer::scan::Scan;
 use crate::layer::tree::{Content, Entry, Kind, Tree};
 
 /// Directories that upstream's rootfs layout fixes: as a destination they are directories even before they exist.
-const CONVENTIONAL: [&str; 13] = [
+pub(super) const CONVENTIONAL: [&str; 13] = [
     "application",
     "bin",
     "charts",
@@ -33,6 +34,27 @@ const CONVENTIONAL: [&str; 13] = [
     "scripts",
     "statics",
 ];
+
+/// What a COPY of a directory does with it, where images written for upstream until 0.8 meant the directory itself.
+pub(super) fn emptied(context: &Context, transfer: &ResolvedTransfer, line: usize) -> Vec<String> {
+    let destination = transfer.destination.trim_matches(['/', '.']);
+    let conventional = |name: &str| CONVENTIONAL.contains(&name);
+    let mut remarks = Vec::new();
+    for source in &transfer.sources {
+        let ResolvedSource::Path(path) = source else { continue };
+        let Some(name) = Path::new(path).file_name().and_then(|name| name.to_str()) else { continue };
+        let onto_layout = if destination.is_empty() { conventional(name) } else { conventional(destination) };
+        let whole = !path.ends_with('/') && !path.ends_with("/.");
+        if onto_layout && whole && name != destination && context.directory.join(path).is_dir() {
+            let (onto, keep) = (&transfer.destination, Path::new(destination).join(name));
+            let keep = keep.display();
+            remarks.push(format!(
+                "line {line}: what is in {path} goes into {onto}, not {path} itself (as docker and upstream since 0.9 do); `COPY {path} {keep}` keeps the directory"
+            ));
+        }
+    }
+    remarks
+}
 
 /// A COPY or ADD, ready to be performed.
 #[derive(Debug)]

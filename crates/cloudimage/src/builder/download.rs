@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::extract;
 use crate::error::{Error, Result};
 
 /// A downloaded file.
@@ -38,15 +39,7 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
     let name = file_name(written)
         .or_else(|| file_name(response.url().path()))
         .ok_or_else(|| fault("it ends in no file name".to_owned()))?;
-    let spooled = tempfile::Builder::new()
-        .prefix("download-")
-        .tempfile_in(spool)
-        .map_err(Error::file("create a file in", spool))?;
-    let (mut file, path) = spooled.keep().map_err(|error| Error::File {
-        act: "create a file in",
-        path: spool.to_owned(),
-        source: error.error,
-    })?;
+    let (mut file, path) = extract::spooled(spool)?;
     let mut size = 0;
     let mut stream = response.bytes_stream();
     while let Some(bytes) = stream.next().await {

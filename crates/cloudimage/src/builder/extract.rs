@@ -26,11 +26,20 @@ pub(super) fn unpack(tree: &mut Tree, path: &Path, destination: &Path, transfer:
     let Some(plain) = plain_tar(path, file, &start[..got], &transfer.spool)? else { return Ok(false) };
     let input = File::open(&plain).map_err(Error::file("read", &plain))?;
     let mut reader = Reader::new(io::BufReader::with_capacity(64 << 10, input), path.display().to_string());
+    let mut buffer = vec![0; 256 << 10];
     while let Some(member) = reader.next()? {
         let target = destination.join(&member.path);
         if !target.as_os_str().is_empty() && target != destination {
-            let position = reader.position();
-            tree.insert(target, entry(member, &plain, position, destination));
+            let (archive, position) = match member.kind {
+                MemberKind::File { size } if reader.is_sparse() => {
+                    let (mut file, path) = spooled(&transfer.spool)?;
+                    let unpacked = reader.unpack(&mut file, size, &mut buffer);
+                    unpacked.map_err(Error::file("unpack", &member.path))?;
+                    (path, 0)
+                }
+                _ => (plain.clone(), reader.position()),
+            };
+            tree.insert(target, entry(member, archive, position, destination));
         }
     }
     Ok(true)
@@ -50,17 +59,16 @@ pub(super) fn plain_tar(path: &Path, mut file: File, start: &[u8], spool: &Path)
     if !is_tar(&inner[..got]) {
         return Ok(None);
     }
-    let spooled = tempfile::Builder::new()
-        .prefix("archive-")
-        .tempfile_in(spool)
-        .map_err(Error::file("create a file in", spool))?;
-    let (mut output, plain) = spooled.keep().map_err(|error| Error::File {
-        act: "create a file in",
-        path: spool.to_owned(),
-        source: error.error,
-    })?;
+    let (mut output, plain) = spooled(spool)?;
     io::copy(&mut (&inner[..got]).chain(decoder), &mut output).map_err(fault)?;
     Ok(Some(plain))
+}
+
+/// A new file in `spool`, which is removed with it.
+pub(super) fn spooled(spool: &Path) -> Result<(File, PathBuf)> {
+    let fault = Error::file("create a file in", spool);
+    let made = tempfile::Builder::new().prefix("spooled-").tempfile_in(spool);
+    made.and_then(|file| file.keep().map_err(|error| error.error)).map_err(fault)
 }
 
 pub(super) fn read_start(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -82,9 +90,9 @@ fn is_tar(start: &[u8]) -> bool {
     sum != 256 && tar::Header::from_byte_slice(&block).cksum().ok() == Some(sum)
 }
 
-fn entry(member: Member, archive: &Path, position: u64, destination: &Path) -> Entry {
+fn entry(member: Member, archive: PathBuf, position: u64, destination: &Path) -> Entry {
     let kind = match member.kind {
-        MemberKind::File { size } => Kind::File(Content::Disk { path: archive.to_owned(), offset: position, size }),
+        MemberKind::File { size } => Kind::File(Content::Disk { path: archive, offset: position, size }),
         MemberKind::Directory => Kind::Directory,
         MemberKind::Symlink(target) => Kind::Symlink(target),
         MemberKind::HardLink(target) => Kind::HardLink(destination.join(target)),

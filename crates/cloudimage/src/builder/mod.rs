@@ -17,6 +17,7 @@ mod extract;
 mod fetch_images;
 mod find;
 mod ignore;
+mod launch_paths;
 mod layers;
 mod links;
 mod options;

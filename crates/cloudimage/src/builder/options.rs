@@ -21,7 +21,7 @@ use crate::transfer::PullPolicy;
 /// The directory that COPY and ADD read from, with its `.sealerignore`.
 #[derive(Debug, Clone)]
 pub struct Context {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     pub(crate) ignore: Ignore,
 }
 

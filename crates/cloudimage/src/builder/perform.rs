@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::applications;
 use super::base;
 use super::cache::{Record, Workplace};
-use super::copy::Transfer;
+use super::copy::{self, Transfer};
 use super::download;
 use super::draft::{Draft, WrittenLayers};
 use super::event::{BuildEvent, BuildEvents, StepOutcome};
 use super::fetch_images::{ImageFetcher, PinnedNames};
+use super::launch_paths;
 use super::layers::{self, Job};
 use super::options::{Backends, BuildOptions, Built, Context};
 use super::plan::command_text;
@@ -141,6 +142,8 @@ impl Builder<'_> {
             events(BuildEvent::StepDone { index: at + 1, outcome });
         }
         self.finish(resolved)?;
+        let missing = launch_paths::missing(&self.draft.extension, &self.draft.rootfs.merged);
+        missing.into_iter().for_each(|message| events(BuildEvent::Warning { message }));
         self.carry(events).await
     }
 
@@ -158,7 +161,7 @@ impl Builder<'_> {
             ResolvedKind::App { declared_by, name, sources } => {
                 let transfer = applications::transfer(name, sources, line)?;
                 let outcome = self.copy(instruction, &transfer, false, events).await?;
-                applications::declare(&mut self.draft, *declared_by, name);
+                applications::declare(&mut self.draft, *declared_by, name, line)?;
                 Ok(outcome)
             }
             ResolvedKind::Run { command, environment } => {
@@ -212,6 +215,9 @@ impl Builder<'_> {
                 downloads.push(download::download(url, line, &spool, self.work.options.download_limit()).await?);
             }
         }
+        for message in copy::emptied(self.work.context, transfer, line) {
+            events(BuildEvent::Warning { message });
+        }
         let transfer = Transfer { line, transfer: transfer.clone(), downloads, unpack, spool: spool.clone() };
         let job = Job {
             images: &self.draft.images,
@@ -262,9 +268,7 @@ impl Builder<'_> {
                 applications::change(draft, name, line, |application| application.env.extend(values.iter().cloned()))?;
             }
             ResolvedKind::Launch(names) => applications::launch(draft, names, line)?,
-            ResolvedKind::KubeVersion(range) => {
-                drop(draft.labels.insert(format::KUBE_VERSION_LABEL.to_owned(), range.clone()))
-            }
+            ResolvedKind::KubeVersion(range) => applications::kube_version(draft, range, line)?,
             _ => {}
         }
         Ok(())

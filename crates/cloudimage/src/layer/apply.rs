@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -178,13 +178,7 @@ impl State {
         attributes: Attributes,
     ) -> io::Result<()> {
         let mut file = root.create_file(place)?;
-        let mut left = size;
-        while left > 0 {
-            let want = left.min(self.buffer.len() as u64) as usize;
-            let count = tar.read(&mut self.buffer[..want])?;
-            file.write_all(&self.buffer[..count])?;
-            left -= count as u64;
-        }
+        tar.unpack(&mut file, size, &mut self.buffer)?;
         root.set_file_attributes(&file, attributes)?;
         // After the owner: changing it clears file capabilities.
         set_xattrs(member, |name, value| Ok(rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())?))

@@ -11,6 +11,7 @@ pub(crate) mod place;
 #[cfg(test)]
 mod roundtrip_tests;
 pub(crate) mod scan;
+mod sparse;
 pub(crate) mod stream;
 pub(crate) mod tar;
 pub(crate) mod tree;

@@ -181,6 +181,54 @@ proptest! {
     }
 }
 
+/// GNU tar packs a file with holes in each of its forms; it is read as it was, and unpacked with holes.
+#[test]
+fn sparse_files_of_gnu_tar_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let mut file = fs::File::create(&path).unwrap();
+    // More pieces than the first header, and the one behind it, hold.
+    for piece in 0..60_u64 {
+        std::os::unix::fs::FileExt::write_all_at(&file, &[7; 4096], (3 * piece + 1) << 16).unwrap();
+    }
+    file.set_len(16 << 20).unwrap();
+    std::io::Write::flush(&mut file).unwrap();
+    let forms: [&[&str]; 4] = [
+        &["--format=gnu"],
+        &["--format=posix", "--sparse-version=0.0"],
+        &["--format=posix", "--sparse-version=0.1"],
+        &["--format=posix", "--sparse-version=1.0"],
+    ];
+    let store = Store::open(&directory.path().join("content")).unwrap();
+    for form in forms {
+        let tar = directory.path().join("archive.tar");
+        let mut command = std::process::Command::new("tar");
+        command.args(form).arg("--sparse").arg("-cf").arg(&tar).arg("-C").arg(directory.path()).arg("file");
+        assert!(command.status().unwrap().success());
+        let bytes = fs::read(&tar).unwrap();
+        assert!(bytes.len() < 1 << 20, "{form:?}: it has no holes");
+        let mut reader = Reader::new(&bytes[..], "sparse");
+        let member = reader.next().unwrap().unwrap();
+        assert_eq!((member.path.to_str(), reader.is_sparse()), (Some("file"), true));
+        let limited = reader.read_data(1 << 20, &member.path).unwrap_err().to_string();
+        assert!(limited.contains("it is longer than"), "{limited}");
+        assert!(reader.read_data(16 << 20, &member.path).unwrap() == fs::read(&path).unwrap(), "{form:?}");
+        assert!(reader.next().unwrap().is_none());
+
+        let blob = store.put(&bytes).unwrap();
+        let layer = store_layer(&store, &Tree::default(), Compression::None);
+        let layer = Layer { digest: blob.digest, size: blob.size, diff_id: None, ..layer };
+        let rootfs = directory.path().join("rootfs");
+        unpack(&store, &[layer], &rootfs, &mut |_| {}).unwrap();
+        assert!(fs::read(rootfs.join("file")).unwrap() == fs::read(&path).unwrap(), "{form:?}");
+        assert!(
+            rootfs.join("file").metadata().unwrap().blocks() * 512 < 2 << 20,
+            "{form:?}: it takes the space of its holes"
+        );
+        fs::remove_dir_all(&rootfs).unwrap();
+    }
+}
+
 /// Without it, nearly every change would only show that checksums are checked.
 fn fix_checksum(bytes: &mut [u8], start: usize) {
     let Some(header) = bytes.get_mut(start..start + 512) else { return };

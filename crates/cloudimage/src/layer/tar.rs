@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use tar::{EntryType, Header};
 
 use super::pax;
+use super::sparse::{self, Map, MapReader, Records, Span};
 use super::write::padding;
 use crate::error::{Error, Result};
 
@@ -60,6 +62,8 @@ pub(crate) struct Reader<R> {
     /// Data of the current member not read yet.
     left: u64,
     padding: usize,
+    /// The current member is a file with holes.
+    sparse: Option<Map>,
     /// Bytes of the stream consumed so far: where the current data starts, right after `next`.
     position: u64,
     members: u64,
@@ -79,6 +83,7 @@ struct Extensions {
     gid: Option<u64>,
     mtime: Option<i64>,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    sparse: Option<Records>,
 }
 
 impl<R: Read> Reader<R> {
@@ -89,6 +94,7 @@ impl<R: Read> Reader<R> {
             archive: archive.into(),
             left: 0,
             padding: 0,
+            sparse: None,
             position: 0,
             members: 0,
             total: 0,
@@ -136,9 +142,44 @@ impl<R: Read> Reader<R> {
         self.position
     }
 
+    /// Whether the data of the current member is not in one piece, so that it cannot be found at [`Reader::position`].
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.sparse.is_some()
+    }
+
+    /// Writes the data of the current member, of `size` bytes, into a new file. Holes stay holes.
+    pub(crate) fn unpack(&mut self, file: &mut File, size: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut left = size;
+        while left > 0 {
+            let hole = self.skip_hole();
+            if hole > 0 {
+                file.seek(SeekFrom::Current(hole.cast_signed()))?;
+                left -= hole;
+                continue;
+            }
+            let want = left.min(buffer.len() as u64) as usize;
+            let count = self.read(&mut buffer[..want])?;
+            file.write_all(&buffer[..count])?;
+            left -= count as u64;
+        }
+        // It may end with a hole.
+        if self.is_sparse() { file.set_len(size) } else { Ok(()) }
+    }
+
+    /// Goes behind a hole of the current member, if it stands before one; gives its size.
+    fn skip_hole(&mut self) -> u64 {
+        match self.sparse.as_mut().map(|map| (map.next(), map)) {
+            Some((Span::Hole(count), map)) => {
+                map.advance(count);
+                count
+            }
+            _ => 0,
+        }
+    }
+
     /// Reads the data of the current member, which must not be longer than `limit`.
     pub(crate) fn read_data(&mut self, limit: u64, name: &Path) -> Result<Vec<u8>> {
-        if self.left > limit {
+        if self.sparse.as_ref().map_or(self.left, |map| map.size) > limit {
             return Err(self.fault(&name.to_string_lossy(), format!("it is longer than {limit} bytes")));
         }
         let mut data = Vec::new();
@@ -146,8 +187,9 @@ impl<R: Read> Reader<R> {
         Ok(data)
     }
 
-    fn member(&mut self, header: &Header, extensions: Extensions) -> Result<Member> {
-        let path = extensions.path.unwrap_or_else(|| header.path_bytes().into_owned());
+    fn member(&mut self, header: &Header, mut extensions: Extensions) -> Result<Member> {
+        let sparse_name = extensions.sparse.as_mut().and_then(|records| records.name.take());
+        let path = sparse_name.or(extensions.path).unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = String::from_utf8_lossy(&path).into_owned();
         // A field that was never filled in counts as zero, as other readers have it.
         let number = |field: &[u8], value: io::Result<u64>| match value {
@@ -162,19 +204,77 @@ impl<R: Read> Reader<R> {
         let mode = number(&fields.mode, header.mode().map(u64::from))? as u32 & 0o7777;
         let link =
             extensions.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
-        let kind = self.kind(header, &path, link, size, &shown)?;
+        let sparse = self.sparse_map(header, extensions.sparse, size, &shown)?;
+        let whole = sparse.as_ref().map_or(size, |(map, _)| map.size);
+        let kind = self.kind(header, &path, link, whole, &shown)?;
         let path = self.relative(&path, &shown)?;
         if path.as_os_str().is_empty() && kind != MemberKind::Directory {
             return Err(self.fault(&shown, "a name is missing".to_owned()));
         }
-        self.left = if let MemberKind::File { size } = kind { size } else { 0 };
+        let whole = if let MemberKind::File { size } = kind { size } else { 0 };
+        (self.left, self.sparse) = match sparse {
+            Some((map, stored)) if whole > 0 => (stored, Some(map)),
+            _ => (whole, None),
+        };
         self.padding = padding(self.left);
-        self.total = self.total.saturating_add(self.left);
+        self.total = self.total.saturating_add(whole);
         if self.total > SIZE_LIMIT {
             return Err(self.fault(&shown, format!("the files together are longer than {SIZE_LIMIT} bytes")));
         }
         self.spend_names(&path, &kind)?;
         Ok(Member { path, kind, mode, uid, gid, mtime, xattrs: extensions.xattrs })
+    }
+
+    /// The holes of a file that has some, and how many bytes of its data follow.
+    fn sparse_map(
+        &mut self,
+        header: &Header,
+        records: Option<Records>,
+        mut stored: u64,
+        shown: &str,
+    ) -> Result<Option<(Map, u64)>> {
+        let read = match (header.entry_type(), records) {
+            (EntryType::GNUSparse, _) => self.old_map(header)?,
+            (EntryType::Regular | EntryType::Continuous, Some(records)) => {
+                let numbers = match records.map_in_data {
+                    true => self.map_in_data(&mut stored)?,
+                    false => Some(records.numbers),
+                };
+                numbers.zip(records.size)
+            }
+            _ => return Ok(None),
+        };
+        let map = read.and_then(|(numbers, size)| Map::new(&numbers, size, stored));
+        let map = map.ok_or_else(|| self.fault(shown, "the map of its holes is malformed".to_owned()))?;
+        Ok(Some((map, stored)))
+    }
+
+    /// The map of the old form, and the size of the file.
+    fn old_map(&mut self, header: &Header) -> Result<Option<(Vec<u64>, u64)>> {
+        let Some((mut numbers, size, mut more)) = sparse::of_header(header) else { return Ok(None) };
+        while more {
+            let mut block = [0; 512];
+            self.fill(&mut block)?;
+            let Some(follows) = sparse::extend(&mut numbers, &block) else { return Ok(None) };
+            more = follows;
+        }
+        Ok(Some((numbers, size)))
+    }
+
+    /// The map that stands before the data, of which so much less follows.
+    fn map_in_data(&mut self, stored: &mut u64) -> Result<Option<Vec<u64>>> {
+        let mut map = MapReader::default();
+        let mut block = [0; 512];
+        while *stored >= block.len() as u64 {
+            self.fill(&mut block)?;
+            *stored -= block.len() as u64;
+            match map.take(&block) {
+                Some(true) => return Ok(Some(map.finish())),
+                Some(false) => {}
+                None => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Counts what a reader keeps of a member: its path, its link, and the directories above it that are not those of the
@@ -210,7 +310,7 @@ impl<R: Read> Reader<R> {
         Ok(match header.entry_type() {
             // Old archives mark a directory only by the slash at the end of its name.
             EntryType::Regular if path.ends_with(b"/") && size == 0 => MemberKind::Directory,
-            EntryType::Regular | EntryType::Continuous => MemberKind::File { size },
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => MemberKind::File { size },
             EntryType::Directory => MemberKind::Directory,
             EntryType::Symlink if link.is_empty() => {
                 return Err(self.fault(shown, "its link target is missing".to_owned()));
@@ -223,9 +323,6 @@ impl<R: Read> Reader<R> {
             EntryType::Fifo => MemberKind::Fifo,
             EntryType::Char => device_kind(device(), true),
             EntryType::Block => device_kind(device(), false),
-            EntryType::GNUSparse => {
-                return Err(self.fault(shown, "sparse files are not supported; pack it without --sparse".to_owned()));
-            }
             other => {
                 return Err(
                     self.fault(shown, format!("members of type {:?} are not supported", char::from(other.as_byte())))
@@ -266,10 +363,11 @@ impl<R: Read> Reader<R> {
                 b"uid" => extensions.uid = number(),
                 b"gid" => extensions.gid = number(),
                 b"mtime" => extensions.mtime = seconds(value),
-                key if key.starts_with(b"GNU.sparse.") => {
-                    return Err(self.fault("", "sparse files are not supported; pack it without --sparse".to_owned()));
-                }
                 key => {
+                    if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                        let taken = extensions.sparse.get_or_insert_default().take(key, value);
+                        taken.ok_or_else(|| self.fault("", "the map of a sparse file is malformed".to_owned()))?;
+                    }
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                         self.spend(MEMBER_COST + (name.len() + value.len()) as u64)?;
                         extensions.xattrs.insert(name.to_vec(), value.to_vec());
@@ -316,7 +414,7 @@ impl<R: Read> Reader<R> {
 
     fn skip(&mut self) -> Result<()> {
         let mut left = self.left + self.padding as u64;
-        (self.left, self.padding) = (0, 0);
+        (self.left, self.padding, self.sparse) = (0, 0, None);
         let mut buffer = vec![0; left.min(64 << 10) as usize];
         while left > 0 {
             let want = left.min(buffer.len() as u64) as usize;
@@ -358,13 +456,26 @@ impl<R: Read> Reader<R> {
 /// Reads the data of the current member.
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = (buffer.len() as u64).min(self.left) as usize;
+        let here = match self.sparse.as_mut().map(|map| (map.next(), map)) {
+            Some((Span::Hole(count), map)) => {
+                let count = count.min(buffer.len() as u64);
+                buffer[..count as usize].fill(0);
+                map.advance(count);
+                return Ok(count as usize);
+            }
+            Some((Span::Data(count), _)) => count,
+            None => self.left,
+        };
+        let want = (buffer.len() as u64).min(here) as usize;
         if want == 0 {
             return Ok(0);
         }
         let count = self.input.read(&mut buffer[..want])?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(map) = &mut self.sparse {
+            map.advance(count as u64);
         }
         self.left -= count as u64;
         self.position += count as u64;

@@ -1,6 +1,7 @@
-//! Events of a push or pull.
+//! Events of a push or pull, and how far an archive is.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use content_store::Digest;
@@ -62,6 +63,38 @@ pub enum BlobOutcome {
 
 /// Is told what a push or pull does; must return quickly.
 pub type TransferEvents<'a> = &'a (dyn Fn(TransferEvent) + Send + Sync);
+
+/// Hears how many bytes of an archive are read or written, and how many there are if that is known; must return quickly.
+pub type ArchiveProgress<'a> = &'a (dyn Fn(u64, Option<u64>) + Sync);
+
+/// Counts bytes that go through it, and tells after each piece of [`TELL_EVERY`].
+pub(super) struct Telling<'a, T> {
+    inner: T,
+    untold: u64,
+    tell: &'a dyn Fn(u64),
+}
+
+impl<'a, T> Telling<'a, T> {
+    /// `tell` hears how many bytes came since it was called last.
+    pub(super) fn new(inner: T, tell: &'a dyn Fn(u64)) -> Self {
+        Self { inner, untold: 0, tell }
+    }
+}
+
+impl<T: Write> Write for Telling<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.untold += count as u64;
+        if self.untold >= TELL_EVERY {
+            (self.tell)(std::mem::take(&mut self.untold));
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
 
 /// Translates what a transfer tells: not too often, and nothing that goes back.
 pub(super) struct Teller<'a> {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
-use std::io::{Cursor, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use content_store::{Descriptor, Digest, GcGuard, MediaType, NameKind, Named, REF_NAME_ANNOTATION, Reference};
 
+use super::event::ArchiveProgress;
 use super::take::Taken;
 use super::{closure, instances, parts};
 use crate::builder::seal::now;
@@ -69,6 +72,20 @@ impl ReadArchive<'_> {
     }
 }
 
+/// Counts the bytes that are read.
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
 /// An image of an archive, and its name there.
 type Found = (Option<Reference>, Digest);
 
@@ -81,7 +98,7 @@ impl Images {
     /// [`Error::Archive`] when it is no archive of images, is hostile, or lacks a blob; [`Error::Store`] for a blob that
     /// is not what its name says. Then no name was set.
     pub fn load(&self, path: &Path) -> Result<Vec<String>> {
-        self.read_paths(&[path.to_owned()])?.set_names()
+        self.read_paths(&[path.to_owned()], &|_, _| ())?.set_names()
     }
 
     /// The same without the names, from files: one archive, or the parts of one in any order, of which those may be left out
@@ -89,15 +106,18 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::load`]; [`Error::Archive`] names a part that is missing, cut short, or of another archive.
-    pub fn read_paths(&self, paths: &[PathBuf]) -> Result<ReadArchive<'_>> {
+    pub fn read_paths(&self, paths: &[PathBuf], progress: ArchiveProgress<'_>) -> Result<ReadArchive<'_>> {
         match paths {
-            [path] if path.is_dir() => self.read_layout(path),
+            [path] if path.is_dir() => self.read_layout(path, progress),
             [path] if !parts::is_part(path)? => {
-                self.read_archive(File::open(path).map_err(Error::file("read", path))?, path)
+                let file = File::open(path).map_err(Error::file("read", path))?;
+                // A pipe has no size.
+                let size = file.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
+                self.read_archive(file, path, &|bytes, _| progress(bytes, size))
             }
             paths => {
                 let shown = paths.first().map(PathBuf::as_path).unwrap_or(Path::new("no file"));
-                self.read_stream(parts::open(paths)?, shown)
+                self.read_plain(parts::open(paths)?, shown, progress)
             }
         }
     }
@@ -106,27 +126,48 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::load`].
-    pub fn read_archive(&self, mut input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
+    pub fn read_archive(
+        &self,
+        mut input: impl Read + Send + 'static,
+        path: &Path,
+        progress: ArchiveProgress<'_>,
+    ) -> Result<ReadArchive<'_>> {
         let mut start = Vec::new();
         let begun = input.by_ref().take(parts::MAGIC.len() as u64).read_to_end(&mut start);
         begun.map_err(Error::file("read", path))?;
         let is_parts = start == parts::MAGIC;
         let input = Cursor::new(start).chain(input);
-        if is_parts { self.read_stream(parts::Joined::new(input), path) } else { self.read_stream(input, path) }
+        if is_parts {
+            self.read_plain(parts::Joined::new(input), path, progress)
+        } else {
+            self.read_plain(input, path, progress)
+        }
     }
 
-    fn read_stream(&self, input: impl Read + Send + 'static, path: &Path) -> Result<ReadArchive<'_>> {
+    /// From a stream that is no part of an archive.
+    fn read_plain(
+        &self,
+        input: impl Read + Send + 'static,
+        path: &Path,
+        progress: ArchiveProgress<'_>,
+    ) -> Result<ReadArchive<'_>> {
         let guard = self.content().gc_guard()?;
-        self.named(&Taken::from_stream(self.content(), input, path)?, guard)
+        let read = Arc::new(AtomicU64::new(0));
+        let input = Counted { input, read: Arc::clone(&read) };
+        // What was read of the file is told, not what came out of it when it is compressed.
+        let tell = |_| progress(read.load(Ordering::Relaxed), None);
+        self.named(&Taken::from_stream(self.content(), input, path, &tell)?, guard)
     }
 
     /// The same from a directory that is an OCI layout, as `skopeo copy … oci:DIRECTORY` writes it.
     ///
     /// # Errors
     /// As [`Images::load`].
-    pub fn read_layout(&self, path: &Path) -> Result<ReadArchive<'_>> {
+    pub fn read_layout(&self, path: &Path, progress: ArchiveProgress<'_>) -> Result<ReadArchive<'_>> {
         let guard = self.content().gc_guard()?;
-        self.named(&Taken::from_layout(self.content(), path)?, guard)
+        let read = AtomicU64::new(0);
+        let tell = |bytes| progress(read.fetch_add(bytes, Ordering::Relaxed) + bytes, None);
+        self.named(&Taken::from_layout(self.content(), path, &tell)?, guard)
     }
 
     /// Checks the images whose blobs are here.

@@ -11,8 +11,9 @@ mod pull;
 mod push;
 mod save;
 mod take;
+mod unfinished;
 
-pub use event::{BlobOutcome, TransferEvent, TransferEvents};
+pub use event::{ArchiveProgress, BlobOutcome, TransferEvent, TransferEvents};
 pub use load::{Moved, ReadArchive};
 pub use pull::{Platforms, PullOptions, PullPolicy, Pulled};
 pub use push::{PushOptions, Pushed};

@@ -8,9 +8,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use atomic_file::{TEMPORARY_PREFIX, TemporaryFile};
+use atomic_file::TemporaryFile;
 use serde::{Deserialize, Serialize};
 
+use super::unfinished::{self, parent};
 use crate::error::{Error, Result};
 
 /// What every part begins with.
@@ -100,7 +101,7 @@ impl PartWriter {
         for (part, path) in self.parts.into_iter().zip(&paths) {
             part.persist(path).map_err(|source| fault(path, source))?;
         }
-        let directory = directory(&self.path);
+        let directory = parent(&self.path);
         atomic_file::sync_dir(directory).map_err(|source| fault(directory, source))?;
         Ok((paths, bytes))
     }
@@ -112,7 +113,7 @@ impl PartWriter {
         if self.parts.len() >= MOST as usize {
             return Err(io::Error::other(format!("it takes more than {MOST} parts; choose a larger size")));
         }
-        let mut part = TemporaryFile::create(directory(&self.path), TEMPORARY_PREFIX, 0o666)?;
+        let mut part = unfinished::file(&self.path)?;
         part.write_all(&[0; HEADER])?;
         self.parts.push(part);
         self.written = 0;
@@ -229,7 +230,7 @@ fn refused(path: &Path, reason: impl Into<String>) -> Error {
 
 /// Files named like the parts of the archive `path`, by number.
 fn siblings(path: &Path) -> Result<BTreeMap<u32, PathBuf>> {
-    let directory = directory(path);
+    let directory = parent(path);
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(Error::file("read", directory))? {
         let entry = entry.map_err(Error::file("read", directory))?.path();
@@ -252,10 +253,6 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{number:03}"));
     path.with_file_name(name)
-}
-
-fn directory(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Reads an archive from its parts one after the other.

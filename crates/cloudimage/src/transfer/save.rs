@@ -6,13 +6,14 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use atomic_file::{TEMPORARY_PREFIX, TemporaryFile};
 use content_store::{Digest, REF_NAME_ANNOTATION};
 
 use super::closure;
 use super::docker;
+use super::event::ArchiveProgress;
 use super::members::{self, Member};
 use super::parts::PartWriter;
+use super::unfinished::{self, parent};
 use crate::documents::{Index, IndexEntry, Top};
 use crate::error::{Error, Result};
 use crate::format;
@@ -79,10 +80,11 @@ impl Images {
     /// # Errors
     /// As [`Images::save_as`].
     pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<u64> {
-        self.save_as(names, path, &SaveOptions::default()).map(|saved| saved.bytes)
+        self.save_as(names, path, &SaveOptions::default(), &|_, _| ()).map(|saved| saved.bytes)
     }
 
-    /// Writes the images of these names into one archive, or into a directory.
+    /// Writes the images of these names into one archive, or into a directory. `progress` hears of the bytes before the
+    /// archive is compressed.
     ///
     /// Each image is named in it as it is named here, so `skopeo copy oci-archive:FILE:NAME …` finds it; one that is asked
     /// for by digest, by all its names. Every blob is verified while it is copied. A file or directory appears whole or not
@@ -91,25 +93,29 @@ impl Images {
     /// # Errors
     /// [`Error::UnknownImage`]; [`Error::Store`] for a missing or corrupt blob, which is named; [`Error::File`],
     /// also for a device or a socket; [`Error::NoPlatform`].
-    pub fn save_as(&self, names: &[impl AsRef<str>], path: &Path, options: &SaveOptions) -> Result<Saved> {
+    pub fn save_as(
+        &self,
+        names: &[impl AsRef<str>],
+        path: &Path,
+        options: &SaveOptions,
+        progress: ArchiveProgress<'_>,
+    ) -> Result<Saved> {
         if options.format == ArchiveFormat::OciDir {
-            return self.save_directory(names, path, options);
+            return self.save_directory(names, path, options, progress);
         }
         let (members, left_out) = self.members(names, options)?;
         if fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             let mut pipe = OpenOptions::new().write(true).open(path).map_err(Error::file("write", path))?;
-            let bytes = self.write(&members, &mut pipe, path, options)?;
+            let bytes = self.write(&members, &mut pipe, path, options, progress)?;
             return Ok(Saved { bytes, left_out, ..Saved::default() });
         }
         let path = &atomic_file::target(path).map_err(Error::file("write", path))?;
         let fault = |source| Error::File { act: "write", path: path.clone(), source };
         let old = fs::metadata(path).ok().map(|metadata| metadata.permissions());
-        let directory = parent(path);
-        // An archive is made to be handed on, as far as the umask and the file that was there allow it.
-        let mut file = TemporaryFile::create(directory, TEMPORARY_PREFIX, 0o666).map_err(fault)?;
-        let bytes = self.write(&members, &mut file, path, options)?;
+        let mut file = unfinished::file(path).map_err(fault)?;
+        let bytes = self.write(&members, &mut file, path, options, progress)?;
         old.map_or(Ok(()), |old| file.as_file().set_permissions(old)).map_err(fault)?;
-        file.persist(path).and_then(|()| atomic_file::sync_dir(directory)).map_err(fault)?;
+        file.persist(path).and_then(|()| atomic_file::sync_dir(parent(path))).map_err(fault)?;
         Ok(Saved { bytes, left_out, ..Saved::default() })
     }
 
@@ -117,9 +123,15 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::save_as`]; what was written until then is no archive.
-    pub fn save_to(&self, names: &[impl AsRef<str>], output: &mut dyn Write, options: &SaveOptions) -> Result<Saved> {
+    pub fn save_to(
+        &self,
+        names: &[impl AsRef<str>],
+        output: &mut dyn Write,
+        options: &SaveOptions,
+        progress: ArchiveProgress<'_>,
+    ) -> Result<Saved> {
         let (members, left_out) = self.members(names, options)?;
-        let bytes = self.write(&members, output, Path::new("the output"), options)?;
+        let bytes = self.write(&members, output, Path::new("the output"), options, progress)?;
         Ok(Saved { bytes, left_out, ..Saved::default() })
     }
 
@@ -134,15 +146,22 @@ impl Images {
         path: &Path,
         part_size: u64,
         options: &SaveOptions,
+        progress: ArchiveProgress<'_>,
     ) -> Result<Saved> {
         let (members, left_out) = self.members(names, options)?;
         let mut parts = PartWriter::create(path, part_size)?;
-        self.write(&members, &mut parts, path, options)?;
+        self.write(&members, &mut parts, path, options, progress)?;
         let (parts, bytes) = parts.finish()?;
         Ok(Saved { bytes, parts, left_out })
     }
 
-    fn save_directory(&self, names: &[impl AsRef<str>], path: &Path, options: &SaveOptions) -> Result<Saved> {
+    fn save_directory(
+        &self,
+        names: &[impl AsRef<str>],
+        path: &Path,
+        options: &SaveOptions,
+        progress: ArchiveProgress<'_>,
+    ) -> Result<Saved> {
         let fault = |source| Error::File { act: "write", path: path.to_owned(), source };
         let is_free = match fs::read_dir(path) {
             Ok(mut entries) => entries.next().is_none(),
@@ -153,25 +172,30 @@ impl Images {
             return Err(fault(io::Error::new(io::ErrorKind::AlreadyExists, reason)));
         }
         let (members, left_out) = self.members(names, options)?;
-        let directory = parent(path);
-        let work = crate::remove::WorkDirectory::new_in(directory, TEMPORARY_PREFIX)?;
-        let layout = work.path().join("layout");
-        fs::create_dir(&layout).map_err(fault)?;
-        let bytes = members::write_directory(self.content(), &members, &layout)?;
+        let (work, _lock) = unfinished::directory(path)?;
+        let layout = work.path();
+        let bytes = members::write_directory(self.content(), &members, layout, progress)?;
         for below in ["", "blobs", "blobs/sha256"] {
             atomic_file::sync_dir(&layout.join(below)).map_err(fault)?;
         }
-        fs::rename(&layout, path).and_then(|()| atomic_file::sync_dir(directory)).map_err(fault)?;
+        fs::rename(layout, path).and_then(|()| atomic_file::sync_dir(parent(path))).map_err(fault)?;
         Ok(Saved { bytes, left_out, ..Saved::default() })
     }
 
     /// Writes the tar, compressed where that is wanted; gives the size of what came out.
-    fn write(&self, members: &[Member], output: &mut dyn Write, path: &Path, options: &SaveOptions) -> Result<u64> {
+    fn write(
+        &self,
+        members: &[Member],
+        output: &mut dyn Write,
+        path: &Path,
+        options: &SaveOptions,
+        progress: ArchiveProgress<'_>,
+    ) -> Result<u64> {
         let fault = |source| Error::File { act: "write", path: path.to_owned(), source };
         let counted = Counted { output, bytes: 0 };
         let compression = options.compression.unwrap_or(Compression::None);
         let mut output = compression.encoder(BufWriter::with_capacity(1 << 20, counted)).map_err(fault)?;
-        members::write_tar(self.content(), members, &mut output, path)?;
+        members::write_tar(self.content(), members, &mut output, path, progress)?;
         let mut output = output.finish().map_err(fault)?;
         output.flush().map_err(fault)?;
         Ok(output.get_ref().bytes)
@@ -236,10 +260,6 @@ impl Images {
             annotations,
         })
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Counts the bytes that go through it.

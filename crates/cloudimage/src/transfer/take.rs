@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use content_store::{Blob, Digest, Store};
 
+use super::event::Telling;
 use crate::catalogue::CarriedBlob;
 use crate::docker_archive::{MANIFEST, normal};
 use crate::error::{Error, Result};
@@ -41,18 +42,20 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Reads a stream to its end.
-    pub(super) fn from_stream(store: &Store, input: impl Read + Send + 'static, archive: &Path) -> Result<Self> {
-        Self::from_tar(store, plain(input, archive)?, archive)
-    }
-
-    fn from_tar(store: &Store, input: impl Read, archive: &Path) -> Result<Self> {
+    /// Reads a stream to its end; `tell` hears of the bytes that are stored.
+    pub(super) fn from_stream(
+        store: &Store,
+        input: impl Read + Send + 'static,
+        archive: &Path,
+        tell: &dyn Fn(u64),
+    ) -> Result<Self> {
+        let input = plain(input, archive)?;
         let mut taken = Self { archive: archive.display().to_string(), ..Self::default() };
         let mut reader = Reader::new(input, &taken.archive);
         while let Some(member) = reader.next()? {
             let path = member.path;
             match member.kind {
-                MemberKind::File { .. } => taken.take_file(store, &mut reader, path)?,
+                MemberKind::File { .. } => taken.take_file(store, &mut reader, path, tell)?,
                 MemberKind::Symlink(target) => {
                     let target = normal(&path.parent().unwrap_or(Path::new("")).join(target));
                     taken.links.insert(path, target);
@@ -64,7 +67,13 @@ impl Taken {
         Ok(taken)
     }
 
-    fn take_file<R: Read>(&mut self, store: &Store, reader: &mut Reader<R>, path: PathBuf) -> Result<()> {
+    fn take_file<R: Read>(
+        &mut self,
+        store: &Store,
+        reader: &mut Reader<R>,
+        path: PathBuf,
+        tell: &dyn Fn(u64),
+    ) -> Result<()> {
         let document = match path.to_str() {
             Some(INDEX) => Some((&mut self.index, format::DOCUMENT_LIMIT)),
             Some(MANIFEST) => Some((&mut self.manifest, format::DOCUMENT_LIMIT)),
@@ -78,14 +87,14 @@ impl Taken {
         let name = path.to_string_lossy();
         let digest = blob_digest(&path);
         if digest.is_some() || DOCKER_FILES.iter().any(|end| name.ends_with(end)) {
-            let blob = take(store, reader, digest.as_ref()).map_err(|error| self.fault_of(&path, error))?;
+            let blob = take(store, reader, digest.as_ref(), tell).map_err(|error| self.fault_of(&path, error))?;
             self.files.insert(path, blob);
         }
         Ok(())
     }
 
     /// Reads a directory that is an OCI layout, as `skopeo copy … oci:DIRECTORY` writes it.
-    pub(super) fn from_layout(store: &Store, path: &Path) -> Result<Self> {
+    pub(super) fn from_layout(store: &Store, path: &Path, tell: &dyn Fn(u64)) -> Result<Self> {
         let mut taken = Self { archive: path.display().to_string(), ..Self::default() };
         let list = |directory: &Path| {
             let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -101,7 +110,7 @@ impl Taken {
                 // What a link leads to is not part of the layout, and a pipe would be waited for.
                 if let Some(digest) = digest.filter(|_| blob.file_type().is_ok_and(|kind| kind.is_file())) {
                     let mut input = File::open(&file).map_err(Error::file("read", &file))?;
-                    take(store, &mut input, Some(&digest)).map_err(|error| taken.fault_of(&file, error))?;
+                    take(store, &mut input, Some(&digest), tell).map_err(|error| taken.fault_of(&file, error))?;
                 }
             }
         }
@@ -112,7 +121,7 @@ impl Taken {
     pub(super) fn inner(&self, store: &Store, path: &Path) -> Result<Self> {
         let blob = self.file(path)?;
         let input = store.verified_reader(&blob.digest)?;
-        Self::from_stream(store, input, &Path::new(&self.archive).join(path))
+        Self::from_stream(store, input, &Path::new(&self.archive).join(path), &|_| ())
     }
 
     /// A file, links followed.
@@ -168,7 +177,12 @@ impl From<content_store::Error> for Fault {
 }
 
 /// Copies data into the store as a blob; `digest` is what it must have.
-fn take(store: &Store, input: &mut impl Read, digest: Option<&Digest>) -> std::result::Result<Blob, Fault> {
+fn take(
+    store: &Store,
+    input: &mut impl Read,
+    digest: Option<&Digest>,
+    tell: &dyn Fn(u64),
+) -> std::result::Result<Blob, Fault> {
     // A blob that is here and corrupt is written again.
     if let Some(digest) = digest
         && store.verify(digest).is_ok()
@@ -179,7 +193,7 @@ fn take(store: &Store, input: &mut impl Read, digest: Option<&Digest>) -> std::r
     if let Some(digest) = digest {
         writer = writer.with_algorithm(digest.algorithm());
     }
-    io::copy(input, &mut writer).map_err(Fault::Read)?;
+    io::copy(input, &mut Telling::new(&mut writer, tell)).map_err(Fault::Read)?;
     Ok(writer.commit(digest)?)
 }
 

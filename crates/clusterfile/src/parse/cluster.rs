@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     check,
-    fields::{Fields, Problems},
+    fields::{Fields, Problems, pairs_of},
     hosts,
     kubeadm::Subnets,
     login, machines, rules, settings,
 };
-use crate::{Cluster, Env, ErrorKind, ProviderName};
+use crate::{Cluster, Env, ErrorKind, ProviderName, yaml::Value};
 
 /// Which of the two generations of the format a document is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub(crate) enum Generation {
 }
 
 /// Fields of the second generation alone.
-pub(crate) const SECOND_ONLY: [&str; 8] =
-    ["cmd", "cmd_args", "appNames", "containerRuntime", "hostAliases", "dataRoot", "registry", "cmdArgs"];
+pub(crate) const SECOND_ONLY: [&str; 7] =
+    ["cmd", "cmd_args", "appNames", "hostAliases", "dataRoot", "registry", "cmdArgs"];
 
 /// Fields that appear at the top level when a text has lost its indentation.
 const LOST_INDENTATION: [(&[&str], &str); 5] = [
@@ -59,7 +59,7 @@ pub(crate) fn read(
     for (names, instead) in LOST_INDENTATION {
         fields.misplaced(names, instead, problems);
     }
-    fields.take("status"); // Written by the original; there is never anything in it.
+    fields.take("status"); // Written by the original, as in its spec; there is never anything in it.
     if let Some(node) = fields.require("spec")
         && let Some(spec) = Fields::open(node, "spec", problems)
     {
@@ -71,8 +71,11 @@ pub(crate) fn read(
 
 fn read_metadata(mut metadata: Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
     cluster.name = metadata.require_valid("name", rules::CLUSTER_NAME, problems).unwrap_or_default();
-    cluster.annotations =
-        metadata.pairs("annotations", problems).into_iter().map(|(key, _, text)| (key.text.clone(), text)).collect();
+    // The original's reference shows it under both names.
+    for name in ["annotation", "annotations"] {
+        let pairs = metadata.pairs(name, problems).into_iter();
+        cluster.annotations.extend(pairs.map(|(key, _, text)| (key.text.clone(), text)));
+    }
     metadata.take("creationTimestamp"); // Likewise written by the original.
     metadata.finish(problems);
 }
@@ -91,6 +94,7 @@ fn read_spec(
         spec.valid("image", rules::IMAGE, problems)
     };
     cluster.image = image.unwrap_or_default();
+    spec.take("status");
     cluster.env = read_env(&mut spec, "env", problems);
     cluster.ssh = login::read(&mut spec, None, problems);
     cluster.network = settings::read_network(&mut spec, problems);
@@ -113,6 +117,7 @@ fn read_spec(
             hosts::read(&mut spec, cluster, &mut hosts, problems);
         }
     }
+    settings::read_container_runtime(&mut spec, cluster, problems);
     // Where reading them failed, there may well be a master.
     let sound = problems.0.len() == before;
     if generation == Generation::Second {
@@ -120,6 +125,8 @@ fn read_spec(
     }
     cluster.provider = provider.unwrap_or(cluster.provider_by_default());
     cluster.hosts = hosts.hosts.iter().map(|(_, host)| host.clone()).collect();
+    let settled = cluster.settle_env(false);
+    problems.keep(spec.span_of("env"), settled);
     let misspelled = spec.clone().finish(problems);
     let master_wanted =
         complete && sound && !misspelled.iter().any(|field| ["hosts", "masters", "nodes"].contains(field));
@@ -138,8 +145,14 @@ fn read_provider(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<Provi
     }
 }
 
-/// The `K=V` entries of a list.
+/// The `K=V` entries of a list, or a mapping.
 pub(crate) fn read_env(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Env {
+    if let Some(node) = fields.value(name).filter(|node| matches!(node.value, Value::Map(_))) {
+        fields.take(name);
+        let pairs = pairs_of(node, problems).into_iter();
+        let checked = pairs.map(|(key, _, value)| (key.span, crate::env_pair(&format!("{}={value}", key.text))));
+        return checked.filter_map(|(span, pair)| problems.keep(span, pair)).collect();
+    }
     let texts = fields.texts(name, problems);
     texts.into_iter().filter_map(|(span, text)| problems.keep(span, crate::env_pair(&text))).collect()
 }

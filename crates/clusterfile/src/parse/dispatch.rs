@@ -7,7 +7,7 @@ use super::{
     kubeadm,
 };
 use crate::{
-    Clusterfile, Error, ErrorKind, Errors, KubeadmDocument, KubeadmKind, Span,
+    Clusterfile, Error, ErrorKind, Errors, KubeadmDocument, KubeadmKind, Plugin, Span,
     yaml::{self, Node, to_json},
 };
 
@@ -19,12 +19,25 @@ pub(crate) const FIRST_VERSION: &str = "sealer.aliyun.com/v1alpha1";
 pub(crate) const CLUSTER_VERSIONS: [&str; 3] = ["sealer.io/v2", "sealer.cloud/v2", FIRST_VERSION];
 pub(crate) const OTHER_VERSIONS: [&str; 5] =
     ["sealer.io/v1", "sealer.io/v2", "sealer.cloud/v1", "sealer.cloud/v2", FIRST_VERSION];
+/// The original's first generation under its other name.
+const FIRST_OTHER_NAME: &str = "zlink.aliyun.com/v1alpha1";
+/// What the original reads too, since it looks only at the kind of a document.
+pub(crate) const BY_KIND_VERSIONS: [&str; 5] =
+    [FIRST_OTHER_NAME, "sealer.aliyun.com/v2alpha1", "sealer.com/v1alpha1", "sealer.cloud/v1", "sealer.io/v1"];
 
 /// Reads a Clusterfile: any number of YAML documents, exactly one of them a Cluster with at least one master.
 ///
 /// # Errors
 /// Everything that is wrong with the file and can be found in one pass, each with its place in the whole file.
 pub fn parse(text: &str) -> Result<Clusterfile, Errors> {
+    Ok(parse_with_remarks(text)?.0)
+}
+
+/// Reads a Clusterfile as [`parse`] does, and says what of it is read as something else: one sentence each, with the line.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_remarks(text: &str) -> Result<(Clusterfile, Vec<String>), Errors> {
     read(text, true)
 }
 
@@ -33,10 +46,28 @@ pub fn parse(text: &str) -> Result<Clusterfile, Errors> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_default(text: &str) -> Result<Clusterfile, Errors> {
-    read(text, false)
+    Ok(read(text, false)?.0)
 }
 
-fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {
+/// Reads the plugins that an image carries in a file of its rootfs: YAML documents of the kind Plugin and no other.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_plugins(text: &str) -> Result<Vec<Plugin>, Errors> {
+    let mut problems = Problems::default();
+    let nodes = yaml::documents(text, &mut problems.0);
+    let mut found = Found::default();
+    for node in &nodes {
+        let before = found.rest.plugins.len();
+        found.document(node, &mut problems);
+        if found.rest.plugins.len() == before && problems.0.is_empty() {
+            problems.add(node.span, ErrorKind::UnknownKind("a document that is no Plugin".to_owned()));
+        }
+    }
+    if problems.0.is_empty() { Ok(found.rest.plugins) } else { Err(Errors::new(problems.0)) }
+}
+
+fn read(text: &str, complete: bool) -> Result<(Clusterfile, Vec<String>), Errors> {
     if text.len() > MAX_BYTES {
         let span = Span { line: 1, column: 1, ..Span::default() };
         return Err(Errors::new(vec![Error {
@@ -58,13 +89,10 @@ fn read(text: &str, complete: bool) -> Result<Clusterfile, Errors> {
         problems.add(Span { line: 1, column: 1, ..Span::default() }, ErrorKind::NoCluster);
     }
     match found.file {
-        Some(file) if problems.0.is_empty() => Ok(Clusterfile {
-            configs: found.rest.configs,
-            plugins: found.rest.plugins,
-            applications: found.rest.applications,
-            kubeadm: found.rest.kubeadm,
-            ..file
-        }),
+        Some(file) if problems.0.is_empty() => {
+            let documents::Documents { configs, plugins, applications, kubeadm, .. } = found.rest;
+            Ok((Clusterfile { configs, plugins, applications, kubeadm, ..file }, problems.1))
+        }
         _ => Err(Errors::new(problems.0)),
     }
 }
@@ -86,12 +114,16 @@ impl Found {
             return;
         };
         let kind = fields.require("kind").and_then(|kind| Some((kind.span, text(kind, problems)?)));
-        let version = fields.require("apiVersion").and_then(|version| Some((version.span, text(version, problems)?)));
+        let known =
+            kind.as_ref().and_then(|(_, kind)| KubeadmKind::ALL.into_iter().find(|known| known.as_str() == kind));
+        // The original's examples leave it out of kubeadm's documents.
+        let version = if known.is_some() { fields.take("apiVersion") } else { fields.require("apiVersion") };
+        let version = version.and_then(|version| Some((version.span, text(version, problems)?)));
         let Some((span, kind)) = kind else {
             fields.report_missing(problems);
             return;
         };
-        if let Some(kind) = KubeadmKind::ALL.into_iter().find(|known| known.as_str() == kind) {
+        if let Some(kind) = known {
             check_version(version.as_ref(), kind.as_str(), kubeadm_versions(kind), problems);
             fields.report_missing(problems);
             self.kubeadm(node, kind, problems);
@@ -124,11 +156,8 @@ impl Found {
             return;
         }
         self.cluster_line = Some(node.span.line);
-        let generation = if version.is_some_and(|version| version.starts_with("sealer.aliyun.com/")) {
-            Generation::First
-        } else {
-            Generation::Second
-        };
+        let is_first = version.is_some_and(|version| [FIRST_VERSION, FIRST_OTHER_NAME].contains(&version));
+        let generation = if is_first { Generation::First } else { Generation::Second };
         self.file = cluster::read(fields, generation, self.complete, &self.subnets, problems).map(Clusterfile::from);
     }
 
@@ -141,7 +170,9 @@ impl Found {
         if kind == KubeadmKind::ClusterConfiguration {
             kubeadm::check_names(node, problems);
         }
-        self.rest.kubeadm.push(KubeadmDocument { kind, value: to_json(node) });
+        let mut value = to_json(node);
+        kubeadm::complete_version(kind, &mut value);
+        self.rest.kubeadm.push(KubeadmDocument { kind, value });
     }
 }
 
@@ -158,10 +189,21 @@ fn check_version(version: Option<&(Span, String)>, kind: &str, known: &[&str], p
     let Some((span, api_version)) = version else {
         return;
     };
-    if !known.contains(&api_version.as_str()) {
+    let is_ours = ["Cluster", "Config", "Plugin", "Application"].contains(&kind);
+    if !known.contains(&api_version.as_str()) && is_ours && BY_KIND_VERSIONS.contains(&api_version.as_str()) {
+        problems.remark(
+            *span,
+            format_args!("apiVersion {api_version} of {kind} is read as {}", read_as(api_version, known)),
+        );
+    } else if !known.contains(&api_version.as_str()) {
         let api_version = api_version.clone();
         let given = api_version.clone();
         let kind = ErrorKind::UnknownApiVersion { api_version, kind: kind.to_owned(), known: known.join(", ") };
         problems.add_word(*span, kind, &given, known.iter().copied());
     }
+}
+
+fn read_as<'k>(version: &str, known: &[&'k str]) -> &'k str {
+    let first = version == FIRST_OTHER_NAME;
+    known.iter().copied().find(|known| (*known == FIRST_VERSION) == first).unwrap_or(FIRST_VERSION)
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Application, ApplicationConfig, ApplicationFile, Config, ErrorKind, KubeadmDocument, Plugin, Strategy,
-    documents::PLUGIN_TYPES,
+    documents::{PLUGIN_TYPES, PROCESSES},
 };
 
 const ACTIONS: [&str; 22] = [
@@ -42,6 +42,8 @@ pub(crate) struct Documents {
     pub(crate) plugins: Vec<Plugin>,
     pub(crate) applications: Vec<Application>,
     pub(crate) kubeadm: Vec<KubeadmDocument>,
+    /// Kind and name of each.
+    names: Vec<(String, String)>,
 }
 
 impl Documents {
@@ -51,8 +53,15 @@ impl Documents {
         if let Some(node) = fields.require("spec")
             && let Some(mut spec) = Fields::open(node, "spec", problems)
         {
+            let known = (kind.to_owned(), name.clone());
+            let other = self.names.iter().find(|(of, other)| *of == kind && other.eq_ignore_ascii_case(&name));
+            if let Some((_, other)) = other.filter(|(_, other)| *other != name) {
+                let kind = ErrorKind::NameCase { kind: kind.to_owned(), name: name.clone(), other: other.clone() };
+                problems.add(node.span, kind);
+            }
+            self.names.push(known);
             match kind {
-                "Config" => self.configs.push(read_config(name, &mut spec, problems)),
+                "Config" => self.config(name, &mut spec, problems),
                 "Plugin" => self.plugins.push(read_plugin(name, &mut spec, problems)),
                 _ => self.applications.push(read_application(name, &mut spec, problems)),
             }
@@ -61,6 +70,21 @@ impl Documents {
         fields.take("status");
         fields.finish(problems);
     }
+
+    fn config(&mut self, name: String, spec: &mut Fields<'_>, problems: &mut Problems) {
+        let config = read_config(name, spec, problems);
+        let same = |known: &&Config| inner_path(&known.path) == inner_path(&config.path) && !config.path.is_empty();
+        if let Some(known) = self.configs.iter().find(same).filter(|_| config.strategy == Strategy::Overwrite) {
+            let kind = ErrorKind::SecondConfig { path: config.path.clone(), first: known.name.clone() };
+            problems.add(spec.span_of("path"), kind);
+        }
+        self.configs.push(config);
+    }
+}
+
+/// A path of the rootfs without what does not matter.
+fn inner_path(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
 fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
@@ -74,18 +98,35 @@ fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
 }
 
 fn read_config(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> Config {
+    if !spec.has("data") {
+        spec.missing("data");
+    }
     Config {
         name,
         path: spec.require_valid("path", rules::INNER_PATH, problems).unwrap_or_default(),
         data: read_data(spec, problems),
         strategy: read_strategy(spec, problems),
-        process: spec.text("process", problems),
+        process: read_process(spec, problems),
         app_name: spec.valid("appName", rules::WORD, problems),
     }
 }
 
+fn read_process(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<String> {
+    let process = spec.text("process", problems)?;
+    let span = spec.value("process").map_or(spec.span(), |node| node.span);
+    for step in process.split('|').map(str::trim).filter(|step| !PROCESSES.contains(step)) {
+        let rule = "value, toJson, toBase64 and toSecret, joined by `|`";
+        let kind = ErrorKind::Invalid { what: "step of process", value: step.to_owned(), rule };
+        problems.add_word(span, kind, step, PROCESSES);
+    }
+    Some(process)
+}
+
 fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> Plugin {
-    let plugin_type = spec.require("type").and_then(|node| {
+    // Until 0.5 the name of the document was its type, and two types knew when to act.
+    let named = PLUGIN_TYPES.contains(&name.as_str()) && !spec.has("type");
+    let plugin_type = if named { spec.take("type") } else { spec.require("type") };
+    let plugin_type = plugin_type.and_then(|node| {
         let name = text(node, problems)?;
         if !PLUGIN_TYPES.contains(&name.as_str()) {
             let rule = "SHELL, LABEL, TAINT, HOSTNAME, CLUSTERCHECK or ETCD";
@@ -98,7 +139,14 @@ fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
         }
         Some(name)
     });
-    let action = spec.require("action").and_then(|node| {
+    let plugin_type = plugin_type.or_else(|| named.then(|| name.clone()));
+    let usual = match plugin_type.as_deref() {
+        Some("HOSTNAME") => Some("PreInit"),
+        Some("LABEL") => Some("PostInstall"),
+        _ => None,
+    };
+    let action = if usual.is_some() { spec.take("action") } else { spec.require("action") };
+    let action = action.and_then(|node| {
         let action = text(node, problems)?;
         for phase in action.split('|').map(str::trim).filter(|phase| !ACTIONS.contains(phase)) {
             let rule = "the name of a phase such as pre-install or PostInstall, several joined by `|`";
@@ -115,7 +163,7 @@ fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
         name,
         plugin_type: plugin_type.unwrap_or_default(),
         data: read_data(spec, problems),
-        action: action.unwrap_or_default(),
+        action: action.or(usual.map(str::to_owned)).unwrap_or_default(),
         on: spec.text("on", problems),
         scope: spec.text("scope", problems),
     }

@@ -7,11 +7,16 @@ use crate::{
     yaml::{Key, Node, Value},
 };
 
-/// What was found wrong so far.
+/// What was found wrong so far, and what is taken though nothing else writes it so.
 #[derive(Default)]
-pub(crate) struct Problems(pub(crate) Vec<Error>);
+pub(crate) struct Problems(pub(crate) Vec<Error>, pub(crate) Vec<String>);
 
 impl Problems {
+    /// Says of something that is taken how it is understood.
+    pub(crate) fn remark(&mut self, span: Span, text: impl std::fmt::Display) {
+        self.1.push(format!("line {}: {text}", span.line));
+    }
+
     pub(crate) fn add(&mut self, span: Span, kind: ErrorKind) {
         self.0.push(Error { span, kind, suggestion: None });
     }
@@ -154,6 +159,16 @@ impl<'n> Fields<'n> {
         problems.keep(node.span, whole_number(name, &text, range, rule))
     }
 
+    /// A TCP port; 0 means absent, as the original reads it.
+    pub(crate) fn port_or_zero(&mut self, name: &'static str, problems: &mut Problems) -> Option<u16> {
+        let zero = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if text == "0");
+        if self.value(name).is_some_and(zero) {
+            self.known.push(name);
+            return None;
+        }
+        self.port(name, problems)
+    }
+
     /// A TCP port.
     pub(crate) fn port(&mut self, name: &'static str, problems: &mut Problems) -> Option<u16> {
         let number = self.number(name, (1, u16::MAX.into()), "a number from 1 to 65535", problems)?;
@@ -193,17 +208,7 @@ impl<'n> Fields<'n> {
 
     /// The keys and texts of a mapping; none when it is absent.
     pub(crate) fn pairs(&mut self, name: &'static str, problems: &mut Problems) -> Vec<(&'n Key, Span, String)> {
-        let Some(node) = self.take(name) else {
-            return Vec::new();
-        };
-        let Value::Map(entries) = &node.value else {
-            problems.add(node.span, ErrorKind::Expected { expected: "a mapping", found: node.shape() });
-            return Vec::new();
-        };
-        let pairs = entries.iter().map(|(key, value)| {
-            (key, value.span, if value.is_null() { Some(String::new()) } else { text(value, problems) })
-        });
-        pairs.filter_map(|(key, span, text)| Some((key, span, text?))).collect()
+        self.take(name).map_or_else(Vec::new, |node| pairs_of(node, problems))
     }
 
     /// Reports the fields that nobody took and those that are missing; tells which fields were probably meant.
@@ -247,6 +252,18 @@ pub(crate) fn text(node: &Node, problems: &mut Problems) -> Option<String> {
             None
         }
     }
+}
+
+/// The keys and texts of a mapping; null is an empty text.
+pub(crate) fn pairs_of<'n>(node: &'n Node, problems: &mut Problems) -> Vec<(&'n Key, Span, String)> {
+    let Value::Map(entries) = &node.value else {
+        problems.add(node.span, ErrorKind::Expected { expected: "a mapping", found: node.shape() });
+        return Vec::new();
+    };
+    let pairs = entries.iter().map(|(key, value)| {
+        (key, value.span, if value.is_null() { Some(String::new()) } else { text(value, problems) })
+    });
+    pairs.filter_map(|(key, span, text)| Some((key, span, text?))).collect()
 }
 
 /// The items of a list.

@@ -20,11 +20,17 @@ pub(crate) fn read(spec: &mut Fields<'_>, cluster: &Cluster, hosts: &mut PlacedH
         };
         fields.require("ips");
         let addresses = fields.list("ips", problems);
+        let own = read_env(&mut fields, "env", problems);
+        for (key, value) in own.iter().filter(|(key, _)| crate::is_cluster_setting(key)) {
+            if cluster.env.get(key) != Some(value) {
+                problems.add(fields.span_of("env"), ErrorKind::ClusterVariable(key.to_owned()));
+            }
+        }
         let model = Host {
             address: [0, 0, 0, 0].into(),
             roles: read_roles(&mut fields, problems),
             ssh: login::read(&mut fields, Some(&cluster.ssh), problems),
-            env: cluster.env.overlaid(&read_env(&mut fields, "env", problems)),
+            env: cluster.env.overlaid(&own),
             labels: read_labels(&mut fields, problems),
             taints: read_taints(&mut fields, problems),
         };

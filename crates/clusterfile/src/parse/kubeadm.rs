@@ -1,8 +1,10 @@
 //! Reads what kubeadm's documents say about networks and names, with its place.
 
+use serde_json::{Value as Json, json};
+
 use super::{fields::Problems, rules};
 use crate::{
-    CidrList, Span,
+    CidrList, KubeadmKind, Span,
     yaml::{Node, Value},
 };
 
@@ -22,6 +24,30 @@ pub(crate) fn subnets(documents: &[Node], problems: &mut Problems) -> Subnets {
         problems.keep(span, text.parse()).map(|list| (span, list))
     };
     Subnets { pods: read("podSubnet"), services: read("serviceSubnet") }
+}
+
+/// Gives a document without `apiVersion` the one whose form it has: only v1beta4 lists arguments.
+pub(crate) fn complete_version(kind: KubeadmKind, document: &mut Json) {
+    const ARGUMENTS: [&str; 5] = [
+        "/apiServer/extraArgs",
+        "/controllerManager/extraArgs",
+        "/scheduler/extraArgs",
+        "/etcd/local/extraArgs",
+        "/nodeRegistration/kubeletExtraArgs",
+    ];
+    let listed = ARGUMENTS.iter().any(|place| document.pointer(place).is_some_and(Json::is_array));
+    let version = match kind {
+        KubeadmKind::KubeletConfiguration => "v1beta1",
+        KubeadmKind::KubeProxyConfiguration => "v1alpha1",
+        _ if listed => "v1beta4",
+        _ => "v1beta3",
+    };
+    if let Json::Object(fields) = document
+        && fields.get("apiVersion").is_none_or(Json::is_null)
+    {
+        fields.shift_remove("apiVersion");
+        fields.shift_insert(0, "apiVersion".to_owned(), json!(format!("{}/{version}", kind.group())));
+    }
 }
 
 /// Checks the names that a ClusterConfiguration wants in certificates.

@@ -14,6 +14,6 @@ pub(crate) mod rules;
 mod settings;
 
 pub(crate) use cluster::SECOND_ONLY;
-pub(crate) use dispatch::{CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS};
-pub use dispatch::{MAX_BYTES, parse, parse_default};
+pub(crate) use dispatch::{BY_KIND_VERSIONS, CLUSTER_VERSIONS, FIRST_VERSION, OTHER_VERSIONS};
+pub use dispatch::{MAX_BYTES, parse, parse_default, parse_plugins, parse_with_remarks};
 pub use rules::is_certificate_name;

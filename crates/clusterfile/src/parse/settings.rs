@@ -44,12 +44,6 @@ pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems
     cluster.app_names = spec.valid_texts("appNames", rules::WORD, problems);
     cluster.data_root = spec.valid("dataRoot", rules::DATA_ROOT, problems);
     cluster.registry = read_registry(spec, problems);
-    if let Some(mut fields) =
-        spec.take("containerRuntime").and_then(|node| Fields::open(node, "containerRuntime", problems))
-    {
-        cluster.container_runtime = read_runtime(&mut fields, problems);
-        fields.finish(problems);
-    }
     for node in spec.list("hostAliases", problems) {
         let Some(mut fields) = Fields::open(node, "the host alias", problems) else {
             continue;
@@ -63,6 +57,16 @@ pub(crate) fn read_second(spec: &mut Fields<'_>, cluster: &mut Cluster, problems
         if let Some(address) = address {
             cluster.host_aliases.push(HostAlias { address, hostnames });
         }
+    }
+}
+
+/// Reads `containerRuntime`, which the original's reference shows in both generations.
+pub(crate) fn read_container_runtime(spec: &mut Fields<'_>, cluster: &mut Cluster, problems: &mut Problems) {
+    if let Some(mut fields) =
+        spec.take("containerRuntime").and_then(|node| Fields::open(node, "containerRuntime", problems))
+    {
+        cluster.container_runtime = read_runtime(&mut fields, problems);
+        fields.finish(problems);
     }
 }
 
@@ -103,7 +107,7 @@ fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems:
     if let Some(domain) = fields.valid("domain", rules::DNS_NAME, problems) {
         registry.domain = domain;
     }
-    if let Some(port) = fields.port("port", problems) {
+    if let Some(port) = fields.port_or_zero("port", problems) {
         registry.port = port;
     }
     (registry.username, registry.password) = read_login(&mut fields, problems);
@@ -125,7 +129,7 @@ fn read_local(mut fields: Fields<'_>, registry: &mut RegistrySettings, problems:
 
 fn read_external(mut fields: Fields<'_>, problems: &mut Problems) -> Option<ExternalRegistry> {
     let domain = fields.require_valid("domain", rules::DNS_NAME, problems);
-    let port = fields.port("port", problems);
+    let port = fields.port_or_zero("port", problems);
     let (username, password) = read_login(&mut fields, problems);
     let insecure = fields.boolean("insecure", problems).unwrap_or(false);
     let ca = fields.valid("ca", rules::CERTIFICATE, problems);

@@ -5,7 +5,8 @@ use crate::expand::script;
 use crate::parse::{app_source_problem, owner, permissions, source_problem};
 use crate::{
     App, Assignment, Base, ErrorKind, Errors, Instruction, InstructionKind, Keyword, Kubefile, Label, Resolved,
-    ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer, Source, Transfer, Word,
+    ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer, ShellOrExec, Source, Span, Transfer, Warning,
+    Word,
 };
 
 impl Kubefile {
@@ -55,6 +56,7 @@ fn resolve(instruction: &Instruction, scope: &mut Scope<'_>) -> Option<ResolvedK
             let command = script::whole(command, &instruction.heredocs);
             ResolvedKind::Run { command, environment: scope.environment() }
         }
+        InstructionKind::Cmd(ShellOrExec::Exec(words)) => command_list(words, span, scope),
         InstructionKind::Cmd(command) => ResolvedKind::Cmd(script::whole(command, &instruction.heredocs)),
         InstructionKind::Cmds(commands) => ResolvedKind::Cmds(commands.clone()),
         InstructionKind::Arg(args) => ResolvedKind::Arg(scope.declare(args, span)?),
@@ -82,6 +84,18 @@ fn resolve(instruction: &Instruction, scope: &mut Scope<'_>) -> Option<ResolvedK
             ResolvedKind::KubeVersion(scope.expand_filled(range, "the range of versions")?)
         }
     })
+}
+
+/// A list in CMD is one of command lines when its first text has a blank, as nearly all published Kubefiles mean it; else
+/// it is one command and its arguments, as docker has it.
+fn command_list(words: &[String], span: Span, scope: &mut Scope<'_>) -> ResolvedKind {
+    if words.first().is_some_and(|first| first.trim().contains(char::is_whitespace)) {
+        return ResolvedKind::Cmds(words.to_vec());
+    }
+    if words.len() > 1 {
+        scope.warnings.push(Warning::OneCommand { span });
+    }
+    ResolvedKind::Cmd(ShellOrExec::Exec(words.to_vec()))
 }
 
 /// Converts every item, also behind one that fails, so that all errors are found.

@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::challenge::{Challenge, challenge};
-use super::endpoint::{Endpoint, Scheme, is_loopback};
+use super::endpoint::{Endpoint, Scheme, host_of, is_loopback};
 use super::token::{self, TokenRequest};
 use super::trust::{self, Clients};
 use crate::error::{Error, Result, shorten};
@@ -50,6 +50,7 @@ type Key = (String, Scope);
 pub(super) struct Authenticator {
     /// Users and passwords that are sent as they are.
     basic: BTreeMap<String, (String, Secret)>,
+    known_logins: BTreeMap<String, Login>,
     logins: LoginFiles,
     /// Hosts that a login may be sent to in the clear.
     insecure: BTreeSet<String>,
@@ -103,6 +104,11 @@ impl Authenticator {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             basic: options.basic_logins.clone(),
+            known_logins: options
+                .known_logins
+                .iter()
+                .map(|(host, login)| (host_of(host).to_owned(), login.clone()))
+                .collect(),
             logins: options.logins.clone(),
             insecure: options.insecure.union(&options.plain_http).cloned().collect(),
             challenges: Mutex::default(),
@@ -196,6 +202,9 @@ impl Authenticator {
 
     /// The login that is kept for the repository. What can be done about its refusal is remembered.
     async fn login(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Option<Login>> {
+        if let Some(login) = self.known_logins.get(&endpoint.host) {
+            return Ok(Some(login.clone()));
+        }
         let found = self.logins.find(&endpoint.host, Some(&scope.repository)).await?;
         lock(&self.advice).insert(endpoint.host.clone(), found.advice(endpoint.name()));
         Ok(match found {

@@ -64,6 +64,9 @@ pub(super) fn of_host(options: &Options, host: &str) -> Result<Certificates> {
             .extend(authorities(pem).map_err(|reason| Error::InvalidOption { option: "host_ca", reason })?);
         found.is_own = true;
     }
+    for (_, directory) in options.host_certificates.iter().filter(|(registry, _)| host_of(registry) == host) {
+        read_directory(directory, &mut found)?;
+    }
     for directory in &options.certificate_directories {
         read_directory(&directory.join(host), &mut found)?;
         if host == host_of(HUB_HOST) {
@@ -76,7 +79,7 @@ pub(super) fn of_host(options: &Options, host: &str) -> Result<Certificates> {
 /// Reads a directory as docker does: `*.crt` are authorities, `NAME.cert` and `NAME.key` a certificate to show and its key.
 fn read_directory(directory: &Path, found: &mut Certificates) -> Result<()> {
     let failed = |path: &Path, reason: String| Error::InvalidOption {
-        option: "certificate_directories",
+        option: "certificates of a registry",
         reason: format!("{}: {reason}", path.display()),
     };
     let mut paths: Vec<PathBuf> = match fs::read_dir(directory) {

@@ -57,6 +57,7 @@ pub(super) fn host_of(registry: &str) -> &str {
 #[derive(Debug)]
 pub(super) struct Endpoints {
     mirrors: BTreeMap<String, Vec<Endpoint>>,
+    mirrors_only: bool,
     insecure: BTreeSet<String>,
     plain_http: BTreeSet<String>,
     /// What insecure hosts turned out to speak.
@@ -77,14 +78,19 @@ impl Endpoints {
         }
         let of = |hosts: &BTreeSet<String>| hosts.iter().map(|host| host_of(host).to_owned()).collect();
         let (insecure, plain_http) = (of(&options.insecure), of(&options.plain_http));
-        Ok(Self { mirrors, insecure, plain_http, found: Mutex::default() })
+        Ok(Self { mirrors, mirrors_only: options.mirrors_only, insecure, plain_http, found: Mutex::default() })
     }
 
-    /// The mirrors of the registry, and its own host.
+    /// The mirrors of the registry, and the host that is asked last: its own, unless mirrors stand for it alone.
     pub(super) fn of(&self, registry: &str) -> (Vec<Endpoint>, Endpoint) {
         let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
-        let own = Endpoint { host: host_of(registry).to_owned(), is_mirror: false, scheme: None };
-        (mirrors.cloned().unwrap_or_default(), own)
+        let mut mirrors = mirrors.cloned().unwrap_or_default();
+        if self.mirrors_only
+            && let Some(last) = mirrors.pop()
+        {
+            return (mirrors, last);
+        }
+        (mirrors, Endpoint { host: host_of(registry).to_owned(), is_mirror: false, scheme: None })
     }
 
     /// How to speak to the host. One that may speak plain HTTP is tried with HTTPS first, once.
@@ -170,6 +176,15 @@ mod tests {
         };
         assert_eq!(hosts("docker.io"), ["a:1", "b", "registry-1.docker.io"]);
         assert_eq!(hosts("other:5000"), ["c", "other:5000"]);
+    }
+
+    #[test]
+    fn mirrors_may_stand_for_their_registry_alone() {
+        let mirrors = [("docker.io".to_owned(), vec!["a".to_owned(), "b".to_owned()])].into();
+        let endpoints = Endpoints::new(&Options { mirrors, mirrors_only: true, ..Options::default() }).unwrap();
+        let (first, last) = endpoints.of("docker.io");
+        assert_eq!((first.len(), last.host.as_str(), last.is_mirror), (1, "b", true));
+        assert_eq!(endpoints.of("other:5000").1.host, "other:5000", "one without mirrors is asked itself");
     }
 
     #[test]

@@ -131,6 +131,9 @@ impl Clients {
         if let Some(url) = &options.https_proxy {
             builder = builder.proxy(reqwest::Proxy::https(url)?.no_proxy(direct()));
         }
+        if let Some(path) = &options.unix_socket {
+            builder = builder.unix_socket(path.as_path());
+        }
         if let Some(url) = &options.http_proxy {
             builder = builder.proxy(reqwest::Proxy::http(url)?.no_proxy(direct()));
         }

@@ -1,10 +1,10 @@
 //! Streams a stored blob: read ahead, hashed, its last bytes held back until the digest is checked.
 
-use super::source::Shared;
+use super::integrity::Integrity;
 use crate::source::{BlobStream, SourceBlob, SourceError};
 use async_trait::async_trait;
 use bytes::Bytes;
-use content_store::{BlobFile, Hasher};
+use content_store::{BlobFile, Digest, Hasher};
 use futures_util::StreamExt;
 use futures_util::stream::{self, Stream};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,10 +15,22 @@ use tokio::task::{JoinHandle, spawn_blocking};
 /// Large enough that hashing and sending are the cost, small enough for many transfers at once.
 const CHUNK: usize = 256 << 10;
 
-/// An open blob of the store.
+/// Whoever has the blob.
+pub(super) trait Keeper: Send + Sync + std::fmt::Debug {
+    /// What is known of its blobs.
+    fn integrity(&self) -> &Integrity;
+
+    /// Whether a whole blob is compared with its digest only while it is sent.
+    fn verifies_late(&self) -> bool;
+
+    /// Tells that the blob does not have the bytes of its digest, and makes the error that says so.
+    fn corrupt(&self, digest: Digest) -> SourceError;
+}
+
+/// An open blob in a file.
 #[derive(Debug)]
 pub(super) struct StoredBlob {
-    pub(super) shared: Arc<Shared>,
+    pub(super) keeper: Arc<dyn Keeper>,
     pub(super) file: BlobFile,
 }
 
@@ -31,13 +43,13 @@ impl SourceBlob for StoredBlob {
     /// Lets only verified blobs pass, because what was sent cannot be taken back: clients that keep the first half of a corrupt blob
     /// for the next attempt would never get a whole one. Clients that verify are spared the first reading.
     async fn read(self: Box<Self>, range: Range<u64>) -> Result<BlobStream, SourceError> {
-        let Self { shared, mut file } = *self;
+        let Self { keeper, mut file } = *self;
         let is_whole = range == (0..file.size());
-        if !(is_whole && shared.clients_verify) {
-            file = shared.verified(file).await?;
+        if !(is_whole && keeper.verifies_late()) {
+            file = verified(&*keeper, file).await?;
         }
         if is_whole {
-            let check = Some((Hasher::new(file.digest().algorithm()), shared));
+            let check = Some((Hasher::new(file.digest().algorithm()), keeper));
             return Ok(start(Reader { left: file.size(), file, check }).boxed());
         }
         file.seek(SeekFrom::Start(range.start)).map_err(SourceError::failed)?;
@@ -45,15 +57,13 @@ impl SourceBlob for StoredBlob {
     }
 }
 
-impl Shared {
-    /// Compares the blob with its digest, unless that was done before.
-    async fn verified(&self, file: BlobFile) -> Result<BlobFile, SourceError> {
-        let checked = self.integrity.check(file).await.map_err(SourceError::failed)?;
-        match checked.is_intact {
-            true => Ok(checked.file),
-            false if checked.is_new => Err(self.corrupt(checked.file.digest())),
-            false => Err(SourceError::Corrupt { digest: checked.file.digest() }),
-        }
+/// Compares the blob with its digest, unless that was done before.
+async fn verified(keeper: &dyn Keeper, file: BlobFile) -> Result<BlobFile, SourceError> {
+    let checked = keeper.integrity().check(file).await.map_err(SourceError::failed)?;
+    match checked.is_intact {
+        true => Ok(checked.file),
+        false if checked.is_new => Err(keeper.corrupt(checked.file.digest())),
+        false => Err(SourceError::Corrupt { digest: checked.file.digest() }),
     }
 }
 
@@ -61,7 +71,7 @@ impl Shared {
 struct Reader {
     file: BlobFile,
     left: u64,
-    check: Option<(Hasher, Arc<Shared>)>,
+    check: Option<(Hasher, Arc<dyn Keeper>)>,
 }
 
 type Step = JoinHandle<io::Result<Option<(Bytes, Reader)>>>;
@@ -91,13 +101,13 @@ impl Reader {
             hasher.update(&chunk);
         }
         if self.left == 0
-            && let Some((hasher, shared)) = self.check.take()
+            && let Some((hasher, keeper)) = self.check.take()
         {
             let digest = self.file.digest();
             let is_intact = hasher.finish() == digest;
-            shared.integrity.set(&self.file, is_intact);
+            keeper.integrity().set(&self.file, is_intact);
             if !is_intact {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, shared.corrupt(digest)));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, keeper.corrupt(digest)));
             }
         }
         Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), self)))

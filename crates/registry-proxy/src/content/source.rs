@@ -1,6 +1,6 @@
 //! Answers from a content store.
 
-use super::blob::StoredBlob;
+use super::blob::{Keeper, StoredBlob};
 use super::integrity::Integrity;
 use super::names::{Names, Table};
 use crate::event::Reporter;
@@ -20,11 +20,11 @@ pub struct ContentSource(Arc<Shared>);
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    store: Store,
+    pub(super) store: Store,
     names: Names,
     pub(super) integrity: Integrity,
     pub(super) clients_verify: bool,
-    reporter: Reporter,
+    pub(super) reporter: Reporter,
 }
 
 impl ContentSource {
@@ -40,8 +40,12 @@ impl ContentSource {
         }))
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// Does work that blocks where it may.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Shared>) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
@@ -74,6 +78,21 @@ impl Source for ContentSource {
     async fn repositories(&self) -> Result<Vec<String>, SourceError> {
         self.blocking(|shared| Ok(shared.table()?.repositories())).await
     }
+
+    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        let (repository, subject) = (repository.clone(), *subject);
+        self.blocking(move |shared| {
+            let mut found = Vec::new();
+            for target in shared.table()?.referrers(&repository, &subject) {
+                // One that is gone or corrupt refers to nothing.
+                if let Ok(bytes) = shared.store.read_verified(&target.digest, DOCUMENT_LIMIT) {
+                    found.push(Manifest::new(target.digest, Some(target.media_type), bytes));
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
 }
 
 impl Shared {
@@ -94,7 +113,13 @@ impl Shared {
             },
         };
         match self.store.read_verified(&digest, DOCUMENT_LIMIT) {
-            Ok(bytes) => Ok(Some(Manifest::new(digest, media_type, bytes))),
+            Ok(bytes) => {
+                if self.table()?.is_cached(&digest) {
+                    // What is cached is given up by its last use; that it cannot be noted keeps nobody from it.
+                    let _ = self.store.mark_used(&digest);
+                }
+                Ok(Some(Manifest::new(digest, media_type, bytes)))
+            }
             Err(ContentError::Missing { .. } | ContentError::TooLarge { .. }) => Ok(None),
             Err(ContentError::Corrupt { .. }) => Err(self.corrupt(digest)),
             Err(error) => Err(SourceError::failed(error)),
@@ -104,14 +129,23 @@ impl Shared {
     fn open(self: &Arc<Self>, digest: &Digest) -> Result<Option<StoredBlob>, SourceError> {
         match self.store.open_blob(digest) {
             Ok(file) if self.integrity.get(&file) == Some(false) => Err(SourceError::Corrupt { digest: *digest }),
-            Ok(file) => Ok(Some(StoredBlob { shared: self.clone(), file })),
+            Ok(file) => Ok(Some(StoredBlob { keeper: self.clone(), file })),
             Err(ContentError::Missing { .. }) => Ok(None),
             Err(error) => Err(SourceError::failed(error)),
         }
     }
+}
 
-    /// Tells that the blob does not have the bytes of its digest, and makes the error that says so.
-    pub(super) fn corrupt(&self, digest: Digest) -> SourceError {
+impl Keeper for Shared {
+    fn integrity(&self) -> &Integrity {
+        &self.integrity
+    }
+
+    fn verifies_late(&self) -> bool {
+        self.clients_verify
+    }
+
+    fn corrupt(&self, digest: Digest) -> SourceError {
         self.reporter.tell(Event::Corrupt { digest, path: self.store.blob_path(&digest) });
         SourceError::Corrupt { digest }
     }

@@ -13,6 +13,9 @@ use http::{Method, StatusCode};
 
 impl Handler {
     pub(super) async fn blob(&self, repository: &Repository, digest: &Digest, head: &Parts) -> Answer {
+        if head.method == Method::HEAD {
+            self.keep(digest).await;
+        }
         let mut misses = self.misses(head);
         for source in &self.sources {
             let Some(blob) = misses.of(source.blob(repository, digest).await).flatten() else { continue };

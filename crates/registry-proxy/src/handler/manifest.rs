@@ -6,9 +6,12 @@ use crate::document;
 use crate::range;
 use crate::source::{Manifest, ManifestReference, Repository};
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WARNING};
 use http::request::Parts;
 use http::{Method, StatusCode};
+
+/// No upstream could be asked (RFC 7234, section 5.5.1).
+const STALE: &str = "110 - \"Response is Stale\"";
 
 impl Handler {
     pub(super) async fn manifest(
@@ -36,5 +39,6 @@ fn respond(manifest: Manifest, media_type: &str, head: &Parts) -> Answer {
     }
     let response = response::described(StatusCode::OK, digest, &etag);
     let response = response.header(CONTENT_TYPE, media_type).header(CONTENT_LENGTH, manifest.bytes.len());
+    let response = if manifest.is_stale { response.header(WARNING, STALE) } else { response };
     response::finish(response, if head.method == Method::HEAD { Body::empty() } else { manifest.bytes.into() })
 }

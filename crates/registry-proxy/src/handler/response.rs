@@ -2,8 +2,8 @@
 
 use crate::route::{Page, Refusal};
 use axum::body::Body;
-use content_store::Digest;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK, WWW_AUTHENTICATE};
+use content_store::{Digest, Error as ContentError};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK, LOCATION};
 use http::request::Parts;
 use http::response::Builder;
 use http::{Method, Response, StatusCode};
@@ -26,10 +26,44 @@ impl Failure {
     }
 }
 
+/// What a store cannot take.
+impl From<ContentError> for Failure {
+    fn from(error: ContentError) -> Self {
+        let refusal = match &error {
+            ContentError::Mismatch { .. } => Refusal::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", error.to_string()),
+            ContentError::Busy { .. } => {
+                let message = "another request is writing this upload; try again when it has ended";
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message)
+            }
+            ContentError::NoSpace { .. } => {
+                let message = "the registry has no space left; nothing of this was kept";
+                Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "DENIED", message)
+            }
+            _ => return Self::caused_by(&error),
+        };
+        Self::Refusal(refusal)
+    }
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refusal(refusal)
     }
+}
+
+/// The start of an answer that is about nothing yet.
+pub(super) fn plain(status: StatusCode) -> Builder {
+    response(status)
+}
+
+/// The start of an answer about content that was pushed, and where it is.
+pub(super) fn created(digest: &Digest, location: &str) -> Builder {
+    response(StatusCode::CREATED).header(LOCATION, location).header("docker-content-digest", digest.to_string())
+}
+
+/// A text as it may stand in a query.
+pub(super) fn encoded(text: &str) -> impl std::fmt::Display + '_ {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }
 
 /// The start of an answer that is about content.
@@ -64,9 +98,6 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
     let mut response = response(refusal.status).header(CONTENT_TYPE, "application/json");
     if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
         response = response.header(ALLOW, "GET, HEAD");
-    }
-    if refusal.status == StatusCode::UNAUTHORIZED {
-        response = response.header(WWW_AUTHENTICATE, "Basic realm=\"sealer\"");
     }
     response.body(body.into()).unwrap_or_else(|_| Response::new(Body::empty()))
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// Connections of all peers; more wait until others have ended.
+/// Connections of all peers.
 pub(super) const CONNECTIONS: usize = 1024;
 /// Connections of one peer; more are closed at once.
 pub(super) const PEER_CONNECTIONS: usize = 32;
@@ -19,6 +19,8 @@ pub(super) const PEER_REQUESTS: usize = 16;
 pub(super) const CONNECTION_REQUESTS: usize = 6;
 /// A connection without any request is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a new connection waits for the place of one that is to be closed.
+const EVICTION: Duration = Duration::from_millis(100);
 
 /// The limits of one server.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Limits {
     connections: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
+    /// Every connection, and some that have ended.
+    clients: Mutex<Vec<Weak<Client>>>,
 }
 
 /// What one peer holds.
@@ -40,11 +44,15 @@ struct Peer {
 pub(super) struct Client {
     limits: Arc<Limits>,
     peer: Arc<Peer>,
+    address: IpAddr,
     requests: Arc<Semaphore>,
     /// The place that other connections of the peer do not take.
     first: Arc<Semaphore>,
     /// When the last request began or ended; none before the first.
     active: Mutex<Option<Instant>>,
+    opened: Instant,
+    /// Another connection needs its place.
+    unwanted: Notify,
     _place: [OwnedSemaphorePermit; 2],
 }
 
@@ -61,26 +69,45 @@ impl Limits {
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             requests: Arc::new(Semaphore::new(REQUESTS)),
             peers: Mutex::default(),
+            clients: Mutex::default(),
         })
     }
 
-    /// Waits until there is room for another connection.
-    pub(super) async fn room(&self) -> std::io::Result<OwnedSemaphorePermit> {
-        self.connections.clone().acquire_owned().await.map_err(std::io::Error::other)
-    }
-
-    /// A connection of this peer; none when it has as many as it may have.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, room: OwnedSemaphorePermit) -> Option<Arc<Client>> {
+    /// A connection of this peer. When all are taken, the one that has been without a request for longest is closed for it; none when there is no
+    /// such one, or the peer has as many as it may have.
+    pub(super) async fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Arc<Client>> {
         let peer = self.peer(network(address));
         let place = peer.connections.clone().try_acquire_owned().ok()?;
-        Some(Arc::new(Client {
+        let room = match self.connections.clone().try_acquire_owned() {
+            Ok(room) => room,
+            Err(_) => {
+                self.longest_idle()?.unwanted.notify_one();
+                tokio::time::timeout(EVICTION, self.connections.clone().acquire_owned()).await.ok()?.ok()?
+            }
+        };
+        let client = Arc::new(Client {
             limits: self.clone(),
             peer,
+            address: address.to_canonical(),
             requests: Arc::new(Semaphore::new(CONNECTION_REQUESTS)),
             first: Arc::new(Semaphore::new(1)),
+            opened: Instant::now(),
             active: Mutex::default(),
+            unwanted: Notify::new(),
             _place: [room, place],
-        }))
+        });
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= 2 * CONNECTIONS {
+            clients.retain(|client| client.strong_count() > 0);
+        }
+        clients.push(Arc::downgrade(&client));
+        Some(client)
+    }
+
+    fn longest_idle(&self) -> Option<Arc<Client>> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = clients.iter().filter_map(Weak::upgrade).filter(|client| !client.is_running());
+        idle.min_by_key(|client| client.last_use())
     }
 
     fn peer(&self, address: IpAddr) -> Arc<Peer> {
@@ -101,9 +128,15 @@ impl Limits {
 impl Client {
     /// The only connection of a server of its own.
     pub(super) async fn alone() -> std::io::Result<Arc<Self>> {
-        let limits = Limits::new();
-        let room = limits.room().await?;
-        limits.admit(Ipv4Addr::LOCALHOST.into(), room).ok_or_else(|| std::io::Error::other("no connection is free"))
+        Limits::new()
+            .admit(Ipv4Addr::LOCALHOST.into())
+            .await
+            .ok_or_else(|| std::io::Error::other("no connection is free"))
+    }
+
+    /// The address of the peer.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Waits for the turn of one more request of this connection.
@@ -127,22 +160,33 @@ impl Client {
         self.peer.requests.available_permits() == 0 || self.limits.requests.available_permits() == 0
     }
 
-    /// Ready when the connection is of no use: no request came within `first`, or none has been running for a while.
+    /// Ready when the connection is of no use: no request came within `first`, none has been running for a while, or another
+    /// connection needs its place while it has none.
     pub(super) async fn idle(&self, first: Duration) {
-        let opened = Instant::now();
         loop {
-            let is_running = self.requests.available_permits() < CONNECTION_REQUESTS;
             let active = *self.active.lock().unwrap_or_else(PoisonError::into_inner);
-            let end = match active {
-                Some(last) => last + IDLE,
-                None => opened + first,
-            };
+            let end = active.map_or(self.opened + first, |last| last + IDLE);
             let now = Instant::now();
-            if now >= end && !is_running {
+            if now >= end && !self.is_running() {
                 return;
             }
-            tokio::time::sleep_until(end.max(now + Duration::from_secs(1))).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(end.max(now + Duration::from_secs(1))) => {}
+                () = self.unwanted.notified() => {
+                    if !self.is_running() {
+                        return;
+                    }
+                }
+            }
         }
+    }
+
+    fn is_running(&self) -> bool {
+        self.requests.available_permits() < CONNECTION_REQUESTS
+    }
+
+    fn last_use(&self) -> Instant {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(self.opened)
     }
 
     fn touch(&self) {
@@ -170,7 +214,7 @@ mod tests {
     use futures_util::FutureExt;
 
     async fn client(limits: &Arc<Limits>, address: &str) -> Option<Arc<Client>> {
-        limits.admit(address.parse().unwrap(), limits.room().await.unwrap())
+        limits.admit(address.parse().unwrap()).await
     }
 
     /// A place, if there is one at once.
@@ -203,6 +247,25 @@ mod tests {
         assert!(client(&limits, "10.0.0.1").await.is_some());
         drop(client(&limits, "10.0.0.3").await);
         assert!(limits.peers.lock().unwrap().len() <= 3, "who is gone is forgotten");
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_nothing_makes_room() {
+        let limits = Limits::new();
+        let mut clients = Vec::new();
+        for number in 0..CONNECTIONS {
+            clients.push(client(&limits, &format!("10.0.{}.1", number / PEER_CONNECTIONS)).await.unwrap());
+        }
+        let busy = place(&clients[0]).unwrap();
+        let second = clients.remove(1);
+        let closed = tokio::spawn(async move { second.idle(IDLE).await });
+        tokio::task::yield_now().await;
+        let third = client(&limits, "10.0.255.1").await;
+        assert!(third.is_some(), "the longest without a request is closed");
+        closed.await.unwrap();
+        let places: Vec<_> = clients.iter().skip(1).map(|client| client.requests.clone().try_acquire_owned()).collect();
+        assert!(client(&limits, "10.0.254.1").await.is_none(), "all are in use");
+        drop((busy, places, third));
     }
 
     #[tokio::test]

@@ -10,10 +10,16 @@ use crate::{Error, Request};
 pub(crate) const API_PORT: u16 = 6443;
 /// The name by which everything in the cluster finds the API servers.
 pub(crate) const API_SERVER: &str = "apiserver.cluster.local";
-/// The address in front of all API servers, for hosts that are no masters.
-pub(crate) const VIRTUAL_ADDRESS: &str = "10.103.97.2";
+/// The address in front of all API servers, for hosts that are no masters, unless the cluster chooses another.
+pub(super) const VIRTUAL_ADDRESS: &str = "10.103.97.2";
 /// The same for IPv6.
-pub(crate) const VIRTUAL_ADDRESS_V6: &str = "1248:4003:10bb:6a01:83b9:6360:c66d:0002";
+pub(super) const VIRTUAL_ADDRESS_V6: &str = "1248:4003:10bb:6a01:83b9:6360:c66d:0002";
+
+/// The virtual address of a cluster in one address family.
+pub(crate) fn virtual_address(cluster: &Cluster, is_ipv4: bool) -> IpAddr {
+    let usual = if is_ipv4 { VIRTUAL_ADDRESS } else { VIRTUAL_ADDRESS_V6 };
+    cluster.virtual_address(is_ipv4).unwrap_or_else(|| usual.parse().expect("it is an address"))
+}
 
 /// The masters of a cluster; there is at least one. None of them is special once the cluster is initialized.
 #[derive(Debug, Clone)]
@@ -25,6 +31,7 @@ pub(crate) struct ControlPlane<'a> {
     /// The masters that run a registry.
     registries: Vec<IpAddr>,
     registry_port: u16,
+    virtual_address: IpAddr,
 }
 
 impl<'a> ControlPlane<'a> {
@@ -43,6 +50,7 @@ impl<'a> ControlPlane<'a> {
             successor: asked.or_else(other).unwrap_or(first),
             registries: registries(request),
             registry_port: cluster.registry.port,
+            virtual_address: virtual_address(cluster, first.address.is_ipv4()),
             entry,
         })
     }
@@ -64,7 +72,7 @@ impl<'a> ControlPlane<'a> {
 
     /// The virtual address and port of the API servers.
     pub(crate) fn service(&self) -> SocketAddr {
-        service(self.first.address)
+        SocketAddr::new(self.virtual_address, API_PORT)
     }
 
     /// The API server of each master.
@@ -124,10 +132,4 @@ fn registries(request: &Request<'_>) -> Vec<IpAddr> {
         settings.is_some_and(|settings| settings.contains_key(super::settings::REGISTRY_GROUP))
     };
     masters().find(has_one).or_else(|| masters().next()).into_iter().collect()
-}
-
-/// The virtual address and port of API servers in the address family of one of their hosts.
-pub(crate) fn service(host: IpAddr) -> SocketAddr {
-    let text = if host.is_ipv4() { VIRTUAL_ADDRESS } else { VIRTUAL_ADDRESS_V6 };
-    SocketAddr::new(text.parse().expect("it is an address"), API_PORT)
 }

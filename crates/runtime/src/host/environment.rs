@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use clusterfile::{CidrList, Cluster, Host};
+use clusterfile::{CidrList, Cluster, Env, Host};
 
 use super::control_plane::{VIRTUAL_ADDRESS, VIRTUAL_ADDRESS_V6};
 use super::{ContainerEngine, paths};
@@ -20,21 +20,27 @@ pub(crate) struct ClusterNetwork {
     pub(crate) certificate_names: Vec<String>,
 }
 
-/// The variables of one host: the user's own, and over them those that scripts of base images rely on.
+/// The variables of one host: the image's, over them the user's own, and over these those that scripts of base images rely on.
 pub(super) fn of_host(
     cluster: &Cluster,
     host: &Host,
     engine: ContainerEngine,
     network: &ClusterNetwork,
+    image_env: &BTreeMap<String, String>,
 ) -> BTreeMap<String, Variable> {
-    let mut env = BTreeMap::new();
-    // Names that begin like ours mean something to our scripts.
-    for (key, _) in host.env.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_")) {
-        env.insert(key.to_owned(), Variable::hidden(host.env.values(key).join(";")));
-    }
+    let reach = image_env.iter().filter(|(key, _)| is_shell_name(key) && !is_own_variable(key));
+    let mut env: BTreeMap<_, _> = reach.map(|(key, value)| (key.clone(), Variable::hidden(value))).collect();
+    env.extend(users(&host.env));
     env.extend(system(cluster, host.address, engine, network));
     env.extend(ours(cluster, engine));
     env
+}
+
+/// The variables that users set, where a shell can take them.
+pub(super) fn users(variables: &Env) -> BTreeMap<String, Variable> {
+    // Names that begin like ours mean something to our scripts.
+    let reach = variables.iter().filter(|(key, _)| is_shell_name(key) && !key.starts_with("SEALER_"));
+    reach.map(|(key, _)| (key.to_owned(), Variable::hidden(variables.values(key).join(";")))).collect()
 }
 
 /// The variables of our own scripts.
@@ -67,6 +73,7 @@ fn system(
     let services = &network.services;
     let first = services.parse::<CidrList>().ok().map(|list| list.primary());
     let nth = |steps| first.and_then(|block| block.nth(steps)).map(|ip| ip.to_string()).unwrap_or_default();
+    let chosen = |name, usual: &str| cluster.env.get(name).filter(|text| !text.is_empty()).unwrap_or(usual).to_owned();
     let set = [
         ("HostIP", address.to_string()),
         ("HostIPFamily", if address.is_ipv4() { "4" } else { "6" }.to_owned()),
@@ -82,13 +89,13 @@ fn system(
         ("ExternalRegistryPort", external_port),
         ("ExternalRegistryURL", external_url),
         ("CertSANs", network.certificate_names.join(",")),
-        ("IPvsVIPv4", VIRTUAL_ADDRESS.to_owned()),
-        ("IPvsVIPv6", VIRTUAL_ADDRESS_V6.to_owned()),
+        ("IPvsVIPv4", chosen("IPvsVIPv4", VIRTUAL_ADDRESS)),
+        ("IPvsVIPv6", chosen("IPvsVIPv6", VIRTUAL_ADDRESS_V6)),
         ("SvcCIDR", services.clone()),
         ("PodCIDR", network.pods.clone()),
         ("KubeSvcIP", nth(1)),
         ("DNSSvcIP", nth(10)),
-        ("UseIPasNodeName", "false".to_owned()),
+        ("UseIPasNodeName", cluster.uses_addresses_as_names().to_string()),
     ];
     set.map(|(key, value)| (key.to_owned(), Variable::shown(value))).into()
 }
@@ -125,7 +132,7 @@ pub fn is_own_variable(name: &str) -> bool {
 }
 
 /// Templates may use other names too, but no shell can.
-fn is_shell_name(name: &str) -> bool {
+pub(super) fn is_shell_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
@@ -141,7 +148,10 @@ mod tests {
         cluster.set_env("HostIP", "1.2.3.4");
         cluster.set_env("MINE", "x");
         cluster.add_hosts(&Role::Master, [IpAddr::from([10, 0, 0, 1])]);
-        let env = of_host(&cluster, &cluster.hosts[0], ContainerEngine::Containerd, &ClusterNetwork::default());
+        let image = BTreeMap::from([("MINE".to_owned(), "of the image".to_owned())]);
+        let network = ClusterNetwork::default();
+        let env = of_host(&cluster, &cluster.hosts[0], ContainerEngine::Containerd, &network, &image);
+        assert_eq!(env["MINE"].expose(), "x");
         assert!(env.keys().filter(|name| *name != "MINE").all(|name| is_own_variable(name)));
         assert!(SYSTEM.iter().all(|name| env.contains_key(*name)) && !is_own_variable("MINE"));
         assert_eq!(env["HostIP"].expose(), "10.0.0.1");

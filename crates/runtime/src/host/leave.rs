@@ -1,9 +1,10 @@
 //! The steps that take hosts out of a cluster, and a cluster off its hosts.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use super::control_plane::{API_PORT, virtual_address};
 use super::prepare::id;
-use super::{ContainerEngine, Script, Setup, environment};
+use super::{ContainerEngine, Script, Setup, environment, plugins};
 use crate::{HostChange, Marker, Plan, PlannedHost, Request, Run, Step, Variable};
 
 const FORGET: Script = Script::new(include_str!("scripts/forget.sh"));
@@ -51,11 +52,28 @@ pub(crate) fn leave(request: &Request<'_>, leaving: Leaving) -> Plan {
     let (masters, nodes): (Vec<_>, Vec<_>) = request.leaving().rev().partition(|(_, marker)| marker.role == "master");
     let mut plan = Plan::new(&request.cluster().name);
     let before: Vec<String> = nodes.iter().map(|(host, _)| id("forget", *host)).collect();
+    // The last one that leaves is the first master.
+    let last = masters.last().copied();
+    let of_cluster =
+        |phase| last.map_or_else(Vec::new, |(host, marker)| plugins::of_deletion(request, host, marker, phase));
+    plan.steps.extend(of_cluster("pre-uninstall"));
+    let announced: Vec<String> = plan.steps.iter().map(|step| step.id.clone()).collect();
     for (index, (host, marker)) in nodes.iter().chain(&masters).enumerate() {
-        let [reset, clean, forget] = steps(request, *host, marker, leaving);
-        // What a node cannot be rid of must not keep the masters.
-        let reset = if index >= nodes.len() { reset.after_end_of(&before) } else { reset };
-        plan.steps.extend([reset, clean, forget]);
+        let is_last = last.is_some_and(|(last, _)| last == *host);
+        let mut own = steps(request, *host, marker, is_last, leaving);
+        if let Some(first) = own.first_mut() {
+            first.after.extend(announced.iter().cloned());
+            // What a node cannot be rid of must not keep the masters.
+            first.after_end_of.extend(before.iter().filter(|_| index >= nodes.len()).cloned());
+        }
+        if is_last {
+            let others = nodes.iter().chain(&masters).filter(|(other, _)| other != host);
+            let others: Vec<String> = others.map(|(other, _)| id("forget", *other)).collect();
+            let forget = own.pop();
+            own.extend(of_cluster("post-uninstall").into_iter().map(|step| step.after_end_of(&others)));
+            own.extend(forget);
+        }
+        plan.steps.extend(own);
         plan.hosts.push(LeavingHost::reachable(*host, marker, None).planned());
     }
     let count = plan.hosts.len();
@@ -64,12 +82,13 @@ pub(crate) fn leave(request: &Request<'_>, leaving: Leaving) -> Plan {
     plan
 }
 
-/// What is done on a host itself: its Kubernetes is stopped, what was installed is removed, then our own.
-fn steps(request: &Request<'_>, host: IpAddr, marker: &Marker, leaving: Leaving) -> [Step; 3] {
+/// What is done on a host itself: its Kubernetes is stopped, what was installed is removed, then our own; plugins before
+/// and after.
+fn steps(request: &Request<'_>, host: IpAddr, marker: &Marker, is_first_master: bool, leaving: Leaving) -> Vec<Step> {
     // A marker of a later version may name an engine that is not known here: ours is then the best guess.
     let engine = ContainerEngine::named(&marker.engine).unwrap_or(ContainerEngine::Containerd);
     let mut env = environment::ours(request.cluster(), engine);
-    let service = super::control_plane::service(host);
+    let service = SocketAddr::new(virtual_address(request.cluster(), host.is_ipv4()), API_PORT);
     for (name, value) in [
         ("SEALER_ENGINE_OURS", if marker.engine_ours { "yes" } else { "no" }.to_owned()),
         ("SEALER_CRI_SOCKET", engine.socket().to_owned()),
@@ -79,11 +98,13 @@ fn steps(request: &Request<'_>, host: IpAddr, marker: &Marker, leaving: Leaving)
     }
     let run =
         |script: Script| -> Run { script.with_functions(leaving.functions).run(env.clone()).timeout_seconds(SECONDS) };
-    [
-        Step::run(id("reset", host), [host], run(leaving.reset)).titled(leaving.title),
-        Step::run(id("clean", host), [host], run(CLEAN)).titled("clean"),
-        Step::run(id("forget", host), [host], run(FORGET)).titled("forget"),
-    ]
+    let plugins = |phases: &[&str]| plugins::of_leaving(request, host, marker, is_first_master, phases);
+    let mut steps = plugins(&["PreClean", "pre-clean-host"]);
+    steps.push(Step::run(id("reset", host), [host], run(leaving.reset)).titled(leaving.title));
+    steps.push(Step::run(id("clean", host), [host], run(CLEAN)).titled("clean"));
+    steps.extend(plugins(&["PostClean", "post-clean-host"]));
+    steps.push(Step::run(id("forget", host), [host], run(FORGET)).titled("forget"));
+    steps
 }
 
 impl Setup<'_> {
@@ -122,7 +143,9 @@ impl Setup<'_> {
         forgotten: Option<&str>,
     ) -> Vec<Step> {
         let Some(marker) = host.marker else { return Vec::new() };
-        let [reset, clean, forget] = steps(&self.request, host.address, marker, leaving);
-        vec![reset.after(before), clean, forget.after(forgotten)]
+        let mut steps = steps(&self.request, host.address, marker, false, leaving);
+        steps.first_mut().into_iter().for_each(|first| first.after.extend_from_slice(before));
+        steps.last_mut().into_iter().for_each(|last| last.after.extend(forgotten.map(str::to_owned)));
+        steps
     }
 }

@@ -21,6 +21,12 @@ pub fn rootfs(cluster: &str) -> String {
     format!("{}/rootfs", data(cluster))
 }
 
+/// The unpacked image of an application, by the name of its directory.
+#[must_use]
+pub fn application(cluster: &str, directory: &str) -> String {
+    format!("{}/applications/{directory}/rootfs", data(cluster))
+}
+
 /// The marker file.
 #[must_use]
 pub fn marker(cluster: &str) -> String {

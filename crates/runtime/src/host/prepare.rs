@@ -19,12 +19,8 @@ pub(super) const LVSCARE: Script =
     Script::new(include_str!("scripts/lvscare.sh")).diagnose(include_str!("scripts/diagnose_lvscare.sh"));
 pub(super) const ENGINE: Script =
     Script::new(include_str!("scripts/engine.sh")).diagnose(include_str!("scripts/diagnose_engine.sh"));
-const LAUNCH: Script = Script::new(include_str!("scripts/launch.sh"));
 const READY: Script = Script::new(include_str!("scripts/ready.sh"));
 const DIAGNOSE_READY: Script = Script::new(include_str!("scripts/diagnose_ready.sh"));
-
-/// How long a launch command may take, in seconds.
-const LAUNCH_SECONDS: u64 = 1800;
 
 /// The id of a step that exists once per host.
 pub(crate) fn id(what: &str, host: IpAddr) -> String {
@@ -62,15 +58,18 @@ impl Setup<'_> {
         let mut small = self.files(host);
         small.extend(own);
         let step = |what: &str, script| Step::run(id(what, address), [address], self.run(host, script));
-        let mut steps = vec![
-            Step::write(id("claim", address), [address], vec![claim]).titled("claim"),
-            Step::write(id("files", address), [address], small).titled("files"),
-            step("names", NAMES).titled("names"),
-            self.content(host),
-        ];
+        let mut steps = vec![Step::write(id("claim", address), [address], vec![claim]).titled("claim")];
+        steps.extend(self.host_name(host)?);
+        steps.extend(self.plugins(host, &["Originally"]));
+        steps.push(Step::write(id("files", address), [address], small).titled("files"));
+        steps.push(step("names", NAMES).titled("names"));
+        steps.push(self.content(host));
+        steps.extend(self.write_rootfs(host));
         if self.control_plane.has_registry(address) {
+            steps.extend(self.application_contents(host));
             steps.push(self.start_registry(host));
         }
+        steps.extend(self.plugins_before_engine(host));
         if !host.is_master() {
             steps.push(step("lvscare", LVSCARE).titled("lvscare"));
         }
@@ -122,19 +121,6 @@ impl Setup<'_> {
         let has_one = |marker: &Marker| marker.settings.contains_key(REGISTRY_GROUP);
         let serves_now = self.request.is_finished(master) && self.request.marker(master).is_some_and(has_one);
         serves_now || (!self.is_initialized() && self.control_plane.has_registry(master))
-    }
-
-    /// The launch commands, one after another on one master; the first after these steps.
-    pub(crate) fn launch(&self, finished: &[String], ended: &[String]) -> Vec<Step> {
-        let through = self.control_plane.successor();
-        let commands = self.request.payload.launch.iter().enumerate();
-        let step = |(index, command): (usize, &String)| {
-            let run = self.kubectl(through, LAUNCH).env([("SEALER_LAUNCH", Variable::shown(command))]);
-            let run = run.timeout_seconds(LAUNCH_SECONDS).show_output();
-            let step = Step::run(format!("launch-{}", index + 1), [through.address], run).titled(command);
-            if index == 0 { step.after(finished).after_end_of(ended) } else { step }
-        };
-        commands.map(step).collect()
     }
 
     /// Waits on a host until its own node is Ready.

@@ -7,10 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::prepare::{ENGINE, LVSCARE, NAMES, REGISTRY, id};
 use super::registry::{self, RegistryAccess};
-use super::{Script, Setup, files, lvscare};
+use super::{Script, Setup, files, lvscare, rootfs};
 use crate::{Error, File, Marker, MarkerState, Step, Variable};
 
 const LABEL: Script = Script::new(include_str!("scripts/label.sh"));
+const UNPACK_AGAIN: Script = Script::new("rm -f \"$SEALER_DATA/rootfs.digest\"\n");
 const NO_REGISTRY: Script = Script::new(include_str!("scripts/no_registry.sh"));
 
 /// The cluster's names in `/etc/hosts`.
@@ -23,8 +24,12 @@ const ENGINE_GROUP: &str = "engine";
 pub(super) const REGISTRY_GROUP: &str = "registry";
 /// The platforms whose content a registry serves, where there are several.
 const PLATFORMS_GROUP: &str = "platforms";
+/// The application images whose content a registry serves.
+pub(super) const APPLICATIONS_GROUP: &str = "applications";
 /// The way of a node to the API servers.
 const LVSCARE_GROUP: &str = "lvscare";
+/// Filled-in templates and what Config documents change in the rootfs.
+pub(crate) const ROOTFS_GROUP: &str = "rootfs";
 /// Labels and taints of a host's node.
 pub(crate) const LABELS: &str = "labels";
 
@@ -70,14 +75,32 @@ impl Setup<'_> {
             if platforms.len() > 1 {
                 groups.push(Group::of_text(PLATFORMS_GROUP, &platforms.join(" ")));
             }
+            let held = super::applications::setting(&self.request.payload.applications);
+            groups.extend(held.map(|digest| Group { name: APPLICATIONS_GROUP, digest, files: Vec::new() }));
         }
         if !host.is_master() {
             groups.push(Group::of_files(LVSCARE_GROUP, lvscare::files(cluster, &self.control_plane)));
+        }
+        let rootfs = self.rootfs_files(host);
+        if !rootfs.is_empty() {
+            let digest = rootfs::digest(&rootfs, self.request.payload.secrets);
+            groups.push(Group { name: ROOTFS_GROUP, digest, files: Vec::new() });
         }
         if !host.labels.is_empty() || !host.taints.is_empty() {
             groups.push(Group::of_text(LABELS, &format!("{:?} {:?}", host.labels, host.taints)));
         }
         groups
+    }
+
+    fn rootfs_files(&self, host: &Host) -> Vec<File> {
+        self.rootfs.get(&host.address).cloned().unwrap_or_default()
+    }
+
+    /// Writes what is not as the image has it into the unpacked rootfs; none when there is nothing.
+    pub(super) fn write_rootfs(&self, host: &Host) -> Option<Step> {
+        let files = self.rootfs_files(host);
+        let step = || Step::write(id("rootfs", host.address), [host.address], files.clone()).titled("rootfs files");
+        (!files.is_empty()).then(step)
     }
 
     /// Everybody can read the marker: of a login it has only what tells it from others.
@@ -126,7 +149,7 @@ impl Setup<'_> {
         let differs = |group: &&Group| marker.settings.get(group.name) != Some(&group.digest);
         let mut changed: Vec<_> = groups.iter().filter(differs).map(|group| group.name).collect();
         // What a host has, and shall not have any more.
-        for gone in [REGISTRY_GROUP, LABELS] {
+        for gone in [REGISTRY_GROUP, APPLICATIONS_GROUP, ROOTFS_GROUP, LABELS] {
             if marker.settings.contains_key(gone) && !groups.iter().any(|group| group.name == gone) {
                 changed.push(gone);
             }
@@ -145,8 +168,18 @@ impl Setup<'_> {
         let mut steps = Vec::new();
         let new_registry = has(REGISTRY_GROUP) && self.control_plane.has_registry(address);
         // A node of a platform that the cluster did not have finds its container images nowhere else.
-        if (new_registry && !self.had_registry(address)) || has(PLATFORMS_GROUP) {
+        if has(ROOTFS_GROUP) {
+            // What another Config or another variable changed before is as in the image again.
+            steps.push(step("unpack-again", UNPACK_AGAIN).titled("rootfs as in the image"));
+        }
+        if (new_registry && !self.had_registry(address)) || has(PLATFORMS_GROUP) || has(ROOTFS_GROUP) {
             steps.push(self.content(host));
+        }
+        if has(ROOTFS_GROUP) {
+            steps.extend(self.write_rootfs(host));
+        }
+        if self.control_plane.has_registry(address) && (new_registry || has(APPLICATIONS_GROUP)) {
+            steps.extend(self.application_contents(host));
         }
         if !files.is_empty() {
             steps.push(Step::write(id("settings", address), [address], files).titled("settings"));

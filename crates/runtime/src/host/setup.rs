@@ -9,7 +9,7 @@ use clusterfile::{Cluster, Host};
 use super::control_plane::finished_masters;
 use super::{ClusterNetwork, ContainerEngine, ControlPlane, Script, environment};
 use crate::preflight::host::bad_hostname;
-use crate::{Error, Marker, MarkerState, Request, Run};
+use crate::{Error, File, Marker, MarkerState, Request, Run, Variable};
 
 /// What a runtime hands to this module: the request and what it decided itself.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) own_settings: BTreeMap<&'static str, String>,
     /// The users of the registries, once they were needed: hashing a password takes a while.
     pub(crate) htpasswd: OnceLock<Option<String>>,
+    /// The files of the rootfs that each host gets in another form than the image has them.
+    pub(crate) rootfs: BTreeMap<IpAddr, Vec<File>>,
     /// Kubernetes' version, for summaries.
     pub(crate) version: String,
 }
@@ -42,10 +44,16 @@ impl<'a> Setup<'a> {
         finished_masters(&self.request).next().is_some()
     }
 
+    /// The variables of a host's scripts.
+    fn environment(&self, host: &Host) -> BTreeMap<String, Variable> {
+        let image = self.request.image_for(host.address);
+        environment::of_host(self.cluster(), host, self.engine, &self.network, &image.env)
+    }
+
     /// A script with the environment of a host.
     pub(crate) fn run(&self, host: &Host, script: Script) -> Run {
         let script = script.with_functions(self.functions);
-        script.run(environment::of_host(self.cluster(), host, self.engine, &self.network))
+        script.run(self.environment(host))
     }
 
     /// A script that calls kubectl, with the environment of a master.
@@ -53,11 +61,17 @@ impl<'a> Setup<'a> {
         self.run(master, script.with_kubeconfig(self.kubeconfig))
     }
 
-    /// The name under which a host is registered: its host name in small letters.
+    /// The name under which a host is registered: its host name in small letters, or its address where the cluster wants
+    /// that. A host that is part of the cluster keeps its name.
     ///
     /// It becomes a word of scripts on masters, so one that is no name is refused here too: preflight does not check hosts
     /// that are done.
     pub(crate) fn node_name(&self, host: IpAddr) -> Result<String, Error> {
+        let known = self.request.facts.api.as_ref().and_then(|api| api.nodes.get(&host));
+        let known = known.filter(|_| self.request.is_done(host)).map(|known| known.name == host.to_string());
+        if known.unwrap_or_else(|| self.cluster().uses_addresses_as_names()) {
+            return Ok(host.to_string());
+        }
         let name = &self.request.host_facts(host)?.hostname;
         match bad_hostname(name) {
             Some(reason) => Err(Error::Facts {

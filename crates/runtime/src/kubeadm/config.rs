@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::render;
 use super::version::{ConfigApi, Version};
-use crate::host::ClusterNetwork;
+use crate::host::{ClusterNetwork, rootfs};
 use crate::{Error, ImageContents, Request, yaml};
 
 /// The documents for kubeadm, independent of the format in which one of its versions reads them:
@@ -35,7 +35,7 @@ impl Documents {
     /// Clusterfile's documents, what is fixed. Lists are replaced, only `certSANs` are united.
     pub(crate) fn merged(given: &Overrides, request: &Request<'_>) -> Result<Self, Error> {
         let mut all = given.defaults.clone();
-        all.merge(of_image(request.payload.image)?);
+        all.merge(of_image(request.wanted, request.payload.image)?);
         all.merge(given.wanted.clone());
         all.merge(of_clusterfile(&request.wanted.kubeadm)?);
         // How masters join is for each of them alone.
@@ -95,7 +95,7 @@ impl Documents {
 
 /// What the image and the Clusterfile's documents say together, without anything of ours.
 pub(super) fn asked(wanted: &Clusterfile, image: &ImageContents) -> Result<Documents, Error> {
-    let mut documents = of_image(image)?;
+    let mut documents = of_image(wanted, image)?;
     documents.merge(of_clusterfile(&wanted.kubeadm)?);
     Ok(documents)
 }
@@ -122,17 +122,12 @@ pub(crate) fn version(image: &ImageContents, asked: &Documents) -> Result<Versio
     text.parse()
 }
 
-pub(super) fn of_image(image: &ImageContents) -> Result<Documents, Error> {
+pub(super) fn of_image(wanted: &Clusterfile, image: &ImageContents) -> Result<Documents, Error> {
     const FILE: &str = "etc/kubeadm.yml";
     let mut documents = Documents::default();
-    let Some(text) = image.documents.get(FILE) else {
-        if image.documents.contains_key("etc/kubeadm.yml.tmpl") {
-            return Err(Error::Unsupported { what: "filling in the template etc/kubeadm.yml.tmpl of an image" });
-        }
-        return Ok(documents);
-    };
+    let Some(text) = rootfs::document(wanted, image, FILE)? else { return Ok(documents) };
     let name = format!("{FILE} of {}", image.name);
-    for value in yaml::documents(&name, text)? {
+    for value in yaml::documents(&name, &text)? {
         let wrong = |reason: String| Error::Document { document: name.clone(), reason };
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
         let Some(kind) = KubeadmKind::ALL.into_iter().find(|known| known.as_str() == kind) else {

@@ -63,6 +63,7 @@ impl Runtime for Kubeadm {
     fn supports(&self, wanted: &Clusterfile, image: &ImageContents) -> Result<(), Error> {
         supports::image(image)?;
         supports::cluster(&wanted.cluster)?;
+        host::rootfs::check(wanted, image)?;
         Networks::of(wanted, image)?.check(&wanted.cluster, &config::asked(wanted, image)?)
     }
 

@@ -51,7 +51,7 @@ impl Networks {
     /// The networks that will be used: the Clusterfile's documents win over its fields, these over the image.
     pub(super) fn of(wanted: &Clusterfile, image: &ImageContents) -> Result<Self, Error> {
         let (network, usual) = (&wanted.cluster.network, clusterfile::Network::default());
-        let (of_file, of_image) = (config::of_clusterfile(&wanted.kubeadm)?, config::of_image(image)?);
+        let (of_file, of_image) = (config::of_clusterfile(&wanted.kubeadm)?, config::of_image(wanted, image)?);
         let subnet = |name, key: &str, field: &str, asked: Option<&CidrList>, usual: CidrList| {
             let said = |documents: &Documents| {
                 let text = documents.cluster.get("networking")?.get(key)?.as_str()?;

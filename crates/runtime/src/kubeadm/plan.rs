@@ -6,8 +6,8 @@ use clusterfile::Host;
 
 use super::planner::Planner;
 use super::work::Work;
-use crate::host::{LABELS, id};
-use crate::{Error, File, HostChange, Plan, Request, Step};
+use crate::host::{LABELS, Setup, id};
+use crate::{Error, File, HostChange, Plan, Request, Step, plugins};
 
 /// Plans a cluster. Hosts that are done are left alone; a cluster that is done gives an empty plan.
 pub(super) fn plan(request: &Request<'_>) -> Result<Plan, Error> {
@@ -52,16 +52,26 @@ impl Planner<'_> {
         }
         plan.summary = work.summary(&self.setup);
         plan.notes.extend(work.notes(&self.setup));
+        plan.notes.extend(plugins::remarks(self.setup.request.wanted));
         self.list(&work, plan);
         let mut milestones = Milestones::default();
         self.remove_dead(&work, plan, &mut milestones);
         self.join_hosts(&work, plan, &mut milestones)?;
         self.alter_hosts(&work, plan, &mut milestones)?;
-        self.launch(&work, plan, &mut milestones);
-        for host in work.joining.iter().rev() {
+        self.launch(&work, plan, &mut milestones)?;
+        let initialize = plan.steps.iter().any(|step| step.id == super::join::INIT_STEP);
+        for (left, host) in work.joining.iter().enumerate().rev() {
             plan.steps.push(self.setup.ready(host)?.after(milestones.launched.clone()));
-            let label = self.setup.has_labels(host).then(|| id("label", host.address));
-            plan.steps.push(self.setup.finish(host)?.after(label));
+            let mut before: Vec<String> =
+                self.setup.has_labels(host).then(|| id("label", host.address)).into_iter().collect();
+            if initialize {
+                plan.steps.extend(self.setup.plugins(host, &["PostInstall"]));
+                let ready = work.joining.iter().map(|host| id("ready", host.address)).collect();
+                let check = if left == 0 { self.setup.cluster_check(ready) } else { None };
+                before.extend(check.iter().map(|step| step.id.clone()));
+                plan.steps.extend(check);
+            }
+            plan.steps.push(self.setup.finish(host)?.after(before));
         }
         self.leave_hosts(&work, plan, &mut milestones);
         for (host, changed) in &work.altered {
@@ -100,13 +110,21 @@ impl Planner<'_> {
             return Ok(());
         }
         let entry = self.setup.control_plane.entry().address;
+        let first_step = plan.steps.len();
+        if self.setup.is_initialized() {
+            plan.steps.extend(self.setup.cluster_plugins(self.setup.control_plane.entry(), &["pre-scaleup"]));
+        }
         for host in &work.joining {
             plan.steps.extend(self.prepare(host)?);
         }
+        Setup::wait_for_cluster_plugins(&mut plan.steps[first_step..]);
         let initialize = work.joining.iter().any(|host| host.address == entry);
         let gate = if initialize { self.init()? } else { self.token() };
         let gate_id = gate.id.clone();
         plan.steps.push(gate);
+        if let Some(first) = work.joining.iter().find(|host| host.address == entry) {
+            milestones.joined.extend(self.joined_plugins(first, plan));
+        }
         let others = || work.joining.iter().filter(|host| host.address != entry);
         // All of them before the first master joins: kubeadm refuses to join while a member of etcd is dead.
         let mut gone = BTreeMap::new();
@@ -123,6 +141,7 @@ impl Planner<'_> {
             milestones.masters.push(join.id.clone());
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
+            milestones.joined.extend(self.joined_plugins(master, plan));
         }
         // While etcd grows from one member to two, it has no majority until the second one runs, and no API answers. A third
         // and later ones join beside the nodes.
@@ -135,6 +154,7 @@ impl Planner<'_> {
             let join = self.join(node)?.after([&gate_id]).after(own).after_end_of(second.clone());
             milestones.joined.push(join.id.clone());
             plan.steps.push(join);
+            milestones.joined.extend(self.joined_plugins(node, plan));
         }
         for host in work.joining.iter().filter(|host| self.setup.has_labels(host)) {
             let own = if host.address == entry { gate_id.clone() } else { id("kubeadm-join", host.address) };
@@ -186,17 +206,50 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Adds the plugins that run on a host once it is part of the cluster; gives the id of the last one.
+    fn joined_plugins(&self, host: &Host, plan: &mut Plan) -> Option<String> {
+        let late = if self.setup.is_initialized() { &["post-init-host", "PostJoin"][..] } else { &["post-init-host"] };
+        let steps = self.setup.plugins(host, late);
+        let last = steps.last().map(|step| step.id.clone());
+        plan.steps.extend(steps);
+        last
+    }
+
+    /// Adds the plugins that run once all hosts have joined, before anything is launched; gives their ids.
+    fn plugins_before_launch(
+        &self,
+        work: &Work<'_>,
+        initialize: bool,
+        plan: &mut Plan,
+        joined: &[String],
+    ) -> Vec<String> {
+        let through = self.setup.control_plane.successor();
+        let mut steps = Vec::new();
+        if initialize {
+            steps.extend(work.joining.iter().flat_map(|host| self.setup.plugins(host, &["PreGuest"])));
+            steps.extend(self.setup.cluster_plugins(through, &["post-install"]));
+        } else if !work.joining.is_empty() {
+            steps.extend(self.setup.cluster_plugins(through, &["post-scaleup"]));
+        }
+        let ids = steps.iter().map(|step| step.id.clone()).collect();
+        plan.steps.extend(steps.into_iter().map(|step| step.after_end_of(joined)));
+        ids
+    }
+
     /// The launch commands: once the cluster is initialized, and when they change.
-    fn launch(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) {
+    fn launch(&self, work: &Work<'_>, plan: &mut Plan, milestones: &mut Milestones) -> Result<(), Error> {
         let initialize = plan.steps.iter().any(|step| step.id == super::join::INIT_STEP);
         if initialize && !self.carries_coredns() {
             plan.notes.push("the image carries no coredns: pods cannot find services by their names".to_owned());
         }
+        let before = self.plugins_before_launch(work, initialize, plan, &milestones.joined);
+        milestones.launched = before.last().cloned();
         if initialize || work.relaunch {
-            let steps = self.setup.launch(&[], &milestones.joined);
-            milestones.launched = steps.last().map(|step| step.id.clone());
+            let steps = self.setup.launch(!initialize, &before, &milestones.joined)?;
+            milestones.launched = steps.last().map(|step| step.id.clone()).or(milestones.launched.take());
             plan.steps.extend(steps);
         }
+        Ok(())
     }
 
     /// Hosts that can be reached: their pods move away, then they are taken out, nodes at once, masters one after another.
@@ -229,6 +282,7 @@ impl Planner<'_> {
         let own: Vec<File> = self.kubeadm_files(host)?;
         let mut steps = self.setup.prepare(host, own)?;
         steps.push(self.prepare_kubernetes(host));
+        steps.extend(self.setup.plugins(host, &[if self.setup.is_initialized() { "PreJoin" } else { "PreInit" }]));
         Ok(steps)
     }
 }

@@ -6,6 +6,7 @@ use super::config::{self, Documents};
 use super::networks::Networks;
 use super::version::Version;
 use super::{files, settings};
+use crate::host::rootfs::Source;
 use crate::host::{ClusterNetwork, ContainerEngine, ControlPlane, Script, Setup, id};
 use crate::{Error, File, Request, Step};
 
@@ -35,6 +36,7 @@ impl<'a> Planner<'a> {
             functions: super::FUNCTIONS,
             kubeconfig: super::ADMIN_KUBECONFIG,
             kubelet_kubeconfig: super::KUBELET_KUBECONFIG,
+            rootfs: Default::default(),
             own_settings: Default::default(),
             htpasswd: Default::default(),
             version: version.to_string(),
@@ -45,6 +47,9 @@ impl<'a> Planner<'a> {
         planner.networks.check(request.cluster(), &documents)?;
         settings::refuse_other_networks(request, &planner.networks)?;
         planner.setup.network = documents.network();
+        let hosts = request.cluster().hosts.iter().map(|host| (host, request.image_for(host.address)));
+        let source = Source { wanted: request.wanted, image: payload.image, engine, network: &planner.setup.network };
+        planner.setup.rootfs = source.files(hosts)?;
         planner.setup.own_settings = settings::of(request, &documents, &planner.networks);
         Ok(planner)
     }

@@ -8,7 +8,7 @@ use super::config::Documents;
 use super::networks::Networks;
 use super::planner::Planner;
 use crate::host::{Script, digest, id};
-use crate::{Error, Request, Step, Variable};
+use crate::{Error, Request, Step, Variable, launch};
 
 /// The names in the certificate of a master's API server.
 pub(super) const CERTIFICATES: &str = "certificates";
@@ -24,12 +24,12 @@ const RENEW: Script =
 pub(super) fn of(request: &Request<'_>, documents: &Documents, networks: &Networks) -> BTreeMap<&'static str, String> {
     let mut names = documents.network().certificate_names;
     names.sort();
-    let launch = &request.payload.launch;
+    let launch = launch::text(&request.payload.launch, &request.payload.launch_files);
     let variables = request.cluster().env.iter().map(|(key, _)| (key, request.cluster().env.values(key)));
     let variables: Vec<_> = variables.collect();
     BTreeMap::from([
         (CERTIFICATES, digest([names.join("\n").as_bytes()])),
-        (LAUNCH, digest([format!("{launch:?} {variables:?}").as_bytes()])),
+        (LAUNCH, digest([format!("{launch} {variables:?}").as_bytes()])),
         (NETWORKS, networks_text(networks)),
     ])
 }

@@ -41,14 +41,23 @@ pub(super) fn cluster(cluster: &Cluster) -> Result<(), Error> {
         ));
     }
     if cluster.data_root.as_deref().is_some_and(|root| root.trim_end_matches('/') != "/var/lib/sealer/data") {
-        return unsupported("spec.dataRoot other than /var/lib/sealer/data");
+        return unsupported(
+            "spec.dataRoot other than /var/lib/sealer/data (whoever looks at a host looks there; mount the disk at that place)",
+        );
     }
     check_registry(cluster)?;
+    if let Some(host) = cluster.hosts.iter().find(|host| cluster.uses_addresses_as_names() && host.address.is_ipv6()) {
+        return invalid(format!("UseIPasNodeName=true: {} cannot be a node's name, which has no colons", host.address));
+    }
     if cluster.network.without_cni {
-        return unsupported("leaving out the network plugin of an image (spec.network.withoutCNI)");
+        return unsupported(
+            "leaving out the network plugin of an image by spec.network.withoutCNI (a launch command installs it, and nodes wait for one: say other commands as spec.cmd)",
+        );
     }
     if cluster.container_runtime.as_deref().is_some_and(|name| ContainerEngine::named(name).is_none()) {
-        return unsupported("a container runtime other than containerd");
+        return unsupported(
+            "a container runtime other than containerd (spec.containerRuntime.type: leave it out, the image decides)",
+        );
     }
     Ok(())
 }

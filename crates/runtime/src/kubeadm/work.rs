@@ -5,7 +5,7 @@ use clusterfile::Host;
 use super::planner::Planner;
 use super::settings;
 use crate::Request;
-use crate::host::{LeavingHost, Setup};
+use crate::host::{LeavingHost, ROOTFS_GROUP, Setup};
 
 /// The hosts that are not as wanted.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Work<'a> {
     pub(super) dead: Vec<LeavingHost<'a>>,
     /// Hosts that leave, nodes first.
     pub(super) leaving: Vec<LeavingHost<'a>>,
-    /// Whether the launch commands or their variables differ from those that were run.
+    /// Whether the launch commands, their variables or the files of masters' rootfs differ from those that were run.
     pub(super) relaunch: bool,
 }
 
@@ -35,7 +35,8 @@ impl<'a> Work<'a> {
                 (!changed.is_empty()).then_some((host, changed))
             })
             .collect();
-        let relaunch = altered.iter().any(|(_, changed)| changed.contains(&settings::LAUNCH));
+        let relaunch = altered.iter().any(|(_, changed)| changed.contains(&settings::LAUNCH))
+            || altered.iter().any(|(host, changed)| host.is_master() && changed.contains(&ROOTFS_GROUP));
         Self { joining, altered, dead, leaving, relaunch }
     }
 

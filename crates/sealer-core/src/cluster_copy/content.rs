@@ -14,7 +14,7 @@ use crate::{ClusterState, Error};
 /// A copy is not larger than this: it is kept in the cluster's own database, which is made for small objects.
 pub(crate) const LIMIT: usize = 8 << 20;
 /// Files beside `pki/` that are copied. What is not listed may hold logins, or concerns this machine alone.
-const FILES: [&str; 4] = [CLUSTERFILE, "ali-cloud.json", "known_hosts", SECRETS];
+const FILES: [&str; 5] = [CLUSTERFILE, crate::applications::FILE, "ali-cloud.json", "known_hosts", SECRETS];
 pub(crate) const CLUSTERFILE: &str = "Clusterfile";
 /// Tokens and keys; `runtime::Secrets` writes them last.
 pub(crate) const SECRETS: &str = "secrets.json";

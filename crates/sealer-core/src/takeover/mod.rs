@@ -91,6 +91,19 @@ pub async fn newest(
     }
 }
 
+/// Takes over the state of a cluster whose machines are listed and of which nothing is remembered here, before its
+/// provider makes any: who leaves is then known, and agreed to, before that.
+pub(crate) async fn of_listed_machines(run: &Run<'_>, target: &Target<'_>) -> Result<(), Error> {
+    let cluster = target.cluster();
+    if target.current.is_some() || !target.provider.owns_hosts() || cluster.hosts.is_empty() {
+        return Ok(());
+    }
+    match take_over(run.sealer, cluster, run.options, run.events).await {
+        Err(Error::NoCopy { .. }) => Ok(()),
+        taken => taken.map(drop),
+    }
+}
+
 /// What a workflow shares with other operators: the API of the cluster, if it has one, and who worked on it last.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -126,6 +139,19 @@ pub(crate) async fn renew(
     let api = Shared::of(&observed, target.cluster(), &requirements).api;
     observed.shared = Shared { api, lease: renewed.lease, stored: renewed.stored };
     Ok(observed)
+}
+
+/// What a cluster that stands shares with other operators, and whether its newer state was taken over.
+pub(crate) async fn renew_standing(
+    run: &Run<'_>,
+    state: &ClusterState,
+    current: &Cluster,
+    observed: &Observed,
+    requirements: &Requirements,
+) -> Result<(Shared, bool), Error> {
+    let shared = Shared::of(observed, current, requirements);
+    let renewed = run.until_cancelled(ASKING, shared.renew(run, state, observed, current)).await?;
+    Ok((Shared { api: shared.api, lease: renewed.lease, stored: renewed.stored }, renewed.adopted))
 }
 
 /// The cluster as a newer state says, for a deletion: hosts that somebody else added must not be left behind. A cluster
@@ -168,7 +194,8 @@ impl Shared {
         &self,
         run: &Run<'_>,
         state: &ClusterState,
-        target: &Target<'_>,
+        cluster: &Cluster,
+        requirements: &Requirements,
         remotes: &Remotes,
         now: Option<&Facts>,
     ) -> Result<(), Error> {
@@ -178,8 +205,7 @@ impl Shared {
                 return Ok(());
             }
         }
-        let requirements = target.runtime.requirements();
-        let new = now.and_then(|facts| ClusterApi::through(remotes, facts, target.cluster(), &requirements));
+        let new = now.and_then(|facts| ClusterApi::through(remotes, facts, cluster, requirements));
         cluster_copy::save(run, state, new.as_ref().or(self.api.as_ref())).await
     }
 

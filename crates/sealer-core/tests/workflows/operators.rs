@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sealer_core::clusterfile::MachineSpec;
 use sealer_core::testing::KubernetesApi;
 use sealer_core::{CleanHostOptions, Error, Event, HostClaim, Outcome, clean_host, take_over};
 use serde_json::json;
 
-use crate::lab::{Bench, address, listed};
+use crate::lab::{Bench, address, counted, listed, made};
 
 const LEASE: &str = "lease/sealer-operator";
 
@@ -60,6 +61,23 @@ async fn a_dry_run_on_another_workstation_plans_nothing_for_a_cluster_that_is_as
     let (writes, scripts) = (api.inputs().len(), bench.hosts.ran(""));
     assert!(bench.plan(&listed()).await.unwrap().plan.is_empty());
     assert_eq!((api.inputs().len(), bench.hosts.ran("")), (writes, scripts), "nothing was written anywhere else");
+}
+
+#[tokio::test]
+async fn a_cluster_of_listed_machines_is_taken_over_before_its_provider_makes_any() {
+    let (bench, api) = (Bench::new().await, KubernetesApi::default());
+    bench.hosts.answer_with(api);
+    bench.apply(&counted(2)).await.unwrap();
+    let mut wanted = bench.file();
+    wanted.cluster.hosts.pop();
+    (wanted.cluster.machines.masters, wanted.cluster.machines.nodes) =
+        (Some(MachineSpec::of(2)), Some(MachineSpec::of(1)));
+    std::fs::remove_dir_all(state(&bench)).unwrap();
+    let refused = bench.apply(&wanted).await.unwrap_err();
+    assert!(matches!(&refused, Error::NotConfirmed { hosts, .. } if *hosts == [made(3)]), "{refused}");
+    assert_eq!(bench.provider.counts().hosts, 3, "no master was made");
+    bench.change(wanted).await.unwrap();
+    assert_eq!((bench.hosts(), bench.provider.counts().hosts), (vec![made(1), made(4), made(2)], 3));
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use sealer_core::content_store::{Descriptor, MediaType, NameKind, Store};
 use sealer_core::registry_proxy::{ContentSource, Htpasswd, Options, serve_plain, service};
 use sealer_core::{Class, Error, Event, Outcome};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::lab::{Bench, listed};
 
 /// Of the password `U*U`.
@@ -97,4 +99,31 @@ async fn another_image_of_the_name_and_a_registry_that_cannot_be_reached_are_tol
     bench.apply(&wanted(nobody, "U*U")).await.unwrap();
     let told = warnings(&bench);
     assert!(told.iter().any(|told| told.contains("cannot be seen from here")), "{told:?}");
+}
+
+/// A registry that lets nobody in without a token, whatever login comes with a request.
+async fn with_tokens_only() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let challenge = format!("Bearer realm=\"http://127.0.0.1:{port}/token\",service=\"hub\"");
+            let answer = format!(
+                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_tokens_only_is_refused_with_a_login() {
+    let bench = Bench::carrying(&Fixture::new("registry.example")).await;
+    let port = with_tokens_only().await;
+    let refused = bench.apply(&wanted(port, "U*U")).await.unwrap_err();
+    assert!(matches!(&refused, Error::RegistryLogin { host, .. } if *host == format!("127.0.0.1:{port}")), "{refused}");
+    assert!(refused.to_string().contains("by HTTP Basic authentication"), "{refused}");
+    assert_eq!((bench.hosts.ran(""), bench.remembered()), (0, None), "before anything is changed");
 }

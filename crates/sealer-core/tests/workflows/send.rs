@@ -33,5 +33,5 @@ fn workflows_are_send(
     is_send(pull_over_stdio(pull_request, tokio::io::empty()));
     is_send(sealer_core::push(sealer, &sealer_core::PushRequest::new("a"), events));
     is_send(sealer_core::pull(sealer, &sealer_core::PullRequest::new("a"), events));
-    is_send(serve(serve_request, |_| (), std::future::pending()));
+    is_send(serve(serve_request, std::future::pending()));
 }

@@ -1,0 +1,32 @@
+//! Content in files of others, served where it lies: saved archives, and the directories of other registries.
+//!
+//! `archive` finds the blobs in a tar, `tree` those of docker's registry, `names` the images that documents name, `source` answers.
+
+mod archive;
+mod names;
+mod source;
+mod tree;
+
+pub use source::ReadOnlySource;
+
+use content_store::{Digest, Named};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// The most blobs of one archive or directory.
+const LIMIT: usize = 1_000_000;
+
+/// Where the bytes of a blob are.
+#[derive(Clone, Debug)]
+struct Place {
+    path: PathBuf,
+    range: Range<u64>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    blobs: BTreeMap<Digest, Place>,
+    names: Vec<Named>,
+}
