@@ -281,10 +281,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_before_anything() {
-        let two = plugin("a", "type: SHELL, action: PreInit, data: x")
-            + &plugin("A", "type: SHELL, action: PreInit, data: x");
+        // Those of an image come to those of the Clusterfile.
+        let mut two = file(&plugin("a", "type: SHELL, action: PreInit, data: x"));
+        let mut other = two.plugins[0].clone();
+        other.name = "A".to_owned();
+        two.plugins.push(other);
+        let error = with_plugins(&two).unwrap_err().to_string();
+        assert!(error.contains("only in upper and lower case"), "{error}");
         for (text, part) in [
-            (two, "only in upper and lower case"),
             (plugin("p", "type: ETCD, action: PostInstall"), "backups of etcd are not supported yet"),
             (plugin("p", "type: SHELL, action: PreInit, on: mastre"), "`mastre` is neither a role"),
             (plugin("p", "type: LABEL, action: PreGuest, data: a=b"), "is no line of an address"),
