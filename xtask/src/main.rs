@@ -86,6 +86,8 @@ enum Measurement {
     Image,
     /// Load balancing: failing servers, throughput, footprint
     Lvscare,
+    /// Serving blobs and manifests, and misses
+    Registry,
 }
 
 fn main() -> ExitCode {
@@ -111,6 +113,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Bench { name: Measurement::Cloud, .. } => bench::cloud(),
         Task::Bench { name: Measurement::Image, .. } => bench::image(&Cache::open()?),
         Task::Bench { name: Measurement::Lvscare, quick } => bench::lvscare(&Cache::open()?, *quick),
+        Task::Bench { name: Measurement::Registry, quick } => bench::registry(&Cache::open()?, *quick),
         Task::BenchLvscareApart(apart) => bench::apart(apart),
         Task::Assets => print_assets(&Cache::open()?),
     }

@@ -31,9 +31,7 @@ enum AppsCommand {
     /// Remove an application, or all that an image launched
     ///
     /// What charts and manifests brought is uninstalled and deleted; for anything else, --cmds says how.
-    #[command(
-        after_help = "Examples:\n  sealer apps rm shop:1.4\n  sealer apps rm redis --cmds 'bash application/apps/redis/uninstall.sh'"
-    )]
+    #[command(after_help = "Examples:\n  sealer apps rm shop:1.4\n  sealer apps rm redis --cmds ./uninstall-redis.sh")]
     Rm(Box<Remove>),
 }
 

@@ -85,7 +85,8 @@ fn what_is_not_built_yet_says_so() {
     let run = |arguments: &[&str]| program.call(&[&["run"], arguments].concat());
     run(&["kube:1", "--masters", "1", "--nodes", "2"]).fails(1, &["no access key for Alibaba Cloud: set ACCESSKEYID"]);
     run(&["kube:1", "-m", "127.0.0.1", "-n", "::1"]).fails(1, &["addresses of two families (127.0.0.1 and ::1)"]);
-    run(&["shop:1.4", "-m", "10.0.0.1"]).fails(1, &["shop:1.4 is an application image", "not supported yet", "hint:"]);
+    run(&["shop:1.4", "-m", "127.0.0.1"])
+        .fails(2, &["shop:1.4 is an application image: it runs on a cluster that is there", "`--masters`"]);
     let nobody = "127.0.0.1:1/nobody:1";
     run(&[nobody, "-m", "10.0.0.1"]).fails(1, &["nobody:1 is not in the store", "cannot reach 127.0.0.1:1"]);
     assert!(!program.path("home/.sealer").exists());
@@ -169,23 +170,24 @@ fn errors_of_a_clusterfile_are_shown_without_its_passwords() {
 #[test]
 fn documents_that_nobody_performs_are_refused_all_at_once() {
     let program = Program::with_kubernetes();
-    let documents = "---\napiVersion: sealer.io/v1\nkind: Config\nmetadata: {name: db}\nspec: {path: etc/db.yaml, data: x}\n\
-                     ---\napiVersion: sealer.io/v1\nkind: Plugin\nmetadata: {name: backup}\nspec: {type: ETCD, action: PostInstall}\n\
-                     ---\napiVersion: sealer.io/v2\nkind: Application\nmetadata: {name: apps}\nspec: {launchApps: [shop]}\n";
-    let outcome = apply(&program, &format!("{HEAD}  appNames: [shop]\n{HOSTS}{documents}"));
+    let plugin = "---\napiVersion: sealer.io/v1\nkind: Plugin\nmetadata: {name: backup}\nspec: {type: ETCD, action: PostInstall}\n";
+    let outcome = apply(&program, &format!("{HEAD}{HOSTS}{plugin}"));
+    outcome.fails(2, &["error: plugin backup: backups of etcd are not supported yet"]);
+    apply(&program, &format!("{HEAD}  appNames: [shop]\n{HOSTS}")).fails(2, &["shop"]);
+    let roles = "    - {ips: [10.0.0.2], roles: [db]}\n    - {ips: [10.0.0.3], roles: [cache]}\n";
+    let outcome = apply(&program, &format!("{HEAD}{HOSTS}{roles}"));
     outcome.fails(
         2,
         &[
-            "error: the Clusterfile asks for what is not supported yet:\n  Plugin backup (spec.type ETCD): running plugins is not supported yet",
-            "\n  Application apps: ",
-            "\n  spec.appNames (shop): ",
+            "error: the Clusterfile asks for what is not supported yet:\n  spec.hosts 10.0.0.2 (roles db): ",
+            "\n  spec.hosts 10.0.0.3 (roles cache): ",
             "hint: take it out of the Clusterfile",
         ],
     );
     let file = program.text("Clusterfile");
     let outcome = program.call(&["apply", "--json", "-f", &file]);
     let error: Value = serde_json::from_str(&outcome.code(2).stderr).unwrap();
-    assert_eq!(error["error"]["unbuilt"][0]["place"], "Plugin backup (spec.type ETCD)");
+    assert_eq!(error["error"]["unbuilt"][0]["place"], "spec.hosts 10.0.0.2 (roles db)");
 }
 
 #[test]

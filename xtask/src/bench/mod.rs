@@ -6,9 +6,11 @@ mod cloud;
 mod hosts;
 mod image;
 mod lvscare;
+mod registry;
 
 pub(crate) use apply::apply;
 pub(crate) use build::build;
 pub(crate) use cloud::cloud;
 pub(crate) use image::image;
 pub(crate) use lvscare::{Apart, apart, lvscare};
+pub(crate) use registry::registry;
