@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::libc::{EIO, ENOSPC, EROFS};
-use stage::{Stage, noise, shop, shops};
+use stage::{Stage, noise, shop, shops, spawn};
 use tracer::Interference;
 
 /// What a disk does besides.
@@ -202,7 +202,7 @@ impl Registry {
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self { host, child: command.spawn().unwrap(), data };
+        let registry = Self { host, child: spawn(&mut command), data };
         for _ in 0..200 {
             if TcpStream::connect(&registry.host).is_ok() {
                 return registry;

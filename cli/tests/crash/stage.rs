@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::RwLock;
 
 use sealer_core::cloudimage::Images;
 use serde_json::Value;
@@ -11,6 +12,16 @@ use tempfile::TempDir;
 
 /// Files that say nothing about what a command did.
 const IGNORED: &[&str] = &["lock", "index.lock", "reserve"];
+
+/// Reads of a store by this process, and starts of others: one that is started has the locks of a read until it is another
+/// program, and keeps them for that long after the read has ended.
+static READS: RwLock<()> = RwLock::new(());
+
+/// Starts a program while no store is read here.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    let _no_reads = READS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    command.spawn().unwrap()
+}
 
 /// What the user sees of a place: names with their digests, and the files that were written for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +83,9 @@ impl Stage {
     /// Runs a command to its good end.
     #[track_caller]
     pub(crate) fn call(&self, line: &[&str]) {
-        let output = self.command(line).output().unwrap();
+        let mut command = self.command(line);
+        let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -85,6 +98,7 @@ impl Stage {
         let name = |entry: &Value| text(&entry["annotations"]["org.opencontainers.image.ref.name"]);
         let names = index["manifests"].as_array().unwrap().iter();
         let names = names.map(|entry| (name(entry), text(&entry["digest"]))).collect();
+        let _reading = READS.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let images = Images::open(&self.work.join("root")).unwrap();
         let verified = images.verify(&[] as &[&str], &|_, _| ()).unwrap();
         assert!(verified.damaged.is_empty(), "{moment}: {:?}", verified.damaged);

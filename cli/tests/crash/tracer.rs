@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::stage::spawn;
+
 /// What is done when the call comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interference {
@@ -46,7 +48,7 @@ pub(crate) fn run(command: &Command, place: &Path, interference: Option<(usize, 
         .envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     waiting.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::piped()).stdout(Stdio::null());
     waiting.stderr(fs::File::create(&told).unwrap());
-    let mut child = waiting.spawn().unwrap();
+    let mut child = spawn(&mut waiting);
     let main = Pid::from_raw(child.id().cast_signed());
     let options = Options::PTRACE_O_TRACESYSGOOD
         | Options::PTRACE_O_TRACEEXEC
