@@ -97,7 +97,7 @@ pub(crate) fn live_through(program: &Program, master: &dyn Fn(&str) -> String, a
         .lines()
         .map(|line| if line.starts_with("  image:") { format!("  image: {IMAGE}") } else { line.to_owned() })
         .collect();
-    let document = "---\napiVersion: sealer.io/v2\nkind: Application\nmetadata: {name: tools}\nspec:\n  configs:\n  - {name: tool, env: [Greeting=bonjour]}\n  - name: settings\n    files: [{path: settings.yaml, data: '{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {color: blue}}'}]\n";
+    let document = "---\napiVersion: sealer.io/v2\nkind: Application\nmetadata: {name: tools}\nspec:\n  configs:\n  - {name: tool, env: [Greeting=bonjour]}\n  - name: settings\n    files: [{path: settings.yaml, data: \"apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: settings}\\ndata: {color: blue}\\n\"}]\n";
     std::fs::write(&file, own.join("\n") + "\n" + document).unwrap();
     program.succeed(&["apply", "-f", &file.display().to_string()]);
     assert_eq!(said("tool -o jsonpath={.data.said}"), format!("bonjour from tool in {address} red"));
@@ -120,7 +120,7 @@ fn build(program: &Program) {
     std::fs::create_dir_all(&context).unwrap();
     let write = |name: &str, text: &str| std::fs::write(context.join(name), text).unwrap();
     write("host.tmpl", "{{ .HostIP }} {{ .Color }}");
-    write("settings.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {color: green}}\n");
+    write("settings.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {color: green}\n");
     write(
         "tool.sh",
         "kubectl create configmap tool --from-literal=said=\"$Greeting from ${PWD##*/} in $(cat ../../../etc/host)\" --dry-run=client -o yaml | kubectl apply -f -\n",
