@@ -45,7 +45,9 @@ impl NameKind {
         }
     }
 
-    fn from_annotation(text: &str) -> Option<Self> {
+    /// The kind with this value of [`NAME_KIND_ANNOTATION`].
+    #[must_use]
+    pub fn from_annotation(text: &str) -> Option<Self> {
         [Self::ClusterImage, Self::CarriedImage, Self::PushedImage, Self::CachedImage]
             .into_iter()
             .find(|kind| kind.as_str() == text)

@@ -1,7 +1,9 @@
 //! The configuration of a registry, as its YAML file holds it.
 
 use crate::error::{Error, Result};
-use crate::{ForwardConfig, Htpasswd, ObjectStoreConfig, Tls, UpstreamConfig, forward, tls, upstream};
+use crate::{
+    ForwardConfig, Htpasswd, ObjectStoreConfig, Options, ReadOnlySource, Tls, UpstreamConfig, forward, tls, upstream,
+};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -125,7 +127,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`], [`Error::File`], [`Error::Tls`] or [`Error::Htpasswd`].
+    /// [`Error::Config`], [`Error::File`], [`Error::Tls`], [`Error::Htpasswd`], [`Error::Upstream`] or [`Error::Store`].
     pub fn check(&self) -> Result<()> {
         if let Some(tls) = self.load_tls()? {
             tls.acceptor()?;
@@ -133,6 +135,7 @@ impl Config {
         self.load_htpasswd()?;
         upstream::check(&self.upstreams)?;
         self.object_store.as_ref().map(ObjectStoreConfig::open).transpose()?;
+        self.stores.iter().try_for_each(|path| ReadOnlySource::open(path, &Options::default()).map(drop))?;
         self.forward.as_ref().map_or(Ok(()), forward::check)
     }
 
@@ -154,11 +157,16 @@ impl Config {
         if self.anonymous_pull && self.htpasswd.is_none() {
             return Err(Error::Config { reason: "`anonymousPull` is of no use without `htpasswd`".to_owned() });
         }
+        if self.forward.is_some() && self.htpasswd.is_some() {
+            let reason = "`forward` goes without `htpasswd`: clients of a proxy send their logins to the registries that they believe to reach";
+            return Err(Error::Config { reason: reason.to_owned() });
+        }
         self.htpasswd.as_deref().map(|path| Htpasswd::parse(&read(path)?)).transpose()
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+/// A text file; one that is larger than any of its kind is refused.
+pub(crate) fn read(path: &Path) -> Result<String> {
     let text = atomic_file::read_text(path, FILE_LIMIT).map_err(Error::file("read", path))?;
     text.ok_or_else(|| Error::file("read", path)(std::io::ErrorKind::NotFound.into()))
 }

@@ -1,6 +1,8 @@
 //! Finds the media type of a manifest or index. Bytes in, media type out.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -11,19 +13,28 @@ const KNOWN: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
+/// What tells the kind of a document; nothing else of it is kept.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    media_type: Option<String>,
+    manifests: Option<Vec<IgnoredAny>>,
+    layers: Option<Vec<IgnoredAny>>,
+    config: Option<BTreeMap<String, IgnoredAny>>,
+}
+
 /// The media type of a manifest or index: what it says of itself, else what it was stored as, else what its fields show. `None` when it is
 /// neither; a config or layer must not be answered as a manifest.
 pub(crate) fn media_type(bytes: &[u8], stored_as: Option<&str>) -> Option<&'static str> {
-    let document: Value = serde_json::from_slice(bytes).ok()?;
+    let shape: Shape = serde_json::from_slice(bytes).ok()?;
     let known = |name: &str| KNOWN.into_iter().find(|kind| *kind == name);
-    let is_list = |name| document.get(name).is_some_and(Value::is_array);
-    if let Some(own) = document.get("mediaType").and_then(Value::as_str) {
+    if let Some(own) = &shape.media_type {
         return known(own);
     }
-    if is_list("manifests") {
+    if shape.manifests.is_some() {
         return stored_as.and_then(known).filter(|kind| *kind != OCI_MANIFEST).or(Some(OCI_INDEX));
     }
-    if is_list("layers") && document.get("config").is_some_and(Value::is_object) {
+    if shape.layers.is_some() && shape.config.is_some() {
         return stored_as.and_then(known).filter(|kind| *kind != OCI_INDEX).or(Some(OCI_MANIFEST));
     }
     None

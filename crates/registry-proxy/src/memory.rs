@@ -113,6 +113,11 @@ impl Source for MemorySource {
     async fn repositories(&self) -> Result<Vec<String>, SourceError> {
         Ok(self.working()?.tags.keys().map(|(_, path)| path.clone()).collect())
     }
+
+    /// Nothing here is about another manifest.
+    async fn referrers(&self, _: &Repository, _: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        Ok(Vec::new())
+    }
 }
 
 #[derive(Debug)]

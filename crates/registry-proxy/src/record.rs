@@ -1,6 +1,6 @@
 //! Records which images were asked for and what they resolved to.
 
-use crate::source::{Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
+use crate::source::{DEFAULT_REGISTRY, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 use async_trait::async_trait;
 use content_store::{Digest, Reference};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The registry of names without one, as container engines have it.
-const DEFAULT_REGISTRY: &str = "docker.io";
 /// The most entries that are kept, and the most manifests of indexes that are waited for.
 const LIMIT: usize = 100_000;
 
@@ -193,6 +191,14 @@ impl Source for RecordedSource {
 
     async fn repositories(&self) -> Result<Vec<String>, SourceError> {
         self.source.repositories().await
+    }
+
+    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        self.source.referrers(repository, subject).await
+    }
+
+    fn is_upstream(&self) -> bool {
+        self.source.is_upstream()
     }
 }
 

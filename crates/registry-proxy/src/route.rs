@@ -83,11 +83,13 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// What may be asked instead, of a method that is not supported.
+    pub(crate) allow: &'static str,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), allow: "GET, HEAD" }
     }
 }
 
@@ -100,7 +102,8 @@ pub(crate) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
     let asked = if *method == Method::HEAD { &Method::GET } else { method };
     if !route.methods().contains(asked) {
         let message = format!("{method} is not supported for this");
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message));
+        let allow = if matches!(route, Route::Uploads { .. }) { "POST" } else { "GET, HEAD" };
+        return Err(Refusal { allow, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message) });
     }
     Ok(route)
 }
@@ -328,7 +331,8 @@ mod tests {
         assert_eq!(code("/v2/a/referrers/x"), "DIGEST_INVALID");
         assert_eq!(code("/v2/uploads/"), "UNSUPPORTED");
         assert_eq!(code("/v2/../blobs/uploads/"), "NAME_INVALID");
-        assert_eq!(get("/v2/a/blobs/uploads/").unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
+        let refused = get("/v2/a/blobs/uploads/").unwrap_err();
+        assert_eq!((refused.status, refused.allow), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
         assert_eq!(get(&format!("/v2/{}/manifests/x", "a".repeat(3000))).unwrap_err().status, StatusCode::URI_TOO_LONG);
     }
 

@@ -4,6 +4,8 @@ mod limits;
 mod progress;
 mod run;
 
+pub(crate) use limits::Client;
+pub(crate) use progress::sending;
 pub use run::{Content, serve};
 
 use crate::error::{Error, Result};
@@ -17,8 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use limits::{Client, Limits};
-use progress::{Answer, Streams, sending};
+use limits::Limits;
+use progress::{Answer, Streams};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -30,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 /// The longest time for the head of a request, the TLS handshake before the first included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that answers no ping for this long is gone.
 const PING: Duration = Duration::from_secs(30);
 /// How long transfers may go on after the end was asked for.
@@ -59,7 +61,7 @@ pub async fn serve_tls(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let acceptor = tls.acceptor()?;
-    accept_all(listener, Some(acceptor), router, shutdown).await
+    serve_all(listener, Some(acceptor), router, shutdown).await
 }
 
 /// Serves plain HTTP on the listener until `shutdown` is ready; running transfers then have a few seconds to finish.
@@ -68,7 +70,7 @@ pub async fn serve_tls(
 ///
 /// [`Error::Accept`] when the listener breaks.
 pub async fn serve_plain(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> Result<()> {
-    accept_all(listener, None, router, shutdown).await
+    serve_all(listener, None, router, shutdown).await
 }
 
 /// Serves HTTP/2 over one byte stream until the other end closes it.
@@ -81,35 +83,51 @@ pub async fn serve_http2_stream(
     router: Router,
 ) -> Result<()> {
     let client = Client::alone().await.map_err(|source| Error::Stream { source: source.into() })?;
-    let service = Limited { service: TowerToHyperService::new(router), client };
+    let service = Limited::new(router, client);
     let served = builder().http2_only().serve_connection(TokioIo::new(io), service).into_owned().await;
     served.map_err(|source| Error::Stream { source })
 }
 
-async fn accept_all(
+async fn serve_all(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
+    let graceful = GracefulShutdown::new();
+    let mut connections = accept_all(listener, shutdown, |stream, client| {
+        connection(stream, client, acceptor.clone(), router.clone(), graceful.watcher())
+    })
+    .await?;
+    // Whatever is not done by then is cut off.
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await;
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// Runs a task for every connection that is admitted, until `shutdown` is ready; answers with those that still run then.
+pub(crate) async fn accept_all<F: Future<Output: Send> + Send + 'static>(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    connection: impl Fn(TcpStream, Arc<Client>) -> F,
+) -> Result<JoinSet<()>> {
     let mut shutdown = std::pin::pin!(shutdown);
     let limits = Limits::new();
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_ended) = connections.join_next() => continue,
-            () = &mut shutdown => break,
+            () = &mut shutdown => return Ok(connections),
         };
         match accepted {
             Ok((stream, peer)) => {
                 // Who gets no connection is told so by its end.
                 let Some(client) = limits.admit(peer.ip()).await else { continue };
-                let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
+                let connection = connection(stream, client);
                 connections.spawn(async move {
                     // A client that breaks off harms only itself.
-                    let _ = connection(stream, client, acceptor, router, watcher).await;
+                    let _ = connection.await;
                 });
             }
             Err(error) if is_passing(&error) => tokio::time::sleep(ACCEPT_WAIT).await,
@@ -120,12 +138,9 @@ async fn accept_all(
             }
         }
     }
-    drop(listener);
-    // Whatever is not done by then is cut off.
-    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await;
-    connections.shutdown().await;
-    Ok(())
 }
+
+type Served = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 async fn connection(
     stream: TcpStream,
@@ -133,11 +148,10 @@ async fn connection(
     acceptor: Option<TlsAcceptor>,
     router: Router,
     watcher: Watcher,
-) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Served {
     stream.set_nodelay(true)?;
-    let service = Limited { service: TowerToHyperService::new(router), client: client.clone() };
-    let builder = builder();
-    let served = sending(async {
+    let (builder, service) = (builder(), Limited::new(router, client.clone()));
+    let served = async {
         match acceptor {
             None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
             Some(acceptor) => {
@@ -145,18 +159,39 @@ async fn connection(
                 watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
             }
         }
-    });
+    };
+    while_useful(&client, served).await
+}
+
+/// Serves a byte stream of a client that was admitted.
+pub(crate) async fn serve_stream(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Router,
+    client: Arc<Client>,
+) -> Served {
+    let service = Limited::new(router, client.clone());
+    while_useful(&client, builder().serve_connection(TokioIo::new(io), service).into_owned()).await
+}
+
+/// Runs a connection until it ends, nobody asks anything, or its peer takes no answer.
+async fn while_useful(client: &Client, connection: impl Future<Output = Served>) -> Served {
     tokio::select! {
-        served = served => served.unwrap_or_else(|| Err("the peer takes no answer".into())),
+        served = sending(connection) => served.unwrap_or_else(|| Err("the peer takes no answer".into())),
         () = client.idle(HEAD_TIMEOUT) => Err("no request came".into()),
     }
 }
 
 /// Answers requests when it is the turn of their connection.
 #[derive(Clone)]
-struct Limited {
+pub(crate) struct Limited {
     service: TowerToHyperService<Router>,
     client: Arc<Client>,
+}
+
+impl Limited {
+    pub(crate) fn new(router: Router, client: Arc<Client>) -> Self {
+        Self { service: TowerToHyperService::new(router), client }
+    }
 }
 
 impl Service<Request<Incoming>> for Limited {

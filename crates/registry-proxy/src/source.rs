@@ -7,6 +7,9 @@ use futures_util::stream::BoxStream;
 use std::io;
 use std::ops::Range;
 
+/// The registry of names without one, as container engines have it.
+pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
+
 /// Content that a registry can answer from: a content store, an upstream registry, an archive, an object store.
 ///
 /// [`service`](crate::service) asks its sources in order. The first one that has a manifest or blob answers; tags and repositories
@@ -47,13 +50,16 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// [`SourceError::Failed`].
     async fn repositories(&self) -> Result<Vec<String>, SourceError>;
 
-    /// The manifests of a repository that name `subject` as what they are about, in any order; none by default.
+    /// The manifests of a repository that name `subject` as what they are about, in any order.
     ///
     /// # Errors
     ///
     /// [`SourceError::Failed`].
-    async fn referrers(&self, _repository: &Repository, _subject: &Digest) -> Result<Vec<Manifest>, SourceError> {
-        Ok(Vec::new())
+    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Manifest>, SourceError>;
+
+    /// Whether it asks other registries, which then learn the names that clients look for.
+    fn is_upstream(&self) -> bool {
+        false
     }
 }
 

@@ -34,8 +34,6 @@ const RETRY: Retry =
     Retry { attempts: 5, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(5) };
 /// A host that cannot even be connected to is tried this often.
 const CONNECT_ATTEMPTS: u32 = 2;
-/// The longest wait that a registry may ask for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Registries over HTTPS, and over HTTP where the options say so. Cheap to clone.
 ///
@@ -51,6 +49,7 @@ struct Shared {
     endpoints: Endpoints,
     clients: Clients,
     authenticator: Authenticator,
+    longest_retry_after: Option<Duration>,
 }
 
 impl Https {
@@ -61,9 +60,9 @@ impl Https {
     /// [`Error::InvalidOption`] names the option that cannot be used.
     pub fn new(options: Options) -> Result<Self> {
         let endpoints = Endpoints::new(&options)?;
-        let authenticator = Authenticator::new(&options);
+        let (authenticator, longest_retry_after) = (Authenticator::new(&options), options.longest_retry_after);
         let clients = Clients::new(options)?;
-        Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator }) })
+        Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator, longest_retry_after }) })
     }
 
     /// Asks a registry (`host[:port]`) whether it accepts a login, which is used for nothing else.
@@ -293,10 +292,14 @@ impl Shared {
                 _ if endpoint.is_mirror => CONNECT_ATTEMPTS,
                 _ => RETRY.attempts,
             };
-            if !error.is_transient() || failures >= attempts {
-                return Err(error);
+            let wait = match wait {
+                None => Some(RETRY.wait(failures)),
+                Some(wait) => self.longest_retry_after.map(|longest| wait.min(longest)),
+            };
+            match wait.filter(|_| error.is_transient() && failures < attempts) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
             }
-            tokio::time::sleep(wait.unwrap_or_else(|| RETRY.wait(failures))).await;
         }
     }
 
@@ -332,7 +335,7 @@ impl Shared {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.parse().ok());
         let body = wire::collect(response.bytes_stream(), wire::REFUSAL_LIMIT).await.ok().flatten().unwrap_or_default();
-        let wait = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        let wait = seconds.map(Duration::from_secs);
         let mut error = self.authenticator.explain(endpoint, wire::refusal(object, &endpoint.host, status, &body));
         if let Error::TooManyRequests { retry_after, .. } = &mut error {
             *retry_after = wait;

@@ -41,6 +41,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// The longest silence during a transfer.
     pub idle_timeout: Duration,
+    /// The longest wait that a registry may ask for before the next attempt; without it, one that asks for a wait gets no other attempt.
+    pub longest_retry_after: Option<Duration>,
     /// The URL of a proxy for HTTPS requests. No proxy is taken from the environment.
     pub https_proxy: Option<String>,
     /// The URL of a proxy for plain HTTP requests.
@@ -68,6 +70,7 @@ impl Default for Options {
             user_agent: concat!("sealer/", env!("CARGO_PKG_VERSION")),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            longest_retry_after: Some(Duration::from_secs(30)),
             https_proxy: None,
             http_proxy: None,
             no_proxy: None,

@@ -1,12 +1,10 @@
 //! Resolves repositories and tags to content.
 
 use super::push::SUBJECT_ANNOTATION;
-use crate::source::Repository;
+use crate::source::{DEFAULT_REGISTRY, Repository};
 use content_store::{Descriptor, Digest, FileVersion, NameKind, Named, Reference, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-
-const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// The names of a store, read again when they changed.
 #[derive(Debug)]

@@ -136,8 +136,16 @@ impl ContentSource {
                 _ => Deleted::Done,
             });
         };
-        let gone = self.remove_unnamed(digest).await?;
-        Ok(if removed == 0 { gone } else { Deleted::Done })
+        match self.remove_unnamed(digest).await {
+            Ok(gone) if removed == 0 => Ok(gone),
+            // The names are gone; what nothing reaches any more the next collection takes.
+            Err(SourceError::Failed(error))
+                if removed > 0 && matches!(error.downcast_ref(), Some(ContentError::InUse { .. })) =>
+            {
+                Ok(Deleted::Done)
+            }
+            done => done.map(|_| Deleted::Done),
+        }
     }
 
     /// Removes a blob that no name reaches.

@@ -10,6 +10,9 @@ use async_trait::async_trait;
 use content_store::{DOCUMENT_LIMIT, Digest, Error as ContentError, Store};
 use std::sync::Arc;
 
+/// The most bytes of manifests that one list is made of.
+const REFERRERS_LIMIT: usize = 64 << 20;
+
 /// A content store as a [`Source`]: its carried images under their original names, and its cluster images.
 ///
 /// A blob is compared with its digest before it is first served, and again whenever it is sent whole. A corrupt one is told as
@@ -82,10 +85,17 @@ impl Source for ContentSource {
     async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Manifest>, SourceError> {
         let (repository, subject) = (repository.clone(), *subject);
         self.blocking(move |shared| {
-            let mut found = Vec::new();
+            let (mut found, mut total) = (Vec::new(), 0);
             for target in shared.table()?.referrers(&repository, &subject) {
                 // One that is gone or corrupt refers to nothing.
                 if let Ok(bytes) = shared.store.read_verified(&target.digest, DOCUMENT_LIMIT) {
+                    total += bytes.len();
+                    if total > REFERRERS_LIMIT {
+                        let request = format!("listing what is about {}@{subject}", repository.path);
+                        let reason = format!("it is more than {REFERRERS_LIMIT} bytes; the rest is left out");
+                        shared.reporter.tell(Event::Failed { request, reason });
+                        break;
+                    }
                     found.push(Manifest::new(target.digest, Some(target.media_type), bytes));
                 }
             }

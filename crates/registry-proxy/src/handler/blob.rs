@@ -13,17 +13,19 @@ use http::{Method, StatusCode};
 
 impl Handler {
     pub(super) async fn blob(&self, repository: &Repository, digest: &Digest, head: &Parts) -> Answer {
-        if head.method == Method::HEAD {
+        let is_before_push = self.is_before_push(repository, head);
+        if is_before_push {
             self.keep(digest).await;
         }
         let mut misses = self.misses(head);
-        for source in &self.sources {
+        // What is about to be pushed is nothing that other registries should hear of, and nothing that has to wait for them.
+        for source in self.sources.iter().filter(|source| !(is_before_push && source.is_upstream())) {
             let Some(blob) = misses.of(source.blob(repository, digest).await).flatten() else { continue };
             if let Some(answer) = misses.of(self.send(blob, digest, head).await) {
                 return answer;
             }
         }
-        Err(misses.failure("BLOB_UNKNOWN", &digest.to_string()))
+        Err(misses.failure("BLOB_UNKNOWN", &digest.to_string(), false))
     }
 
     /// Answers with the blob; an error when its source cannot give its bytes after all.

@@ -19,7 +19,7 @@ impl Handler {
         }
         let path = &repository.path;
         let Some(all) = all else {
-            return Err(misses.failure("NAME_UNKNOWN", path));
+            return Err(misses.failure("NAME_UNKNOWN", path, false));
         };
         let (tags, last) = part(&all, page);
         let link = last.map(|last| response::next_page(&format!("/v2/{path}/tags/list"), page, last));
@@ -33,7 +33,7 @@ impl Handler {
             all.extend(misses.of(source.repositories().await).unwrap_or_default());
         }
         if all.is_empty() && misses.has_failed() {
-            return Err(misses.failure("UNKNOWN", "the catalog"));
+            return Err(misses.failure("UNKNOWN", "the catalog", false));
         }
         let (repositories, last) = part(&all, page);
         let link = last.map(|last| response::next_page("/v2/_catalog", page, last));

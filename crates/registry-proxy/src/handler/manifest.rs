@@ -27,7 +27,9 @@ impl Handler {
                 return respond(manifest, media_type, head);
             }
         }
-        Err(misses.failure("MANIFEST_UNKNOWN", &format!("{}{reference}", repository.path)))
+        // A push goes on without the upstreams.
+        let is_push = self.is_before_push(repository, head);
+        Err(misses.failure("MANIFEST_UNKNOWN", &format!("{}{reference}", repository.path), is_push))
     }
 }
 

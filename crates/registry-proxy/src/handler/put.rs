@@ -26,7 +26,9 @@ impl Handler {
     ) -> Answer {
         let content = self.pusher(repository)?;
         let Ok(_turn) = self.documents.acquire().await else { return Err(Failure::Internal("it ends".to_owned())) };
-        let bytes = self.document(body).await?;
+        let late =
+            |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "MANIFEST_INVALID", "it did not come within half a minute");
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, document(body)).await.map_err(late)??;
         let pushed = understand(reference, tags, head, bytes)?;
         let _guard = content.guard().await?;
         for digest in content.missing(pushed.references.required.clone()).await? {
@@ -53,25 +55,6 @@ impl Handler {
         response::finish(response, Body::empty())
     }
 
-    /// The whole document of a request.
-    async fn document(&self, body: Body) -> Result<Vec<u8>, Refusal> {
-        let mut pieces = body.into_data_stream();
-        let mut document = Vec::new();
-        let wrong = |status, message: &str| Refusal::new(status, "MANIFEST_INVALID", message);
-        loop {
-            match tokio::time::timeout(BODY_TIMEOUT, pieces.next()).await {
-                Ok(None) => return Ok(document),
-                Ok(Some(Ok(piece))) => document.extend_from_slice(&piece),
-                Ok(Some(Err(_))) => return Err(wrong(StatusCode::BAD_REQUEST, "the request broke off")),
-                Err(_) => return Err(wrong(StatusCode::REQUEST_TIMEOUT, "nothing came for half a minute")),
-            }
-            if document.len() as u64 > DOCUMENT_LIMIT {
-                let message = format!("a manifest of more than {DOCUMENT_LIMIT} bytes is not taken");
-                return Err(wrong(StatusCode::PAYLOAD_TOO_LARGE, &message));
-            }
-        }
-    }
-
     /// Deletes a tag, or a manifest with its tags.
     pub(super) async fn delete_manifest(&self, repository: &Repository, reference: &ManifestReference) -> Answer {
         let done = self.deleter(repository)?.delete_manifest(repository, reference).await;
@@ -81,14 +64,34 @@ impl Handler {
     }
 }
 
+/// The whole document of a request.
+async fn document(body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut pieces = body.into_data_stream();
+    let mut document = Vec::new();
+    let wrong = |status, message: &str| Refusal::new(status, "MANIFEST_INVALID", message);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| wrong(StatusCode::BAD_REQUEST, "the request broke off"))?;
+        document.extend_from_slice(&piece);
+        if document.len() as u64 > DOCUMENT_LIMIT {
+            let message = format!("a manifest of more than {DOCUMENT_LIMIT} bytes is not taken");
+            return Err(wrong(StatusCode::PAYLOAD_TOO_LARGE, &message));
+        }
+    }
+    Ok(document)
+}
+
 /// The answer to a deletion.
 pub(super) fn deleted(done: Result<Deleted, SourceError>, unknown: Refusal, object: &str) -> Answer {
     match done {
-        Ok(Deleted::Done) => response::finish(response::plain(StatusCode::ACCEPTED), Body::empty()),
+        Ok(Deleted::Done) => response::finish(response::response(StatusCode::ACCEPTED), Body::empty()),
         Ok(Deleted::NotHere) => Err(unknown.into()),
         Ok(Deleted::InUse) => {
             let message = format!("{object} is part of an image that has a name here; delete that first");
             Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).into())
+        }
+        Err(SourceError::Failed(error)) if matches!(error.downcast_ref(), Some(content_store::Error::InUse { .. })) => {
+            let message = format!("{object} cannot be deleted while others write; try again later");
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message).into())
         }
         Err(error) => Err(Failure::caused_by(&error)),
     }

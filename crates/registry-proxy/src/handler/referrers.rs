@@ -9,7 +9,8 @@ use content_store::Digest;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK};
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// What clients take as an index, in bytes; the rest is another page.
@@ -47,7 +48,7 @@ impl Handler {
         }
         let next = last.filter(|_| page.len() < total);
         let index = json!({ "schemaVersion": 2, "mediaType": document::OCI_INDEX, "manifests": page }).to_string();
-        let mut response = response::plain(StatusCode::OK)
+        let mut response = response::response(StatusCode::OK)
             .header(CONTENT_TYPE, document::OCI_INDEX)
             .header(CONTENT_LENGTH, index.len());
         if artifact_type.is_some() {
@@ -63,18 +64,33 @@ impl Handler {
     }
 }
 
+/// What of a manifest a list says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    artifact_type: Option<String>,
+    config: Option<Config>,
+    annotations: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    media_type: Option<String>,
+}
+
 /// What a list says of a manifest.
 fn descriptor(manifest: &Manifest) -> Option<Value> {
-    let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
+    let document: Document = serde_json::from_slice(&manifest.bytes).ok()?;
     let media_type = document::media_type(&manifest.bytes, manifest.media_type.as_deref())?;
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let artifact_type = text(&document["artifactType"]).or_else(|| text(&document["config"]["mediaType"]));
+    let own = document.artifact_type.filter(|text| !text.is_empty());
+    let of_config = || document.config?.media_type.filter(|text| !text.is_empty());
     let mut descriptor = json!({ "mediaType": media_type, "digest": manifest.digest, "size": manifest.bytes.len() });
-    if let Some(artifact_type) = artifact_type {
+    if let Some(artifact_type) = own.or_else(of_config) {
         descriptor["artifactType"] = artifact_type.into();
     }
-    if document["annotations"].is_object() {
-        descriptor["annotations"] = document["annotations"].clone();
+    if let Some(annotations) = document.annotations {
+        descriptor["annotations"] = annotations.into();
     }
     Some(descriptor)
 }

@@ -51,11 +51,6 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// The start of an answer that is about nothing yet.
-pub(super) fn plain(status: StatusCode) -> Builder {
-    response(status)
-}
-
 /// The start of an answer about content that was pushed, and where it is.
 pub(super) fn created(digest: &Digest, location: &str) -> Builder {
     response(StatusCode::CREATED).header(LOCATION, location).header("docker-content-digest", digest.to_string())
@@ -97,11 +92,12 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
     let body = serde_json::json!({ "errors": [error] }).to_string();
     let mut response = response(refusal.status).header(CONTENT_TYPE, "application/json");
     if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        response = response.header(ALLOW, "GET, HEAD");
+        response = response.header(ALLOW, refusal.allow);
     }
     response.body(body.into()).unwrap_or_else(|_| Response::new(Body::empty()))
 }
 
-fn response(status: StatusCode) -> Builder {
+/// The start of an answer.
+pub(super) fn response(status: StatusCode) -> Builder {
     Response::builder().status(status).header("docker-distribution-api-version", "registry/2.0")
 }

@@ -15,7 +15,7 @@ use axum::extract::State;
 use content_store::Digest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Extensions, Method, Request, Response, StatusCode};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -63,13 +63,18 @@ pub(super) struct Handler {
     reporter: Reporter,
 }
 
+/// Marks a request of a client that may push, as far as its login goes.
+#[derive(Clone, Copy)]
+struct MayPush;
+
 async fn answer(State(handler): State<Arc<Handler>>, request: Request<Body>) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let mut running = Running::new(&head, handler.metrics.clone(), handler.access_log.clone());
     let asked = route::route(&head.method, head.uri.path(), head.uri.query());
     let response = match handler.admit(&asked, &head, &mut running).await {
         Err(response) => response,
-        Ok(()) => {
+        Ok(may_push) => {
+            head.extensions.extend(may_push);
             let answered = match asked {
                 Err(refusal) => Err(refusal.into()),
                 Ok(asked) => handler.answer(asked, &head, body).await,
@@ -87,30 +92,34 @@ async fn answer(State(handler): State<Arc<Handler>>, request: Request<Body>) -> 
 }
 
 impl Handler {
-    /// Whether the client may ask this; else the answer that says what is missing.
+    /// Whether the client may ask this, and push; else the answer that says what is missing.
     async fn admit(
         &self,
         asked: &Result<Route, Refusal>,
         head: &Parts,
         running: &mut Running,
-    ) -> Result<(), Response<Body>> {
-        let Some(authenticator) = &self.authenticator else { return Ok(()) };
+    ) -> Result<Extensions, Response<Body>> {
+        let (mut may_push, may_pull) = (Extensions::new(), Extensions::new());
+        may_push.insert(MayPush);
+        let Some(authenticator) = &self.authenticator else { return Ok(may_push) };
         if matches!(asked, Ok(Route::Health | Route::Token)) {
-            return Ok(());
+            return Ok(may_pull);
         }
         let client = authenticator.client(head.headers.get(AUTHORIZATION)).await;
         // Clients learn from the version whether there are tokens; what they pull needs none.
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         let is_pull = self.anonymous_pull
-            && asked.as_ref().map_or(is_read, |asked| !asked.is_write(&head.method) && *asked != Route::Version);
+            && asked.as_ref().map_or(is_read, |asked| {
+                !asked.is_write(&head.method) && !matches!(asked, Route::Version | Route::Metrics)
+            });
         let is_version = self.anonymous_pull && matches!(asked, Ok(Route::Version));
         match client {
             Client::User(user) => {
                 running.set_user(Some(user));
-                return Ok(());
+                return Ok(may_push);
             }
-            Client::Anonymous if is_pull || is_version => return Ok(()),
-            Client::Unknown if is_pull => return Ok(()),
+            Client::Anonymous if is_pull || is_version => return Ok(may_pull),
+            Client::Unknown if is_pull => return Ok(may_pull),
             _ => {}
         }
         let message = "this registry wants a user name and a password for this";
@@ -172,6 +181,12 @@ impl Handler {
             // Without the mark a collection may be faster than the push, which is then told so.
             let _ = content.adopt(*digest).await;
         }
+    }
+
+    /// Whether a client that may push looks whether something is here already.
+    pub(super) fn is_before_push(&self, repository: &Repository, head: &Parts) -> bool {
+        let is_admitted = head.extensions.get::<MayPush>().is_some();
+        is_admitted && head.method == Method::HEAD && self.pusher(repository).is_ok()
     }
 
     /// Where to push to.
@@ -237,10 +252,10 @@ impl Misses<'_> {
         self.has_failed
     }
 
-    /// The refusal when no source has the object.
-    pub(super) fn failure(&self, code: &'static str, object: &str) -> Failure {
+    /// The refusal when no source has the object; with `is_missing` also when one could not be asked.
+    pub(super) fn failure(&self, code: &'static str, object: &str, is_missing: bool) -> Failure {
         let reason = if self.is_corrupt { "corrupt here" } else { "not here" };
-        match self.has_failed {
+        match self.has_failed && !is_missing {
             true => unreadable().into(),
             false => Refusal::new(StatusCode::NOT_FOUND, code, format!("{object} is {reason}")).into(),
         }

@@ -30,14 +30,24 @@ impl Handler {
         body: Body,
     ) -> Answer {
         let content = self.pusher(repository)?;
-        if let Some(mount) = mount
-            && content.adopt(mount).await?
-        {
-            return created(repository, &mount);
+        if let Some(mount) = mount {
+            let _guard = content.guard().await?;
+            if content.adopt(mount).await? {
+                return created(repository, &mount);
+            }
         }
         let (id, mut upload) = content.start_upload().await?;
         if let Some(digest) = digest {
-            upload = self.append(upload, body).await?;
+            upload = match self.append(upload, body).await {
+                Ok(upload) => upload,
+                Err(failure) => {
+                    // Nobody knows its identifier, so nobody continues it.
+                    if let Some(upload) = content.upload(id).await? {
+                        blocking(move || upload.cancel()).await?;
+                    }
+                    return Err(failure);
+                }
+            };
             return finish(repository, upload, digest).await;
         }
         status(StatusCode::ACCEPTED, repository, &id, &upload)
@@ -59,7 +69,7 @@ impl Handler {
         match head.method {
             Method::DELETE => {
                 blocking(move || upload.cancel()).await?;
-                return response::finish(response::plain(StatusCode::NO_CONTENT), Body::empty());
+                return response::finish(response::response(StatusCode::NO_CONTENT), Body::empty());
             }
             Method::PATCH | Method::PUT => {}
             _ => return status(StatusCode::NO_CONTENT, repository, id, &upload),
@@ -133,7 +143,7 @@ fn created(repository: &Repository, digest: &Digest) -> Answer {
 }
 
 fn status(status: StatusCode, repository: &Repository, id: &str, upload: &Upload) -> Answer {
-    let response = response::plain(status)
+    let response = response::response(status)
         .header(LOCATION, format!("/v2/{}/blobs/uploads/{id}", repository.path))
         .header(RANGE, format!("0-{}", upload.offset().saturating_sub(1)))
         .header("docker-upload-uuid", id);

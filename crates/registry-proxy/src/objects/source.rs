@@ -1,7 +1,9 @@
 //! Answers from an object store.
 
 use super::{Target, blob_key, repository_key};
-use crate::source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
+use crate::source::{
+    BlobStream, DEFAULT_REGISTRY, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use content_store::{DOCUMENT_LIMIT, Digest, Hasher, Reference};
@@ -12,8 +14,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The registry of names without one, as container engines have it.
-const DEFAULT_REGISTRY: &str = "docker.io";
 /// The most blobs whose verification is remembered; then it starts over.
 const LIMIT: usize = 16_384;
 
@@ -125,6 +125,11 @@ impl Source for ObjectSource {
         let mut paths: Vec<String> = listed.iter().filter_map(path).collect();
         paths.dedup();
         Ok(paths)
+    }
+
+    /// Nothing here is about another manifest.
+    async fn referrers(&self, _: &Repository, _: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        Ok(Vec::new())
     }
 }
 

@@ -41,7 +41,7 @@ struct Peer {
 
 /// One connection, and what it may still ask for.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     limits: Arc<Limits>,
     peer: Arc<Peer>,
     address: IpAddr,

@@ -55,7 +55,7 @@ impl Progress {
 }
 
 /// Runs what sends answers, an HTTP/1 connection or one stream of HTTP/2; none when the peer stops taking them.
-pub(super) async fn sending<F: Future>(task: F) -> Option<F::Output> {
+pub(crate) async fn sending<F: Future>(task: F) -> Option<F::Output> {
     let progress = Arc::<Progress>::default();
     tokio::select! {
         output = PROGRESS.scope(progress.clone(), task) => Some(output),
@@ -77,7 +77,7 @@ where
 }
 
 /// The body of an answer, in small pieces; keeps the place of its request.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     body: Body,
     /// What was read of the body and not handed out.
     rest: Bytes,

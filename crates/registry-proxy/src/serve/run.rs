@@ -52,8 +52,7 @@ pub async fn serve(config: Config, content: Content, events: Events, shutdown: i
         own = Some(Arc::new(source.clone()));
         let interval = Duration::from_secs(config.collect_seconds);
         if !interval.is_zero() && (config.push || config.delete || config.quota.is_some()) {
-            let work = source.maintain(config.quota, config.collect_untagged, interval);
-            maintenance = Some(tokio::spawn(work));
+            maintenance = Some(source.maintain(config.quota, config.collect_untagged, interval));
         }
     }
     let sources = assemble::sources(&config, content.store.as_ref(), own, content.sources, &options)?;
@@ -62,6 +61,8 @@ pub async fn serve(config: Config, content: Content, events: Events, shutdown: i
         Some(forward) => Some(tokio::spawn(forward::listen(forward, router.clone(), &events).await?)),
         None => None,
     };
+    // Nothing fails any more that would leave it running.
+    let maintenance = maintenance.map(tokio::spawn);
     events(Event::Serving { address });
     let served = match tls {
         Some(tls) => serve_tls(listener, tls, router, shutdown).await,

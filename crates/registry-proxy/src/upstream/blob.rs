@@ -26,16 +26,16 @@ impl SourceBlob for UpstreamBlob {
 
     async fn read(self: Box<Self>, range: Range<u64>) -> Result<BlobStream, SourceError> {
         let Self { shared, asked, digest, size } = *self;
-        let origins = shared.origins(&asked);
+        let origins = shared.origins(&asked).map_err(SourceError::failed)?;
         let download = match shared.downloads.open(digest, origins).await {
             Ok(download) => download,
             Err(error) => {
                 if let content_transfer::Error::Registry(cause) = &*error {
                     match asked.upstreams.last() {
                         Some(_) if cause.is_not_found() => {
-                            shared.absent.insert(asked.name.to_string(), (), Shared::negative_ttl(&asked));
+                            shared.absent.insert(key(&asked), (), Shared::negative_ttl(&asked));
                         }
-                        Some((upstream, _)) => upstream.note(cause),
+                        Some((upstream, image)) => upstream.note(image, cause),
                         None => {}
                     }
                 }
@@ -55,10 +55,15 @@ impl SourceBlob for UpstreamBlob {
     }
 }
 
+/// A manifest may have the same digest, and be there.
+fn key(asked: &Asked) -> String {
+    format!("blob {}", asked.name)
+}
+
 impl Shared {
     /// The size of a blob: what a manifest said, else what an upstream says; `None` when it is not there.
     pub(super) async fn blob_size(&self, asked: &Asked, digest: &Digest) -> Result<Option<u64>, SourceError> {
-        let key = asked.name.to_string();
+        let key = key(asked);
         if self.absent.get(&key).is_some() {
             return Ok(None);
         }

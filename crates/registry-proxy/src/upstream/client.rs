@@ -1,15 +1,13 @@
 //! Makes the client of an upstream out of its configuration.
 
 use super::config::{ANY, UpstreamConfig};
-use super::limit::Limited;
+use super::limit::{Limited, Pace};
 use super::memory::Expiring;
 use crate::error::{Error, Result};
 use registry_client::{Error as RegistryError, Https, Login, Options, Reference, Registry};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest file with a password or with certificates that is read, in bytes.
-const FILE_LIMIT: u64 = 1 << 20;
 /// The longest time that an upstream may want to be left alone.
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
@@ -21,8 +19,10 @@ pub(super) struct Upstream {
     pub(super) title: String,
     /// What every path begins with there; ends with a slash, or is empty.
     prefix: String,
-    /// Why it is not asked at the moment.
-    resting: Expiring<(), String>,
+    /// Paces its requests.
+    pace: Option<Arc<Pace>>,
+    /// Why one of its hosts is not asked at the moment.
+    resting: Expiring<String, String>,
 }
 
 impl Upstream {
@@ -32,11 +32,9 @@ impl Upstream {
         let fail = |reason: String| Error::Upstream { upstream: title.clone(), reason };
         let (options, prefix) = options(&config).map_err(fail)?;
         let https = Https::new(options).map_err(|error| fail(error_report::one_line(&error)))?;
-        let registry: Arc<dyn Registry> = match (config.requests_per_second, config.bytes_per_second) {
-            (None, None) => Arc::new(https),
-            (requests, bytes) => Arc::new(Limited::new(https, requests, bytes)),
-        };
-        Ok(Self { config, registry, title, prefix, resting: Expiring::default() })
+        let pace = config.requests_per_second.map(|count| Arc::new(Pace::new(count.into())));
+        let registry = Arc::new(Limited::new(https, pace.clone(), config.bytes_per_second));
+        Ok(Self { config, registry, title, prefix, pace, resting: Expiring::default() })
     }
 
     /// The image as this upstream names it.
@@ -44,26 +42,41 @@ impl Upstream {
         Reference::new(registry, &format!("{}{path}", self.prefix), tag_or_digest).ok()
     }
 
-    /// Why it is not to be asked now.
-    pub(super) fn rests(&self) -> Option<String> {
-        self.resting.get(&())
+    /// Which of its hosts has the image: `*` without a URL is as many hosts as there are registries, and one of them rests alone.
+    fn host(&self, image: &Reference) -> String {
+        if self.config.url.is_some() { String::new() } else { image.registry().to_owned() }
+    }
+
+    /// Why it is not to be asked for the image now.
+    pub(super) fn rests(&self, image: &Reference) -> Option<String> {
+        self.resting.get(&self.host(image))
+    }
+
+    /// Waits until it may be asked again; an error when that is later than `longest` from now.
+    pub(super) async fn turn(&self, longest: Duration) -> std::result::Result<(), String> {
+        match &self.pace {
+            Some(pace) if !pace.pass(1, longest).await => {
+                Err(format!("more is asked of {} than its requestsPerSecond allow", self.title))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes note of a failure: one that cannot be reached, or was asked too often, is left alone for a while.
-    pub(super) fn note(&self, error: &RegistryError) {
+    pub(super) fn note(&self, image: &Reference, error: &RegistryError) {
         let own = Duration::from_secs(self.config.rest_seconds);
         let rest = match error {
             RegistryError::TooManyRequests { retry_after, .. } => retry_after.unwrap_or(own).min(LONGEST_REST),
             RegistryError::Unreachable { .. } => own,
             _ => return,
         };
-        self.resting.insert((), error_report::one_line(error), rest);
+        self.resting.insert(self.host(image), error_report::one_line(error), rest);
     }
 
     /// Takes note that it gave no answer in time.
-    pub(super) fn note_silence(&self) -> String {
+    pub(super) fn note_silence(&self, image: &Reference) -> String {
         let reason = format!("{} does not answer within {} seconds", self.title, self.config.timeout_seconds);
-        self.resting.insert((), reason.clone(), Duration::from_secs(self.config.rest_seconds));
+        self.resting.insert(self.host(image), reason.clone(), Duration::from_secs(self.config.rest_seconds));
         reason
     }
 
@@ -74,7 +87,12 @@ impl Upstream {
 
 /// The options of the client, and what paths begin with at its URL.
 fn options(config: &UpstreamConfig) -> std::result::Result<(Options, String), String> {
+    if config.registry == ANY && config.url.is_none() && (config.username.is_some() || config.insecure) {
+        return Err("`*` without `url` is every registry, which none of username and insecure is for".to_owned());
+    }
     let mut options = Options::default();
+    // What it may not be asked now it is not waited for: what is cached is there at once.
+    options.longest_retry_after = None;
     let mut prefix = String::new();
     let mut host = config.registry.clone();
     if let Some(url) = &config.url {
@@ -89,6 +107,9 @@ fn options(config: &UpstreamConfig) -> std::result::Result<(Options, String), St
                 let (scheme, rest) =
                     url.split_once("://").ok_or("its URL begins neither with https:// nor with unix:")?;
                 let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+                if name.contains('@') {
+                    return Err("its URL holds a login, which belongs in username and passwordFile".to_owned());
+                }
                 host = name.to_owned();
                 prefix = path.trim_end_matches('/').to_owned();
                 format!("{scheme}://{name}")
@@ -99,12 +120,13 @@ fn options(config: &UpstreamConfig) -> std::result::Result<(Options, String), St
     if !prefix.is_empty() {
         prefix.push('/');
     }
-    if config.insecure && host != ANY {
+    if config.insecure {
         options.insecure.insert(host.clone());
     }
     match (&config.username, &config.password_file) {
         (Some(user), Some(path)) => {
-            let password = read(path)?.trim_end_matches(['\r', '\n']).to_owned();
+            let password = read(path)?;
+            let password = password.trim_end_matches(['\r', '\n']).to_owned();
             options.known_logins.insert(host, Login::password(user, password));
         }
         (None, None) => {}
@@ -119,12 +141,7 @@ fn options(config: &UpstreamConfig) -> std::result::Result<(Options, String), St
 }
 
 fn read(path: &std::path::Path) -> std::result::Result<String, String> {
-    use std::io::Read as _;
-    let read = || {
-        let mut text = String::new();
-        std::fs::File::open(path)?.take(FILE_LIMIT).read_to_string(&mut text).map(|_| text)
-    };
-    read().map_err(|error| format!("cannot read {}: {error}", path.display()))
+    crate::config::read(path).map_err(|error| error_report::one_line(&error))
 }
 
 #[cfg(test)]
@@ -152,9 +169,22 @@ mod tests {
             (UpstreamConfig::new("quay.io").at("quay.example"), "URL"),
             (UpstreamConfig::new("quay.io").at("ftp://quay.example"), "mirrors"),
             (login, "belong together"),
+            (UpstreamConfig { insecure: true, ..UpstreamConfig::new("*") }, "every registry"),
+            (UpstreamConfig::new("quay.io").at("https://me:hunter2@quay.example"), "holds a login"),
         ] {
             let error = Upstream::new(config).unwrap_err();
-            assert!(error.to_string().contains(part), "{error}");
+            assert!(error.to_string().contains(part) && !error.to_string().contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn one_registry_rests_alone() {
+        let [dead, other] = ["dead.example/a:1", "other.example/a:1"].map(|name| name.parse::<Reference>().unwrap());
+        let any = Upstream::new(UpstreamConfig::new("*")).unwrap();
+        any.note_silence(&dead);
+        assert!(any.rests(&dead).is_some() && any.rests(&other).is_none());
+        let mirror = Upstream::new(UpstreamConfig::new("*").at("https://mirror.example")).unwrap();
+        mirror.note_silence(&dead);
+        assert!(mirror.rests(&other).is_some(), "it is one host");
     }
 }

@@ -107,7 +107,11 @@ impl UpstreamConfig {
     /// How events and records call it.
     pub(super) fn title(&self) -> String {
         match &self.url {
-            Some(url) => format!("{} at {url}", self.registry),
+            // A login is refused, and told to nobody.
+            Some(url) => match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => format!("{} at {scheme}://{host}", self.registry),
+                _ => format!("{} at {url}", self.registry),
+            },
             None => self.registry.clone(),
         }
     }

@@ -69,7 +69,7 @@ impl Shared {
         for (upstream, image) in &asked.upstreams {
             let current = match cached {
                 None => None,
-                Some(_) => match self.once(upstream, 1, upstream.registry.manifest_digest(image)).await {
+                Some(_) => match self.once(upstream, image, 1, upstream.registry.manifest_digest(image)).await {
                     Ok(Some(digest)) => Some(digest),
                     Ok(None) => continue,
                     Err(reason) => {
@@ -84,7 +84,7 @@ impl Shared {
                 return Ok(Some(manifest.clone().from_upstream(&upstream.title)));
             }
             let fetch = async { found(upstream.registry.manifest(image, &[]).await) };
-            match self.once(upstream, super::source::PATIENCE, fetch).await {
+            match self.once(upstream, image, super::source::PATIENCE, fetch).await {
                 Ok(Some(fetched)) => {
                     let manifest = Manifest::new(fetched.digest, Some(fetched.media_type), fetched.bytes);
                     let manifest = manifest.from_upstream(&upstream.title);

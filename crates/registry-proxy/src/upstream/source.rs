@@ -8,19 +8,18 @@ use super::memory::Expiring;
 use crate::Options;
 use crate::error::Error;
 use crate::event::{Event, Reporter};
-use crate::source::{Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
+use crate::source::{DEFAULT_REGISTRY, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 use async_trait::async_trait;
 use content_store::{Digest, Reference, Store};
 use content_transfer::{BlobOrigin, Downloads};
 use registry_client::Registry;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// The most blobs that are transferred at once.
 const TRANSFERS: usize = 64;
-/// The registry of names without one, as container engines have it.
-const DEFAULT_REGISTRY: &str = "docker.io";
 /// How much longer than an answer from the cache a first answer may take.
 pub(super) const PATIENCE: u32 = 6;
 
@@ -125,6 +124,15 @@ impl Source for UpstreamSource {
     async fn repositories(&self) -> Result<Vec<String>, SourceError> {
         Ok(Vec::new())
     }
+
+    /// They are not asked what is about a manifest.
+    async fn referrers(&self, _: &Repository, _: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn is_upstream(&self) -> bool {
+        true
+    }
 }
 
 impl Shared {
@@ -143,6 +151,7 @@ impl Shared {
         let mut upstreams: Vec<Arc<Upstream>> = of(registry);
         if upstreams.is_empty() && repository.registry.is_some() {
             upstreams = of(ANY);
+            upstreams.retain(|upstream| upstream.config.url.is_some() || !is_inner(registry));
         }
         let name = Reference::new(registry, &repository.path, reference).ok()?;
         let admitted = upstreams.into_iter().filter(|upstream| upstream.config.admits(name.repository()));
@@ -167,7 +176,7 @@ impl Shared {
     {
         let mut failure = None;
         for (upstream, image) in &asked.upstreams {
-            match self.once(upstream, PATIENCE, ask(upstream.registry.clone(), image.clone())).await {
+            match self.once(upstream, image, PATIENCE, ask(upstream.registry.clone(), image.clone())).await {
                 Ok(Some(answer)) => return Ok(Some(answer)),
                 Ok(None) => {}
                 Err(reason) => failure = Some(reason),
@@ -180,19 +189,24 @@ impl Shared {
     pub(super) async fn once<T>(
         &self,
         upstream: &Upstream,
+        image: &Reference,
         patience: u32,
         ask: impl Future<Output = registry_client::Result<Option<T>>>,
     ) -> Result<Option<T>, String> {
-        if let Some(reason) = upstream.rests() {
+        let longest = upstream.timeout() * patience;
+        if upstream.rests(image).is_none() {
+            upstream.turn(longest).await?;
+        }
+        if let Some(reason) = upstream.rests(image) {
             return Err(reason);
         }
-        let reason = match tokio::time::timeout(upstream.timeout() * patience, ask).await {
+        let reason = match tokio::time::timeout(longest, ask).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => {
-                upstream.note(&error);
+                upstream.note(image, &error);
                 error_report::one_line(&error)
             }
-            Err(_) => upstream.note_silence(),
+            Err(_) => upstream.note_silence(image),
         };
         self.reporter.tell(Event::Upstream { upstream: upstream.title.clone(), reason: reason.clone() });
         Err(reason)
@@ -217,11 +231,16 @@ impl Shared {
         turn.lock_owned().await
     }
 
-    pub(super) fn origins(&self, asked: &Asked) -> Vec<BlobOrigin> {
-        let usable = asked.upstreams.iter().filter(|(upstream, _)| upstream.rests().is_none());
-        usable
-            .map(|(upstream, image)| BlobOrigin { registry: upstream.registry.clone(), image: image.clone() })
-            .collect()
+    /// Where a blob may come from now; an error with the reason when all of them rest.
+    pub(super) fn origins(&self, asked: &Asked) -> Result<Vec<BlobOrigin>, String> {
+        let (mut usable, mut resting) = (Vec::new(), None);
+        for (upstream, image) in &asked.upstreams {
+            match upstream.rests(image) {
+                None => usable.push(BlobOrigin { registry: upstream.registry.clone(), image: image.clone() }),
+                reason => resting = reason,
+            }
+        }
+        resting.filter(|_| usable.is_empty()).map_or(Ok(usable), Err)
     }
 
     pub(super) fn tell_stale(&self, asked: &Asked, reason: String) {
@@ -239,11 +258,67 @@ impl Shared {
     }
 }
 
+/// Whether this is a host that only this machine, or its link, reaches. Clients may not send requests there through `*`.
+fn is_inner(registry: &str) -> bool {
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => registry.split(':').next().unwrap_or_default(),
+    };
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local() || address.octets()[0] == 0,
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
+        Err(_) => {
+            // Clients of HTTP take `127.1` and `0x7f000001` for addresses, too.
+            let last = host.rsplit('.').next().unwrap_or_default();
+            let is_number = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
+            is_number || last == "localhost"
+        }
+    }
+}
+
 /// An answer, or none when the registry does not have it.
 pub(super) fn found<T>(answer: registry_client::Result<T>) -> registry_client::Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inner_hosts_are_known_however_they_are_written() {
+        for inner in [
+            "localhost",
+            "localhost:5000",
+            "a.localhost.",
+            "127.0.0.1:80",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "0.0.0.0:1",
+            "169.254.169.254",
+            "[::1]:5000",
+            "[::]",
+            "[fe80::1]",
+            "[::ffff:127.0.0.1]:5000",
+        ] {
+            assert!(is_inner(inner), "{inner}");
+        }
+        for outer in [
+            "quay.io",
+            "10.0.0.1:5000",
+            "192.168.1.1",
+            "[fd00::1]:5000",
+            "[2001:db8::1]",
+            "localhost.example:5000",
+            "0x.example",
+        ] {
+            assert!(!is_inner(outer), "{outer}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Content in files of others, served where it lies: saved archives, and the directories of other registries.
 //!
-//! `archive` finds the blobs in a tar, `tree` those of docker's registry, `names` the images that documents name, `source` answers.
+//! `archive` finds the blobs in a tar, `tree` those of layouts and of docker's registry, `names` the images that documents name, `source` answers.
 
 mod archive;
 mod names;

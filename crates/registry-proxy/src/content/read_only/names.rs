@@ -1,7 +1,9 @@
 //! Finds the images that the documents of an OCI layout name.
 
 use super::Place;
-use content_store::{BlobFile, DOCUMENT_LIMIT, Descriptor, Digest, NameKind, Named, REF_NAME_ANNOTATION};
+use content_store::{
+    BlobFile, DOCUMENT_LIMIT, Descriptor, Digest, NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -48,11 +50,20 @@ struct Carried {
 pub(super) fn of_index(index: &[u8], blobs: &BTreeMap<Digest, Place>) -> Vec<Named> {
     let top: Document = serde_json::from_slice(index).unwrap_or_default();
     let mut names = Vec::new();
-    for entry in top.manifests.iter().take(DOCUMENTS) {
+    for (number, entry) in top.manifests.iter().enumerate() {
         if let Some(name) = entry.annotations.get(REF_NAME_ANNOTATION) {
-            names.push(named(NameKind::ClusterImage, name, &entry.media_type, entry.size, entry.digest));
+            let kind = entry.annotations.get(NAME_KIND_ANNOTATION);
+            let kind = kind.and_then(|kind| NameKind::from_annotation(kind));
+            names.push(named(
+                kind.unwrap_or(NameKind::ClusterImage),
+                name,
+                &entry.media_type,
+                entry.size,
+                entry.digest,
+            ));
         }
-        let Some(document) = read::<Document>(&entry.digest, blobs) else { continue };
+        let document = (number < DOCUMENTS).then(|| read::<Document>(&entry.digest, blobs)).flatten();
+        let Some(document) = document else { continue };
         let children = document.manifests.iter().take(DOCUMENTS).filter_map(|child| read(&child.digest, blobs));
         for manifest in children.chain([Document { config: document.config, manifests: Vec::new() }]) {
             let catalogue = manifest.config.filter(|config| config.media_type == CATALOGUE);

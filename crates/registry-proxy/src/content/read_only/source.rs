@@ -7,14 +7,14 @@ use super::{Found, archive, tree};
 use crate::error::Error;
 use crate::event::Reporter;
 use crate::source::{Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
-use crate::{ContentSource, Event, Options};
+use crate::{Event, Options};
 use async_trait::async_trait;
-use content_store::{BlobFile, DOCUMENT_LIMIT, Digest, Store};
+use content_store::{BlobFile, DOCUMENT_LIMIT, Digest};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// An OCI archive (an uncompressed tar), or the directory of docker's registry, as a [`Source`]. Nothing is unpacked or copied.
+/// An OCI archive (an uncompressed tar), an OCI layout, or the directory of docker's registry, as a [`Source`]. Nothing is unpacked or copied.
 ///
 /// Only headers and documents are read at first; what is added later is not seen. A whole blob is compared with its digest while it is sent,
 /// and its last bytes follow only when it was right.
@@ -39,11 +39,8 @@ impl ReadOnlySource {
     /// [`Error::Store`] when it is none of these, [`Error::File`] when it cannot be read.
     pub fn open(path: &Path, options: &Options) -> Result<Arc<dyn Source>, Error> {
         let refused = |reason: String| Error::Store { path: path.to_owned(), reason };
-        if path.join("oci-layout").is_file() {
-            let store = Store::open(path).map_err(|error| refused(error_report::one_line(&error)))?;
-            return Ok(Arc::new(ContentSource::new(store, options)));
-        }
         let found = match tree::root(path) {
+            _ if path.join("oci-layout").is_file() => tree::layout(path)?,
             Some(root) => tree::scan(&root)?,
             None if path.is_dir() => {
                 return Err(refused("it is neither an OCI layout nor the directory of a registry".to_owned()));
@@ -133,5 +130,10 @@ impl Source for ReadOnlySource {
 
     async fn repositories(&self) -> Result<Vec<String>, SourceError> {
         Ok(self.0.table.repositories())
+    }
+
+    /// Nothing here is about another manifest.
+    async fn referrers(&self, _: &Repository, _: &Digest) -> Result<Vec<Manifest>, SourceError> {
+        Ok(Vec::new())
     }
 }

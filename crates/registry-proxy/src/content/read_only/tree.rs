@@ -1,11 +1,10 @@
-//! Finds the blobs and tags in the directory of docker's registry (`docker/registry/v2`), as upstream sealer carries it.
+//! Finds the blobs and tags in an OCI layout, and in the directory of docker's registry (`docker/registry/v2`), as upstream sealer carries it.
 
-use super::{Found, LIMIT, Place};
+use super::{Found, LIMIT, Place, names};
 use crate::error::{Error, Result};
-use content_store::{Descriptor, Digest, NameKind, Named, Reference};
+use content_store::{DOCUMENT_LIMIT, Descriptor, Digest, NameKind, Named, Reference};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The longest file that holds a digest.
@@ -25,21 +24,39 @@ pub(super) fn scan(root: &Path) -> Result<Found> {
     for algorithm in entries(&root.join("blobs"))? {
         for prefix in entries(&algorithm)? {
             for blob in entries(&prefix)? {
-                let text =
-                    [&algorithm, &blob].map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-                let data = blob.join("data");
-                let (Ok(digest), Ok(metadata)) = (text.join(":").parse::<Digest>(), fs::metadata(&data)) else {
-                    continue;
-                };
-                if found.blobs.len() >= LIMIT {
-                    return Err(Error::Store { path: root.to_owned(), reason: "it has too many blobs".to_owned() });
-                }
-                found.blobs.insert(digest, Place { path: data, range: 0..metadata.len() });
+                found.add(root, &algorithm, &blob, blob.join("data"))?;
             }
         }
     }
     repositories(&root.join("repositories"), "", DEPTH, &mut found)?;
     Ok(found)
+}
+
+/// The blobs and images of an OCI layout.
+pub(super) fn layout(root: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    for algorithm in entries(&root.join("blobs"))? {
+        for blob in entries(&algorithm)? {
+            found.add(root, &algorithm, &blob, blob.clone())?;
+        }
+    }
+    let path = root.join("index.json");
+    let index = atomic_file::read_limited(&path, DOCUMENT_LIMIT).map_err(Error::file("read", &path))?;
+    found.names = names::of_index(&index.unwrap_or_default(), &found.blobs);
+    Ok(found)
+}
+
+impl Found {
+    /// Adds a file when its directory and name are those of a digest.
+    fn add(&mut self, root: &Path, algorithm: &Path, name: &Path, file: PathBuf) -> Result<()> {
+        let text = [algorithm, name].map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        let (Ok(digest), Ok(metadata)) = (text.join(":").parse::<Digest>(), fs::metadata(&file)) else { return Ok(()) };
+        if self.blobs.len() >= LIMIT {
+            return Err(Error::Store { path: root.to_owned(), reason: "it has too many blobs".to_owned() });
+        }
+        self.blobs.insert(digest, Place { path: file, range: 0..metadata.len() });
+        Ok(())
+    }
 }
 
 /// The tags of all repositories below a directory. Their paths begin with a host, or mean Docker Hub.
@@ -80,7 +97,5 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// The digest in a file; one that holds something else points nowhere.
 fn link(path: &Path) -> Option<Digest> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(LINK_LIMIT).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    atomic_file::read_text(path, LINK_LIMIT).ok()??.trim().parse().ok()
 }
