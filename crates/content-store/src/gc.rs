@@ -28,17 +28,8 @@ impl Store {
     /// [`Error::InUse`] at once when anybody has a [`crate::GcGuard`] or writes; [`Error::Corrupt`] when a document that decides what is reached
     /// is corrupt (nothing is removed then); [`Error::File`].
     pub fn collect_garbage(&self) -> Result<Freed> {
-        self.collect_garbage_except(&BTreeSet::new())
-    }
-
-    /// As [`Store::collect_garbage`], keeping also what `keep` reaches.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::collect_garbage`].
-    pub fn collect_garbage_except(&self, keep: &BTreeSet<Digest>) -> Result<Freed> {
         let alone = self.alone()?;
-        let removed = alone.garbage(keep)?.remove(Partials::Useless)?;
+        let removed = alone.garbage(&BTreeSet::new())?.remove(Partials::Useless)?;
         Ok(removed.blobs)
     }
 

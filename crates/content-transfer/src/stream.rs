@@ -37,6 +37,17 @@ pub struct Downloads {
     store: Store,
     places: Arc<Semaphore>,
     running: Arc<Mutex<HashMap<Digest, watch::Receiver<Progress>>>>,
+    unkept: Unkept,
+}
+
+/// Is told of a blob that was served and could not be kept.
+#[derive(Clone)]
+struct Unkept(Arc<dyn Fn(&Digest, &Error) + Send + Sync>);
+
+impl std::fmt::Debug for Unkept {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Unkept")
+    }
 }
 
 /// How far a transfer is.
@@ -46,6 +57,8 @@ struct Progress {
     file: Option<Arc<File>>,
     size: Option<u64>,
     written: u64,
+    /// How many origins gave wrong bytes.
+    round: u32,
     state: State,
 }
 
@@ -62,14 +75,17 @@ enum State {
 pub struct Download {
     file: Arc<File>,
     size: u64,
+    round: u32,
     progress: watch::Receiver<Progress>,
 }
 
 impl Downloads {
-    /// Downloads into `store`, at most `parallel` at a time.
+    /// Downloads into `store`, at most `parallel` at a time. `unkept` is told of a blob that arrived, so that readers have it, but could not
+    /// be kept, and why.
     #[must_use]
-    pub fn new(store: &Store, parallel: usize) -> Self {
-        Self { store: store.clone(), places: Arc::new(Semaphore::new(parallel.max(1))), running: Arc::default() }
+    pub fn new(store: &Store, parallel: usize, unkept: impl Fn(&Digest, &Error) + Send + Sync + 'static) -> Self {
+        let places = Arc::new(Semaphore::new(parallel.max(1)));
+        Self { store: store.clone(), places, running: Arc::default(), unkept: Unkept(Arc::new(unkept)) }
     }
 
     /// Joins the transfer of the blob, or starts it from the first origin that gives it. Returns when its size is known. Must be called within
@@ -83,7 +99,9 @@ impl Downloads {
         let opened = progress.wait_for(|progress| progress.is_open()).await.map(|progress| progress.clone());
         match opened {
             Ok(Progress { state: State::Failed(error), .. }) => Err(error),
-            Ok(Progress { file: Some(file), size: Some(size), .. }) => Ok(Download { file, size, progress }),
+            Ok(Progress { file: Some(file), size: Some(size), round, .. }) => {
+                Ok(Download { file, size, round, progress })
+            }
             _ => Err(Arc::new(Error::Cancelled)),
         }
     }
@@ -102,12 +120,12 @@ impl Downloads {
             // Whoever comes from now on finds the blob in the store, or starts anew.
             drop(entry);
             if let Err(error) = transferred {
-                sender.send_modify(|progress| {
-                    // Verified bytes that could not be kept were right nevertheless.
-                    if !matches!(progress.state, State::Verified) {
-                        progress.state = State::Failed(Arc::new(error));
-                    }
-                });
+                // Verified bytes that could not be kept were right nevertheless.
+                if matches!(sender.borrow().state, State::Verified) {
+                    (downloads.unkept.0)(&digest, &error);
+                } else {
+                    sender.send_modify(|progress| progress.state = State::Failed(Arc::new(error)));
+                }
             }
         });
         receiver
@@ -118,9 +136,15 @@ impl Downloads {
         let mut failure = Error::NoOrigin { digest };
         for origin in origins {
             match self.transfer_from(digest, origin, progress).await {
-                // What readers got of wrong bytes cannot be taken back.
-                Err(error @ Error::Store(content_store::Error::Mismatch { .. })) => return Err(error),
-                Err(error) if error.is_of_origin() => failure = error,
+                Err(error) if error.is_of_origin() => {
+                    if matches!(error, Error::Store(content_store::Error::Mismatch { .. })) {
+                        // What readers got of wrong bytes cannot be taken back; who got none yet reads those of the next.
+                        progress.send_modify(|progress| {
+                            *progress = Progress { round: progress.round + 1, ..Progress::default() };
+                        });
+                    }
+                    failure = error;
+                }
                 done => return done,
             }
         }
@@ -133,8 +157,10 @@ impl Downloads {
         let (mut partial, stored) = blocking(move || prepare(&store, digest)).await??;
         if let Some(file) = stored {
             let size = file.metadata().map_err(|source| self.failed(digest, source))?.len();
-            let file = Some(Arc::new(file));
-            progress.send_replace(Progress { file, size: Some(size), written: size, state: State::Verified });
+            let (file, size, written) = (Some(Arc::new(file)), Some(size), size);
+            progress.send_modify(|progress| {
+                *progress = Progress { file, size, written, round: progress.round, state: State::Verified };
+            });
             return Ok(());
         }
         let mut source = origin.registry.blob(&origin.image, &digest, partial.offset()).await?;
@@ -231,7 +257,7 @@ impl Download {
     #[must_use]
     pub fn read(self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {
         let is_whole = range == (0..self.size);
-        let reader = Reader { download: self, position: range.start, end: range.end, is_whole };
+        let reader = Reader { download: self, position: range.start, end: range.end, is_whole, has_begun: false };
         stream::try_unfold(reader, Reader::next).boxed()
     }
 }
@@ -241,6 +267,7 @@ struct Reader {
     position: u64,
     end: u64,
     is_whole: bool,
+    has_begun: bool,
 }
 
 impl Reader {
@@ -253,7 +280,7 @@ impl Reader {
             file.read_exact_at(&mut chunk, position).map(|()| chunk)
         };
         let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
-        self.position += length as u64;
+        (self.position, self.has_begun) = (self.position + length as u64, true);
         Ok(Some((chunk.into(), self)))
     }
 
@@ -262,8 +289,17 @@ impl Reader {
         loop {
             let available = {
                 let progress = self.download.progress.borrow_and_update();
+                if progress.round != self.download.round
+                    && let (Some(file), Some(size)) = (&progress.file, progress.size)
+                {
+                    if self.has_begun || size != self.download.size {
+                        return Err(io::Error::other("the first origin gave wrong bytes; ask for the blob again"));
+                    }
+                    (self.download.file, self.download.round) = (file.clone(), progress.round);
+                }
                 match &progress.state {
                     State::Failed(error) => return Err(io::Error::other(error.clone())),
+                    State::Running if progress.round != self.download.round => 0,
                     State::Verified if self.position >= self.end => return Ok(None),
                     State::Verified => self.end,
                     State::Running if self.is_whole => {

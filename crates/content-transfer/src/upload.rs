@@ -19,6 +19,8 @@ const ATTEMPTS: u32 = 6;
 /// The wait after the first failure; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The longest wait that a registry may ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How often failures of one blob begin to count anew.
 const RECOVERIES: u32 = 100;
 /// How often one blob is started again from its beginning.
@@ -326,7 +328,7 @@ impl BlobUpload<'_> {
             return Err(error.into());
         }
         let wait = match error {
-            RegistryError::TooManyRequests { retry_after: Some(wait), .. } => wait,
+            RegistryError::TooManyRequests { retry_after: Some(wait), .. } => wait.min(LONGEST_RETRY_AFTER),
             _ => LONGEST_WAIT.min(FIRST_WAIT * 2_u32.saturating_pow(state.failures - 1)),
         };
         tokio::time::sleep(wait).await;

@@ -9,13 +9,15 @@ use registry_client::Memory;
 use registry_client::contract::Fixture;
 use std::io::Write;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 struct Bench {
     store: Store,
     memory: Arc<Memory>,
     fixture: Fixture,
     downloads: Downloads,
+    /// What could not be kept.
+    unkept: Arc<Mutex<Vec<Digest>>>,
     _directory: tempfile::TempDir,
 }
 
@@ -25,8 +27,10 @@ impl Bench {
         let store = Store::open(directory.path()).unwrap();
         let (memory, fixture) = (Arc::new(Memory::default()), Fixture::new("registry.example"));
         fixture.fill(&memory);
-        let downloads = Downloads::new(&store, 4);
-        Self { store, memory, fixture, downloads, _directory: directory }
+        let unkept = Arc::new(Mutex::new(Vec::new()));
+        let told = unkept.clone();
+        let downloads = Downloads::new(&store, 4, move |digest, _| told.lock().unwrap().push(*digest));
+        Self { unkept, store, memory, fixture, downloads, _directory: directory }
     }
 
     fn origin(&self) -> BlobOrigin {
@@ -34,7 +38,16 @@ impl Bench {
     }
 
     async fn read(&self, digest: Digest, range: Option<Range<u64>>) -> Result<Vec<u8>, String> {
-        let opened = self.downloads.open(digest, vec![self.origin()]).await;
+        self.read_from(digest, vec![self.origin()], range).await
+    }
+
+    async fn read_from(
+        &self,
+        digest: Digest,
+        origins: Vec<BlobOrigin>,
+        range: Option<Range<u64>>,
+    ) -> Result<Vec<u8>, String> {
+        let opened = self.downloads.open(digest, origins).await;
         let download = opened.map_err(|error| error.to_string())?;
         let range = range.unwrap_or(0..download.size());
         let bytes = download.read(range).try_fold(Vec::new(), |mut all, piece: Bytes| async move {
@@ -96,4 +109,37 @@ async fn a_failure_reaches_every_reader_and_the_next_one_starts_anew() {
     assert!(absent.contains("is not on"), "{absent}");
     bench.memory.add_blob_as(&bench.fixture.image, digest, bytes.clone());
     assert!(bench.read(digest, None).await.unwrap() == bytes[..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_wrong_bytes_the_next_origin_is_asked() {
+    let bench = Bench::new();
+    for bytes in &bench.fixture.blobs {
+        let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+        let liar = Memory::default();
+        liar.add_blob_as(&bench.fixture.image, digest, vec![7; bytes.len()]);
+        let liar = BlobOrigin { registry: Arc::new(liar), image: bench.fixture.image.clone() };
+        let both = vec![liar, bench.origin()];
+        // A part is handed out when all is verified, so nothing wrong was.
+        let part = bench.read_from(digest, both, Some(size / 2..size)).await.unwrap();
+        assert_eq!(part, bytes[bytes.len() / 2..]);
+        bench.store.verify(&digest).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_and_cannot_be_kept_is_read_and_told() {
+    let bench = Bench::new();
+    let bytes = &bench.fixture.blobs[2];
+    let digest = Digest::of(bytes);
+    // A directory where the blob belongs.
+    std::fs::create_dir_all(bench.store.blob_path(&digest).join("in-the-way")).unwrap();
+    assert!(bench.read(digest, None).await.unwrap() == bytes[..]);
+    for _ in 0..1000 {
+        if !bench.unkept.lock().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(*bench.unkept.lock().unwrap(), [digest]);
 }

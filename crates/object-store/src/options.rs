@@ -26,8 +26,6 @@ pub struct Options {
     pub region: String,
     /// Access key and its secret; without them requests are not signed.
     pub login: Option<(String, Secret)>,
-    /// The token of a temporary access key.
-    pub session_token: Option<Secret>,
     /// Puts the bucket into the path of URLs and not into the name of the host. Only for S3.
     pub path_style: bool,
     /// What the keys of all objects begin with, for example `images/`.
@@ -47,7 +45,6 @@ impl Options {
             bucket: bucket.into(),
             region: "us-east-1".to_owned(),
             login: None,
-            session_token: None,
             path_style: false,
             prefix: String::new(),
             extra_ca: Vec::new(),

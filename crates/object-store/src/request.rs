@@ -201,22 +201,15 @@ fn signer(options: &Options) -> Option<Signer> {
     use reqsign_aliyun_oss::SigningVersion;
     let (id, secret) = options.login.as_ref()?;
     let (id, secret) = (id.as_str(), secret.expose());
-    let token = options.session_token.as_ref().map(secret::Secret::expose);
     let context = reqsign_core::Context::new();
     Some(match options.kind {
         Kind::S3 => {
-            let mut provider = reqsign_aws_v4::StaticCredentialProvider::new(id, secret);
-            if let Some(token) = token {
-                provider = provider.with_session_token(token);
-            }
+            let provider = reqsign_aws_v4::StaticCredentialProvider::new(id, secret);
             let signer = reqsign_aws_v4::RequestSigner::new("s3", &options.region);
             Signer::S3(reqsign_core::Signer::new(context, provider, signer))
         }
         Kind::Oss => {
-            let mut provider = reqsign_aliyun_oss::StaticCredentialProvider::new(id, secret);
-            if let Some(token) = token {
-                provider = provider.with_security_token(token);
-            }
+            let provider = reqsign_aliyun_oss::StaticCredentialProvider::new(id, secret);
             let signer = reqsign_aliyun_oss::RequestSigner::new(&options.bucket);
             let signer = signer.with_region(options.region.as_str()).with_signing_version(SigningVersion::V4);
             Signer::Oss(reqsign_core::Signer::new(context, provider, signer))

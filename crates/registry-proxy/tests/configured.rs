@@ -62,6 +62,8 @@ fn what_cannot_be_used_is_found_by_the_check() {
         ("upstreams: [{registry: a, username: me}]", "belong together"),
         ("upstreams: [{registry: a, passwordFile: /nonexistent, username: me}]", "/nonexistent"),
         ("forward: {listen: '127.0.0.1:0', caCert: /nonexistent, caKey: /nonexistent}", "/nonexistent"),
+        ("htpasswd: /nonexistent\nforward: {listen: '127.0.0.1:0', caCert: a, caKey: b}", "goes without `htpasswd`"),
+        ("stores: [/nonexistent]", "/nonexistent"),
         ("objectStore: {kind: s3, endpoint: nowhere, bucket: b}", "endpoint"),
     ] {
         let error = Config::parse(yaml).unwrap().check().unwrap_err().to_string();

@@ -5,8 +5,9 @@ mod support;
 
 use content_store::Digest;
 use registry_client::contract::Fixture;
-use registry_proxy::Htpasswd;
+use registry_proxy::{ContentSource, Htpasswd, Options, Source, service};
 use reqwest::{Client, RequestBuilder, StatusCode};
+use std::sync::Arc;
 use std::time::Instant;
 use support::{Content, Server};
 
@@ -39,6 +40,19 @@ async fn every_request_needs_the_login() {
         let expected = if path == "/x" { StatusCode::NOT_FOUND } else { StatusCode::OK };
         assert_eq!(status(right).await, expected, "{path}");
     }
+}
+
+#[tokio::test]
+async fn figures_are_no_pull() {
+    let content = Content::new(&Fixture::new("registry.example"));
+    let mut options = Options::default();
+    (options.htpasswd, options.anonymous_pull) = (Some(users()), true);
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(ContentSource::new(content.store.clone(), &options))];
+    let server = Server::over(service(sources, options), None).await;
+    let get = |path: &str| Client::new().get(format!("http://{}{path}", server.host()));
+    assert_eq!(status(get("/v2/contract/shop/manifests/1.4")).await, StatusCode::OK);
+    assert_eq!(status(get("/metrics")).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(get("/metrics").basic_auth("puller", Some("a:b c"))).await, StatusCode::OK);
 }
 
 /// A comparison by bcrypt takes tens of milliseconds, also of an optimised program.

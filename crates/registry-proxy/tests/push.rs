@@ -126,6 +126,34 @@ async fn an_upload_survives_the_server_and_ends_with_the_day() {
 }
 
 #[tokio::test]
+async fn a_push_neither_asks_the_upstreams_for_its_blobs_nor_needs_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    upstream.set_nonblocking(true).unwrap();
+    let yaml = format!("upstreams: [{{registry: docker.io, url: '{url}', timeoutSeconds: 1, restSeconds: 60}}]");
+    let configured = Config::parse(&yaml).unwrap();
+    let record = directory.path().join("record");
+    let registry = Registry::start(directory.path(), |config| {
+        config.upstreams = configured.upstreams;
+        config.record = Some(record);
+    })
+    .await;
+    let path = format!("/v2/a/blobs/{}", Digest::of(b"new"));
+    assert_eq!(registry.status(Method::HEAD, &path, "").await, StatusCode::NOT_FOUND);
+    assert!(upstream.accept().is_err(), "the upstream hears nothing of it");
+    drop(upstream);
+    assert_eq!(registry.status(Method::HEAD, "/v2/a/manifests/new", "").await, StatusCode::NOT_FOUND);
+    // What is about an image is found behind a recorder, too.
+    let (layer, subject) = registry.push("1", b"layer").await;
+    let about = manifest(&registry.push_blob(b"{}").await, &layer, Some(&subject));
+    assert_eq!(registry.status(Method::PUT, "/v2/a/manifests/about", about.clone()).await, StatusCode::CREATED);
+    let listed = registry.send(Method::GET, &format!("/v2/a/referrers/{subject}"), "").await.text().await.unwrap();
+    assert!(listed.contains(&Digest::of(about.as_bytes()).to_string()), "{listed}");
+    registry.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_that_breaks_off_is_continued_where_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let registry = Registry::start(directory.path(), |_| ()).await;
@@ -300,8 +328,8 @@ async fn everybody_pulls_and_users_push() {
     }
     let user = Some("pusher".to_owned());
     assert_eq!(pushes, [(401, None, true), (401, None, true), (202, user.clone(), true), (202, user, true)]);
-    let metrics = registry.send(Method::GET, "/metrics", "").await.bytes().await.unwrap();
-    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    let metrics = registry.client.get(format!("{}/metrics", registry.base)).basic_auth("pusher", Some("U*U"));
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("sealer_registry_requests_total{method=\"POST\",code=\"202\"} 2\n"), "{metrics}");
     registry.stop().await;
 }

@@ -68,6 +68,33 @@ async fn an_archive_passes_the_contract() {
 }
 
 #[tokio::test]
+async fn a_layout_stays_as_it_is() {
+    let (directory, fixture) = (tempfile::tempdir().unwrap(), Fixture::default());
+    layout(directory.path(), &fixture);
+    write(&directory.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    // As other tools name images, without a kind.
+    let name = json!({ "org.opencontainers.image.ref.name": "registry.example/other/app:2" });
+    let (digest, size) = (Digest::of(&fixture.manifest), fixture.manifest.len());
+    let entry = json!({ "mediaType": fixture.media_type, "digest": digest, "size": size, "annotations": name });
+    write(&directory.path().join("index.json"), json!({ "manifests": [entry] }).to_string());
+    let listing = || {
+        let output = Command::new("find").arg(directory.path()).output().unwrap();
+        let mut lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = listing();
+    let source = ReadOnlySource::open(directory.path(), &Options::default()).unwrap();
+    let repository = Repository::new(Some("registry.example"), "other/app");
+    let found = source.manifest(&repository, &ManifestReference::Tag("2".to_owned())).await.unwrap().unwrap();
+    assert_eq!(found.bytes, fixture.manifest);
+    for bytes in &fixture.blobs {
+        assert!(source.blob(&repository, &Digest::of(bytes)).await.unwrap().is_some());
+    }
+    assert_eq!(listing(), before);
+}
+
+#[tokio::test]
 async fn the_directory_of_a_registry_is_served() {
     let (directory, fixture) = (tempfile::tempdir().unwrap(), Fixture::default());
     let root = directory.path().join("docker/registry/v2");

@@ -226,8 +226,8 @@ fn receive(files: &[Arriving<'_>], sum: &str) -> Result<String, Error> {
         let take = match file.extent {
             Extent::Bytes(size) => format!("head -c {size} > {temporary}"),
             Extent::ToEnd => format!("cat > {temporary}"),
-            // What arrived incomplete is told by its hash.
-            Extent::Compressed => format!("gzip -dc > {temporary} 2>/dev/null || :"),
+            // What arrived incomplete is told by its hash; a full disk by gzip.
+            Extent::Compressed => format!("gzip -dc > {temporary} || :"),
         };
         push(&mut parents, &format!("prepare {} {directory}", quote(path)));
         push(&mut takes, &take);

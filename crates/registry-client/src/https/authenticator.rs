@@ -12,11 +12,14 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Url;
 use secret::Secret;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+/// The most tokens that are kept, and the most hosts of which something is known.
+const LIMIT: usize = 4096;
 /// A token that is good for less than this is not used for another request.
 const LEAST_LIFETIME: Duration = Duration::from_secs(2);
 
@@ -129,6 +132,7 @@ impl Authenticator {
     ) -> Result<Access> {
         let cell = {
             let mut known = lock(&self.known);
+            make_room(&mut known, |cell| cell.get().is_some_and(Access::is_old));
             let cell = known.entry((endpoint.host.clone(), scope.clone())).or_default();
             if cell.get().is_some_and(Access::is_old) {
                 *cell = Arc::default();
@@ -149,7 +153,9 @@ impl Authenticator {
         drop(known);
         let wanted = challenge(headers);
         if wanted != Challenge::None {
-            lock(&self.challenges).insert(endpoint.host.clone(), Arc::new(OnceCell::new_with(Some(wanted))));
+            let mut challenges = lock(&self.challenges);
+            make_room(&mut challenges, |_| false);
+            challenges.insert(endpoint.host.clone(), Arc::new(OnceCell::new_with(Some(wanted))));
         }
     }
 
@@ -206,7 +212,11 @@ impl Authenticator {
             return Ok(Some(login.clone()));
         }
         let found = self.logins.find(&endpoint.host, Some(&scope.repository)).await?;
-        lock(&self.advice).insert(endpoint.host.clone(), found.advice(endpoint.name()));
+        {
+            let mut advice = lock(&self.advice);
+            make_room(&mut advice, |_| false);
+            advice.insert(endpoint.host.clone(), found.advice(endpoint.name()));
+        }
         Ok(match found {
             Found::Login(login) => Some(login),
             Found::Nothing | Found::Refused(_) => None,
@@ -264,7 +274,11 @@ impl Authenticator {
         title: &str,
         clients: &Clients,
     ) -> Result<Challenge> {
-        let cell = lock(&self.challenges).entry(endpoint.host.clone()).or_default().clone();
+        let cell = {
+            let mut challenges = lock(&self.challenges);
+            make_room(&mut challenges, |_| false);
+            challenges.entry(endpoint.host.clone()).or_default().clone()
+        };
         let asked =
             || async { ping(endpoint, scheme, title, &Access::ANONYMOUS, clients).await.map(|(_, wanted)| wanted) };
         cell.get_or_try_init(asked).await.cloned()
@@ -304,6 +318,16 @@ impl Authenticator {
     }
 }
 
+/// Forgets what is old, else everything, before there is too much; what is forgotten is only asked for once more.
+fn make_room<K: Eq + Hash, V>(known: &mut HashMap<K, V>, is_old: impl Fn(&V) -> bool) {
+    if known.len() >= LIMIT {
+        known.retain(|_, value| !is_old(value));
+        if known.len() >= LIMIT {
+            known.clear();
+        }
+    }
+}
+
 /// Asks whether this is a registry: the status of its answer, and what it wants.
 async fn ping(
     endpoint: &Endpoint,
@@ -327,4 +351,19 @@ fn no_registry(endpoint: &Endpoint, status: StatusCode) -> Error {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_bounded_and_the_old_goes_first() {
+        let mut known: HashMap<usize, bool> = (0..LIMIT).map(|key| (key, key == 0)).collect();
+        make_room(&mut known, |is_old| *is_old);
+        assert_eq!(known.len(), LIMIT - 1);
+        known.insert(0, false);
+        make_room(&mut known, |is_old| *is_old);
+        assert!(known.is_empty());
+    }
 }

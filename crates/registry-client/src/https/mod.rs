@@ -292,7 +292,7 @@ impl Shared {
                 _ if endpoint.is_mirror => CONNECT_ATTEMPTS,
                 _ => RETRY.attempts,
             };
-            let wait = match wait {
+            let wait = match wait.filter(|wait| !wait.is_zero()) {
                 None => Some(RETRY.wait(failures)),
                 Some(wait) => self.longest_retry_after.map(|longest| wait.min(longest)),
             };

@@ -15,7 +15,7 @@ use axum::extract::State;
 use content_store::Digest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{Extensions, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -74,7 +74,9 @@ async fn answer(State(handler): State<Arc<Handler>>, request: Request<Body>) -> 
     let response = match handler.admit(&asked, &head, &mut running).await {
         Err(response) => response,
         Ok(may_push) => {
-            head.extensions.extend(may_push);
+            if may_push {
+                head.extensions.insert(MayPush);
+            }
             let answered = match asked {
                 Err(refusal) => Err(refusal.into()),
                 Ok(asked) => handler.answer(asked, &head, body).await,
@@ -98,12 +100,10 @@ impl Handler {
         asked: &Result<Route, Refusal>,
         head: &Parts,
         running: &mut Running,
-    ) -> Result<Extensions, Response<Body>> {
-        let (mut may_push, may_pull) = (Extensions::new(), Extensions::new());
-        may_push.insert(MayPush);
-        let Some(authenticator) = &self.authenticator else { return Ok(may_push) };
+    ) -> Result<bool, Response<Body>> {
+        let Some(authenticator) = &self.authenticator else { return Ok(true) };
         if matches!(asked, Ok(Route::Health | Route::Token)) {
-            return Ok(may_pull);
+            return Ok(false);
         }
         let client = authenticator.client(head.headers.get(AUTHORIZATION)).await;
         // Clients learn from the version whether there are tokens; what they pull needs none.
@@ -116,10 +116,10 @@ impl Handler {
         match client {
             Client::User(user) => {
                 running.set_user(Some(user));
-                return Ok(may_push);
+                return Ok(true);
             }
-            Client::Anonymous if is_pull || is_version => return Ok(may_pull),
-            Client::Unknown if is_pull => return Ok(may_pull),
+            Client::Anonymous if is_pull || is_version => return Ok(false),
+            Client::Unknown if is_pull => return Ok(false),
             _ => {}
         }
         let message = "this registry wants a user name and a password for this";

@@ -169,5 +169,5 @@ fn unwritten(error: std::io::Error, name: &str) -> ContentError {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> content_store::Result<T> + Send + 'static,
 ) -> Result<T, SourceError> {
-    tokio::task::spawn_blocking(work).await.map_err(SourceError::failed)?.map_err(SourceError::failed)
+    crate::content::blocking(work).await.map_err(SourceError::failed)
 }

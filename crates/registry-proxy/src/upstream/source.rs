@@ -67,9 +67,13 @@ impl UpstreamSource {
     pub fn new(store: Store, upstreams: Vec<UpstreamConfig>, options: &Options) -> Result<Self, Error> {
         let upstreams: Result<Vec<_>, Error> =
             upstreams.into_iter().map(|config| Upstream::new(config).map(Arc::new)).collect();
+        let reporter = options.reporter();
         Ok(Self(Arc::new(Shared {
             upstreams: upstreams?,
-            downloads: Downloads::new(&store, TRANSFERS),
+            downloads: Downloads::new(&store, TRANSFERS, move |digest, error| {
+                let reason = error_report::one_line(error);
+                reporter.tell(Event::Failed { request: format!("keeping {digest}"), reason });
+            }),
             cache: Cache::new(store),
             fresh: Expiring::default(),
             absent: Expiring::default(),

@@ -76,6 +76,16 @@ async fn what_is_cached_survives_every_kind_of_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_wants_to_be_left_alone_is_and_nobody_waits_for_it() {
+    let bench = Bench::new().await;
+    bench.plan(|_| Fault::Answer(429, "retry-after", "3600".to_owned()));
+    for tag in ["1", "2", "3"] {
+        assert_eq!(bench.manifest(tag).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert_eq!(bench.faults.asked().iter().filter(|asked| asked.kind() == "manifest").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_not_asked_for_again_for_a_while() {
     let bench = Bench::new().await;
     for _ in 0..3 {

@@ -2,7 +2,7 @@
 
 use super::{Found, LIMIT, Place, names};
 use crate::error::{Error, Result};
-use content_store::{BlobFile, DOCUMENT_LIMIT, Digest};
+use content_store::Digest;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -35,10 +35,7 @@ pub(super) fn scan(path: &Path) -> Result<Found> {
     }
     let index = index.ok_or_else(|| refused(path, "it has no index.json, so it is no OCI archive"))?;
     // The digest of the index is not known; it is only read.
-    let file = BlobFile::within(&index.path, Digest::of(b""), index.range);
-    let mut bytes = Vec::new();
-    let read = file.map_err(io::Error::from).and_then(|file| file.take(DOCUMENT_LIMIT).read_to_end(&mut bytes));
-    read.map_err(Error::file("read", path))?;
+    let bytes = index.document(Digest::of(b"")).map_err(Error::file("read", path))?;
     found.names = names::of_index(&bytes, &found.blobs);
     Ok(found)
 }

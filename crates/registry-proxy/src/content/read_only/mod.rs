@@ -9,8 +9,9 @@ mod tree;
 
 pub use source::ReadOnlySource;
 
-use content_store::{Digest, Named};
+use content_store::{BlobFile, DOCUMENT_LIMIT, Digest, Named};
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -22,6 +23,18 @@ const LIMIT: usize = 1_000_000;
 struct Place {
     path: PathBuf,
     range: Range<u64>,
+}
+
+impl Place {
+    /// A document; one that is larger than any is refused.
+    fn document(&self, digest: Digest) -> io::Result<Vec<u8>> {
+        let mut file = BlobFile::within(&self.path, digest, self.range.clone())?;
+        if file.size() > DOCUMENT_LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    }
 }
 
 /// What was found.

@@ -1,12 +1,9 @@
 //! Finds the images that the documents of an OCI layout name.
 
 use super::Place;
-use content_store::{
-    BlobFile, DOCUMENT_LIMIT, Descriptor, Digest, NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION,
-};
+use content_store::{Descriptor, Digest, NAME_KIND_ANNOTATION, NameKind, Named, REF_NAME_ANNOTATION};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::Read;
 
 /// The config of an artifact manifest that lists the container images of a cluster image.
 const CATALOGUE: &str = "application/vnd.sealer.container-images.v1+json";
@@ -84,9 +81,6 @@ fn named(kind: NameKind, name: &str, media_type: &str, size: u64, digest: Digest
 
 /// A document that has the right digest.
 fn read<T: serde::de::DeserializeOwned>(digest: &Digest, blobs: &BTreeMap<Digest, Place>) -> Option<T> {
-    let Place { path, range } = blobs.get(digest)?;
-    let file = BlobFile::within(path, *digest, range.clone()).ok()?;
-    let mut bytes = Vec::new();
-    file.take(DOCUMENT_LIMIT).read_to_end(&mut bytes).ok()?;
+    let bytes = blobs.get(digest)?.document(*digest).ok()?;
     digest.matches(&bytes).then(|| serde_json::from_slice(&bytes).ok()).flatten()
 }

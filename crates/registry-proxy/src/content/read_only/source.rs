@@ -79,9 +79,9 @@ impl Files {
                 None => return Ok(None),
             },
         };
-        let Some(file) = self.open(&digest)?.filter(|file| file.size() <= DOCUMENT_LIMIT) else { return Ok(None) };
+        let Some(mut file) = self.open(&digest)?.filter(|file| file.size() <= DOCUMENT_LIMIT) else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.take(DOCUMENT_LIMIT).read_to_end(&mut bytes).map_err(SourceError::failed)?;
+        file.read_to_end(&mut bytes).map_err(SourceError::failed)?;
         if !digest.matches(&bytes) {
             return Err(self.corrupt(digest));
         }
