@@ -12,6 +12,9 @@ use crate::layer::listing::{Listed, Listing, Merged};
 use crate::layer::stream::{self, Done};
 use crate::layer::tar::{self, MemberKind, Reader};
 
+/// What is read of an image at once is never larger than this.
+const TOTAL_LIMIT: usize = 128 << 20;
+
 impl Image {
     /// Paths of all files and links of the rootfs, relative and sorted; directories are not among them.
     ///
@@ -29,7 +32,8 @@ impl Image {
     /// longer than `limit` bytes.
     ///
     /// # Errors
-    /// As [`Image::list_files`]; [`crate::Error::Archive`] for a file longer than `limit`.
+    /// As [`Image::list_files`]; [`crate::Error::Archive`] for a file longer than `limit`, [`crate::Error::NotAnImage`] for
+    /// more than 128 MiB together.
     pub fn read_files(&self, paths: &[&str], limit: u64) -> Result<BTreeMap<String, Vec<u8>>> {
         read_merged(&self.store, self.layers(), &self.merged()?, paths, limit)
     }
@@ -56,7 +60,7 @@ pub(crate) fn read_merged(
     paths: &[&str],
     limit: u64,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut found = BTreeMap::new();
+    let (mut found, mut total) = (BTreeMap::new(), 0);
     let mut wanted: BTreeMap<usize, BTreeMap<PathBuf, Vec<&str>>> = BTreeMap::new();
     for path in paths {
         let resolved = merged.resolve(Path::new(path));
@@ -68,8 +72,10 @@ pub(crate) fn read_merged(
         let contents = read_from_layer(store, &layers[layer], &names.keys().cloned().collect(), limit)?;
         for (path, content) in contents {
             for name in names.get(&path).into_iter().flatten() {
+                total += content.len();
                 found.insert((*name).to_owned(), content.clone());
             }
+            check_total(total, &layers[layer])?;
         }
     }
     Ok(found)
@@ -116,12 +122,21 @@ pub(crate) fn read_from_layer(
     Ok(contents)
 }
 
+/// Refuses to hold ever more files, however small each is.
+fn check_total(bytes: usize, layer: &Layer) -> Result<()> {
+    if bytes <= TOTAL_LIMIT {
+        return Ok(());
+    }
+    let reason = format!("the files that have to be read of it are larger than {} MiB together", TOTAL_LIMIT >> 20);
+    Err(Error::NotAnImage { document: layer.digest.to_string(), reason })
+}
+
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
 type Links = BTreeMap<PathBuf, PathBuf>;
 
 fn scan_layer(store: &Store, layer: &Layer, wanted: &BTreeSet<PathBuf>, limit: u64) -> Result<(Contents, Links)> {
     stream::with_tar(store, layer, |tar| {
-        let (mut contents, mut links) = (Contents::new(), Links::new());
+        let (mut contents, mut links, mut total) = (Contents::new(), Links::new(), 0);
         let label = tar.label.clone();
         let mut reader = Reader::new(tar, label);
         while let Some(member) = reader.next()? {
@@ -131,6 +146,8 @@ fn scan_layer(store: &Store, layer: &Layer, wanted: &BTreeSet<PathBuf>, limit: u
             match member.kind {
                 MemberKind::File { .. } => {
                     let content = reader.read_data(limit, &member.path)?;
+                    total += content.len();
+                    check_total(total, layer)?;
                     contents.insert(member.path, content);
                 }
                 MemberKind::HardLink(target) => drop(links.insert(member.path, target)),

@@ -32,6 +32,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Its path as an image lists it: without what changes nothing, such as `./`.
+    #[must_use]
+    pub fn inner_path(&self) -> String {
+        self.path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
+    }
+
     /// A file with this content; one that is already there is replaced.
     #[must_use]
     pub fn new(path: impl Into<String>, data: impl Into<String>) -> Self {

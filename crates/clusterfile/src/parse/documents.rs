@@ -73,18 +73,13 @@ impl Documents {
 
     fn config(&mut self, name: String, spec: &mut Fields<'_>, problems: &mut Problems) {
         let config = read_config(name, spec, problems);
-        let same = |known: &&Config| inner_path(&known.path) == inner_path(&config.path) && !config.path.is_empty();
+        let same = |known: &&Config| known.inner_path() == config.inner_path() && !config.path.is_empty();
         if let Some(known) = self.configs.iter().find(same).filter(|_| config.strategy == Strategy::Overwrite) {
             let kind = ErrorKind::SecondConfig { path: config.path.clone(), first: known.name.clone() };
             problems.add(spec.span_of("path"), kind);
         }
         self.configs.push(config);
     }
-}
-
-/// A path of the rootfs without what does not matter.
-fn inner_path(path: &str) -> Vec<&str> {
-    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
 fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> String {
