@@ -13,7 +13,12 @@ pub struct LaunchCommand {
     pub directory: String,
     /// Its own variables, over those of the cluster; plans do not show their values.
     pub env: BTreeMap<String, String>,
+    /// Variables under those of the cluster, over those of the image.
+    pub defaults: BTreeMap<String, String>,
 }
+
+/// Words of a shell that a command follows.
+const BEFORE_COMMANDS: [&str; 11] = ["!", "{", "if", "elif", "then", "else", "while", "until", "do", "exec", "time"];
 
 /// A file of an application that is changed before it is launched.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,10 +54,18 @@ impl LaunchCommand {
         self
     }
 
-    /// Whether it calls helm.
+    /// The same with variables that give way to those of the cluster.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: BTreeMap<String, String>) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// Whether it calls helm: as the first word of one of its commands.
     pub(crate) fn calls_helm(&self) -> bool {
-        let is_part = |character: char| character.is_ascii_alphanumeric() || "._-/".contains(character);
-        self.command.split(|character| !is_part(character)).any(|word| word == "helm")
+        let before = |word: &&str| word.contains('=') || BEFORE_COMMANDS.contains(word);
+        let mut commands = self.command.split([';', '&', '|', '\n', '(', '`']);
+        commands.any(|command| command.split_whitespace().find(|word| !before(word)) == Some("helm"))
     }
 }
 
@@ -83,10 +96,11 @@ impl ApplicationContent {
 pub fn text(commands: &[LaunchCommand], files: &[LaunchFile]) -> String {
     let plain: Vec<&String> = commands.iter().map(|command| &command.command).collect();
     let mut text = format!("{plain:?}");
-    for LaunchCommand { directory, env, .. } in
-        commands.iter().filter(|one| !one.directory.is_empty() || !one.env.is_empty())
-    {
-        text.push_str(&format!(" {directory:?} {env:?}"));
+    for LaunchCommand { directory, env, defaults, .. } in commands {
+        let variables: BTreeMap<_, _> = defaults.iter().chain(env).collect();
+        if !directory.is_empty() || !variables.is_empty() {
+            text.push_str(&format!(" {directory:?} {variables:?}"));
+        }
     }
     for LaunchFile { path, content, .. } in files {
         text.push_str(&format!(" {path:?} {content:?}"));
@@ -98,8 +112,8 @@ pub fn text(commands: &[LaunchCommand], files: &[LaunchFile]) -> String {
 
 impl fmt::Debug for LaunchCommand {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, directory, env } = self;
-        let names: Vec<&String> = env.keys().collect();
+        let Self { command, directory, env, defaults } = self;
+        let names: Vec<&String> = env.keys().chain(defaults.keys()).collect();
         let mut shown = formatter.debug_struct("LaunchCommand");
         shown.field("command", command).field("directory", directory).field("env", &names).finish()
     }
@@ -119,7 +133,8 @@ mod tests {
     fn helm_is_called_by_its_name() {
         let calls = |command: &str| LaunchCommand::from(command).calls_helm();
         assert!(calls("helm install a b") && calls("cd x && helm upgrade a .") && calls("(helm list)"));
-        assert!(!calls("kubectl apply -f helm/a.yaml") && !calls("echo helmet") && !calls("./bin/helm list"));
+        assert!(calls("! helm status a || A=b helm install a b") && calls("if helm list; then true; fi"));
+        assert!(!calls("kubectl apply -f helm/a.yaml") && !calls("echo helm") && !calls("./bin/helm list"));
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub use journal::Journal;
 pub use kubeadm::Kubeadm;
 pub use launch::{ApplicationContent, LaunchCommand, LaunchFile, text as launch_text};
 pub use plan::{HostChange, Plan, PlannedHost};
-pub use plugins::{host_names, remarks as plugin_remarks, with_plugins};
+pub use plugins::{host_names, with_plugins};
 pub use preflight::{Demands, Finding, preflight};
 pub use request::{Drain, HostUpdate, ImageContents, ManagedCluster, Payload, Request};
 pub use secrets::{SecretSpec, Secrets, SigningKey};

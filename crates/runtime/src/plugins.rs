@@ -1,6 +1,6 @@
 //! Plugins of a Clusterfile: which there are, whom they act on, and what those amount to that only name settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use clusterfile::{Cluster, Clusterfile, Host, MachinesArg, Plugin, Role};
@@ -29,9 +29,15 @@ pub(crate) struct Chosen<'a> {
 pub fn with_plugins(wanted: &Clusterfile) -> Result<Clusterfile, Error> {
     let mut file = wanted.clone();
     let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    let mut unnamed = BTreeSet::new();
     for plugin in &wanted.plugins {
-        let before = names.insert(plugin.name.to_lowercase(), &plugin.name);
-        if let Some(before) = before.filter(|_| !plugin.name.is_empty()) {
+        if plugin.name.is_empty() {
+            let mut phases = phases(plugin).filter(|_| plugin.plugin_type == "SHELL").collect::<BTreeSet<_>>();
+            if phases.iter().any(|phase| unnamed.contains(phase)) {
+                return Err(refused(plugin, "two have no name, and the same phase"));
+            }
+            unnamed.append(&mut phases);
+        } else if let Some(before) = names.insert(plugin.name.to_lowercase(), &plugin.name) {
             return Err(refused(
                 plugin,
                 &if before == plugin.name {
@@ -86,8 +92,7 @@ pub fn host_names(wanted: &Clusterfile) -> Result<BTreeMap<IpAddr, String>, Erro
 }
 
 /// What a person should know of the plugins of a cluster, one sentence each.
-#[must_use]
-pub fn remarks(wanted: &Clusterfile) -> Vec<String> {
+pub(crate) fn remarks(wanted: &Clusterfile) -> Vec<String> {
     let mut remarks = Vec::new();
     for plugin in sorted(&wanted.plugins) {
         let mut later: Vec<&str> = phases(plugin).filter(|phase| LATER.contains(phase)).collect();
@@ -288,7 +293,9 @@ mod tests {
         two.plugins.push(other);
         let error = with_plugins(&two).unwrap_err().to_string();
         assert!(error.contains("only in upper and lower case"), "{error}");
+        let unnamed = plugin("''", "type: SHELL, action: PreInit, data: x");
         for (text, part) in [
+            (unnamed.clone() + &unnamed, "two have no name"),
             (plugin("p", "type: ETCD, action: PostInstall"), "backups of etcd are not supported yet"),
             (plugin("p", "type: SHELL, action: PreInit, on: mastre"), "`mastre` is neither a role"),
             (plugin("p", "type: LABEL, action: PreGuest, data: a=b"), "is no line of an address"),

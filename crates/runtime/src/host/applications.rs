@@ -77,12 +77,18 @@ pub fn plan_application(work: &ApplicationWork<'_>) -> Result<Plan, Error> {
         filled_in = source.files_of(through, payload.as_ref().unwrap_or(&rootfs))?;
         image_env.clone_from(&image.env);
     }
-    let launching =
-        Launching { commands: work.commands, files: work.files, filled_in, payload, rootfs, restores: !work.forgets };
+    let launching = Launching {
+        commands: work.commands,
+        files: work.files,
+        filled_in,
+        payload,
+        rootfs,
+        restores: work.launched.is_some(),
+    };
     let env = environment::of_host(work.cluster, through, engine, &network, &image_env);
     let run = |script: Script| script.with_kubeconfig(work.admin_kubeconfig).run(env.clone());
     // Pods pull their images from any of the masters.
-    plan.steps.extend(launching.steps(through.address, run, &registries, &[]));
+    plan.steps.extend(launching.steps(through, run, &registries, &[]));
     plan.steps.extend(work.settle(&masters, plan.steps.last().map(|step| &step.id)));
     let listed = |host: &Host| plan.steps.iter().any(|step| !step.cluster_wide && step.hosts.contains(&host.address));
     let listed: Vec<_> = masters.iter().filter(|(host, _)| listed(host)).map(|(host, _)| host.address).collect();
@@ -263,7 +269,8 @@ struct Launching<'a> {
 
 impl Launching<'_> {
     /// One step after another on a master; the first after these steps.
-    fn steps(&self, host: IpAddr, run: impl Fn(Script) -> Run, finished: &[String], ended: &[String]) -> Vec<Step> {
+    fn steps(&self, through: &Host, run: impl Fn(Script) -> Run, finished: &[String], ended: &[String]) -> Vec<Step> {
+        let host = through.address;
         let payload = self.payload.as_ref().map(|path| ("SEALER_PAYLOAD", Variable::shown(path)));
         let of_applications = self
             .commands
@@ -283,9 +290,9 @@ impl Launching<'_> {
             let step = Step::write("application-files", [host], files);
             steps.push(step.titled("files of applications"));
         }
-        for (index, LaunchCommand { command, directory, env }) in self.commands.iter().enumerate() {
-            let mut run =
-                run(LAUNCH).env([("SEALER_LAUNCH", Variable::shown(command))]).env(payload.clone()).env(own(env));
+        for (index, LaunchCommand { command, directory, env, defaults }) in self.commands.iter().enumerate() {
+            let mut run = run(LAUNCH).env([("SEALER_LAUNCH", Variable::shown(command))]).env(payload.clone());
+            run = run.env(own(defaults).filter(|(name, _)| through.env.get(name).is_none())).env(own(env));
             if !directory.is_empty() {
                 run = run.env([("SEALER_DIRECTORY", Variable::shown(directory))]);
             }
@@ -307,16 +314,16 @@ fn own(env: &BTreeMap<String, String>) -> impl Iterator<Item = (String, Variable
 }
 
 impl Setup<'_> {
-    /// The launch commands, one after another on one master; the first after these steps. `again` gives the files of
-    /// applications back first that an earlier launch has changed.
-    pub(crate) fn launch(&self, again: bool, finished: &[String], ended: &[String]) -> Result<Vec<Step>, Error> {
+    /// The launch commands, one after another on one master; the first after these steps. Files of applications that an
+    /// earlier launch has changed are given back first.
+    pub(crate) fn launch(&self, finished: &[String], ended: &[String]) -> Result<Vec<Step>, Error> {
         let (through, payload) = (self.control_plane.successor(), self.request.payload);
         let has_helm = payload.image.has("bin/helm");
         check_helm(&payload.launch, has_helm, self.request.facts, &payload.image.name, through.address)?;
         let rootfs = paths::rootfs(&self.cluster().name);
         let (commands, files) = (&payload.launch, &payload.launch_files);
-        let launching = Launching { commands, files, filled_in: Vec::new(), payload: None, rootfs, restores: again };
-        Ok(launching.steps(through.address, |script| self.kubectl(through, script), finished, ended))
+        let launching = Launching { commands, files, filled_in: Vec::new(), payload: None, rootfs, restores: true };
+        Ok(launching.steps(through, |script| self.kubectl(through, script), finished, ended))
     }
 
     /// The content of application images for a host whose registry shall serve them.

@@ -26,18 +26,13 @@ const MAX_WRITTEN: usize = 256 << 20;
 /// The files of an image's rootfs that planning reads for the sake of templates and of Config documents.
 #[must_use]
 pub fn files_to_read(files: &[String], wanted: &Clusterfile) -> Vec<String> {
-    let merged = wanted.configs.iter().map(|config| inner_path(&config.path));
+    let merged = wanted.configs.iter().map(Config::inner_path);
     let templates = files.iter().filter(|file| is_template(file)).cloned();
     templates.chain(merged).take(MAX_FILES + 1).collect()
 }
 
 fn is_template(path: &str) -> bool {
     path.ends_with(TEMPLATE) && DIRECTORIES.iter().any(|directory| path.starts_with(directory))
-}
-
-/// A path of the rootfs as the image lists it.
-fn inner_path(path: &str) -> String {
-    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
 
 /// What a file of the rootfs is filled in and merged from.
@@ -71,27 +66,16 @@ impl Source<'_> {
     /// The files to write on a host that has the image at `rootfs`.
     pub(super) fn files_of(&self, host: &Host, rootfs: &str) -> Result<Vec<File>, Error> {
         let texts = configured(self.wanted, self.image)?;
-        let changed: Vec<String> = self.wanted.configs.iter().map(|config| inner_path(&config.path)).collect();
         // Variables of the user, and what a Config holds, may be secrets.
         let mut files: BTreeMap<String, File> = BTreeMap::new();
-        for path in changed {
+        for path in self.wanted.configs.iter().map(Config::inner_path) {
             let file = texts.get(&path).map(|text| File::secret(format!("{rootfs}/{path}"), text.clone()));
             files.extend(file.map(|file| (path, file)));
         }
-        let configured = self.wanted.applications.iter().flat_map(|document| &document.configs);
-        let users: Vec<_> = std::iter::once(&host.env).chain(configured.map(|config| &config.env)).collect();
-        let values: Vec<&str> =
-            users.iter().flat_map(|env| env.iter()).flat_map(|(_, value)| value.split(';')).collect();
         for (path, text) in texts.iter().filter(|(path, _)| is_template(path)) {
             let filled = self.fill_in(path, text, host)?;
-            let path = path.trim_end_matches(TEMPLATE).to_owned();
-            let holds = values.iter().any(|value| !value.is_empty() && filled.contains(value));
-            let make = if holds || self.wanted.configs.iter().any(|config| inner_path(&config.path) == path) {
-                File::secret
-            } else {
-                File::public
-            };
-            files.insert(path.clone(), make(format!("{rootfs}/{path}"), filled));
+            let path = path.strip_suffix(TEMPLATE).unwrap_or(path);
+            files.insert(path.to_owned(), File::secret(format!("{rootfs}/{path}"), filled));
         }
         Ok(files.into_values().collect())
     }
@@ -169,11 +153,17 @@ fn configured(wanted: &Clusterfile, image: &ImageContents) -> Result<BTreeMap<St
         return Err(failed(&image.name, reason));
     }
     for config in &wanted.configs {
-        let path = inner_path(&config.path);
+        let path = config.inner_path();
         let below = format!("{path}/");
         if image.files.iter().any(|file| file.starts_with(&below)) {
             return Err(failed(&path, format!("{} names a directory of the image", named(config))));
         }
+        let template = format!("{path}{TEMPLATE}");
+        if texts.contains_key(&template) && config.strategy == Strategy::Merge {
+            let reason = format!("{template} makes it; {} must name that to merge into it", named(config));
+            return Err(failed(&path, reason));
+        }
+        texts.remove(&template);
         let text = apply(config, &path, texts.get(&path).map(Vec::as_slice))?;
         texts.insert(path, text);
     }
@@ -334,9 +324,14 @@ mod tests {
 
     #[test]
     fn configs_overwrite_merge_and_process() {
-        let image = image(&[("etc/v.yaml", "a: yes\nb: {c: 1, d: 'yes'}\n---\nx: 1\n"), ("etc/d/f", "")]);
+        let image = image(&[
+            ("etc/v.yaml", "a: yes\nb: {c: 1, d: 'yes'}\n---\nx: 1\n"),
+            ("etc/d/f", ""),
+            ("etc/z.tmpl", "{{ .Who }}"),
+        ]);
         for (fields, expected) in [
             ("{path: etc/new, data: hello}", "etc/new hello"),
+            ("{path: etc/z, data: hello}", "etc/z hello"),
             ("{path: ./etc/v.yaml, data: over}", "etc/v.yaml over"),
             (
                 "{path: etc/v.yaml, strategy: merge, data: 'b: {c: 2, e: 3}'}",
@@ -356,6 +351,7 @@ mod tests {
                 "{path: etc/no, strategy: merge, data: 'a: 1'}",
                 "the image has no such file, which Config my merges into",
             ),
+            ("{path: etc/z, strategy: merge, data: 'a: 1'}", "etc/z.tmpl makes it; Config my must name that"),
             ("{path: etc/d, data: x}", "Config my names a directory of the image"),
             ("{path: etc/v.yaml, strategy: merge, data: 'a: ['}", "Config my: "),
         ] {

@@ -165,12 +165,16 @@ impl Setup<'_> {
         let has = |name| changed.contains(&name);
         let step =
             |what: &'static str, script| Step::run(id(what, address), [address], self.run(host, script)).titled(what);
-        let mut steps = Vec::new();
+        let mut steps = vec![self.changing(host, changed)?];
         let new_registry = has(REGISTRY_GROUP) && self.control_plane.has_registry(address);
         // A node of a platform that the cluster did not have finds its container images nowhere else.
         if has(ROOTFS_GROUP) {
             // What another Config or another variable changed before is as in the image again.
-            steps.push(step("unpack-again", UNPACK_AGAIN).titled("rootfs as in the image"));
+            // The journal must not take it for what was done for other files.
+            let wanted = self.groups(host).into_iter().find(|group| group.name == ROOTFS_GROUP);
+            let wanted = wanted.map(|group| group.digest).unwrap_or_default();
+            let run = self.run(host, UNPACK_AGAIN).env([("SEALER_SETTING", Variable::shown(wanted))]);
+            steps.push(Step::run(id("unpack-again", address), [address], run).titled("rootfs as in the image"));
         }
         if (new_registry && !self.had_registry(address)) || has(PLATFORMS_GROUP) || has(ROOTFS_GROUP) {
             steps.push(self.content(host));
@@ -202,6 +206,23 @@ impl Setup<'_> {
             steps.push(self.label(host)?);
         }
         Ok(steps)
+    }
+
+    /// Has a marker say that these settings are neither as before nor as wanted; then a change that is interrupted, and
+    /// taken back, is one too.
+    fn changing(&self, host: &Host, changed: &[&'static str]) -> Result<Step, Error> {
+        let mut marker = match self.request.marker(host.address) {
+            Some(marker) => marker.clone(),
+            None => self.marker(host, MarkerState::Ready)?,
+        };
+        for name in changed.iter().copied() {
+            // A registry that is noted is taken to run.
+            if name != REGISTRY_GROUP || marker.settings.contains_key(name) {
+                marker.settings.insert(name.to_owned(), "changing".to_owned());
+            }
+        }
+        let step = Step::write(id("changing", host.address), [host.address], vec![marker.file()]);
+        Ok(step.titled("note what changes"))
     }
 
     /// Whether a registry runs on a host already, as its marker says.

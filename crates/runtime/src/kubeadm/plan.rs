@@ -60,18 +60,22 @@ impl Planner<'_> {
         self.alter_hosts(&work, plan, &mut milestones)?;
         self.launch(&work, plan, &mut milestones)?;
         let initialize = plan.steps.iter().any(|step| step.id == super::join::INIT_STEP);
-        for (left, host) in work.joining.iter().enumerate().rev() {
+        // A cluster is made once a master is finished: that waits for all that is done only while it is made.
+        let mut last = Vec::new();
+        for host in work.joining.iter().rev() {
             plan.steps.push(self.setup.ready(host)?.after(milestones.launched.clone()));
-            let mut before: Vec<String> =
-                self.setup.has_labels(host).then(|| id("label", host.address)).into_iter().collect();
-            if initialize {
-                plan.steps.extend(self.setup.plugins(host, &["PostInstall"]));
-                let ready = work.joining.iter().map(|host| id("ready", host.address)).collect();
-                let check = if left == 0 { self.setup.cluster_check(ready) } else { None };
-                before.extend(check.iter().map(|step| step.id.clone()));
-                plan.steps.extend(check);
-            }
-            plan.steps.push(self.setup.finish(host)?.after(before));
+            last.extend(if initialize { self.setup.plugins(host, &["PostInstall"]) } else { Vec::new() });
+        }
+        if initialize {
+            let ready = work.joining.iter().map(|host| id("ready", host.address)).collect();
+            last.extend(self.setup.cluster_check(ready));
+        }
+        let made: Vec<String> = last.iter().map(|step| step.id.clone()).collect();
+        plan.steps.extend(last);
+        for host in work.joining.iter().rev() {
+            let label = self.setup.has_labels(host).then(|| id("label", host.address));
+            let made = made.iter().filter(|_| host.is_master());
+            plan.steps.push(self.setup.finish(host)?.after(label).after(made));
         }
         self.leave_hosts(&work, plan, &mut milestones);
         for (host, changed) in &work.altered {
@@ -224,15 +228,17 @@ impl Planner<'_> {
         joined: &[String],
     ) -> Vec<String> {
         let through = self.setup.control_plane.successor();
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         if initialize {
             steps.extend(work.joining.iter().flat_map(|host| self.setup.plugins(host, &["PreGuest"])));
             steps.extend(self.setup.cluster_plugins(through, &["post-install"]));
+            steps = steps.into_iter().map(|step| step.after_end_of(joined)).collect();
         } else if !work.joining.is_empty() {
-            steps.extend(self.setup.cluster_plugins(through, &["post-scaleup"]));
+            let scaled = self.setup.cluster_plugins(through, &["post-scaleup"]);
+            steps.extend(scaled.into_iter().map(|step| step.after(joined)));
         }
         let ids = steps.iter().map(|step| step.id.clone()).collect();
-        plan.steps.extend(steps.into_iter().map(|step| step.after_end_of(joined)));
+        plan.steps.extend(steps);
         ids
     }
 
@@ -245,7 +251,7 @@ impl Planner<'_> {
         let before = self.plugins_before_launch(work, initialize, plan, &milestones.joined);
         milestones.launched = before.last().cloned();
         if initialize || work.relaunch {
-            let steps = self.setup.launch(!initialize, &before, &milestones.joined)?;
+            let steps = self.setup.launch(&before, &milestones.joined)?;
             milestones.launched = steps.last().map(|step| step.id.clone()).or(milestones.launched.take());
             plan.steps.extend(steps);
         }

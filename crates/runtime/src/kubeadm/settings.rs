@@ -26,10 +26,11 @@ pub(super) fn of(request: &Request<'_>, documents: &Documents, networks: &Networ
     names.sort();
     let launch = launch::text(&request.payload.launch, &request.payload.launch_files);
     let variables = request.cluster().env.iter().map(|(key, _)| (key, request.cluster().env.values(key)));
-    let variables: Vec<_> = variables.collect();
+    // It may hold secrets, and everybody can read a marker.
+    let launched = format!("{launch} {:?}", variables.collect::<Vec<_>>());
     BTreeMap::from([
         (CERTIFICATES, digest([names.join("\n").as_bytes()])),
-        (LAUNCH, digest([format!("{launch} {variables:?}").as_bytes()])),
+        (LAUNCH, hex::encode(&request.payload.secrets.keyed_digest(&["launch", &launched])[..8])),
         (NETWORKS, networks_text(networks)),
     ])
 }
