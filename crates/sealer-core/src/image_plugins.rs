@@ -33,6 +33,12 @@ pub(crate) fn add(wanted: &mut Clusterfile, image: &Image) -> Result<(), Error> 
     found.retain(|plugin| {
         wanted.plugins.iter().all(|known| known != plugin && (known.name.is_empty() || known.name != plugin.name))
     });
+    let has_found = !found.is_empty();
     wanted.plugins.extend(found);
+    // It is remembered with them, and must be read again.
+    if has_found && wanted.to_yaml().len() > clusterfile::MAX_BYTES {
+        let reason = format!("with them the Clusterfile is larger than {} bytes", clusterfile::MAX_BYTES);
+        return Err(refused("plugins/", reason).into());
+    }
     Ok(())
 }

@@ -80,7 +80,8 @@ pub(crate) async fn gather_standing(
     let started = Instant::now();
     let (masters, nodes): (Vec<_>, Vec<_>) = current.hosts.iter().cloned().partition(Host::is_master);
     let asked = Asked { cluster: current, needed: &masters, starting: Vec::new(), others: nodes };
-    let observed = run.until_cancelled(ASKING, ask(run, state, asked, requirements)).await?;
+    let mut observed = run.until_cancelled(ASKING, ask(run, state, asked, requirements)).await?;
+    observed.facts.unreachable.retain(|host, _| masters.iter().any(|master| master.address == *host));
     run.phase("preflight", current, started);
     Ok(observed)
 }

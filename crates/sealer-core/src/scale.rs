@@ -252,6 +252,7 @@ fn overlay(cluster: &mut Cluster, fresh: &Cluster, request: &RunRequest) -> Resu
     }
     set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
+    request.choose_launch(cluster);
     Ok(())
 }
 

@@ -92,6 +92,16 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
         image_plugins::add(&mut wanted, &image)?;
         runtime::with_plugins(&wanted)?;
         runtime::host_names(&wanted)?;
+    } else {
+        let has_plugins = image.list_files()?.iter().any(|file| file.starts_with("plugins/"));
+        if has_plugins || !wanted.configs.is_empty() || !wanted.plugins.is_empty() {
+            run.warn(format!(
+                "{} is an application image: Config and Plugin documents, and plugins in it, have no effect",
+                wanted.cluster.image
+            ));
+        }
+        wanted.configs.clear();
+        wanted.plugins.clear();
     }
     let launch = applications::resolve(&image, &wanted)?;
     let application_names = image.extension().applications.iter().map(|one| one.name.clone()).collect();

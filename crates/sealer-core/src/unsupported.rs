@@ -101,8 +101,8 @@ pub(crate) fn without_effect(wanted: &Clusterfile, launch: &[LaunchCommand], ima
 fn configs(wanted: &Clusterfile, image: &ImageContents) -> Vec<String> {
     let mut remarks = Vec::new();
     for config in &wanted.configs {
-        let (name, path) = (&config.name, config.path.trim_start_matches("./").trim_start_matches('/'));
-        if !image.has(path) && !image.has(&format!("{path}.tmpl")) {
+        let (name, path) = (&config.name, config.inner_path());
+        if !image.has(&path) && !image.has(&format!("{path}.tmpl")) {
             remarks.push(format!("Config {name} makes {path}, which the image does not have"));
         }
         if config.data.contains("{{") && !path.ends_with(".tmpl") {

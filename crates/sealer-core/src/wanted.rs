@@ -102,6 +102,14 @@ impl RunRequest {
         }
     }
 
+    /// Puts the commands or applications that are named, if any, in place of those of a cluster.
+    pub(crate) fn choose_launch(&self, cluster: &mut Cluster) {
+        if !(self.commands.is_empty() && self.apps.is_empty()) {
+            cluster.commands.clone_from(&self.commands);
+            cluster.app_names.clone_from(&self.apps);
+        }
+    }
+
     /// The same for an application image on the cluster of this name: without what is said about hosts.
     #[must_use]
     pub fn for_application(&self, image: &str, cluster: &str) -> Self {
@@ -148,12 +156,7 @@ fn overlaid(sealer: &Sealer, request: RunRequest) -> Result<Wanted, Error> {
     network(cluster, &request)?;
     set_env(cluster, &request.env)?;
     cluster.command_args.extend(request.command_args.clone());
-    if !request.commands.is_empty() {
-        cluster.commands.clone_from(&request.commands);
-    }
-    if !request.apps.is_empty() {
-        cluster.app_names.clone_from(&request.apps);
-    }
+    request.choose_launch(cluster);
     let of_image = cluster.provider.clone();
     machines(sealer, cluster, &request)?;
     let chosen_by_image = of_image != ProviderName::BAREMETAL && request.provider.is_none();
@@ -272,9 +275,12 @@ pub(crate) fn set_env(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Err
     for pair in pairs {
         let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
         cluster.set_env(&key, &value);
-        cluster.settle_env(true).map_err(|source| argument("--env", pair, source))?;
     }
-    Ok(())
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    // Those of two networks may be right only together.
+    cluster.settle_env(true).map_err(|source| argument("--env", &pairs.join(","), source))
 }
 
 fn argument(option: &'static str, value: &str, source: clusterfile::ErrorKind) -> Error {

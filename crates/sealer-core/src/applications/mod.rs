@@ -41,7 +41,9 @@ pub(crate) fn is_application(image: &Image) -> bool {
 /// exactly one.
 pub fn applications(sealer: &Sealer, cluster: Option<&str>) -> Result<Vec<InstalledImage>, Error> {
     let known = scale::current(sealer, cluster, None)?;
-    Ok(Record::read_of(sealer.state(), &known.cluster.name)?.images)
+    let mut images = Record::read_of(sealer.state(), &known.cluster.name)?.images;
+    images.retain(|image| !image.applications.is_empty());
+    Ok(images)
 }
 
 /// Remembers what the image of a cluster launched, once it has.
@@ -51,15 +53,16 @@ pub(crate) fn remember(state: &ClusterState, target: &Target<'_>) -> Result<(), 
     if record.image(CLUSTER_IMAGE).is_some_and(|known| (&known.digest, &known.launch) == (&image.digest, &launch)) {
         return Ok(());
     }
+    let applications = record.running(CLUSTER_IMAGE, &target.launch.applications);
     record.images.retain(|known| !known.is_cluster_image);
-    if !target.launch.applications.is_empty() {
+    if !applications.is_empty() {
         let all = std::iter::once(image).chain(&image.others);
         record.put(InstalledImage {
             image: image.name.clone(),
             digest: image.digest.clone(),
             is_cluster_image: true,
             state: InstallState::Launched,
-            applications: target.launch.applications.clone(),
+            applications,
             directory: CLUSTER_IMAGE.to_owned(),
             bytes: image.rootfs_bytes + image.carried_bytes,
             platforms: all.map(|one| one.platform.clone()).collect(),

@@ -1,6 +1,7 @@
 //! Remembers in the state of a cluster which images launched what on it: `applications.json`, also part of the copy in the cluster.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use clusterfile::Cluster;
 use content_store::Digest;
@@ -13,6 +14,8 @@ use crate::{ClusterState, Error, Sealer, State};
 
 /// Name of the file in a cluster's state.
 pub(crate) const FILE: &str = "applications.json";
+/// It is never larger than this.
+const LIMIT: u64 = 4 << 20;
 
 /// What runs on a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,21 +84,29 @@ pub struct InstalledApplication {
 impl Record {
     /// What a state says.
     pub(crate) fn read(state: &ClusterState) -> Result<Self, Error> {
-        Self::of(state.read(FILE)?, state.file(FILE))
+        Self::read_at(&state.file(FILE))
     }
 
     /// The same for a cluster that nobody works on.
     pub(crate) fn read_of(state: &State, cluster: &str) -> Result<Self, Error> {
-        let path = state.root().join(cluster).join(FILE);
-        let read = atomic_file::read_limited(&path, 4 << 20);
-        let bytes = read.map_err(|source| Error::State { act: "read", path: path.clone(), source })?;
-        Self::of(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned().into()), path)
+        Self::read_at(&state.root().join(cluster).join(FILE))
     }
 
-    fn of(text: Option<clusterfile::Secret>, path: std::path::PathBuf) -> Result<Self, Error> {
-        let Some(text) = text else { return Ok(Self::default()) };
-        let damaged = |error: serde_json::Error| ApplicationError::Record { path, reason: error.to_string() };
-        Ok(serde_json::from_str(text.expose()).map_err(damaged)?)
+    fn read_at(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::State { act: "read", path: path.to_owned(), source };
+        let Some(bytes) = atomic_file::read_limited(path, LIMIT).map_err(failed)? else { return Ok(Self::default()) };
+        let damaged = |reason| ApplicationError::Record { path: path.to_owned(), reason };
+        let record: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        // They come from the cluster, and become words of commands.
+        let is_wrong = |image: &&InstalledImage| {
+            let mut characters = image.directory.bytes();
+            let is_digest = characters.len() == 16 && characters.all(|one| b"0123456789abcdef".contains(&one));
+            if image.is_cluster_image { !image.directory.is_empty() } else { !is_digest }
+        };
+        match record.images.iter().find(is_wrong) {
+            Some(image) => Err(damaged(format!("`{}` is no directory of an image", image.directory)).into()),
+            None => Ok(record),
+        }
     }
 
     /// Writes it, unless it is what the state says already.
@@ -121,6 +132,13 @@ impl Record {
         }
     }
 
+    /// What runs of an image once it has launched these: those that it launched before run on.
+    pub(crate) fn running(&self, directory: &str, launched: &[InstalledApplication]) -> Vec<InstalledApplication> {
+        let known = self.image(directory).into_iter().flat_map(|known| &known.applications);
+        let others = known.filter(|known| launched.iter().all(|one| one.name != known.name));
+        launched.iter().chain(others).cloned().collect()
+    }
+
     /// The content that the registries of the cluster hold for application images.
     pub(crate) fn contents(&self) -> Vec<ApplicationContent> {
         self.images.iter().filter_map(InstalledImage::content).collect()
@@ -144,4 +162,29 @@ pub(crate) fn in_use(sealer: &Sealer) -> Result<BTreeSet<Digest>, Error> {
         digests.extend(Record::read_of(sealer.state(), &name)?.images.into_iter().map(|image| image.digest));
     }
     Ok(digests.iter().filter_map(|digest| digest.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_none_of_ours_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        for (name, is_cluster_image, is_right) in [
+            ("0123456789abcdef", false, true),
+            ("", true, true),
+            ("", false, false),
+            ("../../0123456789", false, false),
+        ] {
+            let text = format!(
+                "{{\"images\": [{{\"image\": \"a\", \"digest\": \"\", \"isClusterImage\": {is_cluster_image}, \"state\": \"launched\", \"applications\": [], \"directory\": \"{name}\", \"bytes\": 0, \"platforms\": [], \"launch\": \"\"}}]}}"
+            );
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(Record::read_at(&path).is_ok(), is_right, "{name}");
+        }
+    }
 }

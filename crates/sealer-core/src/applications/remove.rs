@@ -101,7 +101,9 @@ impl Removal {
     fn of(standing: &Standing, request: &RemoveApplication) -> Result<Self, Error> {
         let (image, gone, stay) = chosen(standing, &request.name)?;
         let commands = commands(&gone, request)?;
-        let after = (!stay.is_empty()).then(|| InstalledImage { applications: stay, ..image.clone() });
+        // The cluster's own image is not taken for one that never launched anything.
+        let after = (!stay.is_empty() || image.is_cluster_image)
+            .then(|| InstalledImage { applications: stay, ..image.clone() });
         let mut record = standing.record.clone();
         match &after {
             Some(after) => record.put(after.clone()),
@@ -133,15 +135,15 @@ fn chosen<'s>(
     standing: &'s Standing,
     name: &str,
 ) -> Result<(&'s InstalledImage, Vec<&'s InstalledApplication>, Vec<InstalledApplication>), Error> {
-    let images = &standing.record.images;
+    let images = || standing.record.images.iter().filter(|image| !image.applications.is_empty());
     let familiar =
         |name: &str| name.parse::<content_store::Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar());
-    if let Some(image) = images.iter().find(|image| familiar(&image.image) == familiar(name)) {
+    if let Some(image) = images().find(|image| familiar(&image.image) == familiar(name)) {
         return Ok((image, image.applications.iter().collect(), Vec::new()));
     }
     let has = |image: &&InstalledImage| image.applications.iter().any(|application| application.name == name);
     let (cluster, name) = (standing.file.cluster.name.clone(), name.to_owned());
-    let having: Vec<&InstalledImage> = images.iter().filter(has).collect();
+    let having: Vec<&InstalledImage> = images().filter(has).collect();
     match having[..] {
         [image] => {
             let (gone, stay): (Vec<_>, Vec<_>) =
@@ -150,9 +152,9 @@ fn chosen<'s>(
         }
         [] => {
             let names =
-                images.iter().flat_map(|image| image.applications.iter().map(|application| application.name.clone()));
+                images().flat_map(|image| image.applications.iter().map(|application| application.name.clone()));
             let known =
-                images.iter().map(|image| image.image.clone()).chain(names.filter(|name| !name.is_empty())).collect();
+                images().map(|image| image.image.clone()).chain(names.filter(|name| !name.is_empty())).collect();
             Err(ApplicationError::NotInstalled { cluster, name, known }.into())
         }
         _ => {

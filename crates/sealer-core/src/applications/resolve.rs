@@ -64,7 +64,10 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     Ok(Resolved {
         files: files.collect(),
         applications: installed(image, &extension, &launched)?,
-        commands: launched.into_iter().map(command).collect(),
+        commands: launched
+            .into_iter()
+            .map(|command| self::command(command, image.extension(), &asked.configs))
+            .collect(),
         notes,
     })
 }
@@ -157,8 +160,16 @@ fn files<'c>(extension: &Extension, config: &'c ApplicationConfig) -> impl Itera
     config.files.iter().map(file)
 }
 
-fn command(command: LaunchCommand) -> runtime::LaunchCommand {
-    runtime::LaunchCommand::from(command.command).within(command.directory, command.env)
+/// A command with its variables; what only the image says of them gives way to the variables of the host.
+fn command(command: LaunchCommand, image: &Extension, configs: &[&ApplicationConfig]) -> runtime::LaunchCommand {
+    let LaunchCommand { application, command, directory, env, .. } = command;
+    let of_image = application.as_deref().and_then(|name| image.application(name));
+    let config = configs.iter().find(|config| Some(&config.name) == application.as_ref());
+    let (defaults, env) = env.into_iter().partition(|(name, _)| {
+        of_image.is_some_and(|known| known.env.contains_key(name))
+            && config.is_none_or(|config| config.env.get(name).is_none())
+    });
+    runtime::LaunchCommand::from(command).within(directory, env).with_defaults(defaults)
 }
 
 /// What is remembered of each application that is launched, and of commands that are of none.
@@ -192,14 +203,11 @@ fn installed(
 
 /// The commands that take away what these launched, the last first.
 fn removal(application: Option<&Application>, launched: &[&LaunchCommand]) -> Option<Vec<(String, String)>> {
-    let undone = launched.iter().rev().map(|command| Some((undo(&command.command)?, command.directory.clone())));
-    let of_kind = application.map(Application::removal).filter(|commands| !commands.is_empty());
-    let of_kind = of_kind.map(|commands| commands.into_iter().map(|command| (command, String::new())).collect());
-    // What a chart or manifests bring is removed by their kind; it may have been changed by other commands.
-    match application {
-        Some(application) if application.cmds.is_empty() => of_kind,
-        _ => undone.collect::<Option<_>>().or(of_kind),
+    if let Some(application) = application.filter(|application| application.cmds.is_empty()) {
+        let commands = application.removal();
+        return (!commands.is_empty()).then(|| commands.into_iter().map(|one| (one, String::new())).collect());
     }
+    launched.iter().rev().map(|command| Some((undo(&command.command)?, command.directory.clone()))).collect()
 }
 
 /// What a chart calls its version; empty when it does not say.

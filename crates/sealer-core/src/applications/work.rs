@@ -113,6 +113,10 @@ impl Standing {
         let claim = observed.shared.claim(plan);
         let executed = operator_lock::exclusively(run, state, claim, async |run| {
             executor::check(&run, plan, observed)?;
+            if record.image(&directory) != Some(&during) {
+                // What another operation did says nothing of this one.
+                Journal::open(&state.file(JOURNAL))?.clear()?;
+            }
             if !plan.is_empty() {
                 record.put(during);
                 record.write(state)?;
@@ -175,12 +179,13 @@ impl Prepared {
         check_platforms(&shown, &target.image, cluster, facts)?;
         let image = &target.image;
         let all = std::iter::once(image).chain(&image.others);
+        let directory = directory(&shown);
         let installed = InstalledImage {
             digest: image.digest.clone(),
             is_cluster_image: false,
             state: InstallState::Launching,
-            applications: resolved.applications.clone(),
-            directory: directory(&shown),
+            applications: standing.record.running(&directory, &resolved.applications),
+            directory,
             bytes: if image.others.is_empty() { image.rootfs_bytes + image.carried_bytes } else { image.all_bytes },
             platforms: all.map(|one| one.platform.clone()).collect(),
             launch: resolved.digest(cluster),
@@ -188,10 +193,7 @@ impl Prepared {
             image: shown,
         };
         let notes = target.notes.iter().chain(&resolved.notes).cloned().collect();
-        // Config documents are about the cluster's own image.
-        let mut wanted = target.wanted.clone();
-        wanted.configs.clear();
-        Ok(Self { resolved, wanted, contents: target.image.clone(), installed, notes })
+        Ok(Self { resolved, wanted: target.wanted.clone(), contents: target.image.clone(), installed, notes })
     }
 
     /// The steps; none when the image runs as wanted.
@@ -201,6 +203,8 @@ impl Prepared {
         let is_same = |known: &InstalledImage| {
             known.state == InstallState::Launched
                 && (&known.digest, &known.launch) == (&installed.digest, &installed.launch)
+                // Nothing of it was removed since.
+                && installed.applications.iter().all(|one| known.applications.contains(one))
         };
         let mut plan = if known.is_some_and(is_same) {
             Plan::new(&standing.file.cluster.name)

@@ -126,6 +126,20 @@ async fn after_a_failure_the_same_command_goes_on() {
 }
 
 #[tokio::test]
+async fn what_was_done_before_a_removal_is_done_again_after_it() {
+    let bench = standing(KUBEFILE).await;
+    bench.hosts.fail("kubectl apply");
+    run(&bench, RunRequest::new("shop-app:1")).await.unwrap_err();
+    let mut request = RemoveApplication::new("shop-app:1");
+    request.commands = ["echo gone >> $SEALER_DATA/trace", "false"].map(str::to_owned).into();
+    remove(&bench, &request, &agreed()).await.unwrap_err();
+    assert_eq!(trace(&bench), "us in tool\noriginal\ngone\n");
+    bench.hosts.repair();
+    run(&bench, RunRequest::new("shop-app:1")).await.unwrap();
+    assert_eq!(trace(&bench), "us in tool\noriginal\nkubectl apply -f web.yaml\n");
+}
+
+#[tokio::test]
 async fn applications_and_commands_are_chosen() {
     let bench = standing(KUBEFILE).await;
     let mut request = RunRequest::new("shop-app:1");
@@ -137,6 +151,21 @@ async fn applications_and_commands_are_chosen() {
     request.env = vec!["Stage=test".to_owned()];
     run(&bench, request.clone()).await.unwrap();
     assert_eq!(trace(&bench), "test\n");
+    request.commands.clear();
+    request.apps = vec!["tool".to_owned()];
+    request.env = vec!["Who=me".to_owned()];
+    bench.hosts.unreachable(address(2), 99);
+    let applied = run(&bench, request.clone()).await.unwrap();
+    assert!(applied.unreachable.is_empty(), "nothing is done on a node: {applied:?}");
+    assert_eq!(trace(&bench), "me in tool\noriginal\n");
+    let listed = applications(&bench.sealer, None).unwrap();
+    let names: Vec<&str> = listed[0].applications.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["tool", "", "web"], "what was launched before still runs");
+    assert_eq!(run(&bench, request.clone()).await.unwrap().outcome, Outcome::Unchanged);
+    let mut gone = RemoveApplication::new("tool");
+    gone.commands = vec!["true".to_owned()];
+    remove(&bench, &gone, &agreed()).await.unwrap();
+    assert_eq!(run(&bench, request.clone()).await.unwrap().outcome, Outcome::Changed, "it was removed");
     request.masters = Some("10.0.0.1".to_owned());
     let error = wanted(&bench.sealer, request, &|_| ()).await.unwrap_err();
     assert!(error.to_string().contains("`--masters` means nothing"), "{error}");
@@ -206,4 +235,8 @@ async fn applications_of_a_clusters_own_image_are_known_too() {
     let listed = applications(&bench.sealer, None).unwrap();
     assert!(listed[0].is_cluster_image && listed[0].applications[0].name == "web");
     assert_eq!(listed[0].applications[0].commands, ["kubectl apply -f application/apps/web/web.yaml"]);
+    bench.hosts.answer_with(KubernetesApi::default());
+    remove(&bench, &RemoveApplication::new("whole:1"), &agreed()).await.unwrap();
+    bench.apply(&wanted).await.unwrap();
+    assert_eq!(applications(&bench.sealer, None).unwrap(), [], "what was not launched again is not listed");
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 
-use sealer_core::clusterfile::{Cluster, Clusterfile, MachineSpec, ProviderName};
+use sealer_core::clusterfile::{Cluster, Clusterfile, Config, MachineSpec, ProviderName};
 use sealer_core::{Class, Error, Outcome};
 
 use crate::lab::address;
@@ -126,6 +126,25 @@ fn made(image: &Image, wanted: Clusterfile) -> Place {
 #[test]
 fn creating_three_masters_and_a_node() {
     matrix("create 3 + 1", &Image::new(), None, &Act::apply(listed(&[1, 2, 3], &[4])), &FAULTS);
+}
+
+#[test]
+fn a_change_of_a_file_that_is_taken_back_is_a_change_too() {
+    let image = Image::new();
+    let with = |data: &str| {
+        let mut wanted = listed(&[1], &[]);
+        wanted.configs.push(Config::new("etc/a", data));
+        Act::apply(wanted)
+    };
+    let place = Place::new(&image, None);
+    place.perform(&with("one"), None).unwrap().unwrap();
+    let call = "rootfs@10.0.0.1 on 10.0.0.1 #0";
+    assert!(place.perform(&with("two"), Some((call, Fault::KilledAfter))).is_none());
+    let back = place.perform(&with("one"), None).unwrap().unwrap().unwrap();
+    assert_eq!(back.outcome, Outcome::Changed);
+    let file = place.directory.path().join("hosts/10.0.0.1/data/shop/rootfs/etc/a");
+    assert_eq!(fs::read_to_string(file).unwrap(), "one");
+    expect_done(&place, &with("one"), "taken back");
 }
 
 #[test]

@@ -165,6 +165,12 @@ async fn running_it_with_more_hosts_adds_them_and_never_takes_one_out() {
     );
     assert_eq!(bench.apply_by(fewer, &Default::default()).await.unwrap().outcome, Outcome::Unchanged);
 
+    let mut request = RunRequest::new("lab:1");
+    request.cluster_name = Some("shop".to_owned());
+    request.commands = vec!["true".to_owned()];
+    let asked = wanted(&bench.sealer, request, &|_| ()).await.unwrap().clusterfile.cluster;
+    assert_eq!(asked.commands, ["true"]);
+
     // Another cluster under a name that is taken.
     let error = run(&bench, "10.0.1.1", None, &[]).await.unwrap_err();
     assert!(matches!(&error, Error::ClusterExists { masters, .. } if *masters == [address(1)]), "{error}");
@@ -174,6 +180,8 @@ async fn running_it_with_more_hosts_adds_them_and_never_takes_one_out() {
 #[tokio::test]
 async fn running_it_with_other_counts_only_adds() {
     let bench = Bench::new().await;
+    // Two variables of which each alone is wrong.
+    run(&bench, "1", None, &["PodCIDR=10.1.0.0/16;fd00:1::/48", "SvcCIDR=10.2.0.0/16;fd00:2::/112"]).await.unwrap();
     bench.change(run(&bench, "1", Some("2"), &[]).await.unwrap()).await.unwrap();
     assert_eq!(bench.remembered().unwrap().provider, ProviderName::CONTAINER);
     let fewer = run(&bench, "3", Some("1"), &[]).await.unwrap();
