@@ -92,15 +92,22 @@ impl Run {
             return Err(Failure::Usage(reason.to_owned()));
         }
         let request = self.request(first)?;
-        let cluster = self.run_image(request.clone(), session).await?;
+        let (cluster, is_there) = self.run_image(request.clone(), session).await?;
+        if !is_there && !others.is_empty() {
+            session.printer.warn(&format!(
+                "cluster {cluster} is not there yet: what {} would do can be told once it is",
+                others.join(" and ")
+            ));
+            return Ok(());
+        }
         for image in others {
             self.run_image(request.for_application(image, &cluster), session).await?;
         }
         Ok(())
     }
 
-    /// Runs one image; gives the name of its cluster.
-    async fn run_image(&self, mut request: RunRequest, session: &Session<'_>) -> Result<String, Failure> {
+    /// Runs one image; gives the name of its cluster, and whether that is known here.
+    async fn run_image(&self, mut request: RunRequest, session: &Session<'_>) -> Result<(String, bool), Failure> {
         let image = Some(request.image.as_str());
         let sealer = session.open_with_cloud(&self.cloud, self.login.host_keys, &self.registry, image)?;
         // A dry run makes no machines.
@@ -121,7 +128,8 @@ impl Run {
         self.login.overlay(&mut wanted.clusterfile.cluster)?;
         let cluster = wanted.clusterfile.cluster.name.clone();
         apply::perform(&sealer, wanted, self.dry_run, &self.change, session).await?;
-        Ok(cluster)
+        let is_known = sealer.state().clusterfile(&cluster)?.is_some();
+        Ok((cluster, is_known))
     }
 
     /// What apply does, with the image that is named here, if one is.

@@ -87,6 +87,10 @@ fn a_dry_run_lists_three_and_three_without_asking_anybody() {
     let outcome = scene.call(&[&arguments[..], &["-o", "json"]].concat());
     let planned: Value = serde_json::from_str(&outcome.code(0).stdout).unwrap();
     assert!(planned["provider"].as_array().unwrap().len() > 5 && planned["refused"].is_null(), "{planned}");
+    // What comes after a cluster that is not there cannot be planned.
+    let outcome = scene.call(&["run", "kube:1", "shop:1", "--masters", "1", "--dry-run"]);
+    outcome.code(0);
+    assert!(outcome.stderr.contains("what shop:1 would do"), "{}", outcome.stderr);
     // The key is not needed to say so.
     let mut command = scene.command(&["run", "kube:1", "--masters", "1", "--dry-run"]);
     finish(command.env_remove("ACCESSKEYID").env_remove("ACCESSKEYSECRET")).code(0);
