@@ -40,9 +40,11 @@ pub struct Downloads {
     unkept: Unkept,
 }
 
+type Listener = dyn Fn(&Digest, &Error) + Send + Sync;
+
 /// Is told of a blob that was served and could not be kept.
 #[derive(Clone)]
-struct Unkept(Arc<dyn Fn(&Digest, &Error) + Send + Sync>);
+struct Unkept(Arc<Listener>);
 
 impl std::fmt::Debug for Unkept {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
