@@ -353,7 +353,8 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&place).unwrap(), text);
             std::fs::remove_file(&place).unwrap();
             let (code, said, _) = receives(&place, &local, extent, sent / 2).await;
-            assert_eq!((code, said.as_str()), (Some(74), "the content arrived corrupt or incomplete\n"));
+            assert_eq!(code, Some(74));
+            assert!(said.ends_with("the content arrived corrupt or incomplete\n"), "{said}");
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left");
         }
     }
