@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::libc::{EIO, ENOSPC, EROFS};
-use stage::{Stage, noise, shop, shops, spawn};
+use stage::{Stage, parts, shop, shops, spawn};
 use tracer::Interference;
 
 /// What a disk does besides.
@@ -120,13 +120,7 @@ fn load() {
 
 #[test]
 fn load_of_parts() {
-    let stage = shops();
-    stage.write("context/noise", noise(200_000));
-    stage.write("context/Kubefile", "FROM shop:2\nCOPY noise noise\n");
-    stage.call(&["build", "-q", "-t", "noise:1", "context"]);
-    stage.call(&["save", "-o", "archive.tar", "--split", "100kB", "noise:1"]);
-    stage.call(&["rmi", "noise:1"]);
-    stage.call(&["prune", "--all"]);
+    let stage = parts();
     matrix(&stage, &["load", "-i", "archive.tar.002", "archive.tar.001"]);
 }
 

@@ -143,7 +143,7 @@ pub(crate) fn shops() -> Stage {
 }
 
 /// Bytes that do not compress.
-pub(crate) fn noise(count: usize) -> Vec<u8> {
+fn noise(count: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let next = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -173,4 +173,16 @@ fn copy(from: &Path, to: &Path) {
         fs::remove_dir_all(to).unwrap();
     }
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+/// The same store beside an archive in parts, whose image it does not have.
+pub(crate) fn parts() -> Stage {
+    let stage = shops();
+    stage.write("context/noise", noise(200_000));
+    stage.write("context/Kubefile", "FROM shop:2\nCOPY noise noise\n");
+    stage.call(&["build", "-q", "-t", "noise:1", "context"]);
+    stage.call(&["save", "-o", "archive.tar", "--split", "100kB", "noise:1"]);
+    stage.call(&["rmi", "noise:1"]);
+    stage.call(&["prune", "--all"]);
+    stage
 }

@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use stage::{Stage, noise, shops};
+use stage::{Stage, parts, shops};
 use write_log::{Entry, WriteLog};
 
 /// The disk that a command writes to, the log of what it writes, and the disk after a power cut.
@@ -129,13 +129,7 @@ fn tag() {
 #[test]
 fn load() {
     prepare();
-    let stage = shops();
-    stage.write("context/noise", noise(200_000));
-    stage.write("context/Kubefile", "FROM shop:2\nCOPY noise noise\n");
-    stage.call(&["build", "-q", "-t", "noise:1", "context"]);
-    stage.call(&["save", "-o", "archive.tar", "--split", "100kB", "noise:1"]);
-    stage.call(&["rmi", "noise:1"]);
-    stage.call(&["prune", "--all"]);
+    let stage = parts();
     cut(&stage, &["load", "-i", "archive.tar.001", "archive.tar.002"]);
 }
 
