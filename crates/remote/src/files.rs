@@ -1,6 +1,6 @@
 //! Writes, sends and reads files on a host with nothing but a POSIX shell and coreutils.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -215,8 +215,9 @@ fn receive(files: &[Arriving<'_>], sum: &str) -> Result<String, Error> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|source| Error::Random { source })?;
     let random = hex::encode(random);
-    let (mut parents, mut takes, mut modes, mut moves) = Default::default();
+    let (mut parents, mut takes, mut moves) = Default::default();
     let (mut temporaries, mut directories) = (Vec::new(), BTreeSet::new());
+    let mut modes = BTreeMap::<u32, String>::new();
     for (number, file) in files.iter().enumerate() {
         let path = absolute(file.path)?;
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -231,12 +232,14 @@ fn receive(files: &[Arriving<'_>], sum: &str) -> Result<String, Error> {
         };
         push(&mut parents, &format!("prepare {} {directory}", quote(path)));
         push(&mut takes, &take);
-        push(&mut modes, &format!("chmod {:o} {temporary}", file.mode & 0o7777));
+        let mode = file.mode & 0o7777;
+        modes.entry(mode).or_insert_with(|| format!("chmod {mode:o}")).extend([" ", &temporary]);
         push(&mut moves, &format!("mv -f {temporary} {}", quote(path)));
         temporaries.push(temporary);
         directories.insert(directory);
     }
     let directories: Vec<String> = directories.into_iter().collect();
+    let modes: Vec<String> = modes.into_values().collect();
     Ok(format!(
         r#"set -euC
 umask 022
@@ -250,10 +253,12 @@ trap 'exit 1' HUP INT PIPE TERM
 umask 077
 {takes}sum=$(cat "$@" | sha256sum | cut -c1-64)
 [ "$sum" = {sum} ] || {{ echo "the content arrived corrupt or incomplete" >&2; exit 74; }}
-{modes}sync "$@"
+{modes}
+sync "$@"
 {moves}sync {directories}
 "#,
         temporaries = temporaries.join(" "),
+        modes = modes.join("\n"),
         directories = directories.join(" "),
     ))
 }
