@@ -4,10 +4,9 @@
 mod support;
 
 use content_store::Reference;
-use content_store::{Digest, MediaType, Store};
+use content_store::{Digest, Store};
 use registry_client::contract::Fixture;
 use registry_proxy::{ContentSource, Event, Options, Source, UpstreamConfig, UpstreamSource, service};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -84,17 +83,7 @@ fn content() -> (Content, Digest) {
     let fixture = Fixture::new("registry.invalid");
     let content = Content::new(&fixture);
     let layer = content.store.put(&fixture.blobs[2]).unwrap();
-    let config =
-        json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer.digest] } });
-    let config = content.store.put(config.to_string().as_bytes()).unwrap();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.digest, "size": config.size },
-        "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer.digest, "size": layer.size }],
-    });
-    let name = Reference::new("registry.invalid", "team/app", "1").unwrap();
-    content.name(&name, manifest.to_string().as_bytes(), MediaType::ImageManifest);
+    content.image(&Reference::new("registry.invalid", "team/app", "1").unwrap(), &layer);
     (content, layer.digest)
 }
 

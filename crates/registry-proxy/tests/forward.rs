@@ -3,13 +3,10 @@
 
 mod support;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use registry_client::contract::Fixture;
-use registry_proxy::{ForwardConfig, ForwardProxy, serve_forward};
+use registry_proxy::{ForwardConfig, ForwardProxy};
 use std::net::SocketAddr;
-use support::{Content, Server};
-use tempfile::TempDir;
-use tokio::net::TcpListener;
+use support::{Content, Server, Trusted};
 
 const REGISTRY: &str = "registry.example";
 
@@ -19,28 +16,16 @@ struct Bench {
     address: SocketAddr,
     authority: String,
     _content: Content,
-    _directory: TempDir,
 }
 
 impl Bench {
     async fn new(change: impl FnOnce(&mut ForwardConfig)) -> Self {
         let fixture = Fixture::new(REGISTRY);
         let content = Content::new(&fixture);
-        let directory = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap().pem();
-        let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("ca.crt"), &authority).unwrap();
-        std::fs::write(path("ca.key"), key.serialize_pem()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut config = ForwardConfig::new(address, path("ca.crt"), path("ca.key"));
-        change(&mut config);
-        let proxy = ForwardProxy::new(config, content.router()).unwrap();
-        tokio::spawn(serve_forward(listener, proxy, std::future::pending()));
-        Self { fixture, address, authority, _content: content, _directory: directory }
+        let trusted = Trusted::new();
+        let address = support::forward_as(&content, &trusted, change).await;
+        let authority = std::fs::read_to_string(&trusted.certificate).unwrap();
+        Self { fixture, address, authority, _content: content }
     }
 
     fn client(&self) -> reqwest::Client {

@@ -4,34 +4,22 @@
 mod support;
 
 use content_store::Reference;
-use content_store::{Digest, MediaType, Store};
+use content_store::{Digest, Store};
 use registry_client::contract::Fixture;
-use registry_proxy::{ForwardConfig, ForwardProxy, Options, UpstreamConfig, UpstreamSource, serve_forward, service};
-use serde_json::json;
+use registry_proxy::{Options, UpstreamConfig, UpstreamSource, service};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use support::{Content, Server};
+use support::{Content, Server, Trusted};
 
 /// Content with one image under the name `registry.example/team/app:1`; the digests of its blobs.
 fn content() -> (Content, Vec<Digest>) {
     let fixture = Fixture::new("registry.example");
     let content = Content::new(&fixture);
     let layer = content.store.put(&fixture.blobs[2]).unwrap();
-    let config =
-        json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer.digest] } })
-            .to_string();
-    let config = content.store.put(config.as_bytes()).unwrap();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.digest, "size": config.size },
-        "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer.digest, "size": layer.size }],
-    });
-    let manifest = manifest.to_string();
     let image = Reference::new("registry.example", "team/app", "1").unwrap();
-    content.name(&image, manifest.as_bytes(), MediaType::ImageManifest);
-    (content, vec![layer.digest, config.digest, Digest::of(manifest.as_bytes())])
+    let [config, manifest] = content.image(&image, &layer);
+    (content, vec![layer.digest, config, manifest])
 }
 
 /// Copies an image with skopeo, and looks whether all of it arrived.
@@ -89,19 +77,11 @@ async fn skopeo_pulls_the_original_name_through_a_mirror_with_the_host_in_its_pa
 #[tokio::test(flavor = "multi_thread")]
 async fn skopeo_pulls_the_original_name_through_the_forward_proxy() {
     let (content, blobs) = content();
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = rcgen::KeyPair::generate().unwrap();
-    std::fs::write(path("ca.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
-    std::fs::write(path("ca.key"), key.serialize_pem()).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let proxy =
-        ForwardProxy::new(ForwardConfig::new(address, path("ca.crt"), path("ca.key")), content.router()).unwrap();
-    tokio::spawn(serve_forward(listener, proxy, std::future::pending()));
-    let environment =
-        vec![("HTTPS_PROXY", format!("http://{address}")), ("SSL_CERT_FILE", path("ca.crt").display().to_string())];
+    let trusted = Trusted::new();
+    let address = support::forward(&content, &trusted).await;
+    let environment = vec![
+        ("HTTPS_PROXY", format!("http://{address}")),
+        ("SSL_CERT_FILE", trusted.certificate.display().to_string()),
+    ];
     copy("docker://registry.example/team/app:1".to_owned(), environment, Vec::new(), &blobs).await;
 }

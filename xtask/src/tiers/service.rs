@@ -6,10 +6,12 @@ use crate::machine;
 /// Programs and the packages that bring them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("buildah", "buildah"),
+    ("busybox", "busybox-static"),
     ("containerd", "containerd"),
     ("docker-registry", "docker-registry"),
     ("ip", "iproute2"),
     ("openssl", "openssl"),
+    ("podman", "podman"),
     ("skopeo", "skopeo"),
     ("ssh-agent", "openssh-client"),
     ("sshd", "openssh-server"),
