@@ -89,6 +89,15 @@ impl BlobFile {
         self.version
     }
 
+    /// The file, for reading at offsets only, and where the blob begins in it.
+    ///
+    /// # Errors
+    ///
+    /// When the process has too many open files.
+    pub fn share(&self) -> io::Result<(File, u64)> {
+        Ok((self.file.try_clone()?, self.start))
+    }
+
     /// Reads the whole blob, compares its bytes with its digest, and returns to its start.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ pub use object_store;
 pub use objects::{ObjectSource, ObjectStoreConfig, ObjectStoreKind, Published, publish};
 pub use record::{Recorded, Recorder, Recording};
 pub use serve::{Content, serve, serve_http2_stream, serve_plain, serve_tls};
-pub use source::{BlobStream, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
+pub use source::{BlobStream, FilePart, Manifest, ManifestReference, Repository, Source, SourceBlob, SourceError};
 pub use tls::Tls;
 pub use upstream::{UpstreamConfig, UpstreamSource};
 

@@ -1,9 +1,11 @@
 //! Accepts, limits and ends connections.
 
+mod files;
 mod limits;
 mod progress;
 mod run;
 
+pub(crate) use files::Files;
 pub(crate) use limits::Client;
 pub(crate) use progress::sending;
 pub use run::{Content, serve};
@@ -12,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::handler::PeerAddress;
 use crate::tls::Tls;
 use axum::Router;
-use http::{Request, Response};
+use files::FileStream;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -153,7 +156,12 @@ async fn connection(
     let (builder, service) = (builder(), Limited::new(router, client.clone()));
     let served = async {
         match acceptor {
-            None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+            None => {
+                let files = Files::default();
+                let service = service.with_files(files.clone());
+                let stream = FileStream { stream, files };
+                watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
+            }
             Some(acceptor) => {
                 let stream = acceptor.accept(stream).await?;
                 watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
@@ -186,11 +194,17 @@ async fn while_useful(client: &Client, connection: impl Future<Output = Served>)
 pub(crate) struct Limited {
     service: TowerToHyperService<Router>,
     client: Arc<Client>,
+    /// What the connection sends in place of fillers, if it can.
+    files: Option<Files>,
 }
 
 impl Limited {
     pub(crate) fn new(router: Router, client: Arc<Client>) -> Self {
-        Self { service: TowerToHyperService::new(router), client }
+        Self { service: TowerToHyperService::new(router), client, files: None }
+    }
+
+    fn with_files(self, files: Files) -> Self {
+        Self { files: Some(files), ..self }
     }
 }
 
@@ -200,11 +214,14 @@ impl Service<Request<Incoming>> for Limited {
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let Self { service, client } = self.clone();
+        let Self { service, client, files } = self.clone();
         Box::pin(async move {
             let place = client.place().await?;
             let mut request = request;
             request.extensions_mut().insert(PeerAddress(client.address()));
+            if let Some(files) = files.filter(|_| request.version() <= Version::HTTP_11) {
+                request.extensions_mut().insert(files);
+            }
             let response = service.call(request).await.unwrap_or_else(|never| match never {});
             Ok(response.map(|body| Answer::new(body, place)))
         })

@@ -4,8 +4,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use content_store::Digest;
 use futures_util::stream::BoxStream;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The registry of names without one, as container engines have it.
 pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
@@ -78,6 +80,39 @@ pub trait SourceBlob: Send + std::fmt::Debug {
     ///
     /// [`SourceError::Corrupt`] or [`SourceError::Failed`]; the stream may fail later.
     async fn read(self: Box<Self>, range: Range<u64>) -> Result<BlobStream, SourceError>;
+
+    /// The file that has the bytes of `range`, where there is one and the blob was verified not long ago. It may be sent as it is.
+    fn verified_file(&self, range: Range<u64>) -> Option<FilePart> {
+        let _ = range;
+        None
+    }
+}
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FilePart {
+    /// The open file.
+    pub file: Arc<File>,
+    /// Where the part begins, in bytes.
+    pub offset: u64,
+    /// Its bytes.
+    pub length: u64,
+}
+
+impl FilePart {
+    /// `length` bytes of `file` from `offset` on.
+    #[must_use]
+    pub fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
+        Self { file, offset, length }
+    }
+
+    /// Takes the first `length` bytes away, at most all.
+    pub(crate) fn split_to(&mut self, length: u64) -> Self {
+        let first = Self { length: length.min(self.length), ..self.clone() };
+        (self.offset, self.length) = (self.offset + first.length, self.length - first.length);
+        first
+    }
 }
 
 /// The bytes of a blob, in pieces of bounded size.

@@ -1,7 +1,7 @@
 //! Streams a stored blob: read ahead, hashed, its last bytes held back until the digest is checked.
 
 use super::integrity::Integrity;
-use crate::source::{BlobStream, SourceBlob, SourceError};
+use crate::source::{BlobStream, FilePart, SourceBlob, SourceError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use content_store::{BlobFile, Digest, Hasher};
@@ -44,7 +44,7 @@ impl SourceBlob for StoredBlob {
     /// for the next attempt would never get a whole one. Clients that verify are spared the first reading.
     async fn read(self: Box<Self>, range: Range<u64>) -> Result<BlobStream, SourceError> {
         let Self { keeper, mut file } = *self;
-        let is_whole = range == (0..file.size());
+        let is_whole = range == (0..file.size()) && !keeper.integrity().is_fresh(&file);
         if !(is_whole && keeper.verifies_late()) {
             file = verified(&*keeper, file).await?;
         }
@@ -54,6 +54,11 @@ impl SourceBlob for StoredBlob {
         }
         file.seek(SeekFrom::Start(range.start)).map_err(SourceError::failed)?;
         Ok(start(Reader { left: range.end - range.start, file, check: None }).boxed())
+    }
+
+    fn verified_file(&self, range: Range<u64>) -> Option<FilePart> {
+        let (file, start) = self.keeper.integrity().is_fresh(&self.file).then(|| self.file.share().ok())??;
+        Some(FilePart::new(Arc::new(file), start + range.start, range.end - range.start))
     }
 }
 

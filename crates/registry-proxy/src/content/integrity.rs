@@ -4,14 +4,18 @@ use content_store::{BlobFile, Digest, Error as ContentError, FileVersion};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Enough for the blobs of several clusters; then it starts over.
 const LIMIT: usize = 16_384;
 
-/// Remembers, per blob, the version of the file that was read and whether its bytes were right.
+/// How long a blob that was right is sent without being read: a disk that loses bits is noticed this much later.
+const FRESH: Duration = Duration::from_secs(3600);
+
+/// Remembers, per blob, the version of the file that was read, whether its bytes were right, and when that was.
 #[derive(Debug, Default)]
 pub(super) struct Integrity {
-    known: Mutex<HashMap<Digest, (FileVersion, bool)>>,
+    known: Mutex<HashMap<Digest, (FileVersion, bool, Instant)>>,
     /// Blobs that are being read, so that many requests at once read them once.
     gates: Mutex<HashMap<Digest, Arc<Gate>>>,
 }
@@ -31,7 +35,15 @@ impl Integrity {
     /// Whether the bytes of this file were right; `None` when it was not read yet.
     pub(super) fn get(&self, file: &BlobFile) -> Option<bool> {
         let known = lock(&self.known);
-        known.get(&file.digest()).filter(|(seen, _)| *seen == file.version()).map(|(_, is_intact)| *is_intact)
+        known.get(&file.digest()).filter(|(seen, ..)| *seen == file.version()).map(|(_, is_intact, _)| *is_intact)
+    }
+
+    /// Whether the bytes of this file were right not long ago: they may be sent as they are.
+    pub(super) fn is_fresh(&self, file: &BlobFile) -> bool {
+        let known = lock(&self.known);
+        known
+            .get(&file.digest())
+            .is_some_and(|(seen, is_intact, when)| *seen == file.version() && *is_intact && when.elapsed() < FRESH)
     }
 
     pub(super) fn set(&self, file: &BlobFile, is_intact: bool) {
@@ -39,7 +51,7 @@ impl Integrity {
         if known.len() >= LIMIT {
             known.clear();
         }
-        known.insert(file.digest(), (file.version(), is_intact));
+        known.insert(file.digest(), (file.version(), is_intact, Instant::now()));
     }
 
     /// Compares the blob with its digest, unless that was done before. An error means that it could not be read.

@@ -3,13 +3,14 @@
 use super::response::{self, Answer, Failure};
 use super::service::Handler;
 use crate::range::{self, Part};
-use crate::source::{BlobStream, Repository, SourceBlob, SourceError};
+use crate::serve::Files;
+use crate::source::{Repository, SourceBlob, SourceError};
 use axum::body::Body;
 use content_store::Digest;
-use futures_util::StreamExt;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::request::Parts;
 use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 
 impl Handler {
     pub(super) async fn blob(&self, repository: &Repository, digest: &Digest, head: &Parts) -> Answer {
@@ -59,14 +60,19 @@ impl Handler {
             Ok(place) => place,
             Err(error) => return Ok(Err(Failure::caused_by(&error))),
         };
-        let bytes = blob.read(start..end).await?;
-        Ok(response::finish(response, body(bytes, place)))
+        let file = head.extensions.get::<Files>().and_then(|files| Some((files, blob.verified_file(start..end)?)));
+        let body = match file {
+            Some((files, part)) => held(files.body(part), place),
+            None => held(Body::from_stream(blob.read(start..end).await?), place),
+        };
+        Ok(response::finish(response, body))
     }
 }
 
 /// A body that keeps its place among the transfers until it is dropped.
-fn body<P: Send + 'static>(bytes: BlobStream, place: P) -> Body {
-    Body::from_stream(bytes.inspect(move |_| {
+fn held<P: Send + Unpin + 'static>(body: Body, place: P) -> Body {
+    Body::new(body.map_frame(move |frame| {
         let _ = &place;
+        frame
     }))
 }

@@ -1,5 +1,6 @@
 //! Ends answers that the peer does not take.
 
+use super::files::is_filler;
 use super::limits::{Client, Place};
 use axum::body::Body;
 use bytes::Bytes;
@@ -52,6 +53,15 @@ impl Progress {
             }
         }
     }
+}
+
+/// Tells that the peer took something of the answer that the running task sends.
+pub(super) fn taken() {
+    let _ = PROGRESS.try_with(|progress| {
+        if let Some((since, _)) = &mut *progress.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            *since = Instant::now();
+        }
+    });
 }
 
 /// Runs what sends answers, an HTTP/1 connection or one stream of HTTP/2; none when the peer stops taking them.
@@ -114,9 +124,9 @@ impl HttpBody for Answer {
                 None => return Poll::Ready(None),
             }
         }
-        let length = self.rest.len().min(PIECE);
-        // A copy: what waits in a connection must not keep the whole chunk.
-        let piece = Bytes::copy_from_slice(&self.rest.split_to(length));
+        // Of a file nothing waits in the connection, which tells itself what the peer takes.
+        let length = if is_filler(&self.rest) { self.rest.len() } else { self.rest.len().min(PIECE) };
+        let piece = self.rest.split_to(length);
         self.tell(Some(Instant::now()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
