@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::{join, join3};
 
 use super::address;
-use super::api::ecs::{DescribeAvailableResource, Stock};
+use super::api::ecs::{Stock, describe_available_resource};
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite};
 use super::discover;
@@ -176,15 +176,12 @@ async fn stock(
 }
 
 async fn offered(cloud: &Cloud<'_>, group: &Group) -> Result<Option<Stock>> {
-    let by_size = group.types.is_empty();
-    let asked = DescribeAvailableResource {
-        cores: by_size.then_some(group.cpu),
-        memory: by_size.then_some(f64::from(group.memory_gib)),
-        instance_type: (group.types.len() == 1).then(|| group.types[0].clone()),
-        instance_charge_type: Some("PostPaid".to_owned()),
-        ..DescribeAvailableResource::default()
+    let (size, one) = match group.types.as_slice() {
+        [] => (Some((group.cpu, group.memory_gib)), None),
+        [one] => (None, Some(one.as_str())),
+        _ => (None, None),
     };
-    cloud.ask(&asked).await.map(Some)
+    cloud.ask(&describe_available_resource(None, size, one)).await.map(Some)
 }
 
 fn nothing_offered(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Error {

@@ -1,13 +1,7 @@
-//! Signs requests (schemes V1 and V3).
-//!
-//! Pure functions. Requests are sent with version 3 ([`v3`]); version 1 ([`v1`]) is here because the published
-//! examples of both say whether the shared parts (encoding, order) are right.
+//! Signs requests (scheme V3).
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Name of the signature algorithm of version 3, as it stands in `authorization`.
@@ -64,16 +58,6 @@ pub fn v3(request: &V3Request<'_>, secret: &str) -> V3Signature {
     V3Signature { canonical_hash, signed_headers, signature: hex::encode(mac.finalize().into_bytes()) }
 }
 
-/// Signs with version 1 (RPC, HMAC-SHA1): `parameters` are all of query and form except `Signature`.
-#[must_use]
-pub fn v1<'a>(method: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>, secret: &str) -> String {
-    let text = format!("{method}&%2F&{}", encode(&canonical_query(parameters)));
-    let key = format!("{secret}&");
-    let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(text.as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
-}
-
 /// The parameters sorted by name and percent-encoded, `name=value` joined by `&`.
 #[must_use]
 pub fn canonical_query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
@@ -100,8 +84,11 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
+    use sha1::Sha1;
 
     /// What an official client was seen to send.
     const RUN_INSTANCES: [(&str, &str); 20] = [
@@ -126,6 +113,15 @@ mod tests {
         ("UniqueSuffix", "True"),
         ("VSwitchId", "vsw-1"),
     ];
+
+    /// Signs with version 1 (RPC, HMAC-SHA1), whose published examples also say whether encoding and order are right: `parameters` are all of query and form except `Signature`.
+    fn v1<'a>(method: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>, secret: &str) -> String {
+        let text = format!("{method}&%2F&{}", encode(&canonical_query(parameters)));
+        let key = format!("{secret}&");
+        let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+        mac.update(text.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes())
+    }
 
     #[test]
     fn version_1_gives_the_published_signature() {
