@@ -157,14 +157,13 @@ async fn stock(
     let (for_masters, for_nodes) = match (masters.count, nodes.count) {
         (1, 1) if !masters.same_size(&nodes) => {
             let both = join(offered(cloud, &masters), offered(cloud, &nodes)).await;
-            (both.0?, both.1?)
+            (both.0?, Some(both.1?))
         }
         (1, _) => (offered(cloud, &masters).await?, None),
         _ => (offered(cloud, &nodes).await?, None),
     };
-    let empty = Stock::default();
-    let one = for_masters.as_ref().unwrap_or(&empty);
-    let mut found = candidates((&masters, one), (&nodes, for_nodes.as_ref().unwrap_or(one)), zone);
+    let for_nodes = for_nodes.as_ref().unwrap_or(&for_masters);
+    let mut found = candidates((&masters, &for_masters), (&nodes, for_nodes), zone);
     // Zones that already have a vSwitch of the cluster come first.
     let known = |zone: &str| {
         cloud.record.with(|resources| {
@@ -175,13 +174,13 @@ async fn stock(
     Ok(found)
 }
 
-async fn offered(cloud: &Cloud<'_>, group: &Group) -> Result<Option<Stock>> {
+async fn offered(cloud: &Cloud<'_>, group: &Group) -> Result<Stock> {
     let (size, one) = match group.types.as_slice() {
         [] => (Some((group.cpu, group.memory_gib)), None),
         [one] => (None, Some(one.as_str())),
         _ => (None, None),
     };
-    cloud.ask(&describe_available_resource(None, size, one)).await.map(Some)
+    cloud.ask(&describe_available_resource(None, size, one)).await
 }
 
 fn nothing_offered(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Error {
@@ -189,7 +188,7 @@ fn nothing_offered(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Error {
     Error::NothingOffered {
         cluster: spec.cluster.clone(),
         region: cloud.client.region().to_owned(),
-        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        size: group.size(),
     }
 }
 

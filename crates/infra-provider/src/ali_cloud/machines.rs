@@ -55,7 +55,7 @@ pub(super) async fn order(
         cluster: order.spec.cluster.clone(),
         lacking: left.len(),
         role: group.role.as_str(),
-        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        size: group.size(),
         refusals,
     })
 }

@@ -83,9 +83,8 @@ impl Step {
 
     fn parse(text: &str) -> Option<Self> {
         let (role, numbers) = text.strip_prefix("run ")?.split_once(' ')?;
-        let role = [Role::Master, Role::Node].into_iter().find(|known| known.as_str() == role)?;
         let numbers: Result<Vec<u32>, _> = numbers.split(',').map(str::parse).collect();
-        Some(Self { role, numbers: numbers.ok()? })
+        Some(Self { role: Role::parse(role)?, numbers: numbers.ok()? })
     }
 }
 

@@ -126,6 +126,6 @@ async fn types(cloud: &Cloud<'_>, spec: &ClusterSpec, group: &Group, zone: &str)
     found.map(|found| found.masters).filter(|types| !types.is_empty()).ok_or_else(|| Error::NothingOffered {
         cluster: spec.cluster.clone(),
         region: format!("{}, zone {zone}", cloud.client.region()),
-        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        size: group.size(),
     })
 }

@@ -206,9 +206,8 @@ impl Client {
             headers.push(("x-acs-security-token", token.expose()));
         }
         let query = parameters.query();
-        let request =
-            sign::V3Request { method: "POST", path: "/", query: &query, headers: &headers, body_sha256: &body_sha256 };
-        let authorization = sign::v3(&request, key.secret.expose()).authorization(key.id.expose());
+        let signature = sign::v3(&query, &headers, &body_sha256, key.secret.expose());
+        let authorization = signature.authorization(key.id.expose());
         let mut request = http::Request::builder()
             .method(Method::POST)
             .uri(format!("{endpoint}/?{query}"))
