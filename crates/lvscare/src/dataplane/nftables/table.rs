@@ -97,7 +97,7 @@ fn whole(rules: &Rules) -> Vec<Request<Packet>> {
         all.push(make(NEW_CHAIN, vec![nla::text(3, name), hook, accept, nla::text(7, kind)]));
     }
     all.extend(content(rules));
-    all.extend(hooks(&places).map(|(name, _)| rule(service, name, vec![expression::jump(BALANCE)], None)));
+    all.extend(hooks(&places).map(|(name, _)| rule(service, name, &[expression::jump(BALANCE)], None)));
     all
 }
 
@@ -120,17 +120,17 @@ fn content(rules: &Rules) -> Vec<Request<Packet>> {
         let place = |(place, server): (u32, &SocketAddr)| element(place.to_ne_bytes().to_vec(), server_bytes(*server));
         let elements: Vec<_> = (0..).zip(&places).map(place).collect();
         all.push(make(NEW_ELEMENTS, vec![nla::text(2, PLACES), nla::nested(3, &elements)]));
-        all.push(rule(service, BALANCE, act(&choose(rules, places.len())), Some(&comment)));
-        all.push(rule(service, BALANCE, act(&expression::rewrite_to(*first)), Some(MEANWHILE)));
+        all.push(rule(service, BALANCE, &act(&choose(rules, places.len())), Some(&comment)));
+        all.push(rule(service, BALANCE, &act(&expression::rewrite_to(*first)), Some(MEANWHILE)));
     } else {
-        all.push(rule(service, BALANCE, act(&[expression::refuse()]), Some(&comment)));
+        all.push(rule(service, BALANCE, &act(&[expression::refuse()]), Some(&comment)));
     }
     all
 }
 
 /// A rule at the end of a chain.
-fn rule(service: SocketAddr, chain: &str, expressions: Vec<Attribute>, comment: Option<&str>) -> Request<Packet> {
-    let mut attributes = vec![nla::text(2, chain), nla::nested(4, &expressions)];
+fn rule(service: SocketAddr, chain: &str, expressions: &[Attribute], comment: Option<&str>) -> Request<Packet> {
+    let mut attributes = vec![nla::text(2, chain), nla::nested(4, expressions)];
     attributes.extend(comment.map(|text| nla::bytes(7, comment_bytes(text))));
     request(service, NEW_RULE, CREATE | APPEND, attributes)
 }
