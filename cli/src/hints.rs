@@ -246,7 +246,7 @@ fn of_provider(error: &infra_provider::Error) -> Option<String> {
         Provider::HostStopped { host, .. } | Provider::NotReady { host, .. } => {
             return Some(format!("see `docker logs {host}`; the same command again resumes"));
         }
-        Provider::KeyFile { source, .. } | Provider::File { source, .. } => return of_io(source),
+        Provider::File { source, .. } => return of_io(source),
         Provider::Unusable { source } => return of_provider(source),
         Provider::NoCredentials => "to make hosts in containers of this machine, `--provider CONTAINER`",
         Provider::Profile { .. } => {

@@ -322,17 +322,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The cluster's key pair could not be read or written.
-    #[error("cannot {act} the cluster's SSH key {}", path.display())]
-    KeyFile {
-        /// `read`, `write` or `remove`.
-        act: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the kernel answered.
-        #[source]
-        source: std::io::Error,
-    },
     /// The file that should hold the cluster's key holds something else.
     #[error("{} is not an unencrypted OpenSSH private key: remove it, and the next run makes a new one", path.display())]
     KeyUnreadable {

@@ -54,9 +54,13 @@ mod container;
 mod context;
 mod error;
 mod event;
+#[cfg(any(feature = "ali-cloud", feature = "container"))]
+mod machine_role;
 mod provisioned;
 #[cfg(any(feature = "ali-cloud", feature = "container"))]
 mod ssh_key;
+#[cfg(any(feature = "ali-cloud", feature = "container"))]
+mod subnet;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

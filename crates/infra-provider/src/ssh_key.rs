@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{LineEnding, PrivateKey};
+use tokio::task::spawn_blocking;
 
 use crate::{Error, Result};
 
@@ -21,8 +22,23 @@ pub(crate) struct ClusterKey {
     pub(crate) authorized: String,
 }
 
+/// As [`load_or_make`], beside the runtime; the path is absolute.
+pub(crate) async fn ensure(state_dir: &Path, cluster: &str) -> Result<ClusterKey> {
+    let state_dir = std::path::absolute(state_dir).map_err(|_| Error::StatePath { path: state_dir.to_owned() })?;
+    let cluster = cluster.to_owned();
+    let made = spawn_blocking(move || load_or_make(&state_dir, &cluster)).await;
+    made.map_err(|_| Error::Interrupted { act: "making the cluster's key" })?
+}
+
+/// As [`remove`], beside the runtime.
+pub(crate) async fn forget(state_dir: &Path) -> Result<()> {
+    let state_dir = state_dir.to_owned();
+    let removed = spawn_blocking(move || remove(&state_dir)).await;
+    removed.map_err(|_| Error::Interrupted { act: "removing the cluster's key" })?
+}
+
 /// Reads the pair below `state_dir`, or makes one and keeps it there (`ssh/id_ed25519`, mode 0600, and `.pub`).
-pub(crate) fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey> {
+fn load_or_make(state_dir: &Path, cluster: &str) -> Result<ClusterKey> {
     let private = private_path(state_dir);
     let key = match read(&private)? {
         Some(text) => PrivateKey::from_openssh(&text)
@@ -51,12 +67,12 @@ pub(crate) fn exists(state_dir: &Path) -> bool {
 }
 
 /// Removes the pair and, when nothing else is in it, its directory.
-pub(crate) fn remove(state_dir: &Path) -> Result<()> {
+fn remove(state_dir: &Path) -> Result<()> {
     let private = private_path(state_dir);
     for path in [private.with_extension("pub"), private] {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::KeyFile { act: "remove", path, source });
+                return Err(Error::File { act: "remove", path, source });
             }
             _ => {}
         }
@@ -80,14 +96,14 @@ fn make(cluster: &str) -> Result<PrivateKey> {
 }
 
 fn read(path: &Path) -> Result<Option<String>> {
-    let failed = |source| Error::KeyFile { act: "read", path: path.to_owned(), source };
+    let failed = |source| Error::File { act: "read", path: path.to_owned(), source };
     let bytes = atomic_file::read_limited(path, SIZE_LIMIT).map_err(failed)?;
     // What is no text is no key either; the parser says so.
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    let failed = |source| Error::KeyFile { act: "write", path: path.to_owned(), source };
+    let failed = |source| Error::File { act: "write", path: path.to_owned(), source };
     let directory = path.parent().unwrap_or(path);
     atomic_file::create_dir(directory, 0o700).and_then(|()| atomic_file::write(path, content, mode)).map_err(failed)
 }

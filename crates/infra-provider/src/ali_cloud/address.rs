@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::api::ecs::{Instance, InstanceStatus};
-use super::api::eip::{AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, UnassociateEipAddress};
+use super::api::eip::{allocate_eip_address, associate_eip_address, describe_eip_addresses, unassociate_eip_address};
 use super::api::{Class, Done};
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite, class, state_timed_out};
 use super::discover::{LOOKUP_INTERVAL, MAX_LOOKUPS};
 use super::hosts::ordered;
-use super::record::Eip;
+use super::record::{Eip, Resources};
 use super::settings::{ClusterSpec, Role};
 use super::tags::{name, of_cluster};
 use crate::{Error, Result};
@@ -29,13 +29,7 @@ pub(super) async fn allocate(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Result<()
     let made = cloud.make(
         "address",
         None,
-        |client_token| AllocateEipAddress {
-            client_token,
-            bandwidth: Some(BANDWIDTH),
-            internet_charge_type: Some("PayByTraffic".to_owned()),
-            name: Some(name(&spec.cluster)),
-            tags: of_cluster(&spec.cluster),
-        },
+        allocate_eip_address(BANDWIDTH, &name(&spec.cluster), &of_cluster(&spec.cluster)),
         |resources, answer| match answer.eip_address.parse() {
             Ok(address) => resources.eip = Some(Eip { id: answer.allocation_id.clone(), address, bound_to: None }),
             Err(_) => unreadable = Some(answer.eip_address.clone()),
@@ -79,21 +73,12 @@ pub(super) async fn bind(cloud: &Cloud<'_>, runs: impl Fn(&String) -> bool) -> R
 
 async fn associate(cloud: &Cloud<'_>, eip: &Eip, first: &str) -> Result<Done> {
     let step = format!("bind {first}");
-    let made = cloud.make(
-        &step,
-        None,
-        |client_token| AssociateEipAddress {
-            client_token,
-            allocation_id: eip.id.clone(),
-            instance_id: first.to_owned(),
-        },
-        |resources, _| {
-            if let Some(eip) = &mut resources.eip {
-                eip.bound_to = Some(first.to_owned());
-            }
-        },
-    );
-    made.await
+    let keep = |resources: &mut Resources, _: &Done| {
+        if let Some(eip) = &mut resources.eip {
+            eip.bound_to = Some(first.to_owned());
+        }
+    };
+    cloud.make(&step, None, associate_eip_address(&eip.id, first), keep).await
 }
 
 fn is_bound_already(error: &Error) -> bool {
@@ -119,14 +104,14 @@ pub(super) async fn refresh(cloud: &Cloud<'_>) -> Result<()> {
     let Some(id) = cloud.record.with(|resources| resources.eip.as_ref().map(|eip| eip.id.clone())) else {
         return Ok(());
     };
-    let asked = DescribeEipAddresses { allocation_id: Some(id.clone()), ..DescribeEipAddresses::default() };
     let mut found = None;
     // Lists lag behind, and a missing address is replaced by another one while it still costs money.
     for refresh in 0..MAX_LOOKUPS {
         if refresh > 0 {
             cloud.context.sleep(LOOKUP_INTERVAL).await?;
         }
-        found = cloud.list(asked.clone()).await?.into_iter().find(|eip| eip.allocation_id == id);
+        found =
+            cloud.list(describe_eip_addresses(Some(&id), &[])).await?.into_iter().find(|eip| eip.allocation_id == id);
         if found.is_some() {
             break;
         }
@@ -145,8 +130,7 @@ pub(super) async fn refresh(cloud: &Cloud<'_>) -> Result<()> {
 /// Returns the state to wait for.
 pub(super) async fn unbind(cloud: &Cloud<'_>) -> Result<Option<Prerequisite>> {
     while let Some(Eip { id, bound_to: Some(_), .. }) = cloud.record.with(|resources| resources.eip.clone()) {
-        let unbind = UnassociateEipAddress { allocation_id: id, force: true };
-        match cloud.with_state_timeout(STATE_TIMEOUT).change(&unbind, None).await {
+        match cloud.with_state_timeout(STATE_TIMEOUT).change(&unassociate_eip_address(&id), None).await {
             Err(error) if state_timed_out(&error) => refresh(cloud).await?,
             Err(error) if class(&error) != Some(Class::Gone) => return Err(error),
             _ => {

@@ -4,9 +4,12 @@
 //! new. What a user writes is used and never deleted; what the provider made is written back by [`write`].
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use clusterfile::Cluster;
+
+use super::hosts::ordered;
+use super::record::{Machine, Resource, Resources};
+use super::settings::Role;
 
 /// The region, for example `cn-hangzhou`.
 pub const REGION: &str = "sea.aliyun.com/RegionID";
@@ -44,39 +47,29 @@ pub const INSTANCE_TYPES: &str = "sea.aliyun.com/InstanceTypes";
 /// Addresses from which SSH and the API server can be reached, as `a.b.c.d/len`, with commas.
 pub const ADMIN_CIDR: &str = "sea.aliyun.com/AdminCidr";
 
-/// What exists for a cluster, as annotations tell it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) region: String,
-    pub(super) zone: Option<String>,
-    pub(super) vpc: Option<String>,
-    pub(super) vswitch: Option<String>,
-    pub(super) security_group: Option<String>,
-    pub(super) key_pair: Option<String>,
-    pub(super) eip: Option<(String, IpAddr)>,
-    /// Id and address of every master, the first one first.
-    pub(super) masters: Vec<(String, Option<IpAddr>)>,
-    /// Ids of all nodes.
-    pub(super) nodes: Vec<String>,
-}
-
 /// Writes what exists into a cluster's annotations; what no longer exists leaves them.
-pub(super) fn write(cluster: &mut Cluster, facts: &Facts) {
-    let join = |ids: Vec<&str>| (!ids.is_empty()).then(|| ids.join(","));
-    let master0 = facts.masters.first();
+pub(super) fn write(cluster: &mut Cluster, resources: &Resources) {
+    let id = |resource: &Option<Resource>| resource.as_ref().map(|resource| resource.id.clone());
+    let [masters, nodes] = [Role::Master, Role::Node].map(|role| ordered(resources, role));
+    let ids = |machines: &[(&String, &Machine)]| {
+        let ids: Vec<&str> = machines.iter().map(|(id, _)| id.as_str()).collect();
+        (!ids.is_empty()).then(|| ids.join(","))
+    };
+    let vswitch = resources.vswitches.first_key_value();
+    let master0 = masters.first();
     let values = [
-        (REGION, Some(facts.region.clone())),
-        (ZONE, facts.zone.clone()),
-        (VPC, facts.vpc.clone()),
-        (VSWITCH, facts.vswitch.clone()),
-        (SECURITY_GROUP, facts.security_group.clone()),
-        (KEY_PAIR, facts.key_pair.clone()),
-        (EIP, facts.eip.as_ref().map(|(id, _)| id.clone())),
-        (CLUSTER_EIP, facts.eip.as_ref().map(|(_, address)| address.to_string())),
-        (MASTER0, master0.map(|(id, _)| id.clone())),
-        (MASTER0_ADDRESS, master0.and_then(|(_, address)| *address).map(|address| address.to_string())),
-        (MASTERS, join(facts.masters.iter().map(|(id, _)| id.as_str()).collect())),
-        (NODES, join(facts.nodes.iter().map(String::as_str).collect())),
+        (REGION, Some(resources.region.clone())),
+        (ZONE, vswitch.map(|(zone, _)| zone.clone())),
+        (VPC, id(&resources.vpc)),
+        (VSWITCH, vswitch.map(|(_, vswitch)| vswitch.id.clone())),
+        (SECURITY_GROUP, id(&resources.security_group)),
+        (KEY_PAIR, id(&resources.key_pair)),
+        (EIP, resources.eip.as_ref().map(|eip| eip.id.clone())),
+        (CLUSTER_EIP, resources.eip.as_ref().map(|eip| eip.address.to_string())),
+        (MASTER0, master0.map(|(id, _)| (*id).clone())),
+        (MASTER0_ADDRESS, master0.and_then(|(_, machine)| machine.address).map(|address| address.to_string())),
+        (MASTERS, ids(&masters)),
+        (NODES, ids(&nodes)),
     ];
     for (name, value) in values {
         match value {
@@ -112,20 +105,26 @@ pub(super) fn list(annotations: &BTreeMap<String, String>, name: &str) -> Vec<St
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::record::Eip;
     use super::*;
 
     #[test]
     fn what_exists_is_written_and_what_is_gone_leaves() {
         let mut cluster = Cluster::new("shop", "shop:1.4");
         cluster.annotations.insert("note".to_owned(), "mine".to_owned());
-        let facts = Facts {
-            region: "cn-chengdu".to_owned(),
-            vpc: Some("vpc-1".to_owned()),
-            eip: Some(("eip-1".to_owned(), "203.0.113.7".parse().unwrap())),
-            masters: vec![("i-0".to_owned(), Some("172.16.0.1".parse().unwrap())), ("i-1".to_owned(), None)],
-            ..Facts::default()
+        let machine = |index, address| Machine { role: Role::Master, index, address, instance_type: String::new() };
+        let region = "cn-chengdu".to_owned();
+        let resources = Resources {
+            region: region.clone(),
+            vpc: Some(Resource { id: "vpc-1".to_owned(), own: true }),
+            eip: Some(Eip { id: "eip-1".to_owned(), address: "203.0.113.7".parse().unwrap(), bound_to: None }),
+            machines: BTreeMap::from([
+                ("i-1".to_owned(), machine(1, None)),
+                ("i-0".to_owned(), machine(0, Some("172.16.0.1".parse().unwrap()))),
+            ]),
+            ..Resources::default()
         };
-        write(&mut cluster, &facts);
+        write(&mut cluster, &resources);
         let text: Vec<String> = cluster.annotations.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             text,
@@ -140,7 +139,7 @@ mod tests {
                 "sea.aliyun.com/VpcID=vpc-1",
             ]
         );
-        write(&mut cluster, &Facts { region: "cn-chengdu".to_owned(), ..Facts::default() });
+        write(&mut cluster, &Resources { region, ..Resources::default() });
         assert_eq!(cluster.annotations.len(), 2);
         assert_eq!(list(&[(MASTERS.to_owned(), " a, ,b ".to_owned())].into(), MASTERS), ["a", "b"]);
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clusterfile::{Cluster, Secret};
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::api::eip::AssociateEipAddress;
-use super::api::{Action, ApiError, Class, Client, Listing};
+use super::api::eip::ASSOCIATE;
+use super::api::{ApiError, Class, Client, Done, Listing, Request};
 use super::backoff::{Backoffs, Pending};
-use super::record::{Record, Resources};
-use super::stored::{Stored, intent};
+use super::record::{Intent, Record, Resources};
 use crate::{Context, Error, ProviderEvent, Result};
 
 /// No list has more pages; a server whose list never ends is not followed further.
@@ -55,54 +55,52 @@ impl Prerequisite {
 
 impl<'a> Cloud<'a> {
     /// Sends a call that only reads, or whose repetition has no further effect.
-    pub(super) async fn ask<A: Action>(&self, action: &A) -> Result<A::Answer> {
-        self.repeat(action, None, &mut false).await
+    pub(super) async fn ask<A: DeserializeOwned>(&self, request: &Request<A>) -> Result<A> {
+        self.repeat(request, None, &mut false).await
     }
 
     /// Reads all pages of a list.
-    pub(super) async fn list<L: Listing + Clone>(&self, listing: L) -> Result<Vec<L::Item>> {
-        let mut listing = listing;
+    pub(super) async fn list<T: DeserializeOwned>(&self, mut listing: Listing<T>) -> Result<Vec<T>> {
         let mut items = Vec::new();
         // A refused page is asked for again; the pages before it are not.
         for _ in 0..MAX_PAGES {
-            let answer = self.repeat(&listing, None, &mut false).await?;
-            if !listing.turn(answer, &mut items) {
+            let page = self.ask(listing.request()).await?;
+            if !listing.turn(page, &mut items) {
                 return Ok(items);
             }
         }
-        Err(Error::EndlessList { action: L::NAME })
+        Err(Error::EndlessList { action: listing.request().action })
     }
 
     /// Makes an idempotent change once its prerequisite is expected.
-    pub(super) async fn change<A: Action>(&self, action: &A, prerequisite: Option<Prerequisite>) -> Result<A::Answer> {
-        self.repeat(action, prerequisite, &mut false).await
+    pub(super) async fn change(&self, request: &Request<Done>, prerequisite: Option<Prerequisite>) -> Result<()> {
+        self.repeat(request, prerequisite, &mut false).await.map(drop)
     }
 
     /// Makes something once: after a crash the same `step` repeats the recorded call, whose client token gives the first
     /// response again.
     ///
     /// `keep` writes the response into the record; with that the step is done.
-    pub(super) async fn make<A: Action>(
+    pub(super) async fn make<A: DeserializeOwned>(
         &self,
         step: &str,
         prerequisite: Option<Prerequisite>,
-        action: impl FnOnce(String) -> A,
-        keep: impl FnOnce(&mut Resources, &A::Answer),
-    ) -> Result<A::Answer> {
+        mut request: Request<A>,
+        keep: impl FnOnce(&mut Resources, &A),
+    ) -> Result<A> {
         let open = self.record.with(|resources| resources.intents.get(step).cloned());
-        let open = open.filter(|intent| intent.action == A::NAME);
+        let open = open.filter(|intent| intent.action == request.action);
         // Whether an earlier attempt may have had its effect.
         let mut ambiguous = open.is_some();
-        let made = match open {
-            Some(intent) => self.repeat(&Stored::<A>::new(&intent, self.password), prerequisite, &mut ambiguous).await,
+        match open {
+            Some(intent) => request.parameters = intent.restored(self.password),
             None => {
-                let action = action(self.record.token()?);
-                let intent = intent(&action);
+                request = request.with_token(&self.record.token()?);
+                let intent = Intent::new(request.action, &request.parameters);
                 self.record.change(|resources| resources.intents.insert(step.to_owned(), intent))?;
-                self.repeat(&action, prerequisite, &mut ambiguous).await
             }
-        };
-        match made {
+        }
+        match self.repeat(&request, prerequisite, &mut ambiguous).await {
             Ok(answer) => {
                 self.record.change(|resources| {
                     keep(resources, &answer);
@@ -115,7 +113,7 @@ impl<'a> Cloud<'a> {
                     self.record.change(|resources| {
                         resources.intents.remove(step);
                         // Only a search by tag shows whether it had.
-                        resources.searched &= !ambiguous || A::NAME == AssociateEipAddress::NAME;
+                        resources.searched &= !ambiguous || request.action == ASSOCIATE;
                     })?;
                 }
                 Err(error)
@@ -163,19 +161,19 @@ impl<'a> Cloud<'a> {
 
     /// Repeats a call until it succeeds or repeating cannot help. `ambiguous` becomes true when an attempt that was
     /// followed by another one may have had its effect.
-    async fn repeat<A: Action>(
+    async fn repeat<A: DeserializeOwned>(
         &self,
-        action: &A,
+        request: &Request<A>,
         prerequisite: Option<Prerequisite>,
         ambiguous: &mut bool,
-    ) -> Result<A::Answer> {
+    ) -> Result<A> {
         if let Some(prerequisite) = prerequisite {
             self.until(prerequisite).await?;
         }
         let mut backoffs = Backoffs::after(prerequisite.map(|prerequisite| prerequisite.pending));
         loop {
             self.context.check_cancelled()?;
-            let error = match self.client.call(action).await {
+            let error = match self.client.call(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -183,7 +181,7 @@ impl<'a> Cloud<'a> {
             let Some(time) = pause.filter(|time| !is_state(error.class) || self.within_state_deadline(*time)) else {
                 return Err(Error::Cloud { cluster: self.wanted.name.clone(), source: Box::new(error) });
             };
-            let what = prerequisite.map_or(A::NAME, |prerequisite| prerequisite.pending.words());
+            let what = prerequisite.map_or(request.action, |prerequisite| prerequisite.pending.words());
             *ambiguous |= error.may_have_happened;
             self.pause(what, time, &error).await?;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::{join, join3};
 
 use super::address;
-use super::api::ecs::{DescribeAvailableResource, Stock};
+use super::api::ecs::{Stock, describe_available_resource};
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite};
 use super::discover;
@@ -157,14 +157,13 @@ async fn stock(
     let (for_masters, for_nodes) = match (masters.count, nodes.count) {
         (1, 1) if !masters.same_size(&nodes) => {
             let both = join(offered(cloud, &masters), offered(cloud, &nodes)).await;
-            (both.0?, both.1?)
+            (both.0?, Some(both.1?))
         }
         (1, _) => (offered(cloud, &masters).await?, None),
         _ => (offered(cloud, &nodes).await?, None),
     };
-    let empty = Stock::default();
-    let one = for_masters.as_ref().unwrap_or(&empty);
-    let mut found = candidates((&masters, one), (&nodes, for_nodes.as_ref().unwrap_or(one)), zone);
+    let for_nodes = for_nodes.as_ref().unwrap_or(&for_masters);
+    let mut found = candidates((&masters, &for_masters), (&nodes, for_nodes), zone);
     // Zones that already have a vSwitch of the cluster come first.
     let known = |zone: &str| {
         cloud.record.with(|resources| {
@@ -175,16 +174,13 @@ async fn stock(
     Ok(found)
 }
 
-async fn offered(cloud: &Cloud<'_>, group: &Group) -> Result<Option<Stock>> {
-    let by_size = group.types.is_empty();
-    let asked = DescribeAvailableResource {
-        cores: by_size.then_some(group.cpu),
-        memory: by_size.then_some(f64::from(group.memory_gib)),
-        instance_type: (group.types.len() == 1).then(|| group.types[0].clone()),
-        instance_charge_type: Some("PostPaid".to_owned()),
-        ..DescribeAvailableResource::default()
+async fn offered(cloud: &Cloud<'_>, group: &Group) -> Result<Stock> {
+    let (size, one) = match group.types.as_slice() {
+        [] => (Some((group.cpu, group.memory_gib)), None),
+        [one] => (None, Some(one.as_str())),
+        _ => (None, None),
     };
-    cloud.ask(&asked).await.map(Some)
+    cloud.ask(&describe_available_resource(None, size, one)).await
 }
 
 fn nothing_offered(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Error {
@@ -192,7 +188,7 @@ fn nothing_offered(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Error {
     Error::NothingOffered {
         cluster: spec.cluster.clone(),
         region: cloud.client.region().to_owned(),
-        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        size: group.size(),
     }
 }
 

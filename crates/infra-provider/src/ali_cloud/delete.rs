@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use futures_util::future::join;
 
-use super::api::vpc::DescribeVpcs;
+use super::api::vpc::describe_vpcs;
 use super::cloud::Cloud;
 use super::failures::Failures;
 use super::free::{free_address, free_machines, free_network, free_vpc};
@@ -97,8 +97,7 @@ async fn look(cloud: &Cloud<'_>) -> Result<bool> {
 async fn check_account(cloud: &Cloud<'_>) -> Result<()> {
     let resources = cloud.record.resources();
     let Some(vpc) = resources.vpc.as_ref().filter(|_| !resources.machines.is_empty()) else { return Ok(()) };
-    let asked = DescribeVpcs { vpc_id: Some(vpc.id.clone()), ..DescribeVpcs::default() };
-    if cloud.list(asked).await?.iter().any(|found| found.vpc_id == vpc.id) {
+    if cloud.list(describe_vpcs(Some(&vpc.id), &[])).await?.iter().any(|found| found.vpc_id == vpc.id) {
         return Ok(());
     }
     Err(Error::NothingVisible {

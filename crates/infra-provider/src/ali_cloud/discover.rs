@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::api::Action;
-use super::api::ecs::{DescribeInstances, DescribeKeyPairs, DescribeSecurityGroups, Instance, RunInstances};
-use super::api::eip::{AssociateEipAddress, DescribeEipAddresses};
-use super::api::vpc::{DescribeVSwitches, DescribeVpcs};
+use super::api::ecs::{Instance, RUN, describe_instances, describe_key_pairs, describe_security_groups};
+use super::api::eip::{ASSOCIATE, describe_eip_addresses};
+use super::api::vpc::{describe_vpcs, describe_vswitches};
 use super::cloud::Cloud;
 use super::orders::Step;
 use super::record::{Eip, Machine, Resource, Resources};
@@ -49,9 +48,9 @@ pub(super) async fn existing(cloud: &Cloud<'_>, new: bool) -> Result<Vec<Instanc
 /// Finds what an earlier run began to make around the machines and never saw answered: repeating the call gives the first
 /// answer for a day only, and makes a second one after that.
 async fn begun(cloud: &Cloud<'_>) -> Result<()> {
-    let elsewhere = [RunInstances::NAME, AssociateEipAddress::NAME];
-    let open =
-        |resources: &Resources| resources.intents.values().any(|intent| !elsewhere.contains(&intent.action.as_str()));
+    let open = |resources: &Resources| {
+        resources.intents.values().any(|intent| ![RUN, ASSOCIATE].contains(&intent.action.as_str()))
+    };
     if !cloud.record.with(open) {
         return Ok(());
     }
@@ -70,7 +69,7 @@ async fn begun(cloud: &Cloud<'_>) -> Result<()> {
 
 async fn any_vpc(cloud: &Cloud<'_>) -> Result<bool> {
     let cluster = &cloud.wanted.name;
-    let vpcs = cloud.list(DescribeVpcs { tags: tags::search(cluster), ..DescribeVpcs::default() }).await?;
+    let vpcs = cloud.list(describe_vpcs(None, &tags::search(cluster))).await?;
     Ok(vpcs.iter().any(|vpc| tags::is_own(&vpc.tags, cluster)))
 }
 
@@ -91,8 +90,7 @@ async fn await_listed(cloud: &Cloud<'_>, listed: &mut Vec<Instance>) -> Result<(
 /// All machines that were made for the cluster and are not leaving, wherever that was remembered.
 pub(super) async fn machines(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
     let cluster = &cloud.wanted.name;
-    let asked = DescribeInstances { tags: tags::search(cluster), ..DescribeInstances::default() };
-    let mut listed = cloud.list(asked).await?;
+    let mut listed = cloud.list(describe_instances(&[], &tags::search(cluster))).await?;
     listed.retain(|instance| tags::is_own(&instance.tags, cluster));
     let leaving = cloud.record.change(|resources| {
         resources.leaving.retain(|id| listed.iter().any(|instance| instance.instance_id == *id));
@@ -107,15 +105,11 @@ pub(super) async fn machines(cloud: &Cloud<'_>) -> Result<Vec<Instance>> {
 pub(super) async fn other_resources(cloud: &Cloud<'_>) -> Result<()> {
     let cluster = &cloud.wanted.name;
     let tags = tags::search(cluster);
-    let vpcs = DescribeVpcs { tags: tags.clone(), ..DescribeVpcs::default() };
-    let vswitches = DescribeVSwitches { tags: tags.clone(), ..DescribeVSwitches::default() };
-    let groups = DescribeSecurityGroups { tags: tags.clone(), ..DescribeSecurityGroups::default() };
-    let pairs = DescribeKeyPairs { tags: tags.clone(), ..DescribeKeyPairs::default() };
     let (vpcs, vswitches, groups, pairs, addresses) = futures_util::try_join!(
-        cloud.list(vpcs),
-        cloud.list(vswitches),
-        cloud.list(groups),
-        cloud.list(pairs),
+        cloud.list(describe_vpcs(None, &tags)),
+        cloud.list(describe_vswitches(None, None, &tags)),
+        cloud.list(describe_security_groups(&tags)),
+        cloud.list(describe_key_pairs(&tags)),
         addresses(cloud),
     )?;
     let own = |tags: &[super::api::Tag]| tags::is_own(tags, cluster);
@@ -152,8 +146,11 @@ fn made(place: &mut Option<Resource>, id: String) {
 /// The public addresses that were allocated for the cluster.
 pub(super) async fn addresses(cloud: &Cloud<'_>) -> Result<Vec<Eip>> {
     let cluster = &cloud.wanted.name;
-    let asked = DescribeEipAddresses { tags: tags::search(cluster), ..DescribeEipAddresses::default() };
-    let listed = cloud.list(asked).await?.into_iter().filter(|eip| tags::is_own(&eip.tags, cluster));
+    let listed = cloud
+        .list(describe_eip_addresses(None, &tags::search(cluster)))
+        .await?
+        .into_iter()
+        .filter(|eip| tags::is_own(&eip.tags, cluster));
     let read = |eip: super::api::eip::Eip| {
         let bound_to = Some(eip.instance_id).filter(|id| !id.is_empty());
         Some(Eip { id: eip.allocation_id, address: eip.ip_address.parse().ok()?, bound_to })

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::join;
 
 use super::api::Class;
-use super::api::ecs::{DeleteInstances, DeleteKeyPairs, DeleteSecurityGroup};
-use super::api::eip::ReleaseEipAddress;
-use super::api::vpc::{DeleteVSwitch, DeleteVpc};
+use super::api::ecs::{delete_instances, delete_key_pairs, delete_security_group};
+use super::api::eip::release_eip_address;
+use super::api::vpc::{delete_vpc, delete_vswitch};
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite, class, state_timed_out};
 use super::failures::Failures;
@@ -87,9 +87,8 @@ fn note_released(cloud: &Cloud<'_>, page: &[String], others_stay: bool) -> Resul
 
 async fn delete_page(cloud: &Cloud<'_>, mut ids: Vec<String>) -> Result<()> {
     while !ids.is_empty() {
-        let asked = DeleteInstances { instance_ids: ids.clone(), force: true };
-        match cloud.change(&asked, None).await {
-            Ok(_) => return Ok(()),
+        match cloud.change(&delete_instances(&ids), None).await {
+            Ok(()) => return Ok(()),
             // One of them no longer exists; the API does not say which.
             Err(error) if class(&error) == Some(Class::Gone) => {
                 let listed = super::running::listed(cloud, &ids).await?;
@@ -110,7 +109,7 @@ pub(super) async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
     loop {
         let prerequisite = address::unbind(cloud).await?;
         let Some(eip) = cloud.record.with(|resources| resources.eip.clone()) else { return Ok(()) };
-        let release = ReleaseEipAddress { allocation_id: eip.id.clone() };
+        let release = release_eip_address(&eip.id);
         match gone_is_fine(cloud.with_state_timeout(STATE_TIMEOUT).change(&release, prerequisite).await) {
             // It is bound to a machine.
             Err(error) if state_timed_out(&error) => address::refresh(cloud).await?,
@@ -125,7 +124,7 @@ pub(super) async fn free_address(cloud: &Cloud<'_>) -> Result<()> {
 
 async fn free_key(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Result<()> {
     let Some(pair) = own(cloud.record.with(|resources| resources.key_pair.clone())) else { return Ok(()) };
-    gone_is_fine(cloud.change(&DeleteKeyPairs { names: vec![pair.clone()] }, prerequisite).await)?;
+    gone_is_fine(cloud.change(&delete_key_pairs(std::slice::from_ref(&pair)), prerequisite).await)?;
     freed(cloud, "key pair", &pair);
     cloud.keep(|resources| resources.key_pair = None)
 }
@@ -152,7 +151,7 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<O
     let mut last = None;
     for (zone, vswitch) in vswitches {
         if vswitch.own {
-            gone_is_fine(cloud.change(&DeleteVSwitch { v_switch_id: vswitch.id.clone() }, prerequisite.take()).await)?;
+            gone_is_fine(cloud.change(&delete_vswitch(&vswitch.id), prerequisite.take()).await)?;
             last = Some(Prerequisite::from_now(Pending::VSwitchGone));
             freed(cloud, "vSwitch", &vswitch.id);
         }
@@ -171,7 +170,7 @@ async fn network_once(cloud: &Cloud<'_>, gone: Option<Prerequisite>) -> Result<O
 
 async fn free_group(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Result<()> {
     if let Some(group) = own(cloud.record.with(|resources| resources.security_group.clone())) {
-        gone_is_fine(cloud.change(&DeleteSecurityGroup { security_group_id: group.clone() }, prerequisite).await)?;
+        gone_is_fine(cloud.change(&delete_security_group(&group), prerequisite).await)?;
         freed(cloud, "security group", &group);
     }
     cloud.keep(|resources| resources.security_group = None)
@@ -180,7 +179,7 @@ async fn free_group(cloud: &Cloud<'_>, prerequisite: Option<Prerequisite>) -> Re
 /// Deletes the VPC, once the vSwitch that was deleted last has left it.
 pub(super) async fn free_vpc(cloud: &Cloud<'_>, last: Option<Prerequisite>) -> Result<()> {
     if let Some(vpc) = own(cloud.record.with(|resources| resources.vpc.clone())) {
-        gone_is_fine(cloud.change(&DeleteVpc { vpc_id: vpc.clone() }, last).await)?;
+        gone_is_fine(cloud.change(&delete_vpc(&vpc), last).await)?;
         freed(cloud, "VPC", &vpc);
     }
     cloud.keep(|resources| resources.vpc = None)
@@ -195,9 +194,9 @@ fn freed(cloud: &Cloud<'_>, what: &'static str, id: &str) {
     cloud.context.tell(ProviderEvent::Freed { what: what.to_owned(), id: id.to_owned() });
 }
 
-fn gone_is_fine<T>(result: Result<T>) -> Result<()> {
+fn gone_is_fine(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if matches!(class(&error), Some(Class::Gone | Class::Missing)) => Ok(()),
-        other => other.map(drop),
+        other => other,
     }
 }

@@ -1,11 +1,10 @@
 //! Fills hosts, log-in and annotations of a cluster in from its cloud resources.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use clusterfile::{Cluster, Jump, Ssh};
 
-use super::annotations::{self, Facts};
+use super::annotations;
 use super::record::{Machine, Resources};
 use super::settings::{ClusterSpec, Role};
 use crate::{Error, Result};
@@ -13,7 +12,7 @@ use crate::{Error, Result};
 /// `wanted` with the annotations and host addresses of what exists so far.
 pub(super) fn annotated(wanted: &Cluster, resources: &Resources) -> Cluster {
     let mut cluster = wanted.clone();
-    annotations::write(&mut cluster, &facts(resources));
+    annotations::write(&mut cluster, resources);
     cluster
 }
 
@@ -88,21 +87,4 @@ fn ssh(wanted: &Cluster, resources: &Resources, key: Option<&Path>) -> Result<Ss
         ssh.jump = vec![jump];
     }
     Ok(ssh)
-}
-
-fn facts(resources: &Resources) -> Facts {
-    let id = |resource: &super::record::Resource| resource.id.clone();
-    let vswitch = resources.vswitches.iter().next();
-    let pair = |(id, machine): (&String, &Machine)| -> (String, Option<IpAddr>) { (id.clone(), machine.address) };
-    Facts {
-        region: resources.region.clone(),
-        zone: vswitch.map(|(zone, _)| zone.clone()),
-        vpc: resources.vpc.as_ref().map(id),
-        vswitch: vswitch.map(|(_, vswitch)| id(vswitch)),
-        security_group: resources.security_group.as_ref().map(id),
-        key_pair: resources.key_pair.as_ref().map(id),
-        eip: resources.eip.as_ref().map(|eip| (eip.id.clone(), eip.address)),
-        masters: ordered(resources, Role::Master).into_iter().map(pair).collect(),
-        nodes: ordered(resources, Role::Node).into_iter().map(|(id, _)| id.clone()).collect(),
-    }
 }

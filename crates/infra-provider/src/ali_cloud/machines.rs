@@ -55,7 +55,7 @@ pub(super) async fn order(
         cluster: order.spec.cluster.clone(),
         lacking: left.len(),
         role: group.role.as_str(),
-        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        size: group.size(),
         refusals,
     })
 }
@@ -156,10 +156,11 @@ async fn run(
         instance_type: attempt.instance_type.to_owned(),
     });
     let step = Step { role, numbers: numbers.to_vec() };
-    place(cloud, &step, prerequisite, |client_token| request(attempt, numbers, client_token)).await
+    // What a partial success lacks is ordered elsewhere.
+    place(cloud, &step, prerequisite, request(attempt, numbers).request()).await
 }
 
-fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunInstances {
+fn request(attempt: &Attempt<'_>, numbers: &[u32]) -> RunInstances {
     let Attempt { order, group, vswitch, instance_type, disks, .. } = *attempt;
     let spec = order.spec;
     let (image_id, image_family) = match &spec.image {
@@ -172,33 +173,24 @@ fn request(attempt: &Attempt<'_>, numbers: &[u32], client_token: String) -> RunI
         (None, None) => LogIn::Image,
     };
     RunInstances {
-        client_token,
         image_id,
         image_family,
         instance_type: instance_type.to_owned(),
         security_group_id: order.security_group.to_owned(),
         v_switch_id: vswitch.to_owned(),
         amount: u32::try_from(numbers.len()).unwrap_or(u32::MAX),
-        // A partial success is accepted; the rest is ordered elsewhere.
-        min_amount: Some(1),
-        instance_name: Some(format!("{}-{}", spec.cluster, group.role.as_str())),
+        instance_name: format!("{}-{}", spec.cluster, group.role.as_str()),
         host_names: numbers.iter().map(|number| host_name(&spec.cluster, group.role, *number)).collect(),
         log_in,
-        system_disk: Some(disks.system.clone()),
+        system_disk: disks.system.clone(),
         data_disks: disks.data.clone(),
         tags: of_machine(&spec.cluster, group.role),
-        instance_charge_type: Some("PostPaid".to_owned()),
-        ..RunInstances::default()
     }
 }
 
 /// Kinds of disk to try with one type: each kind for the system disk, with the same kind for data disks that name none.
 fn combinations(group: &Group) -> Vec<Disks> {
-    let disk = |spec: &DiskSpec, category: &str| Disk {
-        size: Some(spec.size_gib),
-        category: Some(category.to_owned()),
-        ..Disk::default()
-    };
+    let disk = |spec: &DiskSpec, category: &str| Disk { size: spec.size_gib, category: category.to_owned() };
     let kinds = group.system_disk.categories.iter();
     kinds
         .map(|kind| Disks {
@@ -245,7 +237,7 @@ mod tests {
             data_disks: vec![spec(data)],
         };
         let show = |group: &Group| -> Vec<String> {
-            let name = |disk: &Disk| disk.category.clone().unwrap();
+            let name = |disk: &Disk| disk.category.clone();
             combinations(group)
                 .iter()
                 .map(|disks| format!("{} {}", name(&disks.system), name(&disks.data[0])))

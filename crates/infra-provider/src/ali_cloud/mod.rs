@@ -29,7 +29,6 @@ mod record;
 mod running;
 mod settings;
 mod stock;
-mod stored;
 mod tags;
 mod update;
 

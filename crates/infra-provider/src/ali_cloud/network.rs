@@ -1,16 +1,16 @@
 //! Creates VPC, vSwitches, security group and key pair.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::api::Action;
-use super::api::ecs::{AuthorizeSecurityGroup, CreateSecurityGroup, ImportKeyPair, Permission};
-use super::api::vpc::{CreateVSwitch, CreateVpc, DescribeVSwitches, DescribeVpcs, VSwitch};
+use super::api::Parameters;
+use super::api::ecs::{authorize_security_group, create_security_group, import_key_pair};
+use super::api::vpc::{VSwitch, create_vpc, create_vswitch, describe_vpcs, describe_vswitches};
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite, class};
 use super::record::{Intent, Resource};
 use super::settings::ClusterSpec;
 use super::tags::{name, of_cluster};
+use crate::subnet::Subnet;
 use crate::{Error, Result};
 
 /// Ports that the operator needs: SSH, and the API server.
@@ -42,17 +42,10 @@ pub(super) async fn vpc(cloud: &Cloud<'_>, spec: &ClusterSpec) -> Result<(String
         cloud.keep(|resources| resources.vpc = Some(Resource { id: id.clone(), own: false }))?;
         return Ok((id.clone(), None));
     }
-    let made = cloud.make(
-        "vpc",
-        None,
-        |client_token| CreateVpc {
-            client_token,
-            name: Some(name(&spec.cluster)),
-            tags: of_cluster(&spec.cluster),
-            cidr_block: None,
-        },
-        |resources, answer| resources.vpc = Some(Resource { id: answer.vpc_id.clone(), own: true }),
-    );
+    let made =
+        cloud.make("vpc", None, create_vpc(&name(&spec.cluster), &of_cluster(&spec.cluster)), |resources, answer| {
+            resources.vpc = Some(Resource { id: answer.vpc_id.clone(), own: true })
+        });
     let made = made.await?;
     cloud.tell_made("VPC", &made.vpc_id);
     Ok((made.vpc_id, Some(Prerequisite::from_now(Pending::Vpc))))
@@ -76,14 +69,7 @@ pub(super) async fn vswitch(
         let make = cloud.make(
             &step,
             prerequisite,
-            |client_token| CreateVSwitch {
-                client_token,
-                vpc_id: vpc.to_owned(),
-                zone_id: zone.to_owned(),
-                cidr_block: cidr,
-                name: Some(name(&spec.cluster)),
-                tags: of_cluster(&spec.cluster),
-            },
+            create_vswitch(vpc, zone, &cidr, &name(&spec.cluster), &of_cluster(&spec.cluster)),
             |resources, answer| {
                 let made = Resource { id: answer.v_switch_id.clone(), own: true };
                 resources.vswitches.insert(zone.to_owned(), made);
@@ -100,8 +86,11 @@ pub(super) async fn vswitch(
 
 /// Looks up the vSwitch that the user named; its zone and VPC are used for everything else.
 pub(super) async fn given_vswitch(cloud: &Cloud<'_>, id: &str) -> Result<VSwitch> {
-    let asked = DescribeVSwitches { v_switch_id: Some(id.to_owned()), ..DescribeVSwitches::default() };
-    let found = cloud.list(asked).await?.into_iter().find(|vswitch| vswitch.v_switch_id == id);
+    let found = cloud
+        .list(describe_vswitches(Some(id), None, &[]))
+        .await?
+        .into_iter()
+        .find(|vswitch| vswitch.v_switch_id == id);
     let found = found.ok_or_else(|| Error::Setting {
         field: super::annotations::VSWITCH.to_owned(),
         value: id.to_owned(),
@@ -134,13 +123,7 @@ pub(super) async fn security_group(
             let made = cloud.make(
                 "security group",
                 None,
-                |client_token| CreateSecurityGroup {
-                    client_token,
-                    vpc_id: vpc.to_owned(),
-                    name: Some(name(&spec.cluster)),
-                    security_group_type: None,
-                    tags: of_cluster(&spec.cluster),
-                },
+                create_security_group(vpc, &name(&spec.cluster), &of_cluster(&spec.cluster)),
                 |resources, answer| {
                     resources.security_group = Some(Resource { id: answer.security_group_id.clone(), own: true });
                 },
@@ -168,9 +151,8 @@ async fn open(cloud: &Cloud<'_>, group: &Resource, admin_cidrs: &[String]) -> Re
         admin_cidrs.iter().filter(|cidr| group.own && !resources.opened_for.contains(cidr)).collect()
     });
     if !missing.is_empty() {
-        let permissions = missing.iter().flat_map(|cidr| PORTS.map(|port| Permission::tcp(port, cidr.as_str())));
-        let asked = AuthorizeSecurityGroup { security_group_id: group.id.clone(), permissions: permissions.collect() };
-        cloud.change(&asked, None).await?;
+        let opened = missing.iter().flat_map(|cidr| PORTS.map(|port| (port, cidr.as_str())));
+        cloud.change(&authorize_security_group(&group.id, opened), None).await?;
         cloud.keep(|resources| resources.opened_for.extend(missing.into_iter().cloned()))?;
     }
     Ok(())
@@ -187,9 +169,9 @@ pub(super) async fn key_pair(cloud: &Cloud<'_>, spec: &ClusterSpec, public_key: 
     }
     // The name holds this cluster's random id, so "name taken" means that an earlier call had its effect.
     let id = cloud.record.with(|resources| format!("{}-{}", name(&spec.cluster), resources.uid));
-    let import = ImportKeyPair { name: id.clone(), public_key: public_key.to_owned(), tags: of_cluster(&spec.cluster) };
+    let import = import_key_pair(&id, public_key, &of_cluster(&spec.cluster));
     // A deletion that follows a killed import has to search for the key pair.
-    let intent = Intent { action: ImportKeyPair::NAME.to_owned(), parameters: BTreeMap::new() };
+    let intent = Intent::new(import.action, &Parameters::new());
     cloud.record.change(|resources| resources.intents.insert(KEY_PAIR.to_owned(), intent))?;
     match cloud.change(&import, None).await {
         Err(error) if !is_taken(&error) => return Err(error),
@@ -214,64 +196,34 @@ async fn free_range(cloud: &Cloud<'_>, vpc: &str, zone: &str, skipped: u32) -> R
         (resources.vpc.as_ref().is_some_and(|vpc| vpc.own), used)
     });
     if own {
-        return Ok(range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, used.saturating_add(skipped).min(255)).to_string());
+        return Ok(part(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, used.saturating_add(skipped).min(255)).to_string());
     }
-    let asked = DescribeVpcs { vpc_id: Some(vpc.to_owned()), ..DescribeVpcs::default() };
     let missing = |reason: &str| Error::Setting {
         field: super::annotations::VPC.to_owned(),
         value: vpc.to_owned(),
         reason: reason.to_owned(),
     };
-    let found = cloud.list(asked).await?.into_iter().find(|found| found.vpc_id == vpc);
+    let found = cloud.list(describe_vpcs(Some(vpc), &[])).await?.into_iter().find(|found| found.vpc_id == vpc);
     let block = found.ok_or_else(|| missing("there is no such VPC in this region"))?.cidr_block;
-    let block: Range = block.parse().map_err(|()| missing("its addresses cannot be understood"))?;
-    let asked = DescribeVSwitches { vpc_id: Some(vpc.to_owned()), ..DescribeVSwitches::default() };
-    let taken: Vec<Range> =
-        cloud.list(asked).await?.iter().filter_map(|vswitch| vswitch.cidr_block.parse().ok()).collect();
-    let free = block.first_free(&taken).ok_or_else(|| missing("no 250 addresses in a row are free in it"))?;
+    let block = block.parse().ok().filter(|block: &Subnet| (8..=29).contains(&block.length));
+    let block = block.ok_or_else(|| missing("its addresses cannot be understood"))?;
+    let vswitches = cloud.list(describe_vswitches(None, Some(vpc), &[])).await?;
+    let taken: Vec<Subnet> = vswitches.iter().filter_map(|vswitch| vswitch.cidr_block.parse().ok()).collect();
+    let free = first_free(block, &taken).ok_or_else(|| missing("no 250 addresses in a row are free in it"))?;
     Ok(free.to_string())
 }
 
-/// A range of IPv4 addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    first: u32,
-    length: u8,
+/// The part number `number` of the network that begins at `base`, in parts of this length.
+fn part(base: u32, length: u8, number: u32) -> Subnet {
+    Subnet { base: base + (number << (32 - length)), length }
 }
 
-fn range(base: u32, length: u8, number: u32) -> Range {
-    Range { first: base + (number << (32 - length)), length }
-}
-
-impl Range {
-    fn last(self) -> u32 {
-        self.first | (u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0))
-    }
-
-    /// The first part of 256 addresses (or all, if there are fewer) that touches none of `taken`.
-    fn first_free(self, taken: &[Self]) -> Option<Self> {
-        let length = self.length.max(24);
-        let count = 1_u32 << (length - self.length).min(16);
-        let mut parts = (0..count).map(|number| range(self.first, length, number));
-        parts.find(|part| taken.iter().all(|other| other.last() < part.first || part.last() < other.first))
-    }
-}
-
-impl std::fmt::Display for Range {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}/{}", Ipv4Addr::from(self.first), self.length)
-    }
-}
-
-impl std::str::FromStr for Range {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, length) = text.trim().split_once('/').ok_or(())?;
-        let address: Ipv4Addr = address.parse().map_err(|_| ())?;
-        let length: u8 = length.parse().ok().filter(|length| (8..=29).contains(length)).ok_or(())?;
-        Ok(Self { first: u32::from(address) & !(u32::MAX >> length), length })
-    }
+/// The first part of 256 addresses (or all, if there are fewer) that touches none of `taken`.
+fn first_free(block: Subnet, taken: &[Subnet]) -> Option<Subnet> {
+    let length = block.length.max(24);
+    let count = 1_u32 << (length - block.length).min(16);
+    let mut parts = (0..count).map(|number| part(block.base, length, number));
+    parts.find(|part| !taken.iter().any(|other| other.overlaps(part)))
 }
 
 #[cfg(test)]
@@ -282,20 +234,19 @@ mod tests {
 
     #[test]
     fn own_ranges_follow_each_other() {
-        let ranges = [0, 1, 2].map(|number| range(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, number).to_string());
+        let ranges = [0, 1, 2].map(|number| part(u32::from(FIRST_VSWITCH), VSWITCH_LENGTH, number).to_string());
         assert_eq!(ranges, ["172.16.0.0/20", "172.16.16.0/20", "172.16.32.0/20"]);
     }
 
     #[test]
     fn a_free_range_touches_no_other() {
         let free = |block: &str, taken: &[&str]| {
-            let taken: Vec<Range> = taken.iter().map(|text| text.parse().unwrap()).collect();
-            block.parse::<Range>().unwrap().first_free(&taken).map(|range| range.to_string())
+            let taken: Vec<Subnet> = taken.iter().map(|text| text.parse().unwrap()).collect();
+            first_free(block.parse().unwrap(), &taken).map(|part| part.to_string())
         };
         assert_eq!(free("10.0.0.0/16", &[]).as_deref(), Some("10.0.0.0/24"));
         assert_eq!(free("10.0.0.0/16", &["10.0.0.0/23", "10.0.2.128/25"]).as_deref(), Some("10.0.3.0/24"));
         assert_eq!(free("10.0.0.0/26", &[]).as_deref(), Some("10.0.0.0/26"));
         assert_eq!(free("10.0.0.0/24", &["10.0.0.7/29"]), None);
-        assert!("10.0.0.0/33".parse::<Range>().is_err() && "10.0.0/8".parse::<Range>().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Repeats orders of machines whose response was never read.
 
-use super::api::ecs::RunInstances;
-use super::api::{Action, Class};
+use super::api::ecs::{RUN, Started};
+use super::api::{Class, Parameters, Product, Request};
 use super::cloud::{Cloud, Prerequisite, class};
 use super::record::{Machine, Record, Resources};
 use super::settings::Role;
@@ -12,7 +12,7 @@ pub(super) async fn place(
     cloud: &Cloud<'_>,
     step: &Step,
     prerequisite: Option<Prerequisite>,
-    request: impl FnOnce(String) -> RunInstances,
+    request: Request<Started>,
 ) -> Result<usize> {
     let name = step.to_string();
     let made = cloud.make(&name, prerequisite, request, |resources, answer| {
@@ -37,8 +37,9 @@ pub(super) async fn repeat_unanswered(cloud: &Cloud<'_>, missing: &[(Role, Vec<u
             open.push(step);
             continue;
         }
-        // The recorded parameters are sent; the default values here are not used.
-        match place(cloud, &step, None, |client_token| RunInstances { client_token, ..RunInstances::default() }).await {
+        // The recorded parameters are sent.
+        let again = Request::new(Product::Ecs, RUN, Parameters::new());
+        match place(cloud, &step, None, again).await {
             // It had no effect before and has none now; the machines are ordered anew.
             Err(error) if class(&error) == Some(Class::NextCandidate) => {}
             // The password has changed, so the order cannot be repeated as it was.
@@ -52,7 +53,7 @@ pub(super) async fn repeat_unanswered(cloud: &Cloud<'_>, missing: &[(Role, Vec<u
 /// Orders whose response was never read.
 pub(super) fn unanswered(record: &Record) -> Vec<Step> {
     let orders = |resources: &Resources| -> Vec<Step> {
-        let orders = resources.intents.iter().filter(|(_, intent)| intent.action == RunInstances::NAME);
+        let orders = resources.intents.iter().filter(|(_, intent)| intent.action == RUN);
         orders.filter_map(|(name, _)| Step::parse(name)).collect()
     };
     record.with(orders)
@@ -82,9 +83,8 @@ impl Step {
 
     fn parse(text: &str) -> Option<Self> {
         let (role, numbers) = text.strip_prefix("run ")?.split_once(' ')?;
-        let role = [Role::Master, Role::Node].into_iter().find(|known| known.as_str() == role)?;
         let numbers: Result<Vec<u32>, _> = numbers.split(',').map(str::parse).collect();
-        Some(Self { role, numbers: numbers.ok()? })
+        Some(Self { role: Role::parse(role)?, numbers: numbers.ok()? })
     }
 }
 

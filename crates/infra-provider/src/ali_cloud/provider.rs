@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use async_trait::async_trait;
 use clusterfile::{Cluster, ProviderName};
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::api::Client;
@@ -104,7 +103,7 @@ impl AliCloud {
         let key = match &spec.password {
             Some(_) => None,
             None if spec.key_pair.is_some() && wanted.ssh.private_key.is_some() => None,
-            None => Some(make_key(context, &spec.cluster).await?),
+            None => Some(ssh_key::ensure(context.state_dir, &spec.cluster).await?),
         };
         let cloud = self.cloud(&client, &record, context, wanted);
         let options = CreateOptions {
@@ -116,7 +115,7 @@ impl AliCloud {
         if matches!(done, Err(Error::ClusterExists { .. })) {
             // As if it had never been tried: whoever tries it again, or deletes it, has still made nothing.
             record.forget()?;
-            ssh_key::remove(context.state_dir)?;
+            ssh_key::forget(context.state_dir).await?;
         }
         let updates = done?;
         let key = key.as_ref().map(|key| key.private.as_path());
@@ -195,10 +194,7 @@ impl Provider for AliCloud {
         match hosts {
             Release::All => {
                 delete::everything(&cloud).await?;
-                let state_dir = context.state_dir.to_owned();
-                spawn_blocking(move || ssh_key::remove(&state_dir))
-                    .await
-                    .map_err(|_| Error::Interrupted { act: "removing the key" })?
+                ssh_key::forget(context.state_dir).await
             }
             Release::Hosts(addresses) => delete::hosts(&cloud, &addresses).await,
         }
@@ -249,14 +245,6 @@ fn is_new(record: &Record, context: &Context<'_>, cluster: &Cluster) -> bool {
     record.with(|resources| resources.is_empty() && !resources.searched)
         && !ssh_key::exists(context.state_dir)
         && !super::annotations::names_resources(&cluster.annotations)
-}
-
-async fn make_key(context: &Context<'_>, cluster: &str) -> Result<ssh_key::ClusterKey> {
-    let given = context.state_dir.to_owned();
-    let state_dir = std::path::absolute(&given).map_err(|_| Error::StatePath { path: given })?;
-    let cluster = cluster.to_owned();
-    let made = spawn_blocking(move || ssh_key::load_or_make(&state_dir, &cluster)).await;
-    made.map_err(|_| Error::Interrupted { act: "making a key" })?
 }
 
 /// Eight letters and digits that nobody else has.

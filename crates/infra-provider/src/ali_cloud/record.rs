@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use clusterfile::Secret;
 use serde::{Deserialize, Serialize};
 
+use super::api::Parameters;
 use super::settings::Role;
 use crate::{Error, Result};
 
@@ -82,6 +84,25 @@ pub(super) struct Intent {
     pub(super) action: String,
     /// Its parameters, token included, secrets left out.
     pub(super) parameters: BTreeMap<String, String>,
+}
+
+impl Intent {
+    /// How a secret shows among parameters.
+    const HIDDEN: &str = "***";
+
+    /// A call as it is written down: without secrets.
+    pub(super) fn new(action: &str, parameters: &Parameters) -> Self {
+        let parameters = parameters.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { action: action.to_owned(), parameters }
+    }
+
+    /// The parameters as they were sent; what is hidden among them is the password.
+    pub(super) fn restored(&self, password: Option<&Secret>) -> Parameters {
+        self.parameters.iter().fold(Parameters::new(), |all, (name, value)| match password {
+            Some(password) if value == Self::HIDDEN => all.secret(name, password),
+            _ => all.text(name, value),
+        })
+    }
 }
 
 /// The record of one cluster. Every change is on disk before the call that made it returns.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::address;
-use super::api::ecs::{DescribeInstances, Instance, InstanceStatus, StartInstances};
+use super::api::ecs::{Instance, InstanceStatus, describe_instances, start_instances};
 use super::backoff::LONGEST_PAUSE;
 use super::cloud::{Cloud, Prerequisite};
 use crate::{ProviderEvent, Result};
@@ -65,8 +65,7 @@ pub(super) async fn await_running(cloud: &Cloud<'_>, prerequisite: Prerequisite)
 pub(super) async fn listed(cloud: &Cloud<'_>, ids: &[String]) -> Result<BTreeMap<String, Instance>> {
     let mut found = BTreeMap::new();
     for page in ids.chunks(PAGE_SIZE) {
-        let asked = DescribeInstances { instance_ids: page.to_vec(), ..DescribeInstances::default() };
-        let listed = cloud.ask(&asked).await?.instances;
+        let listed = cloud.ask(describe_instances(page, &[]).request()).await?.items;
         found.extend(listed.into_iter().map(|instance| (instance.instance_id.clone(), instance)));
     }
     Ok(found)
@@ -78,7 +77,7 @@ async fn restart(cloud: &Cloud<'_>, listed: &BTreeMap<String, Instance>, started
     let ids: Vec<String> =
         stopped.map(|instance| instance.instance_id.clone()).filter(|id| !started.contains(id)).collect();
     for page in ids.chunks(PAGE_SIZE) {
-        cloud.change(&StartInstances { instance_ids: page.to_vec() }, None).await?;
+        cloud.change(&start_instances(page), None).await?;
     }
     started.extend(ids);
     Ok(())

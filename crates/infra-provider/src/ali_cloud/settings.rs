@@ -1,9 +1,9 @@
 //! Reads the cloud settings of a Clusterfile: machines, disks, image, existing resources.
 
 use clusterfile::{Cluster, Disk, MachineSpec, Secret};
-use serde::{Deserialize, Serialize};
 
 use super::annotations::{self as names, list, value};
+pub(super) use crate::machine_role::MachineRole as Role;
 use crate::{Error, Result};
 
 /// Processors of a machine for which nothing is said.
@@ -64,6 +64,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// The size of its machines, for errors.
+    pub(super) fn size(&self) -> String {
+        format!("{} processors and {} GiB of memory", self.cpu, self.memory_gib)
+    }
+
     /// Whether machines of both groups can be of the same type.
     pub(super) fn same_size(&self, other: &Self) -> bool {
         (self.cpu, self.memory_gib, &self.types) == (other.cpu, other.memory_gib, &other.types)
@@ -76,24 +81,6 @@ pub(super) struct DiskSpec {
     pub(super) size_gib: u32,
     /// The best first; one when the user named it.
     pub(super) categories: Vec<String>,
-}
-
-/// What a machine is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Role {
-    Master,
-    Node,
-}
-
-impl Role {
-    /// The value of the tag `role`, as upstream wrote it.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Master => "master",
-            Self::Node => "node",
-        }
-    }
 }
 
 /// Reads the spec out of a cluster.

@@ -45,11 +45,7 @@ pub(super) fn host_name(cluster: &str, role: Role, index: u32) -> String {
 
 /// What a listed machine is for, and its number; `None` when its tags or its name do not tell.
 pub(super) fn read(instance: &Instance, cluster: &str) -> Option<(Role, u32)> {
-    let role = match instance.tag(ROLE)? {
-        "master" => Role::Master,
-        "node" => Role::Node,
-        _ => return None,
-    };
+    let role = Role::parse(instance.tag(ROLE)?)?;
     let number = |name: &str| name.strip_prefix(&format!("{cluster}-{}-", role.as_str()))?.parse().ok();
     Some((role, number(&instance.host_name).or_else(|| number(&instance.instance_name))?))
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::api::Class;
 use super::api::ecs::{
-    DescribeAvailableResource, Instance, InstanceStatus, ModifyInstanceSpec, StartInstances, StopInstances,
+    Instance, InstanceStatus, describe_available_resource, modify_instance_spec, start_instances, stop_instances,
 };
 use super::backoff::Pending;
 use super::cloud::{Cloud, Prerequisite, class};
@@ -73,12 +73,12 @@ pub(super) async fn update(cloud: &Cloud<'_>, spec: &ClusterSpec, host: IpAddr) 
     cloud.keep(|resources| resources.updating.extend([id.clone()]))?;
     let mut prerequisite = Prerequisite::unknown(Pending::Stopped);
     if instance.status == InstanceStatus::Running {
-        cloud.change(&StopInstances { instance_ids: vec![id.clone()], force: false }, None).await?;
+        cloud.change(&stop_instances(std::slice::from_ref(&id)), None).await?;
         prerequisite = Prerequisite::from_now(Pending::Stopped);
     }
     let changed = first_that_fits(cloud, &id, &types, prerequisite).await;
     // Whatever came of it, the machine must run again.
-    cloud.change(&StartInstances { instance_ids: vec![id.clone()] }, None).await?;
+    cloud.change(&start_instances(std::slice::from_ref(&id)), None).await?;
     running::await_running(cloud, Prerequisite::from_now(Pending::Restarted)).await?;
     changed
 }
@@ -100,14 +100,12 @@ async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], prerequi
     let (mut prerequisite, mut refused) = (Some(prerequisite), None);
     for instance_type in types {
         // Needs no intent: what it is for shows in the machine itself.
-        let client_token = cloud.record.token()?;
-        let instance_type = instance_type.clone();
-        let asked = ModifyInstanceSpec { client_token, instance_id: id.to_owned(), instance_type };
+        let asked = modify_instance_spec(id, instance_type).with_token(&cloud.record.token()?);
         match cloud.change(&asked, prerequisite.take()).await {
-            Ok(_) => {
+            Ok(()) => {
                 return cloud.keep(|resources| {
                     if let Some(machine) = resources.machines.get_mut(id) {
-                        machine.instance_type = asked.instance_type;
+                        machine.instance_type.clone_from(instance_type);
                     }
                 });
             }
@@ -120,13 +118,7 @@ async fn first_that_fits(cloud: &Cloud<'_>, id: &str, types: &[String], prerequi
 
 /// Types of the wanted size in the machine's own zone, which it cannot leave.
 async fn types(cloud: &Cloud<'_>, spec: &ClusterSpec, group: &Group, zone: &str) -> Result<Vec<String>> {
-    let asked = DescribeAvailableResource {
-        zone_id: Some(zone.to_owned()),
-        cores: Some(group.cpu),
-        memory: Some(f64::from(group.memory_gib)),
-        instance_charge_type: Some("PostPaid".to_owned()),
-        ..DescribeAvailableResource::default()
-    };
+    let asked = describe_available_resource(Some(zone), Some((group.cpu, group.memory_gib)), None);
     let stock = cloud.ask(&asked).await?;
     let one = Group { role: Role::Master, count: 1, ..group.clone() };
     let none = Group { role: Role::Node, count: 0, ..group.clone() };
@@ -134,6 +126,6 @@ async fn types(cloud: &Cloud<'_>, spec: &ClusterSpec, group: &Group, zone: &str)
     found.map(|found| found.masters).filter(|types| !types.is_empty()).ok_or_else(|| Error::NothingOffered {
         cluster: spec.cluster.clone(),
         region: format!("{}, zone {zone}", cloud.client.region()),
-        size: format!("{} processors and {} GiB of memory", group.cpu, group.memory_gib),
+        size: group.size(),
     })
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-use clusterfile::Role;
-
+pub(super) use crate::machine_role::MachineRole;
 use crate::{Error, Result};
 
 /// Names the cluster that a container, network or volume belongs to.
@@ -19,31 +18,6 @@ pub(super) const ADDRESS_LABEL: &str = "io.sealer.address";
 /// The longest cluster name that leaves room for `-master-9999` in a host name (63 characters, RFC 1123).
 const CLUSTER_NAME_LIMIT: usize = 51;
 
-/// What a host is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum MachineRole {
-    /// Part of the control plane.
-    Master,
-    /// Everything else.
-    Node,
-}
-
-impl MachineRole {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            MachineRole::Master => "master",
-            MachineRole::Node => "node",
-        }
-    }
-
-    pub(super) fn role(self) -> Role {
-        match self {
-            MachineRole::Master => Role::Master,
-            MachineRole::Node => Role::Node,
-        }
-    }
-}
-
 /// One host of a cluster: what it is for, which one, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Machine {
@@ -55,13 +29,13 @@ pub(super) struct Machine {
 impl Machine {
     /// The container's name and the host's name.
     pub(super) fn name(&self, cluster: &str) -> String {
-        format!("{cluster}-{}-{}", self.duty.name(), self.index)
+        format!("{cluster}-{}-{}", self.duty.as_str(), self.index)
     }
 
     pub(super) fn labels(&self, cluster: &str) -> HashMap<String, String> {
         HashMap::from([
             (CLUSTER_LABEL.to_owned(), cluster.to_owned()),
-            (ROLE_LABEL.to_owned(), self.duty.name().to_owned()),
+            (ROLE_LABEL.to_owned(), self.duty.as_str().to_owned()),
             (INDEX_LABEL.to_owned(), self.index.to_string()),
             (ADDRESS_LABEL.to_owned(), self.address.to_string()),
         ])
@@ -72,11 +46,7 @@ impl Machine {
         let read = |label: &'static str| labels.get(label).map_or("", String::as_str);
         let wrong =
             |label: &'static str| Error::Label { object: container.to_owned(), label, value: read(label).to_owned() };
-        let duty = match read(ROLE_LABEL) {
-            "master" => MachineRole::Master,
-            "node" => MachineRole::Node,
-            _ => return Err(wrong(ROLE_LABEL)),
-        };
+        let duty = MachineRole::parse(read(ROLE_LABEL)).ok_or_else(|| wrong(ROLE_LABEL))?;
         let index = read(INDEX_LABEL).parse().map_err(|_| wrong(INDEX_LABEL))?;
         let address = read(ADDRESS_LABEL).parse().map_err(|_| wrong(ADDRESS_LABEL))?;
         Ok(Self { duty, index, address })

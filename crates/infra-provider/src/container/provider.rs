@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use bollard::query_parameters::ListVolumesOptions;
 use clusterfile::{Cluster, ProviderName, Ssh};
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::task::spawn_blocking;
 
 use super::engine::{Engine, FoundContainer, failed, is_absent, of_cluster};
 use super::host::{self, HostSetup};
@@ -104,7 +103,7 @@ impl Provider for Container {
         if !selection.missing.is_empty() {
             self.check_image(&engine).await?;
         }
-        let key = make_key(context.state_dir, &wanted.name).await?;
+        let key = ssh_key::ensure(context.state_dir, &wanted.name).await?;
         let subnet = network::ensure(&engine, wanted, &used, context.events).await?;
         let new = assign(&selection.missing, &subnet, &used)
             .ok_or_else(|| Error::SubnetFull { cluster: wanted.name.clone(), subnet: subnet.to_string() })?;
@@ -141,9 +140,7 @@ impl Provider for Container {
         if hosts == Release::All {
             network::remove(&engine, &cluster.name, context.events).await?;
             remove_volumes(&engine, &cluster.name).await?;
-            let state_dir = context.state_dir.to_owned();
-            let removed = spawn_blocking(move || ssh_key::remove(&state_dir)).await;
-            removed.map_err(|_| Error::Interrupted { act: "removing the cluster's key" })??;
+            ssh_key::forget(context.state_dir).await?;
         }
         Ok(())
     }
@@ -162,7 +159,7 @@ impl Provider for Container {
             lines.extend((0..count).map(|index| {
                 let machine = Machine { duty, index, address: std::net::Ipv4Addr::UNSPECIFIED };
                 let (host, image) = (machine.name(&wanted.name), &self.options.node_image);
-                format!("host {host} ({}): container of {image}{cpu}{memory}", duty.name())
+                format!("host {host} ({}): container of {image}{cpu}{memory}", duty.as_str())
             }));
         }
         lines
@@ -195,13 +192,6 @@ impl Container {
     }
 }
 
-async fn make_key(state_dir: &Path, cluster: &str) -> Result<ssh_key::ClusterKey> {
-    let state_dir = std::path::absolute(state_dir).map_err(|_| Error::StatePath { path: state_dir.to_owned() })?;
-    let cluster = cluster.to_owned();
-    let made = spawn_blocking(move || ssh_key::load_or_make(&state_dir, &cluster)).await;
-    made.map_err(|_| Error::Interrupted { act: "making the cluster's key" })?
-}
-
 /// Removes what volumes are left when somebody removed a container by hand.
 async fn remove_volumes(engine: &Engine, cluster: &str) -> Result<()> {
     let options = ListVolumesOptions { filters: Some(of_cluster(cluster)) };
@@ -231,7 +221,7 @@ fn filled(wanted: &Cluster, mut machines: Vec<Machine>, key: &Path) -> Result<Cl
         let address = IpAddr::V4(machine.address);
         match wanted.host(address) {
             Some(host) => cluster.hosts.push(host.clone()),
-            None => cluster.add_hosts(&machine.duty.role(), [address]),
+            None => cluster.add_hosts(&machine.duty.as_str().into(), [address]),
         }
     }
     for host in &mut cluster.hosts {

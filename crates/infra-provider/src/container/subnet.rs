@@ -1,28 +1,12 @@
 //! Chooses an IPv4 subnet that overlaps no existing network or route.
 
-use std::fmt;
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 
-/// An IPv4 network, its host bits zero.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Subnet {
-    base: u32,
-    length: u8,
-}
+use crate::subnet::mask;
+
+pub(super) use crate::subnet::Subnet;
 
 impl Subnet {
-    /// The network of `length` bits around `address`.
-    pub(super) fn around(address: Ipv4Addr, length: u8) -> Self {
-        let length = length.min(32);
-        Self { base: u32::from(address) & mask(length), length }
-    }
-
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
-        let mask = mask(self.length.min(other.length));
-        self.base & mask == other.base & mask
-    }
-
     /// The first address, which the engine's bridge gets.
     pub(super) fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::from(self.base.saturating_add(1))
@@ -32,30 +16,6 @@ impl Subnet {
     pub(super) fn hosts(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
         let last = self.base | !mask(self.length);
         (self.base.saturating_add(2)..last).map(Ipv4Addr::from)
-    }
-}
-
-impl fmt::Display for Subnet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", Ipv4Addr::from(self.base), self.length)
-    }
-}
-
-impl fmt::Debug for Subnet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Subnet {
-    type Err = ();
-
-    /// Reads `a.b.c.d/len`; anything else, IPv6 included, is an error.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, length) = text.trim().split_once('/').ok_or(())?;
-        let address: Ipv4Addr = address.parse().map_err(|_| ())?;
-        let length: u8 = length.parse().map_err(|_| ())?;
-        if length > 32 { Err(()) } else { Ok(Self::around(address, length)) }
     }
 }
 
@@ -81,10 +41,6 @@ fn route(line: &str) -> Option<Subnet> {
     let destination = u32::from_str_radix(fields.nth(1)?, 16).ok()?.swap_bytes();
     let mask = u32::from_str_radix(fields.nth(5)?, 16).ok()?.swap_bytes();
     Some(Subnet::around(Ipv4Addr::from(destination), u8::try_from(mask.leading_ones()).ok()?))
-}
-
-fn mask(length: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)
 }
 
 #[cfg(test)]

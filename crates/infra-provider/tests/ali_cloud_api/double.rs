@@ -6,23 +6,23 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloud_double::{Double, Fault, FaultKind, Options};
-use http::{Request, Response};
+use http::Response;
 use infra_provider::ali_cloud::api::ecs::{
-    AuthorizeSecurityGroup, CreateKeyPair, CreateSecurityGroup, DeleteInstances, DeleteKeyPairs, DeleteSecurityGroup,
-    DescribeAvailableResource, DescribeImages, DescribeInstanceTypes, DescribeInstances, DescribeKeyPairs,
-    DescribeSecurityGroups, Disk, ImportKeyPair, InstanceStatus, ListTagResources, LogIn, ModifyInstanceSpec,
-    Permission, RunInstances, StartInstances, StopInstances, TagResources,
+    Disk, InstanceStatus, LogIn, RunInstances, authorize_security_group, create_security_group, delete_instances,
+    delete_key_pairs, delete_security_group, describe_available_resource, describe_instances, describe_key_pairs,
+    describe_security_groups, import_key_pair, modify_instance_spec, start_instances, stop_instances,
 };
 use infra_provider::ali_cloud::api::eip::{
-    AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, ReleaseEipAddress, UnassociateEipAddress,
+    allocate_eip_address, associate_eip_address, describe_eip_addresses, release_eip_address, unassociate_eip_address,
 };
 use infra_provider::ali_cloud::api::vpc::{
-    CreateVSwitch, CreateVpc, DeleteVSwitch, DeleteVpc, DescribeVSwitches, DescribeVpcs, DescribeZones,
+    create_vpc, create_vswitch, delete_vpc, delete_vswitch, describe_vpcs, describe_vswitches,
 };
 use infra_provider::ali_cloud::api::{
-    AccessKey, Action, ApiError, Class, Client, Credentials, Endpoints, InstanceRole, Tag, Transport, TransportFailure,
-    WallClock,
+    AccessKey, ApiError, Class, Client, Credentials, Endpoints, InstanceRole, Request, Tag, Transport,
+    TransportFailure, WallClock,
 };
+use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
 use crate::scripted::start;
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Wire {
 
 #[async_trait]
 impl Transport for Wire {
-    async fn send(&self, request: Request<Bytes>, after: Duration) -> Result<Response<Bytes>, TransportFailure> {
+    async fn send(&self, request: http::Request<Bytes>, after: Duration) -> Result<Response<Bytes>, TransportFailure> {
         let host = "double".to_owned();
         match timeout(after, self.0.handle(request)).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -63,7 +63,7 @@ fn client(double: &Double) -> Client {
 }
 
 /// Calls until nothing stands in the way any more.
-async fn until<A: Action>(client: &Client, request: &A) -> A::Answer {
+async fn until<A: DeserializeOwned>(client: &Client, request: &Request<A>) -> A {
     for _ in 0..100 {
         match client.call(request).await {
             Ok(answer) => return answer,
@@ -73,65 +73,45 @@ async fn until<A: Action>(client: &Client, request: &A) -> A::Answer {
             Err(error) => panic!("{error}"),
         }
     }
-    panic!("{} never went through", A::NAME)
+    panic!("{} never went through", request.action)
 }
 
 fn tags() -> Vec<Tag> {
     vec![Tag::new("product", "my-cluster"), Tag::new("role", "master")]
 }
 
-fn token(text: &str) -> String {
-    format!("token-{text}")
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_cluster_comes_and_goes() {
     let double = double();
     let client = client(&double);
-    let (kind, image, zone) = offers(&client).await;
+    let (kind, zone) = offer(&client).await;
 
-    let vpc =
-        CreateVpc { client_token: token("vpc"), name: Some("n".to_owned()), tags: tags(), ..CreateVpc::default() };
-    let vpc_id = until(&client, &vpc).await.vpc_id;
-    let switch = CreateVSwitch {
-        client_token: token("vsw"),
-        vpc_id: vpc_id.clone(),
-        zone_id: zone,
-        cidr_block: "172.16.0.0/24".to_owned(),
-        name: Some("n".to_owned()),
-        tags: tags(),
-    };
+    let vpc_id = until(&client, &create_vpc("n", &tags()).with_token("token-vpc")).await.vpc_id;
+    let switch = create_vswitch(&vpc_id, &zone, "172.16.0.0/24", "n", &tags()).with_token("token-vsw");
     let v_switch_id = until(&client, &switch).await.v_switch_id;
-    let group = CreateSecurityGroup {
-        client_token: token("sg"),
-        vpc_id: vpc_id.clone(),
-        name: Some("n".to_owned()),
-        tags: tags(),
-        ..CreateSecurityGroup::default()
-    };
+    let group = create_security_group(&vpc_id, "n", &tags()).with_token("token-sg");
     let security_group_id = until(&client, &group).await.security_group_id;
-    let permissions = vec![Permission::tcp(22, "192.0.2.0/24"), Permission::tcp(6443, "192.0.2.0/24")];
-    let open = AuthorizeSecurityGroup { security_group_id: security_group_id.clone(), permissions };
-    until(&client, &open).await;
+    let opened = [(22, "192.0.2.0/24"), (6443, "192.0.2.0/24")];
+    until(&client, &authorize_security_group(&security_group_id, opened)).await;
     assert_eq!(double.rules(&security_group_id), ["TCP 22/22 from 192.0.2.0/24", "TCP 6443/6443 from 192.0.2.0/24"]);
 
     key_pairs(&client).await;
+    let disk = Disk { size: 100, category: "cloud_essd".to_owned() };
     let run = RunInstances {
-        client_token: token("run"),
-        image_id: Some(image),
+        image_family: Some("acs:debian_12_x64".to_owned()),
         instance_type: kind,
         security_group_id: security_group_id.clone(),
         v_switch_id: v_switch_id.clone(),
         amount: 3,
-        min_amount: Some(3),
-        instance_name: Some("中文 my-cluster-master-[0,3]".to_owned()),
-        host_name: Some("my-cluster-master-[0,3]".to_owned()),
+        instance_name: "中文 my-cluster-master-[0,3]".to_owned(),
+        host_names: (0..3).map(|n| format!("my-cluster-master-{n}")).collect(),
         log_in: LogIn::Password("Aa1~=+%^*/()".into()),
-        system_disk: Some(Disk { size: Some(100), category: Some("cloud_essd".to_owned()), ..Disk::default() }),
-        data_disks: vec![Disk { size: Some(100), category: Some("cloud_essd".to_owned()), ..Disk::default() }],
+        system_disk: disk.clone(),
+        data_disks: vec![disk],
         tags: tags(),
         ..RunInstances::default()
     };
+    let run = run.request().with_token("token-run");
     let instance_ids = until(&client, &run).await.instance_ids;
     assert_eq!(instance_ids.len(), 3);
     assert_eq!(client.call(&run).await.unwrap().instance_ids, instance_ids, "the same token makes the same machines");
@@ -141,85 +121,62 @@ async fn a_cluster_comes_and_goes() {
     let eip = address(&client, &instance_ids[0]).await;
     listed(&client, &vpc_id, &v_switch_id, &instance_ids).await;
 
-    take_away(&client, [&eip, &v_switch_id, &security_group_id, &vpc_id], instance_ids).await;
+    take_away(&client, [&eip, &v_switch_id, &security_group_id, &vpc_id], &instance_ids).await;
     assert_eq!(double.leftovers(), Vec::<String>::new());
 }
 
 /// Frees everything, and asks for it once more.
-async fn take_away(client: &Client, ids: [&str; 4], instance_ids: Vec<String>) {
-    let [allocation_id, v_switch_id, security_group_id, vpc_id] = ids.map(str::to_owned);
-    let eip = ReleaseEipAddress { allocation_id: allocation_id.clone() };
-    let (switch, group) = (DeleteVSwitch { v_switch_id }, DeleteSecurityGroup { security_group_id });
-    let vpc = DeleteVpc { vpc_id };
-    until(client, &UnassociateEipAddress { allocation_id, force: false }).await;
-    until(client, &DeleteInstances { instance_ids, force: true }).await;
-    until(client, &eip).await;
-    until(client, &switch).await;
-    until(client, &group).await;
-    until(client, &vpc).await;
-
+async fn take_away(client: &Client, [eip, v_switch, security_group, vpc]: [&str; 4], instances: &[String]) {
+    until(client, &unassociate_eip_address(eip)).await;
+    until(client, &delete_instances(instances)).await;
+    let all =
+        [release_eip_address(eip), delete_vswitch(v_switch), delete_security_group(security_group), delete_vpc(vpc)];
+    for free in &all {
+        until(client, free).await;
+    }
     let gone = |again: Result<_, ApiError>| assert_eq!(again.map_err(|error| error.class), Err(Class::Gone));
-    gone(client.call(&vpc).await);
-    gone(client.call(&switch).await);
-    gone(client.call(&group).await);
-    gone(client.call(&eip).await);
+    for free in all.iter().rev() {
+        gone(client.call(free).await);
+    }
 }
 
-/// What is to be had: a type, an image, a zone.
-async fn offers(client: &Client) -> (String, String, String) {
-    let zones = client.call(&DescribeZones {}).await.unwrap().zones;
-    let query = DescribeAvailableResource {
-        cores: Some(2),
-        memory: Some(8.0),
-        instance_charge_type: Some("PostPaid".to_owned()),
-        ..DescribeAvailableResource::default()
-    };
-    let stock = client.call(&query).await.unwrap();
-    assert_eq!(stock.zones.len(), zones.len());
+/// What is to be had: a type and a zone.
+async fn offer(client: &Client) -> (String, String) {
+    let stock = client.call(&describe_available_resource(None, Some((2, 8)), None)).await.unwrap();
     let kind = stock.zones[0].offers().find(|offer| offer.is_available()).unwrap().value.clone();
-    let types = DescribeInstanceTypes { instance_types: vec![kind.clone()], ..DescribeInstanceTypes::default() };
-    let types = client.list(types).await.unwrap();
-    assert_eq!((types.len(), types[0].cpu_core_count, types[0].memory_size), (1, 2.0, 8.0));
-    let images = client.list(DescribeImages::default()).await.unwrap();
-    let image = images.iter().find(|image| image.architecture == "x86_64" && image.os_type == "linux").unwrap();
-    (kind, image.image_id.clone(), stock.zones[0].zone_id.clone())
+    (kind, stock.zones[0].zone_id.clone())
 }
 
 async fn key_pairs(client: &Client) {
-    let made = client.call(&CreateKeyPair { name: "made".to_owned(), tags: tags() }).await.unwrap();
-    assert!(made.private_key_body.expose().contains("PRIVATE KEY"));
-    let public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000+/ c".to_owned();
-    client.call(&ImportKeyPair { name: "brought".to_owned(), public_key, tags: tags() }).await.unwrap();
-    let known = client.list(DescribeKeyPairs { tags: tags(), ..DescribeKeyPairs::default() }).await.unwrap();
+    let public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000+/ c";
+    for name in ["brought", "too"] {
+        client.call(&import_key_pair(name, public_key, &tags())).await.unwrap();
+    }
+    let known = client.list(describe_key_pairs(&tags())).await.unwrap();
     assert_eq!(known.len(), 2);
     assert_eq!(known[0].tags.len(), 2);
-    let names = known.into_iter().map(|pair| pair.key_pair_name).collect();
-    client.call(&DeleteKeyPairs { names }).await.unwrap();
+    let names: Vec<String> = known.into_iter().map(|pair| pair.key_pair_name).collect();
+    client.call(&delete_key_pairs(&names)).await.unwrap();
 }
 
 /// Stops a machine, gives it another type, and starts it again.
 async fn change(client: &Client, id: &str) {
-    let instance_ids = vec![id.to_owned()];
+    let ids = [id.to_owned()];
     is(client, id, InstanceStatus::Running).await;
-    until(client, &StopInstances { instance_ids: instance_ids.clone(), force: false }).await;
-    let larger = DescribeAvailableResource { cores: Some(4), ..DescribeAvailableResource::default() };
-    let instance_type = client.call(&larger).await.unwrap().zones[0].offers().next().unwrap().value.clone();
-    let modify = ModifyInstanceSpec {
-        client_token: token("spec"),
-        instance_id: id.to_owned(),
-        instance_type: instance_type.clone(),
-    };
-    until(client, &modify).await;
-    until(client, &StartInstances { instance_ids: instance_ids.clone() }).await;
+    until(client, &stop_instances(&ids)).await;
+    let larger = client.call(&describe_available_resource(None, Some((4, 16)), None)).await.unwrap();
+    let instance_type = larger.zones[0].offers().next().unwrap().value.clone();
+    until(client, &modify_instance_spec(id, &instance_type).with_token("token-spec")).await;
+    until(client, &start_instances(&ids)).await;
     is(client, id, InstanceStatus::Running).await;
-    let found = client.list(DescribeInstances { instance_ids, ..DescribeInstances::default() }).await.unwrap();
+    let found = client.list(describe_instances(&ids, &[])).await.unwrap();
     assert_eq!((found[0].instance_type.as_str(), found[0].cpu), (instance_type.as_str(), 4.0));
 }
 
 async fn is(client: &Client, id: &str, status: InstanceStatus) {
     for _ in 0..100 {
-        let query = DescribeInstances { instance_ids: vec![id.to_owned()], ..DescribeInstances::default() };
-        if client.list(query).await.unwrap().iter().any(|instance| instance.status == status) {
+        let found = client.list(describe_instances(&[id.to_owned()], &[])).await.unwrap();
+        if found.iter().any(|instance| instance.status == status) {
             return;
         }
         sleep(Duration::from_millis(500)).await;
@@ -229,23 +186,12 @@ async fn is(client: &Client, id: &str, status: InstanceStatus) {
 
 /// An elastic address that is bound to the machine.
 async fn address(client: &Client, instance: &str) -> String {
-    let allocate = AllocateEipAddress {
-        client_token: token("eip"),
-        bandwidth: Some(100),
-        internet_charge_type: Some("PayByTraffic".to_owned()),
-        name: Some("n".to_owned()),
-        tags: tags(),
-    };
+    let allocate = allocate_eip_address(100, "n", &tags()).with_token("token-eip");
     let allocated = client.call(&allocate).await.unwrap();
     let allocation_id = allocated.allocation_id;
-    let bind = AssociateEipAddress {
-        client_token: token("bind"),
-        allocation_id: allocation_id.clone(),
-        instance_id: instance.to_owned(),
-    };
-    until(client, &bind).await;
+    until(client, &associate_eip_address(&allocation_id, instance).with_token("token-bind")).await;
     sleep(Duration::from_secs(5)).await;
-    let found = client.list(DescribeEipAddresses { tags: tags(), ..DescribeEipAddresses::default() }).await.unwrap();
+    let found = client.list(describe_eip_addresses(None, &tags())).await.unwrap();
     assert_eq!((found.len(), found[0].status.as_str(), found[0].instance_id.as_str()), (1, "InUse", instance));
     assert_eq!((&found[0].ip_address, &found[0].tags), (&allocated.eip_address, &tags()));
     allocation_id
@@ -253,38 +199,22 @@ async fn address(client: &Client, instance: &str) -> String {
 
 /// What was made is found again, by tag and by place.
 async fn listed(client: &Client, vpc: &str, switch: &str, instances: &[String]) {
-    let query = DescribeInstances { tags: tags(), vpc_id: Some(vpc.to_owned()), ..DescribeInstances::default() };
-    let mut found = client.list(query).await.unwrap();
+    let mut found = client.list(describe_instances(&[], &tags())).await.unwrap();
     found.sort_by(|a, b| a.host_name.cmp(&b.host_name));
     assert_eq!(found.len(), instances.len());
     for (n, instance) in found.iter().enumerate() {
-        assert_eq!(instance.host_name, format!("my-cluster-master-{n:03}"));
+        assert_eq!(instance.host_name, format!("my-cluster-master-{n}"));
         assert_eq!((instance.vpc_id(), instance.v_switch_id()), (vpc, switch));
         assert_eq!((instance.tag("role"), instance.private_ip().is_some()), (Some("master"), true));
     }
     let bound = found.iter().find(|instance| instance.instance_id == instances[0]).unwrap();
-    assert!(bound.public_ip().is_some() && bound.eip_id().is_some());
+    assert!(bound.eip_id().is_some());
 
-    let vpcs = client.list(DescribeVpcs { tags: tags(), ..DescribeVpcs::default() }).await.unwrap();
+    let vpcs = client.list(describe_vpcs(None, &tags())).await.unwrap();
     assert_eq!((vpcs[0].vpc_id.as_str(), vpcs[0].status.as_str(), &vpcs[0].tags), (vpc, "Available", &tags()));
-    let query = DescribeVSwitches { vpc_id: Some(vpc.to_owned()), tags: tags(), ..DescribeVSwitches::default() };
-    let switches = client.list(query).await.unwrap();
+    let switches = client.list(describe_vswitches(None, Some(vpc), &tags())).await.unwrap();
     assert_eq!((switches.len(), switches[0].v_switch_id.as_str()), (1, switch));
-    let query = DescribeSecurityGroups { tags: tags(), ..DescribeSecurityGroups::default() };
-    assert_eq!(client.list(query).await.unwrap().len(), 1);
-
-    let more = vec![Tag::new("more", "1")];
-    let tag =
-        TagResources { resource_type: "instance".to_owned(), resource_ids: instances.to_vec(), tags: more.clone() };
-    client.call(&tag).await.unwrap();
-    let query = ListTagResources {
-        resource_type: "instance".to_owned(),
-        resource_ids: instances.to_vec(),
-        tags: more,
-        next_token: None,
-    };
-    let tagged = client.list(query).await.unwrap();
-    assert!(tagged.iter().any(|tag| tag.tag_key == "more" && tag.tag_value == "1"), "{tagged:?}");
+    assert_eq!(client.list(describe_security_groups(&tags())).await.unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,8 +224,8 @@ async fn a_clock_that_is_off_is_corrected() {
         let now = if ahead { start() + hour } else { start() - hour };
         let double = double();
         let client = client_at(&double, Credentials::Key(AccessKey::new("testid", "testsecret")), now);
-        client.call(&DescribeZones {}).await.unwrap();
-        client.call(&DescribeZones {}).await.unwrap();
+        client.call(describe_vpcs(None, &[]).request()).await.unwrap();
+        client.call(describe_vpcs(None, &[]).request()).await.unwrap();
         assert_eq!((double.calls().len(), double.refused().len()), (3, 1));
     }
 }
@@ -305,7 +235,7 @@ async fn keys_are_told_apart() {
     let double = double();
     for (id, secret, hint) in [("nobody", "testsecret", "access key id"), ("testid", "wrong", "check the secret")] {
         let client = client_at(&double, Credentials::Key(AccessKey::new(id, secret)), start());
-        let error = client.call(&DescribeZones {}).await.unwrap_err();
+        let error = client.call(describe_vpcs(None, &[]).request()).await.unwrap_err();
         assert_eq!(error.class, Class::Denied, "{error}");
         let shown = error.to_string();
         assert!(shown.contains(hint) && shown.contains(&error.code) && error.request_id.is_some(), "{shown}");
@@ -327,7 +257,7 @@ async fn a_roles_keys_work_beyond_their_end() {
     let role = InstanceRole::new(wire, None, WallClock::starting_at(start()));
     let client = client_at(&double, Credentials::InstanceRole(Arc::new(role)), start());
     for _ in 0..10 {
-        client.call(&DescribeZones {}).await.unwrap();
+        client.call(describe_vpcs(None, &[]).request()).await.unwrap();
         sleep(Duration::from_secs(1200)).await;
     }
     assert_eq!(double.refused().len(), 0);
@@ -347,7 +277,7 @@ async fn faults_are_understood() {
     ] {
         double.fail(Fault::at("CreateVpc", nth, kind));
     }
-    let vpc = CreateVpc { client_token: token("vpc"), ..CreateVpc::default() };
+    let vpc = create_vpc("n", &[]).with_token("token-vpc");
     let error = client.call(&vpc).await.unwrap_err();
     assert_eq!((error.class, error.may_have_happened), (Class::Throttled, false));
     let told = error.retry_after.unwrap();

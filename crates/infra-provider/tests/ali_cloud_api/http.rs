@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use infra_provider::ali_cloud::api::vpc::DescribeVpcs;
+use infra_provider::ali_cloud::api::vpc::describe_vpcs;
 use infra_provider::ali_cloud::api::{
     AccessKey, Class, Client, Credentials, Endpoints, HttpOptions, HttpTransport, Product, Transport, TransportFailure,
 };
@@ -80,7 +80,7 @@ async fn requests_arrive_as_they_were_signed() {
     let endpoints = Endpoints::default().with(Product::Vpc, &format!("http://{address}")).unwrap();
     let credentials = Credentials::Key(AccessKey::new("testid", "testsecret"));
     let client = Client::new(credentials, "cn-chengdu", &endpoints, std::sync::Arc::new(transport)).unwrap();
-    client.call(&DescribeVpcs::default()).await.unwrap();
+    client.call(describe_vpcs(None, &[]).request()).await.unwrap();
     let head = heads.recv().await.unwrap();
     assert!(head.starts_with("POST /?PageNumber=1&PageSize=50&RegionId=cn-chengdu HTTP/1.1\r\n"), "{head}");
     assert_eq!(head.matches(&format!("host: {address}\r\n")).count(), 1, "{head}");
@@ -135,7 +135,7 @@ async fn nobody_there_means_nothing_was_done() {
     let endpoints = Endpoints::default().with(Product::Vpc, &format!("http://{free}")).unwrap();
     let credentials = Credentials::Key(AccessKey::new("testid", "testsecret"));
     let client = Client::new(credentials, "cn-chengdu", &endpoints, std::sync::Arc::new(transport())).unwrap();
-    let error = client.call(&DescribeVpcs::default()).await.unwrap_err();
+    let error = client.call(describe_vpcs(None, &[]).request()).await.unwrap_err();
     assert_eq!((error.class, error.may_have_happened, error.repeatable), (Class::Server, false, true));
     assert!(error.to_string().contains(&format!("{free} cannot be reached")), "{error}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use infra_provider::ali_cloud::api::vpc::DescribeVpcs;
+use infra_provider::ali_cloud::api::vpc::describe_vpcs;
 use infra_provider::ali_cloud::api::{Class, Client, Credentials, InstanceRole, TransportFailure, WallClock};
 
 use crate::scripted::{Scripted, answer, client_of, refusal, start};
@@ -47,12 +47,12 @@ async fn the_role_is_found_and_its_key_kept_until_shortly_before_its_end() {
     ]);
     let cloud = Scripted::new([done(), done(), done()]);
     let client = set_up(&metadata, &cloud, None);
-    client.call(&DescribeVpcs::default()).await.unwrap();
+    client.call(describe_vpcs(None, &[]).request()).await.unwrap();
     tokio::time::advance(Duration::from_secs(54 * 60)).await;
-    client.call(&DescribeVpcs::default()).await.unwrap();
+    client.call(describe_vpcs(None, &[]).request()).await.unwrap();
     assert_eq!(metadata.count(), 3);
     tokio::time::advance(Duration::from_secs(120)).await;
-    client.call(&DescribeVpcs::default()).await.unwrap();
+    client.call(describe_vpcs(None, &[]).request()).await.unwrap();
 
     let tokens: Vec<_> = (0..3).map(|n| cloud.header(n, "x-acs-security-token").unwrap()).collect();
     assert_eq!(tokens, ["token-1", "token-1", "token-2"]);
@@ -67,7 +67,7 @@ async fn the_role_is_found_and_its_key_kept_until_shortly_before_its_end() {
 async fn a_service_without_sessions_is_asked_plainly() {
     let metadata = Scripted::new([answer(405, &[], "no"), key(1, "2026-11-23T17:03:25Z")]);
     let cloud = Scripted::new([done()]);
-    set_up(&metadata, &cloud, Some("builder")).call(&DescribeVpcs::default()).await.unwrap();
+    set_up(&metadata, &cloud, Some("builder")).call(describe_vpcs(None, &[]).request()).await.unwrap();
     assert_eq!(metadata.header(1, "x-aliyun-ecs-metadata-token"), None);
 }
 
@@ -76,11 +76,11 @@ async fn a_key_that_is_refused_as_expired_is_renewed_once() {
     let keys = || [session(), key(1, "2026-11-23T17:03:25Z"), session(), key(2, "2026-11-23T17:03:25Z")];
     let expired = || refusal(400, "InvalidSecurityToken.Expired");
     let (metadata, cloud) = (Scripted::new(keys()), Scripted::new([expired(), done()]));
-    set_up(&metadata, &cloud, Some("builder")).call(&DescribeVpcs::default()).await.unwrap();
+    set_up(&metadata, &cloud, Some("builder")).call(describe_vpcs(None, &[]).request()).await.unwrap();
     assert_eq!(cloud.header(1, "x-acs-security-token").unwrap(), "token-2");
 
     let (metadata, cloud) = (Scripted::new(keys()), Scripted::new([expired(), expired()]));
-    let error = set_up(&metadata, &cloud, Some("builder")).call(&DescribeVpcs::default()).await.unwrap_err();
+    let error = set_up(&metadata, &cloud, Some("builder")).call(describe_vpcs(None, &[]).request()).await.unwrap_err();
     assert_eq!((error.class, cloud.count()), (Class::Denied, 2));
 }
 
@@ -90,11 +90,11 @@ async fn the_last_minutes_of_a_key_bridge_a_silent_service() {
     let metadata = Scripted::new([session(), key(1, "2026-11-23T17:03:25Z"), down(), down()]);
     let cloud = Scripted::new([done(), done()]);
     let client = set_up(&metadata, &cloud, Some("builder"));
-    client.call(&DescribeVpcs::default()).await.unwrap();
+    client.call(describe_vpcs(None, &[]).request()).await.unwrap();
     tokio::time::advance(Duration::from_secs(57 * 60)).await;
-    client.call(&DescribeVpcs::default()).await.unwrap();
+    client.call(describe_vpcs(None, &[]).request()).await.unwrap();
     tokio::time::advance(Duration::from_secs(4 * 60)).await;
-    let error = client.call(&DescribeVpcs::default()).await.unwrap_err();
+    let error = client.call(describe_vpcs(None, &[]).request()).await.unwrap_err();
     assert_eq!((error.class, cloud.count()), (Class::Server, 2));
 }
 
@@ -115,7 +115,7 @@ async fn machines_without_a_role_are_told_so() {
         ),
     ] {
         let (metadata, cloud) = (Scripted::new(answers), Scripted::new([]));
-        let error = set_up(&metadata, &cloud, name).call(&DescribeVpcs::default()).await.unwrap_err();
+        let error = set_up(&metadata, &cloud, name).call(describe_vpcs(None, &[]).request()).await.unwrap_err();
         assert!(error.to_string().contains(said), "{said}: {error}");
         assert_eq!(cloud.count(), 0);
     }

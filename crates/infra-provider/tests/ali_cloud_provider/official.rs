@@ -6,23 +6,27 @@
 use std::collections::BTreeMap;
 
 use infra_provider::ali_cloud::api::ecs::{
-    AuthorizeSecurityGroup, CreateSecurityGroup, DeleteInstances, DeleteKeyPairs, DeleteSecurityGroup,
-    DescribeAvailableResource, DescribeImages, DescribeInstances, DescribeKeyPairs, DescribeSecurityGroups, Disk,
-    ImportKeyPair, LogIn, ModifyInstanceSpec, Permission, RunInstances, StartInstances, StopInstances, TagResources,
+    Disk, LogIn, RunInstances, authorize_security_group, create_security_group, delete_instances, delete_key_pairs,
+    delete_security_group, describe_available_resource, describe_instances, describe_key_pairs,
+    describe_security_groups, import_key_pair, modify_instance_spec, start_instances, stop_instances,
 };
 use infra_provider::ali_cloud::api::eip::{
-    AllocateEipAddress, AssociateEipAddress, DescribeEipAddresses, ReleaseEipAddress, UnassociateEipAddress,
+    allocate_eip_address, associate_eip_address, describe_eip_addresses, release_eip_address, unassociate_eip_address,
 };
-use infra_provider::ali_cloud::api::vpc::{CreateVSwitch, CreateVpc, DeleteVSwitch, DeleteVpc, DescribeVpcs};
-use infra_provider::ali_cloud::api::{AccessKey, Action, Client, Credentials, Endpoints, Page, Tag};
+use infra_provider::ali_cloud::api::vpc::{create_vpc, create_vswitch, delete_vpc, delete_vswitch, describe_vpcs};
+use infra_provider::ali_cloud::api::{AccessKey, Client, Credentials, Endpoints, Request, Tag};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::scene::{Scene, cloud};
 
 const REQUESTS: &str = include_str!("../../../../tests/cloud-double/referee/requests.jsonl");
 
+/// What their client was also made to send and ours has no use for.
+const NOT_OURS: [&str; 2] = ["DescribeImages", "TagResources"];
+
 /// Action, parameter, and why it is right that they differ. `*` is every action.
-const DIFFERENCES: [(&str, &str, &str); 13] = [
+const DIFFERENCES: [(&str, &str, &str); 20] = [
     ("*", "RegionId", "told in every call; their client takes it from the endpoint where it is optional"),
     ("AuthorizeSecurityGroup", "ClientToken", "a rule that is there already is a success, so no token is needed"),
     ("DescribeSecurityGroups", "MaxResults", "pages are counted by number"),
@@ -32,9 +36,16 @@ const DIFFERENCES: [(&str, &str, &str); 13] = [
     ("DescribeAvailableResource", "IoOptimized", "types of today are; old ones that are not are left out"),
     ("DescribeKeyPairs", "PageNumber", "pages are asked for from the first one on"),
     ("DescribeKeyPairs", "PageSize", "the largest page"),
-    ("DescribeImages", "PageNumber", "pages are asked for from the first one on"),
     ("DescribeEipAddresses", "PageNumber", "pages are asked for from the first one on"),
     ("DeleteInstances", "ClientToken", "to delete twice does no more than once"),
+    ("UnassociateEipAddress", "Force", "the machine may be in any state"),
+    ("CreateVpc", "CidrBlock", "the cloud's default range is taken"),
+    ("RunInstances", "HostName", "each machine has a name of its own"),
+    ("RunInstances", "HostNames.N", "each machine has a name of its own"),
+    ("RunInstances", "InstanceChargeType", "that it is paid by use is said, not assumed"),
+    ("DescribeKeyPairs", "KeyPairName", "pairs are found by tag"),
+    ("DescribeKeyPairs", "Tag.N.Key", "pairs are found by tag"),
+    ("DescribeKeyPairs", "Tag.N.Value", "pairs are found by tag"),
     ("UnassociateEipAddress", "ClientToken", "to unbind twice does no more than once"),
 ];
 
@@ -50,6 +61,9 @@ async fn they_differ_only_where_they_should() {
     for line in REQUESTS.lines() {
         let theirs: Value = serde_json::from_str(line).unwrap();
         let action = theirs["action"].as_str().unwrap();
+        if NOT_OURS.contains(&action) {
+            continue;
+        }
         let fields: Fields = serde_json::from_value(theirs["parameters"].clone()).unwrap();
         let Some(ours) = ours.get(action) else { panic!("{action} is not sent") };
         used.extend(compare(action, ours, &fields, &mut strange));
@@ -84,14 +98,6 @@ fn compare(
     known
 }
 
-fn text(text: &str) -> String {
-    text.to_owned()
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 async fn send_all(scene: &Scene) {
     let key = Credentials::Key(AccessKey::new("testid", "testsecret"));
     let client =
@@ -102,8 +108,8 @@ async fn send_all(scene: &Scene) {
 }
 
 /// What is sent counts here, not what is answered.
-async fn send<A: Action>(client: &Client, action: A) {
-    let _ = client.call(&action).await;
+async fn send<A: DeserializeOwned>(client: &Client, request: Request<A>) {
+    let _ = client.call(&request).await;
 }
 
 fn tag() -> Vec<Tag> {
@@ -111,71 +117,44 @@ fn tag() -> Vec<Tag> {
 }
 
 async fn networks(client: &Client) {
-    let (name, token) = (some("my-cluster"), |number: u32| format!("tok-{number}"));
-    let cidr_block = some("172.16.0.0/16");
-    send(client, CreateVpc { client_token: token(1), name: name.clone(), tags: tag(), cidr_block }).await;
-    send(client, DescribeVpcs { tags: tag(), ..DescribeVpcs::default() }).await;
-    send(client, DeleteVpc { vpc_id: text("vpc-1") }).await;
-    let vswitch = CreateVSwitch {
-        client_token: token(2),
-        vpc_id: text("vpc-1"),
-        zone_id: text("cn-hangzhou-b"),
-        cidr_block: text("172.16.0.0/24"),
-        name: name.clone(),
-        tags: tag(),
-    };
-    send(client, vswitch).await;
-    send(client, DeleteVSwitch { v_switch_id: text("vsw-1") }).await;
-    let vpc_id = text("vpc-1");
-    let group = CreateSecurityGroup { client_token: token(3), vpc_id, name, security_group_type: None, tags: tag() };
-    send(client, group).await;
-    let permissions = [22, 6443].map(|port| Permission::tcp(port, "0.0.0.0/0")).to_vec();
-    send(client, AuthorizeSecurityGroup { security_group_id: text("sg-1"), permissions }).await;
-    send(client, DeleteSecurityGroup { security_group_id: text("sg-1") }).await;
-    send(client, DescribeSecurityGroups { tags: tag(), ..DescribeSecurityGroups::default() }).await;
+    send(client, create_vpc("my-cluster", &tag()).with_token("tok-1")).await;
+    send(client, describe_vpcs(None, &tag()).request().clone()).await;
+    send(client, delete_vpc("vpc-1")).await;
+    let vswitch = create_vswitch("vpc-1", "cn-hangzhou-b", "172.16.0.0/24", "my-cluster", &tag());
+    send(client, vswitch.with_token("tok-2")).await;
+    send(client, delete_vswitch("vsw-1")).await;
+    send(client, create_security_group("vpc-1", "my-cluster", &tag()).with_token("tok-3")).await;
+    send(client, authorize_security_group("sg-1", [22, 6443].map(|port| (port, "0.0.0.0/0")))).await;
+    send(client, delete_security_group("sg-1")).await;
+    send(client, describe_security_groups(&tag()).request().clone()).await;
 }
 
 async fn machines(client: &Client) {
-    let stock = DescribeAvailableResource {
-        cores: Some(4),
-        memory: Some(8.0),
-        instance_charge_type: some("PostPaid"),
-        ..DescribeAvailableResource::default()
-    };
-    send(client, stock).await;
-    let public_key = text("ssh-ed25519 AAAA me");
-    send(client, ImportKeyPair { name: text("my-cluster"), public_key, tags: tag() }).await;
-    send(client, DescribeKeyPairs { name: some("my-cluster"), ..DescribeKeyPairs::default() }).await;
-    send(client, DeleteKeyPairs { names: vec![text("my-cluster")] }).await;
-    let image_family = some("acs:debian_12_x64");
-    send(client, DescribeImages { image_family, page: Page::first(100), ..DescribeImages::default() }).await;
-    send(client, order()).await;
-    let instance_ids = vec![text("i-1"), text("i-2")];
-    send(client, DescribeInstances { instance_ids, tags: tag(), ..DescribeInstances::default() }).await;
-    let tags = [tag(), vec![Tag::new("role", "master")]].concat();
-    send(client, TagResources { resource_type: text("instance"), resource_ids: vec![text("i-1")], tags }).await;
-    send(client, StopInstances { instance_ids: vec![text("i-1")], force: false }).await;
-    send(client, StartInstances { instance_ids: vec![text("i-1")] }).await;
-    let (instance_id, instance_type) = (text("i-1"), text("ecs.g6.xlarge"));
-    send(client, ModifyInstanceSpec { client_token: text("tok-6"), instance_id, instance_type }).await;
-    let instance_ids = (1..13).map(|number| format!("i-{number}")).collect();
-    send(client, DeleteInstances { instance_ids, force: true }).await;
+    send(client, describe_available_resource(None, Some((4, 8)), None)).await;
+    send(client, import_key_pair("my-cluster", "ssh-ed25519 AAAA me", &tag())).await;
+    send(client, describe_key_pairs(&tag()).request().clone()).await;
+    send(client, delete_key_pairs(&["my-cluster".to_owned()])).await;
+    send(client, order().request().with_token("tok-5")).await;
+    let ids: Vec<String> = (1..13).map(|number| format!("i-{number}")).collect();
+    send(client, describe_instances(&ids[..2], &tag()).request().clone()).await;
+    send(client, stop_instances(&ids[..1])).await;
+    send(client, start_instances(&ids[..1])).await;
+    send(client, modify_instance_spec("i-1", "ecs.g6.xlarge").with_token("tok-6")).await;
+    send(client, delete_instances(&ids)).await;
 }
 
 fn order() -> RunInstances {
-    let disk = Disk { category: some("cloud_essd"), size: Some(100), ..Disk::default() };
+    let disk = Disk { category: "cloud_essd".to_owned(), size: 100 };
     RunInstances {
-        client_token: text("tok-5"),
-        image_id: some("img~x+y z*"),
-        instance_type: text("ecs.g6.large"),
-        security_group_id: text("sg-1"),
-        v_switch_id: text("vsw-1"),
+        image_id: Some("img~x+y z*".to_owned()),
+        instance_type: "ecs.g6.large".to_owned(),
+        security_group_id: "sg-1".to_owned(),
+        v_switch_id: "vsw-1".to_owned(),
         amount: 3,
-        min_amount: Some(1),
-        host_name: some("m-[0,3]"),
-        instance_name: some("m-[0,3]"),
-        log_in: LogIn::KeyPair(text("my-cluster")),
-        system_disk: Some(disk.clone()),
+        host_names: (0..3).map(|number| format!("m-{number}")).collect(),
+        instance_name: "m-[0,3]".to_owned(),
+        log_in: LogIn::KeyPair("my-cluster".to_owned()),
+        system_disk: disk.clone(),
         data_disks: vec![disk],
         tags: [tag(), vec![Tag::new("role", "master")]].concat(),
         ..RunInstances::default()
@@ -183,17 +162,9 @@ fn order() -> RunInstances {
 }
 
 async fn addresses(client: &Client) {
-    let allocate = AllocateEipAddress {
-        client_token: text("tok-8"),
-        bandwidth: Some(100),
-        internet_charge_type: some("PayByTraffic"),
-        name: some("my-cluster"),
-        tags: Vec::new(),
-    };
-    send(client, allocate).await;
-    let (allocation_id, instance_id) = (text("eip-1"), text("i-1"));
-    send(client, AssociateEipAddress { client_token: text("tok-9"), allocation_id, instance_id }).await;
-    send(client, DescribeEipAddresses { allocation_id: some("eip-1"), ..DescribeEipAddresses::default() }).await;
-    send(client, UnassociateEipAddress { allocation_id: text("eip-1"), force: false }).await;
-    send(client, ReleaseEipAddress { allocation_id: text("eip-1") }).await;
+    send(client, allocate_eip_address(100, "my-cluster", &[]).with_token("tok-8")).await;
+    send(client, associate_eip_address("eip-1", "i-1").with_token("tok-9")).await;
+    send(client, describe_eip_addresses(Some("eip-1"), &[]).request().clone()).await;
+    send(client, unassociate_eip_address("eip-1")).await;
+    send(client, release_eip_address("eip-1")).await;
 }

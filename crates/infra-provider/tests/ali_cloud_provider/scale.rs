@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clusterfile::Cluster;
-use infra_provider::ali_cloud::api::eip::{ReleaseEipAddress, UnassociateEipAddress};
-use infra_provider::ali_cloud::api::{Action, Client, Credentials, Done, Parameters, Product};
+use infra_provider::ali_cloud::api::eip::{release_eip_address, unassociate_eip_address};
+use infra_provider::ali_cloud::api::{Client, Credentials, Done, Parameters, Product, Request};
 use infra_provider::ali_cloud::{annotations, api};
 use infra_provider::{Context, Error, PendingUpdate, Provider, Provisioned, Release};
 use tokio_util::sync::CancellationToken;
@@ -161,14 +161,14 @@ async fn a_public_address_that_somebody_took_away_is_replaced() {
     let made = scene.provision(&wanted(1, 1)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let (client, allocation_id) = (client(&scene), made.annotations[annotations::EIP].clone());
-    client.call(&UnassociateEipAddress { allocation_id: allocation_id.clone(), force: true }).await.unwrap();
+    client.call(&unassociate_eip_address(&allocation_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let bound = |cluster: &Cluster| cluster.annotations[annotations::CLUSTER_EIP].clone();
     assert_eq!(bound(&scene.provision(&wanted(1, 1)).await.unwrap()), bound(&made));
     tokio::time::sleep(Duration::from_secs(10)).await;
-    client.call(&UnassociateEipAddress { allocation_id: allocation_id.clone(), force: true }).await.unwrap();
+    client.call(&unassociate_eip_address(&allocation_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    client.call(&ReleaseEipAddress { allocation_id }).await.unwrap();
+    client.call(&release_eip_address(&allocation_id)).await.unwrap();
     let again = scene.provision(&wanted(1, 1)).await.unwrap();
     assert_ne!(bound(&again), bound(&made));
     assert!(again.hosts.iter().all(|host| host.ssh.jump.len() == 1));
@@ -177,16 +177,9 @@ async fn a_public_address_that_somebody_took_away_is_replaced() {
 }
 
 /// Protects a machine against deletion, as a user does in the console.
-struct Protect(String, bool);
-
-impl Action for Protect {
-    const NAME: &'static str = "ModifyInstanceAttribute";
-    const PRODUCT: Product = Product::Ecs;
-    type Answer = Done;
-
-    fn parameters(&self) -> Parameters {
-        Parameters::new().text("InstanceId", &self.0).text("DeletionProtection", self.1)
-    }
+fn protect(id: &str, on: bool) -> Request<Done> {
+    let parameters = Parameters::new().text("InstanceId", id).text("DeletionProtection", on);
+    Request::new(Product::Ecs, "ModifyInstanceAttribute", parameters)
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +188,7 @@ async fn a_protected_machine_is_reported_and_the_rest_is_freed() {
     let made = scene.provision(&wanted(3, 3)).await.unwrap();
     let protected = made.annotations[annotations::NODES].split(',').nth(1).unwrap().to_owned();
     let client = client(&scene);
-    client.call(&Protect(protected.clone(), true)).await.unwrap();
+    client.call(&protect(&protected, true)).await.unwrap();
     let error = scene.delete(&made).await.unwrap_err();
     let told = error.to_string();
     assert!(matches!(error, Error::NotFreed { .. }), "{told}");
@@ -203,7 +196,7 @@ async fn a_protected_machine_is_reported_and_the_rest_is_freed() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let counts = scene.double.counts();
     assert_eq!((counts["instances"], counts["eips"]), (1, 0), "everything else is freed");
-    client.call(&Protect(protected, false)).await.unwrap();
+    client.call(&protect(&protected, false)).await.unwrap();
     scene.delete(&made).await.unwrap();
     scene.assert_empty("after the protection was lifted");
 }

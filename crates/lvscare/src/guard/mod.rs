@@ -8,8 +8,8 @@ mod health;
 mod health_table;
 mod log_throttle;
 mod run;
-#[cfg(test)]
-mod simulation;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Guard, GuardHandle};

@@ -73,6 +73,14 @@ impl Subsystem {
         requests.push(mark(END));
         requests
     }
+
+    /// As [`Self::transaction`]; refused when anything has changed since this generation of the rules.
+    pub(crate) fn transaction_at(self, generation: u32, requests: Vec<Request<Packet>>) -> Vec<Request<Packet>> {
+        const GENERATION: u16 = 1;
+        let mut all = self.transaction(requests);
+        all[0].message.body = nla::encode(&all[0].message.body, &[nla::u32(GENERATION, generation)]);
+        all
+    }
 }
 
 /// The number of an address family (`socket(2)`).

@@ -326,6 +326,9 @@ fn no_connection_fails_during_changes(six: bool) {
     let both = rules(Scheduler::Rr, service, &[(one, 1), (two, 1)]);
     let first = rules(Scheduler::Rr, service, &[(one, 1), (two, 0)]);
     within(&host, async || become_(&open().await, &both).await);
+    // The number of the table, which another one in its place would not have.
+    let table = || text_in(&host, &["nft", "-a", "list", "ruleset"]).lines().next().expect("a table").to_owned();
+    let before = table();
     std::thread::scope(|scope| {
         let changing = scope.spawn(|| {
             within(&host, async || {
@@ -347,6 +350,7 @@ fn no_connection_fails_during_changes(six: bool) {
         figure(&format!("{calls} connections during 1000 changes"));
         assert!(calls > 20, "{calls} connections are not enough to see a gap");
     });
+    assert_eq!(table(), before, "one table, changed in place");
 }
 
 fn connections_of_a_server_that_left_end(six: bool) {

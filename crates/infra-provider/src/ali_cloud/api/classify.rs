@@ -30,8 +30,6 @@ pub enum Class {
     ClockSkew,
     /// The nonce was refused, also with a new one.
     NonceUsed,
-    /// A dry run would have succeeded.
-    DryRun,
     /// The key, its secret or its token is wrong.
     Denied,
     /// The key is right and may not do this.
@@ -54,7 +52,7 @@ impl Class {
             Self::ClockSkew | Self::NonceUsed | Self::Denied | Self::Forbidden => true,
             Self::Account | Self::Quota | Self::Mismatch | Self::Refused => true,
             Self::NotReady | Self::InUse | Self::InFlight | Self::Busy | Self::Server | Self::Throttled => false,
-            Self::NextCandidate | Self::Gone | Self::Missing | Self::DryRun => false,
+            Self::NextCandidate | Self::Gone | Self::Missing => false,
         }
     }
 }
@@ -126,7 +124,6 @@ fn of_traffic(code: &str) -> Option<Class> {
         "SignatureNonceUsed" => Class::NonceUsed,
         "IllegalTimestamp" => Class::ClockSkew,
         _ if code.starts_with("InvalidTimeStamp") => Class::ClockSkew,
-        "DryRunOperation" => Class::DryRun,
         _ => return None,
     })
 }
@@ -325,7 +322,6 @@ mod tests {
                 "NeverHeardOf.This",
             ],
         ),
-        (Class::DryRun, "RunInstances", &["DryRunOperation"]),
     ];
 
     #[test]

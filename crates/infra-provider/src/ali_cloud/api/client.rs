@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Response};
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 
 use super::answer::decode;
 use super::{
-    AccessKey, Action, ApiError, Call, Class, Credentials, Endpoint, EndpointError, Endpoints, Listing, Observer,
-    Parameters, Product, Transport, WallClock, sign,
+    AccessKey, ApiError, Call, Class, Credentials, Endpoint, EndpointError, Endpoints, Listing, Observer, Parameters,
+    Product, Request, Transport, WallClock, sign,
 };
 
 /// More pages than any cluster has; a server that never ends its list is not followed further.
@@ -89,33 +90,34 @@ impl Client {
     ///
     /// # Errors
     /// The cloud refused, did not answer, or its answer cannot be read; [`ApiError::class`] says what to do.
-    pub async fn call<A: Action>(&self, request: &A) -> Result<A::Answer, ApiError> {
-        let mut parameters = request.parameters();
-        if A::REGIONAL {
+    pub async fn call<A: DeserializeOwned>(&self, request: &Request<A>) -> Result<A, ApiError> {
+        let (action, mut parameters) = (request.action, request.parameters.clone());
+        if request.regional {
             parameters = parameters.text("RegionId", &self.0.region);
         }
-        let answer = self.corrected(A::NAME, A::PRODUCT, &parameters).await?;
+        let answer = self.corrected(action, request.product, &parameters).await?;
         decode(answer.body()).map_err(|error| ApiError {
             status: Some(answer.status().as_u16()),
             class: Class::Server,
             may_have_happened: true,
-            ..ApiError::local(A::NAME, format!("the answer cannot be read: {error}"), repeatable(A::NAME, &parameters))
+            ..ApiError::local(action, format!("the answer cannot be read: {error}"), repeatable(action, &parameters))
         })
     }
 
-    /// Calls `request` for every page, and gives the items of all.
+    /// Asks for every page, and gives the items of all.
     ///
     /// # Errors
     /// As [`call`](Self::call); also when the list does not come to an end.
-    pub async fn list<A: Listing>(&self, mut request: A) -> Result<Vec<A::Item>, ApiError> {
+    pub async fn list<T: DeserializeOwned>(&self, mut listing: Listing<T>) -> Result<Vec<T>, ApiError> {
         let mut items = Vec::new();
         for _ in 0..PAGE_LIMIT {
-            let answer = self.call(&request).await?;
-            if !request.turn(answer, &mut items) {
+            let page = self.call(listing.request()).await?;
+            if !listing.turn(page, &mut items) {
                 return Ok(items);
             }
         }
-        Err(ApiError::local(A::NAME, format!("the list does not end after {PAGE_LIMIT} pages"), true))
+        let action = listing.request().action;
+        Err(ApiError::local(action, format!("the list does not end after {PAGE_LIMIT} pages"), true))
     }
 
     async fn corrected(
@@ -182,7 +184,7 @@ impl Client {
         product: Product,
         parameters: &Parameters,
         key: &AccessKey,
-    ) -> Result<Request<Bytes>, String> {
+    ) -> Result<http::Request<Bytes>, String> {
         let endpoint = match product {
             Product::Ecs => &self.0.ecs,
             Product::Vpc => &self.0.vpc,
@@ -204,10 +206,9 @@ impl Client {
             headers.push(("x-acs-security-token", token.expose()));
         }
         let query = parameters.query();
-        let request =
-            sign::V3Request { method: "POST", path: "/", query: &query, headers: &headers, body_sha256: &body_sha256 };
-        let authorization = sign::v3(&request, key.secret.expose()).authorization(key.id.expose());
-        let mut request = Request::builder()
+        let signature = sign::v3(&query, &headers, &body_sha256, key.secret.expose());
+        let authorization = signature.authorization(key.id.expose());
+        let mut request = http::Request::builder()
             .method(Method::POST)
             .uri(format!("{endpoint}/?{query}"))
             .header("accept", "application/json")
@@ -249,7 +250,7 @@ fn time_out(action: &str) -> Duration {
 
 /// Whether the same call twice does no more than once. Some actions refuse the second, which is as good.
 fn repeatable(action: &str, parameters: &Parameters) -> bool {
-    let verbs = ["Describe", "List", "Delete", "Release", "Unassociate", "Start", "Stop", "Modify", "Tag", "Import"];
+    let verbs = ["Describe", "Delete", "Release", "Unassociate", "Start", "Stop", "Modify", "Import"];
     verbs.iter().any(|verb| action.starts_with(verb))
         || matches!(action, "AuthorizeSecurityGroup" | "AssociateEipAddress")
         || parameters.contains("ClientToken")

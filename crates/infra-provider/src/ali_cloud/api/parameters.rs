@@ -40,18 +40,6 @@ impl Parameters {
         }
     }
 
-    /// Adds `name=true` if `on`.
-    #[must_use]
-    pub fn flag(self, name: impl Into<String>, on: bool) -> Self {
-        if on { self.text(name, true) } else { self }
-    }
-
-    /// Adds the token that makes a call safe to repeat; an empty one protects nothing and is left out.
-    #[must_use]
-    pub fn token(self, token: &str) -> Self {
-        self.optional("ClientToken", Some(token).filter(|token| !token.is_empty()))
-    }
-
     /// Adds a parameter that must not be shown.
     #[must_use]
     pub fn secret(mut self, name: impl Into<String>, value: &Secret) -> Self {
@@ -136,14 +124,11 @@ mod tests {
             .json_list("InstanceIds", &["i-1".to_owned(), "i-2".to_owned()])
             .json_list("KeyPairNames", &[])
             .optional("Size", None::<u32>)
-            .flag("Force", true)
-            .flag("DryRun", false)
             .tags(&[Tag::new("product", "my-cluster"), Tag::new("any", "")]);
         let shown: Vec<String> = parameters.shown().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             shown,
             [
-                "Force=true",
                 "InstanceId.1=i-1",
                 "InstanceId.2=i-2",
                 "InstanceIds=[\"i-1\",\"i-2\"]",

@@ -1,32 +1,11 @@
-//! Signs requests (schemes V1 and V3).
-//!
-//! Pure functions. Requests are sent with version 3 ([`v3`]); version 1 ([`v1`]) is here because the published
-//! examples of both say whether the shared parts (encoding, order) are right.
+//! Signs requests (scheme V3).
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Name of the signature algorithm of version 3, as it stands in `authorization`.
 pub const V3_ALGORITHM: &str = "ACS3-HMAC-SHA256";
-
-/// What version 3 signs.
-#[derive(Debug, Clone, Copy)]
-pub struct V3Request<'a> {
-    /// HTTP method in capitals.
-    pub method: &'a str,
-    /// Path, percent-encoded; `/` for the RPC products.
-    pub path: &'a str,
-    /// Canonical query, see [`canonical_query`].
-    pub query: &'a str,
-    /// The headers to sign: lower-case names, each once, in any order.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// [`sha256_hex`] of the body.
-    pub body_sha256: &'a str,
-}
 
 /// A signature of version 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,31 +26,19 @@ impl V3Signature {
     }
 }
 
-/// Signs with ACS3-HMAC-SHA256: the secret is the key as it is.
+/// Signs a POST to `/` with ACS3-HMAC-SHA256: the secret is the key as it is. `query` is as [`canonical_query`] makes it,
+/// `headers` are those to sign: lower-case names, each once, in any order; `body_sha256` is the [`sha256_hex`] of the body.
 #[must_use]
-pub fn v3(request: &V3Request<'_>, secret: &str) -> V3Signature {
-    let mut headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (*name, value.trim())).collect();
+pub fn v3(query: &str, headers: &[(&str, &str)], body_sha256: &str, secret: &str) -> V3Signature {
+    let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.trim())).collect();
     headers.sort_unstable();
     let signed_headers = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = format!(
-        "{}\n{}\n{}\n{lines}\n{signed_headers}\n{}",
-        request.method, request.path, request.query, request.body_sha256
-    );
+    let canonical = format!("POST\n/\n{query}\n{lines}\n{signed_headers}\n{body_sha256}");
     let canonical_hash = sha256_hex(canonical.as_bytes());
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(format!("{V3_ALGORITHM}\n{canonical_hash}").as_bytes());
     V3Signature { canonical_hash, signed_headers, signature: hex::encode(mac.finalize().into_bytes()) }
-}
-
-/// Signs with version 1 (RPC, HMAC-SHA1): `parameters` are all of query and form except `Signature`.
-#[must_use]
-pub fn v1<'a>(method: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>, secret: &str) -> String {
-    let text = format!("{method}&%2F&{}", encode(&canonical_query(parameters)));
-    let key = format!("{secret}&");
-    let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(text.as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
 }
 
 /// The parameters sorted by name and percent-encoded, `name=value` joined by `&`.
@@ -100,8 +67,11 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
+    use sha1::Sha1;
 
     /// What an official client was seen to send.
     const RUN_INSTANCES: [(&str, &str); 20] = [
@@ -126,6 +96,15 @@ mod tests {
         ("UniqueSuffix", "True"),
         ("VSwitchId", "vsw-1"),
     ];
+
+    /// Signs with version 1 (RPC, HMAC-SHA1), whose published examples also say whether encoding and order are right: `parameters` are all of query and form except `Signature`.
+    fn v1<'a>(method: &str, parameters: impl IntoIterator<Item = (&'a str, &'a str)>, secret: &str) -> String {
+        let text = format!("{method}&%2F&{}", encode(&canonical_query(parameters)));
+        let key = format!("{secret}&");
+        let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+        mac.update(text.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes())
+    }
 
     #[test]
     fn version_1_gives_the_published_signature() {
@@ -174,9 +153,7 @@ mod tests {
             ("x-acs-action", "RunInstances"),
             ("host", "ecs.cn-shanghai.aliyuncs.com"),
         ];
-        let request =
-            V3Request { method: "POST", path: "/", query: &query, headers: &headers, body_sha256: &body_sha256 };
-        let signed = v3(&request, "YourAccessKeySecret");
+        let signed = v3(&query, &headers, &body_sha256, "YourAccessKeySecret");
         assert_eq!(signed.canonical_hash, "7ea06492da5221eba5297e897ce16e55f964061054b7695beedaac1145b1e259");
         assert_eq!(
             signed.authorization("YourAccessKeyId"),
@@ -201,10 +178,8 @@ mod tests {
             ("x-acs-version", "2014-05-26"),
         ];
         let query = canonical_query(RUN_INSTANCES);
-        let request =
-            V3Request { method: "POST", path: "/", query: &query, headers: &headers, body_sha256: &body_sha256 };
         assert_eq!(
-            v3(&request, "testsecret").signature,
+            v3(&query, &headers, &body_sha256, "testsecret").signature,
             "f4c379b884337fc091fc3cecbcf0d95ea9359184488f79bdce6624d954abf168"
         );
     }

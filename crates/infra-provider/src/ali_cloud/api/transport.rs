@@ -1,7 +1,6 @@
 //! Sends HTTP requests and reads bounded responses.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,13 +18,6 @@ pub trait Transport: Send + Sync + Debug {
     /// # Errors
     /// There is no complete answer after `timeout`, or there will be none.
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, TransportFailure>;
-}
-
-#[async_trait]
-impl<T: Transport + ?Sized> Transport for Arc<T> {
-    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, TransportFailure> {
-        (**self).send(request, timeout).await
-    }
 }
 
 /// Why there is no answer.

@@ -6,7 +6,7 @@
 
 mod connections;
 #[cfg(test)]
-mod golden;
+mod golden_tests;
 mod message;
 mod plane;
 

@@ -19,8 +19,9 @@
 //! ```
 //!
 //! The map `weights` takes part in nothing: it remembers what was wanted, servers of weight 0 included. Every change is
-//! one transaction. The second rule is for packets that are between the first rule and its map when a transaction
-//! takes both away. The kernel is spoken to by netlink, so no `nft` program is needed.
+//! one transaction; changes of servers keep table and chains. The second rule is for packets that are between the first
+//! rule and its map when a transaction takes both away. The kernel is spoken to by netlink, so no `nft` program is
+//! needed.
 
 mod expression;
 mod places;

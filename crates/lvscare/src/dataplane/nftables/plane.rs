@@ -88,8 +88,18 @@ impl Dataplane for Nftables {
     async fn apply(&self, wanted: &Rules, changes: &[Change]) -> Result<()> {
         let service = wanted.service.address;
         Self::knows(wanted.service.scheduler)?;
-        let replaced = self.netlink.exchange(table::replace(wanted), &mut |_| {}).await;
-        replaced.map_err(|failure| failure.of("write", table_name(service)))?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = seen.filter(|(of, ..)| *of == service);
+        let update = seen.and_then(|(_, generation, old)| table::update(&old?, generation, wanted));
+        let mut written = Err(Failure::Incomplete);
+        if let Some(update) = update {
+            written = self.netlink.exchange(update, &mut |_| {}).await;
+        }
+        // Others changed something meanwhile, or this kernel keeps the old map's name until the end of a transaction.
+        if written.is_err() {
+            written = self.netlink.exchange(table::replace(wanted), &mut |_| {}).await;
+        }
+        written.map_err(|failure| failure.of("write", table_name(service)))?;
         let left = changes.iter().filter_map(|change| match change {
             Change::RemoveServer(server) => Some(*server),
             _ => None,

@@ -29,7 +29,9 @@ const NEW_TABLE: u16 = 0;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
+const DELETE_RULES: u16 = 8;
 const NEW_SET: u16 = 9;
+const DELETE_SET: u16 = 11;
 const NEW_ELEMENTS: u16 = 12;
 
 const ANONYMOUS_CONSTANT: u32 = 0x3;
@@ -52,6 +54,21 @@ pub(super) fn replace(rules: &Rules) -> Vec<Request<Packet>> {
     Subsystem::Nftables.transaction(whole(rules))
 }
 
+/// Puts what balances for `rules` in the place of that for `old` in one and the same table, chains and all. A packet never
+/// meets two tables then: the kernel calls a new chain before the old one, so that a packet which meets the new one just
+/// before a transaction takes effect and the old one just after it would be balanced by neither. `None` when the chains
+/// have to be others; refused when others changed something since `generation`, when `old` was seen.
+pub(super) fn update(old: &Rules, generation: u32, rules: &Rules) -> Option<Vec<Request<Packet>>> {
+    let service = rules.service.address;
+    if old.service.scheduler == Scheduler::Other || places(old).is_empty() || places(rules).is_empty() {
+        return None;
+    }
+    let delete = |kind, name| request(service, kind, 0, [nla::text(2, name)]);
+    let mut all = vec![delete(DELETE_RULES, BALANCE), delete(DELETE_SET, WEIGHTS)];
+    all.extend(content(rules));
+    Some(Subsystem::Nftables.transaction_at(generation, all))
+}
+
 /// Lets the kernel check the tables for all of `rules`, and at the end makes the last table once more, which cannot be:
 /// it keeps nothing.
 pub(super) fn rehearse(rules: &[Rules]) -> Vec<Request<Packet>> {
@@ -70,11 +87,6 @@ fn whole(rules: &Rules) -> Vec<Request<Packet>> {
     let service = rules.service.address;
     let places = places(rules);
     let make = |kind, attributes: Vec<Attribute>| request(service, kind, CREATE, attributes);
-    let rule = |chain, expressions: Vec<Attribute>, comment: Option<&str>| {
-        let mut attributes = vec![nla::text(2, chain), nla::nested(4, &expressions)];
-        attributes.extend(comment.map(|text| nla::bytes(7, comment_bytes(text))));
-        request(service, NEW_RULE, CREATE | APPEND, attributes)
-    };
     let mut all = vec![make(NEW_TABLE, vec![]), request(service, DELETE_TABLE, 0, []), make(NEW_TABLE, vec![])];
     all.push(make(NEW_CHAIN, vec![nla::text(3, BALANCE)]));
     for (name, number) in hooks(&places) {
@@ -84,7 +96,17 @@ fn whole(rules: &Rules) -> Vec<Request<Packet>> {
         let accept = nla::u32(5, 1);
         all.push(make(NEW_CHAIN, vec![nla::text(3, name), hook, accept, nla::text(7, kind)]));
     }
-    all.push(make(NEW_SET, weights_map(service)));
+    all.extend(content(rules));
+    all.extend(hooks(&places).map(|(name, _)| rule(service, name, &[expression::jump(BALANCE)], None)));
+    all
+}
+
+/// The map of weights, and what is in the chain that balances.
+fn content(rules: &Rules) -> Vec<Request<Packet>> {
+    let service = rules.service.address;
+    let places = places(rules);
+    let make = |kind, attributes: Vec<Attribute>| request(service, kind, CREATE, attributes);
+    let mut all = vec![make(NEW_SET, weights_map(service))];
     if !rules.servers.is_empty() {
         let weight =
             |(server, weight): (&SocketAddr, &u32)| element(server_bytes(*server), weight.to_ne_bytes().to_vec());
@@ -98,13 +120,19 @@ fn whole(rules: &Rules) -> Vec<Request<Packet>> {
         let place = |(place, server): (u32, &SocketAddr)| element(place.to_ne_bytes().to_vec(), server_bytes(*server));
         let elements: Vec<_> = (0..).zip(&places).map(place).collect();
         all.push(make(NEW_ELEMENTS, vec![nla::text(2, PLACES), nla::nested(3, &elements)]));
-        all.push(rule(BALANCE, act(&choose(rules, places.len())), Some(&comment)));
-        all.push(rule(BALANCE, act(&expression::rewrite_to(*first)), Some(MEANWHILE)));
+        all.push(rule(service, BALANCE, &act(&choose(rules, places.len())), Some(&comment)));
+        all.push(rule(service, BALANCE, &act(&expression::rewrite_to(*first)), Some(MEANWHILE)));
     } else {
-        all.push(rule(BALANCE, act(&[expression::refuse()]), Some(&comment)));
+        all.push(rule(service, BALANCE, &act(&[expression::refuse()]), Some(&comment)));
     }
-    all.extend(hooks(&places).map(|(name, _)| rule(name, vec![expression::jump(BALANCE)], None)));
     all
+}
+
+/// A rule at the end of a chain.
+fn rule(service: SocketAddr, chain: &str, expressions: &[Attribute], comment: Option<&str>) -> Request<Packet> {
+    let mut attributes = vec![nla::text(2, chain), nla::nested(4, expressions)];
+    attributes.extend(comment.map(|text| nla::bytes(7, comment_bytes(text))));
+    request(service, NEW_RULE, CREATE | APPEND, attributes)
 }
 
 /// The chains that the kernel calls. Where there is no server connections of this host are refused; those of containers
@@ -298,6 +326,21 @@ mod tests {
         #[test]
         fn what_is_written_is_read(rules in any_rules()) {
             prop_assert_eq!(read(rules.service.address, &told(&rules)), rules);
+        }
+
+        #[test]
+        fn what_is_changed_in_place_is_read(old in any_rules(), rules in any_rules()) {
+            let rules = Rules { service: old.service.clone(), ..rules };
+            let objects = |rules: &Rules| told(rules).into_iter().filter(is_object).collect::<Vec<_>>();
+            let Some(update) = update(&old, 1, &rules) else {
+                prop_assert!(objects(&old).len() != objects(&rules).len() || places(&rules).is_empty());
+                return Ok(());
+            };
+            let written: Vec<_> = update.into_iter().map(|request| request.message).filter(is_object).collect();
+            let mut left = objects(&old);
+            // The chains stay, and so do the rules of those that the kernel calls; the rules in between are replaced.
+            left.splice(CHAINS.len()..left.len() - HOOKS.len(), written);
+            prop_assert_eq!(left, objects(&rules));
         }
 
         #[test]

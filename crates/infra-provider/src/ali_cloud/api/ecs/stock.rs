@@ -1,25 +1,27 @@
-//! Lists instance types and the zones that have them in stock.
+//! Lists the zones and the instance types that they have in stock.
 
 use serde::Deserialize;
 
-use super::super::answer::{list, number};
-use super::super::{Action, Listing, Parameters, Product};
+use super::super::answer::list;
+use super::super::{Parameters, Product, Request};
 
-/// Asks which types can be ordered in which zones of the region.
-#[derive(Debug, Clone, Default)]
-pub struct DescribeAvailableResource {
-    /// Only in this zone.
-    pub zone_id: Option<String>,
-    /// Only types of so many virtual cores.
-    pub cores: Option<u32>,
-    /// Only types of so much memory, in GiB.
-    pub memory: Option<f64>,
-    /// Only this type.
-    pub instance_type: Option<String>,
-    /// `PostPaid` or `PrePaid`.
-    pub instance_charge_type: Option<String>,
-    /// Only types that take a system disk of this category.
-    pub system_disk_category: Option<String>,
+/// Asks which types can be ordered in which zones of the region, paid by use: only in this zone, only of this `size`
+/// (virtual cores and GiB of memory), only this type.
+#[must_use]
+pub fn describe_available_resource(
+    zone: Option<&str>,
+    size: Option<(u32, u32)>,
+    instance_type: Option<&str>,
+) -> Request<Stock> {
+    let parameters = Parameters::new()
+        .text("DestinationResource", "InstanceType")
+        .text("IoOptimized", "optimized")
+        .text("InstanceChargeType", "PostPaid")
+        .optional("ZoneId", zone)
+        .optional("Cores", size.map(|(cores, _)| cores))
+        .optional("Memory", size.map(|(_, memory)| memory))
+        .optional("InstanceType", instance_type);
+    Request::new(Product::Ecs, "DescribeAvailableResource", parameters)
 }
 
 /// What can be ordered.
@@ -37,8 +39,6 @@ pub struct Stock {
 pub struct ZoneStock {
     /// The zone.
     pub zone_id: String,
-    /// How much there is in the zone altogether.
-    pub status_category: StockLevel,
     #[serde(deserialize_with = "list")]
     available_resources: Vec<Resources>,
 }
@@ -103,95 +103,5 @@ impl Offer {
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.status != "SoldOut" && self.status_category >= StockLevel::Unknown
-    }
-}
-
-impl Action for DescribeAvailableResource {
-    const NAME: &'static str = "DescribeAvailableResource";
-    const PRODUCT: Product = Product::Ecs;
-    type Answer = Stock;
-
-    fn parameters(&self) -> Parameters {
-        Parameters::new()
-            .text("DestinationResource", "InstanceType")
-            .text("IoOptimized", "optimized")
-            .optional("ZoneId", self.zone_id.as_ref())
-            .optional("Cores", self.cores)
-            .optional("Memory", self.memory)
-            .optional("InstanceType", self.instance_type.as_ref())
-            .optional("InstanceChargeType", self.instance_charge_type.as_ref())
-            .optional("SystemDiskCategory", self.system_disk_category.as_ref())
-    }
-}
-
-/// Lists types of machine, whether they are in stock or not.
-#[derive(Debug, Clone, Default)]
-pub struct DescribeInstanceTypes {
-    /// Only these.
-    pub instance_types: Vec<String>,
-    /// Fewest virtual cores.
-    pub minimum_cores: Option<u32>,
-    /// Most virtual cores.
-    pub maximum_cores: Option<u32>,
-    /// Least memory in GiB.
-    pub minimum_memory: Option<f64>,
-    /// Most memory in GiB.
-    pub maximum_memory: Option<f64>,
-    /// Where the page begins: the token of the page before.
-    pub next_token: Option<String>,
-}
-
-/// A page of types.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct InstanceTypes {
-    /// Those of this page.
-    #[serde(deserialize_with = "list")]
-    pub instance_types: Vec<InstanceType>,
-    /// Token of the next page; empty after the last.
-    pub next_token: String,
-}
-
-/// A type of machine.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct InstanceType {
-    /// Its name, for example `ecs.g6.large`.
-    pub instance_type_id: String,
-    /// Virtual cores.
-    #[serde(deserialize_with = "number")]
-    pub cpu_core_count: f64,
-    /// Memory in GiB.
-    #[serde(deserialize_with = "number")]
-    pub memory_size: f64,
-    /// `X86` or `ARM`.
-    pub cpu_architecture: String,
-}
-
-impl Action for DescribeInstanceTypes {
-    const NAME: &'static str = "DescribeInstanceTypes";
-    const PRODUCT: Product = Product::Ecs;
-    const REGIONAL: bool = false;
-    type Answer = InstanceTypes;
-
-    fn parameters(&self) -> Parameters {
-        Parameters::new()
-            .list("InstanceTypes", &self.instance_types)
-            .optional("MinimumCpuCoreCount", self.minimum_cores)
-            .optional("MaximumCpuCoreCount", self.maximum_cores)
-            .optional("MinimumMemorySize", self.minimum_memory)
-            .optional("MaximumMemorySize", self.maximum_memory)
-            .text("MaxResults", 100)
-            .optional("NextToken", self.next_token.as_ref())
-    }
-}
-
-impl Listing for DescribeInstanceTypes {
-    type Item = InstanceType;
-
-    fn turn(&mut self, answer: InstanceTypes, items: &mut Vec<InstanceType>) -> bool {
-        items.extend(answer.instance_types);
-        self.next_token = Some(answer.next_token).filter(|token| !token.is_empty());
-        self.next_token.is_some()
     }
 }
