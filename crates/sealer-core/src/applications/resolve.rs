@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudimage::{Application, Extension, Image, LaunchCommand};
-use clusterfile::{ApplicationConfig, Cluster, Clusterfile, Strategy};
+use clusterfile::{ApplicationConfig, ApplicationFile, Cluster, Clusterfile, Strategy};
 use content_store::Digest;
 use runtime::LaunchFile;
 
@@ -11,8 +11,8 @@ use super::undo::undo;
 use super::{ApplicationError, InstalledApplication};
 use crate::Error;
 
-/// No chart description is larger than this.
-const CHART_LIMIT: u64 = 1 << 20;
+/// No chart description, and no file that is merged into, is larger than this.
+const FILE_LIMIT: u64 = 1 << 20;
 
 /// What is launched.
 #[derive(Debug, Clone, Default)]
@@ -59,10 +59,14 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     let is_launched = |name: &String| extension.launch.app_names.contains(name);
     let unused = asked.configs.iter().map(|config| &config.name).filter(|name| !is_launched(name));
     let notes = unused.map(|name| format!("the application {name} is configured and not launched")).collect();
-    let files =
-        asked.configs.iter().filter(|config| is_launched(&config.name)).flat_map(|config| files(&extension, config));
+    let mut files = Vec::new();
+    for config in asked.configs.iter().filter(|config| is_launched(&config.name)) {
+        for file in &config.files {
+            files.push(launch_file(image, known(&extension, shown, &config.name)?, file)?);
+        }
+    }
     Ok(Resolved {
-        files: files.collect(),
+        files,
         applications: installed(image, &extension, &launched)?,
         commands: launched
             .into_iter()
@@ -127,10 +131,6 @@ impl<'a> Asked<'a> {
 /// Changes an application as its config says; files are written where it is launched.
 fn configure(extension: &mut Extension, image: &str, config: &ApplicationConfig) -> Result<(), Error> {
     known(extension, image, &config.name)?;
-    if let Some(file) = config.files.iter().find(|file| file.strategy == Strategy::Merge) {
-        let what = format!("merging into {} of the application {} (strategy: merge)", file.path, config.name);
-        return Err(Error::NotSupported { what });
-    }
     let applications = extension.applications.iter_mut();
     for application in applications.filter(|application| application.name == config.name) {
         let env = config.env.iter().map(|(key, _)| (key.to_owned(), config.env.values(key).join(";")));
@@ -152,12 +152,16 @@ fn known<'e>(extension: &'e Extension, image: &str, name: &str) -> Result<&'e Ap
     })
 }
 
-fn files<'c>(extension: &Extension, config: &'c ApplicationConfig) -> impl Iterator<Item = LaunchFile> + use<'c> {
-    let directory = extension.application(&config.name).map(Application::directory).unwrap_or_default();
-    let file = move |file: &'c clusterfile::ApplicationFile| {
-        LaunchFile::new(&config.name, format!("{directory}/{}", file.path), &file.data)
-    };
-    config.files.iter().map(file)
+/// A file of an application as it is written: what the image has is merged into here.
+fn launch_file(image: &Image, application: &Application, file: &ApplicationFile) -> Result<LaunchFile, Error> {
+    let (name, path) = (&application.name, format!("{}/{}", application.directory(), file.path));
+    if file.strategy == Strategy::Overwrite {
+        return Ok(LaunchFile::new(name, path, &file.data));
+    }
+    let there = image.read_files(&[&path], FILE_LIMIT)?.remove(&path);
+    let there = there.ok_or_else(|| ApplicationError::NoFile { name: name.clone(), path: file.path.clone() })?;
+    let named = format!("what is merged into {} of the application {name}", file.path);
+    Ok(LaunchFile::new(name, &path, runtime::merge_documents(&path, &there, &named, &file.data)?))
 }
 
 /// A command with its variables; what only the image says of them gives way to the variables of the host.
@@ -213,7 +217,7 @@ fn removal(application: Option<&Application>, launched: &[&LaunchCommand]) -> Op
 /// What a chart calls its version; empty when it does not say.
 fn chart_version(image: &Image, application: &Application) -> Result<String, Error> {
     let path = format!("{}/Chart.yaml", application.directory());
-    let found = image.read_files(&[&path], CHART_LIMIT)?;
+    let found = image.read_files(&[&path], FILE_LIMIT)?;
     let text = String::from_utf8_lossy(found.get(&path).map_or(&[][..], Vec::as_slice)).into_owned();
     let version = text.lines().find_map(|line| line.strip_prefix("version:"));
     Ok(version.map(|version| version.trim().trim_matches(['"', '\'']).to_owned()).unwrap_or_default())
