@@ -13,11 +13,11 @@ const SCRIPT_LIMIT: usize = 120 << 10;
 /// Phases that belong to changes of a cluster's image.
 const LATER: [&str; 3] = ["upgrade", "rollback", "upgrade-host"];
 
-/// A host as far as plugins choose by it; one that leaves has no roles but that of its marker, and no labels.
+/// A host as far as plugins choose by it.
 pub(crate) struct Chosen<'a> {
     pub(crate) address: IpAddr,
     pub(crate) roles: Vec<&'a str>,
-    pub(crate) labels: Option<&'a BTreeMap<String, String>>,
+    pub(crate) labels: &'a BTreeMap<String, String>,
     pub(crate) is_first_master: bool,
 }
 
@@ -103,13 +103,6 @@ pub(crate) fn remarks(wanted: &Clusterfile) -> Vec<String> {
                 "plugin {name} is not run in the phase {phases}: changing the image of a cluster is not supported yet"
             ));
         }
-        let by_label = words(plugin.on.as_deref()).any(|word| word.contains('='));
-        if by_label && phases(plugin).any(|phase| phase.to_lowercase().contains("clean")) {
-            let name = &plugin.name;
-            remarks.push(format!(
-                "plugin {name} chooses hosts by a label: it is not run on hosts that leave, which have none"
-            ));
-        }
     }
     remarks
 }
@@ -132,7 +125,7 @@ pub(crate) fn acts_on(plugin: &Plugin, host: &Chosen<'_>) -> bool {
         "master0" => host.is_first_master,
         role if host.roles.contains(&role) => true,
         word => match word.split_once('=') {
-            Some((key, value)) => host.labels.and_then(|labels| labels.get(key)).is_some_and(|found| found == value),
+            Some((key, value)) => host.labels.get(key).is_some_and(|found| found == value),
             None => addresses(word).is_some_and(|addresses| addresses.contains(&host.address)),
         },
     };
@@ -144,7 +137,7 @@ impl<'a> Chosen<'a> {
     pub(crate) fn of(cluster: &Cluster, host: &'a Host) -> Self {
         let first = cluster.masters().next().map(|master| master.address);
         let (address, roles) = (host.address, host.roles.iter().map(Role::as_str).collect());
-        Self { address, roles, labels: Some(&host.labels), is_first_master: first == Some(host.address) }
+        Self { address, roles, labels: &host.labels, is_first_master: first == Some(host.address) }
     }
 }
 

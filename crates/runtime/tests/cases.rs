@@ -294,6 +294,7 @@ fn login_texts(cluster: &Cluster) -> Vec<String> {
 }
 
 struct Case {
+    current: Option<Clusterfile>,
     wanted: Clusterfile,
     facts: Facts,
     payload: Value,
@@ -336,6 +337,7 @@ impl Case {
         finish_hosts(&mut facts, current.as_ref().unwrap_or(&wanted), &payload);
         let wanted = runtime::with_plugins(&wanted).unwrap();
         Self {
+            current,
             wanted,
             facts: serde_json::from_value(facts).unwrap(),
             payload,
@@ -351,7 +353,8 @@ impl Case {
     fn request<T>(&self, with: impl FnOnce(&Request<'_>) -> T) -> T {
         let image = self.image();
         let payload = Payload::new(&image, secrets()).with_launch(texts(&self.payload["launch"]));
-        with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates))
+        let known = self.current.as_ref().map(|file| &file.cluster);
+        with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates).with_known(known))
     }
 
     fn image(&self) -> ImageContents {

@@ -336,6 +336,7 @@ impl Target<'_> {
             .with_managed(self.managed.as_ref())
             .with_drain(options.drain)
             .with_plugin_seconds(options.plugin_timeout.as_secs())
+            .with_known(self.current.as_ref())
     }
 }
 

@@ -6,7 +6,7 @@ use clusterfile::{Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings
 use runtime::{ImageContents, LaunchCommand};
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, applications};
 
 /// Something that a Clusterfile asks for and that this version does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,9 +44,14 @@ pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for what it asks for and this version does not support.
+/// [`Error::Unsupported`] for what it asks for and this version does not support, [`Error::Runtime`] for plugins that
+/// cannot be understood and for what kubeadm cannot make, [`Error::Application`] for documents that contradict each other.
 pub fn check(wanted: &Clusterfile) -> Result<(), Error> {
-    refuse(wanted)
+    refuse(wanted)?;
+    let planned = runtime::with_plugins(wanted)?;
+    runtime::host_names(&planned)?;
+    applications::check(wanted)?;
+    Ok(runtime::Kubeadm::check(&planned.cluster)?)
 }
 
 /// What is said and changes nothing, or is written as it stands, one sentence each; `launch` are the commands of the image.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cloudimage::format::CNI_LABEL_PREFIX;
 use cloudimage::{Application, Extension, Image, LaunchCommand};
 use clusterfile::{ApplicationConfig, ApplicationFile, Cluster, Clusterfile, Strategy};
 use content_store::Digest;
@@ -42,12 +43,20 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     for config in &asked.configs {
         configure(&mut extension, shown, config)?;
     }
+    let is_chosen = !asked.commands.is_empty() || !asked.names.is_empty();
     if !asked.commands.is_empty() {
         extension.launch.cmds = asked.commands;
         extension.launch.app_names.clear();
     } else if !asked.names.is_empty() {
         extension.launch.cmds.clear();
         extension.launch.app_names = asked.names;
+    }
+    let mut notes = Vec::new();
+    if wanted.cluster.network.without_cni && !super::is_application(image) {
+        let is_network = |name: &str| image.labels().contains_key(&format!("{CNI_LABEL_PREFIX}{name}"));
+        let (left_out, launched) = extension.launch.app_names.into_iter().partition(|name| is_network(name));
+        extension.launch.app_names = launched;
+        notes.extend(network_left_out(shown, &left_out, is_chosen)?);
     }
     for name in &extension.launch.app_names {
         let application = known(&extension, shown, name)?;
@@ -58,7 +67,7 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     let launched = extension.launch(&wanted.cluster.command_args);
     let is_launched = |name: &String| extension.launch.app_names.contains(name);
     let unused = asked.configs.iter().map(|config| &config.name).filter(|name| !is_launched(name));
-    let notes = unused.map(|name| format!("the application {name} is configured and not launched")).collect();
+    notes.extend(unused.map(|name| format!("the application {name} is configured and not launched")));
     let mut files = Vec::new();
     for config in asked.configs.iter().filter(|config| is_launched(&config.name)) {
         for file in &config.files {
@@ -76,6 +85,19 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     })
 }
 
+/// What is said of `withoutCNI`: a command that installs a network plugin looks like any other, so only what CNI declares
+/// can be left out, or nothing when it was chosen what is launched.
+fn network_left_out(image: &str, left_out: &[String], is_chosen: bool) -> Result<Option<String>, ApplicationError> {
+    match left_out {
+        [] if !is_chosen => Err(ApplicationError::NoCni { image: image.to_owned() }),
+        [] => Ok(None),
+        names => Ok(Some(format!(
+            "{} is not launched (withoutCNI): nodes are Ready once you install a network plugin",
+            names.join(", ")
+        ))),
+    }
+}
+
 impl Resolved {
     /// What tells this launch from one with other commands, variables or files.
     pub(crate) fn digest(&self, cluster: &Cluster) -> String {
@@ -83,6 +105,11 @@ impl Resolved {
         let text = format!("{} {variables:?}", runtime::launch_text(&self.commands, &self.files));
         Digest::of(text.as_bytes()).hex()
     }
+}
+
+/// Whether documents agree about what is launched, as far as that needs no image.
+pub(crate) fn check(wanted: &Clusterfile) -> Result<(), ApplicationError> {
+    Asked::of(wanted).map(drop)
 }
 
 impl<'a> Asked<'a> {
