@@ -147,9 +147,12 @@ fn check(plugin: &Plugin, cluster: &Cluster) -> Result<(), Error> {
             plugin,
             &format!("its script is longer than {} KiB; put it into the image and call it", SCRIPT_LIMIT >> 10),
         )),
-        "SHELL" | "LABEL" | "TAINT" | "HOSTNAME" | "CLUSTERCHECK" => words(plugin.on.as_deref())
-            .chain(words(plugin.scope.as_deref()))
-            .try_for_each(|word| known(plugin, cluster, word)),
+        "SHELL" | "LABEL" | "TAINT" | "HOSTNAME" | "CLUSTERCHECK" => {
+            let mut words = words(plugin.on.as_deref()).chain(words(plugin.scope.as_deref()));
+            words.try_for_each(|word| known(plugin, cluster, word))?;
+            let is_empty = plugin.data.trim().is_empty() && plugin.plugin_type != "CLUSTERCHECK";
+            if is_empty { Err(refused(plugin, "it has no data, so it would do nothing")) } else { Ok(()) }
+        }
         "ETCD" => Err(refused(plugin, "backups of etcd are not supported yet")),
         other => Err(refused(plugin, &format!("its type {other} is no kind of plugin"))),
     }

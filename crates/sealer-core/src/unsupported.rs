@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clusterfile::{Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings};
+use content_store::Reference;
 use runtime::{ImageContents, LaunchCommand};
 use serde::Serialize;
 
@@ -48,6 +49,9 @@ pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
 /// cannot be understood and for what kubeadm cannot make, [`Error::Application`] for documents that contradict each other.
 pub fn check(wanted: &Clusterfile) -> Result<(), Error> {
     refuse(wanted)?;
+    if !wanted.cluster.image.starts_with("sha256:") {
+        wanted.cluster.image.parse::<Reference>().map_err(cloudimage::Error::from)?;
+    }
     let planned = runtime::with_plugins(wanted)?;
     runtime::host_names(&planned)?;
     applications::check(wanted)?;
