@@ -341,7 +341,7 @@ impl Case {
             if summary.ends_with(" (begun)") { update.begun() } else { update }
         };
         finish_hosts(&mut facts, current.as_ref().unwrap_or(&wanted), &payload);
-        let wanted = runtime::with_plugins(&wanted).unwrap();
+        let wanted = runtime::with_plugins(&wanted, current.as_ref().map(|file| &file.cluster)).unwrap();
         Self {
             current,
             wanted,

@@ -52,7 +52,7 @@ pub fn check(wanted: &Clusterfile) -> Result<(), Error> {
     if !wanted.cluster.image.starts_with("sha256:") {
         wanted.cluster.image.parse::<Reference>().map_err(cloudimage::Error::from)?;
     }
-    let planned = runtime::with_plugins(wanted)?;
+    let planned = runtime::with_plugins(wanted, None)?;
     runtime::host_names(&planned)?;
     applications::check(wanted)?;
     Ok(runtime::Kubeadm::check(&planned.cluster)?)

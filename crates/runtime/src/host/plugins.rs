@@ -113,7 +113,11 @@ impl<'a> LeavingPlugins<'a> {
     fn step(&self, phase: &str, plugin: &Plugin) -> Step {
         let Self { request, host, marker, kubeconfig } = self;
         let engine = ContainerEngine::named(&marker.engine).unwrap_or(ContainerEngine::Containerd);
-        let network = ClusterNetwork::of_marker(request.cluster(), marker);
+        // Only masters know the networks.
+        let mut markers = request.facts.hosts.values().filter_map(|facts| facts.marker.as_ref());
+        let of_master = markers
+            .find(|marker| marker.is_of(&request.cluster().name, request.payload.secrets) && marker.role == "master");
+        let network = ClusterNetwork::of_marker(request.cluster(), of_master.unwrap_or(marker));
         let env = environment::of_host(request.cluster(), host, engine, &network, &request.payload.image.env);
         let stands = marker.role == "master" && phase.to_lowercase().starts_with("pre");
         let script = if stands { PLUGIN.with_kubeconfig(kubeconfig) } else { PLUGIN };
