@@ -114,9 +114,10 @@ pub(crate) fn live_through(
     program.succeed(&["apply", "-f", &file.display().to_string()]);
     assert_eq!(said("tool -o jsonpath={.data.said}"), format!("bonjour from tool in {address} red"));
     assert_eq!(said("settings -o jsonpath={.data.color}"), "blue");
-    assert!(rolled_out().contains("successfully rolled out"));
-    let replicas = kubectl(&|script: &str| master(script), "get deployment shop -o jsonpath={.status.readyReplicas}");
+    // What `rollout status` sees first may be a moment old: it is asked once the new number is there.
+    let replicas = kubectl(&|script: &str| master(script), "get deployment shop -o jsonpath={.spec.replicas}");
     assert_eq!(replicas, "2", "helm reads the values that were merged");
+    assert!(rolled_out().contains("successfully rolled out"));
 
     let listed: Value = serde_json::from_str(&program.succeed(&["apps", "-o", "json"])).unwrap();
     let image = listed.as_array().unwrap().iter().find(|image| image["image"] == IMAGE).unwrap();
