@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::builder::EnumValueParser;
+use clap::{Arg, ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::later::Later;
 use crate::commands::old_root_flags::OldRootFlags;
@@ -65,14 +66,6 @@ pub(crate) struct Global {
     /// Options of the original.
     #[command(flatten)]
     pub(crate) old: OldRootFlags,
-}
-
-/// `-o`, for every command but `save`, where it names the file.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct OutputFormat {
-    /// Print the result for people (text) or for programs (json)
-    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: Format,
 }
 
 /// How results are printed.
@@ -184,10 +177,35 @@ pub(crate) enum Command {
     Seautil(Later),
 }
 
+/// Commands without `-o`: it names the file of `save`, the others have a result of their own form, or none.
+const WITHOUT_FORMAT: [&str; 8] = ["save", "schema", "completion", "registry", "lvscare", "clean", "unit", "manifest"];
+/// Name of the argument that says how the result is printed.
+const FORMAT: &str = "result-format";
+
+/// A command, and those below it, with `-o`.
+fn with_format(command: clap::Command) -> clap::Command {
+    if command.is_hide_set() || command.get_name() == "registry" {
+        return command;
+    }
+    let has_one = !WITHOUT_FORMAT.contains(&command.get_name());
+    let command = command.mut_subcommands(with_format);
+    let argument = Arg::new(FORMAT).short('o').long("output").value_name("FORMAT").default_value("text");
+    let argument = argument.help("Print the result for people (text) or for programs (json)");
+    if has_one { command.arg(argument.value_parser(EnumValueParser::<Format>::new())) } else { command }
+}
+
+/// The form that the result of the command was asked in.
+pub(crate) fn format(matches: &ArgMatches) -> Format {
+    match matches.subcommand() {
+        Some((_, command)) => format(command),
+        None => matches.try_get_one(FORMAT).ok().flatten().copied().unwrap_or_default(),
+    }
+}
+
 /// The whole command line, with its help grouped by what commands are about.
 #[must_use]
 pub fn command() -> clap::Command {
-    let command = Arguments::command();
+    let command = Arguments::command().mut_subcommands(with_format);
     let width = command.get_subcommands().map(|known| known.get_name().len()).max().unwrap_or(0);
     let mut listing = String::new();
     for (group, names) in GROUPS {
@@ -204,40 +222,6 @@ pub fn command() -> clap::Command {
 }
 
 impl Command {
-    /// The form that this command's result was asked in.
-    #[must_use]
-    pub(crate) fn format(&self) -> Format {
-        match self {
-            Self::Build(command) => command.output.format,
-            Self::Images(command) => command.output.format,
-            Self::Inspect(command) => command.output.format,
-            Self::Tag(command) => command.output.format,
-            Self::Rmi(command) => command.output.format,
-            Self::Load(command) => command.output.format,
-            Self::History(command) => command.output.format,
-            Self::Diff(command) => command.output.format,
-            Self::Verify(command) => command.output.format,
-            Self::Prune(command) => command.output.format,
-            Self::Merge(command) => command.output.format,
-            Self::Mount(command) => command.output.format,
-            Self::Umount(command) => command.output.format,
-            Self::Manifest(command) => command.format(),
-            Self::Push(command) => command.output.format,
-            Self::Pull(command) => command.output.format,
-            Self::Search(command) => command.output.format,
-            Self::Login(command) => command.output.format,
-            Self::Logout(command) => command.output.format,
-            Self::Run(command) => command.output.format,
-            Self::Apply(command) => command.output.format,
-            Self::ScaleUp(command) => command.output.format,
-            Self::Apps(command) => command.format(),
-            Self::Delete(command) => command.output.format,
-            Self::Version(command) => command.output.format,
-            Self::Lvscare(command) => command.format(),
-            // `-o` of save names the file; the others answer in a form of their own.
-            _ => Format::Text,
-        }
-    }
     /// Whether this runs for as long as the machine, and therefore should be small: one thread is enough.
     #[must_use]
     pub(crate) fn is_small(&self) -> bool {

@@ -105,6 +105,9 @@ fn of_change(error: &Error) -> Option<String> {
             return Some(format!("take it out first: `sealer delete -c {cluster} --{role}s {host}`"));
         }
         Error::WhichCluster { known, .. } if !known.is_empty() => "`-c NAME`",
+        Error::WhichCluster { .. } => {
+            "`sealer run` of an image of Kubernetes makes one; application images run on clusters that are there"
+        }
         Error::ImagesMissing { missing, .. } => {
             let image = missing.first()?;
             return Some(format!(
@@ -317,6 +320,9 @@ fn of_runtime(error: &runtime::Error) -> Option<String> {
             "choose others with `--podcidr` and `--svccidr`, or in the Clusterfile (spec.network, ClusterConfiguration)"
         }
         Runtime::Document { .. } => "fix it; kubeadm reads it as it is",
+        Runtime::RootfsFile { reason, .. } if reason.contains("not defined") => {
+            "`-e NAME=VALUE` and `spec.env` define variables; ENV of the Kubefile, or `default` in the template, says the usual value"
+        }
         Runtime::Payload { .. } => "build the image FROM a Kubernetes image of kubeadm",
         Runtime::ApplicationImage { .. } => "build it `FROM` a Kubernetes image, then it brings its cluster along",
         Runtime::Unsupported { .. } => "change the Clusterfile or the flags to continue without it",

@@ -75,17 +75,17 @@ where
         output::say(command().render_help().to_string().trim_end());
         return ExitCode::from(2);
     }
-    let parsed = command()
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command())));
-    let arguments = match parsed {
-        Ok(arguments) => arguments,
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| {
+        let parsed = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command()));
+        Ok((parsed?, arguments::format(&matches)))
+    });
+    let (mut arguments, format) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return exit::usage(error),
     };
     arguments.global.old.apply();
-    let mut arguments = arguments;
     arguments.global.verbose |= arguments.global.old.debug;
-    let printer = Printer::new(&arguments);
+    let printer = Printer::new(&arguments, format);
     arguments.global.old.tell(&printer);
     let session = Session { global: arguments.global, printer, extend, is_whole };
     match perform(arguments.command, &session) {

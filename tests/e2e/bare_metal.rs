@@ -3,10 +3,9 @@
 use std::process::Command;
 
 use sealer_tests::program::finish;
-use sealer_tests::stage::APP;
 use sealer_tests::{Machine, Machines, Program, Stage};
 
-use crate::cluster::{expect_hello, expect_original_name, expect_ready, step};
+use crate::cluster::{expect_hello, expect_original_name, expect_ready, kubectl, step};
 use crate::{applications, faults, resume};
 
 /// With everything in it that a shell would take for its own.
@@ -56,7 +55,7 @@ fn two_hosts_live_through_refusals_failures_and_two_clusters() {
 
     step("a Clusterfile of the first generation becomes a cluster", || blog.apply(hosts));
     step("its plugins acted in their phases", || blog.expect_plugins(hosts));
-    step("an application image runs on it, is configured and removed", || blog.applications(hosts));
+    step("an application image runs on it, is configured and removed", || blog.applications(stage, hosts));
     step("the same once more has nothing to do", || blog.apply_again());
     step("delete -a deletes it", || blog.delete(hosts));
 }
@@ -105,9 +104,10 @@ impl Blog {
             machine.authorize("deployer", &public);
             machine.shell("echo 'deployer ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deployer");
         }
+        let image = applications::build_like_upstream(stage, &program);
         let clusterfile = program.home().join("Clusterfile");
         let text = format!(
-            "apiVersion: sealer.aliyun.com/v1alpha1\nkind: Cluster\nmetadata:\n  name: blog\nspec:\n  image: {APP}\n  provider: BAREMETAL\n  ssh:\n    user: deployer\n    pk: {}\n    pkPasswd: \"{PASSWORD}\"\n  network:\n    podCIDR: 100.64.0.0/10\n    svcCIDR: 10.96.0.0/22\n  certSANS:\n    - aliyun-inc.com\n    - 10.0.0.2\n  masters:\n    ipList:\n      - {}\n  nodes:\n    ipList:\n      - {}\n",
+            "apiVersion: sealer.aliyun.com/v1alpha1\nkind: Cluster\nmetadata:\n  name: blog\nspec:\n  image: {image}\n  provider: BAREMETAL\n  ssh:\n    user: deployer\n    pk: {}\n    pkPasswd: \"{PASSWORD}\"\n  network:\n    podCIDR: 100.64.0.0/10\n    svcCIDR: 10.96.0.0/22\n  certSANS:\n    - aliyun-inc.com\n    - 10.0.0.2\n  masters:\n    ipList:\n      - {}\n  nodes:\n    ipList:\n      - {}\n",
             key.display(),
             hosts.master().address,
             hosts.node().address
@@ -139,11 +139,12 @@ impl Blog {
         let shell = |script: &str| hosts.master().shell(script);
         applications::expect_plugins(&shell, &|script: &str| hosts.node().shell(script));
         applications::expect_config(&shell, "blog");
+        assert_eq!(kubectl(&shell, "get configmap stage -o jsonpath={.data.stage}"), "production");
     }
 
-    fn applications(&self, hosts: &Hosts) {
+    fn applications(&self, stage: &Stage, hosts: &Hosts) {
         let shell = |script: &str| hosts.master().shell(script);
-        applications::live_through(&self.program, &shell, hosts.master().address, &self.file);
+        applications::live_through(stage, &self.program, &shell, hosts.master().address, &self.file);
     }
 
     fn apply_again(&self) {

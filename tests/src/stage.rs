@@ -19,6 +19,8 @@ pub struct Stage {
     pub node_image: String,
     /// The operator's kubectl.
     pub kubectl: PathBuf,
+    /// The build context of the demo application.
+    pub application: PathBuf,
 }
 
 impl Stage {
@@ -52,11 +54,22 @@ impl Stage {
             root,
             node_image: variable(node_image),
             kubectl: Path::new(&base).join("bin/kubectl"),
+            application: variable("SEALER_TEST_APP_CONTEXT").into(),
         };
         let program = stage.program();
         program.succeed(&["build", "-q", "-t", BASE, &base]);
-        program.succeed(&["build", "-q", "-t", APP, &variable("SEALER_TEST_APP_CONTEXT")]);
+        program.succeed(&["build", "-q", "-t", APP, &stage.application.display().to_string()]);
         stage
+    }
+
+    /// The static `helm` that images may carry.
+    ///
+    /// # Panics
+    ///
+    /// When the variable is not set.
+    #[must_use]
+    pub fn helm(&self) -> PathBuf {
+        variable("SEALER_TEST_HELM").into()
     }
 
     /// A program with a home of its own over the common store.

@@ -6,7 +6,6 @@ use clap::Args;
 use sealer_core::clusterfile::{self, Clusterfile};
 use sealer_core::{Error, Planned, ScaleRequest, Sealer, Wanted, apply, check, newest, plan, with_arguments};
 
-use crate::arguments::OutputFormat;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
 use crate::commands::old_cluster_flags::OldClusterFlags;
@@ -57,8 +56,6 @@ pub(crate) struct Apply {
     change: ChangeArguments,
     #[command(flatten)]
     old: OldClusterFlags,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Apply {

@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand};
 use sealer_core::{RemoveApplication, applications, current, plan_removal, remove_application};
 
-use crate::arguments::{Format, OutputFormat};
 use crate::commands::apply::report_plan;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
@@ -20,8 +19,6 @@ pub(crate) struct Apps {
     /// Name of the cluster [default: the only one]
     #[arg(short = 'c', long = "cluster", visible_alias = "cluster-name", value_name = "NAME")]
     cluster: Option<String>,
-    #[command(flatten)]
-    output: OutputFormat,
     #[command(subcommand)]
     command: Option<AppsCommand>,
 }
@@ -55,19 +52,9 @@ struct Remove {
     /// Print what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 impl Apps {
-    /// The form that the result was asked in.
-    pub(crate) fn format(&self) -> Format {
-        match &self.command {
-            Some(AppsCommand::Rm(remove)) => remove.output.format,
-            None => self.output.format,
-        }
-    }
-
     pub(crate) async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         match self.command {
             Some(AppsCommand::Rm(remove)) => remove.run(session).await,

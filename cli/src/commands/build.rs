@@ -9,7 +9,6 @@ use sealer_core::cloudimage::{self, Compression, Effect, ImageKind, Platform};
 use sealer_core::lvscare::parse_duration;
 use sealer_core::{BuildRequest, Error, build, plan_build};
 
-use crate::arguments::OutputFormat;
 use crate::commands::old_build_flags::OldBuildFlags;
 use crate::commands::pairs::listed_pairs;
 use crate::commands::pull::PolicyArgument;
@@ -84,8 +83,6 @@ pub(crate) struct Build {
     registry: RegistryArguments,
     #[command(flatten)]
     old: OldBuildFlags,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

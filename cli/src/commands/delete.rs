@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use sealer_core::{DeleteOptions, ScaleRequest, Sealer, current, delete, plan_delete, scale_down};
 
-use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::clean_host::HostArguments;
@@ -57,8 +56,6 @@ pub(crate) struct Delete {
     endpoints: EndpointArguments,
     #[command(flatten)]
     host_keys: HostKeyArguments,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Delete {

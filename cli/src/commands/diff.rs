@@ -4,7 +4,6 @@ use clap::Args;
 use sealer_core::Error;
 use sealer_core::cloudimage::{Platform, diff};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -21,8 +20,6 @@ pub(crate) struct Diff {
     /// The platform to compare [default: this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Diff {

@@ -4,7 +4,6 @@ use clap::Args;
 use sealer_core::Error;
 use sealer_core::cloudimage::Platform;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -21,8 +20,6 @@ pub(crate) struct History {
     /// Print everything whole
     #[arg(long)]
     no_trunc: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl History {

@@ -4,7 +4,6 @@ use clap::Args;
 use sealer_core::Error;
 use sealer_core::cloudimage::Filter;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::output::ImageColumns;
 use crate::settings::Session;
@@ -33,8 +32,6 @@ pub(crate) struct List {
     /// Taken for compatibility: all images are shown
     #[arg(short, long, hide = true)]
     all: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl List {

@@ -4,7 +4,6 @@ use clap::Args;
 use sealer_core::Error;
 use sealer_core::cloudimage::Platform;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -32,8 +31,6 @@ pub(crate) struct Inspect {
     /// What is inspected: image
     #[arg(short = 't', long = "type", value_name = "KIND", value_parser = ["image"], hide = true)]
     kind: Option<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Inspect {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sealer_core::{load, load_files};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -26,8 +25,6 @@ pub(crate) struct Load {
     /// Taken for compatibility; blobs go straight into the store
     #[arg(long, value_name = "DIR", hide = true)]
     tmp_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Load {

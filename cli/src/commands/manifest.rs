@@ -4,7 +4,6 @@ use clap::{Args, Subcommand};
 use sealer_core::Error;
 use sealer_core::cloudimage::{EntryOptions, Images};
 
-use crate::arguments::{Format, OutputFormat};
 use crate::commands::pairs::listed_pairs;
 use crate::commands::push;
 use crate::exit::Failure;
@@ -61,8 +60,6 @@ struct Create {
     /// What the name is called in the original since 0.10
     #[arg(short, long, hide = true, value_name = "NAME")]
     target: Option<String>,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -94,8 +91,6 @@ struct Add {
     /// Annotation of the manifests in the image; several are separated by commas
     #[arg(long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -106,8 +101,6 @@ struct Remove {
     /// Manifests: digests, or platforms
     #[arg(value_name = "MANIFEST", required = true)]
     manifests: Vec<String>,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -115,8 +108,6 @@ struct Inspect {
     /// The image
     #[arg(value_name = "NAME")]
     name: String,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -124,8 +115,6 @@ struct Delete {
     /// The images
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -147,8 +136,6 @@ struct Push {
     manifest_type: Option<String>,
     #[command(flatten)]
     registry: RegistryArguments,
-    #[command(flatten)]
-    output: OutputFormat,
 }
 
 impl Manifest {
@@ -173,18 +160,6 @@ impl Manifest {
             ManifestCommand::Push(push) => return push.run(session, images).await,
         };
         session.printer.manifest_list(&list.map_err(Error::from)?)
-    }
-
-    /// The form that the result was asked in.
-    pub(crate) fn format(&self) -> Format {
-        match &self.command {
-            ManifestCommand::Create(command) => command.output.format,
-            ManifestCommand::Add(command) => command.output.format,
-            ManifestCommand::Remove(command) => command.output.format,
-            ManifestCommand::Inspect(command) => command.output.format,
-            ManifestCommand::Delete(command) => command.output.format,
-            ManifestCommand::Push(command) => command.output.format,
-        }
     }
 }
 

@@ -4,7 +4,6 @@ use clap::Args;
 use sealer_core::Error;
 use sealer_core::cloudimage::Platform;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -23,8 +22,6 @@ pub(crate) struct Merge {
     /// Platforms of the merged image [default: those that all images have]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     platform: Vec<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Merge {

@@ -6,7 +6,6 @@ use clap::Args;
 use sealer_core::Error;
 use sealer_core::cloudimage::Platform;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -23,8 +22,6 @@ pub(crate) struct Mount {
     /// The platform to mount [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", requires = "image")]
     platform: Option<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Mount {
@@ -51,8 +48,6 @@ pub(crate) struct Unmount {
     /// All mounted images
     #[arg(short, long, conflicts_with = "what")]
     all: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Unmount {

@@ -3,7 +3,6 @@
 use clap::Args;
 use sealer_core::cloudimage::PruneOptions;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -17,8 +16,6 @@ pub(crate) struct Prune {
     /// Only say what would be freed
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Prune {

@@ -4,7 +4,6 @@ use clap::{Args, ValueEnum};
 use sealer_core::cloudimage::{Platform, Platforms, PullPolicy};
 use sealer_core::{PullRequest, pull};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::interrupt;
 use crate::settings::{RegistryArguments, Session};
@@ -28,8 +27,6 @@ pub(crate) struct Pull {
     policy: PolicyArgument,
     #[command(flatten)]
     registry: RegistryArguments,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 /// When a registry is asked, as upstream and buildah write it.

@@ -3,7 +3,6 @@
 use clap::Args;
 use sealer_core::{PushRequest, push};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::interrupt;
 use crate::settings::{RegistryArguments, Session};
@@ -27,8 +26,6 @@ pub(crate) struct Push {
     all: Option<bool>,
     #[command(flatten)]
     registry: RegistryArguments,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Push {

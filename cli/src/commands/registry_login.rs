@@ -8,7 +8,6 @@ use sealer_core::registry_client::{Login, Secret, registry_host};
 use sealer_core::{Error, Event, log_in, log_out};
 
 use super::login::{ask, password_in};
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::{RegistryArguments, Session};
 
@@ -43,8 +42,6 @@ pub(crate) struct LogIn {
     passwd_file: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryArguments,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl LogIn {
@@ -99,8 +96,6 @@ pub(crate) struct LogOut {
     /// File of logins instead of docker's and podman's [default: $REGISTRY_AUTH_FILE]
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl LogOut {

@@ -3,7 +3,6 @@
 use clap::Args;
 use sealer_core::{Error, RemoveRequest, remove};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -28,8 +27,6 @@ pub(crate) struct Remove {
     /// No error when an image is not there
     #[arg(short, long)]
     force: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Remove {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sealer_core::{Error, RunRequest, wanted};
 
-use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::confirm;
@@ -76,8 +75,6 @@ pub(crate) struct Run {
     dry_run: bool,
     #[command(flatten)]
     old: OldClusterFlags,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Run {

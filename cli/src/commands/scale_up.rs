@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use sealer_core::{ScaleRequest, current, scale_up};
 
-use crate::arguments::OutputFormat;
 use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::login::LoginArguments;
@@ -48,8 +47,6 @@ pub(crate) struct ScaleUp {
     dry_run: bool,
     #[command(flatten)]
     old: OldClusterFlags,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl ScaleUp {

@@ -3,7 +3,6 @@
 use clap::Args;
 use sealer_core::{SearchRequest, search};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::{RegistryArguments, Session};
 
@@ -21,8 +20,6 @@ pub(crate) struct Search {
     limit: Option<u32>,
     #[command(flatten)]
     registry: RegistryArguments,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Search {

@@ -3,7 +3,6 @@
 use clap::Args;
 use sealer_core::Error;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -19,8 +18,6 @@ pub(crate) struct Tag {
     /// Its further names
     #[arg(value_name = "NAME", required = true)]
     targets: Vec<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Tag {

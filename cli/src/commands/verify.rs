@@ -3,7 +3,6 @@
 use clap::Args;
 use sealer_core::verify;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -17,8 +16,6 @@ pub(crate) struct Verify {
     /// All images
     #[arg(short, long, conflicts_with = "images")]
     all: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Verify {

@@ -2,7 +2,6 @@
 
 use clap::Args;
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -13,8 +12,6 @@ pub(crate) struct Version {
     /// Only the number
     #[arg(long)]
     short: bool,
-    #[command(flatten)]
-    pub(crate) output: OutputFormat,
 }
 
 impl Version {

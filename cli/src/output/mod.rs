@@ -42,8 +42,8 @@ pub(crate) struct Printer {
 
 impl Printer {
     /// A printer for what these arguments ask for.
-    pub(crate) fn new(arguments: &Arguments) -> Self {
-        let format = if arguments.global.json { Format::Json } else { arguments.command.format() };
+    pub(crate) fn new(arguments: &Arguments, format: Format) -> Self {
+        let format = if arguments.global.json { Format::Json } else { format };
         // What runs on a host is read by a sealer elsewhere, which has hints of its own.
         let hints = !matches!(arguments.command, Command::Host(_));
         Self { format, quiet: arguments.global.quiet, verbose: arguments.global.verbose, hints }

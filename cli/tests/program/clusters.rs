@@ -194,16 +194,37 @@ fn documents_that_nobody_performs_are_refused_all_at_once() {
 fn fields_that_nobody_performs_are_refused() {
     let program = Program::with_kubernetes();
     let cases = [
-        ("  dataRoot: /data\n", 1, "spec.dataRoot"),
-        ("  containerRuntime: {type: docker}\n", 1, "a container runtime other than containerd"),
-        ("  network: {withoutCNI: true}\n", 1, "spec.network.withoutCNI"),
+        ("  dataRoot: /data\n", "spec.dataRoot"),
+        ("  containerRuntime: {type: docker}\n", "a container runtime other than containerd"),
     ];
-    for (field, code, text) in cases {
+    for (field, text) in cases {
         let outcome = apply(&program, &format!("{HEAD}{field}{HOSTS}"));
-        outcome.fails(code, &[text, "yet", "hint:"]);
+        outcome.fails(2, &[text, "yet", "hint:"]);
     }
+    let without_network = "  network: {withoutCNI: true}\n";
+    let outcome = apply(&program, &format!("{HEAD}{without_network}{HOSTS}"));
+    outcome.fails(2, &["kube:1 declares no network plugin by CNI", "say the commands to launch as spec.cmd instead"]);
     let custom = apply(&program, &format!("{HEAD}{HOSTS}    - ips: [10.0.0.2]\n      roles: [db]\n"));
     custom.fails(2, &["spec.hosts 10.0.0.2 (roles db): a host that is neither master nor node (give it the role node, too) is not supported yet"]);
+}
+
+#[test]
+fn network_plugins_that_an_image_declares_can_be_left_out() {
+    let program = Program::with_kubernetes();
+    program.write("kube/net.yaml", "kind: DaemonSet\n");
+    program.write(
+        "kube/Kubefile",
+        "FROM kube:1\nCNI calico local://net.yaml\nAPP shop local://net.yaml\nLAUNCH [\"calico\", \"shop\"]\n",
+    );
+    program.call(&["build", "-q", "-t", "net:1", &program.text("kube")]).code(0);
+    let head = HEAD.replace("kube:1", "net:1");
+    let dry_run = |more: &str| {
+        let file = program.write("Clusterfile", format!("{head}{MACHINES}{more}"));
+        program.call(&["apply", "-f", &file, "--dry-run"]).code(0).stdout.clone()
+    };
+    let note = "note: calico is not launched (withoutCNI): nodes are Ready once you install a network plugin";
+    assert!(dry_run("  network: {withoutCNI: true}\n").contains(note));
+    assert!(!dry_run("").contains("withoutCNI"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod arguments;
 mod build;
 mod cloud;
 mod clusters;
+mod documents;
 mod images;
 mod interrupt;
 mod json;

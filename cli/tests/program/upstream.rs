@@ -103,14 +103,9 @@ fn what_changes_nothing_is_told() {
 fn a_clusterfile_is_checked_without_touching_anything() {
     let program = Program::new();
     let cluster = "kind: Cluster\napiVersion: sealer.cloud/v1\nmetadata: {name: c}\nspec:\n  image: k:1\n  hosts: [{ips: [10.0.0.1], roles: [master]}]\n";
-    let configs = (0..999).map(|number| {
-        format!("---\nkind: Config\napiVersion: sealer.io/v1\nmetadata: {{name: c{number}}}\nspec: {{path: etc/{number}, data: x}}\n")
-    });
-    let file = program.write("good", format!("{cluster}{}", configs.collect::<String>()));
+    let file = program.write("good", cluster);
     let checked = program.call(&["apply", "-f", &file, "--check"]);
     checked.code(0).says(&["line 2: apiVersion sealer.cloud/v1 of Cluster is read as sealer.io/v2"]);
-    assert!(checked.stdout.ends_with("cluster c, 1000 documents, nothing is wrong\n"), "{}", checked.stdout);
-    assert_eq!(program.json(&["apply", "-f", &file, "--check", "-o", "json"])["documents"], 1000);
     assert!(!program.path("root").exists() && !program.path("home/.sealer").exists(), "nothing is made");
     let file = program.write("bad", cluster.replace("roles", "rolez"));
     program.call(&["apply", "-f", &file, "--check"]).fails(2, &["unknown field `rolez`"]);

@@ -78,7 +78,9 @@ pub use error::Error;
 pub use execute::{ActionHandler, Event, Events, ExecuteOptions, Progress, Report, execute};
 pub use facts::{Facts, HostFacts, Marker, MarkerState};
 pub use facts_gather::gather;
-pub use host::{ApplicationWork, ContainerEngine, files_to_read, is_own_variable, paths, plan_application};
+pub use host::{
+    ApplicationWork, ContainerEngine, files_to_read, is_own_variable, merge_documents, paths, plan_application,
+};
 pub use journal::Journal;
 pub use kubeadm::Kubeadm;
 pub use launch::{ApplicationContent, LaunchCommand, LaunchFile, text as launch_text};

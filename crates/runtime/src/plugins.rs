@@ -13,20 +13,21 @@ const SCRIPT_LIMIT: usize = 120 << 10;
 /// Phases that belong to changes of a cluster's image.
 const LATER: [&str; 3] = ["upgrade", "rollback", "upgrade-host"];
 
-/// A host as far as plugins choose by it; one that leaves has no roles but that of its marker, and no labels.
+/// A host as far as plugins choose by it.
 pub(crate) struct Chosen<'a> {
     pub(crate) address: IpAddr,
     pub(crate) roles: Vec<&'a str>,
-    pub(crate) labels: Option<&'a BTreeMap<String, String>>,
+    pub(crate) labels: &'a BTreeMap<String, String>,
     pub(crate) is_first_master: bool,
 }
 
-/// A Clusterfile with all that its plugins only say of hosts: the labels of LABEL and the taints of TAINT.
+/// A Clusterfile with all that its plugins only say of hosts: the labels of LABEL and the taints of TAINT. Plugins may also
+/// choose hosts by roles that the cluster had before, as it is `known`.
 ///
 /// # Errors
 ///
 /// [`Error::Plugin`] for the first plugin that cannot be understood or is not supported, before any host is touched.
-pub fn with_plugins(wanted: &Clusterfile) -> Result<Clusterfile, Error> {
+pub fn with_plugins(wanted: &Clusterfile, known: Option<&Cluster>) -> Result<Clusterfile, Error> {
     let mut file = wanted.clone();
     let mut names: BTreeMap<String, &str> = BTreeMap::new();
     let mut unnamed = BTreeSet::new();
@@ -47,7 +48,7 @@ pub fn with_plugins(wanted: &Clusterfile) -> Result<Clusterfile, Error> {
                 },
             ));
         }
-        check(plugin, &wanted.cluster)?;
+        check(plugin, &wanted.cluster, known)?;
     }
     for plugin in sorted(&wanted.plugins) {
         let (is_label, is_taint) = (plugin.plugin_type == "LABEL", plugin.plugin_type == "TAINT");
@@ -103,13 +104,6 @@ pub(crate) fn remarks(wanted: &Clusterfile) -> Vec<String> {
                 "plugin {name} is not run in the phase {phases}: changing the image of a cluster is not supported yet"
             ));
         }
-        let by_label = words(plugin.on.as_deref()).any(|word| word.contains('='));
-        if by_label && phases(plugin).any(|phase| phase.to_lowercase().contains("clean")) {
-            let name = &plugin.name;
-            remarks.push(format!(
-                "plugin {name} chooses hosts by a label: it is not run on hosts that leave, which have none"
-            ));
-        }
     }
     remarks
 }
@@ -132,7 +126,7 @@ pub(crate) fn acts_on(plugin: &Plugin, host: &Chosen<'_>) -> bool {
         "master0" => host.is_first_master,
         role if host.roles.contains(&role) => true,
         word => match word.split_once('=') {
-            Some((key, value)) => host.labels.and_then(|labels| labels.get(key)).is_some_and(|found| found == value),
+            Some((key, value)) => host.labels.get(key).is_some_and(|found| found == value),
             None => addresses(word).is_some_and(|addresses| addresses.contains(&host.address)),
         },
     };
@@ -144,29 +138,32 @@ impl<'a> Chosen<'a> {
     pub(crate) fn of(cluster: &Cluster, host: &'a Host) -> Self {
         let first = cluster.masters().next().map(|master| master.address);
         let (address, roles) = (host.address, host.roles.iter().map(Role::as_str).collect());
-        Self { address, roles, labels: Some(&host.labels), is_first_master: first == Some(host.address) }
+        Self { address, roles, labels: &host.labels, is_first_master: first == Some(host.address) }
     }
 }
 
-fn check(plugin: &Plugin, cluster: &Cluster) -> Result<(), Error> {
+fn check(plugin: &Plugin, cluster: &Cluster, before: Option<&Cluster>) -> Result<(), Error> {
     match plugin.plugin_type.as_str() {
         "SHELL" if plugin.data.len() > SCRIPT_LIMIT => Err(refused(
             plugin,
             &format!("its script is longer than {} KiB; put it into the image and call it", SCRIPT_LIMIT >> 10),
         )),
-        "SHELL" | "LABEL" | "TAINT" | "HOSTNAME" | "CLUSTERCHECK" => words(plugin.on.as_deref())
-            .chain(words(plugin.scope.as_deref()))
-            .try_for_each(|word| known(plugin, cluster, word)),
+        "SHELL" | "LABEL" | "TAINT" | "HOSTNAME" | "CLUSTERCHECK" => {
+            let mut words = words(plugin.on.as_deref()).chain(words(plugin.scope.as_deref()));
+            words.try_for_each(|word| known(plugin, cluster, before, word))?;
+            let is_empty = plugin.data.trim().is_empty() && plugin.plugin_type != "CLUSTERCHECK";
+            if is_empty { Err(refused(plugin, "it has no data, so it would do nothing")) } else { Ok(()) }
+        }
         "ETCD" => Err(refused(plugin, "backups of etcd are not supported yet")),
         other => Err(refused(plugin, &format!("its type {other} is no kind of plugin"))),
     }
 }
 
 /// Refuses a word that can choose no host.
-fn known(plugin: &Plugin, cluster: &Cluster, word: &str) -> Result<(), Error> {
+fn known(plugin: &Plugin, cluster: &Cluster, before: Option<&Cluster>, word: &str) -> Result<(), Error> {
+    let mut hosts = cluster.hosts.iter().chain(before.into_iter().flat_map(|before| &before.hosts));
     let is_role = |host: &Host| host.roles.iter().any(|role| role.as_str() == word);
-    let known =
-        ["master", "node", "master0"].contains(&word) || word.contains('=') || cluster.hosts.iter().any(is_role);
+    let known = ["master", "node", "master0"].contains(&word) || word.contains('=') || hosts.any(is_role);
     if known || cluster.hosts.is_empty() || addresses(word).is_some() {
         return Ok(());
     }
@@ -242,7 +239,7 @@ mod tests {
 
     fn chosen(on: &str) -> Vec<String> {
         let file = file(&plugin("p", &format!("type: SHELL, action: PreInit, data: x, {on}")));
-        with_plugins(&file).unwrap();
+        with_plugins(&file, None).unwrap();
         let hosts =
             file.cluster.hosts.iter().filter(|host| acts_on(&file.plugins[0], &Chosen::of(&file.cluster, host)));
         hosts.map(|host| host.address.to_string()).collect()
@@ -274,7 +271,7 @@ mod tests {
                 + &plugin("t", "type: TAINT, action: PreGuest, data: \"10.0.0.2-10.0.0.3 k=v:NoSchedule\"")
                 + &plugin("h", "type: HOSTNAME, action: PreInit, data: \"10.0.0.3 worker-1\"");
         let wanted = file(&text);
-        let hosts = with_plugins(&wanted).unwrap().cluster.hosts;
+        let hosts = with_plugins(&wanted, None).unwrap().cluster.hosts;
         assert_eq!(
             hosts[0].labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>(),
             ["a=b", "c=d", "zone=a"]
@@ -291,7 +288,7 @@ mod tests {
         let mut other = two.plugins[0].clone();
         other.name = "A".to_owned();
         two.plugins.push(other);
-        let error = with_plugins(&two).unwrap_err().to_string();
+        let error = with_plugins(&two, None).unwrap_err().to_string();
         assert!(error.contains("only in upper and lower case"), "{error}");
         let unnamed = plugin("''", "type: SHELL, action: PreInit, data: x");
         for (text, part) in [
@@ -302,7 +299,7 @@ mod tests {
             (plugin("p", "type: LABEL, action: PreGuest, data: 10.0.0.1 ab"), "`ab` is no label"),
             (plugin("p", "type: TAINT, action: PreGuest, data: 10.0.0.1 ab"), "taint"),
         ] {
-            let error = with_plugins(&file(&text)).unwrap_err().to_string();
+            let error = with_plugins(&file(&text), None).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
         let bad = file(&plugin("h", "type: HOSTNAME, action: PreInit, data: 10.0.0.1 _x"));

@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub drain: Drain,
     /// How long the script of a plugin may take, in seconds.
     pub plugin_seconds: u64,
+    /// The cluster as it is remembered, for what is known of hosts that leave: roles, labels and variables.
+    pub known: Option<&'a Cluster>,
 }
 
 /// How long the script of a plugin may take when nothing else is said, in seconds.
@@ -149,6 +151,7 @@ impl<'a> Request<'a> {
             managed: None,
             drain: Drain::default(),
             plugin_seconds: PLUGIN_SECONDS,
+            known: None,
         }
     }
 
@@ -184,6 +187,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn with_plugin_seconds(mut self, seconds: u64) -> Self {
         self.plugin_seconds = seconds;
+        self
+    }
+
+    /// The same with the cluster as it is remembered.
+    #[must_use]
+    pub fn with_known(mut self, known: Option<&'a Cluster>) -> Self {
+        self.known = known;
         self
     }
 

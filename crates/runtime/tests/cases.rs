@@ -147,15 +147,21 @@ fn names_are_put_into_the_hosts_file_once() {
 /// Values reach the scripts that bring their environment along, whatever is in them.
 #[test]
 fn a_waiting_script_knows_its_node() {
-    let case = Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_three_hosts.case")).unwrap());
-    let plan = case.plan().unwrap();
-    let step = plan.steps.iter().find(|step| step.id == "ready@192.168.0.3").unwrap();
-    let Action::Wait(Wait { script, .. }) = &step.action else {
-        panic!("that waits");
-    };
-    // Asked with a kubectl of our own that knows one node.
-    for (known, ready) in [("False", false), ("True", true), ("", false)] {
-        let kubectl = format!("kubectl() {{ case \"$*\" in *' -- host-192-168-0-3') printf '{known}' ;; esac; }}");
+    let mut case =
+        Case::read(&paths("plan").into_iter().find(|path| path.ends_with("create_three_hosts.case")).unwrap());
+    // Without a network plugin, it is enough that there is the node.
+    for (without_cni, known, ready) in
+        [(false, "False", false), (false, "True", true), (false, "", false), (true, "False", true), (true, "", false)]
+    {
+        case.wanted.cluster.network.without_cni = without_cni;
+        let plan = case.plan().unwrap();
+        let step = plan.steps.iter().find(|step| step.id == "ready@192.168.0.3").unwrap();
+        let Action::Wait(Wait { script, .. }) = &step.action else {
+            panic!("that waits");
+        };
+        // Asked with a kubectl of our own that knows one node.
+        let answer = format!("printf '{known}'; [ -n '{known}' ]");
+        let kubectl = format!("kubectl() {{ case \"$*\" in *' -- host-192-168-0-3') {answer} ;; *) false ;; esac; }}");
         assert_eq!(sh(&["-s"], &format!("{kubectl}\n{script}"), &BTreeMap::new()).status.success(), ready);
     }
 }
@@ -300,6 +306,7 @@ fn login_texts(cluster: &Cluster) -> Vec<String> {
 }
 
 struct Case {
+    current: Option<Clusterfile>,
     wanted: Clusterfile,
     facts: Facts,
     payload: Value,
@@ -340,8 +347,9 @@ impl Case {
             if summary.ends_with(" (begun)") { update.begun() } else { update }
         };
         finish_hosts(&mut facts, current.as_ref().unwrap_or(&wanted), &payload);
-        let wanted = runtime::with_plugins(&wanted).unwrap();
+        let wanted = runtime::with_plugins(&wanted, current.as_ref().map(|file| &file.cluster)).unwrap();
         Self {
+            current,
             wanted,
             facts: serde_json::from_value(facts).unwrap(),
             payload,
@@ -357,7 +365,8 @@ impl Case {
     fn request<T>(&self, with: impl FnOnce(&Request<'_>) -> T) -> T {
         let image = self.image();
         let payload = Payload::new(&image, secrets()).with_launch(texts(&self.payload["launch"]));
-        with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates))
+        let known = self.current.as_ref().map(|file| &file.cluster);
+        with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates).with_known(known))
     }
 
     fn image(&self) -> ImageContents {

@@ -155,7 +155,7 @@ pub async fn plan(
 
 fn not_made_yet(target: &Target<'_>, refused: Option<runtime::Error>) -> Planned {
     let mut plan = Plan::new(&target.cluster().name);
-    plan.notes.clone_from(&target.notes);
+    plan.notes.extend(target.notes.iter().chain(&target.launch.notes).cloned());
     let provider = target.provider.describe(target.cluster());
     Planned { provider, refused, ..Planned::of(plan) }
 }

@@ -62,7 +62,12 @@ impl Error {
             | Self::UnknownProvider { .. }
             | Self::NotAgreed { .. }
             | Self::Application(_)
-            | Self::Runtime(runtime::Error::Network { .. } | runtime::Error::Plugin { .. }) => Class::Usage,
+            | Self::Runtime(
+                runtime::Error::Network { .. }
+                | runtime::Error::Plugin { .. }
+                | runtime::Error::RootfsFile { .. }
+                | runtime::Error::Unsupported { .. },
+            ) => Class::Usage,
             #[cfg(feature = "cluster")]
             Self::Preflight(_) | Self::ImagesMissing { .. } | Self::SamePlace { .. } | Self::RegistryLogin { .. } => {
                 Class::Preflight

@@ -6,6 +6,7 @@ use clusterfile::{Cluster, Clusterfile, ProviderName};
 use infra_provider::{Context, ProviderEvent, Release};
 use runtime::{ImageContents, Journal, Payload, Plan, Request, Secrets};
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use crate::consent::Agreed;
 use crate::executor::{Executor, JOURNAL};
@@ -209,12 +210,17 @@ async fn plan_cleaning(run: &Run<'_>, state: &ClusterState, current: &Cluster) -
         None => Secrets::make(current, requirements.secrets)?,
     };
     // Deleting needs nothing of the image, which may be gone by now.
-    let image = ImageContents::named(&current.image);
+    let mut image = ImageContents::named(&current.image);
+    // Plugins get the variables of one that is still here.
+    let (images, name) = (run.sealer.images().clone(), current.image.clone());
+    if let Ok(Ok(found)) = spawn_blocking(move || images.get_any(&name)).await {
+        image.env.clone_from(&found.extension().env);
+    }
     let mut wanted = Clusterfile::from(current.without_hosts());
     wanted.plugins = state.clusterfile()?.map(|file| file.plugins).unwrap_or_default();
     let payload = Payload::new(&image, &secrets);
     let request = Request::new(&wanted, &observed.facts, &payload).with_drain(run.options.drain);
-    let request = request.with_plugin_seconds(run.options.plugin_timeout.as_secs());
+    let request = request.with_plugin_seconds(run.options.plugin_timeout.as_secs()).with_known(Some(current));
     let plan = runtime.plan(&request)?;
     let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {

@@ -88,9 +88,10 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     let provider = run.sealer.provider_for(&wanted.cluster)?;
     let runtime = run.sealer.runtime_for(&image)?;
     let is_application = applications::is_application(&image);
+    let current = run.sealer.state().clusterfile(&wanted.cluster.name)?.map(|file| file.cluster);
     if !is_application {
         image_plugins::add(&mut wanted, &image)?;
-        runtime::with_plugins(&wanted)?;
+        runtime::with_plugins(&wanted, current.as_ref())?;
         runtime::host_names(&wanted)?;
     } else {
         let has_plugins = image.list_files()?.iter().any(|file| file.starts_with("plugins/"));
@@ -113,7 +114,6 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
         run.warn(message);
     }
     wanted.cluster.annotations.insert(RUNTIME_ANNOTATION.to_owned(), runtime.name().to_string());
-    let current = run.sealer.state().clusterfile(&wanted.cluster.name)?.map(|file| file.cluster);
     let (updates, unclaimed) = (Vec::new(), Vec::new());
     Ok(Target {
         wanted,
@@ -281,7 +281,7 @@ impl Target<'_> {
     /// under the names that they will get.
     pub(crate) fn settle(&mut self, state: &ClusterState, facts: &mut Facts) -> Result<(), Error> {
         self.applications = applications::Record::read(state)?.contents();
-        let planned = runtime::with_plugins(&self.wanted)?;
+        let planned = runtime::with_plugins(&self.wanted, self.current.as_ref())?;
         for (address, name) in runtime::host_names(&planned)? {
             let finished = |host: &HostFacts| {
                 let marker = host.marker.as_ref().filter(|marker| marker.cluster == planned.cluster.name);
@@ -336,6 +336,7 @@ impl Target<'_> {
             .with_managed(self.managed.as_ref())
             .with_drain(options.drain)
             .with_plugin_seconds(options.plugin_timeout.as_secs())
+            .with_known(self.current.as_ref())
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use clusterfile::{Clusterfile, Host, MachineSpec, ProviderName, RegistrySettings};
+use content_store::Reference;
 use runtime::{ImageContents, LaunchCommand};
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, applications};
 
 /// Something that a Clusterfile asks for and that this version does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,9 +45,17 @@ pub(crate) fn refuse(wanted: &Clusterfile) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for what it asks for and this version does not support.
+/// [`Error::Unsupported`] for what it asks for and this version does not support, [`Error::Runtime`] for plugins that
+/// cannot be understood and for what kubeadm cannot make, [`Error::Application`] for documents that contradict each other.
 pub fn check(wanted: &Clusterfile) -> Result<(), Error> {
-    refuse(wanted)
+    refuse(wanted)?;
+    if !wanted.cluster.image.starts_with("sha256:") {
+        wanted.cluster.image.parse::<Reference>().map_err(cloudimage::Error::from)?;
+    }
+    let planned = runtime::with_plugins(wanted, None)?;
+    runtime::host_names(&planned)?;
+    applications::check(wanted)?;
+    Ok(runtime::Kubeadm::check(&planned.cluster)?)
 }
 
 /// What is said and changes nothing, or is written as it stands, one sentence each; `launch` are the commands of the image.

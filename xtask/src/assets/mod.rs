@@ -2,12 +2,14 @@
 
 mod base_context;
 mod demo_context;
+mod helm;
 mod kubernetes;
 mod node_image;
 mod packages;
 
 pub(crate) use base_context::base_context;
 pub(crate) use demo_context::demo_context;
+pub(crate) use helm::helm;
 pub(crate) use node_image::node_image;
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::output;
-use crate::program::{find, program, read, run_quietly, succeeds};
+use crate::program::{find, program, read, run_quietly};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -41,14 +41,6 @@ pub(crate) fn ensure_programs(needs: &[(&str, &str)]) -> Result<()> {
 pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     install(&missing)
-}
-
-/// Installs Python, with what makes an environment of its own.
-pub(crate) fn ensure_python() -> Result<()> {
-    if succeeds(program("python3").args(["-c", "import ensurepip, venv"])) {
-        return Ok(());
-    }
-    ensure_packages(&["python3-venv"])
 }
 
 /// The address of the Debian archive this machine already uses.

@@ -2,9 +2,11 @@
 
 mod apt;
 mod docker;
+mod python;
 
-pub(crate) use apt::{PackageSource, Release, ensure_packages, ensure_programs, ensure_python, mirror};
+pub(crate) use apt::{PackageSource, Release, ensure_packages, ensure_programs, mirror};
 pub(crate) use docker::Docker;
+pub(crate) use python::{ensure_python, install_wheel};
 
 use crate::error::{Error, Result};
 

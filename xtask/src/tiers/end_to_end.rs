@@ -23,6 +23,7 @@ pub(super) struct Assets {
     node_image: String,
     base: PathBuf,
     application: PathBuf,
+    helm: PathBuf,
     /// For the long tests: hosts of a later release, and a base image with its engine.
     later: Option<(String, PathBuf)>,
 }
@@ -32,7 +33,8 @@ pub(super) fn prepare(cache: &Cache, docker: &Docker, long: bool) -> Result<Asse
     let on = |release| Ok((assets::node_image(cache, docker, release)?, assets::base_context(cache, release)?));
     let (node_image, base) = on(Release::Bookworm)?;
     let later = long.then(|| on(Release::Trixie)).transpose()?;
-    Ok(Assets { node_image, base, application: assets::demo_context(cache)?, later })
+    let (application, helm) = (assets::demo_context(cache)?, assets::helm(cache)?);
+    Ok(Assets { node_image, base, application, helm, later })
 }
 
 /// The directory in which the tests keep their stores.
@@ -59,6 +61,7 @@ pub(super) fn run(
         ("SEALER_TEST_NODE_IMAGE", Path::new(&assets.node_image)),
         ("SEALER_TEST_BASE_CONTEXT", &assets.base),
         ("SEALER_TEST_APP_CONTEXT", &assets.application),
+        ("SEALER_TEST_HELM", &assets.helm),
     ];
     let mut arguments = vec!["--test-threads=1", "--nocapture"];
     if let Some((node_image, base)) = &assets.later {

@@ -6,7 +6,6 @@ use sealer_core::lvscare::daemon::clean;
 
 use super::arguments::CareArguments;
 use super::life::{begin_anew, keep};
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -29,8 +28,6 @@ pub(super) struct Care {
     /// Check once, put the rules right, end
     #[arg(long)]
     run_once: bool,
-    #[command(flatten)]
-    pub(super) output: OutputFormat,
 }
 
 impl Care {

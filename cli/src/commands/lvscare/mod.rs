@@ -12,7 +12,6 @@ pub(crate) use life::second_life;
 
 use clap::{Args, Subcommand};
 
-use crate::arguments::Format;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -42,15 +41,6 @@ impl Lvscare {
             LvscareCommand::Status(command) => command.run(session).await,
             LvscareCommand::Clean(command) => command.run(session).await,
             LvscareCommand::Unit(command) => command.run(session),
-        }
-    }
-
-    /// The form that the result was asked in.
-    pub(crate) fn format(&self) -> Format {
-        match &self.command {
-            LvscareCommand::Care(command) => command.output.format,
-            LvscareCommand::Status(command) => command.output.format,
-            LvscareCommand::Clean(_) | LvscareCommand::Unit(_) => Format::Text,
         }
     }
 }

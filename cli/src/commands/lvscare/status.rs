@@ -8,7 +8,6 @@ use sealer_core::Error;
 use sealer_core::lvscare::DataplaneKind;
 use sealer_core::lvscare::daemon::{OverviewRequest, RUNTIME_DIRECTORY, overview};
 
-use crate::arguments::OutputFormat;
 use crate::exit::Failure;
 use crate::settings::Session;
 
@@ -27,8 +26,6 @@ pub(super) struct Status {
     /// Socket of the daemon, when it is not in /run/sealer/lvscare
     #[arg(long, value_name = "FILE")]
     socket: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) output: OutputFormat,
 }
 
 impl Status {

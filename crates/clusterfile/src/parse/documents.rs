@@ -124,7 +124,7 @@ fn read_plugin(name: String, spec: &mut Fields<'_>, problems: &mut Problems) -> 
     let plugin_type = plugin_type.and_then(|node| {
         let name = text(node, problems)?;
         if !PLUGIN_TYPES.contains(&name.as_str()) {
-            let rule = "SHELL, LABEL, TAINT, HOSTNAME, CLUSTERCHECK or ETCD";
+            let rule = "SHELL, LABEL, TAINT, HOSTNAME or CLUSTERCHECK; plugins compiled by Go (.so) run only in the program they were built for";
             problems.add_word(
                 node.span,
                 ErrorKind::Invalid { what: "type of plugin", value: name.clone(), rule },

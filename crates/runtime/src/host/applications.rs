@@ -67,7 +67,7 @@ pub fn plan_application(work: &ApplicationWork<'_>) -> Result<Plan, Error> {
     let contents = work.contents(&masters);
     let registries: Vec<String> = contents.iter().map(|step| step.id.clone()).collect();
     plan.steps.extend(contents);
-    let network = network(work.cluster, marker);
+    let network = ClusterNetwork::of_marker(work.cluster, marker);
     let engine = ContainerEngine::named(&marker.engine).unwrap_or(ContainerEngine::Containerd);
     let rootfs = paths::rootfs(&work.cluster.name);
     let payload = work.content.map(|content| paths::application(&work.cluster.name, &content.directory));
@@ -226,14 +226,6 @@ fn content_step(
     content.authorization = authorization(&cluster.registry).map(|value| Variable::hidden(value.expose()));
     Step::content(application_id(held, host), [host], content)
         .titled(format!("application content {}", size(held.bytes)))
-}
-
-/// The networks that the cluster was made with, as the marker of a master remembers them.
-fn network(cluster: &Cluster, marker: &Marker) -> ClusterNetwork {
-    let known = marker.settings.get("networks").and_then(|networks| networks.split_once(' '));
-    let (pods, services) =
-        known.map_or_else(Default::default, |(pods, services)| (pods.to_owned(), services.to_owned()));
-    ClusterNetwork { pods, services, certificate_names: cluster.cert_sans.clone() }
 }
 
 /// Refuses commands that call a helm which is nowhere.

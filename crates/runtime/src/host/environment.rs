@@ -7,7 +7,7 @@ use clusterfile::{CidrList, Cluster, Env, Host};
 
 use super::control_plane::{VIRTUAL_ADDRESS, VIRTUAL_ADDRESS_V6};
 use super::{ContainerEngine, paths};
-use crate::Variable;
+use crate::{Marker, Variable};
 
 /// What a runtime decided about the cluster's networks and names.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,16 @@ pub(crate) struct ClusterNetwork {
     pub(crate) services: String,
     /// Names and addresses in the API servers' certificates.
     pub(crate) certificate_names: Vec<String>,
+}
+
+impl ClusterNetwork {
+    /// The networks that the cluster was made with, as the marker of a master remembers them.
+    pub(crate) fn of_marker(cluster: &Cluster, marker: &Marker) -> Self {
+        let known = marker.settings.get("networks").and_then(|networks| networks.split_once(' '));
+        let (pods, services) = known.unwrap_or_default();
+        let certificate_names = cluster.cert_sans.clone();
+        Self { pods: pods.to_owned(), services: services.to_owned(), certificate_names }
+    }
 }
 
 /// The variables of one host: the image's, over them the user's own, and over these those that scripts of base images rely on.

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::control_plane::{API_PORT, virtual_address};
+use super::plugins::LeavingPlugins;
 use super::prepare::id;
-use super::{ContainerEngine, Script, Setup, environment, plugins};
+use super::{ContainerEngine, Script, Setup, environment};
 use crate::{HostChange, Marker, Plan, PlannedHost, Request, Run, Step, Variable};
 
 const FORGET: Script = Script::new(include_str!("scripts/forget.sh"));
@@ -21,6 +22,8 @@ pub(crate) struct Leaving {
     pub(crate) title: &'static str,
     /// The script that stops it.
     pub(crate) reset: Script,
+    /// Where masters have the administrator's kubeconfig until then.
+    pub(crate) kubeconfig: &'static str,
     /// Functions of which `remove_runtime_files` takes away what the runtime made.
     pub(crate) functions: &'static str,
 }
@@ -54,8 +57,10 @@ pub(crate) fn leave(request: &Request<'_>, leaving: Leaving) -> Plan {
     let before: Vec<String> = nodes.iter().map(|(host, _)| id("forget", *host)).collect();
     // The last one that leaves is the first master.
     let last = masters.last().copied();
-    let of_cluster =
-        |phase| last.map_or_else(Vec::new, |(host, marker)| plugins::of_deletion(request, host, marker, phase));
+    let of_cluster = |phase| {
+        let plugins = last.map(|(host, marker)| LeavingPlugins::new(request, host, marker, leaving.kubeconfig));
+        plugins.map_or_else(Vec::new, |plugins| plugins.of_cluster(phase))
+    };
     plan.steps.extend(of_cluster("pre-uninstall"));
     let announced: Vec<String> = plan.steps.iter().map(|step| step.id.clone()).collect();
     for (index, (host, marker)) in nodes.iter().chain(&masters).enumerate() {
@@ -98,7 +103,8 @@ fn steps(request: &Request<'_>, host: IpAddr, marker: &Marker, is_first_master: 
     }
     let run =
         |script: Script| -> Run { script.with_functions(leaving.functions).run(env.clone()).timeout_seconds(SECONDS) };
-    let plugins = |phases: &[&str]| plugins::of_leaving(request, host, marker, is_first_master, phases);
+    let leaving_plugins = LeavingPlugins::new(request, host, marker, leaving.kubeconfig);
+    let plugins = |phases: &[&str]| leaving_plugins.of_host(is_first_master, phases);
     let mut steps = plugins(&["PreClean", "pre-clean-host"]);
     steps.push(Step::run(id("reset", host), [host], run(leaving.reset)).titled(leaving.title));
     steps.push(Step::run(id("clean", host), [host], run(CLEAN)).titled("clean"));

@@ -26,7 +26,7 @@ pub use environment::is_own_variable;
 pub(crate) use leave::{Leaving, LeavingHost, leave};
 pub(crate) use prepare::id;
 pub(crate) use registry::check as check_registry;
-pub use rootfs::files_to_read;
+pub use rootfs::{files_to_read, merge_documents};
 pub(crate) use script::Script;
 pub(crate) use settings::{LABELS, ROOTFS_GROUP, digest};
 pub(crate) use setup::Setup;

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use clusterfile::{Cluster, Host, Plugin};
+use clusterfile::{Host, Plugin, Role};
 
 use super::prepare::id;
-use super::{ContainerEngine, Script, Setup, environment};
+use super::{ClusterNetwork, ContainerEngine, Script, Setup, environment};
 use crate::plugins::{self, Chosen, acts_on, phases, sorted};
 use crate::{Error, Marker, Request, Run, Step, Variable, Wait};
 
@@ -78,32 +78,51 @@ impl Setup<'_> {
     }
 }
 
-/// The scripts that run on a host that leaves, in one of these phases.
-pub(super) fn of_leaving(
-    request: &Request<'_>,
-    host: IpAddr,
-    marker: &Marker,
-    first: bool,
-    phases: &[&str],
-) -> Vec<Step> {
-    let chosen = Chosen { address: host, roles: vec![marker.role.as_str()], labels: None, is_first_master: first };
-    let acting = scripts(request, phases).filter(|(_, plugin)| acts_on(plugin, &chosen));
-    acting.map(|(phase, plugin)| on_leaving(request, host, marker, phase, plugin)).collect()
+/// A host that leaves: as the cluster is remembered with it, else what its marker says.
+pub(super) struct LeavingPlugins<'a> {
+    request: &'a Request<'a>,
+    host: Host,
+    marker: &'a Marker,
+    /// The kubeconfig of a master, until its Kubernetes is stopped.
+    kubeconfig: &'static str,
 }
 
-/// The scripts that run once while a cluster is deleted, on this master.
-pub(super) fn of_deletion(request: &Request<'_>, master: IpAddr, marker: &Marker, phase: &str) -> Vec<Step> {
-    let step = |(phase, plugin)| on_leaving(request, master, marker, phase, plugin).cluster_wide();
-    scripts(request, &[phase]).map(step).collect()
-}
+impl<'a> LeavingPlugins<'a> {
+    pub(super) fn new(request: &'a Request<'a>, address: IpAddr, marker: &'a Marker, kubeconfig: &'static str) -> Self {
+        let known = request.known.and_then(|cluster| cluster.host(address)).cloned();
+        let host = known.unwrap_or_else(|| {
+            let mut host = Host::new(address, if marker.role == "master" { Role::Master } else { Role::Node });
+            host.env.clone_from(&request.cluster().env);
+            host
+        });
+        Self { request, host, marker, kubeconfig }
+    }
 
-fn on_leaving(request: &Request<'_>, host: IpAddr, marker: &Marker, phase: &str, plugin: &Plugin) -> Step {
-    let cluster: &Cluster = request.cluster();
-    let engine = ContainerEngine::named(&marker.engine).unwrap_or(ContainerEngine::Containerd);
-    let mut env = environment::users(&cluster.env);
-    env.extend(environment::ours(cluster, engine));
-    env.insert("HostIP".to_owned(), Variable::shown(host.to_string()));
-    step(host, phase, plugin, PLUGIN.run(env), request.plugin_seconds)
+    /// The scripts that run on the host in one of these phases.
+    pub(super) fn of_host(&self, is_first_master: bool, phases: &[&str]) -> Vec<Step> {
+        let chosen = Chosen { is_first_master, ..Chosen::of(self.request.cluster(), &self.host) };
+        let acting = scripts(self.request, phases).filter(|(_, plugin)| acts_on(plugin, &chosen));
+        acting.map(|(phase, plugin)| self.step(phase, plugin)).collect()
+    }
+
+    /// The scripts that run once while the cluster is deleted, on this host.
+    pub(super) fn of_cluster(&self, phase: &str) -> Vec<Step> {
+        scripts(self.request, &[phase]).map(|(phase, plugin)| self.step(phase, plugin).cluster_wide()).collect()
+    }
+
+    fn step(&self, phase: &str, plugin: &Plugin) -> Step {
+        let Self { request, host, marker, kubeconfig } = self;
+        let engine = ContainerEngine::named(&marker.engine).unwrap_or(ContainerEngine::Containerd);
+        // Only masters know the networks.
+        let mut markers = request.facts.hosts.values().filter_map(|facts| facts.marker.as_ref());
+        let of_master = markers
+            .find(|marker| marker.is_of(&request.cluster().name, request.payload.secrets) && marker.role == "master");
+        let network = ClusterNetwork::of_marker(request.cluster(), of_master.unwrap_or(marker));
+        let env = environment::of_host(request.cluster(), host, engine, &network, &request.payload.image.env);
+        let stands = marker.role == "master" && phase.to_lowercase().starts_with("pre");
+        let script = if stands { PLUGIN.with_kubeconfig(kubeconfig) } else { PLUGIN };
+        self::step(host.address, phase, plugin, script.run(env), request.plugin_seconds)
+    }
 }
 
 fn step(host: IpAddr, phase: &str, plugin: &Plugin, run: Run, seconds: u64) -> Step {

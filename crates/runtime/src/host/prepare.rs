@@ -127,10 +127,13 @@ impl Setup<'_> {
     pub(crate) fn ready(&self, host: &Host) -> Result<Step, Error> {
         let mut env = super::environment::ours(self.cluster(), self.engine);
         env.insert("SEALER_NODE".into(), Variable::shown(self.node_name(host.address)?));
+        let without_network = if self.cluster().network.without_cni { "yes" } else { "no" };
+        env.insert("SEALER_WITHOUT_NETWORK".into(), Variable::shown(without_network));
         let text = |script: Script| {
             script.with_functions(self.functions).with_kubeconfig(self.kubelet_kubeconfig).complete(&env)
         };
-        let wait = Wait::new(text(READY), "Ready").diagnose(text(DIAGNOSE_READY));
+        let until = if self.cluster().network.without_cni { "there" } else { "Ready" };
+        let wait = Wait::new(text(READY), until).diagnose(text(DIAGNOSE_READY));
         let mut step = Step::wait(id("ready", host.address), [host.address], wait);
         step.cluster_wide = false;
         Ok(step)

@@ -182,7 +182,7 @@ fn named(config: &Config) -> String {
 fn apply(config: &Config, path: &str, there: Option<&[u8]>) -> Result<Vec<u8>, Error> {
     let said = |error: Error| failed(path, format!("{}: {error}", named(config)));
     let steps: Vec<&str> = config.process.iter().flat_map(|process| process.split('|')).map(str::trim).collect();
-    let mut data = processed(config, path, &steps).map_err(said)?;
+    let data = processed(config, path, &steps).map_err(said)?;
     if steps.contains(&"toSecret") {
         let mut secret = match there {
             Some(text) => yaml::documents(path, text).map_err(said)?.into_iter().next().unwrap_or_default(),
@@ -206,15 +206,23 @@ fn apply(config: &Config, path: &str, there: Option<&[u8]>) -> Result<Vec<u8>, E
     let Some(there) = there else {
         return Err(failed(path, format!("the image has no such file, which {} merges into", named(config))));
     };
-    data.push('\n');
-    let mut documents = yaml::documents(path, there).map_err(said)?;
-    for (index, over) in yaml::documents(&named(config), data.as_bytes()).map_err(said)?.into_iter().enumerate() {
+    Ok(merge_documents(path, there, &named(config), &data).map_err(said)?.into_bytes())
+}
+
+/// Lays YAML documents over those of a file, one by one, as `strategy: merge` means it; `named` names those in errors.
+///
+/// # Errors
+///
+/// [`Error::Document`] for what is no YAML, and for more than 1 MiB of it.
+pub fn merge_documents(path: &str, there: &[u8], named: &str, over: &str) -> Result<String, Error> {
+    let mut documents = yaml::documents(path, there)?;
+    for (index, over) in yaml::documents(named, format!("{over}\n").as_bytes())?.into_iter().enumerate() {
         match documents.get_mut(index) {
             Some(document) => merge(document, over),
             None => documents.push(over),
         }
     }
-    Ok(documents.iter().map(yaml::to_text).collect::<Vec<_>>().join("---\n").into_bytes())
+    Ok(documents.iter().map(yaml::to_text).collect::<Vec<_>>().join("---\n"))
 }
 
 /// The data after the steps of `process`; after `value`, steps work on each value of a mapping, else on the whole text.

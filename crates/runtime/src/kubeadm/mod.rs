@@ -18,7 +18,7 @@ mod work;
 
 use std::net::SocketAddr;
 
-use clusterfile::Clusterfile;
+use clusterfile::{Cluster, Clusterfile};
 
 use crate::host::{self, API_PORT, ControlPlane, Leaving, Script};
 use crate::{
@@ -35,8 +35,12 @@ const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// What kubeadm's scripts share.
 const FUNCTIONS: &str = include_str!("scripts/functions.sh");
 /// How kubeadm leaves a host.
-const LEAVING: Leaving =
-    Leaving { title: "kubeadm reset", reset: Script::new(include_str!("scripts/reset.sh")), functions: FUNCTIONS };
+const LEAVING: Leaving = Leaving {
+    title: "kubeadm reset",
+    reset: Script::new(include_str!("scripts/reset.sh")),
+    kubeconfig: ADMIN_KUBECONFIG,
+    functions: FUNCTIONS,
+};
 
 static NAME: RuntimeName = RuntimeName::KUBERNETES;
 
@@ -49,6 +53,15 @@ impl Kubeadm {
     pub const REQUIREMENTS: Requirements =
         Requirements::new(&["Metadata", "etc/kubeadm.yml", "etc/kubeadm.yml.tmpl"], pki::SPECS)
             .with_admin_kubeconfig(ADMIN_KUBECONFIG);
+
+    /// Whether kubeadm can make a cluster of this shape, of whatever image.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for what is still to come, [`Error::InvalidCluster`] for what makes no sense.
+    pub fn check(cluster: &Cluster) -> Result<(), Error> {
+        supports::cluster(cluster)
+    }
 }
 
 impl Runtime for Kubeadm {
@@ -62,7 +75,7 @@ impl Runtime for Kubeadm {
 
     fn supports(&self, wanted: &Clusterfile, image: &ImageContents) -> Result<(), Error> {
         supports::image(image)?;
-        supports::cluster(&wanted.cluster)?;
+        Self::check(&wanted.cluster)?;
         host::rootfs::check(wanted, image)?;
         Networks::of(wanted, image)?.check(&wanted.cluster, &config::asked(wanted, image)?)
     }

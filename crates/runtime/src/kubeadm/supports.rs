@@ -49,11 +49,6 @@ pub(super) fn cluster(cluster: &Cluster) -> Result<(), Error> {
     if let Some(host) = cluster.hosts.iter().find(|host| cluster.uses_addresses_as_names() && host.address.is_ipv6()) {
         return invalid(format!("UseIPasNodeName=true: {} cannot be a node's name, which has no colons", host.address));
     }
-    if cluster.network.without_cni {
-        return unsupported(
-            "leaving out the network plugin of an image by spec.network.withoutCNI (a launch command installs it, and nodes wait for one: say other commands as spec.cmd)",
-        );
-    }
     if cluster.container_runtime.as_deref().is_some_and(|name| ContainerEngine::named(name).is_none()) {
         return unsupported(
             "a container runtime other than containerd (spec.containerRuntime.type: leave it out, the image decides)",

@@ -38,6 +38,24 @@ pub enum ApplicationError {
         /// The application.
         name: String,
     },
+    /// A file is merged into one that the image does not have.
+    #[error(
+        "the application {name} has no file {path} in the image to merge into; leave `strategy: merge` out to write the whole file"
+    )]
+    NoFile {
+        /// The application.
+        name: String,
+        /// The file, in its directory.
+        path: String,
+    },
+    /// `withoutCNI` where nothing declares a network plugin.
+    #[error(
+        "network.withoutCNI: {image} declares no network plugin by CNI, so which of its commands installs one is not known; say the commands to launch as spec.cmd instead"
+    )]
+    NoCni {
+        /// The image.
+        image: String,
+    },
     /// An application image launches nothing.
     #[error("{image} launches nothing: it has neither LAUNCH nor CMDS; choose applications with `--apps`{}", list(.known))]
     NothingToLaunch {

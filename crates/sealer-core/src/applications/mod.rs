@@ -17,7 +17,7 @@ pub use error::ApplicationError;
 pub(crate) use record::{FILE, Record, in_use};
 pub use record::{InstallState, InstalledApplication, InstalledImage};
 pub use remove::{RemoveApplication, plan_removal, remove_application};
-pub(crate) use resolve::{Resolved, resolve};
+pub(crate) use resolve::{Resolved, check, resolve};
 pub(crate) use work::{plan, run};
 
 use crate::plugins::RUNTIME_LABEL;

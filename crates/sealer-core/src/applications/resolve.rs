@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use cloudimage::format::CNI_LABEL_PREFIX;
 use cloudimage::{Application, Extension, Image, LaunchCommand};
-use clusterfile::{ApplicationConfig, Cluster, Clusterfile, Strategy};
+use clusterfile::{ApplicationConfig, ApplicationFile, Cluster, Clusterfile, Strategy};
 use content_store::Digest;
 use runtime::LaunchFile;
 
@@ -11,8 +12,8 @@ use super::undo::undo;
 use super::{ApplicationError, InstalledApplication};
 use crate::Error;
 
-/// No chart description is larger than this.
-const CHART_LIMIT: u64 = 1 << 20;
+/// No chart description, and no file that is merged into, is larger than this.
+const FILE_LIMIT: u64 = 1 << 20;
 
 /// What is launched.
 #[derive(Debug, Clone, Default)]
@@ -42,12 +43,20 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     for config in &asked.configs {
         configure(&mut extension, shown, config)?;
     }
+    let is_chosen = !asked.commands.is_empty() || !asked.names.is_empty();
     if !asked.commands.is_empty() {
         extension.launch.cmds = asked.commands;
         extension.launch.app_names.clear();
     } else if !asked.names.is_empty() {
         extension.launch.cmds.clear();
         extension.launch.app_names = asked.names;
+    }
+    let mut notes = Vec::new();
+    if wanted.cluster.network.without_cni && !super::is_application(image) {
+        let is_network = |name: &str| image.labels().contains_key(&format!("{CNI_LABEL_PREFIX}{name}"));
+        let (left_out, launched) = extension.launch.app_names.into_iter().partition(|name| is_network(name));
+        extension.launch.app_names = launched;
+        notes.extend(network_left_out(shown, &left_out, is_chosen)?);
     }
     for name in &extension.launch.app_names {
         let application = known(&extension, shown, name)?;
@@ -58,11 +67,15 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     let launched = extension.launch(&wanted.cluster.command_args);
     let is_launched = |name: &String| extension.launch.app_names.contains(name);
     let unused = asked.configs.iter().map(|config| &config.name).filter(|name| !is_launched(name));
-    let notes = unused.map(|name| format!("the application {name} is configured and not launched")).collect();
-    let files =
-        asked.configs.iter().filter(|config| is_launched(&config.name)).flat_map(|config| files(&extension, config));
+    notes.extend(unused.map(|name| format!("the application {name} is configured and not launched")));
+    let mut files = Vec::new();
+    for config in asked.configs.iter().filter(|config| is_launched(&config.name)) {
+        for file in &config.files {
+            files.push(launch_file(image, known(&extension, shown, &config.name)?, file)?);
+        }
+    }
     Ok(Resolved {
-        files: files.collect(),
+        files,
         applications: installed(image, &extension, &launched)?,
         commands: launched
             .into_iter()
@@ -72,6 +85,19 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
     })
 }
 
+/// What is said of `withoutCNI`: a command that installs a network plugin looks like any other, so only what CNI declares
+/// can be left out, or nothing when it was chosen what is launched.
+fn network_left_out(image: &str, left_out: &[String], is_chosen: bool) -> Result<Option<String>, ApplicationError> {
+    match left_out {
+        [] if !is_chosen => Err(ApplicationError::NoCni { image: image.to_owned() }),
+        [] => Ok(None),
+        names => Ok(Some(format!(
+            "{} is not launched (withoutCNI): nodes are Ready once you install a network plugin",
+            names.join(", ")
+        ))),
+    }
+}
+
 impl Resolved {
     /// What tells this launch from one with other commands, variables or files.
     pub(crate) fn digest(&self, cluster: &Cluster) -> String {
@@ -79,6 +105,11 @@ impl Resolved {
         let text = format!("{} {variables:?}", runtime::launch_text(&self.commands, &self.files));
         Digest::of(text.as_bytes()).hex()
     }
+}
+
+/// Whether documents agree about what is launched, as far as that needs no image.
+pub(crate) fn check(wanted: &Clusterfile) -> Result<(), ApplicationError> {
+    Asked::of(wanted).map(drop)
 }
 
 impl<'a> Asked<'a> {
@@ -127,10 +158,6 @@ impl<'a> Asked<'a> {
 /// Changes an application as its config says; files are written where it is launched.
 fn configure(extension: &mut Extension, image: &str, config: &ApplicationConfig) -> Result<(), Error> {
     known(extension, image, &config.name)?;
-    if let Some(file) = config.files.iter().find(|file| file.strategy == Strategy::Merge) {
-        let what = format!("merging into {} of the application {} (strategy: merge)", file.path, config.name);
-        return Err(Error::NotSupported { what });
-    }
     let applications = extension.applications.iter_mut();
     for application in applications.filter(|application| application.name == config.name) {
         let env = config.env.iter().map(|(key, _)| (key.to_owned(), config.env.values(key).join(";")));
@@ -152,12 +179,16 @@ fn known<'e>(extension: &'e Extension, image: &str, name: &str) -> Result<&'e Ap
     })
 }
 
-fn files<'c>(extension: &Extension, config: &'c ApplicationConfig) -> impl Iterator<Item = LaunchFile> + use<'c> {
-    let directory = extension.application(&config.name).map(Application::directory).unwrap_or_default();
-    let file = move |file: &'c clusterfile::ApplicationFile| {
-        LaunchFile::new(&config.name, format!("{directory}/{}", file.path), &file.data)
-    };
-    config.files.iter().map(file)
+/// A file of an application as it is written: what the image has is merged into here.
+fn launch_file(image: &Image, application: &Application, file: &ApplicationFile) -> Result<LaunchFile, Error> {
+    let (name, path) = (&application.name, format!("{}/{}", application.directory(), file.path));
+    if file.strategy == Strategy::Overwrite {
+        return Ok(LaunchFile::new(name, path, &file.data));
+    }
+    let there = image.read_files(&[&path], FILE_LIMIT)?.remove(&path);
+    let there = there.ok_or_else(|| ApplicationError::NoFile { name: name.clone(), path: file.path.clone() })?;
+    let named = format!("what is merged into {} of the application {name}", file.path);
+    Ok(LaunchFile::new(name, &path, runtime::merge_documents(&path, &there, &named, &file.data)?))
 }
 
 /// A command with its variables; what only the image says of them gives way to the variables of the host.
@@ -213,7 +244,7 @@ fn removal(application: Option<&Application>, launched: &[&LaunchCommand]) -> Op
 /// What a chart calls its version; empty when it does not say.
 fn chart_version(image: &Image, application: &Application) -> Result<String, Error> {
     let path = format!("{}/Chart.yaml", application.directory());
-    let found = image.read_files(&[&path], CHART_LIMIT)?;
+    let found = image.read_files(&[&path], FILE_LIMIT)?;
     let text = String::from_utf8_lossy(found.get(&path).map_or(&[][..], Vec::as_slice)).into_owned();
     let version = text.lines().find_map(|line| line.strip_prefix("version:"));
     Ok(version.map(|version| version.trim().trim_matches(['"', '\'']).to_owned()).unwrap_or_default())

@@ -13,7 +13,7 @@ use sealer_core::{
 use crate::lab::{Bench, address, agreed, listed};
 
 /// Two applications; what they do is written below the host's own directory.
-const KUBEFILE: &str = "FROM scratch\nAPP web local://web.yaml\nAPP tool local://tool.sh\nAPPENV tool Who=us\n\
+const KUBEFILE: &str = "FROM scratch\nAPP web local://web.yaml local://values.yaml\nAPP tool local://tool.sh\nAPPENV tool Who=us\n\
     APPCMDS web [\"kubectl apply -f web.yaml\"]\nAPPCMDS tool [\"sh ./tool.sh >> $SEALER_DATA/trace\"]\nKUBEVERSION >=1.20 <1.24\nLAUNCH [\"tool\", \"web\"]\n";
 
 /// A cluster that stands, with an API, and the application image `shop-app:1`.
@@ -29,6 +29,7 @@ async fn image(bench: &Bench, kubefile: &str, tag: &str) {
     let context = bench.directory.path().join("app");
     std::fs::create_dir_all(&context).unwrap();
     std::fs::write(context.join("web.yaml"), "original\n").unwrap();
+    std::fs::write(context.join("values.yaml"), "a: yes\nb: {c: 1, d: 2}\n").unwrap();
     std::fs::write(context.join("tool.sh"), "echo \"$Who in ${PWD##*/}\"; cat ../web/web.yaml").unwrap();
     std::fs::write(context.join("kubectl"), "#!/bin/sh\necho \"kubectl $*\" >> $SEALER_DATA/trace\n").unwrap();
     let mut request = BuildRequest::new(format!("{kubefile}COPY --chmod=755 kubectl bin/\n"), &context);
@@ -80,6 +81,9 @@ async fn an_application_image_runs_is_configured_and_is_removed() {
     let spec = "{configs: [{name: tool, env: [Who=them]}, {name: web, files: [{path: web.yaml, data: changed}], launch: {cmds: [cat web.yaml >> $SEALER_DATA/trace]}}]}";
     assert_eq!(bench.apply(&document(spec)).await.unwrap().outcome, Outcome::Changed);
     assert_eq!(trace(&bench), "them in tool\nchangedchanged");
+    let spec = "{configs: [{name: web, files: [{path: values.yaml, strategy: merge, data: 'b: {c: 3}'}], launch: {cmds: [cat values.yaml >> $SEALER_DATA/trace]}}]}";
+    bench.apply(&document(spec)).await.unwrap();
+    assert_eq!(trace(&bench), "us in tool\noriginal\na: true\nb:\n  c: 3\n  d: 2\n");
     // Without the document, everything is as in the image again.
     run(&bench, RunRequest::new("shop-app:1")).await.unwrap();
     assert_eq!(trace(&bench), "us in tool\noriginal\nkubectl apply -f web.yaml\n");
@@ -179,7 +183,14 @@ async fn what_cannot_be_meant_is_refused_before_a_host_is_touched() {
         ("{launchApps: [web], cmds: [x]}", "both commands and applications"),
         ("{launchApps: [web, web]}", "web is named twice"),
         ("{configs: [{name: web}, {name: WEB}]}", "web and WEB differ only in"),
-        ("{configs: [{name: web, files: [{path: a, strategy: merge, data: x}]}]}", "strategy: merge"),
+        (
+            "{configs: [{name: web, files: [{path: a, strategy: merge, data: x}]}]}",
+            "web has no file a in the image to merge into",
+        ),
+        (
+            "{configs: [{name: web, files: [{path: values.yaml, strategy: merge, data: 'a: ['}]}]}",
+            "what is merged into values.yaml of",
+        ),
         ("{cmds: [helm install a b]}", "needs helm"),
     ] {
         refused(&bench, document(spec), part).await;
