@@ -6,12 +6,9 @@ end="# end sealer $SEALER_CLUSTER"
 closed=$(grep -cxF "$end" /etc/hosts) || true
 new=$SEALER_DATA/hosts.new
 awk -v begin="$begin" -v end="$end" -v closed="$closed" '$0 == begin { skip = closed; next } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
-# Programs look the host's own name up, sudo each time: nobody may know it after a new start or a new name.
-own=$(uname -n)
-own=$(grep -qwF -- "$own" "$new" || printf '\n127.0.1.1 %s' "$own")
 {
     echo "$begin"
-    printf '%s\n' "$SEALER_NAMES$own"
+    printf '%s\n' "$SEALER_NAMES"
     echo "$end"
 } >>"$new"
 cmp -s "$new" /etc/hosts || cat "$new" >/etc/hosts
