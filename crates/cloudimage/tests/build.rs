@@ -453,6 +453,48 @@ async fn files_are_downloaded_with_a_limit() {
     assert!(message.contains("line 2: cannot download") && message.contains("longer than 1000 bytes"), "{message}");
     let message = bench.build_with(&kubefile("missing.yaml"), &options).await.unwrap_err().to_string();
     assert!(message.contains("404 Not Found"), "{message}");
+
+    // All that a mirror lacks is told at once.
+    let line = |name: &str| format!("ADD http://{address}/{name} bin/\n");
+    let several = ["missing/a", "small.yaml", "missing/b", "missing/a", "missing/c"].map(line).concat();
+    let message = bench.build_with(&format!("FROM scratch\n{several}"), &options).await.unwrap_err().to_string();
+    assert!(message.starts_with("3 files cannot be downloaded:\n  line 2: "), "{message}");
+    assert!(message.contains("line 4: ") && message.contains("line 6: ") && !message.contains("small"), "{message}");
+}
+
+#[tokio::test]
+async fn a_downloaded_file_has_the_sum_that_is_asked_for() {
+    let address = serve_text("tool").await;
+    let bench = Bench::new();
+    let sum = content_store::Digest::of(b"tool").hex().to_owned();
+    let add = |sum: &str| format!("FROM scratch\nARG SUM\nADD --checksum=sha256:{sum} http://{address}/tool bin/\n");
+    bench.build(&add(&sum)).await.unwrap();
+    assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["bin/tool"]);
+    let other = "0".repeat(64);
+    let error = bench.build(&add(&other)).await.unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Checksum { line: 3, .. }), "{message}");
+    assert!(message.contains(&format!("wanted sha256:{other}, found sha256:{sum}")), "{message}");
+    // The sum may come from a variable, and is looked at when that is known.
+    let message = bench.build(&add("$SUM")).await.unwrap_err().to_string();
+    assert!(message.contains("Kubefile has errors"), "{message}");
+}
+
+/// A server that answers every request with this text.
+async fn serve_text(body: &'static str) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let _ = connection.read(&mut request).await;
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let _ = connection.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
 }
 
 #[tokio::test]
