@@ -87,6 +87,8 @@ pub enum Error {
     Downloads(Vec<Error>),
     #[error("line {line}: {url} is not what the Kubefile asks for: wanted sha256:{wanted}, found sha256:{found}")]
     Checksum { line: usize, url: String, wanted: String, found: String },
+    #[error("{reason}")]
+    BaseImage { reason: String },
     #[error("line {line}: {what} is not supported; {instead}")]
     Unsupported { line: usize, what: String, instead: &'static str },
     #[error("line {line}: `{command}` {outcome}{}", lines(last_lines))]
