@@ -12,7 +12,6 @@
 mod applications;
 mod available;
 mod bare_metal;
-mod base_image;
 mod cloud;
 mod cluster;
 mod container;

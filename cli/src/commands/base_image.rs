@@ -27,7 +27,7 @@ enum Action {
     },
     /// Write the build context of a base image, for `sealer build`
     #[command(
-        after_help = "Examples:\n  sealer base-image write kube && sealer build -t kubernetes:v1.36.3 kube\n  sealer base-image write kube --version 1.31 --arch arm64 --cni calico"
+        after_help = "Examples:\n  sealer base-image write kube\n  sealer base-image write kube --version 1.31 --arch arm64 --cni calico"
     )]
     Write(Write),
 }
