@@ -8,8 +8,8 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum}
 use crate::commands::later::Later;
 use crate::commands::old_root_flags::OldRootFlags;
 use crate::commands::{
-    apply, apps, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge, mount, prune,
-    pull, push, registry, registry_login, rmi, run, save, scale_up, schema, search, tag, verify, version,
+    apply, apps, base_image, build, delete, diff, history, host, images, inspect, load, lvscare, manifest, merge,
+    mount, prune, pull, push, registry, registry_login, rmi, run, save, scale_up, schema, search, tag, verify, version,
 };
 
 /// Commands in the groups and the order in which help shows them.
@@ -17,8 +17,22 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Images",
         &[
-            "build", "images", "inspect", "history", "diff", "tag", "rmi", "save", "load", "manifest", "merge",
-            "mount", "umount", "verify", "prune",
+            "build",
+            "images",
+            "inspect",
+            "history",
+            "diff",
+            "tag",
+            "rmi",
+            "save",
+            "load",
+            "manifest",
+            "merge",
+            "mount",
+            "umount",
+            "verify",
+            "prune",
+            "base-image",
         ],
     ),
     ("Registries", &["push", "pull", "search", "login", "logout"]),
@@ -81,6 +95,8 @@ pub(crate) enum Format {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write the build context of a base image, or list those that there are
+    BaseImage(base_image::BaseImage),
     /// Build a cluster image from a Kubefile
     Build(Box<build::Build>),
     /// List cluster images

@@ -136,7 +136,12 @@ fn of_image(error: &cloudimage::Error) -> Option<String> {
             return Some(format!("paths of COPY are below the context: `ls {}`", context.display()));
         }
         Image::IgnoredSource { .. } => "take the pattern out of .sealerignore, or the source out of the Kubefile",
-        Image::Download { .. } => "check the address, or download it into the context and COPY it from there",
+        Image::Checksum { .. } => {
+            "the file or the sum is not the right one: look where the sum comes from, and do not use the file until then"
+        }
+        Image::Download { .. } | Image::Downloads(_) => {
+            "check the address, or download it into the context and COPY it from there"
+        }
         Image::RunTimeout { .. } => "`--run-timeout` gives it more time; `-v` shows everything that the command prints",
         Image::Run { .. } => "`-v` shows everything that the command prints",
         Image::NoPlatform { .. } => "choose one of them with `--platform`",

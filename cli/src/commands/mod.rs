@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod apps;
+pub(crate) mod base_image;
 pub(crate) mod build;
 pub(crate) mod change;
 pub(crate) mod clean_host;
@@ -64,6 +65,7 @@ pub(crate) async fn dispatch(command: Command, session: &Session<'_>) -> Result<
             command.refuse("host-alias", "`hostAliases` in the Clusterfile and `sealer apply` set names")
         }
         Command::Seautil(command) => command.refuse("seautil", "its `ipvs` is `sealer lvscare care`"),
+        Command::BaseImage(command) => command.run(session),
         Command::Build(command) => Box::pin(command.run(session)).await,
         Command::Images(command) => command.run(session),
         Command::Inspect(command) => command.run(session),

@@ -6,6 +6,7 @@
 
 mod archives;
 mod arguments;
+mod base_image;
 mod build;
 mod cloud;
 mod clusters;

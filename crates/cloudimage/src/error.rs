@@ -83,6 +83,12 @@ pub enum Error {
     Owner { line: usize, owner: String, reason: String },
     #[error("line {line}: cannot download {url}: {reason}")]
     Download { line: usize, url: String, reason: String },
+    #[error("{} files cannot be downloaded:{}", .0.len(), .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Downloads(Vec<Error>),
+    #[error("line {line}: {url} is not what the Kubefile asks for: wanted sha256:{wanted}, found sha256:{found}")]
+    Checksum { line: usize, url: String, wanted: String, found: String },
+    #[error("{reason}")]
+    BaseImage { reason: String },
     #[error("line {line}: {what} is not supported; {instead}")]
     Unsupported { line: usize, what: String, instead: &'static str },
     #[error("line {line}: `{command}` {outcome}{}", lines(last_lines))]

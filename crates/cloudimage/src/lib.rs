@@ -71,6 +71,7 @@
 //! [`Error::Cancelled`] when the token in its options is cancelled.
 
 mod assemble;
+mod base_image;
 mod builder;
 mod catalogue;
 mod contents;
@@ -104,6 +105,7 @@ mod transfer;
 mod unpack;
 mod verify;
 
+pub use base_image::{BaseImageOptions, BaseImageVersions, WrittenBaseImage, base_image_versions, write_base_image};
 pub use builder::{
     Backends, BuildEvent, BuildEvents, BuildOptions, Built, Context, Effect, LayerPlan, PlannedStep, StepOutcome,
     build, plan_build,

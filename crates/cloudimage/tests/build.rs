@@ -415,47 +415,6 @@ async fn images_get_and_lose_names() {
 }
 
 #[tokio::test]
-async fn files_are_downloaded_with_a_limit() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut connection, _)) = listener.accept().await {
-            let mut request = vec![0; 4096];
-            let count = connection.read(&mut request).await.unwrap();
-            let text = String::from_utf8_lossy(&request[..count]).into_owned();
-            // Without a length, so that only counting can enforce the limit.
-            let body = "x".repeat(if text.contains("large") { 5000 } else { 100 });
-            let status = match () {
-                () if text.contains("missing") => "404 Not Found",
-                () if text.contains("moved") => "302 Found\r\nLocation: /blob/77aa?sig=1",
-                () => "200 OK",
-            };
-            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
-            connection.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
-    let bench = Bench::new();
-    let options = bench.options_with(|options| options.download_limit = 1000);
-    let kubefile = |name: &str| format!("FROM scratch\nCOPY http://{address}/path/{name}?query=1 manifests/\n");
-    bench.build_with(&kubefile("small.yaml"), &options).await.unwrap();
-    assert_eq!(bench.images().get("shop:1.4").unwrap().list_files().unwrap(), ["manifests/small.yaml"]);
-    bench.build_with(&kubefile("small.yaml"), &options).await.unwrap();
-    assert_eq!(bench.cached(), [true], "the same content is the same layer");
-    bench.build_with(&kubefile("moved%2B1.yaml"), &options).await.unwrap();
-    let files = bench.images().get("shop:1.4").unwrap().list_files().unwrap();
-    assert_eq!(files, ["manifests/moved+1.yaml"], "the name is the one that was written");
-    let app = format!("FROM scratch\nAPP web http://{address}/moved/web.sh http://{address}/moved/db.sh\n");
-    bench.build_with(&app, &options).await.unwrap();
-    let application = bench.images().get("shop:1.4").unwrap().extension().applications[0].clone();
-    assert_eq!((application.kind.as_str(), application.files.len()), ("shell", 2));
-    let message = bench.build_with(&kubefile("large.yaml"), &options).await.unwrap_err().to_string();
-    assert!(message.contains("line 2: cannot download") && message.contains("longer than 1000 bytes"), "{message}");
-    let message = bench.build_with(&kubefile("missing.yaml"), &options).await.unwrap_err().to_string();
-    assert!(message.contains("404 Not Found"), "{message}");
-}
-
-#[tokio::test]
 async fn sources_of_images_keep_the_contract() {
     use cloudimage::source::contract;
     use cloudimage::{Context, FixedList, ImageList, RootfsView, WantedImage};

@@ -83,6 +83,10 @@ pub enum ErrorKind {
     FlagWithoutValue { flag: String, example: &'static str },
     #[error("bad mode `{value}`")]
     BadMode { value: String },
+    #[error("bad checksum `{value}`")]
+    BadChecksum { value: String },
+    #[error("--checksum is for one source, a URL")]
+    ChecksumOfFiles,
     #[error("bad owner `{value}`")]
     BadOwner { value: String },
     #[error("bad {instruction} pair `{text}`")]
@@ -188,6 +192,8 @@ impl ErrorKind {
             Self::RepeatedFlag { .. } => "remove one of them".to_owned(),
             Self::FlagWithoutValue { flag, example } => format!("expected `--{flag}={example}`"),
             Self::BadMode { .. } => "expected an octal mode such as 755 or 0644".to_owned(),
+            Self::BadChecksum { .. } => "expected sha256: and 64 digits 0-9, a-f".to_owned(),
+            Self::ChecksumOfFiles => "write an ADD of its own for each URL".to_owned(),
             Self::BadOwner { .. } => "expected USER, USER:GROUP or UID:GID".to_owned(),
             Self::UnknownApp { .. } => "expected the name of an APP, CNI or CSI".to_owned(),
             Self::RepeatedApp { .. } => "give the second one another name".to_owned(),

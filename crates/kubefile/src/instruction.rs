@@ -43,7 +43,7 @@ pub enum InstructionKind {
     },
     /// `COPY [--chown=U[:G]] [--chmod=M] SOURCE… DESTINATION`
     Copy(Transfer),
-    /// `ADD`, with the flags of COPY.
+    /// `ADD`, with the flags of COPY and `--checksum=sha256:SUM`.
     Add(Transfer),
     /// `RUN`: performed while building.
     Run(ShellOrExec),
@@ -140,6 +140,8 @@ pub struct Transfer {
     pub chown: Option<Word>,
     /// `--chmod`
     pub chmod: Option<Word>,
+    /// `--checksum` of ADD
+    pub checksum: Option<Word>,
 }
 
 /// One source of a [`Transfer`].

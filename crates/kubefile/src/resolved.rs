@@ -112,6 +112,8 @@ pub struct ResolvedTransfer {
     pub chown: Option<Owner>,
     /// Mode of the copied files, at most `0o7777`.
     pub chmod: Option<u32>,
+    /// The SHA-256 that the only source, a URL, must have, in hexadecimal digits.
+    pub checksum: Option<String>,
 }
 
 /// Where a file comes from.

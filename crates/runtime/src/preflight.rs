@@ -53,6 +53,8 @@ pub struct Demands {
     pub nodes_balance: bool,
     /// What knows only version 1 of control groups, for example `kubernetes v1.18.0`; `None` when both serve.
     pub needs_cgroup_v1: Option<String>,
+    /// What starts only with version 2 of control groups, for example `kubernetes v1.35.0`; `None` when both serve.
+    pub needs_cgroup_v2: Option<String>,
     /// What speaks no later version of CRI than v1alpha2, for example `kubernetes v1.20.2`; `None` when it speaks v1.
     pub needs_cri_v1alpha2: Option<String>,
     /// What takes another Kubernetes off a host, for a person.

@@ -26,6 +26,7 @@ impl Error {
             Self::Kubefile(_)
             | Self::Image(
                 cloudimage::Error::Context { .. }
+                | cloudimage::Error::BaseImage { .. }
                 | cloudimage::Error::Option { .. }
                 | cloudimage::Error::ImageKind { .. }
                 | cloudimage::Error::Reference(_)

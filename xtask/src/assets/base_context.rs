@@ -17,7 +17,10 @@ use crate::program::{program, run_quietly};
 /// Tag of the carried etcd; `etc/kubeadm.yml` names the same.
 const ETCD_TAG: &str = "3.4.23-0";
 /// The text files of the context as they lie in this repository.
-const SOURCES: &[&str] = &["Metadata", "etc", "manifests", "scripts"];
+const SOURCES: &[&str] = &["Metadata", "etc", "manifests"];
+/// What the context shares with the recipes that sealer writes.
+const RECIPE: &str = "../crates/cloudimage/recipes/kubernetes";
+const SHARED: &[&str] = &["etc/10-kubeadm.conf", "etc/containerd.service", "etc/kubelet.service", "scripts"];
 /// How the line of the Kubefile begins that tells the version of the engine.
 const ENGINE_VERSION: &str = "LABEL cluster.alpha.sealer.io/container-runtime-version=";
 const CNI_PLUGINS: &[&str] = &["bridge", "host-local", "loopback", "portmap", "ptp"];
@@ -35,13 +38,16 @@ pub(crate) fn base_context(cache: &Cache, engine: Release) -> Result<PathBuf> {
     let packages = Packages::unpacked(cache, Release::Bookworm, COMPANIONS)?;
     let engine = Packages::unpacked(cache, engine, ENGINE)?;
     let inputs = [&kubernetes_key, packages.key(), engine.key()].map(Key::short);
-    let key = Key::new("2").tree(&in_xtask("base-image"))?.text(&inputs.join(" "));
+    let key = Key::new("3").tree(&in_xtask("base-image"))?.tree(&in_xtask(RECIPE))?.text(&inputs.join(" "));
     cache.entry("base-context", &key, |target| {
         machine::ensure_programs(&[("gcc", "gcc"), ("zstd", "zstd"), ("tar", "tar")])?;
         machine::ensure_packages(&["libc6-dev"])?;
         output::step("assembling the base image context");
         for source in SOURCES {
             copy(&in_xtask("base-image").join(source), &target.join(source))?;
+        }
+        for shared in SHARED {
+            copy(&in_xtask(RECIPE).join(shared), &target.join(shared))?;
         }
         kubefile(&engine.version("containerd")?, &target.join("Kubefile"))?;
         for program in ["kubeadm", "kubelet", "kubectl"] {

@@ -24,6 +24,7 @@ pub(super) fn transfer(name: &str, sources: &[ResolvedSource], line: usize) -> R
         destination: format!("{APPLICATIONS}/{name}/"),
         chown: None,
         chmod: None,
+        checksum: None,
     })
 }
 

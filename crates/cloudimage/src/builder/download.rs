@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use content_store::{Algorithm, Hasher};
+use futures_util::{StreamExt, stream};
+use kubefile::{ResolvedInstruction, ResolvedKind, ResolvedSource};
 
 use super::extract;
 use crate::error::{Error, Result};
@@ -20,14 +22,21 @@ pub(super) struct Downloaded {
     pub(super) size: u64,
 }
 
-/// Downloads `url` (Kubefile line `line`) into a file in `spool`; more than `limit` bytes are refused.
-pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -> Result<Downloaded> {
+/// How many servers or files are asked at a time whether they are there.
+const ASKED_AT_ONCE: usize = 8;
+
+/// Downloads `url` (Kubefile line `line`) into a file in `spool`; more than `limit` bytes are refused, and another
+/// SHA-256 than `checksum`.
+pub(super) async fn download(
+    url: &str,
+    line: usize,
+    spool: &Path,
+    limit: u64,
+    checksum: Option<&str>,
+) -> Result<Downloaded> {
     let fault = |reason: String| Error::Download { line, url: url.to_owned(), reason };
     let of_client = |error: reqwest::Error| fault(error_report::one_line(&error));
-    let client =
-        reqwest::Client::builder().connect_timeout(Duration::from_secs(30)).read_timeout(Duration::from_secs(60));
-    let client = client.user_agent(concat!("sealer/", env!("CARGO_PKG_VERSION"))).build().map_err(of_client)?;
-    let response = client.get(url).send().await.map_err(of_client)?;
+    let response = client().map_err(of_client)?.get(url).send().await.map_err(of_client)?;
     if !response.status().is_success() {
         return Err(fault(format!("the server answered {}", response.status())));
     }
@@ -40,7 +49,7 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
         .or_else(|| file_name(response.url().path()))
         .ok_or_else(|| fault("it ends in no file name".to_owned()))?;
     let (mut file, path) = extract::spooled(spool)?;
-    let mut size = 0;
+    let (mut size, mut hasher) = (0, Hasher::new(Algorithm::Sha256));
     let mut stream = response.bytes_stream();
     while let Some(bytes) = stream.next().await {
         let bytes = bytes.map_err(of_client)?;
@@ -48,12 +57,56 @@ pub(super) async fn download(url: &str, line: usize, spool: &Path, limit: u64) -
         if size > limit {
             return Err(fault(format!("it is longer than {limit} bytes")));
         }
-        let written = tokio::task::spawn_blocking(move || file.write_all(&bytes).map(|()| file))
-            .await
-            .map_err(Error::TaskPanicked)?;
-        file = written.map_err(Error::file("write", &path))?;
+        let written = tokio::task::spawn_blocking(move || {
+            hasher.update(&bytes);
+            file.write_all(&bytes).map(|()| (file, hasher))
+        });
+        (file, hasher) = written.await.map_err(Error::TaskPanicked)?.map_err(Error::file("write", &path))?;
+    }
+    let found = hasher.finish();
+    if let Some(wanted) = checksum.filter(|wanted| *wanted != found.hex()) {
+        let (wanted, found) = (wanted.to_owned(), found.hex().to_owned());
+        return Err(Error::Checksum { line, url: url.to_owned(), wanted, found });
     }
     Ok(Downloaded { name, path, size })
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    let client =
+        reqwest::Client::builder().connect_timeout(Duration::from_secs(30)).read_timeout(Duration::from_secs(60));
+    client.user_agent(concat!("sealer/", env!("CARGO_PKG_VERSION"))).build()
+}
+
+/// A download that failed, and all files of the `rest` of the Kubefile that are not there either: whoever fills a mirror
+/// wants to know them at once. Servers that cannot be asked without a download are left out.
+pub(super) async fn with_missing(error: Error, rest: &[ResolvedInstruction]) -> Error {
+    let (Error::Download { url: failed, .. }, Ok(client)) = (&error, client()) else { return error };
+    let urls = rest.iter().flat_map(|instruction| {
+        let sources = match &instruction.kind {
+            ResolvedKind::Copy(transfer) | ResolvedKind::Add(transfer) => transfer.sources.as_slice(),
+            ResolvedKind::App { sources, .. } => sources,
+            _ => &[],
+        };
+        sources.iter().filter_map(|source| match source {
+            ResolvedSource::Url(url) => Some((instruction.span.line, url.clone())),
+            _ => None,
+        })
+    });
+    let asked = urls.filter(|(_, url)| url != failed).map(|(line, url)| {
+        let request = client.head(&url).send();
+        async move {
+            let status = request.await.ok()?.status();
+            let gone = [reqwest::StatusCode::NOT_FOUND, reqwest::StatusCode::GONE].contains(&status);
+            gone.then(|| Error::Download { line, url, reason: format!("the server answered {status}") })
+        }
+    });
+    let missing: Vec<Option<Error>> = stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
+    let mut missing: Vec<Error> = missing.into_iter().flatten().collect();
+    if missing.is_empty() {
+        return error;
+    }
+    missing.insert(0, error);
+    Error::Downloads(missing)
 }
 
 fn file_name(path: &str) -> Option<String> {

@@ -138,7 +138,10 @@ impl Builder<'_> {
             let (keyword, arguments) = instruction.title.split_once(' ').unwrap_or((&instruction.title, ""));
             let (keyword, arguments) = (keyword.to_owned(), arguments.to_owned());
             events(BuildEvent::Step { index: at + 1, total, keyword, arguments });
-            let outcome = self.perform(at + 1, instruction, events).await?;
+            let outcome = match self.perform(at + 1, instruction, events).await {
+                Err(error) => return Err(download::with_missing(error, &resolved.instructions[at..]).await),
+                Ok(outcome) => outcome,
+            };
             events(BuildEvent::StepDone { index: at + 1, outcome });
         }
         self.finish(resolved)?;
@@ -212,7 +215,8 @@ impl Builder<'_> {
         let mut downloads = Vec::new();
         for source in &transfer.sources {
             if let ResolvedSource::Url(url) = source {
-                downloads.push(download::download(url, line, &spool, self.work.options.download_limit()).await?);
+                let (limit, sum) = (self.work.options.download_limit(), transfer.checksum.as_deref());
+                downloads.push(download::download(url, line, &spool, limit, sum).await?);
             }
         }
         for message in copy::emptied(self.work.context, transfer, line) {

@@ -2,7 +2,7 @@
 
 use crate::expand::scope::{Scope, Variables};
 use crate::expand::script;
-use crate::parse::{app_source_problem, owner, permissions, source_problem};
+use crate::parse::{app_source_problem, checksum, owner, permissions, source_problem};
 use crate::{
     App, Assignment, Base, ErrorKind, Errors, Instruction, InstructionKind, Keyword, Kubefile, Label, Resolved,
     ResolvedInstruction, ResolvedKind, ResolvedSource, ResolvedTransfer, ShellOrExec, Source, Span, Transfer, Warning,
@@ -129,8 +129,25 @@ fn transfer(transfer: &Transfer, instruction: &Instruction, scope: &mut Scope<'_
         Source::Text(word) => text_source(word, source_problem, scope),
         Source::Heredoc(index) => heredoc_source(*index, instruction, scope),
     });
+    let checksum = optional(transfer.checksum.as_ref(), |word| {
+        let sum = converted(word, checksum, scope)?;
+        // As docker: what is in the context needs none, and one sum cannot be that of two files.
+        match sources.as_deref() {
+            Some([ResolvedSource::Url(_)]) | None => Some(sum),
+            _ => {
+                scope.report(word.span, ErrorKind::ChecksumOfFiles);
+                None
+            }
+        }
+    });
     let destination = scope.expand_filled(&transfer.destination, "the destination");
-    Some(ResolvedTransfer { sources: sources?, destination: destination?, chown: chown?, chmod: chmod? })
+    Some(ResolvedTransfer {
+        sources: sources?,
+        destination: destination?,
+        chown: chown?,
+        chmod: chmod?,
+        checksum: checksum?,
+    })
 }
 
 fn converted<T>(word: &Word, convert: fn(&str) -> Result<T, ErrorKind>, scope: &mut Scope<'_>) -> Option<T> {

@@ -16,4 +16,4 @@ mod word;
 
 pub(crate) use app::app_source_problem;
 pub use file::{MAX_BYTES, MAX_INSTRUCTIONS, parse};
-pub(crate) use transfer::{owner, permissions, source_problem};
+pub(crate) use transfer::{checksum, owner, permissions, source_problem};

@@ -4,26 +4,36 @@ use crate::parse::arguments::{Arguments, Flag, Known, Sink};
 use crate::parse::list::{Item, list};
 use crate::{ErrorKind, InstructionKind, Keyword, Owner, Source, Transfer, Word};
 
-const FLAGS: Known = Known {
+const UNSUPPORTED: [(&str, &str); 6] = [
+    ("from", "a Kubefile has one stage; take files of other images in with FROM"),
+    ("link", "layers are independent of each other anyway; leave it out"),
+    ("parents", "name the destination directory instead"),
+    ("exclude", "list what to leave out in .sealerignore"),
+    ("keep-git-dir", "sources in git are not supported"),
+    ("checksum", "ADD has it"),
+];
+
+const COPY: Known = Known {
     supported: &[("chown", "USER:GROUP"), ("chmod", "644")],
-    unsupported: &[
-        ("from", "a Kubefile has one stage; take files of other images in with FROM"),
-        ("link", "layers are independent of each other anyway; leave it out"),
-        ("parents", "name the destination directory instead"),
-        ("exclude", "list what to leave out in .sealerignore"),
-        ("checksum", "check the file in a RUN instead"),
-        ("keep-git-dir", "sources in git are not supported"),
-    ],
+    unsupported: &UNSUPPORTED,
     expected: "expected --chown or --chmod",
 };
 
+const ADD: Known = Known {
+    supported: &[("chown", "USER:GROUP"), ("chmod", "644"), ("checksum", "sha256:24454f830c…")],
+    unsupported: UNSUPPORTED.split_at(5).0,
+    expected: "expected --chown, --chmod or --checksum",
+};
+
 pub(crate) fn read(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    let mut flags = arguments.flags(&FLAGS, sink);
+    let known = if arguments.keyword == Keyword::Add { &ADD } else { &COPY };
+    let mut flags = arguments.flags(known, sink);
     let items = list(&arguments, sink)?;
     let chown = Flag::take(&mut flags, "chown").filter(|word| checked(word, owner_problem, &arguments, sink));
     let chmod = Flag::take(&mut flags, "chmod").filter(|word| checked(word, mode_problem, &arguments, sink));
+    let checksum = Flag::take(&mut flags, "checksum").filter(|word| checked(word, checksum_problem, &arguments, sink));
     let (sources, destination) = split(items, &arguments, sink)?;
-    let transfer = Transfer { sources, destination, chown, chmod };
+    let transfer = Transfer { sources, destination, chown, chmod, checksum };
     Some(if arguments.keyword == Keyword::Add {
         InstructionKind::Add(transfer)
     } else {
@@ -131,6 +141,17 @@ pub(crate) fn owner(text: &str) -> Result<Owner, ErrorKind> {
         return Err(ErrorKind::BadOwner { value: shorten(text) });
     }
     Ok(Owner { user: user.to_owned(), group: group.map(str::to_owned) })
+}
+
+/// The sum in `--checksum`, in hexadecimal digits.
+pub(crate) fn checksum(text: &str) -> Result<String, ErrorKind> {
+    let digits = text.strip_prefix("sha256:").unwrap_or_default();
+    let good = digits.len() == 64 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    if good { Ok(digits.to_owned()) } else { Err(ErrorKind::BadChecksum { value: shorten(text) }) }
+}
+
+fn checksum_problem(text: &str) -> Option<ErrorKind> {
+    checksum(text).err()
 }
 
 fn mode_problem(text: &str) -> Option<ErrorKind> {

@@ -33,6 +33,11 @@ pub(super) fn of(request: &Request<'_>) -> Demands {
         swap_allowed: asked.kubelet.get("failSwapOn") == Some(&serde_json::Value::Bool(false)),
         nodes_balance: true,
         needs_cgroup_v1: before(19),
+        // Since 1.35 failCgroupV1 of the KubeletConfiguration is true unless somebody says otherwise.
+        needs_cgroup_v2: version
+            .as_ref()
+            .filter(|version| version.at_least(1, 35) && asked.kubelet.get("failCgroupV1") != Some(&false.into()))
+            .map(|version| format!("kubernetes {version}")),
         needs_cri_v1alpha2: before(23),
         reset: "kubeadm reset -f; rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd (only when nobody needs it)",
     }

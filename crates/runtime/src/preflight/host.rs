@@ -107,6 +107,12 @@ pub(super) fn kernel(checked: &Checked<'_>, findings: &mut Findings) {
             "boot with systemd.unified_cgroup_hierarchy=0 on the kernel's command line",
         );
     }
+    if let Some(what) = checked.demands.needs_cgroup_v2.as_ref().filter(|_| !has("v2")) {
+        findings.add(
+            format!("{what} starts only with control groups v2, this host has v1"),
+            "boot with systemd.unified_cgroup_hierarchy=1, or set failCgroupV1: false in a KubeletConfiguration",
+        );
+    }
 }
 
 /// containerd 2 dropped v1alpha2 of CRI. An engine that is on a host stays there; else the image brings its own.

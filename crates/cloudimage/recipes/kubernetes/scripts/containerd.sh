@@ -26,7 +26,7 @@ install_binaries() {
         return
     fi
     local bundle="$rootfs/cri/containerd.tar.gz" wanted
-    wanted=$(sha256sum "$bundle" | cut -d ' ' -f 1)
+    wanted=$({ cat "$bundle"; cat "$rootfs/cri/runc" 2>/dev/null || true; } | sha256sum | cut -d ' ' -f 1)
     if [ -e "$installed" ] && [ "$(head -n 1 "$installed")" = "$wanted" ] && command -v containerd >/dev/null; then
         return
     fi
@@ -35,6 +35,12 @@ install_binaries() {
     rm -rf "$stage"
     mkdir -p "$stage"
     tar --extract --gzip --file "$bundle" --directory "$stage" --no-same-owner
+    # The official archive begins with bin/; others are unpacked at /.
+    if [ -d "$stage/bin" ]; then
+        mkdir -p "$stage/usr"
+        mv "$stage/bin" "$stage/usr/bin"
+    fi
+    [ ! -e "$rootfs/cri/runc" ] || cp "$rootfs/cri/runc" "$stage/usr/bin/runc"
     { echo "$wanted"; cd "$stage"; find . -type f | sed 's/^\.//'; } > "$installed.new"
     local file
     (cd "$stage" && find . -type f) | while read -r file; do

@@ -47,8 +47,15 @@ systemctl reset-failed kubelet.service 2>/dev/null
 for program in "$rootfs"/bin/* "$rootfs"/scripts/kubelet-pre-start.sh; do
     rm -f "/usr/bin/$(basename "$program")"
 done
-for program in "$rootfs"/cni/*; do
-    rm -f "/opt/cni/bin/$(basename "$program")"
+programs_of() {
+    [ ! -e "$rootfs/cri/$1" ] || tar --list --gzip --file "$rootfs/cri/$1"
+}
+for program in "$rootfs"/cni/* $(programs_of cni-plugins.tgz); do
+    program=/opt/cni/bin/$(basename "$program")
+    [ ! -f "$program" ] || rm -f "$program"
+done
+for program in $(programs_of crictl.tar.gz); do
+    rm -f "/usr/bin/$(basename "$program")"
 done
 # Directories that the kubelet, the engine and pods made on the way; one that holds something stays.
 rmdir /opt/cni/bin /opt/cni /etc/cni /run/netns /lib/modules 2>/dev/null

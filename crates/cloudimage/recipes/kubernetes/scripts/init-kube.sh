@@ -42,9 +42,25 @@ for program in "$rootfs"/bin/*; do
     install_program "$program" "/usr/bin/$(basename "$program")"
 done
 mkdir -p /opt/cni/bin /etc/cni/net.d
-for program in "$rootfs"/cni/*; do
-    install_program "$program" "/opt/cni/bin/$(basename "$program")"
+# Copies the programs in directory $1 to $2.
+install_all() {
+    for program in "$1"/*; do
+        [ ! -f "$program" ] || install_program "$program" "$2/$(basename "$program")"
+    done
+}
+# The official archives are unpacked here: their images carry them as they came.
+unpacked=$(mktemp -d)
+trap 'rm -rf "$unpacked"' EXIT
+for archive in crictl.tar.gz cni-plugins.tgz; do
+    if [ -e "$rootfs/cri/$archive" ]; then
+        mkdir "$unpacked/$archive"
+        tar --extract --gzip --no-same-owner --file "$rootfs/cri/$archive" --directory "$unpacked/$archive"
+    fi
 done
+rm -f "$unpacked"/*/LICENSE "$unpacked"/*/README.md
+install_all "$unpacked/crictl.tar.gz" /usr/bin
+install_all "$unpacked/cni-plugins.tgz" /opt/cni/bin
+install_all "$rootfs/cni" /opt/cni/bin
 
 mkdir -p /etc/systemd/system/kubelet.service.d /var/lib/kubelet
 cp "$rootfs/etc/kubelet.service" /etc/systemd/system/kubelet.service
