@@ -133,6 +133,12 @@ fn names_are_put_into_the_hosts_file_once() {
     assert_eq!(put(&script), text);
     assert_eq!(put(&script), text);
     assert_eq!(put(&script.replace("192.168.0.2", "192.168.0.9")), text.replace("192.168.0.2", "192.168.0.9"));
+    // A host that the cluster named knows its name, once, also when the file was made anew.
+    let named = script.replace("SEALER_HOSTNAME=''", "SEALER_HOSTNAME='shop-1'");
+    assert_eq!(put(&named), format!("{text}127.0.1.1 shop-1\n"));
+    std::fs::write(&hosts, "127.0.0.1 localhost\n10.0.0.1 other\n").unwrap();
+    let anew = put(&named);
+    assert_eq!((anew.clone(), put(&named)), (format!("{text}127.0.1.1 shop-1\n"), anew));
     // Where somebody took the last line away, what follows stays.
     std::fs::write(&hosts, "# begin sealer my-cluster\n10.0.0.1 other\n").unwrap();
     assert!(put(&script).starts_with("10.0.0.1 other\n# begin sealer my-cluster\n"));

@@ -59,10 +59,11 @@ impl Setup<'_> {
         small.extend(own);
         let step = |what: &str, script| Step::run(id(what, address), [address], self.run(host, script));
         let mut steps = vec![Step::write(id("claim", address), [address], vec![claim]).titled("claim")];
-        steps.extend(self.host_name(host)?);
         steps.extend(self.plugins(host, &["Originally"]));
         steps.push(Step::write(id("files", address), [address], small).titled("files"));
         steps.push(step("names", NAMES).titled("names"));
+        // Once the host can look the name up.
+        steps.extend(self.host_name(host));
         steps.push(self.content(host));
         steps.extend(self.write_rootfs(host));
         if self.control_plane.has_registry(address) {

@@ -65,7 +65,7 @@ impl Setup<'_> {
         let cluster = self.cluster();
         let engine = format!("{} {}", self.engine.name(), cluster.registry.used_host());
         let mut groups = vec![
-            Group::of_files(NAMES_GROUP, files::names(cluster, host, &self.control_plane)),
+            Group::of_files(NAMES_GROUP, files::names(cluster, host, &self.given_name(host), &self.control_plane)),
             self.images_group(),
             Group::of_text(ENGINE_GROUP, &engine),
         ];

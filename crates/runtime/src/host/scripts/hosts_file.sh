@@ -11,5 +11,8 @@ awk -v begin="$begin" -v end="$end" -v closed="$closed" '$0 == begin { skip = cl
     printf '%s\n' "$SEALER_NAMES"
     echo "$end"
 } >>"$new"
+# A host that we named has to know its own name: sudo looks it up each time, and a name server that does not know it, or
+# is not there, would hold up every command. The name stays when the cluster goes, and so does its line.
+[ -z "$SEALER_HOSTNAME" ] || grep -qwF -- "$SEALER_HOSTNAME" "$new" || printf '127.0.1.1 %s\n' "$SEALER_HOSTNAME" >>"$new"
 cmp -s "$new" /etc/hosts || cat "$new" >/etc/hosts
 rm -f "$new"
