@@ -15,8 +15,6 @@ use crate::{Content, Error, File, HostChange, Marker, MarkerState, PlannedHost, 
 pub(super) const NAMES: Script = Script::new(include_str!("scripts/names.sh"));
 pub(super) const REGISTRY: Script =
     Script::new(include_str!("scripts/registry.sh")).diagnose(include_str!("scripts/diagnose_registry.sh"));
-pub(super) const LVSCARE: Script =
-    Script::new(include_str!("scripts/lvscare.sh")).diagnose(include_str!("scripts/diagnose_lvscare.sh"));
 pub(super) const ENGINE: Script =
     Script::new(include_str!("scripts/engine.sh")).diagnose(include_str!("scripts/diagnose_engine.sh"));
 const READY: Script = Script::new(include_str!("scripts/ready.sh"));
@@ -72,7 +70,7 @@ impl Setup<'_> {
         }
         steps.extend(self.plugins_before_engine(host));
         if !host.is_master() {
-            steps.push(step("lvscare", LVSCARE).titled("lvscare"));
+            steps.push(self.start_lvscare(host));
         }
         steps.push(step("engine", ENGINE).titled(self.engine.name()));
         Ok(steps)

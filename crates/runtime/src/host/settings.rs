@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clusterfile::Host;
 use sha2::{Digest as _, Sha256};
 
-use super::prepare::{ENGINE, LVSCARE, NAMES, REGISTRY, id};
+use super::prepare::{ENGINE, NAMES, REGISTRY, id};
 use super::registry::{self, RegistryAccess};
 use super::{Script, Setup, files, lvscare, rootfs};
 use crate::{Error, File, Marker, MarkerState, Step, Variable};
@@ -197,7 +197,7 @@ impl Setup<'_> {
             steps.push(step("no-registry", NO_REGISTRY).titled("no registry"));
         }
         if has(LVSCARE_GROUP) {
-            steps.push(step("lvscare", LVSCARE));
+            steps.push(self.start_lvscare(host));
         }
         if has(ENGINE_GROUP) {
             steps.push(step("engine", ENGINE).titled(self.engine.name()));
