@@ -89,7 +89,13 @@ impl Machines {
         } else {
             ("--ip", SUBNET.replace("0/24", &number))
         };
-        let options = ["--network", &self.network, family, &address];
+        let mut options = vec!["--network", &self.network, family, &address];
+        if self.is_ipv6 {
+            // The engine lets its own interfaces have such addresses, and no other.
+            let settings =
+                ["--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0"];
+            options.extend(settings);
+        }
         self.machines.push(Machine::boot(&format!("{}-{index}", self.prefix), image, &options));
     }
 
