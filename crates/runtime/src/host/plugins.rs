@@ -7,7 +7,7 @@ use clusterfile::{Cluster, Host, Plugin};
 use super::prepare::id;
 use super::{ContainerEngine, Script, Setup, environment};
 use crate::plugins::{self, Chosen, acts_on, phases, sorted};
-use crate::{Error, Marker, Request, Run, Step, Variable, Wait};
+use crate::{Marker, Request, Run, Step, Variable, Wait};
 
 const PLUGIN: Script = Script::new(include_str!("scripts/plugin.sh"));
 const HOSTNAME: Script = Script::new(include_str!("scripts/hostname.sh"));
