@@ -1,6 +1,6 @@
 //! What is asked of every cluster that a test has made, and how its steps are shown.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use sealer_tests::Program;
@@ -35,8 +35,9 @@ pub(crate) fn expect_ready(shell: &dyn Fn(&str) -> String, count: usize) {
 /// Waits until the demo application answers on its node port, from inside the cluster's network.
 pub(crate) fn expect_hello(shell: &dyn Fn(&str) -> String, address: IpAddr) {
     let deadline = Instant::now() + Duration::from_secs(90);
+    let address = SocketAddr::new(address, 30080);
     loop {
-        let answer = shell(&format!("curl --silent --max-time 3 http://{address}:30080/ || true"));
+        let answer = shell(&format!("curl --silent --max-time 3 http://{address}/ || true"));
         if answer.contains("Hello from a cluster image") {
             return;
         }

@@ -17,5 +17,6 @@ mod cluster;
 mod container;
 mod counted;
 mod faults;
+mod ipv6;
 mod later_release;
 mod resume;

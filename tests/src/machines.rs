@@ -12,12 +12,15 @@ pub(crate) const LABEL: &str = "io.sealer.test";
 
 /// The network of the machines, which the engine gives to nobody else.
 const SUBNET: &str = "10.177.77.0/24";
+/// The same for machines that are known by their IPv6 addresses.
+const SUBNET_V6: &str = "fd00:177:77::/64";
 
 /// Machines on a network of their own, without a way out of it; all gone when dropped. Only one set can be at a time.
 #[derive(Debug)]
 pub struct Machines {
     prefix: String,
     network: String,
+    is_ipv6: bool,
     machines: Vec<Machine>,
 }
 
@@ -38,11 +41,28 @@ impl Machines {
     /// When the engine refuses or a machine does not come up within a minute.
     #[must_use]
     pub fn start(prefix: &str, image: &str, count: usize) -> Self {
+        Self::start_on(prefix, image, count, false)
+    }
+
+    /// The same with IPv6 addresses.
+    ///
+    /// # Panics
+    ///
+    /// As [`Machines::start`].
+    #[must_use]
+    pub fn start_ipv6(prefix: &str, image: &str, count: usize) -> Self {
+        Self::start_on(prefix, image, count, true)
+    }
+
+    fn start_on(prefix: &str, image: &str, count: usize, is_ipv6: bool) -> Self {
         let network = format!("sealer-test-{prefix}");
         remove(&network);
         // An internal network would also drop what pods send each other; the way out is closed on the machines instead.
-        docker(&["network", "create", "--label", LABEL, "--subnet", SUBNET, &network]);
-        let mut machines = Self { prefix: prefix.to_owned(), network, machines: Vec::new() };
+        // The engine gives addresses of IPv4 in any case.
+        let more = if is_ipv6 { vec!["--ipv6", "--subnet", SUBNET_V6] } else { Vec::new() };
+        let create = ["network", "create", "--label", LABEL, "--subnet", SUBNET];
+        docker(&[&create[..], &more, &[&network]].concat());
+        let mut machines = Self { prefix: prefix.to_owned(), network, is_ipv6, machines: Vec::new() };
         (0..count).for_each(|_| machines.boot(image));
         machines.machines.iter().for_each(Machine::wait);
         machines
@@ -63,8 +83,19 @@ impl Machines {
     fn boot(&mut self, image: &str) {
         let index = self.machines.len();
         // Chosen here: the engine would give away the address of one that was killed.
-        let address = SUBNET.replace("0/24", &(index + 10).to_string());
-        let options = ["--network", &self.network, "--ip", &address];
+        let number = (index + 10).to_string();
+        let (family, address) = if self.is_ipv6 {
+            ("--ip6", SUBNET_V6.replace("/64", &number))
+        } else {
+            ("--ip", SUBNET.replace("0/24", &number))
+        };
+        let mut options = vec!["--network", &self.network, family, &address];
+        if self.is_ipv6 {
+            // The engine lets its own interfaces have such addresses, and no other.
+            let settings =
+                ["--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0"];
+            options.extend(settings);
+        }
         self.machines.push(Machine::boot(&format!("{}-{index}", self.prefix), image, &options));
     }
 
@@ -133,7 +164,8 @@ impl Machine {
         };
         let arguments = [&common[..], more, &options, &privileged, &entry].concat();
         docker(&arguments);
-        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let field = if more.contains(&"--ip6") { "GlobalIPv6Address" } else { "IPAddress" };
+        let format = &format!("{{{{range .NetworkSettings.Networks}}}}{{{{.{field}}}}}{{{{end}}}}");
         let address = docker(&["inspect", "--format", format, name]).trim().parse().unwrap();
         Self { name: name.to_owned(), address }
     }
@@ -232,7 +264,8 @@ impl Machine {
     /// Nobody is at the gateway: what leaves the network of the test gets lost, so nothing can be pulled from outside.
     fn close_the_way_out(&self) {
         self.shell(
-            "gateway=$(ip route show default | awk '{ print $3 }'); ip route replace default via ${gateway%.*}.254",
+            "gateway=$(ip route show default | awk '{ print $3 }'); ip route replace default via ${gateway%.*}.254
+             gateway=$(ip -6 route show default | awk '{ print $3 }'); [ -z \"$gateway\" ] || ip -6 route replace default via ${gateway%:*}:254 dev eth0",
         );
     }
 }

@@ -108,7 +108,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Tidy => tidy::report(&tidy::repository()),
         Task::Reference => reference::reference(),
         Task::Dist { out } => dist::dist(out).map(drop),
-        Task::Bench { name: Measurement::Apply, .. } => bench::apply(),
+        Task::Bench { name: Measurement::Apply, .. } => bench::apply(&Cache::open()?),
         Task::Bench { name: Measurement::Build, .. } => bench::build(&Cache::open()?),
         Task::Bench { name: Measurement::Cloud, .. } => bench::cloud(),
         Task::Bench { name: Measurement::Image, .. } => bench::image(&Cache::open()?),

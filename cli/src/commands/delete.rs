@@ -9,6 +9,7 @@ use crate::commands::apply;
 use crate::commands::change::ChangeArguments;
 use crate::commands::clean_host::HostArguments;
 use crate::commands::login::HostKeyArguments;
+use crate::commands::pairs::listed;
 use crate::exit::Failure;
 use crate::settings::{CloudArguments, EndpointArguments, RegistryArguments, Session};
 
@@ -36,8 +37,8 @@ pub(crate) struct Delete {
     /// Remove the cluster's data too; this is done in any case, the option is upstream's
     #[arg(short, long, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     prune: Option<bool>,
-    /// Variables for scripts, which are those of the cluster
-    #[arg(short, long, hide = true, value_name = "KEY=VALUE")]
+    /// Variables for the plugins that clean hosts; with --masters or --nodes they become the cluster's
+    #[arg(short, long, value_name = "KEY=VALUE", conflicts_with = "host")]
     env: Vec<String>,
     #[command(flatten)]
     host: HostArguments,
@@ -63,11 +64,6 @@ impl Delete {
         let cloud =
             CloudArguments { region: self.region.clone(), endpoints: self.endpoints, ..CloudArguments::default() };
         let sealer = session.open_with_cloud(&cloud, self.host_keys, &RegistryArguments::default(), None)?;
-        if !self.env.is_empty() {
-            let reason =
-                "--env: hosts are cleaned with the variables that their cluster was made with; there are no others";
-            return Err(Failure::Usage(reason.to_owned()));
-        }
         if self.prune == Some(false) {
             let reason = "--prune=false: hosts are left as they were before the cluster, so its data goes too";
             return Err(Failure::Usage(reason.to_owned()));
@@ -79,7 +75,8 @@ impl Delete {
         if self.masters.is_some() || self.nodes.is_some() {
             let known = current(&sealer, self.cluster.as_deref(), file)?;
             let known = apply::renewed(&sealer, known, &self.change, session).await?;
-            let request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+            let mut request = ScaleRequest::new(self.masters.as_deref(), self.nodes.as_deref());
+            request.env = listed(&self.env);
             let fewer = scale_down(&known, &request)?;
             return apply::perform(&sealer, fewer, self.dry_run, &self.change, session).await;
         }
@@ -98,7 +95,11 @@ impl Delete {
         let mut failure = None;
         for name in names {
             let progress = session.printer.cluster_progress();
-            let options = DeleteOptions { provider: provider.clone(), apply: self.change.options(&progress) };
+            let options = DeleteOptions {
+                provider: provider.clone(),
+                apply: self.change.options(&progress),
+                env: listed(&self.env),
+            };
             if self.dry_run {
                 let planned = plan_delete(sealer, name, &options, &|event| progress.event(&event)).await;
                 progress.finish();

@@ -184,6 +184,7 @@ pub async fn execute(
     if skipped > 0 {
         events(Event::Resuming { done: skipped, total });
     }
+    forget_others(plan, &schedule, &held, journal).await?;
     let state = RunState::new(&schedule, &held);
     let executor = Executor {
         plan,
@@ -225,6 +226,34 @@ fn held(plan: &Plan, schedule: &Schedule, journal: &Journal) -> BTreeMap<IpAddr,
             (host, steps.iter().take_while(|&&index| journal.contains(&plan.steps[index], host)).count())
         })
         .collect()
+}
+
+/// Where something is done now, what else an interrupted plan has done does not count any more: a third plan may ask for
+/// it again, after this one has undone it.
+async fn forget_others(
+    plan: &Plan,
+    schedule: &Schedule,
+    held: &BTreeMap<IpAddr, usize>,
+    journal: &Journal,
+) -> Result<(), Error> {
+    let changing = schedule.hosts.iter().filter(|(host, steps)| held[host] < steps.len());
+    let others = changing
+        .flat_map(|(host, steps)| journal.others(*host, steps[..held[host]].iter().map(|&index| &plan.steps[index])));
+    let others: Vec<_> = others.collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    blocking(journal, move |journal| journal.append(&others)).await
+}
+
+/// The journal is on a disk.
+async fn blocking(
+    journal: &Journal,
+    act: impl FnOnce(&Journal) -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let journal = journal.clone();
+    let done = tokio::task::spawn_blocking(move || act(&journal)).await;
+    done.map_err(|error| Error::TaskPanicked { detail: error.to_string() })?
 }
 
 /// How far all hosts are.
@@ -330,7 +359,10 @@ impl Executor<'_> {
             _ = stopped.wait_for(|state| state.stop), if matches!(step.action, Action::Wait(_)) => return Ok(false),
         };
         let recorded = match performed {
-            Ok(()) => self.record(step, host).await,
+            Ok(()) => {
+                let step = step.clone();
+                blocking(self.journal, move |journal| journal.record(&step, host)).await
+            }
             Err(error) => Err(error),
         };
         match &recorded {
@@ -341,12 +373,6 @@ impl Executor<'_> {
             Err(error) => (self.events)(Event::Failed { host, step: id, title, reason: error.to_string() }),
         }
         recorded.map(|()| true)
-    }
-
-    async fn record(&self, step: &Step, host: IpAddr) -> Result<(), Error> {
-        let (journal, step) = (self.journal.clone(), step.clone());
-        let recording = tokio::task::spawn_blocking(move || journal.record(&step, host));
-        recording.await.map_err(|error| Error::TaskPanicked { detail: error.to_string() })?
     }
 
     /// Nothing of these steps will be finished, so nobody waits for them.

@@ -72,8 +72,6 @@ pub struct HostFacts {
     pub containerd: String,
     /// Name of the cluster whose marker file the host carries, when it carries one.
     pub cluster: Option<String>,
-    /// Digest of the image whose rootfs is unpacked for that cluster.
-    pub image_digest: Option<String>,
     /// The whole marker file.
     pub marker: Option<Marker>,
     /// Leftovers of a Kubernetes that is not ours: paths such as `/etc/kubernetes/admin.conf`.

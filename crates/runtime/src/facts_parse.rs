@@ -59,7 +59,6 @@ pub(crate) fn host_facts(output: &[u8], cluster: &str) -> Result<(HostFacts, Opt
         engines,
         containerd: containerd_version(line("containerd")),
         cluster: marker.as_ref().map(|marker| marker.cluster.clone()),
-        image_digest: marker.as_ref().map(|marker| marker.image.clone()),
         marker,
         leftovers: owned("leftovers"),
         kubelet_active: line("kubelet") == "active",
@@ -341,7 +340,7 @@ mod tests {
         );
         assert_eq!(facts.containerd, "1.6.20");
         assert_eq!(facts.cluster.as_deref(), Some("mine"));
-        assert_eq!(facts.image_digest.as_deref(), Some("sha256:2"));
+        assert_eq!(facts.marker.map(|marker| marker.image).as_deref(), Some("sha256:2"));
         let other = host_facts(HOST.as_bytes(), "third").unwrap().0;
         assert_eq!(other.cluster.as_deref(), Some("other"), "somebody else's marker counts too");
     }

@@ -18,8 +18,9 @@ const LIMIT: u64 = 64 << 20;
 
 /// Finished steps, one JSON line each, appended and synced.
 ///
-/// A step counts as finished on a host only as long as its action is the same, and the machine too. The journal is
-/// that of one change: clear it when the change is complete or given up, or a later change would skip its steps.
+/// A step counts as finished on a host only as long as its action is the same, the machine too, and nothing else was done
+/// to the host since. The journal is that of one change: clear it when the change is complete or given up, or a later
+/// change would skip its steps.
 #[derive(Debug, Clone)]
 pub struct Journal {
     inner: Arc<Inner>,
@@ -38,9 +39,19 @@ struct State {
     entries: BTreeSet<Entry>,
 }
 
+impl State {
+    fn note(&mut self, entry: Entry) {
+        if entry.forgotten {
+            self.entries.remove(&Entry { forgotten: false, ..entry });
+        } else {
+            self.entries.insert(entry);
+        }
+    }
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     step: String,
     host: IpAddr,
     /// SHA-256 over all that the action does.
@@ -48,6 +59,9 @@ struct Entry {
     /// `/etc/machine-id` of the host, when it was told.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     machine: String,
+    /// It does not count any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forgotten: bool,
 }
 
 impl Journal {
@@ -101,13 +115,28 @@ impl Journal {
     ///
     /// When it cannot be written.
     pub fn record(&self, step: &Step, host: IpAddr) -> Result<(), Error> {
-        let entry = self.entry(step, host);
+        self.append(&[self.entry(step, host)])
+    }
+
+    /// The steps that were finished on `host` besides these, as far as something is noted of them.
+    pub(crate) fn others<'s>(&self, host: IpAddr, kept: impl Iterator<Item = &'s Step>) -> Vec<Entry> {
+        let kept: BTreeSet<Entry> = kept.map(|step| self.entry(step, host)).collect();
+        let state = self.state();
+        let others = state.entries.iter().filter(|entry| entry.host == host && !kept.contains(entry));
+        others.map(|entry| Entry { forgotten: true, ..entry.clone() }).collect()
+    }
+
+    /// Adds lines; on disk when this returns. Blocks.
+    pub(crate) fn append(&self, entries: &[Entry]) -> Result<(), Error> {
         let failed = |source| Error::Journal { act: "append to", path: self.inner.path.clone(), source };
-        let mut line = serde_json::to_vec(&entry).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
+        let mut lines = Vec::new();
+        for entry in entries {
+            serde_json::to_writer(&mut lines, entry).map_err(|error| failed(error.into()))?;
+            lines.push(b'\n');
+        }
         let mut state = self.state();
-        state.file.write_all(&line).and_then(|()| state.file.sync_data()).map_err(failed)?;
-        state.entries.insert(entry);
+        state.file.write_all(&lines).and_then(|()| state.file.sync_data()).map_err(failed)?;
+        entries.iter().for_each(|entry| state.note(entry.clone()));
         Ok(())
     }
 
@@ -126,7 +155,7 @@ impl Journal {
 
     fn entry(&self, step: &Step, host: IpAddr) -> Entry {
         let machine = self.machines.get(&host).cloned().unwrap_or_default();
-        Entry { step: step.id.clone(), host, action: digest(&step.action), machine }
+        Entry { step: step.id.clone(), host, action: digest(&step.action), machine, forgotten: false }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -142,24 +171,24 @@ fn load(path: &Path) -> io::Result<State> {
     if bytes.len() as u64 > LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 MiB"));
     }
-    let mut entries = BTreeSet::new();
+    let mut state = State { file, entries: BTreeSet::new() };
     let mut intact = 0;
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         let Some(entry) = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()) else {
             break;
         };
-        entries.insert(entry);
+        state.note(entry);
         intact += line.len();
     }
     if intact < bytes.len() {
-        file.set_len(intact as u64)?;
-        file.sync_all()?;
+        state.file.set_len(intact as u64)?;
+        state.file.sync_all()?;
     }
     if bytes.is_empty() {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()?;
     }
-    Ok(State { file, entries })
+    Ok(state)
 }
 
 /// A digest over what an action does; how it is shown, and by which way content comes, do not count.
@@ -240,6 +269,23 @@ mod tests {
         same.clear().unwrap();
         same.record(&step("b", "true"), HOST).unwrap();
         assert_eq!(Journal::open(&path).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_was_done_otherwise_since_is_forgotten_for_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let (first, second) = (step("a", "true"), step("b", "true"));
+        for step in [&first, &second] {
+            journal.record(step, HOST).unwrap();
+        }
+        journal.append(&journal.others(HOST, [&first].into_iter())).unwrap();
+        for journal in [&journal, &Journal::open(&path).unwrap()] {
+            assert!(journal.contains(&first, HOST) && !journal.contains(&second, HOST));
+        }
+        journal.record(&second, HOST).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().len(), 2);
     }
 
     #[test]

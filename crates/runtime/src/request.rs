@@ -138,7 +138,7 @@ pub struct ManagedCluster {
 }
 
 impl<'a> Request<'a> {
-    /// A request without changes of machines.
+    /// A request without changes of machines; what else is known is set in its fields.
     #[must_use]
     pub fn new(wanted: &'a Clusterfile, facts: &'a Facts, payload: &'a Payload<'a>) -> Self {
         Self {
@@ -153,55 +153,6 @@ impl<'a> Request<'a> {
             plugin_seconds: PLUGIN_SECONDS,
             known: None,
         }
-    }
-
-    /// The same with machines that change.
-    #[must_use]
-    pub fn with_updates(mut self, updates: &'a [HostUpdate]) -> Self {
-        self.updates = updates;
-        self
-    }
-
-    /// The same with the address by which the API server is reached from here.
-    #[must_use]
-    pub fn with_public_address(mut self, address: Option<IpAddr>) -> Self {
-        self.public_address = address;
-        self
-    }
-
-    /// The same with the kubeconfig that is kept now.
-    #[must_use]
-    pub fn with_kubeconfig(mut self, kubeconfig: Option<&'a Secret>) -> Self {
-        self.kubeconfig = kubeconfig;
-        self
-    }
-
-    /// The same with another way to move pods away.
-    #[must_use]
-    pub fn with_drain(mut self, drain: Drain) -> Self {
-        self.drain = drain;
-        self
-    }
-
-    /// The same with another time for scripts of plugins.
-    #[must_use]
-    pub fn with_plugin_seconds(mut self, seconds: u64) -> Self {
-        self.plugin_seconds = seconds;
-        self
-    }
-
-    /// The same with the cluster as it is remembered.
-    #[must_use]
-    pub fn with_known(mut self, known: Option<&'a Cluster>) -> Self {
-        self.known = known;
-        self
-    }
-
-    /// The same with what the provider says of a managed cluster.
-    #[must_use]
-    pub fn with_managed(mut self, managed: Option<&'a ManagedCluster>) -> Self {
-        self.managed = managed;
-        self
     }
 
     /// The wanted cluster itself.
@@ -314,7 +265,7 @@ pub(crate) fn architecture(machine: &str) -> &str {
 }
 
 impl<'a> Payload<'a> {
-    /// An image and secrets, without launch commands.
+    /// An image and secrets, without launch commands; what else there is is set in its fields.
     #[must_use]
     pub fn new(image: &'a ImageContents, secrets: &'a Secrets) -> Self {
         Self { image, launch: Vec::new(), launch_files: Vec::new(), applications: Vec::new(), secrets }
@@ -324,20 +275,6 @@ impl<'a> Payload<'a> {
     #[must_use]
     pub fn with_launch<C: Into<LaunchCommand>>(mut self, commands: impl IntoIterator<Item = C>) -> Self {
         self.launch = commands.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The same with files of applications that are changed before they are launched.
-    #[must_use]
-    pub fn with_launch_files(mut self, files: Vec<LaunchFile>) -> Self {
-        self.launch_files = files;
-        self
-    }
-
-    /// The same with application images that the cluster runs.
-    #[must_use]
-    pub fn with_applications(mut self, applications: Vec<ApplicationContent>) -> Self {
-        self.applications = applications;
         self
     }
 }

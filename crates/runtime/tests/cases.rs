@@ -133,6 +133,12 @@ fn names_are_put_into_the_hosts_file_once() {
     assert_eq!(put(&script), text);
     assert_eq!(put(&script), text);
     assert_eq!(put(&script.replace("192.168.0.2", "192.168.0.9")), text.replace("192.168.0.2", "192.168.0.9"));
+    // A host that the cluster named knows its name, once, also when the file was made anew.
+    let named = script.replace("SEALER_HOSTNAME=''", "SEALER_HOSTNAME='shop-1'");
+    let knows = text.replace("# begin", "127.0.1.1 shop-1\n# begin");
+    assert_eq!([put(&named), put(&named)], [knows.clone(), knows.clone()]);
+    std::fs::write(&hosts, "127.0.0.1 localhost\n10.0.0.1 other\n").unwrap();
+    assert_eq!(put(&named), knows);
     // Where somebody took the last line away, what follows stays.
     std::fs::write(&hosts, "# begin sealer my-cluster\n10.0.0.1 other\n").unwrap();
     assert!(put(&script).starts_with("10.0.0.1 other\n# begin sealer my-cluster\n"));
@@ -359,8 +365,9 @@ impl Case {
     fn request<T>(&self, with: impl FnOnce(&Request<'_>) -> T) -> T {
         let image = self.image();
         let payload = Payload::new(&image, secrets()).with_launch(texts(&self.payload["launch"]));
-        let known = self.current.as_ref().map(|file| &file.cluster);
-        with(&Request::new(&self.wanted, &self.facts, &payload).with_updates(&self.updates).with_known(known))
+        let mut request = Request::new(&self.wanted, &self.facts, &payload);
+        (request.updates, request.known) = (&self.updates, self.current.as_ref().map(|file| &file.cluster));
+        with(&request)
     }
 
     fn image(&self) -> ImageContents {
@@ -405,7 +412,6 @@ fn finish_hosts(facts: &mut Value, current: &Clusterfile, payload: &Value) {
             overlay(&mut marker, facts_of["marker"]["finished"].take());
         }
         facts_of["cluster"] = marker["cluster"].clone();
-        facts_of["image_digest"] = marker["image"].clone();
         let node = json!({"name": facts_of["hostname"], "ready": true, "control_plane": marker["role"] == "master"});
         facts_of["marker"] = marker;
         if facts["api"] != "silent" {

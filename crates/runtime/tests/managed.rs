@@ -103,7 +103,8 @@ async fn a_cluster_without_hosts_is_planned_performed_and_reached() {
     let wanted = Clusterfile::from(cluster);
     let payload = Payload::new(&image, &secrets).with_launch(vec!["kubectl apply -f shop.yaml".to_owned()]);
     let given = ManagedCluster::new("https://shop.example.com:6443", "a kubeconfig".into());
-    let request = Request::new(&wanted, &facts, &payload).with_managed(Some(&given));
+    let mut request = Request::new(&wanted, &facts, &payload);
+    request.managed = Some(&given);
     assert!(managed.preflight(&request).is_empty());
     let plan = managed.plan(&request).unwrap();
 

@@ -64,7 +64,9 @@ fn kubeconfig(secrets: &Secrets, name: &str, master: &str, current: Option<&Secr
     let wanted = Clusterfile::from(cluster);
     let (facts, image) = (Facts::default(), ImageContents::default());
     let payload = Payload::new(&image, secrets);
-    Kubeadm.access(&Request::new(&wanted, &facts, &payload).with_kubeconfig(current)).unwrap().kubeconfig
+    let mut request = Request::new(&wanted, &facts, &payload);
+    request.kubeconfig = current;
+    Kubeadm.access(&request).unwrap().kubeconfig
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::provision::leaving;
 use crate::report::{Planned, addresses};
 use crate::run::Run;
 use crate::takeover::{self, Shared};
+use crate::wanted::set_variables;
 use crate::{ApplyOptions, ClusterState, Error, Events, Sealer, operator_lock};
 
 /// The journal of a deletion.
@@ -29,6 +30,8 @@ pub struct DeleteOptions {
     /// How the plan is performed, and who agrees to it. Hosts that cannot be reached are forgotten instead of stopping at
     /// them with [`ApplyOptions::ignore_unreachable`].
     pub apply: ApplyOptions,
+    /// Variables (`KEY=VALUE`) that plugins see while hosts are cleaned, over those of the cluster.
+    pub env: Vec<String>,
 }
 
 /// What was deleted.
@@ -74,7 +77,7 @@ pub async fn delete(
     let mut deleted = Deleted { name: name.to_owned(), hosts: current.hosts.len(), unreachable: Vec::new() };
     if !provider.owns_hosts() {
         // Hosts that go away with their provider need no cleaning; these stay.
-        (deleted.hosts, deleted.unreachable) = clean(&run, &state, &current, &mut agreed).await?;
+        (deleted.hosts, deleted.unreachable) = clean(&run, &state, &current, &options.env, &mut agreed).await?;
     }
     let tell = |provider| events(crate::Event::Provider { provider });
     let context = Context::new(state.path(), &tell).with_cancel(&options.apply.cancel);
@@ -101,7 +104,7 @@ pub async fn plan_delete(
         if sealer.provider_for(&current)?.owns_hosts() {
             return Ok(given_back(&current));
         }
-        let Cleaning { plan, observed, .. } = plan_cleaning(&run, &state, &current).await?;
+        let Cleaning { plan, observed, .. } = plan_cleaning(&run, &state, &current, &options.env).await?;
         return Ok(Planned { unreachable: observed.facts.unreachable, ..Planned::of(plan) });
     }
     let made_by = options.provider.clone().ok_or_else(|| unknown(sealer, name))?;
@@ -198,12 +201,17 @@ struct Cleaning {
     plan: Plan,
 }
 
-async fn plan_cleaning(run: &Run<'_>, state: &ClusterState, current: &Cluster) -> Result<Cleaning, Error> {
+async fn plan_cleaning(
+    run: &Run<'_>,
+    state: &ClusterState,
+    current: &Cluster,
+    env: &[String],
+) -> Result<Cleaning, Error> {
     let runtime = run.sealer.runtime_of(current)?;
     let requirements = runtime.requirements();
     let observed = gather_all(run, state, current, &requirements).await?;
     if let Some(newer) = takeover::renewed_for_deletion(run, state, current, &observed, &requirements).await? {
-        return Box::pin(plan_cleaning(run, state, &newer)).await;
+        return Box::pin(plan_cleaning(run, state, &newer, env)).await;
     }
     let secrets = match Secrets::load(state.path(), requirements.secrets)? {
         Some(secrets) => secrets,
@@ -217,10 +225,12 @@ async fn plan_cleaning(run: &Run<'_>, state: &ClusterState, current: &Cluster) -
         image.env.clone_from(&found.extension().env);
     }
     let mut wanted = Clusterfile::from(current.without_hosts());
+    set_for_plugins(&mut wanted.cluster, env)?;
     wanted.plugins = state.clusterfile()?.map(|file| file.plugins).unwrap_or_default();
     let payload = Payload::new(&image, &secrets);
-    let request = Request::new(&wanted, &observed.facts, &payload).with_drain(run.options.drain);
-    let request = request.with_plugin_seconds(run.options.plugin_timeout.as_secs()).with_known(Some(current));
+    let mut request = Request::new(&wanted, &observed.facts, &payload);
+    (request.drain, request.plugin_seconds) = (run.options.drain, run.options.plugin_timeout.as_secs());
+    request.known = Some(current);
     let plan = runtime.plan(&request)?;
     let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {
@@ -229,14 +239,29 @@ async fn plan_cleaning(run: &Run<'_>, state: &ClusterState, current: &Cluster) -
     Ok(Cleaning { cluster: current.clone(), observed, plan })
 }
 
+/// Sets variables for plugins. What the cluster was made with, and is found and cleaned by, stays.
+fn set_for_plugins(cluster: &mut Cluster, env: &[String]) -> Result<(), Error> {
+    let before = cluster.env.clone();
+    set_variables(cluster, env)?;
+    let differs = |key: &str| clusterfile::is_cluster_setting(key) && before.get(key) != cluster.env.get(key);
+    match cluster.env.iter().find(|(key, _)| differs(key)) {
+        Some((key, _)) => {
+            let reason = format!("--env {key}: it is deleted with the setting that it was made with");
+            Err(Error::Scale { cluster: cluster.name.clone(), reason })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Cleans every host that can be reached; returns how many those are, and those that cannot.
 async fn clean(
     run: &Run<'_>,
     state: &ClusterState,
     current: &Cluster,
+    env: &[String],
     agreed: &mut Agreed,
 ) -> Result<(usize, Vec<std::net::IpAddr>), Error> {
-    let Cleaning { cluster, observed, plan } = plan_cleaning(run, state, current).await?;
+    let Cleaning { cluster, observed, plan } = plan_cleaning(run, state, current, env).await?;
     let plan = Arc::new(plan);
     // The cluster may have hosts of which nothing is remembered here.
     agreed.ask(run, &plan).await?;

@@ -154,6 +154,7 @@ fn add(cluster: &mut Cluster, part: Part, login: &Login, count: impl Fn(u32, u32
 pub fn scale_down(current: &Clusterfile, request: &ScaleRequest) -> Result<Wanted, Error> {
     let mut wanted = settled(current);
     let cluster = &mut wanted.cluster;
+    set_env(cluster, &request.env)?;
     for Part { role, machines } in request.parts(cluster)? {
         let fewer = match &machines {
             MachinesArg::Count(fewer) => *fewer,

@@ -315,10 +315,10 @@ impl Target<'_> {
 
     /// What image and secrets bring to planning.
     pub(crate) fn payload<'p>(&'p self, secrets: &'p Secrets) -> Payload<'p> {
-        Payload::new(&self.image, secrets)
-            .with_launch(self.launch.commands.clone())
-            .with_launch_files(self.launch.files.clone())
-            .with_applications(self.applications.clone())
+        let mut payload = Payload::new(&self.image, secrets).with_launch(self.launch.commands.clone());
+        payload.launch_files.clone_from(&self.launch.files);
+        payload.applications.clone_from(&self.applications);
+        payload
     }
 
     /// The request for planning; `kubeconfig` is the one that is kept now.
@@ -329,14 +329,13 @@ impl Target<'_> {
         kubeconfig: Option<&'r Secret>,
         options: &ApplyOptions,
     ) -> Request<'r> {
-        Request::new(self.planned.as_ref().unwrap_or(&self.wanted), facts, payload)
-            .with_updates(&self.updates)
-            .with_public_address(self.provider.public_address(self.cluster()))
-            .with_kubeconfig(kubeconfig)
-            .with_managed(self.managed.as_ref())
-            .with_drain(options.drain)
-            .with_plugin_seconds(options.plugin_timeout.as_secs())
-            .with_known(self.current.as_ref())
+        let mut request = Request::new(self.planned.as_ref().unwrap_or(&self.wanted), facts, payload);
+        request.updates = &self.updates;
+        request.public_address = self.provider.public_address(self.cluster());
+        (request.kubeconfig, request.managed) = (kubeconfig, self.managed.as_ref());
+        (request.drain, request.plugin_seconds) = (options.drain, options.plugin_timeout.as_secs());
+        request.known = self.current.as_ref();
+        request
     }
 }
 

@@ -10,7 +10,7 @@ use crate::embedded::Embedded;
 use crate::{Error, Events, Sealer, applications, pull, scale};
 
 /// What `sealer run` was told; every field but the image may be left out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RunRequest {
     /// The cluster image.
@@ -83,23 +83,7 @@ impl RunRequest {
     /// Runs `image` by its own Clusterfile unless more is said.
     #[must_use]
     pub fn new(image: &str) -> Self {
-        Self {
-            image: image.to_owned(),
-            masters: None,
-            nodes: None,
-            login: Login::default(),
-            interface: None,
-            pod_cidr: None,
-            service_cidr: None,
-            cluster_name: None,
-            command_args: BTreeMap::new(),
-            commands: Vec::new(),
-            apps: Vec::new(),
-            env: Vec::new(),
-            provider: None,
-            accept_provider: false,
-            only_to_plan: false,
-        }
+        Self { image: image.to_owned(), ..Self::default() }
     }
 
     /// Puts the commands or applications that are named, if any, in place of those of a cluster.
@@ -270,17 +254,23 @@ fn machines(sealer: &Sealer, cluster: &mut Cluster, request: &RunRequest) -> Res
     Ok(())
 }
 
-/// Sets variables, each given as `KEY=VALUE`.
+/// Sets variables, each given as `KEY=VALUE`; those that are settings take effect.
 pub(crate) fn set_env(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Error> {
-    for pair in pairs {
-        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
-        cluster.set_env(&key, &value);
-    }
+    set_variables(cluster, pairs)?;
     if pairs.is_empty() {
         return Ok(());
     }
     // Those of two networks may be right only together.
     cluster.settle_env(true).map_err(|source| argument("--env", &pairs.join(","), source))
+}
+
+/// Sets variables for scripts.
+pub(crate) fn set_variables(cluster: &mut Cluster, pairs: &[String]) -> Result<(), Error> {
+    pairs.iter().try_for_each(|pair| {
+        let (key, value) = clusterfile::env_pair(pair).map_err(|source| argument("--env", pair, source))?;
+        cluster.set_env(&key, &value);
+        Ok(())
+    })
 }
 
 fn argument(option: &'static str, value: &str, source: clusterfile::ErrorKind) -> Error {

@@ -6,6 +6,7 @@ mod cloud;
 mod hosts;
 mod image;
 mod lvscare;
+mod overhead;
 mod registry;
 
 pub(crate) use apply::apply;

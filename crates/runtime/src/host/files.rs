@@ -20,8 +20,9 @@ pub(super) fn authorities(cluster: &Cluster, secrets: &Secrets) -> Vec<File> {
 }
 
 /// What keeps the cluster's names in `/etc/hosts`: a script and the unit that runs it at each start of the host.
-/// A master asks the API server and the registry of its own, a node the virtual address and the registries of all.
-pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane<'_>) -> Vec<File> {
+/// A master asks the API server and the registry of its own, a node the virtual address and the registries of all. `named`
+/// is the host's own name where the cluster gave it; empty where it had one.
+pub(super) fn names(cluster: &Cluster, host: &Host, named: &str, control_plane: &ControlPlane<'_>) -> Vec<File> {
     let domain = &cluster.registry.domain;
     let mut lines = Vec::new();
     let api_server = if host.is_master() { host.address } else { control_plane.service().ip() };
@@ -35,8 +36,12 @@ pub(super) fn names(cluster: &Cluster, host: &Host, control_plane: &ControlPlane
         lines.push(format!("{} {}", alias.address, alias.hostnames.join(" ")));
     }
     let (data, lines) = (paths::data(&cluster.name), lines.join("\n"));
-    let values =
-        [("SEALER_CLUSTER", cluster.name.as_str()), ("SEALER_DATA", data.as_str()), ("SEALER_NAMES", lines.as_str())];
+    let values = [
+        ("SEALER_CLUSTER", cluster.name.as_str()),
+        ("SEALER_DATA", data.as_str()),
+        ("SEALER_NAMES", lines.as_str()),
+        ("SEALER_HOSTNAME", named),
+    ];
     let script = format!("{}{}", exports(values), include_str!("scripts/hosts_file.sh"));
     let unit = format!(
         "[Unit]\n\

@@ -1,12 +1,25 @@
 //! The files by which a node's kernel balances connections over the API servers.
 
-use clusterfile::Cluster;
+use clusterfile::{Cluster, Host};
 use lvscare::Unit;
 use lvscare::daemon::CareConfig;
 
 use super::control_plane::{API_SERVER, ControlPlane};
-use super::paths;
-use crate::File;
+use super::prepare::id;
+use super::{Script, Setup, paths};
+use crate::{File, Step, Variable};
+
+const LVSCARE: Script =
+    Script::new(include_str!("scripts/lvscare.sh")).diagnose(include_str!("scripts/diagnose_lvscare.sh"));
+
+impl Setup<'_> {
+    /// Has a node's kernel balance connections to the virtual address of the API servers.
+    pub(super) fn start_lvscare(&self, host: &Host) -> Step {
+        let service = Variable::shown(self.control_plane.service().to_string());
+        let run = self.run(host, LVSCARE).env([("SEALER_API_SERVERS", service)]);
+        Step::run(id("lvscare", host.address), [host.address], run).titled("lvscare")
+    }
+}
 
 /// What lvscare on a node needs: its configuration and its unit.
 pub(super) fn files(cluster: &Cluster, control_plane: &ControlPlane<'_>) -> Vec<File> {

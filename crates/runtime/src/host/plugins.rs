@@ -7,7 +7,7 @@ use clusterfile::{Host, Plugin, Role};
 use super::prepare::id;
 use super::{ClusterNetwork, ContainerEngine, Script, Setup, environment};
 use crate::plugins::{self, Chosen, acts_on, phases, sorted};
-use crate::{Error, Marker, Request, Run, Step, Variable, Wait};
+use crate::{Marker, Request, Run, Step, Variable, Wait};
 
 const PLUGIN: Script = Script::new(include_str!("scripts/plugin.sh"));
 const HOSTNAME: Script = Script::new(include_str!("scripts/hostname.sh"));
@@ -57,13 +57,23 @@ impl Setup<'_> {
     }
 
     /// Gives a host the name that a plugin of type HOSTNAME says.
-    pub(super) fn host_name(&self, host: &Host) -> Result<Option<Step>, Error> {
-        let name = plugins::host_names(self.request.wanted)?.remove(&host.address);
-        Ok(name.map(|name| {
-            let title = format!("host name {name}");
+    pub(super) fn host_name(&self, host: &Host) -> Option<Step> {
+        let name = self.given_name(host);
+        let title = format!("host name {name}");
+        let step = |name| {
             let run = self.run(host, HOSTNAME).env([("SEALER_HOSTNAME", Variable::shown(name))]);
             Step::run(id("hostname", host.address), [host.address], run).titled(title)
-        }))
+        };
+        (!name.is_empty()).then(|| step(name))
+    }
+
+    /// The name that a plugin of type HOSTNAME gives, or gave, to a host; empty when none does. A host that is part of
+    /// the cluster keeps its name.
+    pub(super) fn given_name(&self, host: &Host) -> String {
+        // What is wrong with such a plugin was refused before.
+        let given = plugins::host_names(self.request.wanted).unwrap_or_default().remove(&host.address);
+        let keeps = self.request.is_done(host.address).then(|| self.request.host_facts(host.address).ok()).flatten();
+        given.map(|name| keeps.map_or(name, |facts| facts.hostname.clone())).unwrap_or_default()
     }
 
     /// Waits until the cluster is as a plugin of type CLUSTERCHECK asks for.

@@ -15,8 +15,6 @@ use crate::{Content, Error, File, HostChange, Marker, MarkerState, PlannedHost, 
 pub(super) const NAMES: Script = Script::new(include_str!("scripts/names.sh"));
 pub(super) const REGISTRY: Script =
     Script::new(include_str!("scripts/registry.sh")).diagnose(include_str!("scripts/diagnose_registry.sh"));
-pub(super) const LVSCARE: Script =
-    Script::new(include_str!("scripts/lvscare.sh")).diagnose(include_str!("scripts/diagnose_lvscare.sh"));
 pub(super) const ENGINE: Script =
     Script::new(include_str!("scripts/engine.sh")).diagnose(include_str!("scripts/diagnose_engine.sh"));
 const READY: Script = Script::new(include_str!("scripts/ready.sh"));
@@ -59,10 +57,11 @@ impl Setup<'_> {
         small.extend(own);
         let step = |what: &str, script| Step::run(id(what, address), [address], self.run(host, script));
         let mut steps = vec![Step::write(id("claim", address), [address], vec![claim]).titled("claim")];
-        steps.extend(self.host_name(host)?);
         steps.extend(self.plugins(host, &["Originally"]));
         steps.push(Step::write(id("files", address), [address], small).titled("files"));
         steps.push(step("names", NAMES).titled("names"));
+        // Once the host can look the name up.
+        steps.extend(self.host_name(host));
         steps.push(self.content(host));
         steps.extend(self.write_rootfs(host));
         if self.control_plane.has_registry(address) {
@@ -71,7 +70,7 @@ impl Setup<'_> {
         }
         steps.extend(self.plugins_before_engine(host));
         if !host.is_master() {
-            steps.push(step("lvscare", LVSCARE).titled("lvscare"));
+            steps.push(self.start_lvscare(host));
         }
         steps.push(step("engine", ENGINE).titled(self.engine.name()));
         Ok(steps)

@@ -1,5 +1,7 @@
 //! The registry of a cluster, on its masters or outside, as container engines and fetching hosts see it.
 
+use std::net::SocketAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clusterfile::{Cluster, RegistrySettings};
@@ -37,8 +39,13 @@ impl RegistryAccess {
                 (vec![registry.used_host()], external.ca.as_ref().map(|_| format!("{certs}/{EXTERNAL_AUTHORITY}")))
             }
             None => {
-                let masters = control_plane.registries().map(|registry| registry.to_string());
-                (masters.collect(), Some(format!("{certs}/ca.crt")))
+                let masters: Vec<SocketAddr> = control_plane.registries().collect();
+                // containerd before 2.0 takes no address of IPv6 where hosts.toml names a server (its issue 10055): all of
+                // them have one name then, and whoever connects tries one address after the other.
+                let is_ipv6 = masters.iter().any(SocketAddr::is_ipv6);
+                let all = || masters.iter().map(ToString::to_string).collect();
+                let mirrors = if is_ipv6 { vec![registry.used_host()] } else { all() };
+                (mirrors, Some(format!("{certs}/ca.crt")))
             }
         };
         let (scheme, authority) = if registry.is_plain_http() { ("http", None) } else { ("https", authority) };

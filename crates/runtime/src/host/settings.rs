@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clusterfile::Host;
 use sha2::{Digest as _, Sha256};
 
-use super::prepare::{ENGINE, LVSCARE, NAMES, REGISTRY, id};
+use super::prepare::{ENGINE, NAMES, REGISTRY, id};
 use super::registry::{self, RegistryAccess};
 use super::{Script, Setup, files, lvscare, rootfs};
 use crate::{Error, File, Marker, MarkerState, Step, Variable};
@@ -65,7 +65,7 @@ impl Setup<'_> {
         let cluster = self.cluster();
         let engine = format!("{} {}", self.engine.name(), cluster.registry.used_host());
         let mut groups = vec![
-            Group::of_files(NAMES_GROUP, files::names(cluster, host, &self.control_plane)),
+            Group::of_files(NAMES_GROUP, files::names(cluster, host, &self.given_name(host), &self.control_plane)),
             self.images_group(),
             Group::of_text(ENGINE_GROUP, &engine),
         ];
@@ -197,7 +197,7 @@ impl Setup<'_> {
             steps.push(step("no-registry", NO_REGISTRY).titled("no registry"));
         }
         if has(LVSCARE_GROUP) {
-            steps.push(step("lvscare", LVSCARE));
+            steps.push(self.start_lvscare(host));
         }
         if has(ENGINE_GROUP) {
             steps.push(step("engine", ENGINE).titled(self.engine.name()));

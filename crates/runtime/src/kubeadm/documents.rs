@@ -7,7 +7,7 @@ use super::config::{self, Documents, Overrides};
 use super::planner::Planner;
 use super::{files, pki};
 use crate::Error;
-use crate::host::{API_PORT, API_SERVER, virtual_address};
+use crate::host::{API_PORT, API_SERVER};
 
 impl Planner<'_> {
     pub(super) fn documents_for(&self, host: &Host) -> Result<Documents, Error> {
@@ -18,7 +18,8 @@ impl Planner<'_> {
     fn overrides(&self, host: &Host) -> Result<Overrides, Error> {
         let cluster = self.setup.cluster();
         // kubeadm adds each master's own address: so one that comes or goes changes no other certificate.
-        let mut sans = vec!["127.0.0.1".to_owned(), API_SERVER.to_owned(), virtual_address(cluster, true).to_string()];
+        let virtual_address = self.setup.control_plane.service().ip();
+        let mut sans = vec!["127.0.0.1".to_owned(), API_SERVER.to_owned(), virtual_address.to_string()];
         sans.extend(cluster.cert_sans.iter().cloned());
         let images = &self.setup.request.payload.image.carried_images;
         let defaults = config::from_carried_images(images, &self.version);

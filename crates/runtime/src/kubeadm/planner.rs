@@ -46,11 +46,13 @@ impl<'a> Planner<'a> {
         let documents = planner.documents_for(planner.setup.control_plane.entry())?;
         planner.networks.check(request.cluster(), &documents)?;
         settings::refuse_other_networks(request, &planner.networks)?;
+        let virtual_address = planner.setup.control_plane.service().ip();
+        settings::refuse_other_address(request, &documents.proxy, virtual_address)?;
         planner.setup.network = documents.network();
         let hosts = request.cluster().hosts.iter().map(|host| (host, request.image_for(host.address)));
         let source = Source { wanted: request.wanted, image: payload.image, engine, network: &planner.setup.network };
         planner.setup.rootfs = source.files(hosts)?;
-        planner.setup.own_settings = settings::of(request, &documents, &planner.networks);
+        planner.setup.own_settings = settings::of(request, &documents, &planner.networks, virtual_address);
         Ok(planner)
     }
 

@@ -1,8 +1,10 @@
 //! Settings of masters that only kubeadm knows: names in certificates, networks, what was launched.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use clusterfile::Host;
+use serde_json::Value;
 
 use super::config::Documents;
 use super::networks::Networks;
@@ -16,12 +18,19 @@ pub(super) const CERTIFICATES: &str = "certificates";
 pub(super) const LAUNCH: &str = "launch";
 /// The networks of pods and services, which stay what they are.
 const NETWORKS: &str = "networks";
+/// The virtual address of the API servers, where kube-proxy knows it.
+const VIRTUAL_ADDRESS: &str = "virtual-address";
 
 const RENEW: Script =
     Script::new(include_str!("scripts/certificate.sh")).diagnose(include_str!("scripts/diagnose_init.sh"));
 
 /// The value of each of them.
-pub(super) fn of(request: &Request<'_>, documents: &Documents, networks: &Networks) -> BTreeMap<&'static str, String> {
+pub(super) fn of(
+    request: &Request<'_>,
+    documents: &Documents,
+    networks: &Networks,
+    virtual_address: IpAddr,
+) -> BTreeMap<&'static str, String> {
     let mut names = documents.network().certificate_names;
     names.sort();
     let launch = launch::text(&request.payload.launch, &request.payload.launch_files);
@@ -32,7 +41,25 @@ pub(super) fn of(request: &Request<'_>, documents: &Documents, networks: &Networ
         (CERTIFICATES, digest([names.join("\n").as_bytes()])),
         (LAUNCH, hex::encode(&request.payload.secrets.keyed_digest(&["launch", &launched])[..8])),
         (NETWORKS, networks_text(networks)),
+        (VIRTUAL_ADDRESS, virtual_address.to_string()),
     ])
+}
+
+/// What the masters noted when they were finished, where it is not this.
+fn other<'a>(request: &Request<'a>, name: &str, wanted: &str) -> Option<&'a String> {
+    let markers = request.cluster().masters().filter_map(|master| request.marker(master.address));
+    markers.filter_map(|marker| marker.settings.get(name)).find(|had| **had != wanted)
+}
+
+/// Refuses another virtual address where kube-proxy balances by IPVS too: its configuration, which kubeadm wrote into the
+/// cluster, has it leave the first one alone, and it would remove the rules of any other.
+pub(super) fn refuse_other_address(request: &Request<'_>, proxy: &Value, wanted: IpAddr) -> Result<(), Error> {
+    let is_ipvs = proxy.get("mode").is_some_and(|mode| mode == "ipvs");
+    let Some(had) = other(request, VIRTUAL_ADDRESS, &wanted.to_string()).filter(|_| is_ipvs) else { return Ok(()) };
+    let reason = format!(
+        "the virtual address of its API servers is {had}, and its kube-proxy, in the mode ipvs, would take the rules of {wanted} away; delete the cluster and make it anew, or keep the address"
+    );
+    Err(Error::InvalidCluster { cluster: request.cluster().name.clone(), reason })
 }
 
 fn networks_text(networks: &Networks) -> String {
@@ -42,8 +69,7 @@ fn networks_text(networks: &Networks) -> String {
 /// Refuses other networks than those that the cluster was made with: the addresses of pods and services that there are
 /// cannot change.
 pub(super) fn refuse_other_networks(request: &Request<'_>, networks: &Networks) -> Result<(), Error> {
-    let markers = request.cluster().masters().filter_map(|master| request.marker(master.address));
-    let had = markers.filter_map(|marker| marker.settings.get(NETWORKS)).find(|had| **had != networks_text(networks));
+    let had = other(request, NETWORKS, &networks_text(networks));
     let Some((pods, services)) = had.and_then(|had| had.split_once(' ')) else { return Ok(()) };
     let reason = format!(
         "its pods have addresses of {pods} and its services of {services}, which cannot change while it lives ({} and {} are wanted); delete the cluster and make it anew, or keep the networks",

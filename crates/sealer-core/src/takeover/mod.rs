@@ -130,14 +130,13 @@ pub(crate) async fn renew(
     mut observed: Observed,
 ) -> Result<Observed, Error> {
     let requirements = target.runtime.requirements();
-    let shared = Shared::of(&observed, target.cluster(), &requirements);
-    let renewed = run.until_cancelled(ASKING, shared.renew(run, state, &observed, target.cluster())).await?;
-    if renewed.adopted {
+    let (shared, adopted) = renew_standing(run, state, target.cluster(), &observed, &requirements).await?;
+    if adopted {
         target.current = state.clusterfile()?.map(|file| file.cluster);
         observed = gather(run, state, target).await?;
     }
     let api = Shared::of(&observed, target.cluster(), &requirements).api;
-    observed.shared = Shared { api, lease: renewed.lease, stored: renewed.stored };
+    observed.shared = Shared { api, ..shared };
     Ok(observed)
 }
 

@@ -1,8 +1,10 @@
 //! What delete takes away, leaves alone, and resumes.
 
-use sealer_core::{Class, Error};
+use sealer_core::runtime::Action;
+use sealer_core::{Class, DeleteOptions, Error, clusterfile, plan_delete};
 
 use crate::lab::{Bench, address, counted, listed};
+use crate::simulated::{Act, Image, Place, run_to_end};
 
 #[tokio::test]
 async fn hosts_are_cleaned_and_the_state_is_forgotten() {
@@ -75,4 +77,23 @@ async fn a_dry_run_lists_the_machines_that_go_back() {
     let planned = bench.plan_delete(false).await.unwrap();
     assert_eq!((planned.given_back, planned.plan.steps.len()), (bench.hosts(), 0));
     assert_eq!(bench.provider.counts().releases, 0);
+}
+
+#[test]
+fn variables_of_a_deletion_reach_plugins_and_change_no_setting() {
+    let text = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: shop}\nspec:\n  image: shop:1\n  env: [MODE=slow]\n  \
+                hosts: [{ips: [10.0.0.1], roles: [master]}]\n---\napiVersion: sealer.io/v1\nkind: Plugin\nmetadata: {name: tell}\n\
+                spec: {type: SHELL, action: PreClean, data: echo $MODE}\n";
+    let place = Place::new(&Image::new(), None);
+    place.perform(&Act::apply(clusterfile::parse(text).unwrap()), None).unwrap().unwrap();
+    let planned = |env: &str| {
+        let options = DeleteOptions { env: vec![env.to_owned()], ..DeleteOptions::default() };
+        run_to_end(async { plan_delete(&place.sealer, "shop", &options, &|_| ()).await })
+    };
+    let plan = planned("MODE=fast").unwrap().plan;
+    let step = plan.steps.iter().find(|step| step.id.starts_with("plugin-PreClean-tell")).unwrap();
+    let Action::Run(run) = &step.action else { panic!("a plugin runs") };
+    assert_eq!(run.env["MODE"].expose(), "fast");
+    let refused = planned("IPvsVIPv4=10.9.9.9").unwrap_err();
+    assert_eq!((refused.class(), refused.to_string().contains("--env IPvsVIPv4")), (Class::Usage, true));
 }

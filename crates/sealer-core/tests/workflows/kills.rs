@@ -8,10 +8,11 @@ use std::fs;
 use std::net::IpAddr;
 
 use sealer_core::clusterfile::{Cluster, Clusterfile, Config, MachineSpec, ProviderName};
+use sealer_core::runtime::HostChange;
 use sealer_core::{Class, Error, Outcome};
 
 use crate::lab::address;
-use crate::simulated::{Act, FAULTS, Fault, Image, Kind, Place, listed};
+use crate::simulated::{Act, Call, FAULTS, Fault, Image, Kind, Place, listed};
 
 fn counted(masters: u32, nodes: u32) -> Clusterfile {
     let mut cluster = Cluster::new("shop", "shop:1");
@@ -73,6 +74,9 @@ fn matrix(title: &str, image: &Image, from: Option<&Place>, act: &Act, faults: &
             let first = place.perform(act, Some((&call.name, fault)));
             let what = format!("{title}: {fault:?} at {}", call.name);
             let Some(host) = place.world.state().hit else { panic!("{what}: it was not called") };
+            if !matches!(first, Some(Ok(_))) {
+                expect_remembered(&place, &what);
+            }
             expect_told(first.map(|first| first.map(drop)), fault, host, &what);
             match place.perform(act, None).unwrap() {
                 Ok(_) => {}
@@ -85,6 +89,19 @@ fn matrix(title: &str, image: &Image, from: Option<&Place>, act: &Act, faults: &
         }
     }
     print(title, &matrix, runs);
+}
+
+/// Expects that a host to which something was done is known, however the run ended: only then can it be cleaned.
+fn expect_remembered(place: &Place, what: &str) {
+    let state = place.world.state();
+    let is_done = |call: &Call| call.kind == Kind::Change && !call.label.starts_with("api: ");
+    let Some(plan) = state.model.plan.clone().filter(|_| state.calls.iter().any(is_done)) else { return };
+    drop(state);
+    let known = place.remembered().unwrap_or_else(|| panic!("{what}: nothing is remembered"));
+    // Those that leave are forgotten before the copy in the cluster is.
+    for host in plan.hosts.iter().filter(|host| host.change != HostChange::Leave) {
+        assert!(known.host(host.address).is_some(), "{what}: {} is not remembered", host.address);
+    }
 }
 
 /// Expects that a run that did not end well says where.
@@ -128,23 +145,65 @@ fn creating_three_masters_and_a_node() {
     matrix("create 3 + 1", &Image::new(), None, &Act::apply(listed(&[1, 2, 3], &[4])), &FAULTS);
 }
 
+/// A master whose `etc/a` holds this.
+fn with(data: &str) -> Act {
+    let mut wanted = listed(&[1], &[]);
+    wanted.configs.push(Config::new("etc/a", data));
+    Act::apply(wanted)
+}
+
+/// What `etc/a` of that master holds.
+fn there(place: &Place) -> String {
+    fs::read_to_string(place.directory.path().join("hosts/10.0.0.1/data/shop/rootfs/etc/a")).unwrap()
+}
+
+/// Two is begun and taken back, and that is broken off as well, anywhere: what was done for the first two does not count.
+#[test]
+fn a_change_that_is_begun_again_after_another_one_is_done_again() {
+    let image = Image::new();
+    let begun = Place::new(&image, None);
+    begun.perform(&with("one"), None).unwrap().unwrap();
+    let last = "finish@10.0.0.1 on 10.0.0.1 #0";
+    assert!(begun.perform(&with("two"), Some((last, Fault::KilledBefore))).is_none());
+    assert_eq!(there(&begun), "two");
+    let smooth = Place::new(&image, Some(&begun));
+    smooth.perform(&with("one"), None).unwrap().unwrap();
+    assert_eq!(there(&smooth), "one");
+    let calls = smooth.world.state().calls.clone();
+    let (mut undone, changes) = (0, calls.iter().filter(|call| call.kind == Kind::Change));
+    for (call, fault) in changes.flat_map(|call| [(call, Fault::KilledBefore), (call, Fault::KilledAfter)]) {
+        let place = Place::new(&image, Some(&begun));
+        assert!(place.perform(&with("one"), Some((&call.name, fault))).is_none());
+        undone += usize::from(there(&place) == "one");
+        place.perform(&with("two"), None).unwrap().unwrap();
+        assert_eq!(there(&place), "two", "{fault:?} at {}", call.name);
+        expect_done(&place, &with("two"), &call.name);
+    }
+    assert!(undone > 3, "it was undone only {undone} times");
+}
+
 #[test]
 fn a_change_of_a_file_that_is_taken_back_is_a_change_too() {
     let image = Image::new();
-    let with = |data: &str| {
-        let mut wanted = listed(&[1], &[]);
-        wanted.configs.push(Config::new("etc/a", data));
-        Act::apply(wanted)
-    };
     let place = Place::new(&image, None);
     place.perform(&with("one"), None).unwrap().unwrap();
     let call = "rootfs@10.0.0.1 on 10.0.0.1 #0";
     assert!(place.perform(&with("two"), Some((call, Fault::KilledAfter))).is_none());
     let back = place.perform(&with("one"), None).unwrap().unwrap().unwrap();
     assert_eq!(back.outcome, Outcome::Changed);
-    let file = place.directory.path().join("hosts/10.0.0.1/data/shop/rootfs/etc/a");
-    assert_eq!(fs::read_to_string(file).unwrap(), "one");
+    assert_eq!(there(&place), "one");
     expect_done(&place, &with("one"), "taken back");
+}
+
+/// The virtual address of the API servers is a setting like others: names, certificates and lvscare follow it.
+#[test]
+fn the_virtual_address_changes() {
+    let image = Image::new();
+    let standing = made(&image, listed(&[1], &[4]));
+    let mut wanted = listed(&[1], &[4]);
+    wanted.cluster.set_env("IPvsVIPv4", "10.103.97.9");
+    let wanted = Act::apply(wanted);
+    matrix("another virtual address", &image, Some(&standing), &wanted, &[Fault::KilledBefore, Fault::KilledAfter]);
 }
 
 #[test]

@@ -21,15 +21,17 @@ awk '$5 ~ "^/var/lib/kubelet/" { print $5 }' /proc/self/mountinfo | sort --rever
 done
 
 # What the network add-on made: chain, routes (marked with its own protocol number), configuration.
-if command -v iptables-save >/dev/null; then
+for program in iptables ip6tables; do
+    command -v "$program-save" >/dev/null || continue
     for table in filter nat mangle; do
-        saved=$(iptables-save -t "$table" 2>/dev/null) || continue
+        saved=$("$program-save" -t "$table" 2>/dev/null) || continue
         if grep -qE 'KUBE-|SEALER-|CNI-' <<< "$saved"; then
-            grep -vE 'KUBE-|SEALER-|CNI-' <<< "$saved" | iptables-restore -T "$table" 2>/dev/null
+            grep -vE 'KUBE-|SEALER-|CNI-' <<< "$saved" | "$program-restore" -T "$table" 2>/dev/null
         fi
     done
-fi
-ip route flush proto 117 2>/dev/null
+done
+ip -4 route flush proto 117 2>/dev/null
+ip -6 route flush proto 117 2>/dev/null
 # Deleting a pod's network namespace takes its interfaces and their routes along.
 for namespace in /run/netns/cni-*; do
     [ -e "$namespace" ] && ip netns delete "$(basename "$namespace")" 2>/dev/null

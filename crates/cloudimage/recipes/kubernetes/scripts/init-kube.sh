@@ -16,7 +16,7 @@ install_program() {
 # What Kubernetes changes about the kernel, as it was before: clean-kube.sh puts it back.
 settings=${SEALER_DATA:-$rootfs}/settings.before
 if [ ! -e "$settings" ]; then
-    for name in net/ipv4/ip_forward net/ipv4/conf/all/route_localnet net/bridge/bridge-nf-call-iptables \
+    for name in net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/ipv4/conf/all/route_localnet net/bridge/bridge-nf-call-iptables \
         net/bridge/bridge-nf-call-ip6tables net/netfilter/nf_conntrack_max net/netfilter/nf_conntrack_tcp_timeout_established \
         net/netfilter/nf_conntrack_tcp_timeout_close_wait vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
         [ ! -e "/proc/sys/$name" ] || echo "$name $(cat "/proc/sys/$name")"

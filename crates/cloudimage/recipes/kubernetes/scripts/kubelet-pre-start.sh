@@ -17,6 +17,7 @@ set_sysctl() {
     fi
 }
 set_sysctl net.ipv4.ip_forward 1
+set_sysctl net.ipv6.conf.all.forwarding 1
 set_sysctl net.bridge.bridge-nf-call-iptables 1
 set_sysctl net.bridge.bridge-nf-call-ip6tables 1
 limit=$(cat /proc/sys/net/netfilter/nf_conntrack_max 2>/dev/null || echo 0)

@@ -3,7 +3,10 @@
 cd /
 systemctl disable --now sealer-registry.service sealer-names.service sealer-lvscare.service 2>/dev/null || true
 if [ -e /etc/systemd/system/sealer-lvscare.service ] && [ -x /var/lib/sealer/bin/sealer ]; then
-    /var/lib/sealer/bin/sealer lvscare clean --quiet --vs "$SEALER_API_SERVERS" || true
+    # More than one where a change of the address was interrupted.
+    for service in $(cat "$SEALER_DATA/lvscare.services" 2>/dev/null) "$SEALER_API_SERVERS"; do
+        /var/lib/sealer/bin/sealer lvscare clean --quiet --vs "$service" || true
+    done
 fi
 rm -f /etc/systemd/system/sealer-registry.service /etc/systemd/system/sealer-names.service
 rm -f /etc/systemd/system/sealer-lvscare.service
