@@ -4,6 +4,9 @@
 mod support;
 
 use content_store::{Descriptor, Digest, MediaType, NameKind, Store};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use registry_proxy::{Config, Content, ContentSource, Event, Options, TlsConfig, serve};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -376,4 +379,44 @@ fn a_configuration_that_cannot_work_is_named() {
     for fine in ["", "# nothing\n", "{}\n", "push: true\ncollectUntagged: true\n"] {
         Config::parse(fine).and_then(|config| config.check()).unwrap();
     }
+}
+
+/// Whatever is done to a manifest before it is pushed, it is taken or refused: nothing fails inside, and what was taken is given
+/// back byte for byte, with lists that can still be made.
+#[tokio::test]
+async fn no_pushed_manifest_is_too_odd() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = Registry::start(directory.path(), |_| ()).await;
+    let (layer, image) = registry.push("1", b"layer").await;
+    let good = manifest(&Digest::of(b"{}"), &layer, Some(&image));
+    let mut runner = TestRunner::deterministic();
+    let odd =
+        proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), "\\PC{0,9}"), 1..4);
+    let words = ["null", "[]", "{}", "-1", "1e400", "18446744073709551616", "\"\"", "\"\\u0000\"", "true", "[[[["];
+    let mut taken = 0;
+    for round in 0..300 {
+        let mut text = good.clone();
+        for (from, to, with) in odd.new_tree(&mut runner).unwrap().current() {
+            let bounds: Vec<usize> = text.char_indices().map(|(place, _)| place).chain([text.len()]).collect();
+            let (one, other) = (*from.get(&bounds), *to.get(&bounds));
+            // Short cuts keep most of it a document; now and then a word of JSON comes in their place.
+            let (begin, end) = (one.min(other), one.max(other).min(one.min(other) + 12));
+            let end = bounds.iter().copied().find(|place| *place >= end).unwrap_or(text.len());
+            let with = if round % 2 == 0 { words[round / 2 % words.len()] } else { with.as_str() };
+            text.replace_range(begin..end, with);
+        }
+        if round % 10 == 0 {
+            text = good.replacen("\"size\":2", &format!("\"size\":{round},\"note\":{}", words[round / 10 % 10]), 1);
+        }
+        let status = registry.status(Method::PUT, "/v2/a/manifests/odd", text.clone()).await;
+        assert!(status == StatusCode::CREATED || status.is_client_error(), "{status}: {text}");
+        if status == StatusCode::CREATED {
+            taken += 1;
+            assert_eq!(registry.send(Method::GET, "/v2/a/manifests/odd", "").await.text().await.unwrap(), text);
+        }
+    }
+    assert!(taken > 0 && taken < 300, "{taken} were taken");
+    let listed = registry.send(Method::GET, &format!("/v2/a/referrers/{image}"), "").await;
+    assert_eq!(listed.status(), StatusCode::OK);
+    registry.stop().await;
 }

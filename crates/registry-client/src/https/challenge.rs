@@ -52,6 +52,7 @@ fn bearer(challenge: &ChallengeRef<'_>) -> Option<Challenge> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     fn of(values: &[&str]) -> Challenge {
         challenge(&values.iter().map(|value| (WWW_AUTHENTICATE, value.parse().unwrap())).collect())
@@ -89,6 +90,16 @@ mod tests {
             &[many.as_slice(), &["Basic realm=\"x\""]].concat(),
         ] {
             assert_eq!(of(values), Challenge::None, "{values:?}");
+        }
+    }
+    proptest! {
+        #[test]
+        fn no_header_is_too_odd(text in "(Bearer|Basic|bearer)?( |,|realm=|service=|\"|\\\\|=|https://a/t|[ -~\u{80}-\u{ff}]{0,4}){0,20}") {
+            let value = http::HeaderValue::from_bytes(&text.chars().map(|letter| letter as u8).collect::<Vec<_>>());
+            let Ok(value) = value else { return Ok(()) };
+            if let Challenge::Bearer { realm, service } = challenge(&[(WWW_AUTHENTICATE, value)].into_iter().collect()) {
+                prop_assert!(!realm.is_empty() && service != Some(String::new()));
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{BlobStream, Digest, Manifest, Mount, Reference, Registry, Upload, Up
 use async_trait::async_trait;
 use authenticator::{Authenticator, Scope};
 use bytes::Bytes;
-use endpoint::{Endpoint, Endpoints};
+use endpoint::{Endpoint, Endpoints, Scheme};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, RANGE, RETRY_AFTER};
@@ -63,6 +63,12 @@ impl Https {
         let (authenticator, longest_retry_after) = (Authenticator::new(&options), options.longest_retry_after);
         let clients = Clients::new(options)?;
         Ok(Self { shared: Arc::new(Shared { endpoints, clients, authenticator, longest_retry_after }) })
+    }
+
+    /// Reads the system's certificates now, so that the first request to `host` or one like it does not wait for that. What fails here is told by
+    /// the first request.
+    pub fn prepare(&self, host: &str) {
+        let _ = self.shared.clients.transfer(Scheme::Https, host);
     }
 
     /// Asks a registry (`host[:port]`) whether it accepts a login, which is used for nothing else.

@@ -32,6 +32,7 @@ impl Upstream {
         let fail = |reason: String| Error::Upstream { upstream: title.clone(), reason };
         let (options, prefix) = options(&config).map_err(fail)?;
         let https = Https::new(options).map_err(|error| fail(error_report::one_line(&error)))?;
+        https.prepare(&config.registry);
         let pace = config.requests_per_second.map(|count| Arc::new(Pace::new(count.into())));
         let registry = Arc::new(Limited::new(https, pace.clone(), config.bytes_per_second));
         Ok(Self { config, registry, title, prefix, pace, resting: Expiring::default() })
