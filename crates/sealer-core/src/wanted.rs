@@ -10,7 +10,7 @@ use crate::embedded::Embedded;
 use crate::{Error, Events, Sealer, applications, pull, scale};
 
 /// What `sealer run` was told; every field but the image may be left out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RunRequest {
     /// The cluster image.
@@ -83,23 +83,7 @@ impl RunRequest {
     /// Runs `image` by its own Clusterfile unless more is said.
     #[must_use]
     pub fn new(image: &str) -> Self {
-        Self {
-            image: image.to_owned(),
-            masters: None,
-            nodes: None,
-            login: Login::default(),
-            interface: None,
-            pod_cidr: None,
-            service_cidr: None,
-            cluster_name: None,
-            command_args: BTreeMap::new(),
-            commands: Vec::new(),
-            apps: Vec::new(),
-            env: Vec::new(),
-            provider: None,
-            accept_provider: false,
-            only_to_plan: false,
-        }
+        Self { image: image.to_owned(), ..Self::default() }
     }
 
     /// Puts the commands or applications that are named, if any, in place of those of a cluster.
