@@ -15,7 +15,7 @@ pub fn closest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= 64 && *candidate != given)
-        .map(|candidate| (distance(&fold(given), &fold(candidate)), candidate))
+        .map(|candidate| (strsim::osa_distance(&fold(given), &fold(candidate)), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -27,27 +27,8 @@ pub(crate) fn is_same(left: &str, right: &str) -> bool {
 }
 
 /// Letter case and separators are the most common typos, so they do not count.
-fn fold(word: &str) -> Vec<char> {
+fn fold(word: &str) -> String {
     word.chars().filter(|letter| !"-_ ".contains(*letter)).flat_map(char::to_lowercase).collect()
-}
-
-/// How many letters have to be added, dropped, replaced or swapped with their neighbour.
-fn distance(left: &[char], right: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=right.len()).collect();
-    for (row, letter) in left.iter().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, other) in right.iter().enumerate() {
-            let replaced = above[column] + usize::from(letter != other);
-            let mut least = replaced.min(above[column + 1] + 1).min(current[column] + 1);
-            if row > 0 && column > 0 && *letter == right[column - 1] && left[row - 1] == *other {
-                least = least.min(before[column - 1] + 1);
-            }
-            current.push(least);
-        }
-        before = std::mem::replace(&mut above, current);
-    }
-    above[right.len()]
 }
 
 #[cfg(test)]

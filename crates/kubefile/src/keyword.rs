@@ -1,9 +1,12 @@
 //! The names of instructions, and suggestions for unknown ones.
 
-use std::fmt;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// An instruction's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "UPPERCASE", ascii_case_insensitive)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each variant is the instruction of that name")]
 pub enum Keyword {
@@ -28,54 +31,23 @@ pub enum Keyword {
 
 impl Keyword {
     /// Every name, in the order of the reference.
-    pub const ALL: [Self; 17] = [
-        Self::From,
-        Self::Copy,
-        Self::Add,
-        Self::Run,
-        Self::Cmd,
-        Self::Cmds,
-        Self::Arg,
-        Self::Env,
-        Self::Label,
-        Self::Maintainer,
-        Self::App,
-        Self::AppCmds,
-        Self::AppEnv,
-        Self::Launch,
-        Self::Cni,
-        Self::Csi,
-        Self::KubeVersion,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name in capital letters.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::From => "FROM",
-            Self::Copy => "COPY",
-            Self::Add => "ADD",
-            Self::Run => "RUN",
-            Self::Cmd => "CMD",
-            Self::Cmds => "CMDS",
-            Self::Arg => "ARG",
-            Self::Env => "ENV",
-            Self::Label => "LABEL",
-            Self::Maintainer => "MAINTAINER",
-            Self::App => "APP",
-            Self::AppCmds => "APPCMDS",
-            Self::AppEnv => "APPENV",
-            Self::Launch => "LAUNCH",
-            Self::Cni => "CNI",
-            Self::Csi => "CSI",
-            Self::KubeVersion => "KUBEVERSION",
-        }
+        self.into()
     }
 
     /// The keyword of this name in any letter case.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|keyword| keyword.as_str().eq_ignore_ascii_case(name))
+        name.parse().ok()
+    }
+
+    /// The keyword that is closest to a name that is none, when it is close enough to be a typo.
+    pub(crate) fn closest(name: &str) -> Option<Self> {
+        closest(name, Self::ALL.iter().map(|keyword| keyword.as_str())).and_then(Self::find)
     }
 
     /// Whether here-document markers on its line mean here-documents.
@@ -86,12 +58,6 @@ impl Keyword {
     /// Whether it declares an app.
     pub(crate) fn declares_app(self) -> bool {
         matches!(self, Self::App | Self::Cni | Self::Csi)
-    }
-}
-
-impl fmt::Display for Keyword {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
     }
 }
 
@@ -113,19 +79,17 @@ pub(crate) fn dockerfile_only(name: &str) -> Option<&'static str> {
 
 /// The candidate closest to `name`, when it is close enough to be a typo. Letter case does not count.
 pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name: Vec<char> = name.chars().take(MAX_COMPARED + 1).map(|letter| letter.to_ascii_uppercase()).collect();
     if name.len() > MAX_COMPARED {
         return None;
     }
-    let allowed = name.len().div_ceil(3).min(3);
+    let (name, length) = (name.to_ascii_uppercase(), name.chars().count());
+    let allowed = length.div_ceil(3).min(3);
+    let near =
+        |candidate: &&str| candidate.len() <= MAX_COMPARED && candidate.chars().count().abs_diff(length) <= allowed;
     candidates
         .into_iter()
-        .filter_map(|candidate| {
-            let letters: Vec<char> =
-                candidate.chars().take(MAX_COMPARED + 1).map(|letter| letter.to_ascii_uppercase()).collect();
-            let near = letters.len().abs_diff(name.len()) <= allowed && letters.len() <= MAX_COMPARED;
-            near.then(|| (edit_distance(&name, &letters), candidate))
-        })
+        .filter(near)
+        .map(|candidate| (strsim::osa_distance(&name, &candidate.to_ascii_uppercase()), candidate))
         .filter(|&(distance, candidate)| distance <= allowed && distance < candidate.chars().count())
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
@@ -134,31 +98,13 @@ pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 /// Longer names are not compared: the cost grows with the square.
 const MAX_COMPARED: usize = 64;
 
-/// Insertions, deletions, replacements and swaps of neighbours that turn one into the other.
-fn edit_distance(left: &[char], right: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut previous: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.iter().enumerate() {
-        let mut current = vec![i + 1];
-        for (j, r) in right.iter().enumerate() {
-            let mut cost = (previous[j] + usize::from(l != r)).min(previous[j + 1] + 1).min(current[j] + 1);
-            if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
-                cost = cost.min(before[j - 1] + 1);
-            }
-            current.push(cost);
-        }
-        before = std::mem::replace(&mut previous, current);
-    }
-    previous[right.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn slips_are_found_and_strangers_are_not() {
-        let names = || Keyword::ALL.into_iter().map(Keyword::as_str);
+        let names = || Keyword::ALL.iter().map(|keyword| keyword.as_str());
         assert_eq!(closest("COPPY", names()), Some("COPY"));
         assert_eq!(closest("form", names()), Some("FROM"));
         assert_eq!(closest("LUANCH", names()), Some("LAUNCH"));
@@ -166,13 +112,5 @@ mod tests {
         assert_eq!(closest("XYZ", names()), None);
         assert_eq!(closest("", names()), None);
         assert_eq!(closest(&"x".repeat(100_000), names()), None);
-    }
-
-    #[test]
-    fn distance_counts_a_swap_once() {
-        let letters = |text: &str| text.chars().collect::<Vec<char>>();
-        assert_eq!(edit_distance(&letters("FORM"), &letters("FROM")), 1);
-        assert_eq!(edit_distance(&letters("kitten"), &letters("sitting")), 3);
-        assert_eq!(edit_distance(&letters(""), &letters("abc")), 3);
     }
 }

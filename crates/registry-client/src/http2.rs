@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header::{ACCEPT, RANGE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -75,10 +75,7 @@ impl Http2Stream {
             request = request.header(ACCEPT, wire::accept(accept));
         }
         if offset > 0 {
-            request = request.header(
-                RANGE,
-                HeaderValue::from_str(&format!("bytes={offset}-")).map_err(|error| interrupted(error.into()))?,
-            );
+            request = request.header(RANGE, format!("bytes={offset}-"));
         }
         let request = request.body(Empty::new()).map_err(|error| interrupted(error.into()))?;
         let mut sender = self.sender.clone();

@@ -7,24 +7,14 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::time::Duration;
 
-/// How often and how patiently something is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Retry {
-    /// Attempts in a row that may fail before giving up.
-    pub(crate) attempts: u32,
-    /// The wait after the first failure; it doubles each time.
-    pub(crate) first_wait: Duration,
-    /// The longest wait.
-    pub(crate) longest_wait: Duration,
-}
+/// Attempts in a row that may fail before giving up.
+pub(crate) const ATTEMPTS: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-impl Retry {
-    /// The wait after the given number of failures in a row.
-    pub(crate) fn wait(&self, failures: u32) -> Duration {
-        self.first_wait
-            .saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
-            .min(self.longest_wait)
-    }
+/// The wait after the given number of failures in a row: it doubles each time.
+pub(crate) fn wait(failures: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST_WAIT)
 }
 
 /// A transfer is opened again at most this often, however little each attempt brought.
@@ -37,13 +27,11 @@ pub(crate) type Open = Box<dyn Fn(u64) -> BoxFuture<'static, Result<BlobStream>>
 pub(crate) fn resuming(
     first: BlobStream,
     offset: u64,
-    retry: Retry,
     open: Open,
     broken: impl Fn() -> Error + Send + 'static,
 ) -> BlobStream {
     let size = first.size;
-    let start =
-        Transfer { stream: Some(first.stream), position: offset, size, failures: 0, reopened: 0, retry, open, broken };
+    let start = Transfer { stream: Some(first.stream), position: offset, size, failures: 0, reopened: 0, open, broken };
     BlobStream { size, stream: Box::pin(stream::try_unfold(start, Transfer::next)) }
 }
 
@@ -53,7 +41,6 @@ struct Transfer<F> {
     size: Option<u64>,
     failures: u32,
     reopened: u32,
-    retry: Retry,
     open: Open,
     broken: F,
 }
@@ -86,10 +73,10 @@ impl<F: Fn() -> Error> Transfer<F> {
             self.stream = None;
             self.failures += 1;
             self.reopened += 1;
-            if !error.is_transient() || self.failures >= self.retry.attempts || self.reopened >= REOPEN_LIMIT {
+            if !error.is_transient() || self.failures >= ATTEMPTS || self.reopened >= REOPEN_LIMIT {
                 return Err(error);
             }
-            tokio::time::sleep(self.retry.wait(self.failures)).await;
+            tokio::time::sleep(wait(self.failures)).await;
         }
     }
 }
@@ -100,9 +87,6 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-
-    const RETRY: Retry =
-        Retry { attempts: 3, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(5) };
 
     fn broken() -> Error {
         Error::Interrupted { object: "blob".to_owned(), host: "host".to_owned(), source: "gone".into() }
@@ -126,7 +110,7 @@ mod tests {
     async fn a_transfer_goes_on_where_it_broke() {
         let opened = Arc::new(AtomicU32::new(0));
         let first = flaky(opened.clone(), 2)(0).await.unwrap();
-        let blob = resuming(first, 0, RETRY, flaky(opened.clone(), 2), broken);
+        let blob = resuming(first, 0, flaky(opened.clone(), 2), broken);
         let bytes = crate::wire::collect(blob.stream, 100).await.unwrap().unwrap();
         assert_eq!(&bytes[..], b"hello");
         assert_eq!(opened.load(Ordering::SeqCst), 3, "0..2, 2..4, 4..5");
@@ -136,9 +120,9 @@ mod tests {
     async fn a_transfer_without_progress_ends() {
         let opened = Arc::new(AtomicU32::new(0));
         let first = flaky(opened.clone(), 0)(0).await.unwrap();
-        let blob = resuming(first, 0, RETRY, flaky(opened.clone(), 0), broken);
+        let blob = resuming(first, 0, flaky(opened.clone(), 0), broken);
         assert!(matches!(crate::wire::collect(blob.stream, 100).await, Err(Error::Interrupted { .. })));
-        assert_eq!(opened.load(Ordering::SeqCst), 3);
+        assert_eq!(opened.load(Ordering::SeqCst), ATTEMPTS);
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,18 +138,17 @@ mod tests {
                 })
             })
         });
-        let blob = resuming(short(), 0, RETRY, open, broken);
+        let blob = resuming(short(), 0, open, broken);
         assert_eq!(&crate::wire::collect(blob.stream, 100).await.unwrap().unwrap()[..], b"hello");
 
         let long = BlobStream { size: Some(3), stream: Box::pin(stream::iter([Ok(Bytes::from_static(b"hello"))])) };
         let never: Open = Box::new(|_| Box::pin(async { Err(broken()) }));
-        assert!(crate::wire::collect(resuming(long, 0, RETRY, never, broken).stream, 100).await.is_err());
+        assert!(crate::wire::collect(resuming(long, 0, never, broken).stream, 100).await.is_err());
     }
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let waits: Vec<u64> =
-            (1..=40).map(|failures| u64::try_from(RETRY.wait(failures).as_millis()).unwrap()).collect();
+        let waits: Vec<u64> = (1..=40).map(|failures| u64::try_from(wait(failures).as_millis()).unwrap()).collect();
         assert_eq!(waits[..6], [200, 400, 800, 1600, 3200, 5000]);
         assert_eq!(waits[39], 5000);
     }

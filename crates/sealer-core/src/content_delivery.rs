@@ -1,17 +1,14 @@
 //! Delivers content to hosts: the distribution API over one SSH channel, or from a host that already has it.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use content_store::Store;
 use remote::{Command, Duplex, Remote, Secret};
 use runtime::{Content, Facts, Progress};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::InspectWriter;
 
 use crate::binary::Binaries;
 use crate::{Error, Sealer};
@@ -95,11 +92,7 @@ impl ContentDelivery {
             (true, Err(error)) => error.to_string(),
             _ => said,
         };
-        let status = output.code.map_or_else(
-            || format!("signal {}", output.signal.unwrap_or_default()),
-            |code| format!("exit code {code}"),
-        );
-        Err(failed(detail, status))
+        Err(failed(detail, output.status()))
     }
 }
 
@@ -149,7 +142,10 @@ async fn serve(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<(), registry_proxy::Error> {
     let sent = Arc::new(AtomicU64::new(0));
-    let counted = Counted { io, sent: Arc::clone(&sent) };
+    let count = Arc::clone(&sent);
+    let counted = InspectWriter::new(io, move |bytes| {
+        count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    });
     // The host verifies what it takes, so reading every blob twice here would show nothing.
     let mut options = registry_proxy::Options::default();
     options.clients_verify = true;
@@ -162,40 +158,6 @@ async fn serve(
             served = &mut serving => return served,
             _ = ticks.tick() => progress(Progress { done: sent.load(Ordering::Relaxed).min(total), total }),
         }
-    }
-}
-
-/// A byte stream that counts what is written to it.
-struct Counted {
-    io: Box<dyn Duplex>,
-    sent: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.sent.fetch_add(count as u64, Ordering::Relaxed);
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
 

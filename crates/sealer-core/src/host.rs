@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,12 +56,9 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let pulled = pull_with_login(request, io).await;
-    match request.login.as_ref().map(fs::remove_file) {
-        Some(Err(source)) if source.kind() != ErrorKind::NotFound && pulled.is_ok() => {
-            Err(Error::State { act: "remove", path: request.login.clone().unwrap_or_default(), source })
-        }
-        _ => pulled,
-    }
+    let Some(path) = request.login.clone() else { return pulled };
+    let removed = atomic_file::remove(&path);
+    pulled.and(removed.map_err(|source| Error::State { act: "remove", path, source }))
 }
 
 async fn pull_with_login<S>(request: &PullRequest, io: S) -> Result<(), Error>
@@ -147,9 +143,7 @@ fn settle(content: &Store, images: &[Image], request: &PullRequest) -> Result<()
         return Ok(());
     }
     let failed = |path: &Path, source| Error::State { act: "write", path: path.to_owned(), source };
-    if mark.exists() {
-        fs::remove_file(&mark).map_err(|source| failed(&mark, source))?;
-    }
+    atomic_file::remove(&mark).map_err(|source| failed(&mark, source))?;
     if let Some(parent) = request.rootfs.parent() {
         fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
     }

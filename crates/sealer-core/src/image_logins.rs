@@ -1,23 +1,16 @@
 //! Reads a list of container images with logins, and asks for each image with its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use cloudimage::WantedImage;
 use content_store::{Digest, Reference};
-use registry_client::{BlobStream, Https, LoginFiles, Manifest, Options, Registry};
+use registry_client::{BlobStream, Https, Login, LoginFiles, Manifest, Options, Registry};
 use serde::Deserialize;
 
 use crate::{Error, text_file};
-
-/// How a docker configuration calls Docker Hub.
-const HUB: &str = "https://index.docker.io/v1/";
 
 /// A section of the list: images of one registry and the login for them.
 #[derive(Deserialize)]
@@ -44,14 +37,7 @@ pub(crate) struct ImageLogins {
 pub(crate) struct WithLogins {
     usual: Arc<dyn Registry>,
     /// By host and repository.
-    own: BTreeMap<(String, String), Arc<LoggedIn>>,
-}
-
-#[derive(Debug)]
-struct LoggedIn {
-    registry: Https,
-    /// Where the client reads the login: memory that no file system shows and that ends with this process.
-    _login: OwnedFd,
+    own: BTreeMap<(String, String), Https>,
 }
 
 impl ImageLogins {
@@ -60,12 +46,15 @@ impl ImageLogins {
         let text = text_file::read("read the image list", path)?;
         let (mut images, mut own) = (Vec::new(), BTreeMap::new());
         for (section, references) in parse(&text, path)? {
-            let hosts: BTreeSet<&str> = references.iter().map(|(_, reference)| reference.registry()).collect();
-            let login = Arc::new(LoggedIn::new(&section, &hosts, options)?);
+            let login = Login::password(section.username, section.password);
+            let hosts = references.iter().map(|(_, reference)| (reference.registry().to_owned(), login.clone()));
+            let mut options = options.clone();
+            (options.logins, options.known_logins) = (LoginFiles::default(), hosts.collect());
+            let registry = Https::new(options)?;
             for (name, reference) in &references {
                 images.push(WantedImage::new(name, path.display().to_string()));
                 let key = (reference.registry().to_owned(), reference.repository().to_owned());
-                own.insert(key, Arc::clone(&login));
+                own.insert(key, registry.clone());
             }
         }
         Ok(Self { images, registry: WithLogins { usual, own } })
@@ -104,30 +93,10 @@ fn parse(text: &str, path: &Path) -> Result<Vec<(Section, Images)>, Error> {
     Ok(parsed)
 }
 
-impl LoggedIn {
-    fn new(section: &Section, hosts: &BTreeSet<&str>, options: &Options) -> Result<Self, Error> {
-        let auth = STANDARD.encode(format!("{}:{}", section.username, section.password));
-        let key = |host: &str| if host == "docker.io" { HUB.to_owned() } else { host.to_owned() };
-        let logins: serde_json::Map<_, _> =
-            hosts.iter().map(|host| (key(host), serde_json::json!({ "auth": auth }))).collect();
-        let text = serde_json::json!({ "auths": logins }).to_string();
-        let failed = |source| Error::State { act: "keep a login in", path: PathBuf::from("memory"), source };
-        let memory =
-            rustix::fs::memfd_create("login", rustix::fs::MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-        let mut file = std::fs::File::from(memory);
-        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(failed)?;
-        let login = OwnedFd::from(file);
-        let mut options = options.clone();
-        let file = PathBuf::from(format!("/proc/self/fd/{}", login.as_raw_fd()));
-        options.logins = LoginFiles::new(vec![file], false);
-        Ok(Self { registry: Https::new(options)?, _login: login })
-    }
-}
-
 impl WithLogins {
     fn of(&self, image: &Reference) -> &dyn Registry {
         let key = (image.registry().to_owned(), image.repository().to_owned());
-        self.own.get(&key).map_or(self.usual.as_ref(), |own| &own.registry)
+        self.own.get(&key).map_or(self.usual.as_ref(), |own| own)
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn add(wanted: &mut Clusterfile, image: &Image) -> Result<(), Error> 
     let mut found = Vec::new();
     for (file, bytes) in image.read_files(&files, FILE_LIMIT)? {
         let text = String::from_utf8_lossy(&bytes);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let text = atomic_file::without_byte_order_mark(&text);
         found.extend(clusterfile::parse_plugins(text).map_err(|errors| refused(&file, errors.to_string()))?);
     }
     found.retain(|plugin| {

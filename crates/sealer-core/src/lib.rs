@@ -137,52 +137,41 @@ mod verify;
 #[cfg(feature = "cluster")]
 mod wanted;
 
-#[cfg(feature = "cluster")]
-pub use crate::applications::{
-    ApplicationError, InstallState, InstalledApplication, InstalledImage, RemoveApplication, applications,
-    plan_removal, remove_application,
-};
-#[cfg(feature = "cluster")]
-pub use crate::apply::{ApplyOptions, apply, plan};
 #[cfg(feature = "build")]
 pub use crate::build::{BuildRequest, build, plan_build};
 pub use crate::class::Class;
-#[cfg(feature = "cluster")]
-pub use crate::connector::{Connections, Connector, Remotes, SshConnector};
-#[cfg(feature = "cluster")]
-pub use crate::consent::Consent;
-#[cfg(feature = "cluster")]
-pub use crate::delete::{DeleteOptions, Deleted, delete, plan_delete};
 pub use crate::error::Error;
 pub use crate::event::{Event, Events};
-#[cfg(feature = "cluster")]
-pub use crate::external_registry::PlacedImage;
-#[cfg(feature = "cluster")]
-pub use crate::host_cleanup::{CleanHostOptions, HostClaim, clean_host};
 pub use crate::load::{load, load_files};
-#[cfg(feature = "cluster")]
-pub use crate::nodes::Node;
 pub use crate::prune::prune;
 pub use crate::pull::{PullRequest, pull};
 pub use crate::push::{PushRequest, push};
 pub use crate::registry_login::{LoggedIn, LoggedOut, log_in, log_out};
 pub use crate::remove::{RemoveRequest, remove};
-#[cfg(feature = "cluster")]
-pub use crate::report::{Applied, LeftHost, Outcome, Planned};
 pub use crate::save::{Destination, SaveRequest, save, save_to};
-#[cfg(feature = "cluster")]
-pub use crate::scale::{ScaleRequest, current, scale_down, scale_up, with_arguments};
 pub use crate::sealer::{Sealer, Settings, SshSettings};
 pub use crate::search::{FoundTags, SearchRequest, search};
-#[cfg(feature = "cluster")]
-pub use crate::state::{ClusterState, State};
-#[cfg(feature = "cluster")]
-pub use crate::takeover::{TakenOver, newest, take_over};
-#[cfg(feature = "cluster")]
-pub use crate::unsupported::{Unsupported, check};
 pub use crate::verify::verify;
 #[cfg(feature = "cluster")]
-pub use crate::wanted::{Login, RunRequest, Wanted, wanted};
+pub use crate::{
+    applications::{
+        ApplicationError, InstallState, InstalledApplication, InstalledImage, RemoveApplication, applications,
+        plan_removal, remove_application,
+    },
+    apply::{ApplyOptions, apply, plan},
+    connector::{Connections, Connector, Remotes, SshConnector},
+    consent::Consent,
+    delete::{DeleteOptions, Deleted, delete, plan_delete},
+    external_registry::PlacedImage,
+    host_cleanup::{CleanHostOptions, HostClaim, clean_host},
+    nodes::Node,
+    report::{Applied, LeftHost, Outcome, Planned},
+    scale::{ScaleRequest, current, scale_down, scale_up, with_arguments},
+    state::{ClusterState, State},
+    takeover::{TakenOver, newest, take_over},
+    unsupported::{Unsupported, check},
+    wanted::{Login, RunRequest, Wanted, wanted},
+};
 
 // The crates below, so that one dependency is enough.
 #[cfg(feature = "lvscare")]

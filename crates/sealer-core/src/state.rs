@@ -78,18 +78,7 @@ impl State {
     /// When the directory cannot be read, or belongs to another user.
     pub fn clusters(&self) -> Result<Vec<String>, Error> {
         refuse_foreign(&self.root)?;
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(Error::State { act: "read", path: self.root.clone(), source }),
-        };
-        let mut names: Vec<String> = entries
-            .flatten()
-            .filter(|entry| entry.path().join("Clusterfile").is_file())
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        Ok(names)
+        names_in(&self.root, |entry| entry.join("Clusterfile").is_file())
     }
 
     /// Takes the state of one cluster for writing; made when there is none.
@@ -192,22 +181,7 @@ impl ClusterState {
 
     /// Names of the files in one of its directories, sorted; none when there is no such directory.
     pub(crate) fn names_in(&self, directory: &str) -> Result<Vec<String>, Error> {
-        let path = self.file(directory);
-        let failed = |source| Error::State { act: "read", path: path.clone(), source };
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_file() {
-                names.extend(entry.file_name().into_string());
-            }
-        }
-        names.sort();
-        Ok(names)
+        names_in(&self.file(directory), |entry| entry.is_file() && !entry.is_symlink())
     }
 
     /// The path of one of its files.
@@ -287,6 +261,22 @@ impl ClusterState {
         }
         fs::remove_dir_all(&self.path).map_err(|source| failed(&self.path, source))
     }
+}
+
+/// The names in a directory whose entries are of a kind, sorted; none where there is no directory.
+fn names_in(directory: &Path, is_of_kind: impl Fn(&Path) -> bool) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::State { act: "read", path: directory.to_owned(), source };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        names.extend(entry.file_name().into_string().ok().filter(|_| is_of_kind(&entry.path())));
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn read_clusterfile(path: &Path) -> Result<Option<Clusterfile>, Error> {

@@ -81,18 +81,9 @@ fn client() -> reqwest::Result<reqwest::Client> {
 /// wants to know them at once. Servers that cannot be asked without a download are left out.
 pub(super) async fn with_missing(error: Error, rest: &[ResolvedInstruction]) -> Error {
     let (Error::Download { url: failed, .. }, Ok(client)) = (&error, client()) else { return error };
-    let urls = rest.iter().flat_map(|instruction| {
-        let sources = match &instruction.kind {
-            ResolvedKind::Copy(transfer) | ResolvedKind::Add(transfer) => transfer.sources.as_slice(),
-            ResolvedKind::App { sources, .. } => sources,
-            _ => &[],
-        };
-        sources.iter().filter_map(|source| match source {
-            ResolvedSource::Url(url) => Some((instruction.span.line, url.clone())),
-            _ => None,
-        })
-    });
-    let asked = urls.filter(|(_, url)| url != failed).map(|(line, url)| {
+    // Not lazily: futures of borrowing closures could not move between threads.
+    let asked: Vec<_> = rest.iter().flat_map(urls).filter(|(_, url)| url != failed).collect();
+    let asked = asked.into_iter().map(|(line, url)| {
         let request = client.head(&url).send();
         async move {
             let status = request.await.ok()?.status();
@@ -107,6 +98,20 @@ pub(super) async fn with_missing(error: Error, rest: &[ResolvedInstruction]) -> 
     }
     missing.insert(0, error);
     Error::Downloads(missing)
+}
+
+/// What an instruction downloads, each with its line.
+fn urls(instruction: &ResolvedInstruction) -> Vec<(usize, String)> {
+    let sources = match &instruction.kind {
+        ResolvedKind::Copy(transfer) | ResolvedKind::Add(transfer) => transfer.sources.as_slice(),
+        ResolvedKind::App { sources, .. } => sources,
+        _ => &[],
+    };
+    let url = |source: &ResolvedSource| match source {
+        ResolvedSource::Url(url) => Some((instruction.span.line, url.clone())),
+        _ => None,
+    };
+    sources.iter().filter_map(url).collect()
 }
 
 fn file_name(path: &str) -> Option<String> {

@@ -121,30 +121,21 @@ fn suggest(context: &Context, names: &[String]) -> Option<String> {
         }
         let entries = fs::read_dir(context.directory().join(&directory)).ok()?;
         let near = entries.flatten().take(10_000).filter_map(|entry| entry.file_name().into_string().ok());
-        let near = near.map(|entry| (distance(name, &entry), entry)).filter(|(distance, entry)| {
-            let shorter = entry.len().min(name.len());
-            entry != name && *distance <= 1 + shorter / 4 && *distance < shorter
-        });
+        let wanted = folded(name);
+        let near =
+            near.map(|entry| (strsim::levenshtein(&wanted, &folded(&entry)), entry)).filter(|(distance, entry)| {
+                let shorter = entry.len().min(name.len());
+                entry != name && *distance <= 1 + shorter / 4 && *distance < shorter
+            });
         let (_, nearest) = near.min()?;
         return Some(directory.join(nearest).display().to_string());
     }
     None
 }
 
-/// Edit distance of two names, letter case not counted.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_lowercase().chars().take(256).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.to_lowercase().chars().take(256).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, &candidate) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(candidate != letter);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
+/// A name as it is compared: letter case does not count, and no file name is longer.
+fn folded(name: &str) -> String {
+    name.to_lowercase().chars().take(256).collect()
 }
 
 #[cfg(test)]

@@ -2,23 +2,21 @@
 
 use crate::parse::arguments::{Arguments, Sink};
 use crate::parse::command::commands;
-use crate::parse::list::{Item, list};
+use crate::parse::list::words;
 use crate::parse::pairs::assignments;
 use crate::parse::transfer::{NO_GIT, is_git, shorten};
 use crate::parse::word::{blank_ended_word, blanks};
 use crate::{App, ErrorKind, InstructionKind, Keyword, Name, Word};
 
 pub(crate) fn app(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    let mut words = words(arguments, sink)?.into_iter();
-    let Some(name) = words.next() else {
-        sink.push(arguments.missing("a name and a source", "expected a name and a source here"));
-        return None;
-    };
+    let mut words = words(arguments, sink)?;
+    let name = words
+        .next()
+        .or_else(|| sink.refuse(arguments.missing("a name and a source", "expected a name and a source here")))?;
     let name = name_of(arguments, &name, sink);
     let sources: Vec<Word> = words.collect();
     if sources.is_empty() {
-        sink.push(arguments.missing("a source", "expected `local://PATH` or an http(s) URL here"));
-        return None;
+        return sink.refuse(arguments.missing("a source", "expected `local://PATH` or an http(s) URL here"));
     }
     let before = sink.len();
     for source in &sources {
@@ -70,10 +68,7 @@ pub(crate) fn app_env(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Inst
 
 /// Takes the app's name from the front.
 fn named<'a>(arguments: &Arguments<'a>, sink: &mut Sink) -> Option<(Name, Arguments<'a>)> {
-    if arguments.is_empty() {
-        sink.push(arguments.missing("the name of an app", "expected the name of an app here"));
-        return None;
-    }
+    arguments.need("the name of an app", "expected the name of an app here", sink)?;
     let (rest, name) = sink.take(blank_ended_word(arguments.input))?;
     let (input, _) = sink.take(blanks(rest))?;
     let name = name_of(arguments, &name, sink)?;
@@ -81,22 +76,12 @@ fn named<'a>(arguments: &Arguments<'a>, sink: &mut Sink) -> Option<(Name, Argume
 }
 
 pub(crate) fn launch(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    let words = words(arguments, sink)?;
+    let words: Vec<Word> = words(arguments, sink)?.collect();
     if words.is_empty() {
-        sink.push(arguments.missing("the names of apps", "expected an array such as [\"app\"] here"));
-        return None;
+        return sink.refuse(arguments.missing("the names of apps", "expected an array such as [\"app\"] here"));
     }
     let names: Vec<Option<Name>> = words.iter().map(|word| name_of(arguments, word, sink)).collect();
     names.into_iter().collect::<Option<Vec<Name>>>().map(InstructionKind::Launch)
-}
-
-fn words(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Word>> {
-    let items = list(arguments, sink)?;
-    let words = items.into_iter().filter_map(|item| match item {
-        Item::Word(word) => Some(word),
-        Item::Heredoc(..) => None,
-    });
-    Some(words.collect())
 }
 
 /// An app's name becomes a directory in the image, so it must be a plain one.
@@ -112,6 +97,5 @@ fn name_of(arguments: &Arguments<'_>, word: &Word, sink: &mut Sink) -> Option<Na
     }
     let expected = "expected letters, digits, `.`, `_` and `-`, at most 128";
     let kind = ErrorKind::BadName { what: "app name", name: shorten(&text), expected };
-    sink.push(arguments.error(word.span, kind));
-    None
+    sink.refuse(arguments.error(word.span, kind))
 }

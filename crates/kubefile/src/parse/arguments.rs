@@ -31,6 +31,12 @@ impl Sink {
         }
     }
 
+    /// Keeps an error that leaves nothing to return.
+    pub(crate) fn refuse<T>(&mut self, error: Error) -> Option<T> {
+        self.push(error);
+        None
+    }
+
     pub(crate) fn fault(&mut self, fault: Fault) {
         if let Some(error) = fault.0 {
             self.push(*error);
@@ -71,6 +77,11 @@ impl<'a> Arguments<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.input.fragment().is_empty()
+    }
+
+    /// Refuses an instruction without arguments.
+    pub(crate) fn need(&self, needs: &'static str, expected: &'static str, sink: &mut Sink) -> Option<()> {
+        if self.is_empty() { sink.refuse(self.missing(needs, expected)) } else { Some(()) }
     }
 
     pub(crate) fn error(&self, span: Span, kind: ErrorKind) -> Error {

@@ -2,7 +2,7 @@
 
 use crate::parse::arguments::{Arguments, Flag, Known, Sink};
 use crate::parse::json;
-use crate::parse::list::{Item, list};
+use crate::parse::list::words;
 use crate::parse::word::word;
 use crate::{ErrorKind, InstructionKind, Name, ShellOrExec};
 
@@ -11,28 +11,19 @@ pub(crate) fn from(mut arguments: Arguments<'_>, sink: &mut Sink) -> Option<Inst
         Known { supported: &[("platform", "linux/arm64")], unsupported: &[], expected: "expected --platform" };
     let mut flags = arguments.flags(&FLAGS, sink);
     let platform = Flag::take(&mut flags, "platform");
-    let mut words = list(&arguments, sink)?.into_iter().filter_map(|item| match item {
-        Item::Word(word) => Some(word),
-        Item::Heredoc(..) => None,
-    });
-    let Some(image) = words.next() else {
-        sink.push(arguments.missing("an image", "expected an image name or `scratch` here"));
-        return None;
-    };
+    let mut words = words(&arguments, sink)?;
+    let image = words
+        .next()
+        .or_else(|| sink.refuse(arguments.missing("an image", "expected an image name or `scratch` here")))?;
     let Some(after) = words.next() else {
         return Some(InstructionKind::From { image, platform, stage: None });
     };
     if !after.literal().is_some_and(|text| text.eq_ignore_ascii_case("as")) {
-        sink.push(arguments.unexpected(after.span, "expected nothing behind the image, or `AS NAME`"));
-        return None;
+        return sink.refuse(arguments.unexpected(after.span, "expected nothing behind the image, or `AS NAME`"));
     }
-    let Some(stage) = words.next() else {
-        sink.push(arguments.missing("a name behind AS", "expected a name here"));
-        return None;
-    };
+    let stage = words.next().or_else(|| sink.refuse(arguments.missing("a name behind AS", "expected a name here")))?;
     if let Some(more) = words.next() {
-        sink.push(arguments.unexpected(more.span, "expected nothing behind the name"));
-        return None;
+        return sink.refuse(arguments.unexpected(more.span, "expected nothing behind the name"));
     }
     let stage = Name { text: stage.to_string(), span: stage.span };
     Some(InstructionKind::From { image, platform, stage: Some(stage) })
@@ -62,10 +53,7 @@ pub(crate) fn cmd(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Instruct
 }
 
 fn shell_or_exec(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<ShellOrExec> {
-    if arguments.is_empty() {
-        sink.push(arguments.missing("a command", "expected a command here"));
-        return None;
-    }
+    arguments.need("a command", "expected a command here", sink)?;
     if json::looks_like_array(arguments.input) {
         let (_, texts) = sink.take(json::array(arguments.input))?;
         return Some(ShellOrExec::Exec(texts.into_iter().map(|(text, _)| text).collect()));
@@ -80,32 +68,22 @@ pub(crate) fn cmds(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Instruc
 /// A JSON array of commands.
 pub(crate) fn commands(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<String>> {
     const EXAMPLE: &str = r#"["kubectl apply -f app.yaml", "…"]"#;
-    if arguments.is_empty() {
-        sink.push(arguments.missing("commands", "expected a JSON array of commands here"));
-        return None;
-    }
+    arguments.need("commands", "expected a JSON array of commands here", sink)?;
     if !arguments.input.fragment().starts_with('[') {
         let instruction = arguments.keyword;
-        sink.push(arguments.error(arguments.all(), ErrorKind::NeedsJson { instruction, example: EXAMPLE }));
-        return None;
+        return sink.refuse(arguments.error(arguments.all(), ErrorKind::NeedsJson { instruction, example: EXAMPLE }));
     }
     let (_, texts) = sink.take(json::array(arguments.input))?;
     Some(texts.into_iter().map(|(text, _)| text).collect())
 }
 
 pub(crate) fn maintainer(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    if arguments.is_empty() {
-        sink.push(arguments.missing("a name", "expected a name here"));
-        return None;
-    }
+    arguments.need("a name", "expected a name here", sink)?;
     Some(InstructionKind::Maintainer((*arguments.input.fragment()).to_owned()))
 }
 
 pub(crate) fn kube_version(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    if arguments.is_empty() {
-        sink.push(arguments.missing("a range of versions", "expected a range such as `>= 1.20, < 1.24` here"));
-        return None;
-    }
+    arguments.need("a range of versions", "expected a range such as `>= 1.20, < 1.24` here", sink)?;
     let (_, range) = sink.take(word(arguments.input, &|_| false))?;
     Some(InstructionKind::KubeVersion(range))
 }

@@ -4,7 +4,7 @@ use nom::Input as _;
 use nom::Parser;
 use nom::bytes::complete::take_till;
 
-use crate::keyword::{closest, dockerfile_only};
+use crate::keyword::dockerfile_only;
 use crate::parse::arguments::{Arguments, Sink};
 use crate::parse::check::{Overview, Seen, check};
 use crate::parse::joined::Input;
@@ -92,8 +92,7 @@ fn instruction(
     let Some(keyword) = Keyword::find(name.fragment()) else {
         sink.push(Error::new(lines.source(), name_span, unknown(name.fragment(), overview)));
         // The here-documents of a misspelt instruction are not instructions.
-        let likely = closest(name.fragment(), Keyword::ALL.into_iter().map(Keyword::as_str)).and_then(Keyword::find);
-        if let Some(keyword) = likely {
+        if let Some(keyword) = Keyword::closest(name.fragment()) {
             heredoc::read(keyword, input, lines, sink);
         }
         return None;
@@ -121,7 +120,7 @@ fn unknown(name: &str, overview: &mut Overview) -> ErrorKind {
     if let Some(instead) = dockerfile_only(name) {
         return ErrorKind::DockerfileInstruction { name: name.to_ascii_uppercase(), instead };
     }
-    let suggestion = closest(name, Keyword::ALL.into_iter().map(Keyword::as_str)).and_then(Keyword::find);
+    let suggestion = Keyword::closest(name);
     overview.misspelt_from |= suggestion == Some(Keyword::From);
     ErrorKind::UnknownInstruction { name: shorten(name), suggestion }
 }

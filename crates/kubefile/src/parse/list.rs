@@ -37,13 +37,21 @@ pub(crate) fn list(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<Vec<Ite
             && comment
         {
             let expected = "a comment needs a line of its own; a name that begins with `#` is written `'#…'`";
-            sink.push(arguments.unexpected(word.span, expected));
-            return None;
+            return sink.refuse(arguments.unexpected(word.span, expected));
         }
         items.push(item);
         (rest, _) = sink.take(blanks(rest))?;
     }
     Some(items)
+}
+
+/// The arguments of an instruction that takes no here-documents.
+pub(crate) fn words(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<impl Iterator<Item = Word> + use<>> {
+    let items = list(arguments, sink)?;
+    Some(items.into_iter().filter_map(|item| match item {
+        Item::Word(word) => Some(word),
+        Item::Heredoc(..) => None,
+    }))
 }
 
 fn next<'a>(arguments: &Arguments<'a>, input: Input<'a>) -> Parsed<'a, Item> {

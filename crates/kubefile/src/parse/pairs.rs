@@ -46,10 +46,7 @@ pub(crate) fn assignments(arguments: &Arguments<'_>, blank_form: bool, sink: &mu
 
 /// `KEY=VALUE …`, or `KEY the rest of the line` where that is allowed.
 fn pairs(arguments: &Arguments<'_>, blank_form: bool, sink: &mut Sink) -> Option<Vec<(Word, Word)>> {
-    if arguments.is_empty() {
-        sink.push(arguments.missing("a name and a value", "expected NAME=VALUE here"));
-        return None;
-    }
+    arguments.need("a name and a value", "expected NAME=VALUE here", sink)?;
     let mut pairs = Vec::new();
     let mut failed = false;
     let mut rest = arguments.input;
@@ -83,10 +80,7 @@ fn pairs(arguments: &Arguments<'_>, blank_form: bool, sink: &mut Sink) -> Option
 }
 
 pub(crate) fn arg(arguments: &Arguments<'_>, sink: &mut Sink) -> Option<InstructionKind> {
-    if arguments.is_empty() {
-        sink.push(arguments.missing("a name", "expected NAME or NAME=DEFAULT here"));
-        return None;
-    }
+    arguments.need("a name", "expected NAME or NAME=DEFAULT here", sink)?;
     let mut args = Vec::new();
     let mut failed = false;
     let mut rest = arguments.input;
@@ -162,8 +156,7 @@ fn name(arguments: &Arguments<'_>, key: &Word, fine: fn(&str) -> bool, sink: &mu
         return Some(Name { text, span: key.span });
     }
     let kind = ErrorKind::BadName { what: "variable name", name: shorten(&text), expected: NAME };
-    sink.push(arguments.error(key.span, kind));
-    None
+    sink.refuse(arguments.error(key.span, kind))
 }
 
 /// What a `$NAME` can refer to.

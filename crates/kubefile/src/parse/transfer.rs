@@ -47,8 +47,7 @@ fn split(mut items: Vec<Item>, arguments: &Arguments<'_>, sink: &mut Sink) -> Op
     if items.is_empty() {
         let expected =
             if last.is_some() { "expected a destination here" } else { "expected a source and a destination here" };
-        sink.push(arguments.missing(NEEDS, expected));
-        return None;
+        return sink.refuse(arguments.missing(NEEDS, expected));
     }
     for item in &items {
         if let Item::Word(word) = item
@@ -66,8 +65,7 @@ fn split(mut items: Vec<Item>, arguments: &Arguments<'_>, sink: &mut Sink) -> Op
         Item::Word(destination) => Some((sources.collect(), destination)),
         Item::Heredoc(_, span) => {
             let what = "the destination";
-            sink.push(arguments.error(span, ErrorKind::MisplacedHeredoc { what, expected: "expected a path here" }));
-            None
+            sink.refuse(arguments.error(span, ErrorKind::MisplacedHeredoc { what, expected: "expected a path here" }))
         }
     }
 }

@@ -208,10 +208,10 @@ impl Authenticator {
 
     /// The login that is kept for the repository. What can be done about its refusal is remembered.
     async fn login(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Option<Login>> {
-        if let Some(login) = self.known_logins.get(&endpoint.host) {
-            return Ok(Some(login.clone()));
-        }
-        let found = self.logins.find(&endpoint.host, Some(&scope.repository)).await?;
+        let found = match self.known_logins.get(&endpoint.host) {
+            Some(login) => Found::Login(login.clone()),
+            None => self.logins.find(&endpoint.host, Some(&scope.repository)).await?,
+        };
         {
             let mut advice = lock(&self.advice);
             make_room(&mut advice, |_| false);
@@ -289,11 +289,10 @@ impl Authenticator {
         let refuse = |reason: String| Error::Unauthorised { object: title.to_owned(), host: host.to_owned(), reason };
         let wrong = || refuse(format!("it names no usable token server: `{}`", shorten(realm, 120)));
         let url = Url::parse(realm).map_err(|_| wrong())?;
-        let (Some(server), "http" | "https", "") = (url.host_str(), url.scheme(), url.username()) else {
+        if url.host_str().is_none() || !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() {
             return Err(wrong());
-        };
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let server = format!("{server}{port}");
+        }
+        let server = token::server(&url);
         let is_allowed = scheme != Scheme::Https || is_loopback(&server) || self.insecure.contains(&server);
         if url.scheme() == "http" && has_login && !is_allowed {
             return Err(refuse(format!(

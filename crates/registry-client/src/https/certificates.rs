@@ -17,7 +17,7 @@ const LIMIT: u64 = 1 << 20;
 const COUNT_LIMIT: usize = 256;
 
 /// Certificates besides those of the system.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Certificates {
     /// To trust.
     pub(super) authorities: Vec<CertificateDer<'static>>,
@@ -39,31 +39,18 @@ pub(super) struct Identity {
 
 /// Checks the certificates among the options.
 pub(super) fn check(options: &Options) -> Result<()> {
-    for pem in &options.extra_ca {
-        authorities(pem).map_err(|reason| Error::InvalidOption { option: "extra_ca", reason })?;
-    }
-    for (host, pems) in &options.host_ca {
-        let failed = |reason| Error::InvalidOption { option: "host_ca", reason: format!("{host}: {reason}") };
-        pems.iter().try_for_each(|pem| authorities(pem).map(drop)).map_err(failed)?;
-    }
-    Ok(())
+    given("extra_ca", None, &options.extra_ca)?;
+    options.host_ca.iter().try_for_each(|(host, pems)| given("host_ca", Some(host), pems).map(drop))
 }
 
 /// The certificates for a host. Its directories are read now.
 pub(super) fn of_host(options: &Options, host: &str) -> Result<Certificates> {
-    let mut found = Certificates::default();
-    for pem in &options.extra_ca {
-        found
-            .authorities
-            .extend(authorities(pem).map_err(|reason| Error::InvalidOption { option: "extra_ca", reason })?);
-    }
-    let own = options.host_ca.iter().filter(|(registry, _)| host_of(registry) == host).flat_map(|(_, pems)| pems);
-    for pem in own {
-        found
-            .authorities
-            .extend(authorities(pem).map_err(|reason| Error::InvalidOption { option: "host_ca", reason })?);
-        found.is_own = true;
-    }
+    let own = options.host_ca.iter().filter(|(registry, _)| host_of(registry) == host);
+    let own: Vec<&String> = own.flat_map(|(_, pems)| pems).collect();
+    let is_own = !own.is_empty();
+    let mut authorities = given("extra_ca", None, &options.extra_ca)?;
+    authorities.extend(given("host_ca", Some(host), own)?);
+    let mut found = Certificates { authorities, is_own, identity: None };
     for (_, directory) in options.host_certificates.iter().filter(|(registry, _)| host_of(registry) == host) {
         read_directory(directory, &mut found)?;
     }
@@ -74,6 +61,18 @@ pub(super) fn of_host(options: &Options, host: &str) -> Result<Certificates> {
         }
     }
     Ok(found)
+}
+
+/// The certificates of an option, which may be for one host.
+fn given<'a>(
+    option: &'static str,
+    host: Option<&str>,
+    pems: impl IntoIterator<Item = &'a String>,
+) -> Result<Vec<CertificateDer<'static>>> {
+    let place = host.map(|host| format!("{host}: ")).unwrap_or_default();
+    let wrong = |reason| Error::InvalidOption { option, reason: format!("{place}{reason}") };
+    let parsed: Result<Vec<_>, String> = pems.into_iter().map(|pem| authorities(pem)).collect();
+    parsed.map(|parsed| parsed.concat()).map_err(wrong)
 }
 
 /// Reads a directory as docker does: `*.crt` are authorities, `NAME.cert` and `NAME.key` a certificate to show and its key.

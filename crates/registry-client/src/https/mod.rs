@@ -6,18 +6,17 @@ mod challenge;
 mod endpoint;
 mod options;
 mod pinned;
+mod registry;
 mod token;
 mod trust;
-mod write;
 
 pub use options::Options;
 
 use crate::error::{Error, Result};
 use crate::login::Login;
-use crate::resume::{self, Retry};
+use crate::resume;
 use crate::wire::{self, Object};
-use crate::{BlobStream, Digest, Manifest, Mount, Reference, Registry, Upload, UploadBody, UploadSession};
-use async_trait::async_trait;
+use crate::{BlobStream, Digest, Manifest, Reference};
 use authenticator::{Authenticator, Scope};
 use bytes::Bytes;
 use endpoint::{Endpoint, Endpoints, Scheme};
@@ -30,8 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use trust::Clients;
 
-const RETRY: Retry =
-    Retry { attempts: 5, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(5) };
 /// A host that cannot even be connected to is tried this often.
 const CONNECT_ATTEMPTS: u32 = 2;
 
@@ -83,11 +80,6 @@ impl Https {
         let (login, was_asked_for) = shared.authenticator.check(&endpoint, scheme, login, &shared.clients).await?;
         Ok(CheckedLogin { login, was_asked_for })
     }
-
-    async fn open_blob(self, image: Reference, digest: Digest, offset: u64) -> Result<BlobStream> {
-        let object = Object::Blob(&image, &digest);
-        self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.blob(endpoint, object, offset))).await
-    }
 }
 
 /// A login that a registry accepts.
@@ -98,79 +90,6 @@ pub struct CheckedLogin {
     pub login: Login,
     /// Whether the registry asked for a login. If not, nobody knows whether this one is right.
     pub was_asked_for: bool,
-}
-
-#[async_trait]
-impl Registry for Https {
-    async fn manifest(&self, image: &Reference, accept: &[&str]) -> Result<Manifest> {
-        let object = Object::Manifest(image);
-        let accept = wire::accept(accept);
-        self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest(endpoint, image, &accept))).await
-    }
-
-    async fn manifest_digest(&self, image: &Reference) -> Result<Option<Digest>> {
-        let object = Object::Manifest(image);
-        let found = self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.manifest_digest(endpoint, image)));
-        match found.await {
-            Err(error) if error.is_not_found() => Ok(None),
-            done => done.map(Some),
-        }
-    }
-
-    async fn blob(&self, image: &Reference, digest: &Digest, offset: u64) -> Result<BlobStream> {
-        let (image, digest) = (image.clone(), *digest);
-        let first = self.clone().open_blob(image.clone(), digest, offset).await?;
-        let (object, host) = (Object::Blob(&image, &digest).title(), image.registry().to_owned());
-        let broken = move || Error::Interrupted {
-            object: object.clone(),
-            host: host.clone(),
-            source: "it ended at the wrong place".into(),
-        };
-        let again = self.clone();
-        let open: resume::Open =
-            Box::new(move |offset| Box::pin(again.clone().open_blob(image.clone(), digest, offset)));
-        Ok(resume::resuming(first, offset, RETRY, open, broken))
-    }
-
-    async fn blob_exists(&self, image: &Reference, digest: &Digest) -> Result<Option<u64>> {
-        let object = Object::Blob(image, digest);
-        let found = self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.size(endpoint, object))).await;
-        match found {
-            Err(error) if error.is_not_found() => Ok(None),
-            done => done,
-        }
-    }
-
-    async fn tags(&self, image: &Reference) -> Result<Vec<String>> {
-        let object = Object::Tags(image);
-        self.shared.everywhere(&object, |endpoint| Box::pin(self.shared.tags(endpoint, object))).await
-    }
-
-    async fn put_manifest(&self, image: &Reference, media_type: &str, bytes: Bytes) -> Result<()> {
-        self.shared.put_manifest(image, media_type, bytes).await
-    }
-
-    async fn start_upload(&self, image: &Reference, mount: Option<Mount<'_>>) -> Result<Upload> {
-        self.shared.start_upload(image, mount).await
-    }
-
-    async fn upload_status(&self, image: &Reference, session: &UploadSession) -> Result<UploadSession> {
-        self.shared.upload_status(image, session).await
-    }
-
-    async fn upload(&self, image: &Reference, session: &UploadSession, body: UploadBody) -> Result<UploadSession> {
-        self.shared.upload(image, session, body).await
-    }
-
-    async fn finish_upload(
-        &self,
-        image: &Reference,
-        session: &UploadSession,
-        digest: &Digest,
-        rest: UploadBody,
-    ) -> Result<()> {
-        self.shared.finish_upload(image, session, digest, rest).await
-    }
 }
 
 impl Shared {
@@ -203,10 +122,10 @@ impl Shared {
         let mut failures = 0;
         loop {
             match self.manifest_once(&endpoint, image, accept).await {
-                Err(Error::Interrupted { .. }) if failures + 1 < RETRY.attempts => failures += 1,
+                Err(Error::Interrupted { .. }) if failures + 1 < resume::ATTEMPTS => failures += 1,
                 done => return done,
             }
-            tokio::time::sleep(RETRY.wait(failures)).await;
+            tokio::time::sleep(resume::wait(failures)).await;
         }
     }
 
@@ -296,10 +215,10 @@ impl Shared {
             let attempts = match error {
                 Error::Unreachable { .. } => CONNECT_ATTEMPTS,
                 _ if endpoint.is_mirror => CONNECT_ATTEMPTS,
-                _ => RETRY.attempts,
+                _ => resume::ATTEMPTS,
             };
             let wait = match wait.filter(|wait| !wait.is_zero()) {
-                None => Some(RETRY.wait(failures)),
+                None => Some(resume::wait(failures)),
                 Some(wait) => self.longest_retry_after.map(|longest| wait.min(longest)),
             };
             match wait.filter(|_| error.is_transient() && failures < attempts) {

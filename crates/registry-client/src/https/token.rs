@@ -156,7 +156,7 @@ fn token(body: &[u8]) -> Option<Token> {
     })
 }
 
-fn server(realm: &Url) -> String {
+pub(super) fn server(realm: &Url) -> String {
     let host = realm.host_str().unwrap_or_default();
     realm.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

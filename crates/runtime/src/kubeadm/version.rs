@@ -1,12 +1,11 @@
 //! Versions of Kubernetes, and the configuration format that the kubeadm of each reads.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::Error;
 
-/// A version of Kubernetes such as `v1.20.2`, ordered as semantic versions are. Build metadata is dropped.
+/// A version of Kubernetes such as `v1.20.2`. Build metadata is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Version {
     /// First number.
@@ -109,46 +108,6 @@ impl fmt::Display for Version {
     }
 }
 
-impl Ord for Version {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let numbers = |version: &Self| (version.major, version.minor, version.patch);
-        numbers(self).cmp(&numbers(other)).then_with(|| match (&self.pre_release, &other.pre_release) {
-            (None, None) => Ordering::Equal,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(_), None) => Ordering::Less,
-            (Some(one), Some(two)) => pre_release_order(one, two),
-        })
-    }
-}
-
-impl PartialOrd for Version {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Part by part; numbers by value and before words; the shorter first when one begins with the other.
-fn pre_release_order(one: &str, two: &str) -> Ordering {
-    let mut left = one.split('.');
-    let mut right = two.split('.');
-    loop {
-        let order = match (left.next(), right.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => Ordering::Less,
-            (Some(_), None) => Ordering::Greater,
-            (Some(a), Some(b)) => match (a.parse::<u64>(), b.parse::<u64>()) {
-                (Ok(a), Ok(b)) => a.cmp(&b),
-                (Ok(_), Err(_)) => Ordering::Less,
-                (Err(_), Ok(_)) => Ordering::Greater,
-                (Err(_), Err(_)) => a.cmp(b),
-            },
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,24 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_ordered_by_number_not_by_text() {
-        let ordered = [
-            "v1.9.11",
-            "v1.19.1",
-            "v1.19.8",
-            "1.20",
-            "v1.20.2-alpha.2",
-            "v1.20.2-alpha.10",
-            "v1.20.2-rc.1",
-            "v1.20.2",
-            "v1.20.10",
-            "v1.100.0",
-        ];
-        for pair in ordered.windows(2) {
-            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
-        }
+    fn versions_are_read_with_and_without_what_may_be_left_out() {
         assert_eq!(version("v1.20.2+build.7"), version("1.20.2"));
+        assert_eq!(version("1.20"), version("v1.20.0"));
         assert_eq!(version("v1.31.0-rc.1").to_string(), "v1.31.0-rc.1");
+        assert_ne!(version("v1.31.0-rc.1"), version("v1.31.0"));
+        assert!(version("v1.100.0").at_least(1, 20) && !version("v1.9.11").at_least(1, 20));
     }
 
     #[test]

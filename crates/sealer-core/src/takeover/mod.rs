@@ -59,13 +59,11 @@ pub async fn take_over(
     let masters: Vec<Host> = known.masters().cloned().collect();
     let hosts = if masters.is_empty() { &known.hosts } else { &masters };
     let observed = run.until_cancelled(ASKING, ask(&run, &state, known, hosts, &requirements)).await?;
-    let shared = Shared::of(&observed, known, &requirements);
-    let renewed = shared.renew(&run, &state, &observed, known);
-    let renewed = run.until_cancelled(ASKING, renewed).await?;
+    let (_, changed) = renew_standing(&run, &state, known, &observed, &requirements).await?;
     let nothing =
         || Error::NoCopy { cluster: known.name.clone(), hosts: hosts.iter().map(|host| host.address).collect() };
     let cluster = state.clusterfile()?.ok_or_else(nothing)?.cluster;
-    Ok(TakenOver { name: cluster.name.clone(), cluster, changed: renewed.adopted })
+    Ok(TakenOver { name: cluster.name.clone(), cluster, changed })
 }
 
 /// The remembered cluster, made the newest that it keeps of itself; as it is where it keeps nothing, or cannot be asked
@@ -113,14 +111,6 @@ pub(crate) struct Shared {
     stored: Option<String>,
 }
 
-/// What came of asking the cluster.
-#[derive(Debug, Default)]
-struct Renewed {
-    adopted: bool,
-    lease: Option<Lease>,
-    stored: Option<String>,
-}
-
 /// Takes over a newer copy for an apply, and looks at the hosts again when there was one. From then on the observation
 /// has what is shared with other operators.
 pub(crate) async fn renew(
@@ -130,13 +120,13 @@ pub(crate) async fn renew(
     mut observed: Observed,
 ) -> Result<Observed, Error> {
     let requirements = target.runtime.requirements();
-    let (shared, adopted) = renew_standing(run, state, target.cluster(), &observed, &requirements).await?;
-    if adopted {
+    let (mut shared, is_newer) = renew_standing(run, state, target.cluster(), &observed, &requirements).await?;
+    if is_newer {
         target.current = state.clusterfile()?.map(|file| file.cluster);
         observed = gather(run, state, target).await?;
+        shared.api = Shared::of(&observed, target.cluster(), &requirements).api;
     }
-    let api = Shared::of(&observed, target.cluster(), &requirements).api;
-    observed.shared = Shared { api, ..shared };
+    observed.shared = shared;
     Ok(observed)
 }
 
@@ -148,9 +138,9 @@ pub(crate) async fn renew_standing(
     observed: &Observed,
     requirements: &Requirements,
 ) -> Result<(Shared, bool), Error> {
-    let shared = Shared::of(observed, current, requirements);
-    let renewed = run.until_cancelled(ASKING, shared.renew(run, state, observed, current)).await?;
-    Ok((Shared { api: shared.api, lease: renewed.lease, stored: renewed.stored }, renewed.adopted))
+    let mut shared = Shared::of(observed, current, requirements);
+    let is_newer = run.until_cancelled(ASKING, shared.renew(run, state, observed, current)).await?;
+    Ok((shared, is_newer))
 }
 
 /// The cluster as a newer state says, for a deletion: hosts that somebody else added must not be left behind. A cluster
@@ -162,11 +152,9 @@ pub(crate) async fn renewed_for_deletion(
     observed: &Observed,
     requirements: &Requirements,
 ) -> Result<Option<Cluster>, Error> {
-    let shared = Shared::of(observed, current, requirements);
-    let renewed = shared.renew(run, state, observed, current);
-    match run.until_cancelled(ASKING, renewed).await {
-        Ok(Renewed { adopted: true, .. }) => Ok(state.clusterfile()?.map(|file| file.cluster)),
-        Ok(_) => Ok(None),
+    match renew_standing(run, state, current, observed, requirements).await {
+        Ok((_, true)) => Ok(state.clusterfile()?.map(|file| file.cluster)),
+        Ok((_, false)) => Ok(None),
         Err(error @ Error::Interrupted { .. }) => Err(error),
         Err(error) => {
             run.warn(format!("the cluster is deleted as it is known here: {error}"));
@@ -211,57 +199,55 @@ impl Shared {
     /// The same for a deletion, which was not planned from what the cluster said.
     pub(crate) async fn claim_to_delete(&self) -> Claim<'_> {
         // An API that is broken must not keep a cluster from being deleted.
-        match &self.api {
-            Some(api) => match look(api).await {
-                Ok(seen) => Claim { api: Some(api), seen: seen.lease, cluster_ends: true },
-                Err(_) => Claim { api: None, seen: None, cluster_ends: true },
-            },
-            None => Claim { api: None, seen: None, cluster_ends: true },
+        if let Some(api) = &self.api
+            && let Ok(seen) = look(api).await
+        {
+            return Claim { api: Some(api), seen: seen.lease, cluster_ends: true };
         }
+        Claim { api: None, seen: None, cluster_ends: true }
     }
 
-    /// Makes the copy in the cluster the state here, when it is newer or there is none here.
+    /// Makes the copy in the cluster the state here, when it is newer or there is none here, and says whether it was.
     async fn renew(
-        &self,
+        &mut self,
         run: &Run<'_>,
         state: &ClusterState,
         observed: &Observed,
         logins: &Cluster,
-    ) -> Result<Renewed, Error> {
-        let Some(api) = &self.api else { return Ok(Renewed::default()) };
+    ) -> Result<bool, Error> {
+        let Some(api) = &self.api else { return Ok(false) };
         let local = Content::of(state)?;
         let seen = match look(api).await {
             Ok(seen) => seen,
             Err(error @ Error::ClusterApi { .. }) if local.is_some() => {
                 run.warn(format!("whether somebody else changed the cluster is not known: {error}"));
-                return Ok(Renewed::default());
+                return Ok(false);
             }
             Err(error) => return Err(error),
         };
-        let mut renewed = Renewed { adopted: false, lease: seen.lease, stored: None };
-        let Some((index, _)) = seen.index else { return Ok(renewed) };
-        renewed.stored = Some(index.digest.clone());
+        self.lease = seen.lease;
+        let Some((index, _)) = seen.index else { return Ok(false) };
+        self.stored = Some(index.digest.clone());
         let base = Base::read(state)?;
         if let Some(local) = &local {
             // Hosts of another cluster of this name are refused with the reason later on.
             if index.authority != local.authority() {
-                return Ok(renewed);
+                return Ok(false);
             }
             match relation(base.as_ref(), local.digest(), Some(&index), &Operator::of(state)?) {
                 Relation::ClusterNewer => {}
                 Relation::Same => {
                     Base::remember(state, &index, base.as_ref())?;
-                    return Ok(renewed);
+                    return Ok(false);
                 }
-                Relation::Missing | Relation::LocalNewer => return Ok(renewed),
+                Relation::Missing | Relation::LocalNewer => return Ok(false),
             }
         }
-        let Some((index, content)) = fetch(api).await? else { return Ok(renewed) };
+        let Some((index, content)) = fetch(api).await? else { return Ok(false) };
         refuse_foreign(&index.authority, &observed.facts, api.host())?;
         // The copy itself names the runtime that made the cluster.
         let specs = run.sealer.runtime_of(&content.clusterfile()?.cluster)?.requirements().secrets;
         adopt::adopt(state, &index, &content, logins, specs)?;
-        renewed.adopted = true;
         let (generation, writer, time) = (index.generation, index.writer, index.time);
         if local.is_some() {
             let known = base.map_or(0, |base| base.generation);
@@ -273,7 +259,7 @@ impl Shared {
             let detail = format!("taken over from the cluster: generation {generation}, written by {writer} at {time}");
             run.tell(Event::Phase { name: "state".to_owned(), detail, millis: 0 });
         }
-        Ok(renewed)
+        Ok(true)
     }
 }
 

@@ -30,10 +30,8 @@ fn authority(desk: &Desk) -> String {
 }
 
 async fn renewed(desk: &Desk, observed: &Observed, given: &Cluster) -> Result<bool, Error> {
-    let shared = Shared::of(observed, given, &REQUIREMENTS);
-    desk.with_run(async |run| shared.renew(&run, &desk.state, observed, given).await)
-        .await
-        .map(|renewed| renewed.adopted)
+    let mut shared = Shared::of(observed, given, &REQUIREMENTS);
+    desk.with_run(async |run| shared.renew(&run, &desk.state, observed, given).await).await
 }
 
 /// The same request with logins of another operator.
