@@ -84,7 +84,8 @@ fn variables_of_a_deletion_reach_plugins_and_change_no_setting() {
     let text = "apiVersion: sealer.io/v2\nkind: Cluster\nmetadata: {name: shop}\nspec:\n  image: shop:1\n  env: [MODE=slow]\n  \
                 hosts: [{ips: [10.0.0.1], roles: [master]}]\n---\napiVersion: sealer.io/v1\nkind: Plugin\nmetadata: {name: tell}\n\
                 spec: {type: SHELL, action: PreClean, data: echo $MODE}\n";
-    let place = Place::new(&Image::new(), None);
+    let image = Image::new();
+    let place = Place::new(&image, None);
     place.perform(&Act::apply(clusterfile::parse(text).unwrap()), None).unwrap().unwrap();
     let planned = |env: &str| {
         let options = DeleteOptions { env: vec![env.to_owned()], ..DeleteOptions::default() };
