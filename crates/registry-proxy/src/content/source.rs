@@ -15,7 +15,7 @@ const REFERRERS_LIMIT: usize = 64 << 20;
 
 /// A content store as a [`Source`]: its carried images under their original names, and its cluster images.
 ///
-/// A blob is compared with its digest before it is first served, and again whenever it is sent whole. A corrupt one is told as
+/// A blob is compared with its digest before it is first served, and again when it is sent whole an hour later. A corrupt one is told as
 /// [`Event::Corrupt`] and from then on not served, until its file is replaced. Clones share what they know of blobs.
 #[derive(Clone, Debug)]
 pub struct ContentSource(Arc<Shared>);
