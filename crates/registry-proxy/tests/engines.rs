@@ -37,7 +37,8 @@ impl Docker {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let mut command = Command::new("dockerd");
-        command.args(["--bridge=none", "--iptables=false", "--storage-driver=vfs"]);
+        // Without a bridge it would take away that of the engine which the machine has.
+        command.args(["--bridge=docker0", "--iptables=false", "--storage-driver=vfs"]);
         command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("run"));
         command.arg("--pidfile").arg(path("pid")).arg("--host").arg(format!("unix://{}", path("socket").display()));
         command.env("HTTPS_PROXY", format!("http://{proxy}")).env("SSL_CERT_FILE", &trusted.certificate);
