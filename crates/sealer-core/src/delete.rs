@@ -224,19 +224,29 @@ async fn plan_cleaning(
     if let Ok(Ok(found)) = spawn_blocking(move || images.get_any(&name)).await {
         image.env.clone_from(&found.extension().env);
     }
-    let mut wanted = Clusterfile::from(current.without_hosts());
-    set_for_plugins(&mut wanted.cluster, env)?;
-    wanted.plugins = state.clusterfile()?.map(|file| file.plugins).unwrap_or_default();
+    // Plugins meet hosts as they are remembered, with the variables of this deletion.
+    let mut known = Clusterfile::from(current.clone());
+    set_for_plugins(&mut known.cluster, env)?;
+    known.plugins = state.clusterfile()?.map(|file| file.plugins).unwrap_or_default();
+    let mut wanted = Clusterfile::from(known.cluster.without_hosts());
+    wanted.plugins.clone_from(&known.plugins);
+    let known = labelled(known);
     let payload = Payload::new(&image, &secrets);
     let mut request = Request::new(&wanted, &observed.facts, &payload);
     (request.drain, request.plugin_seconds) = (run.options.drain, run.options.plugin_timeout.as_secs());
-    request.known = Some(current);
+    request.known = Some(&known.cluster);
     let plan = runtime.plan(&request)?;
     let untouched = observed.facts.hosts.keys().filter(|host| !plan.hosts.iter().any(|known| known.address == **host));
     for address in untouched {
         run.warn(format!("{address} does not belong to this cluster (any more) and is left as it is"));
     }
     Ok(Cleaning { cluster: current.clone(), observed, plan })
+}
+
+/// A cluster as it is remembered, with the labels that its plugins gave. One with plugins that are refused by now leaves all
+/// the same.
+pub(crate) fn labelled(remembered: Clusterfile) -> Clusterfile {
+    runtime::with_plugins(&remembered, None).unwrap_or(remembered)
 }
 
 /// Sets variables for plugins. What the cluster was made with, and is found and cleaned by, stays.

@@ -31,6 +31,8 @@ pub(crate) struct Target<'a> {
     pub(crate) wanted: Clusterfile,
     /// The cluster as it is remembered here, if it is.
     pub(crate) current: Option<Cluster>,
+    /// The same with the labels that its plugins gave.
+    known: Option<Cluster>,
     /// Machines that the provider must change.
     pub(crate) updates: Vec<HostUpdate>,
     /// Machines of the cluster that exist, as their provider says, and that nobody asks for.
@@ -118,6 +120,7 @@ pub(crate) async fn fetch<'a>(run: &Run<'a>, wanted: Wanted, only_to_plan: bool)
     Ok(Target {
         wanted,
         current,
+        known: None,
         updates,
         unclaimed,
         managed: None,
@@ -281,6 +284,7 @@ impl Target<'_> {
     /// under the names that they will get.
     pub(crate) fn settle(&mut self, state: &ClusterState, facts: &mut Facts) -> Result<(), Error> {
         self.applications = applications::Record::read(state)?.contents();
+        self.known = state.clusterfile()?.map(|file| crate::delete::labelled(file).cluster);
         let planned = runtime::with_plugins(&self.wanted, self.current.as_ref())?;
         for (address, name) in runtime::host_names(&planned)? {
             let finished = |host: &HostFacts| {
@@ -334,7 +338,7 @@ impl Target<'_> {
         request.public_address = self.provider.public_address(self.cluster());
         (request.kubeconfig, request.managed) = (kubeconfig, self.managed.as_ref());
         (request.drain, request.plugin_seconds) = (options.drain, options.plugin_timeout.as_secs());
-        request.known = self.current.as_ref();
+        request.known = self.known.as_ref();
         request
     }
 }

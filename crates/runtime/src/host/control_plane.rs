@@ -16,7 +16,7 @@ pub(super) const VIRTUAL_ADDRESS: &str = "10.103.97.2";
 pub(super) const VIRTUAL_ADDRESS_V6: &str = "1248:4003:10bb:6a01:83b9:6360:c66d:0002";
 
 /// The virtual address of a cluster in one address family.
-pub(super) fn virtual_address(cluster: &Cluster, is_ipv4: bool) -> IpAddr {
+pub(crate) fn virtual_address(cluster: &Cluster, is_ipv4: bool) -> IpAddr {
     let usual = if is_ipv4 { VIRTUAL_ADDRESS } else { VIRTUAL_ADDRESS_V6 };
     cluster.virtual_address(is_ipv4).unwrap_or_else(|| usual.parse().expect("it is an address"))
 }

@@ -19,7 +19,7 @@ mod setup;
 mod workloads;
 
 pub use applications::{ApplicationWork, plan_application};
-pub(crate) use control_plane::{API_PORT, API_SERVER, ControlPlane, finished_masters};
+pub(crate) use control_plane::{API_PORT, API_SERVER, ControlPlane, finished_masters, virtual_address};
 pub use engine::ContainerEngine;
 pub(crate) use environment::ClusterNetwork;
 pub use environment::is_own_variable;

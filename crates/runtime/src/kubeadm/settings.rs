@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::config::Documents;
 use super::networks::Networks;
 use super::planner::Planner;
-use crate::host::{Script, digest, id};
+use crate::host::{Script, digest, id, virtual_address};
 use crate::{Error, Request, Step, Variable, launch};
 
 /// The names in the certificate of a master's API server.
@@ -45,6 +45,12 @@ pub(super) fn of(
     ])
 }
 
+/// Whether a master noted this when it was finished.
+fn has_noted(request: &Request<'_>, name: &str) -> bool {
+    let mut markers = request.cluster().masters().filter_map(|master| request.marker(master.address));
+    markers.any(|marker| marker.settings.contains_key(name))
+}
+
 /// What the masters noted when they were finished, where it is not this.
 fn other<'a>(request: &Request<'a>, name: &str, wanted: &str) -> Option<&'a String> {
     let markers = request.cluster().masters().filter_map(|master| request.marker(master.address));
@@ -55,7 +61,16 @@ fn other<'a>(request: &Request<'a>, name: &str, wanted: &str) -> Option<&'a Stri
 /// cluster, has it leave the first one alone, and it would remove the rules of any other.
 pub(super) fn refuse_other_address(request: &Request<'_>, proxy: &Value, wanted: IpAddr) -> Result<(), Error> {
     let is_ipvs = proxy.get("mode").is_some_and(|mode| mode == "ipvs");
-    let Some(had) = other(request, VIRTUAL_ADDRESS, &wanted.to_string()).filter(|_| is_ipvs) else { return Ok(()) };
+    // Masters that noted none are of an earlier version, which could not change it.
+    let remembered = request.known.filter(|known| known.masters().any(|master| request.is_finished(master.address)));
+    let remembered = remembered.map(|known| virtual_address(known, wanted.is_ipv4()));
+    let had = match other(request, VIRTUAL_ADDRESS, &wanted.to_string()) {
+        None if !has_noted(request, VIRTUAL_ADDRESS) => {
+            remembered.filter(|had| *had != wanted).map(|had| had.to_string())
+        }
+        noted => noted.cloned(),
+    };
+    let Some(had) = had.filter(|_| is_ipvs) else { return Ok(()) };
     let reason = format!(
         "the virtual address of its API servers is {had}, and its kube-proxy, in the mode ipvs, would take the rules of {wanted} away; delete the cluster and make it anew, or keep the address"
     );

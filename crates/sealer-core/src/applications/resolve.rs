@@ -56,7 +56,8 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
         let is_network = |name: &str| image.labels().contains_key(&format!("{CNI_LABEL_PREFIX}{name}"));
         let (left_out, launched) = extension.launch.app_names.into_iter().partition(|name| is_network(name));
         extension.launch.app_names = launched;
-        notes.extend(network_left_out(shown, &left_out, is_chosen)?);
+        let launches = !extension.launch.app_names.is_empty() || !extension.launch.cmds.is_empty();
+        notes.extend(network_left_out(shown, &left_out, is_chosen || !launches)?);
     }
     for name in &extension.launch.app_names {
         let application = known(&extension, shown, name)?;
@@ -86,10 +87,10 @@ pub(crate) fn resolve(image: &Image, wanted: &Clusterfile) -> Result<Resolved, E
 }
 
 /// What is said of `withoutCNI`: a command that installs a network plugin looks like any other, so only what CNI declares
-/// can be left out, or nothing when it was chosen what is launched.
-fn network_left_out(image: &str, left_out: &[String], is_chosen: bool) -> Result<Option<String>, ApplicationError> {
+/// can be left out, or nothing when it was chosen what is launched, or nothing is.
+fn network_left_out(image: &str, left_out: &[String], is_clear: bool) -> Result<Option<String>, ApplicationError> {
     match left_out {
-        [] if !is_chosen => Err(ApplicationError::NoCni { image: image.to_owned() }),
+        [] if !is_clear => Err(ApplicationError::NoCni { image: image.to_owned() }),
         [] => Ok(None),
         names => Ok(Some(format!(
             "{} is not launched (withoutCNI): nodes are Ready once you install a network plugin",

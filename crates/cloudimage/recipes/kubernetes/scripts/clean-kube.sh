@@ -21,12 +21,13 @@ awk '$5 ~ "^/var/lib/kubelet/" { print $5 }' /proc/self/mountinfo | sort --rever
 done
 
 # What the network add-on made: chain, routes (marked with its own protocol number), configuration.
+ours='KUBE-|SEALER-|CNI-|FLANNEL-|cali-'
 for program in iptables ip6tables; do
     command -v "$program-save" >/dev/null || continue
     for table in filter nat mangle; do
         saved=$("$program-save" -t "$table" 2>/dev/null) || continue
-        if grep -qE 'KUBE-|SEALER-|CNI-' <<< "$saved"; then
-            grep -vE 'KUBE-|SEALER-|CNI-' <<< "$saved" | "$program-restore" -T "$table" 2>/dev/null
+        if grep -qE "$ours" <<< "$saved"; then
+            grep -vE "$ours" <<< "$saved" | "$program-restore" -T "$table" 2>/dev/null
         fi
     done
 done
@@ -36,11 +37,11 @@ ip -6 route flush proto 117 2>/dev/null
 for namespace in /run/netns/cni-*; do
     [ -e "$namespace" ] && ip netns delete "$(basename "$namespace")" 2>/dev/null
 done
-for link in $(ip -o link show type veth 2>/dev/null | grep -oE 'veth[0-9a-f]{8}@' | tr -d @); do
+for link in $(ip -o link show 2>/dev/null | grep -oE ' (veth[0-9a-f]{8}|cali[0-9a-f]{11}|vxlan\.calico|vxlan-v6\.calico|flannel\.1|flannel-v6\.1)[@:]' | tr -d ' @:'); do
     ip link delete "$link" 2>/dev/null
 done
 
-rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /etc/cni/net.d /var/log/pods /var/log/containers /run/flannel
+rm -rf /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /etc/cni/net.d /var/log/pods /var/log/containers /run/flannel /run/calico /var/lib/calico /var/log/calico
 rm -f /run/kubelet.sealer.env /etc/systemd/system/kubelet.service
 rm -rf /etc/systemd/system/kubelet.service.d
 systemctl daemon-reload

@@ -16,7 +16,7 @@ install_program() {
 # What Kubernetes changes about the kernel, as it was before: clean-kube.sh puts it back.
 settings=${SEALER_DATA:-$rootfs}/settings.before
 if [ ! -e "$settings" ]; then
-    for name in net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/ipv4/conf/all/route_localnet net/bridge/bridge-nf-call-iptables \
+    for name in $(cd /proc/sys && echo net/ipv6/conf/*/accept_ra) net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/ipv4/conf/all/route_localnet net/bridge/bridge-nf-call-iptables \
         net/bridge/bridge-nf-call-ip6tables net/netfilter/nf_conntrack_max net/netfilter/nf_conntrack_tcp_timeout_established \
         net/netfilter/nf_conntrack_tcp_timeout_close_wait vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
         [ ! -e "/proc/sys/$name" ] || echo "$name $(cat "/proc/sys/$name")"
@@ -35,6 +35,11 @@ if command -v getenforce >/dev/null && [ "$(getenforce)" = Enforcing ]; then
     sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config
 fi
 
+# Only where the cluster has IPv6 do its hosts route it.
+mkdir -p /var/lib/kubelet
+if [ "${HostIPFamily:-4}" = 6 ] || [ "${IPv6DualStack:-false}" = true ]; then
+    touch /var/lib/kubelet/sealer-routes-ipv6
+fi
 install_program "$rootfs/scripts/kubelet-pre-start.sh" /usr/bin/kubelet-pre-start.sh
 bash /usr/bin/kubelet-pre-start.sh
 

@@ -17,7 +17,13 @@ set_sysctl() {
     fi
 }
 set_sysctl net.ipv4.ip_forward 1
-set_sysctl net.ipv6.conf.all.forwarding 1
+if [ -e /var/lib/kubelet/sealer-routes-ipv6 ]; then
+    # A host that routes takes its own routes from router advertisements only when told so by 2.
+    for file in /proc/sys/net/ipv6/conf/*/accept_ra; do
+        [ "$(cat "$file")" != 1 ] || echo 2 2>/dev/null > "$file"
+    done
+    set_sysctl net.ipv6.conf.all.forwarding 1
+fi
 set_sysctl net.bridge.bridge-nf-call-iptables 1
 set_sysctl net.bridge.bridge-nf-call-ip6tables 1
 limit=$(cat /proc/sys/net/netfilter/nf_conntrack_max 2>/dev/null || echo 0)

@@ -8,7 +8,8 @@ new=$SEALER_DATA/hosts.new
 awk -v begin="$begin" -v end="$end" -v closed="$closed" '$0 == begin { skip = closed; next } !skip { print } $0 == end { skip = 0 }' /etc/hosts >"$new"
 # A host that we named has to know its own name: sudo looks it up each time, and a name server that does not know it, or
 # is not there, would hold up every command. The name stays when the cluster goes, and so does its line.
-if [ -n "$SEALER_HOSTNAME" ] && ! printf '%s\n' "$SEALER_NAMES" | cat "$new" - | grep -qwF -- "$SEALER_HOSTNAME"; then
+if [ -n "$SEALER_HOSTNAME" ] && ! printf '%s\n' "$SEALER_NAMES" | cat "$new" - | sed 's/#.*//' |
+    awk -v name="$SEALER_HOSTNAME" '{ for (i = 2; i <= NF; i++) if ($i == name) found = 1 } END { exit !found }'; then
     printf '127.0.1.1 %s\n' "$SEALER_HOSTNAME" >>"$new"
 fi
 {
