@@ -109,7 +109,7 @@ pub(crate) fn live_through(
         .lines()
         .map(|line| if line.starts_with("  image:") { format!("  image: {IMAGE}") } else { line.to_owned() })
         .collect();
-    let document = "---\napiVersion: sealer.io/v2\nkind: Application\nmetadata: {name: tools}\nspec:\n  configs:\n  - {name: tool, env: [Greeting=bonjour]}\n  - name: settings\n    files: [{path: settings.yaml, data: \"apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: settings}\\ndata: {color: blue}\\n\"}]\n";
+    let document = "---\napiVersion: sealer.io/v2\nkind: Application\nmetadata: {name: tools}\nspec:\n  configs:\n  - {name: tool, env: [Greeting=bonjour]}\n  - name: settings\n    files: [{path: settings.yaml, data: \"apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: settings}\\ndata: {color: blue}\\n\"}]\n  - name: shop\n    files: [{path: values.yaml, strategy: merge, data: \"replicas: 2\"}]\n";
     std::fs::write(&file, own.join("\n") + "\n" + document).unwrap();
     program.succeed(&["apply", "-f", &file.display().to_string()]);
     assert_eq!(said("tool -o jsonpath={.data.said}"), format!("bonjour from tool in {address} red"));
