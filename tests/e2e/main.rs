@@ -12,6 +12,7 @@
 mod applications;
 mod available;
 mod bare_metal;
+mod base_image;
 mod cloud;
 mod cluster;
 mod container;
