@@ -72,9 +72,8 @@ impl HttpBody for FileBody {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&FILLER[..length])))))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.part.length == 0
-    }
+    // It never says that a piece is its last: hyper would drop it, and with it the limits of the request, before that
+    // piece is sent.
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.part.length)
@@ -153,5 +152,30 @@ impl AsyncWrite for FileStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs::File;
+    use std::task::Waker;
+
+    /// hyper drops a body that says that it has ended, and what it holds of the client's limits.
+    #[test]
+    fn a_body_has_not_ended_with_its_last_piece() {
+        let files = Files::default();
+        let part = FilePart::new(Arc::new(File::open("/dev/null").unwrap()), 7, PIECE as u64 + 1);
+        let mut body = FileBody { files: files.clone(), part };
+        let context = &mut Context::from_waker(Waker::noop());
+        for length in [PIECE, 1] {
+            let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) else { panic!("a piece") };
+            assert_eq!(frame.data_ref().unwrap().len(), length);
+            assert!(!body.is_end_stream());
+        }
+        assert!(matches!(Pin::new(&mut body).poll_frame(context), Poll::Ready(None)));
+        let queued: Vec<_> = files.0.lock().unwrap().iter().map(|part| (part.offset, part.length)).collect();
+        assert_eq!(queued, [(7, PIECE as u64), (7 + PIECE as u64, 1)]);
     }
 }

@@ -124,9 +124,14 @@ impl HttpBody for Answer {
                 None => return Poll::Ready(None),
             }
         }
-        // Of a file nothing waits in the connection, which tells itself what the peer takes.
-        let length = if is_filler(&self.rest) { self.rest.len() } else { self.rest.len().min(PIECE) };
-        let piece = self.rest.split_to(length);
+        let piece = if is_filler(&self.rest) {
+            // Of a file nothing waits in the connection, which tells itself what the peer takes.
+            std::mem::take(&mut self.rest)
+        } else {
+            let length = self.rest.len().min(PIECE);
+            // A copy: what waits in a connection must not keep the whole chunk.
+            Bytes::copy_from_slice(&self.rest.split_to(length))
+        };
         self.tell(Some(Instant::now()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
